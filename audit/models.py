@@ -1,0 +1,87 @@
+"""Proof: what happened, the encrypted texts beside it, and the keys that open them.
+
+`audit` knows nobody: tenants and people stand here as bare UUIDs.
+"""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+
+from audit.events import EventQuerySet
+
+
+class Event(models.Model):
+    """One thing that happened. Rows are added, never changed."""
+
+    at = models.DateTimeField()
+    action = models.CharField(max_length=40)
+    tenant_id = models.UUIDField(null=True)
+    request_id = models.UUIDField(null=True)
+    actor = models.CharField(max_length=80)  # "key:<uuid>", "member:<uuid>", "operator:<uuid>", …
+    subject_id = models.UUIDField(null=True)  # pseudonym of the person, never a name
+    client_net = models.GenericIPAddressField(null=True)  # /24 or /48; the full one is sealed
+    route = models.CharField(max_length=80, default="")
+    model = models.CharField(max_length=120, default="")
+    success = models.BooleanField(default=True)
+    status = models.SmallIntegerField(null=True)
+    error_code = models.CharField(max_length=60, default="")
+    response_length = models.IntegerField(null=True)
+    processing_ms = models.IntegerField(null=True)
+    tokens_in = models.IntegerField(null=True)
+    tokens_out = models.IntegerField(null=True)
+    detail = models.JSONField(default=dict)
+
+    objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("request_id", "action", name="audit_event_once_per_request"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "-at"], name="audit_event_tenant_at"),
+            models.Index(fields=["tenant_id", "actor", "-at"], name="audit_event_tenant_actor_at"),
+            models.Index(fields=["-at"], name="audit_event_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action}"
+
+
+class DataKey(models.Model):
+    """A 256-bit key, wrapped: a tenant's by the master key, a subject's by its tenant's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    tenant_id = models.UUIDField()
+    subject_id = models.UUIDField(null=True)
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "tenant_id", "subject_id", name="audit_datakey_owner", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.id}"
+
+
+class Payload(models.Model):
+    """A text that belongs to an event, sealed under its subject's key."""
+
+    at = models.DateTimeField()
+    tenant_id = models.UUIDField()
+    request_id = models.UUIDField()
+    field = models.CharField(max_length=20)  # "request" or "response"
+    data_key = models.ForeignKey(DataKey, models.PROTECT, db_constraint=False)
+    sealed = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("request_id", "field", name="audit_payload_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.request_id}"

@@ -1,0 +1,137 @@
+"""The bytes the mock engine answers with, shaped like those of OpenAI and vLLM."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+PROMPT_TOKENS = 20
+REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal Server Error"}
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+STREAM_END = b"0\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(slots=True)
+class Ask:
+    """What the mock reads from a request body; the rest is ignored."""
+
+    model: str
+    stream: bool
+    include_usage: bool
+    max_tokens: int | None
+    chat: bool
+
+
+def read_ask(body: bytes, chat: bool) -> Ask:
+    """Raises ValueError for a body that no engine would take."""
+    data = orjson.loads(body)
+    if not isinstance(data, dict) or ("messages" if chat else "prompt") not in data:
+        raise ValueError("messages or prompt is missing")
+    options = data.get("stream_options") or {}
+    return Ask(
+        model=str(data.get("model", "mock")),
+        stream=bool(data.get("stream")),
+        include_usage=bool(options.get("include_usage")),
+        max_tokens=data.get("max_completion_tokens") or data.get("max_tokens"),
+        chat=chat,
+    )
+
+
+def word(number: int) -> str:
+    """The text of token `number`: tells a test which token was lost or doubled."""
+    return f" t{number}"
+
+
+def usage(tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": PROMPT_TOKENS,
+        "completion_tokens": tokens,
+        "total_tokens": PROMPT_TOKENS + tokens,
+    }
+
+
+def response(status: int, body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        % (status, REASONS[status], len(body))
+    ) + body
+
+
+def error(status: int, message: str) -> bytes:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    return response(status, orjson.dumps(body))
+
+
+def json_answer(ask: Ask, number: int, tokens: int, finish: str) -> bytes:
+    """The whole HTTP response of a request that does not stream."""
+    head, tail = _json_parts(ask.model, ask.chat, tokens, finish)
+    return response(200, head + b"%012d" % number + tail)
+
+
+@lru_cache(maxsize=256)
+def _json_parts(model: str, chat: bool, tokens: int, finish: str) -> tuple[bytes, bytes]:
+    text = "".join(map(word, range(tokens)))
+    choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": finish}
+    choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    body = orjson.dumps(
+        {
+            "id": ("chatcmpl-" if chat else "cmpl-") + "@",
+            "object": "chat.completion" if chat else "text_completion",
+            "created": int(time.time()),
+            "model": model,
+            "choices": [choice],
+            "usage": usage(tokens),
+        }
+    )
+    head, _, tail = body.partition(b"@")
+    return head, tail
+
+
+class StreamPieces:
+    """The frames of one stream, each a chunk of HTTP/1.1 chunked encoding."""
+
+    __slots__ = ("_chat", "_close", "_head", "_open")
+
+    def __init__(self, ask: Ask, number: int) -> None:
+        self._chat = ask.chat
+        kind = "chat.completion.chunk" if ask.chat else "text_completion"
+        prefix = "chatcmpl" if ask.chat else "cmpl"
+        model = orjson.dumps(ask.model).decode()
+        self._head = (
+            f'data: {{"id":"{prefix}-{number:012d}","object":"{kind}",'
+            f'"created":{int(time.time())},"model":{model},"choices":'
+        )
+        self._open = '[{"index":0,' + ('"delta":{"content":"' if ask.chat else '"text":"')
+        self._close = ('"}' if ask.chat else '"') + ',"logprobs":null,"finish_reason":null}]}\n\n'
+
+    def role(self) -> bytes:
+        """The chunk that opens a chat stream; nothing for a text completion."""
+        if not self._chat:
+            return b""
+        delta = '"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null'
+        return framed(f'{self._head}[{{"index":0,{delta}}}]}}\n\n'.encode())
+
+    def token(self, number: int) -> bytes:
+        return framed(f"{self._head}{self._open}{word(number)}{self._close}".encode())
+
+    def finish(self, reason: str) -> bytes:
+        what = '"delta":{}' if self._chat else '"text":""'
+        choice = f'{{"index":0,{what},"logprobs":null,"finish_reason":"{reason}"}}'
+        return framed(f"{self._head}[{choice}]}}\n\n".encode())
+
+    def usage(self, tokens: int) -> bytes:
+        counts = orjson.dumps(usage(tokens)).decode()
+        return framed(f'{self._head}[],"usage":{counts}}}\n\n'.encode())
+
+
+def framed(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)

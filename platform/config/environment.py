@@ -1,0 +1,87 @@
+"""What the process was told: environment variables, or what a running `make run` left for us."""
+
+import base64
+import json
+import os
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
+
+
+class EnvironmentProblem(SystemExit):
+    """Ends the program with one line that says what to do."""
+
+
+def found(name: str, default: str = "") -> str:
+    """A variable of the environment, else what the supervisor of this home has running."""
+    return os.environ.get(name) or _running().get(name) or default
+
+
+def _running() -> dict[str, str]:
+    try:
+        left: dict[str, str] = json.loads((HOME / "run" / "env.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return left
+
+
+def number(name: str, default: int) -> int:
+    raw = os.environ.get(name, "")
+    try:
+        return int(raw) if raw else default
+    except ValueError:
+        raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
+
+
+def master_key() -> bytes:
+    """The 32 bytes that every other key hangs from: FOREBAY_MASTER_KEY (base64) or a file."""
+    given = os.environ.get("FOREBAY_MASTER_KEY")
+    text = given or _master_key_file(HOME / "secrets" / "master.key")
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise EnvironmentProblem(
+            "the master key must be 32 bytes in base64: restore FOREBAY_MASTER_KEY or "
+            f"{HOME / 'secrets' / 'master.key'} from your backup"
+        )
+    return key
+
+
+def _master_key_file(path: Path) -> str:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
+            new.write(base64.b64encode(secrets.token_bytes(32)).decode())
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def engines() -> dict[str, dict[str, Any]]:
+    """FOREBAY_ENGINES, inline JSON or the path of a TOML or JSON file: model name -> its engine."""
+    raw = found("FOREBAY_ENGINES")
+    if not raw:
+        return {}
+    try:
+        return _parsed_engines(raw)
+    except (OSError, ValueError) as problem:
+        raise EnvironmentProblem(f"FOREBAY_ENGINES: {problem}") from None
+
+
+def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
+    if raw.lstrip().startswith("{"):
+        found_engines = json.loads(raw)
+    elif raw.endswith(".toml"):
+        found_engines = tomllib.loads(Path(raw).read_text())
+    else:
+        found_engines = json.loads(Path(raw).read_text())
+    for name, engine in found_engines.items():
+        if not isinstance(engine, dict) or not {"kind", "url"} <= engine.keys():
+            raise ValueError(f"engine {name!r} needs at least kind and url")
+    return dict(found_engines)
