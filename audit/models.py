@@ -4,11 +4,32 @@
 """
 
 import uuid
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
 
-from audit.events import EventQuerySet
+
+class EventQuerySet(models.QuerySet["Event"]):
+    """The questions an auditor asks, as filters that chain."""
+
+    def of_tenant(self, tenant_id: UUID) -> Self:
+        return self.filter(tenant_id=tenant_id)
+
+    def by(self, actor: str) -> Self:
+        return self.filter(actor=actor)
+
+    def between(self, start: datetime | None, end: datetime | None) -> Self:
+        events = self
+        if start:
+            events = events.filter(at__gte=start)
+        if end:
+            events = events.filter(at__lt=end)
+        return events
+
+    def newest_first(self) -> Self:
+        return self.order_by("-at", "-id")
 
 
 class Event(models.Model):

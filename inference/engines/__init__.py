@@ -1,0 +1,31 @@
+"""Engines by kind, and the models that this installation serves."""
+
+from functools import cache
+
+from django.conf import settings
+
+from inference.engines.base import Engine, EngineConfig
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.openai import OpenAIEngine
+
+KINDS: dict[str, type[Engine]] = {
+    "llama_cpp": LlamaCppEngine,
+    "openai": OpenAIEngine,
+}
+
+
+@cache
+def served() -> dict[str, Engine]:
+    """Model name -> its engine. Raises ValueError for an unknown kind or key."""
+    return {name: _engine(name, entry) for name, entry in settings.ENGINES.items()}
+
+
+def _engine(name: str, entry: dict[str, object]) -> Engine:
+    kind = str(entry["kind"])
+    if kind not in KINDS:
+        raise ValueError(f"engine {name!r}: unknown kind {kind!r}; known are {', '.join(KINDS)}")
+    try:
+        config = EngineConfig(**{"name": name, "model": name, **entry})  # type: ignore[arg-type]
+    except TypeError as problem:
+        raise ValueError(f"engine {name!r}: {problem}") from None
+    return KINDS[kind](config)

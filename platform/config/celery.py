@@ -1,4 +1,4 @@
-"""Celery as shipped: no custom pool, no custom transport. A message is a wake-up, never a request."""
+"""Celery as shipped: no pool or transport of our own. A message is a wake-up, never a request."""
 
 import os
 

@@ -1,4 +1,5 @@
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models, transaction
@@ -40,9 +41,19 @@ class ApiKey(models.Model):
     def actor(self) -> str:
         return f"key:{self.id}"
 
+    @property
+    def expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
     @classmethod
     def issue(
-        cls, tenant: Tenant, name: str, *, by: str, created_by: Member | None = None
+        cls,
+        tenant: Tenant,
+        name: str,
+        *,
+        by: str,
+        created_by: Member | None = None,
+        days: int | None = None,
     ) -> tuple["ApiKey", str]:
         """The key and its text, which cannot be had again."""
         secret = secret_keys.mint()
@@ -52,8 +63,9 @@ class ApiKey(models.Model):
             public_id=secret.public_id,
             digest=secret.digest,
             created_by=created_by,
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
         )
-        key.full_clean(exclude=["digest", "created_by"])
+        key.full_clean(exclude=["digest", "created_by", "revoked_at"])
         with transaction.atomic():
             key.save(force_insert=True)
             act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())

@@ -81,7 +81,11 @@ class Link(models.Model):
         return f"{settings.PUBLIC_URL}/welcome/{token}/"
 
     def use(self, email: str, password: str, name: str = "") -> User:
-        """Sets the password and what the link promised. Raises AlreadyUsed on the second try."""
+        """Signs up and gives what the link promised. Raises AlreadyUsed on the second try.
+
+        Whoever made the link has seen it. So it never sets the password of an account that has
+        one: its owner proves who they are with that password, else WrongPassword.
+        """
         with transaction.atomic():
             if not Link.objects.usable().filter(pk=self.pk).update(used_at=timezone.now()):
                 raise AlreadyUsed
@@ -90,12 +94,16 @@ class Link(models.Model):
     def _welcome(self, email: str, password: str, name: str) -> User:
         email = (self.email or email).lower()
         user = User.objects.filter(email=email).first() or User(email=email)
-        user.name = name or user.name
-        user.set_password(password)
+        if user.pk and user.has_usable_password():
+            if not (user.is_active and user.check_password(password)):
+                raise WrongPassword
+        else:
+            user.name = name
+            user.set_password(password)
         user.is_operator = user.is_operator or self.purpose == Purpose.FIRST_RUN
         user.save()
         act(Action.LINK_USE, actor=user.actor, tenant_id=self.tenant_id)
-        if user.is_operator:
+        if self.purpose == Purpose.FIRST_RUN:
             act(Action.OPERATOR_CREATE, actor=user.actor)
         if self.tenant:
             self.tenant.add_member(user, Role(self.role), by=user.actor)
@@ -103,6 +111,10 @@ class Link(models.Model):
 
 
 class AlreadyUsed(Exception):
+    pass
+
+
+class WrongPassword(Exception):
     pass
 
 

@@ -1,0 +1,107 @@
+"""Many rows, one commit: the next group starts when the last one is durable.
+
+No timer and no window: under load the groups grow by themselves, alone a row waits for nobody
+(measured against fixed windows in docs/benchmarks.md).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import psycopg
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+GROUP = 500
+QUEUE = 20_000
+
+
+class StoreUnavailable(Exception):
+    """PostgreSQL did not take the row. Nothing of it is on record."""
+
+
+class GroupCommit:
+    """Runs `statement` (one jsonb parameter: a list of rows, idempotent by row) group by group.
+
+    `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
+    """
+
+    def __init__(self, dsn: str, statement: str, *, patience_s: float) -> None:
+        self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
+        self._rows: list[tuple[Row, asyncio.Future[None], float]] = []
+        self._more = asyncio.Event()
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._task = asyncio.create_task(self._work())
+
+    async def write(self, row: Row) -> None:
+        """Returns when the row is durable. Raises StoreUnavailable."""
+        if len(self._rows) >= QUEUE:
+            raise StoreUnavailable("too many rows wait for the database")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._rows.append((row, done, loop.time()))
+        self._more.set()
+        await done
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection:
+            await self._connection.close()
+
+    async def _work(self) -> None:
+        while True:
+            await self._more.wait()
+            group, self._rows = self._rows[:GROUP], self._rows[GROUP:]
+            if not self._rows:
+                self._more.clear()
+            await self._commit(group)
+
+    async def _commit(self, group: list[tuple[Row, asyncio.Future[None], float]]) -> None:
+        try:
+            await self._execute([row for row, _, _ in group])
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
+            await self._away(group, problem)
+        except psycopg.Error as problem:
+            await self._one_by_one(group, problem)
+        else:
+            _resolve(group, lambda done: done.set_result(None))
+
+    async def _execute(self, rows: list[Row]) -> None:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, connect_timeout=2
+            )
+        parameter = orjson.dumps(rows).decode()
+        await self._connection.execute(self._statement, (parameter,), prepare=True)
+
+    async def _away(self, group: list[Any], problem: Exception) -> None:
+        """Keeps the rows (they are idempotent) for as long as they may wait."""
+        if self._connection:
+            await self._connection.close()
+            self._connection = None
+        now = asyncio.get_running_loop().time()
+        late = [entry for entry in group if now - entry[2] > self._patience_s]
+        reason = StoreUnavailable(f"no answer from PostgreSQL: {problem}")
+        _resolve(late, lambda done: done.set_exception(reason))
+        self._rows[:0] = [entry for entry in group if entry not in late]
+        if self._rows:
+            self._more.set()
+        await asyncio.sleep(0.1)
+
+    async def _one_by_one(self, group: list[Any], problem: psycopg.Error) -> None:
+        """One bad row must not take its neighbours down."""
+        if len(group) == 1:
+            log.error("a row was refused: %s", problem)
+            _resolve(group, lambda done: done.set_exception(problem))
+            return
+        for entry in group:
+            await self._commit([entry])
+
+
+def _resolve(group: list[Any], answer: Callable[[asyncio.Future[None]], None]) -> None:
+    for _, done, _ in group:
+        if not done.done():
+            answer(done)

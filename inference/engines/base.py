@@ -1,0 +1,144 @@
+"""The contract of an engine kind: how to ask it, and how to read what it says.
+
+One kind, one file, found by the dict KINDS in `engines/__init__.py`.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from inference.order import Order
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """One entry of FOREBAY_ENGINES."""
+
+    name: str  # the model, as tenants call it
+    kind: str
+    url: str
+    model: str  # the model, as the engine calls it
+    api_key: str = ""
+    slots: int = 16
+    context_length: int = 8192  # tokens, prompt and answer together
+
+
+class EngineFailed(Exception):
+    """The engine said no, or nothing. `status` and `code` are what the client gets."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.retry_after = retry_after
+
+
+class EngineAway(EngineFailed):
+    """No connection, or 503 while it loads: nothing has been generated, another try may work."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, "engine_unavailable", message, retry_after=2)
+
+
+class Engine:
+    """An OpenAI-compatible server. Kinds override what theirs does differently."""
+
+    chat_path = "/chat/completions"
+    text_path = "/completions"
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.base = config.url.rstrip("/")
+
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        """The engine's body for a validated one: its own model name, usage always counted."""
+        body["model"] = self.config.model
+        if "max_completion_tokens" in body:
+            body["max_tokens"] = body.pop("max_completion_tokens")
+        if body.get("stream"):
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if self.config.api_key:
+            headers["Authorization"] = f"Bearer {self.config.api_key}"
+        return headers
+
+    async def answer(self, session: aiohttp.ClientSession, order: Order) -> bytes:
+        """The whole JSON answer."""
+        try:
+            async with self._post(session, order) as response:
+                await self._raise_for(response)
+                return await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
+            raise EngineAway(f"the engine does not answer: {problem}") from None
+        except aiohttp.ClientError as problem:
+            raise broken_off(problem) from None
+
+    async def events(
+        self, session: aiohttp.ClientSession, order: Order
+    ) -> AsyncIterator[list[bytes]]:
+        """Complete SSE events (without their blank line), as many as came at once."""
+        started = False
+        try:
+            async with self._post(session, order) as response:
+                await self._raise_for(response)
+                rest = b""
+                async for data in response.content.iter_any():
+                    started = True
+                    *events, rest = (rest + data).split(b"\n\n")
+                    if events:
+                        yield events
+                if rest.strip():
+                    yield [rest]
+        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
+            if started:
+                raise broken_off(problem) from None
+            raise EngineAway(f"the engine does not answer: {problem}") from None
+        except aiohttp.ClientError as problem:
+            raise broken_off(problem) from None
+
+    async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
+        """Tokens of the prompt, for an answer that was cut before the engine could say."""
+        return max(1, len(order.body) // 4)
+
+    def _post(self, session: aiohttp.ClientSession, order: Order) -> Any:
+        path = self.chat_path if order.chat else self.text_path
+        return session.post(self.base + path, data=order.body, headers=self.headers())
+
+    async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 200:
+            return
+        raise self.refusal(response.status, await response.read())
+
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        """What an error answer of the engine means for the client."""
+        error = error_in(body)
+        message = str(error.get("message") or "the engine refused the request")
+        if status == 503:
+            return EngineAway(message)
+        if "context" in message and ("exceed" in message or "maximum" in message):
+            return EngineFailed(400, "context_length_exceeded", message)
+        if status in (400, 413, 422):
+            return EngineFailed(400, "invalid_request", message)
+        if status == 429:
+            return EngineFailed(503, "server_overloaded", "the engine is full", retry_after=1)
+        return EngineFailed(502, "engine_failed", f"the engine answered {status}")
+
+
+def broken_off(problem: Exception) -> EngineFailed:
+    return EngineFailed(502, "engine_failed", f"the engine broke off the answer: {problem}")
+
+
+def error_in(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        return {}
+    error = found.get("error") if isinstance(found, dict) else None
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, dict) else {}

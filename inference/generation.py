@@ -1,0 +1,235 @@
+"""One completion on one engine: from the first event to the settlement and the last frame."""
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+import orjson
+
+from audit.group_commit import GroupCommit, StoreUnavailable
+from audit.keyring import keyring
+from inference.engines.base import Engine, EngineAway, EngineFailed
+from inference.ledger import Outcome, settled_row
+from inference.order import Item, Order
+from inference.stream import events as sse
+from inference.stream.frames import Frame, Kind
+from inference.stream.writer import Writer
+
+ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
+MAX_ATTEMPTS = 3
+
+
+class Generation:
+    """State of a running completion. `cancel` stops the engine and settles what there is."""
+
+    def __init__(self, order: Order, item: Item, engine: Engine, already_sent: int = 0) -> None:
+        self.order, self.item, self.engine = order, item, engine
+        self.already_sent = already_sent  # events that an earlier attempt gave out
+        self.popped_at = time.time()
+        self.first_at: float | None = None
+        self.sent = already_sent
+        self.sent_events: list[bytes] = []
+        self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
+        self.usage: dict[str, Any] = {}
+        self.finish_reason = ""
+        self.cancelled = False
+        self.lease_lost = False
+        self._engine_task: asyncio.Task[bytes | None] | None = None
+        self._names: list[tuple[bytes, bytes]] = []
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._engine_task:
+            self._engine_task.cancel()
+
+    def abandon(self) -> None:
+        """Another runner has it by now: stop, and leave no trace."""
+        self.lease_lost = True
+        self.cancel()
+
+    # The whole life ------------------------------------------------------------------------------
+    async def run(
+        self, session: aiohttp.ClientSession, writer: Writer, ledger: GroupCommit
+    ) -> Outcome | None:
+        """None when the lease was lost. The final frame leaves after the settlement is durable."""
+        body, failure = await self._generate(session, writer)
+        if self.lease_lost:
+            return None
+        outcome = await self._outcome(session, body, failure)
+        sealer = await keyring.of_subject(self.order.tenant_id, self.order.subject_id)
+        try:
+            await ledger.write(settled_row(self.order, outcome, sealer, time.time()))
+        except StoreUnavailable:
+            failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
+        writer.put(self.order, self._final_frame(body, failure))
+        return outcome
+
+    async def _generate(
+        self, session: aiohttp.ClientSession, writer: Writer
+    ) -> tuple[bytes, EngineFailed | None]:
+        if self.item.attempt > MAX_ATTEMPTS:
+            return b"", EngineFailed(500, "worker_lost", "every worker that ran this died")
+        if self.already_sent:
+            return b"", EngineFailed(
+                502, "worker_lost", "the worker died in the middle of this answer; send it again"
+            )
+        self._engine_task = asyncio.ensure_future(self._ask(session, writer))
+        try:
+            if self.cancelled:
+                self._engine_task.cancel()
+            async with asyncio.timeout(self.order.deadline - time.time()):
+                return await self._engine_task or b"", None
+        except EngineFailed as failure:
+            return b"", failure
+        except TimeoutError:
+            return b"", EngineFailed(504, "deadline_exceeded", "the answer took too long")
+        except asyncio.CancelledError:
+            if not self.cancelled:
+                raise
+            return b"", None
+
+    async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
+        give_up = time.time() + ENGINE_PATIENCE_S
+        while True:
+            try:
+                return await self._ask_once(session, writer)
+            except EngineAway:
+                if self.first_at or time.time() > give_up:
+                    raise
+                await asyncio.sleep(0.25)
+
+    async def _ask_once(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
+        if not self.order.stream:
+            body = await self.engine.answer(session, self.order)
+            self.first_at = time.time()
+            return self._read_answer(body)
+        async for events in self.engine.events(session, self.order):
+            self._take(events, writer)
+        if not self.finish_reason:
+            raise EngineFailed(502, "engine_failed", "the engine broke off the answer")
+        return None
+
+    # Streams -------------------------------------------------------------------------------------
+    def _take(self, events: list[bytes], writer: Writer) -> None:
+        if self.first_at is None:
+            self.first_at = time.time()
+            self._learn_names(events[0])
+        now: list[bytes] = []
+        for event in events:
+            if self.held or sse.ends(event):
+                self._hold(event)
+            elif event.startswith(b"data:"):
+                if event.startswith(b'data: {"error"'):
+                    raise self.engine.refusal(502, event[5:])
+                now.append(event)
+            elif event.startswith(b"error:"):
+                raise self.engine.refusal(502, event[6:])
+        if now:
+            self.sent += len(now)
+            self.sent_events += now
+            blob = self._renamed(b"\n\n".join(now) + b"\n\n")
+            writer.put(self.order, self._frame(Kind.EVENTS, blob))
+
+    def _hold(self, event: bytes) -> None:
+        """The tail: finish reason, usage, [DONE]."""
+        if event == sse.DONE or not event.startswith(b"data:"):
+            return
+        found = sse.parsed(event)
+        if choices := found.get("choices"):
+            self.finish_reason = choices[0].get("finish_reason") or self.finish_reason
+        if found.get("usage"):
+            self.usage = found["usage"]
+            if not self.order.include_usage:
+                if not found.get("choices"):
+                    return
+                event = b"data: " + orjson.dumps({k: v for k, v in found.items() if k != "usage"})
+        self.held.append(event)
+
+    def _learn_names(self, event: bytes) -> None:
+        """The engine's id and model name become ours, everywhere in the stream."""
+        if theirs := sse.engine_id(event):
+            self._names.append((theirs, self.order.public_id.encode()))
+        if theirs := sse.model_field(event):
+            self._names.append((theirs, b'"model":%b' % orjson.dumps(self.order.model)))
+
+    def _renamed(self, blob: bytes) -> bytes:
+        for theirs, ours in self._names:
+            blob = blob.replace(theirs, ours)
+        return blob
+
+    # Whole answers -------------------------------------------------------------------------------
+    def _read_answer(self, body: bytes) -> bytes:
+        """Raises EngineFailed for what is no answer."""
+        try:
+            answer = orjson.loads(body)
+            choice = answer["choices"][0]
+        except (ValueError, LookupError, TypeError):
+            raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
+        self.usage = answer.get("usage") or {}
+        self.finish_reason = choice.get("finish_reason") or "stop"
+        answer["id"], answer["model"] = self.order.public_id, self.order.model
+        return orjson.dumps(answer)
+
+    # The end -------------------------------------------------------------------------------------
+    async def _outcome(
+        self, session: aiohttp.ClientSession, body: bytes, failure: EngineFailed | None
+    ) -> Outcome:
+        cut = self.cancelled or failure is not None
+        prompt, generated = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens")
+        if prompt is None:
+            ran = self.first_at is not None or self.already_sent or not cut
+            prompt = await self.engine.count_prompt(session, self.order) if ran else 0
+        text = self._text(body)
+        details = self.usage.get("prompt_tokens_details") or {}
+        return Outcome(
+            state="cancelled" if self.cancelled else "failed" if failure else "done",
+            status=499 if self.cancelled else failure.status if failure else 200,
+            finish_reason=self._how_it_ended(failure),
+            error_code=failure.code if failure else "",
+            prompt_tokens=prompt,
+            completion_tokens=self.sent if generated is None else generated,
+            cached_tokens=details.get("cached_tokens") or 0,
+            attempts=self.item.attempt,
+            queue_ms=int((self.popped_at - self.order.created_at) * 1000),
+            ttft_ms=self.first_at and int((self.first_at - self.order.created_at) * 1000),
+            text=text,
+            response=body or text.encode(),
+        )
+
+    def _how_it_ended(self, failure: EngineFailed | None) -> str:
+        return "cancelled" if self.cancelled else "error" if failure else self.finish_reason
+
+    def _text(self, body: bytes) -> str:
+        if body:
+            choice = orjson.loads(body)["choices"][0]
+            return choice.get("text") or (choice.get("message") or {}).get("content") or ""
+        return "".join(map(sse.text_in, [*self.sent_events, *self.held]))
+
+    def _final_frame(self, body: bytes, failure: EngineFailed | None) -> Frame:
+        if failure:
+            self.sent += 1
+            error = error_body(failure.message, failure.code, failure.status)
+            return self._frame(Kind.ERROR, error, failure.status, failure.retry_after)
+        if not self.order.stream:
+            return self._frame(Kind.BODY, body)
+        tail = [*self.held, sse.DONE]
+        self.sent += len(tail)
+        return self._frame(Kind.END, self._renamed(b"\n\n".join(tail) + b"\n\n"))
+
+    def _frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:
+        return Frame(
+            self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
+        )
+
+    def everything_sent(self) -> Frame | None:
+        """All events so far in one frame, for readers whose Redis lost them."""
+        if not self.sent_events:
+            return None
+        return self._frame(Kind.EVENTS, self._renamed(b"\n\n".join(self.sent_events) + b"\n\n"))
+
+
+def error_body(message: str, code: str, status: int) -> bytes:
+    """OpenAI's error object."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})

@@ -1,0 +1,72 @@
+"""What clients are told when something is wrong, in OpenAI's shape.
+
+ApiError
+├── BadRequest            400  what is wrong, and where (`param`)
+├── Unauthorized          401  no key, a wrong, revoked or expired one
+├── NotFound              404  also for what belongs to somebody else
+├── TooLarge              413
+├── LimitReached          429  with a true Retry-After
+└── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
+"""
+
+from typing import Any
+
+import orjson
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class ApiError(Exception):
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+
+    def __init__(
+        self, message: str, *, code: str = "", param: str | None = None, retry_after: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.message, self.param, self.retry_after = message, param, retry_after
+        self.code = code or type(self).code
+        self.extra: Headers = []
+
+    def body(self) -> bytes:
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return orjson.dumps({"error": error})
+
+    def headers(self) -> Headers:
+        if not self.retry_after:
+            return self.extra
+        return [(b"retry-after", str(self.retry_after).encode()), *self.extra]
+
+
+class BadRequest(ApiError):
+    status, type, code = 400, "invalid_request_error", "invalid_request"
+
+
+class Unauthorized(ApiError):
+    status, type, code = 401, "authentication_error", "invalid_api_key"
+
+
+class NotFound(ApiError):
+    status, type, code = 404, "invalid_request_error", "not_found"
+
+
+class MethodNotAllowed(ApiError):
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class TooLarge(ApiError):
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class LimitReached(ApiError):
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+
+class Unavailable(ApiError):
+    status, type, code = 503, "server_error", "server_overloaded"

@@ -1,0 +1,89 @@
+"""A thin HTTP layer over ASGI for the few endpoints under /v1: 35 us where Django's costs 640."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+
+from inference.openai.errors import ApiError, BadRequest, Headers, TooLarge
+
+JSON: Headers = [(b"content-type", b"application/json")]
+
+
+class ClientGone(Exception):
+    pass
+
+
+class Request:
+    """One HTTP request; header names are lower case."""
+
+    def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.started = False
+        self.extra: Headers = []
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def client_ip(self) -> str:
+        """Counted from the right through as many proxies as we trust; the rest anybody can fake."""
+        peer = (self.scope.get("client") or ("",))[0]
+        proxies = settings.TRUSTED_PROXIES
+        hops = [hop.strip() for hop in self.header(b"x-forwarded-for").split(",") if hop.strip()]
+        address = hops[-proxies] if 0 < proxies <= len(hops) else peer
+        try:
+            return str(ipaddress.ip_address(address)) if proxies else address
+        except ValueError:
+            return str(peer)
+
+    async def body(self) -> bytes:
+        """Raises TooLarge before more than the limit is read."""
+        most = settings.MAX_BODY_BYTES
+        try:
+            declared = int(self.headers.get(b"content-length", b"0"))
+        except ValueError:
+            raise BadRequest("Content-Length must be a number") from None
+        if declared > most:
+            raise _too_large(most)
+        message = await self._receive()
+        data: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await self._receive()
+            data += message.get("body", b"")
+            if len(data) > most:
+                raise _too_large(most)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return data
+
+    async def gone(self) -> None:
+        """Returns when the client has closed the connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    # Answers -------------------------------------------------------------------------------------
+    async def answer(self, body: bytes, status: int = 200, headers: Headers = JSON) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        await self.start(status, [*headers, length])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, error: ApiError) -> None:
+        await self.answer(error.body(), error.status, [*JSON, *error.headers()])
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        headers = [*headers, *self.extra]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {most} bytes; shorten it or split the request")

@@ -1,0 +1,76 @@
+"""What crosses from the web to a runner: one completion, ready to run."""
+
+from uuid import UUID
+
+import msgspec
+
+CLASSES = ("realtime", "batch", "finetune", "preprocess")  # strict order, see pop.lua
+
+
+class Order(msgspec.Struct, frozen=True, array_like=True):
+    """Travels sealed, beside the id of its key. Times are seconds since the epoch."""
+
+    id: UUID
+    tenant_id: UUID
+    subject_id: UUID
+    actor: str
+    client_ip: str
+    model: str
+    route: str
+    chat: bool  # /v1/chat/completions or /v1/completions of the engine
+    stream: bool
+    include_usage: bool
+    reply_to: str  # the web process that waits
+    detached: bool  # a chat: goes on when its reader leaves, and ends as a message
+    body: bytes  # for the engine, as the audit trail records it
+    created_at: float
+    deadline: float
+    estimate: int  # tokens
+    weight: int
+    klass: str = "realtime"
+
+    @property
+    def item(self) -> "Item":
+        return Item(1, self.estimate, self.weight, self.klass, str(self.tenant_id), str(self.id))
+
+    @property
+    def keeps_events(self) -> bool:
+        """Whether a reader can come back to it and resume."""
+        return self.stream
+
+    @property
+    def public_id(self) -> str:
+        """As clients see it in the body's `id`."""
+        return f"{'chatcmpl' if self.chat else 'cmpl'}-{self.id.hex}"
+
+
+class Item(msgspec.Struct, frozen=True):
+    """How an order stands in the queue's scripts: `attempt|estimate|weight|class|tenant|id`."""
+
+    attempt: int
+    estimate: int
+    weight: int
+    klass: str
+    tenant: str
+    id: str
+
+    def __str__(self) -> str:
+        head = f"{self.attempt}|{self.estimate}|{self.weight}"
+        return f"{head}|{self.klass}|{self.tenant}|{self.id}"
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Item":
+        attempt, estimate, weight, klass, tenant, request_id = text.decode().split("|")
+        return cls(int(attempt), int(estimate), int(weight), klass, tenant, request_id)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Order).decode
+
+
+def packed(order: Order) -> bytes:
+    return _encode(order)
+
+
+def unpacked(data: bytes) -> Order:
+    return _decode(data)

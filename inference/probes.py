@@ -1,0 +1,61 @@
+"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import aiohttp
+import orjson
+from channels.db import database_sync_to_async
+from django.db import connection
+
+from inference.engines import served
+from inference.gateway import gateway
+from inference.openai.http import Request
+
+PATHS = frozenset({"/livez", "/readyz"})
+PATIENCE_S = 2.0
+
+
+async def probe(scope: Any, receive: Any, send: Any) -> None:
+    request = Request(scope, receive, send)
+    if request.path == "/livez":
+        return await request.answer(b'{"alive":true}')
+    checks = await _checks()
+    ready = all(checks.values())
+    body = orjson.dumps({"ready": ready, "checks": checks})
+    return await request.answer(body, 200 if ready else 503)
+
+
+async def _checks() -> dict[str, bool]:
+    named: dict[str, Awaitable[Any]] = {
+        "database": database_sync_to_async(_ask_database)(),
+        "redis": gateway().redis.call("PING"),
+        **{f"engine {n}": _ask_engine(e.base) for n, e in served().items() if _has_health(n)},
+    }
+    answers = await asyncio.gather(*map(_answers, named.values()))
+    return dict(zip(named, answers, strict=True))
+
+
+async def _answers(question: Awaitable[Any]) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await question
+    except Exception:
+        return False
+    return True
+
+
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+
+
+def _has_health(name: str) -> bool:
+    """A hosted API that is away must not take this process out of service."""
+    return served()[name].config.kind == "llama_cpp"
+
+
+async def _ask_engine(base: str) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{base}/health") as response:
+        response.raise_for_status()

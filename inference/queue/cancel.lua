@@ -1,0 +1,11 @@
+-- KEYS: 1 pool prefix   ARGV: 1 request id
+-- Returns 'running' (its runner has been told), 'queued' (taken out: the caller settles it), 'gone'.
+local p, id = KEYS[1], ARGV[1]
+local runner = redis.call('HGET', p .. ':on', id)
+if runner then
+  redis.call('LPUSH', p .. ':inbox:' .. runner, 'cancel ' .. id)
+  redis.call('PEXPIRE', p .. ':inbox:' .. runner, 5000)
+  return 'running'
+end
+if redis.call('HDEL', p .. ':orders', id) == 1 then return 'queued' end
+return 'gone'

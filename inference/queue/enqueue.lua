@@ -1,0 +1,31 @@
+-- Puts a request into its tenant's line, once. KEYS: 1 pool prefix
+-- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (sealed)  6 place: 'tail' or 'head'
+-- Returns 1 when a runner is awake or has been woken, 0 when the caller must publish a wake-up,
+-- 2 when somebody else just did.
+local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
+local line = p .. ':' .. class .. ':line:' .. tenant
+
+if redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1 then
+  local push = ARGV[6] == 'head' and 'RPUSH' or 'LPUSH'
+  if redis.call(push, line, item) == 1 then
+    -- The tenant (re)joins: lift its counter to the lowest active one, so that being idle earns
+    -- no credit (VTC, arXiv 2401.00588, algorithm 2).
+    local own = tonumber(redis.call('HGET', counters, tenant) or 0)
+    local lowest = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
+    local floor = tonumber(lowest[2] or redis.call('GET', p .. ':' .. class .. ':floor') or 0)
+    local counter = math.max(own, floor)
+    redis.call('HSET', counters, tenant, tostring(counter))
+    redis.call('ZADD', active, tostring(counter), tenant)
+  end
+end
+
+local parked = redis.call('SPOP', p .. ':parked')
+if parked then
+  redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
+  redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)
+  return 1
+end
+if redis.call('EXISTS', p .. ':runner') == 1 then return 1 end
+if redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) then return 0 end
+return 2

@@ -1,0 +1,77 @@
+"""The fair queue of one pool: who runs next (pop.lua), and nothing runs twice or gets lost.
+
+Redis holds order and leases; PostgreSQL holds the truth, and the sweeper mends the one from the
+other. Every method raises RedisGone when Redis does not answer.
+"""
+
+from pathlib import Path
+
+from inference.order import CLASSES, Item
+from tenants.admission import concurrency_key
+from tenants.redis_link import RedisLink, Script
+
+_HERE = Path(__file__).parent
+ENQUEUE, POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP = (
+    Script.load(_HERE / f"{name}.lua")
+    for name in ("enqueue", "pop", "settle", "cancel", "beat", "adopt", "sweep")
+)
+LEASE_MS = 4_000
+
+
+def prefix(pool: str) -> str:
+    return f"q:{{{pool}}}"
+
+
+class FairQueue:
+    def __init__(self, redis: RedisLink, pool: str) -> None:
+        self._redis, self._pool = redis, [prefix(pool)]
+
+    async def enqueue(self, item: Item, sealed: bytes) -> bool:
+        """True when the caller must publish a wake-up: no runner lives."""
+        told = await self._redis.run(
+            ENQUEUE, self._pool, item.klass, item.tenant, item.id, str(item), sealed, "tail"
+        )
+        return bool(told == 0)
+
+    async def pop(self, n: int, runner: str) -> list[tuple[Item, bytes]]:
+        """Up to n items with their sealed orders; fewer means that the runner is parked."""
+        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *CLASSES)
+        return [(Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
+
+    async def settle(self, item: Item, cost: int) -> bool:
+        """False when the lease had been lost."""
+        keys = [*self._pool, concurrency_key(item.tenant)]
+        return bool(await self._redis.run(SETTLE, keys, str(item), cost))
+
+    async def cancel(self, request_id: str) -> str:
+        """ "running", "queued" (the caller now settles it) or "gone"."""
+        answer: bytes = await self._redis.run(CANCEL, self._pool, request_id)
+        return answer.decode()
+
+    async def beat(
+        self, runner: str, parked: bool, items: list[Item]
+    ) -> tuple[bool, bytes, list[Item]]:
+        """(work waits, epoch, items whose lease is gone)."""
+        waits, epoch, *lost = await self._redis.run(
+            BEAT, self._pool, runner, "beat", int(parked), LEASE_MS, *map(str, items)
+        )
+        return bool(waits), epoch, [Item.parse(item) for item in lost]
+
+    async def leave(self, runner: str, *, stop: bool) -> bool:
+        """False when work has come in meanwhile (never with `stop`)."""
+        mode = "stop" if stop else "leave"
+        (may,) = await self._redis.run(BEAT, self._pool, runner, mode, 0, LEASE_MS)
+        return bool(may)
+
+    async def adopt(self, item: Item, sealed: bytes, runner: str, hold_s: float) -> bool:
+        """Puts a running item back after Redis lost it. False when somebody else has it."""
+        keys = [*self._pool, concurrency_key(item.tenant)]
+        hold_ms = int(hold_s * 1000)
+        return bool(
+            await self._redis.run(ADOPT, keys, str(item), sealed, runner, LEASE_MS, hold_ms)
+        )
+
+    async def inbox(self, runner: str) -> bytes:
+        """Waits for the next note: b"wake" or b"cancel <id>". Needs a link of its own."""
+        _, note = await self._redis.call("BLPOP", f"{self._pool[0]}:inbox:{runner}", 0)
+        return bytes(note)

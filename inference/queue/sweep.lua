@@ -1,0 +1,42 @@
+-- Takes back what dead runners held and sees to it that waiting work has somebody to run it.
+-- KEYS: 1 pool prefix   ARGV: 1 most leases to look at
+-- Returns {1 when a wake-up must be published, ms since this epoch began, requests re-queued...}
+local p = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('SET', p .. ':epoch', now, 'NX')
+local requeued = {}
+
+for _, item in ipairs(redis.call('ZRANGEBYSCORE', p .. ':leases', '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  redis.call('ZREM', p .. ':leases', item)
+  local attempt, estimate, weight, class, tenant, id =
+    string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
+  redis.call('HDEL', p .. ':on', id)
+  if redis.call('HEXISTS', p .. ':orders', id) == 1 then
+    local counters, active = p .. ':' .. class .. ':counters', p .. ':' .. class .. ':active'
+    local refund = -tonumber(estimate) / tonumber(weight)
+    local counter = redis.call('HINCRBYFLOAT', counters, tenant, refund)
+    redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant,
+      (attempt + 1) .. '|' .. estimate .. '|' .. weight .. '|' .. class .. '|' .. tenant .. '|' .. id)
+    redis.call('ZADD', active, counter, tenant)
+    requeued[#requeued + 1] = id
+  end
+end
+
+local waits, wake = false, 0
+for _, class in ipairs({'realtime', 'batch', 'finetune', 'preprocess'}) do
+  waits = waits or redis.call('EXISTS', p .. ':' .. class .. ':active') == 1
+end
+if waits then
+  local parked = redis.call('SPOP', p .. ':parked')
+  if parked and redis.call('EXISTS', p .. ':runner') == 1 then
+    redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
+    redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)
+  elseif redis.call('EXISTS', p .. ':runner') == 0
+      and redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) then
+    wake = 1
+  end
+end
+local out = {wake, now - tonumber(redis.call('GET', p .. ':epoch'))}
+for _, id in ipairs(requeued) do out[#out + 1] = id end
+return out

@@ -1,0 +1,231 @@
+"""The runner of one pool: takes requests from the fair queue whenever a slot is really free.
+
+Woken by a Celery message that carries no request, it drains the queue with as many concurrent
+streams as the engine has slots, lingers when the queue is empty, and goes. What it holds is
+leased: if it dies, the sweeper gives its requests to the next one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+from django.conf import settings
+
+from audit.group_commit import GroupCommit
+from audit.keyring import Unreadable, keyring
+from inference import ledger
+from inference.engines.base import Engine
+from inference.generation import Generation
+from inference.ledger import Outcome, key_id
+from inference.order import Item, unpacked
+from inference.queue.fair_queue import FairQueue
+from inference.stream import frames
+from inference.stream.writer import Writer
+from tenants.redis_link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+BEAT_S = 0.5
+LINGER_S = 30.0
+SETTLE_PATIENCE_S = 60.0
+
+
+class Runner:
+    def __init__(self, pool: str, engine: Engine) -> None:
+        self.id = f"{pool}-{secrets.token_hex(4)}"
+        self.pool, self.engine = pool, engine
+        self.running: dict[str, Generation] = {}  # by request id
+        self.sealed: dict[str, bytes] = {}
+        self.stopping = False
+        self._parked = False
+        self._woken = False
+        self._leaving = False
+        self._epoch = b""
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def drain(self) -> None:
+        """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
+        self.redis = RedisLink(settings.REDIS_URL)
+        self._notes = RedisLink(settings.REDIS_URL, timeout_s=None)
+        self.queue = FairQueue(self.redis, self.pool)
+        self.inbox = FairQueue(self._notes, self.pool)
+        self.writer = Writer(self.redis)
+        self.ledger = GroupCommit(
+            settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
+        )
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        timeout = aiohttp.ClientTimeout(total=None, connect=5)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            self.session = session
+            helpers = [asyncio.create_task(work) for work in (self._beats(), self._read_notes())]
+            try:
+                await self._work()
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+                await self.writer.drained()
+                await self.ledger.close()
+                self.redis.close()
+                self._notes.close()
+
+    def stop(self) -> None:
+        """Warm shutdown: takes nothing more, finishes what it has."""
+        self.stopping = True
+        self._wake.set()
+
+    # The loop ------------------------------------------------------------------------------------
+    async def _work(self) -> None:
+        while not self.stopping:
+            try:
+                await self._fill()
+                self._wake.clear()
+                if self.stopping:
+                    break
+                if self._free() and not self._parked:
+                    continue
+                if await self._idle() and await self._may_leave():
+                    return
+            except RedisGone as problem:
+                log.warning("%s: %s; trying again", self.pool, problem)
+                self._parked = False
+                await asyncio.sleep(0.3)
+        with contextlib.suppress(RedisGone):
+            await self.queue.leave(self.id, stop=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _fill(self) -> None:
+        free = self._free()
+        if not free or self._parked:
+            return
+        self._woken = False
+        popped = await self.queue.pop(free, self.id)
+        for item, sealed in popped:
+            self._spawn(self._run(item, sealed))
+        if len(popped) < free:
+            self._parked = not self._woken  # a note may overtake this answer
+
+    async def _idle(self) -> bool:
+        """Waits for a reason to go on; True when there was none for LINGER_S."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), LINGER_S)
+        except TimeoutError:
+            return self._parked and not self._tasks
+        return False
+
+    async def _may_leave(self) -> bool:
+        self._leaving = True  # no beat may follow: it would fake a living runner
+        if await self.queue.leave(self.id, stop=False):
+            return True
+        self._leaving = self._parked = False
+        return False
+
+    def _free(self) -> int:
+        return self.engine.config.slots - len(self._tasks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("a completion ended in %r", problem, exc_info=problem)
+        if not self._parked:
+            self._wake.set()
+
+    # One request ---------------------------------------------------------------------------------
+    async def _run(self, item: Item, sealed: bytes) -> None:
+        try:
+            sealer = await keyring.by_id(key_id(sealed))
+            order = unpacked(sealer.open(sealed[16:], _place(item)))
+        except (Unreadable, ValueError) as problem:
+            log.warning("request %s cannot be read any more: %s", item.id, problem)
+            await self._settle(item, Outcome())
+            return
+        already_sent = await self._already_sent(item) if order.keeps_events else 0
+        generation = Generation(order, item, self.engine, already_sent)
+        self.running[item.id], self.sealed[item.id] = generation, sealed
+        try:
+            outcome = await generation.run(self.session, self.writer, self.ledger)
+            if outcome:
+                await self._settle(item, outcome)
+        finally:
+            self.running.pop(item.id, None)
+            self.sealed.pop(item.id, None)
+
+    async def _settle(self, item: Item, outcome: Outcome) -> None:
+        with contextlib.suppress(RedisGone):  # the lease runs out, the sweeper finds it settled
+            await self.queue.settle(item, outcome.cost)
+
+    async def _already_sent(self, item: Item) -> int:
+        """How many events an earlier attempt gave out: they cannot be taken back."""
+        if item.attempt == 1:
+            return 0
+        name = frames.history(_uuid_bytes(item.id))
+        last = await self.redis.call("XREVRANGE", name, "+", "-", "COUNT", 1)
+        return int(last[0][0].split(b"-")[0]) if last else 0
+
+    # Beside the loop -----------------------------------------------------------------------------
+    async def _beats(self) -> None:
+        while True:
+            if not self._leaving:
+                with contextlib.suppress(RedisGone):
+                    await self._beat()
+            await asyncio.sleep(BEAT_S)
+
+    async def _beat(self) -> None:
+        items = [generation.item for generation in self.running.values()]
+        waits, epoch, lost = await self.queue.beat(self.id, self._parked, items)
+        if lost and epoch == self._epoch:
+            for item in lost:
+                if generation := self.running.get(item.id):
+                    generation.abandon()
+        elif self._epoch not in (epoch, b""):
+            await self._after_a_loss()
+        self._epoch = epoch
+        if waits and self._parked and self._free():
+            self._parked = False
+            self._wake.set()
+
+    async def _after_a_loss(self) -> None:
+        """Redis came back empty: put leases and events back before the sweeper looks."""
+        log.warning("%s: Redis lost its data; %d running", self.pool, len(self.running))
+        for request_id, generation in list(self.running.items()):
+            sealed = self.sealed[request_id]
+            hold_s = settings.REQUEST_DEADLINE_S
+            if not await self.queue.adopt(generation.item, sealed, self.id, hold_s):
+                generation.abandon()
+            elif frame := generation.everything_sent():
+                self.writer.put(generation.order, frame)
+        self._parked = False
+        self._wake.set()
+
+    async def _read_notes(self) -> None:
+        while True:
+            try:
+                note = await self.inbox.inbox(self.id)
+            except RedisGone:
+                self._parked = False
+                self._wake.set()
+                await asyncio.sleep(0.3)
+                continue
+            if note.startswith(b"cancel "):
+                if generation := self.running.get(note[7:].decode()):
+                    generation.cancel()
+            else:
+                self._woken, self._parked = True, False
+                self._wake.set()
+
+
+def _uuid_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _place(item: Item) -> bytes:
+    return ledger.request_place(_uuid_bytes(item.tenant), _uuid_bytes(item.id))

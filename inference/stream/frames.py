@@ -1,0 +1,58 @@
+"""What comes back from a runner: small frames, many requests in one sealed batch."""
+
+import os
+from enum import IntEnum
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+
+class Kind(IntEnum):
+    EVENTS = 0  # complete SSE events of a stream
+    END = 1  # the last events: recorded before they were sent
+    BODY = 2  # a whole JSON answer
+    ERROR = 3  # an OpenAI error object; `status` is its HTTP status
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    id: bytes  # of the completion
+    attempt: int
+    last: int  # number of the last event in `body`, counted from 1 over the whole stream
+    kind: int
+    body: bytes
+    status: int = 200
+    retry_after: int = 0
+
+    @property
+    def final(self) -> bool:
+        return self.kind != Kind.EVENTS
+
+
+_cipher = AESGCM(settings.STREAM_KEY)
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Frame])
+
+
+def sealed(frames: list[Frame], place: bytes) -> bytes:
+    nonce = os.urandom(12)
+    return nonce + _cipher.encrypt(nonce, _encoder.encode(frames), place)
+
+
+def opened(data: bytes, place: bytes) -> list[Frame]:
+    """No frames for what was not sealed for this place."""
+    try:
+        return _decoder.decode(_cipher.decrypt(data[:12], data[12:], place))
+    except (InvalidTag, ValueError):
+        return []
+
+
+def channel(web: str) -> str:
+    """The stream that one web process reads."""
+    return f"ret:{web}"
+
+
+def history(completion_id: bytes) -> str:
+    """The stream that keeps one completion's events; entry ids are `<last>-0`."""
+    return f"gen:{completion_id.hex()}"

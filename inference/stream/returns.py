@@ -1,0 +1,55 @@
+"""The one reader of a web process: takes frames off its stream and hands them to the sinks."""
+
+import asyncio
+import logging
+
+from inference.stream import frames
+from inference.stream.sink import Sink
+from tenants.redis_link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+BLOCK_MS = 5_000
+
+
+class Returns:
+    def __init__(self, redis_url: str, web: str) -> None:
+        self._channel = frames.channel(web)
+        self._redis = RedisLink(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
+        self.sinks: dict[bytes, Sink] = {}
+        self._last = b"0"
+        self._task = asyncio.create_task(self._read())
+
+    def expect(self, completion_id: bytes) -> Sink:
+        sink = self.sinks[completion_id] = Sink()
+        return sink
+
+    def forget(self, completion_id: bytes) -> None:
+        self.sinks.pop(completion_id, None)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._redis.close()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                await self._read_once()
+            except RedisGone:
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("the reader of %s goes on after", self._channel)
+                await asyncio.sleep(0.2)
+
+    async def _read_once(self) -> None:
+        words = "XREAD", "BLOCK", BLOCK_MS, "COUNT", 200, "STREAMS", self._channel, self._last
+        for _, entries in await self._redis.call(*words) or ():
+            for entry_id, fields in entries:
+                self._last = entry_id
+                self._hand_out(fields[1])
+
+    def _hand_out(self, data: bytes) -> None:
+        for frame in frames.opened(data, self._channel.encode()):
+            sink = self.sinks.get(frame.id)
+            if sink:
+                sink.put(frame)

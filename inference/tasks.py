@@ -1,0 +1,39 @@
+"""Celery's entries. A message carries no request: it only says that there is work."""
+
+import asyncio
+
+import uvloop
+from celery import shared_task
+from celery.signals import worker_shutting_down
+
+from inference.engines import served
+from inference.runner import Runner
+from inference.sweeper import sweep_all
+
+_live: set[tuple[asyncio.AbstractEventLoop, Runner]] = set()
+
+
+@shared_task(name="inference.drain", ignore_result=True)
+def drain(pool: str) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_drain(pool))
+
+
+@shared_task(name="inference.sweep", ignore_result=True)
+def sweep() -> None:
+    sweep_all()
+
+
+async def _drain(pool: str) -> None:
+    me = asyncio.get_running_loop(), Runner(pool, served()[pool])
+    _live.add(me)
+    try:
+        await me[1].drain()
+    finally:
+        _live.discard(me)
+
+
+@worker_shutting_down.connect
+def _stop_taking_work(**_: object) -> None:
+    for loop, runner in list(_live):
+        loop.call_soon_threadsafe(runner.stop)

@@ -1,0 +1,58 @@
+"""One web process: probes and /v1 on a lean lane, websockets by Channels, the pages by Django."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application
+
+pages = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
+from starlette.staticfiles import StaticFiles
+
+from inference import probes
+from inference.chat.routing import websocket_urlpatterns
+from inference.gateway import close_gateway, open_gateway
+from inference.openai.lane import lane
+
+static = StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
+sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await _http(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await sockets(scope, receive, send)
+    else:
+        await _lifespan(receive, send)
+
+
+async def _http(scope: Any, receive: Any, send: Any) -> None:
+    path: str = scope["path"]
+    if path.startswith("/v1/"):
+        await lane(scope, receive, send)
+    elif path in probes.PATHS:
+        await probes.probe(scope, receive, send)
+    elif path.startswith(settings.STATIC_URL):
+        below = {**scope, "root_path": scope.get("root_path", "") + settings.STATIC_URL[:-1]}
+        await static(below, receive, send)
+    else:
+        await pages(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await open_gateway()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await close_gateway()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

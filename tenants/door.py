@@ -1,0 +1,108 @@
+"""Credentials in, a typed Caller out. Nothing behind the door looks at a key again.
+
+A caller is remembered for CACHE_S, so that a revoked key is refused within a second everywhere
+and a busy key costs the database one look per CACHE_S. Without the database nobody new comes in.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tenants import secret_keys
+from tenants.caller import Caller, Limits
+from tenants.models.tenant import WEIGHTS, Tier
+
+CACHE_S = 0.5
+CACHED = 10_000
+
+_TENANT = "t.id, t.name, t.tier, t.requests_per_minute, t.burst, t.max_concurrency"
+_BY_KEY = f"""
+    select k.id, null::uuid, k.subject_id, {_TENANT}
+    from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id
+    where k.digest = %s and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now())"""
+_BY_USER = f"""
+    select null::uuid, m.id, m.subject_id, {_TENANT}
+    from tenants_member m join tenants_tenant t on t.id = m.tenant_id
+    join tenants_user u on u.id = m.user_id
+    where m.id = %s and u.is_active"""
+
+
+class UnknownCaller(Exception):
+    """The credentials open nothing: wrong, revoked or expired."""
+
+
+class DoorClosed(Exception):
+    """The database that knows the callers does not answer."""
+
+
+class Door:
+    def __init__(self, dsn: str) -> None:
+        self._pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=4,
+            open=False,
+            timeout=2,
+            kwargs={"autocommit": True, "connect_timeout": 2},
+            check=AsyncConnectionPool.check_connection,
+        )
+        self._known: OrderedDict[bytes | UUID, tuple[Caller, float]] = OrderedDict()
+
+    async def open(self) -> None:
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def by_key(self, text: str) -> Caller:
+        """Raises UnknownCaller, DoorClosed."""
+        if not secret_keys.well_formed(text):
+            raise UnknownCaller
+        digest = secret_keys.digest(text)
+        return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+
+    async def by_member(self, member_id: UUID) -> Caller:
+        """For a signed-in person: the membership must still stand."""
+        return self._remembered(member_id) or await self._look_up(_BY_USER, member_id)
+
+    def _remembered(self, credential: bytes | UUID) -> Caller | None:
+        known = self._known.get(credential)
+        if known and known[1] > asyncio.get_running_loop().time():
+            return known[0]
+        return None
+
+    async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(query, (credential,), prepare=True)
+                row = await cursor.fetchone()
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
+            raise DoorClosed(str(problem)) from None
+        if row is None:
+            self._known.pop(credential, None)
+            raise UnknownCaller
+        caller = _caller(row)
+        self._known[credential] = caller, asked_at + CACHE_S
+        if len(self._known) > CACHED:
+            self._known.popitem(last=False)
+        return caller
+
+
+def _caller(row: tuple[Any, ...]) -> Caller:
+    key_id, member_id, subject_id, tenant_id, tenant, tier, per_minute, burst, at_once = row
+    return Caller(
+        tenant_id=tenant_id,
+        tenant=tenant,
+        actor=f"key:{key_id}" if key_id else f"member:{member_id}",
+        subject_id=subject_id,
+        weight=WEIGHTS[Tier(tier)],
+        limits=Limits(per_minute, burst, at_once),
+        api_key_id=key_id,
+        member_id=member_id,
+    )

@@ -1,0 +1,78 @@
+"""What stands between a fresh database and the first person at the console."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from tenants import secret_keys
+from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.models import ApiKey, Link, Tenant, User
+from tenants.models.link import Purpose
+from tenants.roles import Role
+
+BY = "command:first_run"
+DEMO = "demo"
+LOCK = 0x464F5245  # "FORE": two starts at once take turns
+
+
+class Command(JsonCommand):
+    help = "Prepares the first sign-in and the demo tenant. Run at every start, after migrate."
+
+    def answer(self, **options: Any) -> Answer:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            if _very_first_start() and os.environ.get("FOREBAY_DEMO", "1") != "0":
+                _open_demo()
+            demo = Tenant.objects.filter(name=DEMO).first()
+            return {
+                "operator_link": _operator_link(demo),
+                "demo_tenant": demo.name if demo else None,
+                "demo_api_key": _demo_api_key(demo) if demo else None,
+            }
+
+    def text(self, answer: Answer) -> str:
+        named = {
+            "Set the operator's password": answer["operator_link"],
+            "Demo tenant": answer["demo_tenant"],
+            "Its API key": answer["demo_api_key"],
+        }
+        lines = [f"{name}: {value}" for name, value in named.items() if value]
+        return "\n".join(lines) or "Nothing to do: an operator exists."
+
+
+def _very_first_start() -> bool:
+    return not (Tenant.objects.exists() or User.objects.exists())
+
+
+def _open_demo() -> None:
+    _, text = ApiKey.issue(Tenant.open(DEMO, by=BY), DEMO, by=BY)
+    path = _demo_key_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+
+
+def _operator_link(demo: Tenant | None) -> str | None:
+    """Makes the first operator an owner of the demo tenant too: the chat then works at once."""
+    if User.objects.filter(is_operator=True).exists():
+        return None
+    return Link.issue(Purpose.FIRST_RUN, by=BY, tenant=demo, role=Role.OWNER)
+
+
+def _demo_api_key(demo: Tenant) -> str | None:
+    """None once the key was revoked, or where its text was never kept."""
+    try:
+        text = _demo_key_file().read_text().strip()
+    except OSError:
+        return None
+    live = ApiKey.objects.live().filter(tenant=demo, digest=secret_keys.digest(text)).exists()
+    return text if live else None
+
+
+def _demo_key_file() -> Path:
+    return Path(settings.FOREBAY_HOME) / "secrets" / "demo_api_key"

@@ -1,0 +1,174 @@
+"""One connection to Redis per process and loop, shared by everybody on it.
+
+Commands given in the same tick of the loop leave in one write, and answers come back in order:
+5 us of CPU per command under load where a connection pool costs 40-60 (docs/benchmarks.md). Off
+the hot path, redis-py is used instead.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import hiredis
+
+Answer = Any
+CONNECT_TIMEOUT_S = 2.0
+
+
+class RedisGone(Exception):
+    """Redis did not take the command, or did not answer; it may have run all the same."""
+
+
+class Script(NamedTuple):
+    sha: str
+    text: str
+
+    @classmethod
+    def load(cls, path: Path) -> "Script":
+        text = path.read_text()
+        return cls(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
+
+
+class RedisLink(asyncio.Protocol):
+    """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
+
+    def __init__(self, url: str, *, timeout_s: float | None = 5.0) -> None:
+        self._url = urlsplit(url)
+        self._timeout_s = timeout_s
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Future[None] | None = None
+        self._reader = hiredis.Reader()
+        self._waiting: deque[tuple[asyncio.Future[Answer], float]] = deque()
+        self._outgoing: list[bytes] = []
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.on_connect: Callable[[], None] | None = None
+
+    # What callers use ----------------------------------------------------------------------------
+    async def call(self, *words: Any) -> Answer:
+        """One command. Raises RedisGone, or hiredis.ReplyError for an error answer."""
+        if self._transport is None:
+            await self._connected()
+        answer = await self._send(words)
+        if isinstance(answer, hiredis.ReplyError):
+            raise answer
+        return answer
+
+    async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
+        """A script by its hash; its text travels only when Redis does not know it (any more)."""
+        try:
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        except hiredis.ReplyError as refused:
+            if not str(refused).startswith("NOSCRIPT"):
+                raise
+        return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
+
+    async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
+        """Several commands in one write; error answers stand in the list."""
+        if self._transport is None:
+            await self._connected()
+        return await asyncio.gather(*[self._send(words) for words in commands])
+
+    def close(self) -> None:
+        self._closed = True
+        if self._transport:
+            self._transport.abort()
+        if self._watchdog:
+            self._watchdog.cancel()
+
+    # Sending -------------------------------------------------------------------------------------
+    def _send(self, words: tuple[Any, ...]) -> asyncio.Future[Answer]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        if self._transport is None:
+            answer.set_exception(RedisGone("the connection was lost"))
+            return answer
+        if not self._outgoing:
+            loop.call_soon(self._flush)
+        self._outgoing.append(hiredis.pack_command(words))
+        self._waiting.append((answer, time.monotonic()))
+        return answer
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if self._transport and outgoing:
+            self._transport.write(b"".join(outgoing))
+
+    # Connecting ----------------------------------------------------------------------------------
+    async def _connected(self) -> None:
+        if self._closed:
+            raise RedisGone("this link is closed")
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+            self._connecting.add_done_callback(self._forget_connecting)
+        await asyncio.shield(self._connecting)
+
+    def _forget_connecting(self, done: asyncio.Future[None]) -> None:
+        self._connecting = None
+        if not done.cancelled():
+            done.exception()  # every waiter has it; nobody may be left
+
+    async def _connect(self) -> None:
+        url, loop = self._url, asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await loop.create_connection(lambda: self, url.hostname, url.port or 6379)
+                for words in self._greeting():
+                    answer = await self._send(words)
+                    if isinstance(answer, hiredis.ReplyError):
+                        raise RedisGone(str(answer))
+        except (OSError, TimeoutError) as problem:
+            self._drop(RedisGone(f"no connection to Redis: {problem}"))
+            raise RedisGone(f"no connection to Redis: {problem}") from None
+        if self.on_connect:
+            self.on_connect()
+
+    def _greeting(self) -> list[tuple[Any, ...]]:
+        url, words = self._url, list[tuple[Any, ...]]()
+        if url.password:
+            words.append(("AUTH", unquote(url.username or "default"), unquote(url.password)))
+        if database := url.path.strip("/"):
+            words.append(("SELECT", database))
+        return words
+
+    # asyncio.Protocol ----------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._reader = hiredis.Reader()
+        if self._timeout_s:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (answer := self._reader.gets()) is not False:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_result(answer)
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        self._drop(RedisGone("the connection to Redis was lost"))
+
+    def _drop(self, reason: RedisGone) -> None:
+        if self._transport:
+            self._transport.abort()
+        self._transport = None
+        self._outgoing = []
+        waiting, self._waiting = self._waiting, deque()
+        for future, _ in waiting:
+            if not future.done():
+                future.set_exception(reason)
+
+    def _watch(self) -> None:
+        """A Redis that holds the connection but does not answer is as good as gone."""
+        assert self._timeout_s is not None
+        if self._waiting and time.monotonic() - self._waiting[0][1] > self._timeout_s:
+            self._drop(RedisGone(f"Redis did not answer within {self._timeout_s:g} s"))
+        if self._transport:
+            loop = asyncio.get_running_loop()
+            self._watchdog = loop.call_later(self._timeout_s / 4, self._watch)
