@@ -15,11 +15,13 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from starlette.staticfiles import StaticFiles
 
+from config.celery import app as celery_app
 from inference import probes
 from inference.chat.routing import websocket_urlpatterns
 from inference.gateway import close_gateway, open_gateway
 from inference.openai.lane import lane
 
+celery_app.set_default()  # wake-ups are published from here
 static = StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
 sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
