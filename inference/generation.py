@@ -191,11 +191,14 @@ class Generation:
             completion_tokens=self.sent if generated is None else generated,
             cached_tokens=details.get("cached_tokens") or 0,
             attempts=self.item.attempt,
-            queue_ms=int((self.popped_at - self.order.created_at) * 1000),
-            ttft_ms=self.first_at and int((self.first_at - self.order.created_at) * 1000),
+            queue_ms=self._since_start(self.popped_at),
+            ttft_ms=self._since_start(self.first_at),
             text=text,
             response=body or text.encode(),
         )
+
+    def _since_start(self, at: float | None) -> int | None:
+        return None if at is None else int((at - self.order.created_at) * 1000)
 
     def _how_it_ended(self, failure: EngineFailed | None) -> str:
         return "cancelled" if self.cancelled else "error" if failure else self.finish_reason

@@ -117,7 +117,9 @@ class RedisLink(asyncio.Protocol):
         url, loop = self._url, asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(lambda: self, url.hostname, url.port or 6379)
+                await loop.create_connection(
+                    lambda: self, url.hostname or "127.0.0.1", url.port or 6379
+                )
                 for words in self._greeting():
                     answer = await self._send(words)
                     if isinstance(answer, hiredis.ReplyError):

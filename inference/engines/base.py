@@ -72,7 +72,8 @@ class Engine:
         try:
             async with self._post(session, order) as response:
                 await self._raise_for(response)
-                return await response.read()
+                body: bytes = await response.read()
+                return body
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
             raise EngineAway(f"the engine does not answer: {problem}") from None
         except aiohttp.ClientError as problem:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from inference.gateway import Gateway
 from inference.openai.http import ClientGone, Request
@@ -24,7 +24,7 @@ KEEP_ALIVE_S = 15.0
 
 async def arrivals(
     gateway: Gateway, request: Request, order: Order, sink: Sink
-) -> AsyncIterator[Frame | None]:
+) -> AsyncGenerator[Frame | None]:
     """Frames up to the final one; None after LOOK_AROUND_S of silence.
 
     A client that goes away ends it: its generation is cancelled. Raises ClientGone.

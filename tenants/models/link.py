@@ -91,13 +91,18 @@ class Link(models.Model):
                 raise AlreadyUsed
             return self._welcome(email, password, name)
 
+    def account(self, email: str = "") -> User | None:
+        """Who has the link's address, or this one, and a password already."""
+        user = User.objects.filter(email=(self.email or email).lower()).first()
+        return user if user and user.has_usable_password() else None
+
     def _welcome(self, email: str, password: str, name: str) -> User:
         email = (self.email or email).lower()
-        user = User.objects.filter(email=email).first() or User(email=email)
-        if user.pk and user.has_usable_password():
+        if user := self.account(email):
             if not (user.is_active and user.check_password(password)):
                 raise WrongPassword
         else:
+            user = User.objects.filter(email=email).first() or User(email=email)
             user.name = name
             user.set_password(password)
         user.is_operator = user.is_operator or self.purpose == Purpose.FIRST_RUN

@@ -63,6 +63,17 @@ class Tenant(models.Model):
             act(Action.TENANT_CREATE, actor=by, tenant_id=tenant.id, detail={"name": name})
         return tenant
 
+    def change(self, *, by: str, **fields: Any) -> None:
+        """Sets tier and limits. Raises ValidationError."""
+        changed = {name: value for name, value in fields.items() if getattr(self, name) != value}
+        detail = {name: [getattr(self, name), value] for name, value in changed.items()}
+        for name, value in changed.items():
+            setattr(self, name, value)
+        self.full_clean()
+        with transaction.atomic():
+            self.save(update_fields=list(changed))
+            act(Action("tenant:change"), actor=by, tenant_id=self.id, detail=detail)
+
     def add_member(self, user: User, role: Role, *, by: str) -> Any:
         with transaction.atomic():
             member, new = self.members.get_or_create(user=user, defaults={"role": role})
