@@ -1,0 +1,93 @@
+"""Running platforms: `real` with the embedded model, `staged` in front of the mock engine."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.children import Child, free_port
+from bench.processes import all_processes, role, trees
+from bench.under_test import Forebay
+
+MOCK_SLOTS = 8
+
+
+@dataclass
+class Mock:
+    """The mock engine's remote control."""
+
+    child: Child
+    port: int
+
+    def behave(self, **settings: Any) -> None:
+        defaults = {"tokens": 64, "interval_ms": 2.0, "delay_ms": 0.0, "fail": None}
+        self._call("POST", "/control", {**defaults, **settings})
+
+    def state(self) -> dict[str, Any]:
+        return self._call("GET", "/control")
+
+    def last_body(self) -> dict[str, Any]:
+        return self._call("GET", "/control/last")
+
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, data, method=method)) as answer:
+            found: dict[str, Any] = json.loads(answer.read() or b"{}")
+            return found
+
+
+class Platform(Forebay):
+    """A running platform and ways to hurt its parts."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def pids(self, wanted: str) -> list[int]:
+        """Of the processes that play a role: web, worker, jobs, beat, postgres, valkey, engine."""
+        found = trees([self.child.pid], all_processes())
+        return [process.pid for process in found if role(process.command) == wanted]
+
+
+def start_mock(folder: Path) -> Mock:
+    port = free_port()
+    command = [sys.executable, "-m", "bench.mock_engine", "--port", str(port)]
+    child = Child(command, folder / f"mock-{port}.log")
+    child.wait_until_ready(f"http://127.0.0.1:{port}/health", 20)
+    return Mock(child, port)
+
+
+@pytest.fixture(scope="session")
+def session_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
+    mock = start_mock(tmp_path_factory.mktemp("mock"))
+    yield mock
+    mock.child.stop()
+
+
+@pytest.fixture
+def mock(session_mock: Mock) -> Iterator[Mock]:
+    session_mock.behave()
+    yield session_mock
+    session_mock.behave()
+
+
+@pytest.fixture(scope="session")
+def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    url = f"http://127.0.0.1:{session_mock.port}/v1"
+    engine = {"kind": "openai", "url": url, "slots": MOCK_SLOTS, "context_length": 4096}
+    platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine})
+    yield platform
+    platform.stop()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("real"))
+    yield platform
+    platform.stop()

@@ -1,0 +1,149 @@
+"""The SDKs that tenants already use, unchanged, with the real model."""
+
+import json
+
+import openai
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_openai import ChatOpenAI
+
+from tests.e2e.conftest import Platform
+
+pytestmark = pytest.mark.e2e
+MODEL = "smollm2-135m"
+HI = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+
+
+@pytest.fixture
+def sdk(real: Platform) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{real.url}/v1", api_key=real.key, max_retries=0)
+
+
+def test_a_chat_completion(sdk: openai.OpenAI) -> None:
+    answer = sdk.chat.completions.create(
+        model=MODEL,
+        messages=HI,
+        max_tokens=30,
+        temperature=0,
+        seed=1,  # type: ignore[arg-type]
+    )
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.model == MODEL
+    assert answer.usage is not None
+    assert answer.usage.total_tokens > answer.usage.completion_tokens > 0
+    assert answer._request_id
+
+
+def test_a_streamed_chat_completion(sdk: openai.OpenAI) -> None:
+    chunks = list(
+        sdk.chat.completions.create(
+            model=MODEL,
+            messages=HI,  # type: ignore[arg-type]
+            max_tokens=30,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert "Paris" in text
+    assert chunks[-1].usage
+    assert chunks[-1].usage.completion_tokens > 0
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_the_async_client(real: Platform) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{real.url}/v1", api_key=real.key) as sdk:
+        stream = await sdk.chat.completions.create(
+            model=MODEL,
+            messages=HI,
+            max_tokens=20,
+            temperature=0,
+            stream=True,  # type: ignore[arg-type]
+        )
+        text = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
+        assert "Paris" in text
+
+
+def test_a_text_completion_with_stop_and_seed(sdk: openai.OpenAI) -> None:
+    def ask() -> str:
+        answer = sdk.completions.create(
+            model=MODEL, prompt="1, 2, 3, 4,", max_tokens=16, seed=7, stop=["7"], temperature=0
+        )
+        assert answer.choices[0].finish_reason in ("stop", "length")
+        return answer.choices[0].text
+
+    first = ask()
+    assert "7" not in first
+    assert first == ask()
+
+
+def test_logprobs(sdk: openai.OpenAI) -> None:
+    answer = sdk.chat.completions.create(
+        model=MODEL,
+        messages=HI,
+        max_tokens=4,
+        logprobs=True,
+        top_logprobs=2,  # type: ignore[arg-type]
+    )
+    assert answer.choices[0].logprobs
+    assert answer.choices[0].logprobs.content
+    assert len(answer.choices[0].logprobs.content[0].top_logprobs) == 2
+
+
+def test_json_answers(sdk: openai.OpenAI) -> None:
+    answer = sdk.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "Give me a JSON object with a city."}],
+        max_tokens=60,
+        temperature=0,
+        response_format={
+            "type": "json_schema",
+            "json_schema": {
+                "name": "city",
+                "schema": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string", "maxLength": 12}},
+                    "required": ["city"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+    )
+    assert set(json.loads(answer.choices[0].message.content or "")) == {"city"}
+
+
+def test_errors_have_their_classes(sdk: openai.OpenAI, real: Platform) -> None:
+    with pytest.raises(openai.NotFoundError) as missing:
+        sdk.chat.completions.create(model="gpt-9", messages=HI)  # type: ignore[arg-type]
+    assert missing.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError):
+        sdk.chat.completions.create(model=MODEL, messages=[])
+    wrong = openai.OpenAI(base_url=f"{real.url}/v1", api_key="sk-wrong", max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        wrong.models.list()
+
+
+def test_a_prompt_over_the_context_window(sdk: openai.OpenAI) -> None:
+    long = [{"role": "user", "content": "word " * 20_000}]
+    with pytest.raises(openai.BadRequestError) as refused:
+        sdk.chat.completions.create(model=MODEL, messages=long)  # type: ignore[arg-type]
+    assert refused.value.code == "context_length_exceeded"
+
+
+def test_models(sdk: openai.OpenAI) -> None:
+    assert [model.id for model in sdk.models.list()] == [MODEL]
+    assert sdk.models.retrieve(MODEL).id == MODEL
+
+
+def test_langchain(real: Platform) -> None:
+    model = ChatOpenAI(
+        base_url=f"{real.url}/v1",
+        api_key=real.key,
+        model=MODEL,
+        temperature=0,
+        max_tokens=30,  # type: ignore[arg-type, call-arg]
+    )
+    question = [HumanMessage("What is the capital of France?")]
+    assert "Paris" in str(model.invoke(question).content)
+    assert "Paris" in "".join(str(chunk.content) for chunk in model.stream(question))
