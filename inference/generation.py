@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from audit.group_commit import GroupCommit, StoreUnavailable
-from audit.keyring import keyring
+from audit.keyring import Sealer
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.ledger import Outcome, settled_row
 from inference.order import Item, Order
@@ -23,13 +23,15 @@ MAX_ATTEMPTS = 3
 class Generation:
     """State of a running completion. `cancel` stops the engine and settles what there is."""
 
-    def __init__(self, order: Order, item: Item, engine: Engine, already_sent: int = 0) -> None:
+    def __init__(
+        self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
+    ) -> None:
         self.order, self.item, self.engine = order, item, engine
-        self.already_sent = already_sent  # events that an earlier attempt gave out
+        self.already_sent = bool(sent_before)  # by an earlier attempt: cannot be taken back
         self.popped_at = time.time()
         self.first_at: float | None = None
-        self.sent = already_sent
-        self.sent_events: list[bytes] = []
+        self.sent_events = list(sent_before or ())
+        self.sent = len(self.sent_events)
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
         self.usage: dict[str, Any] = {}
         self.finish_reason = ""
@@ -50,14 +52,17 @@ class Generation:
 
     # The whole life ------------------------------------------------------------------------------
     async def run(
-        self, session: aiohttp.ClientSession, writer: Writer, ledger: GroupCommit
+        self,
+        session: aiohttp.ClientSession,
+        writer: Writer,
+        ledger: GroupCommit,
+        sealer: Sealer,
     ) -> Outcome | None:
         """None when the lease was lost. The final frame leaves after the settlement is durable."""
         body, failure = await self._generate(session, writer)
         if self.lease_lost:
             return None
         outcome = await self._outcome(session, body, failure)
-        sealer = await keyring.of_subject(self.order.tenant_id, self.order.subject_id)
         try:
             await ledger.write(settled_row(self.order, outcome, sealer, time.time()))
         except StoreUnavailable:
@@ -164,10 +169,10 @@ class Generation:
         try:
             answer = orjson.loads(body)
             choice = answer["choices"][0]
-        except (ValueError, LookupError, TypeError):
+            self.finish_reason = choice.get("finish_reason") or "stop"
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
         self.usage = answer.get("usage") or {}
-        self.finish_reason = choice.get("finish_reason") or "stop"
         answer["id"], answer["model"] = self.order.public_id, self.order.model
         return orjson.dumps(answer)
 
@@ -176,7 +181,8 @@ class Generation:
         self, session: aiohttp.ClientSession, body: bytes, failure: EngineFailed | None
     ) -> Outcome:
         cut = self.cancelled or failure is not None
-        prompt, generated = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens")
+        prompt = _count(self.usage, "prompt_tokens")
+        generated = _count(self.usage, "completion_tokens")
         if prompt is None:
             ran = self.first_at is not None or self.already_sent or not cut
             prompt = await self.engine.count_prompt(session, self.order) if ran else 0
@@ -189,7 +195,7 @@ class Generation:
             error_code=failure.code if failure else "",
             prompt_tokens=prompt,
             completion_tokens=self.sent if generated is None else generated,
-            cached_tokens=details.get("cached_tokens") or 0,
+            cached_tokens=_count(details, "cached_tokens") or 0,
             attempts=self.item.attempt,
             queue_ms=self._since_start(self.popped_at),
             ttft_ms=self._since_start(self.first_at),
@@ -201,7 +207,8 @@ class Generation:
         return None if at is None else int((at - self.order.created_at) * 1000)
 
     def _how_it_ended(self, failure: EngineFailed | None) -> str:
-        return "cancelled" if self.cancelled else "error" if failure else self.finish_reason
+        how = "cancelled" if self.cancelled else "error" if failure else self.finish_reason
+        return str(how)[:20]
 
     def _text(self, body: bytes) -> str:
         if body:
@@ -230,6 +237,12 @@ class Generation:
         if not self.sent_events:
             return None
         return self._frame(Kind.EVENTS, self._renamed(b"\n\n".join(self.sent_events) + b"\n\n"))
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """A number of tokens; None when the engine sent none, or something else."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
 
 
 def error_body(message: str, code: str, status: int) -> bytes:

@@ -13,15 +13,17 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
+import msgspec
 from django.conf import settings
+from django.db import DatabaseError
 
 from audit.group_commit import GroupCommit
-from audit.keyring import Unreadable, keyring
+from audit.keyring import Sealer, Unreadable, keyring
 from inference import ledger
 from inference.engines.base import Engine
 from inference.generation import Generation
 from inference.ledger import Outcome, key_id
-from inference.order import Item, unpacked
+from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
 from inference.stream.writer import Writer
@@ -38,7 +40,7 @@ class Runner:
         self.id = f"{pool}-{secrets.token_hex(4)}"
         self.pool, self.engine = pool, engine
         self.running: dict[str, Generation] = {}  # by request id
-        self.sealed: dict[str, bytes] = {}
+        self.leased: dict[str, tuple[Item, bytes]] = {}  # with the sealed order
         self.stopping = False
         self._parked = False
         self._woken = False
@@ -141,35 +143,47 @@ class Runner:
 
     # One request ---------------------------------------------------------------------------------
     async def _run(self, item: Item, sealed: bytes) -> None:
+        self.leased[item.id] = item, sealed
         try:
-            sealer = await keyring.by_id(key_id(sealed))
+            sealer = await self._key(sealed)
             order = unpacked(sealer.open(sealed[16:], _place(item)))
-        except (Unreadable, ValueError) as problem:
+            outcome = await self._generate(order, item, sealer)
+        except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("request %s cannot be read any more: %s", item.id, problem)
-            await self._settle(item, Outcome())
-            return
-        already_sent = await self._already_sent(item) if order.keeps_events else 0
-        generation = Generation(order, item, self.engine, already_sent)
-        self.running[item.id], self.sealed[item.id] = generation, sealed
-        try:
-            outcome = await generation.run(self.session, self.writer, self.ledger)
-            if outcome:
-                await self._settle(item, outcome)
+            outcome = Outcome()
         finally:
+            self.leased.pop(item.id, None)
             self.running.pop(item.id, None)
-            self.sealed.pop(item.id, None)
+        if outcome:
+            await self._settle(item, outcome)
+
+    async def _key(self, sealed: bytes) -> Sealer:
+        while True:
+            try:
+                return await keyring.by_id(key_id(sealed))
+            except DatabaseError as problem:
+                log.warning("%s: waiting for PostgreSQL: %s", self.pool, problem)
+                await asyncio.sleep(0.5)
+
+    async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
+        before = await self._sent_before(item) if order.keeps_events else []
+        generation = self.running[item.id] = Generation(order, item, self.engine, before)
+        return await generation.run(self.session, self.writer, self.ledger, sealer)
 
     async def _settle(self, item: Item, outcome: Outcome) -> None:
         with contextlib.suppress(RedisGone):  # the lease runs out, the sweeper finds it settled
             await self.queue.settle(item, outcome.cost)
 
-    async def _already_sent(self, item: Item) -> int:
-        """How many events an earlier attempt gave out: they cannot be taken back."""
+    async def _sent_before(self, item: Item) -> list[bytes]:
+        """The events that an earlier attempt gave out."""
         if item.attempt == 1:
-            return 0
+            return []
         name = frames.history(_uuid_bytes(item.id))
-        last = await self.redis.call("XREVRANGE", name, "+", "-", "COUNT", 1)
-        return int(last[0][0].split(b"-")[0]) if last else 0
+        entries = await self.redis.call("XRANGE", name, "-", "+")
+        found = [
+            frame for _, fields in entries for frame in frames.opened(fields[1], name.encode())
+        ]
+        return [event for frame in found for event in frame.body.split(b"\n\n")[:-1]]
 
     # Beside the loop -----------------------------------------------------------------------------
     async def _beats(self) -> None:
@@ -180,7 +194,7 @@ class Runner:
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:
-        items = [generation.item for generation in self.running.values()]
+        items = [item for item, _ in self.leased.values()]
         waits, epoch, lost = await self.queue.beat(self.id, self._parked, items)
         if lost and epoch == self._epoch:
             for item in lost:
@@ -197,7 +211,7 @@ class Runner:
         """Redis came back empty: put leases and events back before the sweeper looks."""
         log.warning("%s: Redis lost its data; %d running", self.pool, len(self.running))
         for request_id, generation in list(self.running.items()):
-            sealed = self.sealed[request_id]
+            _, sealed = self.leased[request_id]
             hold_s = settings.REQUEST_DEADLINE_S
             if not await self.queue.adopt(generation.item, sealed, self.id, hold_s):
                 generation.abandon()
