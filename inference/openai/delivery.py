@@ -76,7 +76,8 @@ async def send_events(gateway: Gateway, request: Request, order: Order, sink: Si
             now = time.monotonic()
             if not request.started:
                 if frame and frame.kind == Kind.ERROR:
-                    return await _answer(request, frame)
+                    await _answer(request, frame)
+                    return
                 if frame is None and now - began < FIRST_EVENT_S:
                     continue
                 await request.start(200, EVENT_STREAM)
