@@ -10,12 +10,10 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from uuid import UUID
 
 import msgspec
 import orjson
-import redis
 from django.conf import settings
 from django.db import connection
 from kombu.exceptions import OperationalError
@@ -28,6 +26,7 @@ from inference.ledger import Outcome
 from inference.models import Completion
 from inference.order import Order, unpacked
 from inference.queue import fair_queue
+from inference.queue.client import client
 from inference.wake_up import wake_up
 from tenants.admission import concurrency_key
 
@@ -35,11 +34,6 @@ log = logging.getLogger(__name__)
 YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into the queue
 SETTLING_MS = 3_000  # after a loss, runners have this long to put back what they run
 BATCH = 500
-
-
-@cache
-def client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
 
 
 def sweep_all() -> None:

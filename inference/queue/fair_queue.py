@@ -6,7 +6,9 @@ other. Every method raises RedisGone when Redis does not answer.
 
 from pathlib import Path
 
+from inference.engines import served
 from inference.order import CLASSES, Item
+from inference.queue.client import client
 from tenants.admission import concurrency_key
 from tenants.redis_link import RedisLink, Script
 
@@ -20,6 +22,17 @@ LEASE_MS = 4_000
 
 def prefix(pool: str) -> str:
     return f"q:{{{pool}}}"
+
+
+def lengths() -> dict[str, int]:
+    """Model -> requests that wait. Raises redis.RedisError."""
+    pools = list(served())
+    with client().pipeline(transaction=False) as ask:
+        for pool in pools:
+            ask.hlen(f"{prefix(pool)}:orders")
+            ask.zcard(f"{prefix(pool)}:leases")
+        found = ask.execute()
+    return {pool: max(0, found[2 * i] - found[2 * i + 1]) for i, pool in enumerate(pools)}
 
 
 class FairQueue:
