@@ -11,8 +11,7 @@ def wake_up(pool: str) -> None:
     current_app.send_task(
         "inference.drain",
         (pool,),
-        exchange="",
-        routing_key=f"pool.{pool}",
+        queue=f"pool.{pool}",
         expires=10,
         retry=False,
         ignore_result=True,
