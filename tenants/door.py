@@ -52,6 +52,7 @@ class Door:
             check=AsyncConnectionPool.check_connection,
         )
         self._known: OrderedDict[bytes | UUID, tuple[Caller, float]] = OrderedDict()
+        self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
     async def open(self) -> None:
         await self._pool.open(wait=False)
@@ -77,6 +78,20 @@ class Door:
         return None
 
     async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
+        """One look for everybody who asks at the same time."""
+        looking = self._looking.get(credential)
+        if looking is None:
+            looking = asyncio.ensure_future(self._ask(query, credential))
+            self._looking[credential] = looking
+            looking.add_done_callback(lambda done: self._looked(credential, done))
+        return await asyncio.shield(looking)
+
+    def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
+        self._looking.pop(credential, None)
+        if not done.cancelled():
+            done.exception()  # whoever asked has it, if anybody is still there
+
+    async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
         asked_at = asyncio.get_running_loop().time()
         try:
             async with self._pool.connection() as connection:
