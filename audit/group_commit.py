@@ -16,10 +16,19 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 GROUP = 500
 QUEUE = 20_000
+GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
 
 class StoreUnavailable(Exception):
-    """PostgreSQL did not take the row. Nothing of it is on record."""
+    """PostgreSQL did not take the row in time.
+
+    `late` is set when it may do so yet (it holds the connection but does not answer): it ends
+    when that is known, with an exception when nothing of the row is on record.
+    """
+
+    def __init__(self, message: str, late: asyncio.Future[None] | None = None) -> None:
+        super().__init__(message)
+        self.late = late
 
 
 class GroupCommit:
@@ -43,7 +52,10 @@ class GroupCommit:
         done: asyncio.Future[None] = loop.create_future()
         self._rows.append((row, done, loop.time()))
         self._more.set()
-        await done
+        await asyncio.wait([done], timeout=self._patience_s + GRACE_S)
+        if not done.done():
+            raise StoreUnavailable("PostgreSQL does not answer", late=done)
+        done.result()
 
     async def close(self) -> None:
         self._task.cancel()

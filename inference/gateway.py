@@ -36,6 +36,7 @@ from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 RECORD_PATIENCE_S = 1.0
+KEY_PATIENCE_S = 3.0
 
 
 class NotAdmitted(Exception):
@@ -143,13 +144,26 @@ class Gateway:
 
     async def _record(self, caller: Caller, order: Order) -> bytes:
         try:
-            sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+            key = keyring.of_subject(order.tenant_id, order.subject_id)
+            sealer = await asyncio.wait_for(key, KEY_PATIENCE_S)
             sealed = ledger.sealed_order(order, sealer)
             row = ledger.received_row(order, sealed, caller.api_key_id, caller.member_id)
             await self._received.write(row)
-        except (StoreUnavailable, psycopg.Error, DatabaseError) as problem:
+        except StoreUnavailable as problem:
+            if problem.late:
+                self._errand(self._close_late(order, problem.late))
+            raise OutOfService(str(problem)) from None
+        except (TimeoutError, psycopg.Error, DatabaseError) as problem:
             raise OutOfService(str(problem)) from None
         return sealed
+
+    async def _close_late(self, order: Order, recorded: asyncio.Future[None]) -> None:
+        """It came on record after its client had been refused: it must not run."""
+        await recorded
+        refused = Outcome(
+            state="failed", status=503, finish_reason="error", error_code="recorded_late"
+        )
+        await self.settle_unstarted(order, refused)
 
     async def _enqueue(self, order: Order, sealed: bytes) -> None:
         """It is on record by now: what does not get through here, the sweeper brings in."""

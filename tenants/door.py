@@ -18,6 +18,7 @@ from tenants.models.tenant import WEIGHTS, Tier
 
 CACHE_S = 0.5
 CACHED = 10_000
+PATIENCE_S = 2.0
 
 _TENANT = "t.id, t.name, t.tier, t.requests_per_minute, t.burst, t.max_concurrency"
 _BY_KEY = f"""
@@ -47,7 +48,7 @@ class Door:
             min_size=1,
             max_size=4,
             open=False,
-            timeout=2,
+            timeout=PATIENCE_S,
             kwargs={"autocommit": True, "connect_timeout": 2},
             check=AsyncConnectionPool.check_connection,
         )
@@ -84,7 +85,10 @@ class Door:
             looking = asyncio.ensure_future(self._ask(query, credential))
             self._looking[credential] = looking
             looking.add_done_callback(lambda done: self._looked(credential, done))
-        return await asyncio.shield(looking)
+        try:
+            return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
+        except TimeoutError:
+            raise DoorClosed("PostgreSQL does not answer") from None
 
     def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
         self._looking.pop(credential, None)

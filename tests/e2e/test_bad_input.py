@@ -102,7 +102,7 @@ def test_a_body_over_the_limit_that_does_not_tell_its_length(staged: Platform) -
         {"Authorization": "Bearer nonsense"},
         {"Authorization": "Bearer sk-fb-aaaaaaaaaaaa-" + "b" * 43 + "-cccccc"},
         {"Authorization": "Basic YTpi"},
-        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer"},
     ],
 )
 def test_an_unknown_key(staged: Platform, headers: dict[str, str]) -> None:

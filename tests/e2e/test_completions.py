@@ -31,17 +31,15 @@ def test_a_whole_answer_and_its_record(staged: Platform, mock: Mock) -> None:
 def test_a_stream_is_on_record_before_its_last_event(staged: Platform, mock: Mock) -> None:
     with stream(staged, max_tokens=6) as answer:
         record = Record(staged, answer.headers["x-request-id"])
-        text = ""
-        for number, data in events(answer.iter_lines()):
-            if data == "[DONE]":
-                break
-            delta = json.loads(data)["choices"][0]
-            text += delta["delta"].get("content") or ""
-            if delta["finish_reason"]:
+        found = []
+        for _, data in events(answer.iter_lines()):
+            found.append(data)
+            if '"finish_reason":"' in data:
                 assert record.state() == "done"
                 assert len(record.usage()) == 1
-    assert text == words(6)
-    assert number == 9  # role, six tokens, finish, [DONE]
+    deltas = [json.loads(data)["choices"][0]["delta"] for data in found[:-1]]
+    assert "".join(delta.get("content") or "" for delta in deltas) == words(6)
+    assert len(found) == 9  # role, six tokens, finish, [DONE]
 
 
 def test_usage_comes_only_when_asked_for(staged: Platform, mock: Mock) -> None:

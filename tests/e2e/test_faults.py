@@ -119,7 +119,7 @@ def test_a_client_that_goes_away_cancels_its_generation(hurt: Platform, engine: 
 
 def test_a_client_that_goes_away_while_it_waits_in_line(hurt: Platform, engine: Mock) -> None:
     engine.behave(tokens=100, interval_ms=20)
-    with Crowd(hurt, 16) as crowd:
+    with Crowd(hurt, 16, stream=True) as crowd:
         eventually(lambda: engine.state()["running"] == 16, 5)
         with client(hurt) as asking, pytest.raises(httpx.ReadTimeout):
             asking.post("/v1/chat/completions", json=body(), timeout=0.5)

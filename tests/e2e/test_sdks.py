@@ -144,6 +144,6 @@ def test_langchain(real: Platform) -> None:
         temperature=0,
         max_tokens=30,  # type: ignore[arg-type, call-arg]
     )
-    question = [HumanMessage("What is the capital of France?")]
+    question = [HumanMessage(HI[0]["content"])]
     assert "Paris" in str(model.invoke(question).content)
     assert "Paris" in "".join(str(chunk.content) for chunk in model.stream(question))

@@ -1,0 +1,79 @@
+"""PostgreSQL and Valkey for the tests, unless DATABASE_URL and REDIS_URL name others.
+
+A pytest plugin that is loaded before the settings are (`-p tests.embedded`): addresses are fixed
+at once, the servers start only when a test that needs them has been collected.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+_folder = Path(tempfile.mkdtemp(prefix="forebay-tests-"))
+_folder.chmod(0o755)  # PostgreSQL may run as another user
+os.environ["FOREBAY_HOME"] = str(_folder / "home")
+os.environ.setdefault(
+    "FOREBAY_ENGINES",
+    '{"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 4}}',
+)
+
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.kin import Kin
+from config.supervisor.postgres import Postgres
+from config.supervisor.valkey import Valkey
+
+START_S = 60
+
+
+class Embedded:
+    """Servers with a loop and a thread of their own: they end with that thread at the latest."""
+
+    def __init__(self) -> None:
+        home = Home(_folder / "home")
+        home.take()
+        self._keeper = Keeper(home, Kin(home))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._servers: list[Postgres | Valkey] = []
+        if not os.environ.get("DATABASE_URL"):
+            postgres = Postgres(home, self._keeper)
+            os.environ["DATABASE_URL"] = postgres.url
+            self._servers.append(postgres)
+        if not os.environ.get("REDIS_URL"):
+            valkey = Valkey(home, self._keeper)
+            os.environ["REDIS_URL"] = valkey.url
+            self._servers.append(valkey)
+
+    def start(self) -> None:
+        self._thread.start()
+        for server in self._servers:
+            asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(START_S)
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._keeper.stop(), self._loop).result(START_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+        shutil.rmtree(_folder, ignore_errors=True)
+
+
+_embedded = Embedded()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not session.config.option.collectonly and any(map(_needs_servers, session.items)):
+        _embedded.start()
+
+
+def pytest_unconfigure() -> None:
+    _embedded.stop()
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    return item.get_closest_marker("unit") is None
