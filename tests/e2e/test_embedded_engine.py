@@ -1,0 +1,49 @@
+"""The real engine process: killed in mid-answer, it comes back by itself."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tests.e2e.ask import Record, chat, events, eventually, stream
+from tests.e2e.conftest import Platform
+
+pytestmark = pytest.mark.e2e
+LONG = [{"role": "user", "content": "Write a very long story about a river."}]
+MODEL = "smollm2-135m"
+
+
+def test_a_killed_engine_is_an_error_and_comes_back(real: Platform) -> None:
+    with stream(real, model=MODEL, messages=LONG, max_tokens=1000) as answer:
+        record = Record(real, answer.headers["x-request-id"])
+        reading = events(answer.iter_lines())
+        got = [next(reading) for _ in range(10)]
+        (engine,) = real.pids("engine")
+        os.kill(engine, signal.SIGKILL)
+        got += list(reading)
+    assert got[-1][1] == "[DONE]"
+    assert json.loads(got[-2][1])["error"]["code"] == "engine_failed"
+    assert not any('"finish_reason":"' in data for _, data in got)
+    (usage,) = record.usage()
+    assert usage["finish_reason"] == "error"
+    assert usage["completion_tokens"] > 5
+    again = eventually(lambda: chat(real, model=MODEL, max_tokens=3).status_code == 200, 20)
+    assert again
+    assert real.pids("engine") != [engine]
+
+
+def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
+    whole = chat(real, model=MODEL, messages=LONG, max_tokens=1).json()["usage"]
+    with stream(real, model=MODEL, messages=LONG, max_tokens=1000) as answer:
+        record = Record(real, answer.headers["x-request-id"])
+        reading = events(answer.iter_lines())
+        for _ in range(10):
+            next(reading)
+    left_at = time.monotonic()
+    eventually(lambda: record.state() == "cancelled", 5)
+    assert time.monotonic() - left_at < 2
+    (usage,) = record.usage()
+    assert usage["prompt_tokens"] == whole["prompt_tokens"]
+    assert 8 <= usage["completion_tokens"] < 500
