@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 
 from audit.group_commit import GroupCommit, StoreUnavailable
@@ -27,10 +28,11 @@ class Generation:
         self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
     ) -> None:
         self.order, self.item, self.engine = order, item, engine
-        self.already_sent = bool(sent_before)  # by an earlier attempt: cannot be taken back
+        self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
         self.popped_at = time.time()
         self.first_at: float | None = None
         self.sent_events = list(sent_before or ())
+        self.tokens_before = 0
         self.sent = len(self.sent_events)
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
         self.usage: dict[str, Any] = {}
@@ -75,7 +77,7 @@ class Generation:
     ) -> tuple[bytes, EngineFailed | None]:
         if self.item.attempt > MAX_ATTEMPTS:
             return b"", EngineFailed(500, "worker_lost", "every worker that ran this died")
-        if self.already_sent:
+        if self.sent_before and not self._take_up():
             return b"", EngineFailed(
                 502, "worker_lost", "the worker died in the middle of this answer; send it again"
             )
@@ -93,6 +95,16 @@ class Generation:
             if not self.cancelled:
                 raise
             return b"", None
+
+    def _take_up(self) -> bool:
+        """Goes on where the earlier attempt broke off, if the engine can."""
+        pieces = [text for text in map(sse.text_in, self.sent_events) if text]
+        self.tokens_before = len(pieces)
+        body = self.engine.continued(self.order, "".join(pieces), len(pieces))
+        if body is None:
+            return False
+        self.order = msgspec.structs.replace(self.order, body=body)
+        return True
 
     async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
         give_up = time.time() + ENGINE_PATIENCE_S
@@ -122,6 +134,8 @@ class Generation:
             self._learn_names(events[0])
         now: list[bytes] = []
         for event in events:
+            if self.sent_before and sse.opens(event):
+                continue  # the reader has seen one
             if self.held or sse.ends(event):
                 self._hold(event)
             elif event.startswith(b"data:"):
@@ -184,7 +198,7 @@ class Generation:
         prompt = _count(self.usage, "prompt_tokens")
         generated = _count(self.usage, "completion_tokens")
         if prompt is None:
-            ran = self.first_at is not None or self.already_sent or not cut
+            ran = self.first_at is not None or self.sent_before or not cut
             prompt = await self.engine.count_prompt(session, self.order) if ran else 0
         text = self._text(body)
         details = self.usage.get("prompt_tokens_details") or {}
@@ -193,8 +207,10 @@ class Generation:
             status=499 if self.cancelled else failure.status if failure else 200,
             finish_reason=self._how_it_ended(failure),
             error_code=failure.code if failure else "",
-            prompt_tokens=prompt,
-            completion_tokens=self.sent if generated is None else generated,
+            prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
+            completion_tokens=self._counted()
+            if generated is None
+            else generated + self.tokens_before,
             cached_tokens=_count(details, "cached_tokens") or 0,
             attempts=self.item.attempt,
             queue_ms=self._since_start(self.popped_at),
@@ -202,6 +218,10 @@ class Generation:
             text=text,
             response=body or text.encode(),
         )
+
+    def _counted(self) -> int:
+        """Pieces of text: an engine sends one for each token."""
+        return sum(1 for event in self.sent_events if sse.text_in(event))
 
     def _since_start(self, at: float | None) -> int | None:
         return None if at is None else int((at - self.order.created_at) * 1000)

@@ -82,7 +82,7 @@ def _unknown(pool: str, ids: Iterable[UUID]) -> list[UUID]:
 
 
 def _enqueue_again(pool: str, completion_id: UUID) -> None:
-    found = _on_record(completion_id)
+    found = on_record(completion_id)
     if found is None:
         return
     sealed, order = found
@@ -97,7 +97,7 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
         _wake(pool)
 
 
-def _on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
+def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
     """The request as it was received; None when its text has been erased."""
     payload = Payload.objects.filter(request_id=completion_id, field="request").first()
     if payload is None:
@@ -115,7 +115,7 @@ def _close_overdue() -> None:
     limit = datetime.now(UTC) - timedelta(seconds=settings.REQUEST_DEADLINE_S + 30)
     overdue = Completion.objects.open().filter(created_at__lt=limit).values_list("id", flat=True)
     for completion_id in overdue[:BATCH]:
-        if found := _on_record(completion_id):
+        if found := on_record(completion_id):
             abort(found[1])
 
 

@@ -1,3 +1,8 @@
 from typing import Any
 
-websocket_urlpatterns: list[Any] = []
+from django.urls import path
+
+from inference.chat.consumer import ChatConsumer
+
+chat: Any = ChatConsumer.as_asgi()
+websocket_urlpatterns: list[Any] = [path("ws/chat/", chat)]

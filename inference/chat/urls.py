@@ -1,1 +1,14 @@
-urlpatterns: list[object] = []
+from django.urls import path
+
+from inference.chat import views
+
+app_name = "chat"
+
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("conversations/", views.conversations, name="conversations"),
+    path("c/<uuid:conversation>/", views.page, name="conversation"),
+    path("c/<uuid:conversation>/messages/", views.messages, name="messages"),
+    path("c/<uuid:conversation>/title/", views.title, name="title"),
+    path("c/<uuid:conversation>/deletion/", views.deletion, name="deletion"),
+]

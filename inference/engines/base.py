@@ -102,6 +102,13 @@ class Engine:
         except aiohttp.ClientError as problem:
             raise broken_off(problem) from None
 
+    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
+        """The body that makes the engine go on after `text` (its first `tokens` tokens).
+
+        None when this kind of engine, or this request, cannot be taken up in the middle.
+        """
+        return None
+
     async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
         """Tokens of the prompt, for an answer that was cut before the engine could say."""
         return max(1, len(order.body) // 4)

@@ -8,13 +8,28 @@ import orjson
 from inference.engines.base import Engine
 from inference.order import Order
 
+# An answer under one of these cannot be taken up in the middle by its text alone.
+_NOT_BY_TEXT = ("tools", "response_format", "logprobs", "grammar", "json_schema")
+
 
 class LlamaCppEngine(Engine):
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
 
+    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
+        """An answer that ends with the assistant is gone on with; only what is new comes back."""
+        body = orjson.loads(order.body)
+        if not order.chat or any(body.get(name) for name in _NOT_BY_TEXT):
+            return None
+        if body["messages"][-1]["role"] == "assistant":
+            return None
+        body["messages"].append({"role": "assistant", "content": text})
+        if body.get("max_tokens"):
+            body["max_tokens"] = max(1, body["max_tokens"] - tokens)
+        return orjson.dumps(body)
+
     async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
-        """Asks the engine's own tokenizer; its estimate stands in when that fails."""
+        """Asks the engine's own tokenizer; the estimate stands in when that fails."""
         try:
             prompt = await self._prompt(session, order)
             found = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
@@ -30,6 +45,10 @@ class LlamaCppEngine(Engine):
         return str(rendered["prompt"])
 
     async def _ask(self, session: aiohttp.ClientSession, path: str, body: Any) -> Any:
-        timeout = aiohttp.ClientTimeout(total=5)
-        async with session.post(self.base + path, json=body, timeout=timeout) as response:
+        async with session.post(
+            self.base + path,
+            json=body,
+            headers=self.headers(),
+            timeout=aiohttp.ClientTimeout(total=5),
+        ) as response:
             return await response.json()

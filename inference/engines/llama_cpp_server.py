@@ -13,7 +13,13 @@ import socket
 import sys
 from pathlib import Path
 
-import xllamacpp
+# OpenMP reads it as it loads. By default its threads spin so long at every barrier that one busy
+# process beside the engine costs it four fifths of its speed.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+try:
+    import xllamacpp
+except ImportError as error:  # most likely libgomp.so.1, which the wheel takes from the system
+    sys.exit(f"llama.cpp cannot be loaded: {error}; install libgomp1")
 
 
 def main() -> None:

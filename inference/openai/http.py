@@ -32,15 +32,7 @@ class Request:
 
     @property
     def client_ip(self) -> str:
-        """Counted from the right through as many proxies as we trust; the rest anybody can fake."""
-        peer = (self.scope.get("client") or ("",))[0]
-        proxies = settings.TRUSTED_PROXIES
-        hops = [hop.strip() for hop in self.header(b"x-forwarded-for").split(",") if hop.strip()]
-        address = hops[-proxies] if 0 < proxies <= len(hops) else peer
-        try:
-            return str(ipaddress.ip_address(address)) if proxies else address
-        except ValueError:
-            return str(peer)
+        return client_ip(self.scope)
 
     async def body(self) -> bytes:
         """Raises TooLarge before more than the limit is read."""
@@ -83,6 +75,20 @@ class Request:
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def client_ip(scope: Any) -> str:
+    """Counted from the right through as many proxies as we trust; the rest anybody can fake."""
+    peer = str((scope.get("client") or ("",))[0])
+    proxies = settings.TRUSTED_PROXIES
+    if not proxies:
+        return peer
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+    try:
+        return str(ipaddress.ip_address(hops[-proxies] if proxies <= len(hops) else peer))
+    except ValueError:
+        return peer
 
 
 def _too_large(most: int) -> TooLarge:

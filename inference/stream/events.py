@@ -17,6 +17,11 @@ def ends(event: bytes) -> bool:
     return _FINISH.search(event) is not None
 
 
+def opens(event: bytes) -> bool:
+    """The event that names the assistant's role, before any text."""
+    return b'"role"' in event and not text_in(event)
+
+
 def has_usage(event: bytes) -> bool:
     return _USAGE.search(event) is not None
 

@@ -47,3 +47,24 @@ def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
     (usage,) = record.usage()
     assert usage["prompt_tokens"] == whole["prompt_tokens"]
     assert 8 <= usage["completion_tokens"] < 500
+
+
+def test_a_killed_worker_does_not_cost_a_stream_a_token(real: Platform) -> None:
+    asked = {"model": MODEL, "messages": LONG, "max_tokens": 200, "temperature": 0}
+    whole = chat(real, **asked).json()
+    with stream(real, stream_options={"include_usage": True}, **asked) as answer:
+        record = Record(real, answer.headers["x-request-id"])
+        reading = events(answer.iter_lines())
+        got = [next(reading) for _ in range(12)]
+        (worker,) = real.pids("worker")
+        os.kill(worker, signal.SIGKILL)
+        got += list(reading)
+    assert [number for number, _ in got] == list(range(1, len(got) + 1))
+    chunks = [json.loads(data) for _, data in got[:-1]]
+    pieces = [c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]]
+    assert "".join(pieces) == whole["choices"][0]["message"]["content"]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    (usage,) = record.usage()
+    assert usage["attempts"] == 2
+    assert usage["completion_tokens"] == whole["usage"]["completion_tokens"]
+    assert usage["prompt_tokens"] == whole["usage"]["prompt_tokens"]

@@ -1,0 +1,76 @@
+"""What became of a message: its text, how it ended, how fast it was."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from audit.keyring import Unreadable
+from inference.chat.problems import problem
+from inference.chat.protocol import Figures, Turn
+from inference.chat.sealing import text_of
+from inference.models import Author, Completion, Message, Usage
+
+ON_ITS_WAY = timedelta(seconds=10)  # between an answer's row and its request's
+
+
+def turns(messages: Iterable[Message]) -> list[Turn]:
+    """As a page shows them. Two more queries, however many messages."""
+    found = list(messages)
+    unsealed = [m.completion_id for m in found if m.completion_id and m.sealed is None]
+    running = set(Completion.objects.open().filter(id__in=unsealed).values_list("id", flat=True))
+    for message in found:
+        if message.sealed is None and message.completion_id not in running:
+            message.refresh_from_db(fields=["sealed", "finish_reason"])  # settled in between?
+    usage = Usage.objects.in_bulk([m.completion_id for m in found if m.completion_id])
+    return [_turn(m, usage.get(m.completion_id), running) for m in found]
+
+
+def turn(message: Message) -> Turn:
+    return turns([message])[0]
+
+
+def _turn(message: Message, usage: Usage | None, running: set[UUID]) -> Turn:
+    if message.sealed is None and _goes_on(message, usage, running):
+        return _shown(message, "", streaming=True)
+    if message.sealed is None:
+        return _shown(message, "", error="lost")
+    try:
+        text = text_of(message)
+    except Unreadable:
+        return _shown(message, "", error="erased")
+    return _shown(message, text, usage=usage, error=usage.error_code if usage else "")
+
+
+def _goes_on(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
+    if message.completion_id in running:
+        return True
+    return usage is None and timezone.now() - message.created_at < ON_ITS_WAY
+
+
+def _shown(
+    message: Message,
+    text: str,
+    *,
+    streaming: bool = False,
+    usage: Usage | None = None,
+    error: str = "",
+) -> Turn:
+    return Turn(
+        id=message.id,
+        author=message.author,
+        text=text,
+        completion=message.completion_id,
+        streaming=streaming,
+        finish_reason="error" if error else message.finish_reason,
+        figures=_figures(usage) if usage and message.author == Author.ASSISTANT else None,
+        error=problem(error) if error else None,
+    )
+
+
+def _figures(usage: Usage) -> Figures:
+    seconds = (usage.duration_ms - (usage.ttft_ms or 0)) / 1000
+    known = usage.ttft_ms is not None and seconds > 0 and usage.completion_tokens > 1
+    speed = round(usage.completion_tokens / seconds, 1) if known else None
+    return Figures(usage.completion_tokens, usage.ttft_ms, speed)

@@ -1,0 +1,158 @@
+"""The chat's websocket: a person sends, follows and stops; answers come as numbered pieces.
+
+Nothing here blocks the reading of the socket: each message is a task, each followed answer
+another, and all end with the socket. The generations themselves do not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+from django.utils import translation
+
+from inference.chat import problems, protocol, sending, tabs
+from inference.chat.answers import turn
+from inference.chat.follower import Follower
+from inference.chat.listing import listed
+from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
+from inference.chat.refusal import Dismissed, Refused
+from inference.chat.stopping import own_answer, stop
+from inference.chat.threads import off_loop
+from inference.chat.visitor import Visitor
+from inference.gateway import NotAdmitted, OutOfService
+from tenants.caller import Caller
+from tenants.door import DoorClosed
+from tenants.redis_link import RedisGone
+
+log = logging.getLogger(__name__)
+MAX_TASKS, MAX_FOLLOWED = 16, 8
+_AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone)
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    visitor: Visitor
+
+    async def connect(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followed: dict[UUID, asyncio.Task[None]] = {}
+        visitor = await Visitor.of(self.scope)
+        if visitor is None:
+            return await self.close()
+        self.visitor = visitor
+        translation.activate(visitor.language)
+        await self.channel_layer.group_add(tabs.group(visitor.member.id), self.channel_name)
+        await self.accept()
+        return None
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        for task in [*self._tasks, *self._followed.values()]:
+            task.cancel()
+        if hasattr(self, "visitor"):
+            self.groups = [tabs.group(self.visitor.member.id)]
+        await super().websocket_disconnect(message)
+
+    async def chat_changed(self, event: dict[str, str]) -> None:
+        """From another tab (tabs.py)."""
+        if event["origin"] != self.channel_name:
+            await self._say(protocol.Changed(UUID(event["conversation"])))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            message = protocol.read(text_data or "")
+        except msgspec.DecodeError as refused:
+            code = "too_long" if "length <=" in str(refused) else "invalid_message"
+            return await self._fail(problems.problem(code))
+        if len(self._tasks) >= MAX_TASKS:
+            return await self._fail(problems.problem("too_much"), _about(message))
+        self._tasks.add(self._started(self._answer(message), self._tasks.discard))
+        return None
+
+    # One message ---------------------------------------------------------------------------------
+    async def _answer(self, message: FromPage) -> None:
+        try:
+            await self._do(await self.visitor.caller(), message)
+        except Dismissed as dismissed:
+            await self.close(dismissed.close_code)
+        except Refused as refused:
+            await self._fail(problems.problem(refused.code), _about(message))
+        except NotAdmitted as refused:
+            await self._fail(problems.not_admitted(refused.admission), _about(message))
+        except _AWAY as away:
+            log.warning("a chat message was not taken: %r", away)
+            await self._fail(problems.out_of_service(), _about(message))
+        except Exception:
+            log.exception("a chat message failed")
+            await self._fail(problems.problem("internal_error"), _about(message))
+
+    async def _do(self, caller: Caller, message: FromPage) -> None:
+        match message:
+            case Send():
+                await self._send(caller, message)
+            case Follow():
+                answer = await off_loop(own_answer)(self.visitor.member, message.message)
+                assert answer.completion_id
+                self._follow(answer.id, answer.completion_id, message.after)
+            case Stop():
+                answer = await off_loop(own_answer)(self.visitor.member, message.message)
+                assert answer.completion_id
+                await stop(answer.completion_id)
+            case Ping():
+                await self._say(protocol.Pong())
+
+    async def _send(self, caller: Caller, send: Send) -> None:
+        member = self.visitor.member
+        asked = await sending.submit(caller, member, send, self.visitor.client_ip)
+        assert asked.answer.completion_id
+        await self._say(
+            protocol.Started(
+                listed(asked.conversation), await _turn(asked.question), await _turn(asked.answer)
+            )
+        )
+        self._follow(asked.answer.id, asked.answer.completion_id, 0)
+        await tabs.announce(member.id, asked.conversation.id, self.channel_name)
+
+    # Following -----------------------------------------------------------------------------------
+    def _follow(self, message_id: UUID, completion_id: UUID, after: int) -> None:
+        """Raises Refused."""
+        if before := self._followed.pop(message_id, None):
+            before.cancel()
+        if len(self._followed) >= MAX_FOLLOWED:
+            raise Refused("too_much")
+        follower = Follower(self._say, message_id, completion_id, after)
+
+        def forget(task: asyncio.Task[None]) -> None:
+            if self._followed.get(message_id) is task:
+                del self._followed[message_id]
+
+        self._followed[message_id] = self._started(follower.run(), forget)
+
+    def _started(self, work: Coroutine[Any, Any, None], forget: Any) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(forget)
+        task.add_done_callback(_log_problem)
+        return task
+
+    # Speaking ------------------------------------------------------------------------------------
+    async def _say(self, message: ToPage) -> None:
+        await self.send(text_data=protocol.written(message))
+
+    async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
+        await self._say(protocol.Failed(problem.code, problem.text, problem.retry_after, about))
+
+
+def _about(message: FromPage) -> UUID | None:
+    return getattr(message, "message", None)
+
+
+async def _turn(message: Any) -> protocol.Turn:
+    return await off_loop(turn)(message)
+
+
+def _log_problem(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (problem := task.exception()):
+        log.error("a chat's task ended in %r", problem, exc_info=problem)

@@ -1,0 +1,73 @@
+"""A member's conversations: nobody else ever gets to see one."""
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from audit.actions import Action
+from audit.keyring import keyring
+from audit.record import act
+from inference.chat.sealing import title_place
+from inference.models import Conversation
+from tenants.models import Member, User
+
+TITLE_LENGTH = 60
+
+
+def of_member(member: Member) -> QuerySet[Conversation]:
+    owned = Conversation.objects.filter(tenant_id=member.tenant_id, member=member)
+    return owned.order_by("-updated_at")
+
+
+def of_user(user: User, roles: Iterable[str]) -> QuerySet[Conversation]:
+    """In every tenant where the person has one of these roles."""
+    owned = Conversation.objects.filter(member__user=user, member__role__in=roles)
+    return owned.select_related("member__tenant", "member__user")
+
+
+def start(member: Member, model: str, first_text: str) -> Conversation:
+    """Its title is the first words of the first message."""
+    conversation = Conversation(id=uuid4(), tenant_id=member.tenant_id, member=member, model=model)
+    _set_title(conversation, member, first_words(first_text))
+    with transaction.atomic():
+        conversation.save(force_insert=True)
+        _record(Action.CONVERSATION_CREATE, conversation, member)
+    return conversation
+
+
+def rename(conversation: Conversation, title: str) -> None:
+    _set_title(conversation, conversation.member, " ".join(title.split())[:TITLE_LENGTH])
+    conversation.save(update_fields=["data_key_id", "sealed_title"])
+
+
+def delete(conversation: Conversation) -> None:
+    """With all its messages."""
+    with transaction.atomic():
+        _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
+        conversation.delete()
+
+
+def first_words(text: str) -> str:
+    words = " ".join(text.split())
+    if len(words) <= TITLE_LENGTH:
+        return words
+    head, _, _ = words[: TITLE_LENGTH - 1].rpartition(" ")
+    return f"{head if len(head) > TITLE_LENGTH // 2 else words[: TITLE_LENGTH - 1]}…"
+
+
+def _set_title(conversation: Conversation, member: Member, title: str) -> None:
+    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    conversation.data_key_id = sealer.key_id
+    conversation.sealed_title = sealer.seal(title.encode(), title_place(conversation))
+
+
+def _record(action: Action, conversation: Conversation, member: Member) -> None:
+    act(
+        action,
+        actor=member.actor,
+        tenant_id=conversation.tenant_id,
+        subject_id=member.subject_id,
+        detail={"conversation": str(conversation.id)},
+    )

@@ -1,0 +1,93 @@
+"""Brings one answer to one socket, from any event on, whatever Redis does meanwhile."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import orjson
+from django.db import DatabaseError
+
+from inference.chat.answers import turn
+from inference.chat.problems import problem
+from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
+from inference.chat.threads import off_loop
+from inference.gateway import gateway
+from inference.models import Message
+from inference.stream.cursor import follow
+from inference.stream.events import text_in
+from inference.stream.frames import Frame, Kind
+from tenants.redis_link import RedisGone
+
+RETRY_S = 0.5
+
+
+class Follower:
+    def __init__(
+        self,
+        say: Callable[[ToPage], Awaitable[None]],
+        message_id: UUID,
+        completion_id: UUID,
+        after: int,
+    ) -> None:
+        self._say, self.message_id, self.completion_id = say, message_id, completion_id
+        self.last = after
+
+    async def run(self) -> None:
+        """Returns when the page has the whole answer."""
+        while True:
+            try:
+                await self._read()
+                return
+            except (RedisGone, DatabaseError):
+                await asyncio.sleep(RETRY_S)
+            with contextlib.suppress(DatabaseError):
+                if await self._said_from_record():
+                    return
+
+    async def _read(self) -> None:
+        async for frame in follow(gateway().redis, self.completion_id.bytes, self.last):
+            if frame:
+                await self._pass_on(frame)
+            elif await self._said_from_record():
+                return
+
+    async def _pass_on(self, frame: Frame) -> None:
+        self.last = frame.last
+        if frame.kind != Kind.ERROR:
+            pieces = [text_in(event) for event in frame.body.split(b"\n\n")[:-1]]
+            await self._say(Delta(self.message_id, frame.last, pieces))
+        if frame.final:
+            await self._say(await self._end(frame))
+
+    async def _end(self, frame: Frame) -> End:
+        """It is on record by now, unless that is what failed."""
+        found = await off_loop(_on_record)(self.message_id)
+        if found and not found.streaming:
+            return end(found)
+        code = "lost"
+        if frame.kind == Kind.ERROR:
+            code = orjson.loads(frame.body)["error"]["code"]
+        return End(self.message_id, "error", error=problem(code))
+
+    async def _said_from_record(self) -> bool:
+        """When no events come: the answer may be over, and its events gone."""
+        found = await off_loop(_on_record)(self.message_id)
+        if found and found.streaming:
+            return False
+        if found:
+            await self._say(Whole(self.message_id, found.text))
+            await self._say(end(found))
+        else:
+            await self._say(End(self.message_id, "error", error=problem("not_found")))
+        return True
+
+
+def end(found: Turn) -> End:
+    return End(found.id, found.finish_reason, found.figures, found.error)
+
+
+def _on_record(message_id: UUID) -> Turn | None:
+    """None when it has been deleted."""
+    message = Message.objects.filter(pk=message_id).select_related("conversation").first()
+    return turn(message) if message else None

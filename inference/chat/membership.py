@@ -1,0 +1,26 @@
+"""Whose chat it is: one membership of a person, with a role that may chat."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from tenants.models import Member, User
+from tenants.roles import PERMISSIONS, Permission
+
+CHATTING = [role for role, permissions in PERMISSIONS.items() if Permission.CHAT in permissions]
+
+
+def memberships(user: User) -> QuerySet[Member]:
+    """Where this person may chat."""
+    members = Member.objects.of(user).filter(role__in=CHATTING, user__is_active=True)
+    return members.order_by("tenant__name")
+
+
+def membership(user: User, tenant: str) -> Member | None:
+    """In the tenant of that name; in the first one for ""."""
+    found = memberships(user)
+    return (found.filter(tenant__name=tenant) if tenant else found).first()
+
+
+def still_stands(member_id: UUID, user: User) -> bool:
+    return memberships(user).filter(pk=member_id).exists()

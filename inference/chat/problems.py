@@ -1,0 +1,56 @@
+"""What a person is told when something did not work, in their language."""
+
+import math
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import ngettext
+
+from inference.chat.protocol import Problem
+from tenants.admission import Admission
+
+_TEXTS: dict[str, Promise] = {
+    "not_found": lazy("This conversation does not exist."),
+    "model_not_found": lazy("This model is not served any more. Choose another one."),
+    "busy": lazy("An answer is still being written here. Wait for it, or stop it."),
+    "too_much": lazy("Too many things at once on this connection."),
+    "invalid_message": lazy("This message could not be understood."),
+    "too_long": lazy("This message is too long. Shorten it, or send it in parts."),
+    "out_of_service": lazy("The platform cannot take messages right now."),
+    "internal_error": lazy("Something broke. It has been logged."),
+    "context_length_exceeded": lazy("This is more text than the model can read."),
+    "engine_failed": lazy("The model broke off this answer."),
+    "engine_unavailable": lazy("The model does not answer right now."),
+    "server_overloaded": lazy("The model has too much to do right now."),
+    "deadline_exceeded": lazy("This answer took too long and was ended."),
+    "worker_lost": lazy("The machine that wrote this answer failed."),
+    "not_recorded": lazy("This answer could not be put on record."),
+    "aborted": lazy("Nobody finished this answer in time."),
+    "lost": lazy("This message was not answered. Send it again."),
+    "erased": lazy("This text has been erased."),
+}
+_UNKNOWN = lazy("This answer failed.")
+_AGAIN_S = 2
+
+
+def problem(code: str, retry_after: int = 0) -> Problem:
+    return Problem(code, str(_TEXTS.get(code, _UNKNOWN)), retry_after)
+
+
+def out_of_service() -> Problem:
+    return problem("out_of_service", _AGAIN_S)
+
+
+def not_admitted(admission: Admission) -> Problem:
+    limit, seconds = admission.limit, max(1, math.ceil(admission.frees_in_ms / 1000))
+    texts = {
+        "ip": _("This address sent more than %(limit)d requests in a minute."),
+        "rate": _("Your tenant's %(limit)d requests per minute are used up."),
+        "concurrency": ngettext(
+            "%(limit)d request of your tenant is running, which is the most at once.",
+            "%(limit)d requests of your tenant are running, which is the most at once.",
+            limit,
+        ),
+    }
+    return Problem("rate_limit_exceeded", texts[admission.tier] % {"limit": limit}, seconds)

@@ -1,0 +1,141 @@
+"""The chat socket's messages, both ways: small JSON objects, told apart by their `type`.
+
+Event numbers count over a whole answer, so a reader that names the last one it has taken gets
+the rest, without a gap or a double, over any number of connections.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+MAX_TEXT = 60_000  # characters of one message
+MAX_FRAME = 256 * 1024  # bytes, or characters of a text frame
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
+# From the page -----------------------------------------------------------------------------------
+class Send(msgspec.Struct, frozen=True, tag="send"):
+    """`message` is the page's own id for it: sent twice after a lost connection, it counts once."""
+
+    text: Text
+    model: Annotated[str, msgspec.Meta(max_length=120)]
+    message: UUID
+    conversation: UUID | None = None  # None starts one
+
+
+class Follow(msgspec.Struct, frozen=True, tag="follow"):
+    message: UUID
+    after: Number = 0
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    message: UUID
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    pass
+
+
+# From the platform -------------------------------------------------------------------------------
+class Problem(msgspec.Struct, frozen=True):
+    code: str
+    text: str
+    retry_after: int = 0  # seconds; 0: no use
+
+
+class Figures(msgspec.Struct, frozen=True):
+    tokens: int
+    ttft_ms: int | None
+    tokens_per_second: float | None
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as a page shows it."""
+
+    id: UUID
+    author: str
+    text: str
+    completion: UUID | None = None
+    streaming: bool = False
+    finish_reason: str = ""
+    figures: Figures | None = None
+    error: Problem | None = None
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A conversation in the list."""
+
+    id: UUID
+    title: str
+    model: str
+    updated_at: str
+    url: str
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    conversation: Listed
+    question: Turn
+    answer: Turn
+
+
+class Delta(msgspec.Struct, frozen=True, tag="delta"):
+    """`event` is the number of the last piece."""
+
+    message: UUID
+    event: int
+    pieces: list[str]
+
+
+class Whole(msgspec.Struct, frozen=True, tag="text"):
+    """The stored text, instead of all pieces: those are no longer kept."""
+
+    message: UUID
+    text: str
+
+
+class End(msgspec.Struct, frozen=True, tag="end"):
+    message: UUID
+    finish_reason: str
+    figures: Figures | None = None
+    error: Problem | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, tag="error"):
+    """What was asked has not been done. `message` is the one that it was about."""
+
+    code: str
+    text: str
+    retry_after: int = 0
+    message: UUID | None = None
+
+
+class Changed(msgspec.Struct, frozen=True, tag="chat.changed"):
+    """Something happened in another tab: read it again."""
+
+    conversation: UUID
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    pass
+
+
+FromPage = Send | Follow | Stop | Ping
+ToPage = Started | Delta | Whole | End | Failed | Changed | Pong
+
+_decoder = msgspec.json.Decoder(FromPage)
+_encoder = msgspec.json.Encoder()
+
+
+def read(text: str) -> FromPage:
+    """Raises msgspec.DecodeError, also for what is too long."""
+    if len(text) > MAX_FRAME:
+        raise msgspec.DecodeError(f"a message has a length <= {MAX_FRAME}")
+    message: FromPage = _decoder.decode(text)
+    return message
+
+
+def written(message: ToPage) -> str:
+    return _encoder.encode(message).decode()

@@ -1,0 +1,20 @@
+"""Why something that a page asked for is not done."""
+
+
+class Refused(Exception):
+    """`code` is one of problems.py."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Dismissed(Exception):
+    """Signed out, or no longer a member who may chat: the socket closes with this code."""
+
+    def __init__(self, close_code: int) -> None:
+        super().__init__(close_code)
+        self.close_code = close_code
+
+
+SIGNED_OUT, NOT_A_MEMBER = 4401, 4403

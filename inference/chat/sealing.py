@@ -1,0 +1,34 @@
+"""Where the chat's ciphertexts belong: each is bound to its tenant and row."""
+
+from audit.keyring import Unreadable, keyring
+from inference.models import Author, Conversation, Message
+
+
+def title_place(conversation: Conversation) -> bytes:
+    return b"inference_conversation|%b|%b|title" % (
+        conversation.tenant_id.bytes,
+        conversation.id.bytes,
+    )
+
+
+def message_place(message: Message) -> bytes:
+    """An answer's place has its completion's id: its text is sealed by the runner (ledger.py)."""
+    asked = message.author == Author.USER or message.completion_id is None
+    row = message.id if asked else message.completion_id
+    assert row is not None
+    return b"inference_message|%b|%b" % (message.conversation.tenant_id.bytes, row.bytes)
+
+
+def title_of(conversation: Conversation) -> str:
+    """ "" when the member's key has been destroyed."""
+    try:
+        sealer = keyring.by_id_now(conversation.data_key_id)
+        return sealer.open(bytes(conversation.sealed_title), title_place(conversation)).decode()
+    except Unreadable:
+        return ""
+
+
+def text_of(message: Message) -> str:
+    """Raises Unreadable."""
+    sealer = keyring.by_id_now(message.data_key_id)
+    return sealer.open(bytes(message.sealed or b""), message_place(message)).decode()

@@ -1,0 +1,70 @@
+"""From a question on the page to a request in the queue."""
+
+import asyncio
+from uuid import UUID
+
+import orjson
+
+from inference.chat import asking, prompt
+from inference.chat.asking import Asked
+from inference.chat.protocol import Send
+from inference.chat.refusal import Refused
+from inference.chat.threads import off_loop
+from inference.engines import served
+from inference.gateway import OutOfService, gateway
+from tenants.caller import Caller
+from tenants.models import Member
+
+_on_their_way: set[asyncio.Task[Asked]] = set()
+
+
+async def submit(caller: Caller, member: Member, send: Send, client_ip: str) -> Asked:
+    """Goes through even when the socket is lost meanwhile: half a question helps nobody.
+
+    Raises Refused, NotAdmitted, OutOfService.
+    """
+    task = asyncio.create_task(_submit(caller, member, send, client_ip))
+    _on_their_way.add(task)
+    task.add_done_callback(_arrived)
+    return await asyncio.shield(task)
+
+
+def _arrived(task: asyncio.Task[Asked]) -> None:
+    _on_their_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # whoever still waits for it has it
+
+
+async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) -> Asked:
+    if before := await off_loop(asking.asked_before)(member, send.message):
+        return before
+    engine = served().get(send.model)
+    if engine is None:
+        raise Refused("model_not_found")
+    body = prompt.body(await off_loop(asking.prompt_messages)(member, send), engine)
+    estimate = prompt.estimate(body)
+    asked: list[Asked] = []
+
+    async def put(completion_id: UUID) -> None:
+        asked.append(await off_loop(asking.put)(member, send, completion_id))
+
+    try:
+        order, _, _ = await gateway().submit(
+            caller,
+            engine,
+            body=orjson.dumps(engine.prepare(body, chat=True)),
+            route="chat",
+            chat=True,
+            stream=True,
+            include_usage=True,
+            detached=True,
+            estimate=estimate,
+            client_ip=client_ip,
+            before_queue=put,
+        )
+    except OutOfService:
+        if asked:
+            await off_loop(asking.withdraw)(asked[0])
+        raise
+    gateway().returns.forget(order.id.bytes)  # readers follow the kept events instead
+    return asked[0]

@@ -1,0 +1,32 @@
+"""Ending an answer early: what it has so far stays."""
+
+import asyncio
+from uuid import UUID
+
+from inference.chat.refusal import Refused
+from inference.chat.threads import off_loop
+from inference.gateway import gateway
+from inference.models import Completion, Message
+from inference.sweeper import on_record
+from tenants.models import Member
+
+TRIES = 5  # a request on its way into the queue cannot be taken out of it yet
+
+
+def own_answer(member: Member, message_id: UUID) -> Message:
+    """Raises Refused, also for a stranger's."""
+    own = Message.objects.filter(conversation__member=member).select_related("conversation")
+    found = own.filter(pk=message_id).exclude(completion_id=None).first()
+    if found is None:
+        raise Refused("not_found")
+    return found
+
+
+async def stop(completion_id: UUID) -> None:
+    recorded = await off_loop(on_record)(completion_id)
+    for _ in range(TRIES if recorded else 0):
+        assert recorded
+        gateway().cancel(recorded[1])
+        await asyncio.sleep(1)
+        if not await Completion.objects.open().filter(pk=completion_id).aexists():
+            return

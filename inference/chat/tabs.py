@@ -1,0 +1,30 @@
+"""Tells a member's tabs that something changed. They read it again; no text travels here."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+CHANGED = "chat.changed"
+
+
+def group(member_id: UUID) -> str:
+    return f"chat.{member_id.hex}"
+
+
+async def announce(member_id: UUID, conversation_id: UUID, origin: str = "") -> None:
+    """`origin` is the channel that knows already. A tab that misses it catches up later."""
+    event: dict[str, Any] = {
+        "type": CHANGED,
+        "conversation": str(conversation_id),
+        "origin": origin,
+    }
+    layer = get_channel_layer()
+    assert layer is not None
+    try:
+        await layer.group_send(group(member_id), event)
+    except (RedisError, OSError) as problem:
+        log.warning("the tabs of %s were not told: %s", member_id, problem)

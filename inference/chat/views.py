@@ -1,0 +1,110 @@
+"""The chat page, and what it asks for outside its socket."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from asgiref.sync import async_to_sync
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from inference.chat import conversations as verbs
+from inference.chat import listing, tabs
+from inference.chat.answers import turns
+from inference.chat.membership import CHATTING, membership, memberships
+from inference.chat.page_data import page_data
+from inference.models import Conversation
+from tenants.models import User
+
+View = Callable[..., HttpResponse]
+TENANT = "chat_tenant"  # in the session: where this person chatted last
+
+
+def signed_in(view: View) -> View:
+    """For what scripts fetch: a status they can tell, instead of the sign-in page."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return HttpResponse(status=401)
+        return view(request, user=request.user, **kwargs)
+
+    return never_cache(checked)
+
+
+@never_cache
+@require_GET
+def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse:
+    user = request.user
+    if not user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    opened = _own(user, conversation) if conversation else None
+    member = opened.member if opened else _chosen(request, user)
+    if member is None:
+        return render(request, "chat/no_membership.html", status=403)
+    request.session[TENANT] = member.tenant.name
+    data = page_data(member, opened)
+    others = list(memberships(user))
+    return render(request, "chat/page.html", {"data": data, "member": member, "members": others})
+
+
+@signed_in
+@require_GET
+def conversations(request: HttpRequest, user: User) -> HttpResponse:
+    member = membership(user, request.GET.get("tenant", ""))
+    if member is None:
+        raise Http404
+    before = parse_datetime(request.GET.get("before", ""))
+    return _json(listing.page(member, before))
+
+
+@signed_in
+@require_GET
+def messages(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
+    opened = _own(user, conversation)
+    found = opened.messages.order_by("created_at").select_related("conversation")
+    return _json({"conversation": listing.listed(opened), "messages": turns(found)})
+
+
+@signed_in
+@require_POST
+def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
+    opened, wanted = _own(user, conversation), request.POST.get("title", "").strip()
+    if not wanted:
+        return HttpResponse(status=400)
+    verbs.rename(opened, wanted)
+    async_to_sync(tabs.announce)(opened.member_id, opened.id)
+    return _json(listing.listed(opened))
+
+
+@signed_in
+@require_POST
+def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
+    opened = _own(user, conversation)
+    verbs.delete(opened)
+    async_to_sync(tabs.announce)(opened.member_id, conversation)
+    return HttpResponse(status=204)
+
+
+def _own(user: User, conversation: UUID) -> Conversation:
+    """404 for everybody else's."""
+    return get_object_or_404(verbs.of_user(user, CHATTING), pk=conversation)
+
+
+def _chosen(request: HttpRequest, user: User) -> Any:
+    """The tenant that was asked for, else the last one, else the first."""
+    asked = request.GET.get("tenant", "")
+    found = membership(user, asked or request.session.get(TENANT, ""))
+    if asked and found is None:
+        raise Http404
+    return found or membership(user, "")
+
+
+def _json(content: Any) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), content_type="application/json")

@@ -1,0 +1,68 @@
+"""The signed-in person at the other end of a socket, as a member of one tenant."""
+
+import asyncio
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from inference.chat.membership import membership, still_stands
+from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, Dismissed
+from inference.chat.threads import off_loop
+from inference.gateway import gateway
+from inference.openai.http import client_ip
+from tenants.caller import Caller
+from tenants.door import UnknownCaller
+from tenants.models import Member, User
+
+TRUSTED_S = 0.5  # so long a look at session and membership counts
+_sessions = import_module(settings.SESSION_ENGINE)
+
+
+@dataclass
+class Visitor:
+    user: User
+    member: Member
+    session_key: str
+    client_ip: str
+    language: str
+    _good_until: float = field(default=0.0, init=False)
+
+    @classmethod
+    async def of(cls, scope: Any) -> "Visitor | None":
+        user = scope["user"]
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        tenant = query.get("tenant", [""])[0]
+        if not user.is_authenticated:
+            return None
+        member = await off_loop(membership)(user, tenant)
+        if member is None:
+            return None
+        language = query.get("language", [""])[0]
+        known = language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+        key = scope["session"].session_key
+        return cls(user, member, key, client_ip(scope), known)
+
+    async def caller(self) -> Caller:
+        """Raises Dismissed when session or membership have ended since, and DoorClosed."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._good_until:
+            await off_loop(self._check)()
+            self._good_until = now + TRUSTED_S
+        try:
+            return await gateway().door.by_member(self.member.id)
+        except UnknownCaller:
+            raise Dismissed(NOT_A_MEMBER) from None
+
+    def _check(self) -> None:
+        session = _sessions.SessionStore(self.session_key)
+        person = get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+        if person.pk != self.user.pk:
+            raise Dismissed(SIGNED_OUT)
+        if not still_stands(self.member.id, self.user):
+            raise Dismissed(NOT_A_MEMBER)

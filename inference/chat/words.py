@@ -1,0 +1,47 @@
+"""What the page's scripts say."""
+
+from django.utils.translation import gettext as _
+
+
+def words() -> dict[str, str]:
+    return {
+        "you": _("You"),
+        "assistant": _("Assistant"),
+        "new_chat": _("New chat"),
+        "untitled": _("Untitled chat"),
+        "today": _("Today"),
+        "yesterday": _("Yesterday"),
+        "week": _("Last 7 days"),
+        "older": _("Older"),
+        "copy": _("Copy"),
+        "copied": _("Copied"),
+        "copy_code": _("Copy code"),
+        "copy_answer": _("Copy answer"),
+        "rename": _("Rename"),
+        "delete": _("Delete"),
+        "actions": _("Rename or delete"),
+        "waiting": _("Waiting for the model…"),
+        "stopped": _("Stopped."),
+        "length": _("The answer reached its length limit. Write “continue” for more."),
+        "filtered": _("The model's content filter ended this answer."),
+        "tokens": _("{n} tokens"),
+        "speed": _("{n} tokens/s"),
+        "first_token": _("first token after {t}"),
+        "ms": _("{n} ms"),
+        "seconds": _("{n} s"),
+        "reconnecting": _("Connection lost. Reconnecting…"),
+        "offline": _("You are offline. The chat goes on when you are back."),
+        "signed_out": _("You have been signed out."),
+        "no_member": _("You may no longer chat in this tenant."),
+        "reload": _("Sign in again"),
+        "try_again": _("Try again"),
+        "again_in": _("Try again in {n} s"),
+        "failed": _("That did not work. Check your connection and try again."),
+        "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
+        "too_long": _("Too long: {n} of {max} characters."),
+        "answer_begins": _("The answer begins."),
+        "answer_done": _("The answer is complete."),
+        "image": _("Image"),
+        "delete_question": _("Delete “{title}” with all its messages?"),
+        "gone": _("This conversation has been deleted."),
+    }
