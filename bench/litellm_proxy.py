@@ -6,8 +6,6 @@ PYTHONDONTWRITEBYTECODE=1 that import also compiles each time; and without a loc
 looks for one on the network.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
@@ -77,9 +75,7 @@ class LiteLLMProxy:
         self.key = MASTER_KEY
         self.child = Child(command, folder / "litellm.log", environment())
         try:
-            self.child.wait_until_ready(
-                f"http://127.0.0.1:{port}/health/liveliness", START_SECONDS
-            )
+            self.child.wait_until_ready(f"http://127.0.0.1:{port}/health/liveliness", START_SECONDS)
         except BaseException:
             self.child.stop()
             raise

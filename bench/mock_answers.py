@@ -1,7 +1,5 @@
 """The bytes the mock engine answers with, shaped like those of OpenAI and vLLM."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from functools import lru_cache

@@ -7,13 +7,11 @@ stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail"}
 tells the settings and counters, `GET /control/last` the body of the latest request.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import signal
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import httptools
 import orjson
@@ -75,8 +73,7 @@ class EngineProtocol(asyncio.Protocol):
         self.running: Generation | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.running is not None:
@@ -150,9 +147,6 @@ class EngineProtocol(asyncio.Protocol):
 
 class Generation:
     """One answer under way: writes each token at its own time, without drift."""
-
-    __slots__ = ("ask", "connection", "due", "finish", "interval", "number", "pieces")
-    __slots__ += ("sent", "stop_at", "timer", "tokens")
 
     def __init__(self, connection: EngineProtocol, ask: answers.Ask, number: int) -> None:
         behaviour = connection.engine.behaviour

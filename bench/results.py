@@ -1,0 +1,39 @@
+"""Everything one run of the bench found."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.aims import Aim, of_comparison, of_engine, of_memory
+from bench.compare import Row
+from bench.engine import EngineRow
+from bench.memory import MemoryReport
+
+
+@dataclass(slots=True)
+class Results:
+    """Parts that were not asked for stay empty."""
+
+    machine: dict[str, str]
+    quick: bool
+    rounds: int
+    seconds: float
+    litellm: str | None = None
+    comparison: list[Row] = field(default_factory=list)
+    engine: list[EngineRow] = field(default_factory=list)
+    memory: MemoryReport | None = None
+
+    def aims(self) -> list[Aim]:
+        return list(self._aims())
+
+    def _aims(self) -> Iterator[Aim]:
+        if self.comparison:
+            yield from of_comparison(self.comparison)
+        if self.engine:
+            yield from of_engine(self.engine)
+        if self.memory is not None:
+            yield from of_memory(self.memory)
+
+    def as_json(self) -> dict[str, Any]:
+        listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]
+        return asdict(self) | {"aims": listed}

@@ -1,0 +1,75 @@
+"""What load can be sent to: the engine itself, LiteLLM, Forebay."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.children import REPOSITORY, Child, free_port
+from bench.load import LoadReport, Options
+from bench.processes import Use, use_by_role
+
+MODEL = "mock"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`url` ends in /v1; `use` tells CPU and memory by role, of nothing for the engine itself."""
+
+    name: str
+    url: str
+    key: str
+    model: str
+    use: Callable[[], dict[str, Use]]
+
+
+class MockEngine:
+    """A mock engine of its own process, ready when constructed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "bench.mock_engine", "--port", str(self.port)]
+        self.child = Child([*command, "--model", MODEL], folder / "mock_engine.log")
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.root}/v1"
+        self.child.wait_until_ready(f"{self.root}/health", 10)
+
+    def control(self, **settings: Any) -> dict[str, Any]:
+        """Changes the behaviour from the next request on; returns it with the counters."""
+        body = json.dumps(settings).encode()
+        request = urllib.request.Request(f"{self.root}/control", body, method="POST")
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            state: dict[str, Any] = json.load(reply)
+        return state
+
+    def target(self) -> Target:
+        return Target("direct", self.url, "none", MODEL, dict)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+
+def use_of(pid: int, name: str) -> dict[str, Use]:
+    """All processes below `pid` under one name."""
+    return use_by_role([pid], of=lambda _: name)
+
+
+def send(options: Options) -> LoadReport:
+    """Runs the load generator in a process of its own."""
+    command = [sys.executable, "-m", "bench.load"]
+    for name, value in asdict(options).items():
+        if value is True:
+            command.append(f"--{name}")
+        elif value:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    limit = options.spread + options.warmup + options.seconds + options.grace + 30
+    if options.requests:
+        limit += 300
+    done = subprocess.run(
+        command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=limit
+    )
+    return LoadReport(**json.loads(done.stdout))

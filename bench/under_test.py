@@ -1,0 +1,75 @@
+"""Forebay as `make run` starts it, everything on, in a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.children import REPOSITORY, Child, free_port
+from bench.processes import use_by_role
+from bench.targets import Target
+
+START_SECONDS = 180
+# Of whoever runs the bench; the platform under test brings its own servers.
+FOREIGN = ("DATABASE_URL", "REDIS_URL", "KEYRING_DATABASE_URL", "FOREBAY_MODEL")
+UNLIMITED = ("--requests-per-minute", "0", "--burst", "0", "--max-concurrency", "0")
+
+
+class Forebay:
+    """A running platform, ready when constructed. `engines` None: the embedded llama.cpp."""
+
+    def __init__(self, folder: Path, engines: dict[str, Any] | None = None) -> None:
+        self.home = folder / "home"
+        self.port = free_port()
+        self.env = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+        self.env |= {
+            "FOREBAY_HOME": str(self.home),
+            "FOREBAY_HOST": "127.0.0.1",
+            "FOREBAY_PORT": str(self.port),
+            # One address sends all the load; a real one would be stopped by its limit.
+            "FOREBAY_IP_PER_MINUTE": "0",
+        }
+        self.env.pop("FOREBAY_ENGINES", None)
+        if engines is not None:
+            self.env["FOREBAY_ENGINES"] = json.dumps(engines)
+        supervisor = [sys.executable, "-m", "config.supervisor"]
+        self.child = Child(supervisor, folder / "forebay.log", self.env)
+        try:
+            self.child.wait_until_ready(f"http://127.0.0.1:{self.port}/readyz", START_SECONDS)
+            self.key = self.new_key()
+        except BaseException:
+            self.child.stop(30)
+            raise
+
+    def new_key(self) -> str:
+        """The API key of a new tenant without limits."""
+        self.manage("create_tenant", "bench", *UNLIMITED, "--json")
+        answer = json.loads(self.manage("create_api_key", "bench", "--name", "load", "--json"))
+        return str(answer["api_key"])
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py` printed; its error output goes to ours."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=self.env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def running(self) -> dict[str, str]:
+        """What the supervisor tells about its servers: DATABASE_URL, REDIS_URL and so on."""
+        left: dict[str, str] = json.loads((self.home / "run" / "env.json").read_text())
+        return left
+
+    def target(self, model: str) -> Target:
+        return Target(
+            name="Forebay",
+            url=f"http://127.0.0.1:{self.port}/v1",
+            key=self.key,
+            model=model,
+            use=lambda: use_by_role([self.child.pid]),
+        )
+
+    def stop(self) -> float:
+        """Seconds the platform took to end after SIGTERM."""
+        return self.child.stop(30)

@@ -1,0 +1,109 @@
+"""python -m config.supervisor: the order of events, from the lock to the last process."""
+
+import asyncio
+import ctypes
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Coroutine
+from typing import Any
+
+from config.supervisor import options, ports
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.kin import Kin
+from config.supervisor.options import Options
+from config.supervisor.preparing import Preparing
+from config.supervisor.problem import Problem
+from config.supervisor.processes import Processes
+from config.supervisor.screen import say
+from config.supervisor.servers import Servers
+from config.supervisor.together import together
+from config.supervisor.welcome import welcome
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    if "--end-with-parent" in sys.argv:  # a `make` that is killed takes us along, in order
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        told = options.read()
+        home = Home(told.home)
+        home.take()
+    except Problem as problem:
+        sys.exit(f"forebay: {problem}")
+    try:
+        asyncio.run(_supervise(told, home))
+    except Problem as problem:
+        sys.exit(f"forebay: {problem}")
+    except Exception as error:
+        log = home.logs / "supervisor.log"
+        log.write_text(traceback.format_exc())
+        sys.exit(f"forebay: internal error, {type(error).__name__}: {error} (see {log})")
+
+
+async def _supervise(told: Options, home: Home) -> None:
+    kin = Kin(home)
+    kin.end_orphans()
+    home.env_file.unlink(missing_ok=True)
+    ports.require_free(told.host, told.port)
+    say("Forebay is starting")
+    keeper = Keeper(home, kin)
+    try:
+        await _until_told_to_stop(_start(told, home, keeper), keeper)
+    finally:
+        await keeper.stop()
+        home.env_file.unlink(missing_ok=True)
+    say("Stopped")
+
+
+async def _start(told: Options, home: Home, keeper: Keeper) -> None:
+    servers = Servers(told, home, keeper)
+    variables = servers.variables(told)
+    home.write_private(home.env_file, json.dumps(variables))
+    preparing = Preparing(home, keeper, variables)
+    processes = Processes(told, home, keeper, variables)
+
+    async def platform() -> None:
+        await together(_database(servers, preparing), servers.start_redis())
+        await together(preparing.find_first_run(), processes.start(servers.engines))
+
+    await together(platform(), servers.start_engine(), preparing.collect_static())
+    welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
+
+
+async def _database(servers: Servers, preparing: Preparing) -> None:
+    await servers.start_database()
+    await preparing.migrate()
+
+
+async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:
+    """A first signal stops in order, a second at once."""
+    told_to_stop = asyncio.Event()
+
+    def stop() -> None:
+        if told_to_stop.is_set():
+            keeper.kill()
+        else:
+            say("\nStopping")
+            told_to_stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+    work = asyncio.create_task(starting)
+    stopping = asyncio.create_task(told_to_stop.wait())
+    try:
+        await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        await stopping
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""One process of ours: how it starts, how it ends, what it said last."""
+
+import asyncio
+import contextlib
+import ctypes
+import enum
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_LOG_BYTES = 20_000_000
+
+
+class Stage(enum.IntEnum):
+    """The order in which a stop takes them; the value is not the time they get."""
+
+    DOOR = 1
+    WORK = 2
+    SERVER = 3
+
+
+@dataclass(eq=False)
+class Child:
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    folder: Path
+    stage: Stage
+    stop_signal: signal.Signals = signal.SIGTERM
+    # What the kernel sends when the supervisor dies without a word.
+    orphan_signal: signal.Signals = signal.SIGKILL
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _log_start: int = field(default=0, init=False, repr=False)
+
+    def spawn(self, *, input: int = subprocess.DEVNULL, output: int | None = None) -> int:
+        """In a session of its own, so that Ctrl-C in the terminal reaches only the supervisor."""
+        with self._open_log() as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                cwd=self.folder,
+                stdin=input,
+                stdout=log if output is None else output,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid(), self.orphan_signal),
+            )
+        return self._process.pid
+
+    def _open_log(self) -> BinaryIO:
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".old.log"))
+        log = self.log.open("ab")
+        self._log_start = log.tell()
+        return log
+
+    async def ended(self) -> int:
+        """Waits for the end. Stragglers of its group go with it."""
+        process = self._process
+        assert process
+        if process.returncode is None:
+            await _exit_of(process.pid)
+            self.send(signal.SIGKILL)  # not reaped yet: the group is still this one
+            process.wait()
+        return process.returncode
+
+    async def stop(self, patience: float) -> None:
+        self.send(self.stop_signal)
+        try:
+            await asyncio.wait_for(self.ended(), patience)
+        except TimeoutError:
+            self.send(signal.SIGKILL)
+            await self.ended()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    def send(self, what: signal.Signals) -> None:
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, what)
+
+    def how_it_ended(self) -> str:
+        code = self._process.returncode if self._process else None
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def last_lines(self, count: int) -> list[str]:
+        """Of its present life only."""
+        with self.log.open("rb") as log:
+            log.seek(max(self._log_start, self.log.stat().st_size - 8192))
+            lines = log.read().decode(errors="replace").splitlines()
+        return [line[:300] for line in lines if line.strip()][-count:]
+
+
+def _die_with(supervisor: int, orphan_signal: signal.Signals) -> Callable[[], None]:
+    def between_fork_and_exec() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, orphan_signal)
+        if os.getppid() != supervisor:  # it died before the line above
+            os._exit(1)
+
+    return between_fork_and_exec
+
+
+async def _exit_of(pid: int) -> None:
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(pid)
+    loop.add_reader(descriptor, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

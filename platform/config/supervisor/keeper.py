@@ -1,0 +1,122 @@
+"""Keeps the children: starts them, brings the dead ones back, stops all of them in order."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from config import environment
+from config.supervisor.child import Child, Stage
+from config.supervisor.home import Home
+from config.supervisor.kin import RUN_ID, Kin
+from config.supervisor.problem import Problem
+from config.supervisor.screen import say, seconds
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+STEADY = 20.0  # seconds of life after which a death counts as the first again
+# Together under the ten seconds that Ctrl-C may take.
+PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
+# Nothing, once it is ready.
+WhatIsMissing = Callable[[], Awaitable[str | None]]
+
+
+class Keeper:
+    def __init__(self, home: Home, kin: Kin) -> None:
+        self._home, self._kin = home, kin
+        self._children: list[Child] = []
+        self._watchers: list[asyncio.Task[None]] = []
+
+    def child(
+        self,
+        name: str,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        stage: Stage,
+        **more: Any,
+    ) -> Child:
+        child = Child(
+            name,
+            command,
+            environment={**os.environ, **variables, RUN_ID: self._kin.run_id},
+            log=self._home.logs / f"{name.replace('/', '-')}.log",
+            folder=environment.PROJECT,
+            stage=stage,
+            **more,
+        )
+        self._children.append(child)
+        return child
+
+    async def run(self, child: Child, *, given: str = "", output: int | None = None) -> None:
+        """One that has an end: waits for it, and says why when it fails."""
+        read, write = os.pipe()
+        try:
+            os.write(write, given.encode())
+            os.close(write)
+            self._spawn(child, input=read, output=output)
+        finally:
+            os.close(read)
+        if await child.ended() != 0:
+            raise failure(child)
+
+    async def start(self, child: Child, what_is_missing: WhatIsMissing) -> None:
+        """One that stays: returns when it is ready; from then on it is brought back."""
+        self._spawn(child)
+        ended = asyncio.create_task(child.ended())
+        try:
+            await _ready_or_ended(child.name, what_is_missing, ended)
+        finally:
+            ended.cancel()
+        if not child.running:
+            raise failure(child)
+        self._watchers.append(asyncio.create_task(self._watch(child)))
+
+    def _spawn(self, child: Child, **streams: Any) -> None:
+        self._kin.add(child.name, child.spawn(**streams))
+
+    async def _watch(self, child: Child) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            await child.ended()
+            pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
+            _report(child, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self._spawn(child)
+
+    async def stop(self) -> None:
+        for watcher in self._watchers:
+            watcher.cancel()
+        for stage in Stage:
+            going = [child for child in self._children if child.running and child.stage == stage]
+            await asyncio.gather(*(child.stop(PATIENCE[stage]) for child in going))
+        self._kin.end_rest()
+
+    def kill(self) -> None:
+        for child in self._children:
+            child.send(signal.SIGKILL)
+
+
+async def _ready_or_ended(
+    name: str, what_is_missing: WhatIsMissing, ended: asyncio.Task[int]
+) -> None:
+    said = time.monotonic()
+    while not ended.done() and (missing := await what_is_missing()):
+        await asyncio.wait([ended], timeout=0.05)
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            say(f"  waiting for {name}: {missing} ({seconds()})")
+
+
+def failure(child: Child) -> Problem:
+    last = " ".join(child.last_lines(1)) or "it said nothing"
+    return Problem(f"{child.name} {child.how_it_ended()}: {last} (log: {child.log})")
+
+
+def _report(child: Child, pause: float) -> None:
+    say(f"{child.name} {child.how_it_ended()}, starts again in {pause:g} s; log: {child.log}")
+    for line in child.last_lines(5):
+        say(f"  {child.name} | {line}")

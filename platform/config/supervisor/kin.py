@@ -1,0 +1,109 @@
+"""Which processes are ours, and the end of those that an earlier supervisor left behind.
+
+A pid alone proves nothing, the kernel hands it out again. Two things do: pid and start time as we
+wrote them down, or our run's random id in the environment, which every descendant inherits.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from config.supervisor.home import Home
+from config.supervisor.problem import Problem
+
+RUN_ID = "FOREBAY_RUN_ID"
+
+
+class Life(NamedTuple):
+    pid: int
+    started: int  # clock ticks since boot
+
+
+class Kin:
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._file = home.run / "processes.json"
+        self.run_id = secrets.token_hex(16)
+        self._lives: dict[str, Life] = {}
+
+    def add(self, name: str, pid: int) -> None:
+        started = _start_time(pid)
+        if started is not None:
+            self._lives[name] = Life(pid, started)
+            self._write()
+
+    def _write(self) -> None:
+        record = {"boot": _boot(), "run_id": self.run_id, "lives": list(self._lives.values())}
+        self._home.write_private(self._file, json.dumps(record))
+
+    def end_orphans(self) -> None:
+        """Of the last run on this home: its supervisor is gone, for we hold the lock."""
+        try:
+            record = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return
+        if record["boot"] == _boot():
+            _end(record["run_id"], {Life(*life) for life in record["lives"]})
+        self._file.unlink()
+
+    def end_rest(self) -> None:
+        """Whoever of this run is still there after an orderly stop."""
+        _end(self.run_id, set(self._lives.values()), patience=0)
+        self._file.unlink(missing_ok=True)
+
+
+def _end(run_id: str, lives: set[Life], patience: float = 3) -> None:
+    """Most die with their supervisor by themselves: PostgreSQL in order, the rest at once."""
+    deadline = time.monotonic() + patience
+    while (left := list(_ours(run_id, lives))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    deadline = time.monotonic() + 5
+    while left and time.monotonic() < deadline:
+        for pid in left:
+            _kill(pid)
+        time.sleep(0.05)
+        left = list(_ours(run_id, lives))
+    if left:
+        raise Problem(f"processes of an earlier run do not end: kill -9 {' '.join(map(str, left))}")
+
+
+def _ours(run_id: str, lives: set[Life]) -> Iterator[int]:
+    mark = f"{RUN_ID}={run_id}".encode()
+    for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
+        started = _start_time(pid)
+        if started is None or pid == os.getpid():
+            continue
+        if Life(pid, started) in lives or mark in _environment(pid):
+            yield pid
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _start_time(pid: int) -> int | None:
+    """None for a process that is gone, or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else int(fields[18])
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

