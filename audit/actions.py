@@ -8,6 +8,7 @@ class Action(StrEnum):
     COMPLETION_COMPLETED = "completion:completed"
 
     TENANT_CREATE = "tenant:create"
+    TENANT_CHANGE = "tenant:change"
     MEMBER_ADD = "member:add"
     MEMBER_REMOVE = "member:remove"
     API_KEY_CREATE = "api_key:create"

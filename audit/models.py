@@ -63,6 +63,11 @@ class Event(models.Model):
             models.Index(fields=["tenant_id", "-at"], name="audit_event_tenant_at"),
             models.Index(fields=["tenant_id", "actor", "-at"], name="audit_event_tenant_actor_at"),
             models.Index(fields=["-at"], name="audit_event_at"),
+            models.Index(
+                fields=["tenant_id", "-at"],
+                name="audit_event_acts",
+                condition=~models.Q(action__startswith="completion:"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -43,6 +43,7 @@ class Completion(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "-created_at"], name="completion_tenant_created"),
+            models.Index(fields=["-created_at"], name="completion_created"),
             models.Index(
                 "created_at", name="completion_open", condition=models.Q(state=State.OPEN)
             ),

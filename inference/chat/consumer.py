@@ -118,11 +118,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # Following -----------------------------------------------------------------------------------
     def _follow(self, message_id: UUID, completion_id: UUID, after: int) -> None:
-        """Raises Refused."""
+        """The page looks at one at a time: the oldest gives way, and can be followed again."""
         if before := self._followed.pop(message_id, None):
             before.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
-            raise Refused("too_much")
+            self._followed.pop(next(iter(self._followed))).cancel()
         follower = Follower(self._say, message_id, completion_id, after)
 
         def forget(task: asyncio.Task[None]) -> None:

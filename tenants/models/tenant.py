@@ -72,7 +72,7 @@ class Tenant(models.Model):
         self.full_clean()
         with transaction.atomic():
             self.save(update_fields=list(changed))
-            act(Action("tenant:change"), actor=by, tenant_id=self.id, detail=detail)
+            act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
 
     def add_member(self, user: User, role: Role, *, by: str) -> Any:
         with transaction.atomic():

@@ -1,0 +1,82 @@
+"""From the audit trail's actors ("member:<uuid>") to names that people know, and back."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from audit.models import Event
+from tenants.models import ApiKey, Member, Tenant, User
+
+_UUID, _NUMBER, NEVER = re.compile(r"[0-9a-f-]{36}"), re.compile(r"\d{1,18}"), re.compile(r"(?!)")
+PATTERNS = {"key": _UUID, "member": _UUID, "user": _NUMBER, "operator": _NUMBER}
+
+
+@dataclass(frozen=True, slots=True)
+class Actors:
+    """The people and keys behind a page of events."""
+
+    names: dict[str, str]
+    inside: bool  # a tenant is looking: it learns no operator's name
+
+    @classmethod
+    def of(cls, events: Iterable[Event], tenant: Tenant | None) -> "Actors":
+        ids: dict[str, set[str]] = {kind: set() for kind in PATTERNS}
+        for event in events:
+            for actor in (event.actor, f"member:{event.detail.get('member')}"):
+                kind, _colon, pk = actor.partition(":")
+                if PATTERNS.get(kind, NEVER).fullmatch(pk):
+                    ids[kind].add(pk)
+        names = {m.actor: m.user.email for m in _members(tenant).filter(pk__in=ids["member"])}
+        names |= {key.actor: key.name for key in _keys(tenant).filter(pk__in=ids["key"])}
+        if tenant is None:
+            users = User.objects.filter(pk__in=ids["user"] | ids["operator"])
+            names |= {user.actor: user.email for user in users}
+        return cls(names, inside=tenant is not None)
+
+    def name(self, actor: str) -> str:
+        kind, _colon, rest = actor.partition(":")
+        if known := self.names.get(actor):
+            return known
+        if kind == "operator" and self.inside:
+            return _("Platform operator")
+        if kind == "member":
+            return _("former member %(id)s") % {"id": rest[:8]}
+        if kind == "command":
+            return f"manage.py {rest}"
+        return _("unknown person") if actor == "unknown" else actor
+
+    def particulars(self, event: Event) -> list[tuple[str, Any]]:
+        """What the event says about itself, with people by name and without internal ids."""
+        said = dict(event.detail)
+        if "public_id" in said:
+            said.pop("key", None)
+        if "member" in said:
+            said["member"] = self.name(f"member:{said['member']}")
+        return list(said.items())
+
+
+def actors_named(text: str, tenant: Tenant | None) -> list[str]:
+    """Whoever has this email address, name or id, or this key name, among those one may see."""
+    text = text.strip()
+    if ":" in text:
+        return [text]
+    people = Q(user__email__iexact=text) | Q(user__name__iexact=text)
+    actors = [member.actor for member in _members(tenant).filter(people)]
+    actors += [key.actor for key in _keys(tenant).filter(Q(name__iexact=text) | Q(public_id=text))]
+    if tenant is None:
+        users = User.objects.filter(Q(email__iexact=text) | Q(name__iexact=text))
+        actors += [f"{kind}:{user.pk}" for user in users for kind in ("operator", "user")]
+    return actors
+
+
+def _members(tenant: Tenant | None) -> QuerySet[Member]:
+    members = tenant.members.all() if tenant else Member.objects.all()
+    return members.select_related("user")
+
+
+def _keys(tenant: Tenant | None) -> QuerySet[ApiKey]:
+    return tenant.api_keys.all() if tenant else ApiKey.objects.all()

@@ -1,0 +1,31 @@
+"""Where a person belongs after signing in."""
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+
+from console.door import ConsoleRequest, signed_in
+from tenants.models import Member, User
+from tenants.roles import PERMISSIONS, Permission, Role
+
+CHAT = "/chat/"
+
+
+@signed_in
+def home(request: ConsoleRequest) -> HttpResponse:
+    return redirect(landing(request.user))
+
+
+@signed_in
+def no_tenant(request: ConsoleRequest) -> HttpResponse:
+    return render(request, "console/no_tenant.html")
+
+
+def landing(user: User) -> str:
+    """Operators and tenant staff work in the console; everyone else came to chat."""
+    if user.is_operator:
+        return resolve_url("console:platform")
+    members = Member.objects.of(user).order_by("tenant__name")
+    for member in members:
+        if PERMISSIONS[Role(member.role)] - {Permission.CHAT}:
+            return resolve_url("console:overview", tenant=member.tenant.name)
+    return CHAT if members else resolve_url("console:no_tenant")

@@ -1,0 +1,69 @@
+"""The request log: what was asked for and what came of it. Never the text."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.forms import ConsoleForm, MomentField
+from console.paging import page
+from inference.models import Completion, State
+from tenants.roles import Permission
+
+
+class RequestFilter(ConsoleForm):
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("Every state")), *State.choices]
+    )
+    model = forms.CharField(
+        label=_("Model"),
+        required=False,
+        widget=forms.TextInput(attrs={"list": "models", "placeholder": _("Every model")}),
+    )
+    since = MomentField(label=_("From"))
+    until = MomentField(label=_("To"))
+    id = forms.UUIDField(
+        label=_("Request id"),
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "xxxxxxxx-xxxx-…"}),
+    )
+
+    LOOKUPS = {
+        "state": "state",
+        "model": "model",
+        "since": "created_at__gte",
+        "until": "created_at__lt",
+        "id": "pk",
+    }
+
+    def lookups(self) -> dict[str, Any]:
+        given = self.cleaned_data if self.is_valid() else {}
+        return {self.LOOKUPS[name]: value for name, value in given.items() if value}
+
+
+@permitted(Permission.VIEW_REQUESTS)
+def requests(request: TenantRequest) -> HttpResponse:
+    return _page(request, request.tenant.completions.all())
+
+
+@operators_only
+def all_requests(request: ConsoleRequest) -> HttpResponse:
+    return _page(request, Completion.objects.all())
+
+
+def _page(request: ConsoleRequest, completions: QuerySet[Completion]) -> HttpResponse:
+    form = RequestFilter(request.GET)
+    found = completions.filter(**form.lookups()) if form.is_valid() else completions.none()
+    whole = found.select_related("tenant", "api_key", "member__user", "usage")
+    context = {
+        "form": form,
+        "models": list(settings.ENGINES),
+        "page": page(whole, "created_at", request.GET.get("cursor", "")),
+        "filtered": bool(form.is_valid() and form.lookups()),
+    }
+    return render(request, "console/requests.html", context)

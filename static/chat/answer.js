@@ -1,0 +1,113 @@
+// One answer: grows piece by piece, each piece exactly once.
+import { copyButton } from "./copying.js";
+import { Growing } from "./markdown.js";
+import { element, icon, say } from "./page.js";
+
+const RENDER_MS = 50;
+const NOTES = { cancelled: "stopped", length: "length", content_filter: "filtered" };
+
+export class Answer {
+  #applied = 0; // number of the last piece taken
+  #text = "";
+  #timer = 0;
+
+  constructor(turn, onGrow) {
+    this.id = turn.id;
+    this.streaming = turn.streaming;
+    this.unconfirmed = turn.unconfirmed; // not yet known to the platform
+    this.onGrow = onGrow;
+    this.body = element("div", { class: "markdown" });
+    this.foot = element("div", { class: "turn-foot" });
+    this.node = element(
+      "article",
+      { class: "turn answer", "data-message": turn.id, "aria-label": say("assistant") },
+      this.body,
+      this.foot,
+    );
+    this.growing = new Growing(this.body);
+    if (turn.streaming) this.#wait();
+    else this.#show(turn.text, turn);
+  }
+
+  get applied() {
+    return this.#applied;
+  }
+
+  get text() {
+    return this.#text;
+  }
+
+  // False when pieces are missing in between: follow again from `applied`.
+  take({ event, pieces }) {
+    if (!this.streaming) return true;
+    const known = this.#applied - (event - pieces.length);
+    if (known < 0) return false;
+    const fresh = pieces.slice(known);
+    if (!fresh.length) return true;
+    this.#applied = event;
+    this.#text += fresh.join("").replaceAll("\r", "");
+    if (this.#text && !this.#timer) this.#timer = setTimeout(() => this.#render(), RENDER_MS);
+    return true;
+  }
+
+  // The stored text stands in for pieces that are no longer kept.
+  replace(text) {
+    if (this.streaming) this.#text = text.replaceAll("\r", "");
+  }
+
+  end(turn) {
+    if (this.streaming) this.#show(this.#text, turn);
+  }
+
+  #wait() {
+    this.node.setAttribute("aria-busy", "true");
+    this.node.classList.add("streaming");
+    const dots = element("span", { class: "waiting" }, say("waiting"));
+    this.body.replaceChildren(dots);
+  }
+
+  #render() {
+    this.#timer = 0;
+    if (!this.streaming) return;
+    this.body.querySelector(".waiting")?.remove();
+    this.growing.show(this.#text);
+    this.onGrow();
+  }
+
+  #show(text, { finish_reason: reason, figures, error }) {
+    clearTimeout(this.#timer);
+    this.streaming = false;
+    this.#text = text.replaceAll("\r", "");
+    this.growing.finish(this.#text);
+    this.node.classList.remove("streaming");
+    this.node.removeAttribute("aria-busy");
+    this.foot.replaceChildren(...this.#notes(reason, error), ...this.#extras(figures));
+    this.onGrow();
+  }
+
+  #notes(reason, error) {
+    const text = error?.text ?? (NOTES[reason] && say(NOTES[reason]));
+    if (!text) return [];
+    const kind = error ? "turn-note is-error" : "turn-note";
+    return [element("p", { class: kind }, ...(error ? [icon("alert")] : []), text)];
+  }
+
+  #extras(figures) {
+    const line = element("div", { class: "turn-extras" });
+    if (this.#text) line.append(copyButton(say("copy_answer"), () => this.#text));
+    if (figures?.tokens) line.append(element("span", { class: "figures" }, figuresLine(figures)));
+    return line.childElementCount ? [line] : [];
+  }
+}
+
+function figuresLine({ tokens, ttft_ms: first, tokens_per_second: speed }) {
+  const parts = [say("tokens", { n: tokens })];
+  if (speed) parts.push(say("speed", { n: speed }));
+  if (first != null) parts.push(say("first_token", { t: duration(first) }));
+  return parts.join(" · ");
+}
+
+function duration(ms) {
+  if (ms < 1000) return say("ms", { n: ms });
+  return say("seconds", { n: (ms / 1000).toFixed(1) });
+}

@@ -1,0 +1,94 @@
+// Where a message is written: Enter sends, Shift+Enter breaks the line, Esc stops the answer.
+import { at, data, say } from "./page.js";
+
+const LAST_MODEL = "chat-model";
+
+export class Composer extends EventTarget {
+  #text = at("#text");
+  #model = at("#model");
+  #busy = false;
+
+  constructor() {
+    super();
+    this.#model.value = this.#usable(localStorage.getItem(LAST_MODEL));
+    at("#composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    at("#stop").addEventListener("click", () => this.#tell("stop"));
+    this.#text.addEventListener("input", () => this.#changed());
+    this.#text.addEventListener("keydown", (event) => this.#key(event));
+    this.#model.addEventListener("change", () => localStorage.setItem(LAST_MODEL, this.#model.value));
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented || !this.#busy) return;
+      if (!document.querySelector("dialog[open], .dropdown-menu.show, .offcanvas.show")) this.#tell("stop");
+    });
+    this.#changed();
+  }
+
+  // Whether an answer is being written in the open conversation.
+  set busy(busy) {
+    const moved = document.activeElement?.closest("#send, #stop");
+    this.#busy = busy;
+    at("#send").hidden = busy;
+    at("#stop").hidden = !busy;
+    if (!busy) this.#hint("");
+    if (moved) this.focus();
+  }
+
+  set model(name) {
+    this.#model.value = this.#usable(name);
+  }
+
+  // Puts a text back that could not be sent; never over something newer.
+  restore(text) {
+    if (!this.#text.value.trim()) this.fill(text);
+  }
+
+  fill(text) {
+    this.#text.value = text;
+    this.#changed();
+    this.focus();
+  }
+
+  focus() {
+    this.#text.focus({ preventScroll: true });
+  }
+
+  #usable(name) {
+    return data.models.includes(name) ? name : (data.models[0] ?? "");
+  }
+
+  #key(event) {
+    // An input method (Chinese, Japanese) takes Enter to choose a word.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    this.#submit();
+  }
+
+  #submit() {
+    const text = this.#text.value.trim();
+    if (!text || text.length > data.max_text) return;
+    if (this.#busy) return this.#hint(say("wait_or_stop"));
+    this.#text.value = "";
+    this.#changed();
+    this.#tell("send", { text, model: this.#model.value });
+  }
+
+  #changed() {
+    const length = this.#text.value.trim().length;
+    const over = length > data.max_text;
+    at("#send").disabled = !length || over;
+    this.#hint(over ? say("too_long", { n: length, max: data.max_text }) : "");
+    this.#text.style.height = "auto"; // measured anew: it may have become shorter
+    this.#text.style.height = `${this.#text.scrollHeight}px`;
+  }
+
+  #hint(text) {
+    at("#count").textContent = text;
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

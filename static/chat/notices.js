@@ -1,0 +1,60 @@
+// What went wrong, above the text field; and the state of the connection, above the messages.
+import { at, data, say } from "./page.js";
+
+const GRACE_MS = 800; // a short break is nobody's business
+let banner = 0;
+let countdown = 0;
+
+export function notice(text, { retryAfter = 0, action = null } = {}) {
+  const box = at("#notice");
+  clearInterval(countdown);
+  box.hidden = false;
+  const link = box.querySelector("[data-action]");
+  link.hidden = !action;
+  if (action) {
+    link.href = action.href;
+    link.textContent = action.text;
+  }
+  if (!retryAfter) return write(box, text);
+  let left = retryAfter;
+  const tick = () => {
+    if (left <= 0) return quiet();
+    write(box, `${text} ${say("again_in", { n: left-- })}`);
+  };
+  tick();
+  countdown = setInterval(tick, 1000);
+}
+
+export function quiet() {
+  clearInterval(countdown);
+  at("#notice").hidden = true;
+}
+
+export function signedOut() {
+  const back = encodeURIComponent(location.pathname);
+  notice(say("signed_out"), { action: { href: `/login/?next=${back}`, text: say("reload") } });
+}
+
+export function noMember() {
+  notice(say("no_member"), { action: { href: data.home, text: say("try_again") } });
+}
+
+export function lost(online) {
+  clearTimeout(banner);
+  banner = setTimeout(() => {
+    const box = at("#banner");
+    box.hidden = false;
+    write(box, say(online ? "reconnecting" : "offline"));
+  }, GRACE_MS);
+}
+
+export function back() {
+  clearTimeout(banner);
+  at("#banner").hidden = true;
+}
+
+function write(box, text) {
+  box.querySelector("[data-text]").textContent = text;
+}
+
+at("#notice [data-close]").addEventListener("click", quiet);

@@ -1,0 +1,44 @@
+// What the server gave the page, and small ways to build elements. No markup is made from strings.
+const root = document.querySelector("#chat");
+
+export const data = JSON.parse(document.querySelector("#chat-data").textContent);
+export const csrf = root.querySelector("[name=csrfmiddlewaretoken]").value;
+export const at = (selector) => root.querySelector(selector);
+
+export function say(key, values = {}) {
+  return data.words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value != null) made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function icon(name, classes = "") {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", `icon ${classes}`);
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `${root.dataset.icons}#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+export function uuid() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  // Plain http on another host than localhost has no randomUUID.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+for (const use of root.querySelectorAll("use[data-icon]")) {
+  use.setAttribute("href", `${root.dataset.icons}#${use.dataset.icon}`);
+}

@@ -1,0 +1,83 @@
+// The two charts of the overview: the last 30 minutes, one point a minute.
+(() => {
+  const holder = document.querySelector("[data-chart-url]");
+  if (!holder) return;
+  const EVERY_MS = 10_000;
+  const plots = [];
+  let latest = null;
+
+  // A canvas knows no CSS variables: let an element work the colour out.
+  const colour = (name) => {
+    holder.style.setProperty("outline-color", `var(--tblr-${name})`);
+    return getComputedStyle(holder).outlineColor;
+  };
+
+  const axis = (extra) => ({
+    stroke: colour("secondary"),
+    grid: { stroke: colour("border-color"), width: 1 },
+    ticks: { show: false },
+    font: "12px system-ui",
+    ...extra,
+  });
+
+  const series = (label, name, fill) => ({
+    label,
+    stroke: colour(name),
+    fill: fill ? `color-mix(in srgb, ${colour(name)} 15%, transparent)` : undefined,
+    width: 2,
+    points: { show: false },
+  });
+
+  const pad = (number) => String(number).padStart(2, "0");
+  const clock = (seconds) => {
+    const date = new Date(seconds * 1000);
+    return `${pad(date.getHours())}:${pad(date.getMinutes())}`;
+  };
+
+  const draw = (id, lines) => {
+    const element = document.getElementById(id);
+    const options = {
+      width: element.clientWidth,
+      height: 180,
+      legend: { show: true, live: false },
+      cursor: { y: false },
+      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
+      series: [{}, ...lines.map(([label, name], i) => series(label, name, i === 0))],
+      axes: [
+        axis({ values: (_, ticks) => ticks.map(clock), space: 60 }),
+        axis({ size: 44, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString()) }),
+      ],
+    };
+    element.replaceChildren();
+    plots.push(new uPlot(options, [latest.minutes, ...lines.map((line) => line[2])], element));
+  };
+
+  const redraw = () => {
+    if (!latest) return;
+    for (const plot of plots.splice(0)) plot.destroy();
+    const words = holder.dataset;
+    draw("chart-requests", [
+      [words.requests, "primary", latest.requests],
+      [words.errors, "red", latest.errors],
+    ]);
+    draw("chart-tokens", [[words.tokens, "teal", latest.tokens.map((sum) => sum / 60)]]);
+  };
+
+  const refresh = async () => {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(holder.dataset.chartUrl, { headers: { "HX-Request": "true" } });
+      if (!answer.ok) return;
+      latest = await answer.json();
+      redraw();
+    } catch {
+      // the next round tries again; the figures above already say that they are stalled
+    }
+  };
+
+  document.addEventListener("theme", redraw);
+  document.addEventListener("visibilitychange", refresh);
+  addEventListener("resize", redraw);
+  setInterval(refresh, EVERY_MS);
+  refresh();
+})();

@@ -1,0 +1,51 @@
+"""Rows of completions and usage, as the hot path would have left them."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from inference.models import Completion, State, Usage
+from tenants.models import Tenant
+
+
+def completion(
+    tenant: Tenant, *, seconds_ago: float = 5, state: str = State.DONE, **fields: Any
+) -> Completion:
+    """An open one has no usage yet; every other has exactly one row of it."""
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    usage = {name: fields.pop(name) for name in USAGE if name in fields}
+    row = Completion.objects.create(
+        id=uuid.uuid4(),
+        tenant=tenant,
+        model=fields.pop("model", "smollm2"),
+        route="/v1/chat/completions",
+        state=state,
+        created_at=at,
+        **fields,
+    )
+    if state != State.OPEN:
+        consumed(row, at, **usage)
+    return row
+
+
+USAGE = {
+    "prompt_tokens": 12,
+    "completion_tokens": 34,
+    "ttft_ms": 80,
+    "duration_ms": 900,
+    "error_code": "",
+}
+
+
+def consumed(row: Completion, at: Any, **usage: Any) -> Usage:
+    failed = row.state == State.FAILED
+    return Usage.objects.create(
+        completion=row,
+        tenant=row.tenant,
+        model=row.model,
+        finish_reason="error" if failed else "stop",
+        created_at=at,
+        **{**USAGE, **usage},
+    )

@@ -1,0 +1,38 @@
+import pytest
+
+from audit.actions import Action
+from audit.models import Event
+from tenants.models import Member, Tenant, User
+from tests.console.conftest import SignIn
+
+LIMITS = "/console/t/acme/limits/"
+FORM = {"tier": "vip", "requests_per_minute": "500", "burst": "0", "max_concurrency": "8"}
+
+
+def test_an_operator_changes_them(acme: Tenant, operator: User, sign_in: SignIn) -> None:
+    page = sign_in(operator).post(LIMITS, FORM, follow=True).content.decode()
+    assert "The limits are saved" in page
+    acme.refresh_from_db()
+    assert (acme.tier, acme.requests_per_minute, acme.burst, acme.max_concurrency) == (
+        "vip",
+        500,
+        0,
+        8,
+    )
+    event = Event.objects.get(action="tenant:change")
+    assert event.actor == operator.actor
+    assert event.detail["burst"] == [200, 0]
+
+
+@pytest.mark.parametrize("bad", [{"burst": "-1"}, {"burst": "many"}, {"burst": str(2**31)}])
+def test_bad_limits(acme: Tenant, operator: User, sign_in: SignIn, bad: dict[str, str]) -> None:
+    answer = sign_in(operator).post(LIMITS, {**FORM, **bad})
+    assert "invalid-feedback" in answer.content.decode()
+    acme.refresh_from_db()
+    assert acme.burst == 200
+
+
+def test_a_tenant_sees_its_limits_and_whom_to_ask(alice: Member, sign_in: SignIn) -> None:
+    page = sign_in(alice).get(LIMITS).content.decode()
+    assert "Operators of the platform set these." in page
+    assert 'name="burst"' not in page

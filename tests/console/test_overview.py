@@ -1,0 +1,117 @@
+from typing import Any
+
+import pytest
+from redis import RedisError
+
+from console import figures, queue_length
+from inference.models import State
+from tenants.models import Member, Tenant, User
+from tests.console.asked import completion
+from tests.console.conftest import SignIn
+
+
+@pytest.fixture(autouse=True)
+def _queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_length, "lengths", lambda: {"smollm2": 2, "deepseek-r1": 3})
+
+
+def test_live_figures_of_a_tenant(acme: Tenant, globex: Tenant) -> None:
+    for ttft in range(10, 110, 10):
+        completion(acme, ttft_ms=ttft, completion_tokens=60)
+    completion(acme, state=State.FAILED, ttft_ms=None, completion_tokens=0)
+    completion(acme, state=State.OPEN)
+    completion(acme, seconds_ago=100, ttft_ms=1000)  # too old for the minute, not for latency
+    completion(globex)
+    assert figures.live(acme) == figures.Live(
+        requests_per_minute=11,
+        tokens_per_second=10.0,
+        errors=1,
+        ttft_p50=60,
+        ttft_p95=1000,
+        in_progress=1,
+        queued=5,
+    )
+
+
+def test_live_figures_of_the_platform(acme: Tenant, globex: Tenant) -> None:
+    completion(acme), completion(globex), completion(globex, state=State.OPEN)
+    live = figures.live(None)
+    assert (live.requests_per_minute, live.in_progress) == (2, 1)
+
+
+def test_nothing_measured_yet(acme: Tenant) -> None:
+    live = figures.live(acme)
+    assert (live.requests_per_minute, live.ttft_p50, live.tokens_per_second) == (0, None, 0)
+
+
+def test_figures_are_kept_for_a_moment(acme: Tenant, django_assert_num_queries: Any) -> None:
+    figures.live(acme)
+    with django_assert_num_queries(0):
+        figures.live(acme)
+
+
+def test_the_chart_has_a_point_for_each_of_thirty_minutes(acme: Tenant, globex: Tenant) -> None:
+    completion(acme, seconds_ago=120, completion_tokens=7)
+    completion(acme, seconds_ago=120, state=State.FAILED, completion_tokens=1)
+    completion(acme, seconds_ago=3600)
+    completion(globex, seconds_ago=120)
+    chart = figures.chart(acme)
+    assert len(chart["minutes"]) == len(chart["requests"]) == 30
+    assert [b - a for a, b in zip(chart["minutes"], chart["minutes"][1:], strict=False)] == [
+        60
+    ] * 29
+    assert (sum(chart["requests"]), sum(chart["tokens"]), sum(chart["errors"])) == (2, 8, 1)
+
+
+def test_shares(acme: Tenant, globex: Tenant) -> None:
+    completion(acme, model="deepseek-r1"), completion(acme), completion(acme), completion(globex)
+    models = [(share.name, share.requests) for share in figures.by_model(acme)]
+    assert models == [("smollm2", 2), ("deepseek-r1", 1)]
+    tenants = [(share.name, share.requests, share.tokens) for share in figures.by_tenant()]
+    assert tenants == [("acme", 3, 138), ("globex", 1, 46)]
+
+
+def test_the_page_polls_for_figures(acme: Tenant, alice: Member, sign_in: SignIn) -> None:
+    client = sign_in(alice)
+    page = client.get("/console/t/acme/").content.decode()
+    assert 'hx-get="/console/t/acme/live/"' in page
+    part = client.get("/console/t/acme/live/")
+    assert "no-store" in part["Cache-Control"]
+    assert "<html" not in part.content.decode()
+
+
+def test_a_tenant_is_not_told_about_others(
+    acme: Tenant, globex: Tenant, alice: Member, sign_in: SignIn
+) -> None:
+    completion(acme), completion(globex)
+    client = sign_in(alice)
+    for part in ("", "shares/", "chart/", "live/"):
+        assert "globex" not in client.get(f"/console/t/acme/{part}").content.decode()
+
+
+def test_without_redis_the_rest_stands(
+    alice: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> dict[str, int]:
+        raise RedisError
+
+    monkeypatch.setattr(queue_length, "lengths", gone)
+    page = sign_in(alice).get("/console/t/acme/")
+    assert page.status_code == 200
+    assert "Redis does not answer" in page.content.decode()
+
+
+def test_the_first_request_is_explained_until_it_has_come(alice: Member, sign_in: SignIn) -> None:
+    client = sign_in(alice)
+    assert "curl http" in client.get("/console/t/acme/").content.decode()
+    completion(alice.tenant)
+    assert "curl http" not in client.get("/console/t/acme/").content.decode()
+
+
+def test_an_operator_sees_the_whole_platform(
+    acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn
+) -> None:
+    completion(acme), completion(globex)
+    page = sign_in(operator).get("/console/").content.decode()
+    assert "Whole platform" in page
+    assert "globex" in page

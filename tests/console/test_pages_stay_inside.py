@@ -1,0 +1,68 @@
+"""No page loads anything from elsewhere, and none needs more than script-src and style-src self."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from tenants.models import ApiKey, Member
+from tests.console.asked import completion
+from tests.console.conftest import SignIn
+
+LOADS = re.compile(
+    r"<(?:script|link|img|iframe|use|source|form|input)\b[^>]*?(?:src|href|action)=\"([^\"]*)\""
+)
+INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|\shx-on|javascript:", re.I)
+PAGES = ("", "requests/", "keys/", "members/", "audit/", "limits/", "live/", "shares/")
+STATIC = Path(settings.BASE_DIR) / "static"
+
+
+@pytest.fixture
+def pages(alice: Member, sign_in: SignIn) -> list[str]:
+    completion(alice.tenant, member=alice)
+    ApiKey.issue(alice.tenant, "ci", by="test")
+    client = sign_in(alice)
+    inside = [client.get(f"/console/t/acme/{page}").content.decode() for page in PAGES]
+    outside = [Client().get(url).content.decode() for url in ("/login/", "/welcome/x/", "/nope/")]
+    return inside + outside
+
+
+def test_everything_is_loaded_from_here(pages: list[str]) -> None:
+    for page in pages:
+        for target in LOADS.findall(page):
+            assert re.match("/(?!/)", target), target
+
+
+def test_no_inline_script_or_style(pages: list[str]) -> None:
+    for page in pages:
+        assert not INLINE.search(page), INLINE.search(page)
+
+
+def test_whatever_a_page_names_exists(pages: list[str]) -> None:
+    named = {t.partition("#")[0] for page in pages for t in LOADS.findall(page)}
+    for target in named:
+        if target.startswith("/static/"):
+            assert (STATIC / target.removeprefix("/static/")).is_file(), target
+
+
+def test_every_icon_is_in_the_sprite(pages: list[str]) -> None:
+    sprite = (STATIC / "console" / "icons.svg").read_text()
+    used = {name for page in pages for name in re.findall(r"icons\.svg#([\w-]+)", page)}
+    assert used
+    for name in used:
+        assert f'id="{name}"' in sprite
+
+
+def test_the_policy_is_strict(client: Client, db: None) -> None:
+    policy = client.get("/login/")["Content-Security-Policy"]
+    assert "script-src 'self';" in policy + ";"
+    assert "style-src 'self';" in policy + ";"
+    assert "unsafe" not in policy
+
+
+@pytest.mark.unit
+def test_vendored_parts_have_their_licences() -> None:
+    for folder in ("htmx-2.0.11", "tabler-1.6.1", "uplot-1.6.32"):
+        assert (STATIC / "vendor" / folder / "LICENSE").is_file()

@@ -1,0 +1,181 @@
+"""Every URL of the console, every role: who gets in. A URL missing from the table fails."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from console import urls
+from tenants.models import ApiKey, Member, Tenant, User
+from tests.console.conftest import SignIn
+
+ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
+EVERYBODY = frozenset(ROLES)
+STAFF = EVERYBODY - {"dave"}
+OPERATOR = frozenset({"operator"})
+MANAGERS = frozenset({"operator", "alice", "erin"})
+AUDITORS = MANAGERS | {"carol"}
+MAKERS = MANAGERS | {"bob"}
+
+Row = tuple[str, str, frozenset[str], int]
+IN_TENANT: list[Row] = [
+    ("get", "overview", STAFF, 200),
+    ("get", "live", STAFF, 200),
+    ("get", "chart", STAFF, 200),
+    ("get", "shares", STAFF, 200),
+    ("get", "requests", STAFF, 200),
+    ("get", "api_keys", STAFF, 200),
+    ("post", "api_keys", MAKERS, 200),
+    ("post", "revocation", MAKERS, 302),
+    ("get", "members", STAFF, 200),
+    ("post", "invitation", MANAGERS, 200),
+    ("post", "removal", MANAGERS, 302),
+    ("get", "audit", AUDITORS, 200),
+    ("get", "limits", STAFF, 200),
+    ("post", "limits", OPERATOR, 200),  # the empty form comes back with its errors
+]
+PLATFORM: list[Row] = [
+    ("get", "platform_live", OPERATOR, 200),
+    ("get", "platform_chart", OPERATOR, 200),
+    ("get", "platform_shares", OPERATOR, 200),
+    ("get", "all_requests", OPERATOR, 200),
+    ("get", "tenants", OPERATOR, 200),
+    ("post", "tenants", OPERATOR, 200),
+    ("get", "all_audit", OPERATOR, 200),
+]
+POST_ONLY = ("revocation", "invitation", "removal", "sign_out")
+ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
+
+
+@pytest.fixture
+def who(request: pytest.FixtureRequest, sign_in: SignIn) -> Client:
+    return sign_in(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
+    """What the URLs that name an object point at."""
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    leaver = acme.add_member(User.objects.create_user("leaver@acme.example"), "member", by="test")  # type: ignore[arg-type]
+    return {"revocation": {"key": key.pk}, "removal": {"member": leaver.pk}}
+
+
+def url(name: str, tenant: str = "acme", **targets: Any) -> str:
+    return reverse(f"console:{name}", kwargs={"tenant": tenant, **targets})
+
+
+def test_the_table_names_every_url() -> None:
+    named = {row[1] for row in IN_TENANT + PLATFORM} | ELSEWHERE
+    assert set(_names(urls.urlpatterns)) == named
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT)
+def test_in_the_tenant(
+    request: pytest.FixtureRequest,
+    sign_in: SignIn,
+    targets: dict[str, dict[str, Any]],
+    role: str,
+    method: str,
+    name: str,
+    allowed: frozenset[str],
+    status: int,
+) -> None:
+    client = sign_in(request.getfixturevalue(role))
+    answer = getattr(client, method)(url(name, **targets.get(name, {})))
+    assert answer.status_code == (status if role in allowed else 403)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "name", "allowed", "status"), PLATFORM)
+def test_platform(
+    request: pytest.FixtureRequest,
+    sign_in: SignIn,
+    role: str,
+    method: str,
+    name: str,
+    allowed: frozenset[str],
+    status: int,
+) -> None:
+    client = sign_in(request.getfixturevalue(role))
+    answer = getattr(client, method)(reverse(f"console:{name}"))
+    assert answer.status_code == (status if role in allowed else 403)
+
+
+@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT)
+def test_a_strangers_tenant_does_not_exist(
+    charlie: Member,
+    sign_in: SignIn,
+    targets: dict[str, dict[str, Any]],
+    method: str,
+    name: str,
+    allowed: frozenset[str],
+    status: int,
+) -> None:
+    client = sign_in(charlie)
+    theirs = getattr(client, method)(url(name, **targets.get(name, {})))
+    nobodys = getattr(client, method)(url(name, "nowhere", **targets.get(name, {})))
+    assert (theirs.status_code, nobodys.status_code) == (404, 404)
+
+
+@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT + PLATFORM)
+def test_nobody_gets_in_without_signing_in(
+    client: Client,
+    targets: dict[str, dict[str, Any]],
+    method: str,
+    name: str,
+    allowed: frozenset[str],
+    status: int,
+) -> None:
+    inside = (method, name, allowed, status) in IN_TENANT
+    target = url(name, **targets.get(name, {})) if inside else reverse(f"console:{name}")
+    answer = getattr(client, method)(target)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/login/")
+
+
+def test_an_object_of_another_tenant_cannot_be_reached_through_ones_own(
+    alice: Member, charlie: Member, globex: Tenant, sign_in: SignIn
+) -> None:
+    key, _ = ApiKey.issue(globex, "theirs", by="test")
+    client = sign_in(alice)
+    assert client.post(url("revocation", key=key.pk)).status_code == 404
+    assert client.post(url("removal", member=charlie.pk)).status_code == 404
+    assert client.post(url("removal", member=uuid.uuid4())).status_code == 404
+    key.refresh_from_db()
+    assert key.revoked_at is None
+    assert Member.objects.filter(pk=charlie.pk).exists()
+
+
+@pytest.mark.parametrize("name", POST_ONLY)
+def test_changes_come_by_post_only(
+    alice: Member, sign_in: SignIn, targets: dict[str, dict[str, Any]], name: str
+) -> None:
+    target = "/logout/" if name == "sign_out" else url(name, **targets.get(name, {}))
+    assert sign_in(alice).get(target).status_code == 405
+
+
+def test_changes_need_the_csrf_token(alice: Member) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice.user, "django.contrib.auth.backends.ModelBackend")
+    answer = client.post(url("api_keys"), {"name": "x", "days": "90"})
+    assert answer.status_code == 403
+    assert "form was not accepted" in answer.content.decode()
+
+
+def test_a_wrong_word_fails_as_the_urls_load() -> None:
+    from console.door import permitted
+
+    with pytest.raises(ValueError, match="not a valid Permission"):
+        permitted("keys:frobnicate")  # type: ignore[arg-type]
+
+
+def _names(patterns: list[Any]) -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _names(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern) and pattern.name:
+            yield pattern.name

@@ -1,0 +1,216 @@
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+
+from audit.actions import Action
+from audit.models import Event
+from tenants import secret_keys
+from tenants.models import ApiKey, Link, Member, Tenant, User
+from tenants.models.link import Purpose
+from tenants.roles import Role
+
+PASSWORD = "a forebay holds the river"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The command's whole stdout, which must be one JSON object."""
+    capsys.readouterr()
+    call_command(*words, "--json")
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: Any) -> Path:
+    settings.FOREBAY_HOME = tmp_path
+    return tmp_path
+
+
+# create_tenant -----------------------------------------------------------------------------------
+def test_create_tenant(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(capsys, "create_tenant", "acme", "--tier", "vip", "--burst", "0")
+    tenant = Tenant.objects.get()
+    assert answer == {
+        "tenant": {"id": str(tenant.id), "name": "acme", "tier": "vip"},
+        "admin": None,
+    }
+    assert (tenant.burst, tenant.requests_per_minute) == (0, 100)
+    assert Event.objects.get().actor == "command:create_tenant"
+
+
+def test_create_tenant_with_an_administrator(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    admin = run(capsys, "create_tenant", "acme", "--admin", "Alice@Acme.example")["admin"]
+    assert admin["email"] == "alice@acme.example"
+    page = Client().post(urlsplit(admin["link"]).path, {"password": PASSWORD, "again": PASSWORD})
+    assert page.status_code == 302
+    assert Member.objects.get(user__email="alice@acme.example").role == Role.OWNER
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["taken"], "already exists"),
+        (["Acme"], "Use a-z, 0-9 and dashes."),
+        (["a" * 61], "at most 60 characters"),
+        (["acme", "--burst", "-3"], "burst: Ensure this value is greater"),
+        (["acme", "--admin", "nonsense"], "valid email"),
+        (["acme", "--tier", "gold"], "invalid choice"),
+    ],
+)
+def test_create_tenant_refuses(db: None, words: list[str], said: str) -> None:
+    Tenant.open("taken", by="test")
+    with pytest.raises(CommandError, match=said) as refusal:
+        call_command("create_tenant", *words)
+    assert "\n" not in str(refusal.value)
+    assert Tenant.objects.count() == 1
+    assert not Link.objects.exists()
+
+
+def test_create_tenant_for_people(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("create_tenant", "acme", "--admin", "alice@acme.example")
+    said = capsys.readouterr().out
+    assert "Tenant acme (standard) is open." in said
+    assert "/welcome/" in said
+
+
+# create_api_key ----------------------------------------------------------------------------------
+def test_create_api_key(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Tenant.open("acme", by="test")
+    answer = run(capsys, "create_api_key", "acme", "--name", "ci", "--days", "30")
+    key = ApiKey.objects.get()
+    assert answer["api_key"].startswith("sk-fb-")
+    assert secret_keys.digest(answer["api_key"]) == bytes(key.digest)
+    assert (answer["tenant"], answer["name"], answer["id"]) == ("acme", "ci", str(key.id))
+    assert key.expires_at
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere", "--name", "ci"], "there is no tenant named 'nowhere'"),
+        (["acme"], "--name"),
+        (["acme", "--name", ""], "name: This field cannot be blank."),
+        (["acme", "--name", "x" * 81], "at most 80 characters"),
+        (["acme", "--name", "ci", "--days", "0"], "from 1 to 3650"),
+        (["acme", "--name", "ci", "--days", "soon"], "from 1 to 3650"),
+    ],
+)
+def test_create_api_key_refuses(db: None, words: list[str], said: str) -> None:
+    Tenant.open("acme", by="test")
+    with pytest.raises(CommandError, match=said):
+        call_command("create_api_key", *words)
+    assert not ApiKey.objects.exists()
+
+
+# first_run ---------------------------------------------------------------------------------------
+def test_the_very_first_start(db: None, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(capsys, "first_run")
+    assert answer["demo_tenant"] == "demo"
+    assert secret_keys.digest(answer["demo_api_key"]) == bytes(ApiKey.objects.get().digest)
+    kept = home / "secrets" / "demo_api_key"
+    assert kept.read_text() == answer["demo_api_key"]
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_first_operator_owns_the_demo_tenant(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = run(capsys, "first_run")["operator_link"]
+    form = {"email": "grace@forebay.example", "password": PASSWORD, "again": PASSWORD}
+    Client().post(urlsplit(link).path, form)
+    member = Member.objects.get()
+    assert (member.user.is_operator, member.tenant.name, member.role) == (True, "demo", Role.OWNER)
+
+
+def test_a_later_start_has_a_fresh_link_and_the_same_key(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = run(capsys, "first_run"), run(capsys, "first_run")
+    assert first["operator_link"] != second["operator_link"]
+    assert first["demo_api_key"] == second["demo_api_key"]
+    assert (Tenant.objects.count(), ApiKey.objects.count(), Link.objects.count()) == (1, 1, 1)
+
+
+def test_once_there_is_an_operator_there_is_no_link(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "first_run")
+    User.objects.create_user("grace@forebay.example", is_operator=True)
+    answer = run(capsys, "first_run")
+    assert answer["operator_link"] is None
+    assert answer["demo_api_key"]
+
+
+def test_without_a_demo(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREBAY_DEMO", "0")
+    answer = run(capsys, "first_run")
+    assert answer["operator_link"]
+    assert (answer["demo_tenant"], answer["demo_api_key"]) == (None, None)
+    assert not Tenant.objects.exists()
+
+
+def test_no_demo_where_people_work_already(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Tenant.open("acme", by="test")
+    assert run(capsys, "first_run")["demo_tenant"] is None
+
+
+def test_a_revoked_or_lost_demo_key_is_not_printed(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "first_run")
+    (home / "secrets" / "demo_api_key").write_text("sk-fb-something-else")
+    assert run(capsys, "first_run")["demo_api_key"] is None
+    (home / "secrets" / "demo_api_key").unlink()
+    answer = run(capsys, "first_run")
+    assert (answer["demo_tenant"], answer["demo_api_key"]) == ("demo", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_starts_at_once(home: Path) -> None:
+    def start(_: int) -> None:
+        try:
+            call_command("first_run", "--json", stdout=StringIO())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as starts:
+        list(starts.map(start, range(4)))
+    assert (Tenant.objects.count(), ApiKey.objects.count()) == (1, 1)
+    assert Link.objects.filter(purpose=Purpose.FIRST_RUN).count() == 1
+    assert Event.objects.filter(action=Action.TENANT_CREATE).count() == 1
+
+
+# As a program ------------------------------------------------------------------------------------
+@pytest.fixture
+def program(tmp_path: Path) -> Any:
+    """manage.py in a process of its own, with a database that is not there."""
+    gone = "postgres://nobody@127.0.0.1:1/nothing"
+    environment = {**os.environ, "DATABASE_URL": gone, "FOREBAY_HOME": str(tmp_path)}
+
+    def started(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *words]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    return started
+
+
+def test_without_a_database_there_is_one_clear_line(program: Any) -> None:
+    answer = program("create_tenant", "acme", "--json")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.count("\n") == 1
+    assert "the database does not answer" in answer.stderr
