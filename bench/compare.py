@@ -78,7 +78,7 @@ def compare(mock: MockEngine, targets: Sequence[Target], rounds: int, seconds: f
     for number in range(rounds):
         for load in LOADS:
             mock.control(tokens=TOKENS, interval_ms=load.interval_ms, fail=None)
-            for target in targets:
+            for target in targets if number % 2 == 0 else reversed(targets):
                 tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")
                 slices[load.name, target.name].append(measure(target, load, seconds))
     return [summary(load, target, several) for (load, target), several in slices.items()]

@@ -50,10 +50,12 @@ def direct_target(forebay: Forebay) -> Target:
 
 def compare(targets: Sequence[Target], rounds: int, seconds: float) -> list[EngineRow]:
     rows = []
+    for target in targets:
+        send(options(target, max(STREAMS), seconds=2.0))
     for streams in STREAMS:
         reports: dict[str, list[LoadReport]] = {target.name: [] for target in targets}
         for number in range(rounds):
-            for target in targets:
+            for target in targets if number % 2 == 0 else reversed(targets):
                 tell(f"engine round {number + 1}/{rounds}: {streams} streams, {target.name}")
                 reports[target.name].append(send(options(target, streams, seconds)))
         rows += [summary(streams, name, several) for name, several in reports.items()]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from bench.figures import percentile
-from bench.load_client import Expectation, LoadClient, Outcome
+from bench.load_client import STALE, Expectation, LoadClient, Outcome
 
 PROMPT = (
     "You run the night shift of a dam. Say in a few sentences what you look at first when the "
@@ -159,6 +159,9 @@ class Load:
             if client.usable():
                 client.send(next(self.source), started)
                 return
+        self.connect_and_send(started)
+
+    def connect_and_send(self, started: float) -> None:
         task = asyncio.ensure_future(self.send_on_new_connection(started))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -173,6 +176,10 @@ class Load:
             client.send(next(self.source), started)
 
     def on_end(self, client: LoadClient | None, outcome: Outcome) -> None:
+        if outcome.wrong == STALE:
+            # llama.cpp closes after each stream, unannounced; every HTTP client tries again.
+            self.connect_and_send(outcome.started)
+            return
         self.running -= 1
         self.outcomes.append(outcome)
         if client is not None:

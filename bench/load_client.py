@@ -14,6 +14,7 @@ import httptools
 TOKEN = re.compile(rb'"(?:content|text)":\s*"[^"]')
 COUNTED = re.compile(rb'"completion_tokens":\s*(\d+)')
 DONE = b"data: [DONE]"
+STALE = "the connection had been closed before"
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class LoadClient(asyncio.Protocol):
         self.on_end = on_end
         self.transport: asyncio.Transport | None = None
         self.outcome: Outcome | None = None
+        self.answered = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -54,6 +56,7 @@ class LoadClient(asyncio.Protocol):
         self.status = 0
         self.last_read = 0.0
         self.now = 0.0
+        self.silent = True
 
     def usable(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
@@ -70,10 +73,12 @@ class LoadClient(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self.finish("connection closed in mid-answer")
+        stale = self.answered and self.silent
+        self.finish(STALE if stale else "connection closed in mid-answer")
 
     def data_received(self, data: bytes) -> None:
         self.now = perf_counter()
+        self.silent = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as broken:
@@ -111,6 +116,7 @@ class LoadClient(asyncio.Protocol):
             self.done = True
 
     def on_message_complete(self) -> None:
+        self.answered += 1
         self.finish(self._what_is_wrong())
 
     def _what_is_wrong(self) -> str:

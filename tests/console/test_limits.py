@@ -1,6 +1,5 @@
 import pytest
 
-from audit.actions import Action
 from audit.models import Event
 from tenants.models import Member, Tenant, User
 from tests.console.conftest import SignIn
