@@ -1,6 +1,8 @@
 """python -m bench [--quick] [--only mock|engine|memory] [--no-litellm] [--rounds N]"""
 
 import argparse
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,6 +32,8 @@ def read_options() -> argparse.Namespace:
 
 def main() -> None:
     options = read_options()
+    # Else a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     quick: bool = options.quick
     results = Results(
         machine=machine.describe(),

@@ -36,7 +36,11 @@ class MockEngine:
         self.child = Child([*command, "--model", MODEL], folder / "mock_engine.log")
         self.root = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.root}/v1"
-        self.child.wait_until_ready(f"{self.root}/health", 10)
+        try:
+            self.child.wait_until_ready(f"{self.root}/health", 10)
+        except BaseException:
+            self.child.stop()
+            raise
 
     def control(self, **settings: Any) -> dict[str, Any]:
         """Changes the behaviour from the next request on; returns it with the counters."""
