@@ -107,14 +107,15 @@ class Generation:
         return True
 
     async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
-        give_up = time.time() + ENGINE_PATIENCE_S
+        give_up, pause = time.time() + ENGINE_PATIENCE_S, 0.0
         while True:
             try:
                 return await self._ask_once(session, writer)
             except EngineAway:
                 if self.first_at or time.time() > give_up:
                     raise
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(pause)  # at once at first: an idle connection had been closed
+                pause = 0.25
 
     async def _ask_once(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
         if not self.order.stream:

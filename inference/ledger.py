@@ -96,10 +96,10 @@ def key_id(sealed: bytes) -> UUID:
 def received_row(order: Order, sealed: bytes, api_key_id: Any, member_id: Any) -> Row:
     return {
         **_common(order, order.created_at),
-        "data_key_id": str(key_id(sealed)),
+        "data_key_id": sealed[:16].hex(),
         "request": base64.b64encode(sealed[16:]).decode(),
-        "api_key_id": api_key_id and str(api_key_id),
-        "member_id": member_id and str(member_id),
+        "api_key_id": api_key_id and api_key_id.hex,
+        "member_id": member_id and member_id.hex,
         "stream": order.stream,
     }
 
@@ -115,7 +115,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer, now: float) -> R
         "processing_ms": int((now - order.created_at) * 1000),
         "tokens_in": outcome.prompt_tokens,
         "tokens_out": outcome.completion_tokens,
-        "data_key_id": str(sealer.key_id),
+        "data_key_id": sealer.key_id.hex,
         "response": base64.b64encode(response).decode() if response else None,
         "state": outcome.state,
         "cached": outcome.cached_tokens,
@@ -129,11 +129,11 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer, now: float) -> R
 
 def _common(order: Order, at: float) -> Row:
     return {
-        "id": str(order.id),
+        "id": order.id.hex,
         "at": datetime.fromtimestamp(at, UTC).isoformat(),
-        "tenant_id": str(order.tenant_id),
+        "tenant_id": order.tenant_id.hex,
         "actor": order.actor,
-        "subject_id": str(order.subject_id),
+        "subject_id": order.subject_id.hex,
         "client_net": network(order.client_ip),
         "route": order.route,
         "model": order.model,

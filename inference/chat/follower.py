@@ -65,7 +65,7 @@ class Follower:
         found = await off_loop(_on_record)(self.message_id)
         if found and not found.streaming:
             return end(found)
-        code = "lost"
+        code = "lost" if found else "not_found"
         if frame.kind == Kind.ERROR:
             code = orjson.loads(frame.body)["error"]["code"]
         return End(self.message_id, "error", error=problem(code))

@@ -3,10 +3,13 @@
 import asyncio
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
+
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
 from inference.gateway import gateway
-from inference.models import Completion, Message
+from inference.models import Completion, Conversation, Message
+from inference.order import Order
 from inference.sweeper import on_record
 from tenants.models import Member
 
@@ -20,6 +23,20 @@ def own_answer(member: Member, message_id: UUID) -> Message:
     if found is None:
         raise Refused("not_found")
     return found
+
+
+def stop_all(conversation: Conversation) -> None:
+    """From a view: nobody will read what is still being written here."""
+    unsealed = conversation.messages.filter(sealed=None).values_list("completion_id", flat=True)
+    running = Completion.objects.open().filter(pk__in=list(unsealed))
+    recorded = [on_record(completion.pk) for completion in running]
+    if orders := [found[1] for found in recorded if found]:
+        async_to_sync(_cancel)(orders)
+
+
+async def _cancel(orders: list[Order]) -> None:
+    for order in orders:
+        gateway().cancel(order)
 
 
 async def stop(completion_id: UUID) -> None:

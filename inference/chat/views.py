@@ -19,6 +19,7 @@ from inference.chat import listing, tabs
 from inference.chat.answers import turns
 from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
+from inference.chat.stopping import stop_all
 from inference.models import Conversation
 from tenants.models import User
 
@@ -87,6 +88,7 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
 @require_POST
 def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     opened = _own(user, conversation)
+    stop_all(opened)
     verbs.delete(opened)
     async_to_sync(tabs.announce)(opened.member_id, conversation)
     return HttpResponse(status=204)

@@ -26,6 +26,9 @@ class EngineConfig:
     context_length: int = 8192  # tokens, prompt and answer together
 
 
+LONGEST_EVENT = 8 * 1024 * 1024  # bytes
+
+
 class EngineFailed(Exception):
     """The engine said no, or nothing. `status` and `code` are what the client gets."""
 
@@ -90,9 +93,14 @@ class Engine:
                 rest = b""
                 async for data in response.content.iter_any():
                     started = True
-                    *events, rest = (rest + data).split(b"\n\n")
+                    rest += data
+                    if b"\r" in rest:  # sse-starlette ends its lines with CRLF
+                        rest = rest.replace(b"\r\n", b"\n")
+                    *events, rest = rest.split(b"\n\n")
                     if events:
                         yield events
+                    elif len(rest) > LONGEST_EVENT:
+                        raise EngineFailed(502, "engine_failed", "the engine sent no events")
                 if rest.strip():
                     yield [rest]
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:

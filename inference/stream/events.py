@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import orjson
 
 DONE = b"data: [DONE]"
@@ -38,7 +39,7 @@ def model_field(event: bytes) -> bytes | None:
 
 def parsed(event: bytes) -> dict[str, Any]:
     """{} for what is not a JSON object (comments, [DONE])."""
-    _, _, data = event.rpartition(b"data:")
+    _, _, data = event.partition(b"data:")
     try:
         found = orjson.loads(data)
     except ValueError:
@@ -46,9 +47,29 @@ def parsed(event: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode  # only what it names: half the time of a dict
+
+
 def text_in(event: bytes) -> str:
     """The piece of the answer that a reader sees."""
-    for choice in parsed(event).get("choices") or ():
-        delta = choice.get("delta") or choice
-        return delta.get("content") or delta.get("text") or ""
-    return ""
+    try:
+        choices = _chunk(event.partition(b"data:")[2]).choices
+    except msgspec.DecodeError:
+        return ""
+    if not choices:
+        return ""
+    delta = choices[0].delta
+    return (delta.content if delta else choices[0].text) or ""

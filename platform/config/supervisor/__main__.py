@@ -38,6 +38,8 @@ def main() -> None:
         asyncio.run(_supervise(told, home))
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         log = home.logs / "supervisor.log"
         log.write_text(traceback.format_exc())
@@ -90,9 +92,11 @@ async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keepe
             say("\nStopping")
             told_to_stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        signals.remove(signal.SIGHUP)
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     work = asyncio.create_task(starting)
     stopping = asyncio.create_task(told_to_stop.wait())
     try:

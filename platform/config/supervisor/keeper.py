@@ -85,7 +85,10 @@ class Keeper:
             _report(child, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-            self._spawn(child)
+            try:
+                self._spawn(child)
+            except OSError as error:  # no memory, no process to be had: the next try may work
+                say(f"{child.name} cannot start: {error.strerror}")
 
     async def stop(self) -> None:
         for watcher in self._watchers:

@@ -42,14 +42,14 @@ class Kin:
         record = {"boot": _boot(), "run_id": self.run_id, "lives": list(self._lives.values())}
         self._home.write_private(self._file, json.dumps(record))
 
-    def end_orphans(self) -> None:
+    def end_orphans(self, patience: float = 3) -> None:
         """Of the last run on this home: its supervisor is gone, for we hold the lock."""
         try:
             record = json.loads(self._file.read_text())
         except (OSError, ValueError):
             return
         if record["boot"] == _boot():
-            _end(record["run_id"], {Life(*life) for life in record["lives"]})
+            _end(record["run_id"], {Life(*life) for life in record["lives"]}, patience)
         self._file.unlink()
 
     def end_rest(self) -> None:
@@ -58,7 +58,7 @@ class Kin:
         self._file.unlink(missing_ok=True)
 
 
-def _end(run_id: str, lives: set[Life], patience: float = 3) -> None:
+def _end(run_id: str, lives: set[Life], patience: float) -> None:
     """Most die with their supervisor by themselves: PostgreSQL in order, the rest at once."""
     deadline = time.monotonic() + patience
     while (left := list(_ours(run_id, lives))) and time.monotonic() < deadline:

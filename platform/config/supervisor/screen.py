@@ -9,7 +9,7 @@ _began = time.monotonic()
 def say(line: str) -> None:
     try:
         print(line, flush=True)
-    except BrokenPipeError:  # the reader of a pipe has left; the platform runs on
+    except OSError:  # the terminal or the reader of a pipe has gone; the platform runs on
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
 
 
