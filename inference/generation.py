@@ -1,6 +1,7 @@
 """One completion on one engine: from the first event to the settlement and the last frame."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from inference.stream import events as sse
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 
+log = logging.getLogger(__name__)
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 MAX_ATTEMPTS = 3
 
@@ -95,14 +97,17 @@ class Generation:
             if not self.cancelled:
                 raise
             return b"", None
+        except Exception:  # run again, it would only fail again
+            log.exception("request %s: the engine's answer could not be read", self.order.id)
+            return b"", EngineFailed(502, "engine_failed", "the engine sent no readable answer")
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can."""
         pieces = [text for text in map(sse.text_in, self.sent_events) if text]
-        self.tokens_before = len(pieces)
         body = self.engine.continued(self.order, "".join(pieces), len(pieces))
         if body is None:
             return False
+        self.tokens_before = len(pieces)
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
 
@@ -134,6 +139,14 @@ class Generation:
             self.first_at = time.time()
             self._learn_names(events[0])
         now: list[bytes] = []
+        try:
+            self._sort(events, now)
+        finally:  # also what came in front of an error
+            if now:
+                self._give_out(now, writer)
+
+    def _sort(self, events: list[bytes], now: list[bytes]) -> None:
+        """Into what may be shown now and what is held. Raises EngineFailed at an error event."""
         for event in events:
             if self.sent_before and sse.opens(event):
                 continue  # the reader has seen one
@@ -145,21 +158,21 @@ class Generation:
                 now.append(event)
             elif event.startswith(b"error:"):
                 raise self.engine.refusal(502, event[6:])
-        if now:
-            self.sent += len(now)
-            self.sent_events += now
-            blob = self._renamed(b"\n\n".join(now) + b"\n\n")
-            writer.put(self.order, self._frame(Kind.EVENTS, blob))
+
+    def _give_out(self, now: list[bytes], writer: Writer) -> None:
+        self.sent += len(now)
+        self.sent_events += now
+        blob = self._renamed(b"\n\n".join(now) + b"\n\n")
+        writer.put(self.order, self._frame(Kind.EVENTS, blob))
 
     def _hold(self, event: bytes) -> None:
         """The tail: finish reason, usage, [DONE]."""
         if event == sse.DONE or not event.startswith(b"data:"):
             return
         found = sse.parsed(event)
-        if choices := found.get("choices"):
-            self.finish_reason = choices[0].get("finish_reason") or self.finish_reason
+        self.finish_reason = sse.finish_reason(found) or self.finish_reason
         if found.get("usage"):
-            self.usage = found["usage"]
+            self.usage = found["usage"] if isinstance(found["usage"], dict) else {}
             if not self.order.include_usage:
                 if not found.get("choices"):
                     return
@@ -168,8 +181,8 @@ class Generation:
 
     def _learn_names(self, event: bytes) -> None:
         """The engine's id and model name become ours, everywhere in the stream."""
-        if theirs := sse.engine_id(event):
-            self._names.append((theirs, self.order.public_id.encode()))
+        if theirs := sse.id_field(event):
+            self._names.append((theirs, b'"id":"%b"' % self.order.public_id.encode()))
         if theirs := sse.model_field(event):
             self._names.append((theirs, b'"model":%b' % orjson.dumps(self.order.model)))
 
@@ -184,10 +197,10 @@ class Generation:
         try:
             answer = orjson.loads(body)
             choice = answer["choices"][0]
-            self.finish_reason = choice.get("finish_reason") or "stop"
+            self.finish_reason = str(choice.get("finish_reason") or "stop")
         except (ValueError, LookupError, TypeError, AttributeError):
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
-        self.usage = answer.get("usage") or {}
+        self.usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
         answer["id"], answer["model"] = self.order.public_id, self.order.model
         return orjson.dumps(answer)
 
@@ -202,7 +215,7 @@ class Generation:
             ran = self.first_at is not None or self.sent_before or not cut
             prompt = await self.engine.count_prompt(session, self.order) if ran else 0
         text = self._text(body)
-        details = self.usage.get("prompt_tokens_details") or {}
+        details = self.usage.get("prompt_tokens_details")
         return Outcome(
             state="cancelled" if self.cancelled else "failed" if failure else "done",
             status=499 if self.cancelled else failure.status if failure else 200,
@@ -233,8 +246,7 @@ class Generation:
 
     def _text(self, body: bytes) -> str:
         if body:
-            choice = orjson.loads(body)["choices"][0]
-            return choice.get("text") or (choice.get("message") or {}).get("content") or ""
+            return sse.text_of(body)
         return "".join(map(sse.text_in, [*self.sent_events, *self.held]))
 
     def _final_frame(self, body: bytes, failure: EngineFailed | None) -> Frame:

@@ -7,9 +7,9 @@ import msgspec
 import orjson
 
 DONE = b"data: [DONE]"
-_FINISH = re.compile(rb'"finish_reason":\s*"')
+_FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
 _USAGE = re.compile(rb'"usage":\s*\{')
-_ID = re.compile(rb'"id":\s*"([^"]+)"')
+_ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
 
@@ -27,9 +27,9 @@ def has_usage(event: bytes) -> bool:
     return _USAGE.search(event) is not None
 
 
-def engine_id(event: bytes) -> bytes | None:
+def id_field(event: bytes) -> bytes | None:
     found = _ID.search(event)
-    return found.group(1) if found else None
+    return found.group(0) if found else None
 
 
 def model_field(event: bytes) -> bytes | None:
@@ -53,6 +53,7 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    message: _Delta | None = None
     text: str | None = None
 
 
@@ -73,3 +74,23 @@ def text_in(event: bytes) -> str:
         return ""
     delta = choices[0].delta
     return (delta.content if delta else choices[0].text) or ""
+
+
+def text_of(answer: bytes) -> str:
+    """The text of a whole answer."""
+    try:
+        choices = _chunk(answer).choices
+    except msgspec.DecodeError:
+        return ""
+    if not choices:
+        return ""
+    message = choices[0].message
+    return (message.content if message else choices[0].text) or ""
+
+
+def finish_reason(chunk: dict[str, Any]) -> str:
+    """ "" when there is none, or the chunk is not shaped as it should be."""
+    try:
+        return str(chunk["choices"][0]["finish_reason"] or "")
+    except (LookupError, TypeError):
+        return ""

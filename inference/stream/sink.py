@@ -23,12 +23,17 @@ class Sink:
         if self.finished or frame.attempt < self.attempt:
             return
         self.attempt = frame.attempt
-        fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else unseen(frame, self.last)
+        fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else self._next_in_line(frame)
         if fresh is None:
             return
         self.last, self.finished = max(self.last, frame.last), frame.final
         self._frames.append(fresh)
         self._more.set()
+
+    def _next_in_line(self, frame: Frame) -> Frame | None:
+        """None for what has been seen, and for what comes after a gap: recovery.py closes it."""
+        first = frame.last - frame.body.count(b"\n\n") + 1
+        return unseen(frame, self.last) if first <= self.last + 1 else None
 
     def hang_up(self) -> None:
         self.hung_up = True
