@@ -94,11 +94,12 @@ class GroupCommit:
         if self._connection:
             await self._connection.close()
             self._connection = None
-        now = asyncio.get_running_loop().time()
-        late = [entry for entry in group if now - entry[2] > self._patience_s]
+        oldest = asyncio.get_running_loop().time() - self._patience_s
+        waiting = group + self._rows
         reason = StoreUnavailable(f"no answer from PostgreSQL: {problem}")
+        late = [entry for entry in waiting if entry[2] < oldest]
         _resolve(late, lambda done: done.set_exception(reason))
-        self._rows[:0] = [entry for entry in group if entry not in late]
+        self._rows = [entry for entry in waiting if entry[2] >= oldest]
         if self._rows:
             self._more.set()
         await asyncio.sleep(0.1)

@@ -37,7 +37,7 @@ class Sealer(NamedTuple):
     def open(self, sealed: bytes, place: bytes) -> bytes:
         try:
             return self.cipher.decrypt(sealed[:NONCE], sealed[NONCE:], self.key_id.bytes + place)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise Unreadable("not sealed with this key for this place") from None
 
 

@@ -63,9 +63,6 @@ class Gateway:
         self._messenger = ThreadPoolExecutor(1, "wake-up")
         self._errands: set[asyncio.Task[Any]] = set()
 
-    async def start(self) -> None:
-        await self.door.open()
-
     async def stop(self) -> None:
         if self._errands:
             await asyncio.wait(self._errands, timeout=3)
@@ -217,7 +214,6 @@ _current: list[Gateway] = []
 
 async def open_gateway() -> Gateway:
     gateway = Gateway()
-    await gateway.start()
     _current.append(gateway)
     return gateway
 

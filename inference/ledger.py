@@ -104,9 +104,13 @@ def received_row(order: Order, sealed: bytes, api_key_id: Any, member_id: Any) -
     }
 
 
-def settled_row(order: Order, outcome: Outcome, sealer: Sealer, now: float) -> Row:
-    response = outcome.response and sealer.seal(outcome.response, place(order, "response"))
-    message = order.detached and sealer.seal(outcome.text.encode(), message_place(order))
+def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: float) -> Row:
+    """Without a sealer: the subject's key has been destroyed, no text is kept."""
+    response = message = None
+    if sealer and outcome.response:
+        response = sealer.seal(outcome.response, place(order, "response"))
+    if sealer and order.detached:
+        message = sealer.seal(outcome.text.encode(), message_place(order))
     return {
         **_common(order, now),
         "status": outcome.status,
@@ -115,7 +119,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer, now: float) -> R
         "processing_ms": int((now - order.created_at) * 1000),
         "tokens_in": outcome.prompt_tokens,
         "tokens_out": outcome.completion_tokens,
-        "data_key_id": sealer.key_id.hex,
+        "data_key_id": sealer and sealer.key_id.hex,
         "response": base64.b64encode(response).decode() if response else None,
         "state": outcome.state,
         "cached": outcome.cached_tokens,
@@ -143,7 +147,11 @@ def _common(order: Order, at: float) -> Row:
 @lru_cache(4096)
 def network(client_ip: str) -> str | None:
     """The address without its host part (/24, /48): enough to find patterns, not a person."""
-    if not client_ip:
-        return None
-    bits = 48 if ":" in client_ip else 24
-    return str(ipaddress.ip_network(f"{client_ip}/{bits}", strict=False).network_address)
+    try:
+        address = ipaddress.ip_address(client_ip)
+    except ValueError:
+        return None  # no address: a socket file, a name
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    bits = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False).network_address)

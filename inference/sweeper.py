@@ -8,7 +8,6 @@
 
 import logging
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,8 +17,9 @@ from django.conf import settings
 from django.db import connection
 from kombu.exceptions import OperationalError
 
+from audit.actions import Action
 from audit.keyring import Unreadable, keyring
-from audit.models import Payload
+from audit.models import Event, Payload
 from inference import ledger
 from inference.engines import served
 from inference.ledger import Outcome
@@ -63,22 +63,22 @@ def _wake(pool: str) -> None:
 
 def _restore(pool: str) -> None:
     """Puts back what is on record as open but unknown to the queue."""
-    now = datetime.now(UTC)
-    open_ids = Completion.objects.open().filter(model=pool, created_at__lt=now - YOUNG)
-    unknown = _unknown(pool, open_ids.order_by("created_at").values_list("id", flat=True)[:BATCH])
-    if not unknown:
-        return
+    older = Completion.objects.open().filter(model=pool, created_at__lt=datetime.now(UTC) - YOUNG)
+    unknown = _unknown(pool, list(older.values_list("id", flat=True)))
     # Asked a second time: one that was settled in between has left the queue after its commit.
-    for completion_id in open_ids.filter(id__in=unknown).values_list("id", flat=True):
+    # Newest first: each goes to the head of its line, so that the oldest ends up in front.
+    still_open = older.filter(id__in=unknown).order_by("-created_at")
+    for completion_id in still_open.values_list("id", flat=True):
         _enqueue_again(pool, completion_id)
 
 
-def _unknown(pool: str, ids: Iterable[UUID]) -> list[UUID]:
-    wanted = list(ids)
-    if not wanted:
-        return []
-    known = client().hmget(f"{fair_queue.prefix(pool)}:orders", [str(i) for i in wanted])
-    return [i for i, order in zip(wanted, known, strict=True) if order is None]
+def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
+    unknown: list[UUID] = []
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        known = client().hmget(f"{fair_queue.prefix(pool)}:orders", [str(i) for i in batch])
+        unknown += [i for i, order in zip(batch, known, strict=True) if order is None]
+    return unknown
 
 
 def _enqueue_again(pool: str, completion_id: UUID) -> None:
@@ -105,23 +105,47 @@ def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
     place = ledger.request_place(payload.tenant_id.bytes, completion_id.bytes)
     try:
         text = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
-    except Unreadable:
+        return payload.data_key_id.bytes + bytes(payload.sealed), unpacked(text)
+    except (Unreadable, msgspec.DecodeError) as problem:
+        log.error("request %s cannot be read any more: %s", completion_id, problem)
         return None
-    return payload.data_key_id.bytes + bytes(payload.sealed), unpacked(text)
 
 
 def _close_overdue() -> None:
     """A web process and a runner both died, or no runner ever came."""
     limit = datetime.now(UTC) - timedelta(seconds=settings.REQUEST_DEADLINE_S + 30)
-    overdue = Completion.objects.open().filter(created_at__lt=limit).values_list("id", flat=True)
-    for completion_id in overdue[:BATCH]:
-        if found := on_record(completion_id):
-            abort(found[1])
+    for completion in Completion.objects.open().filter(created_at__lt=limit)[:BATCH]:
+        found = on_record(completion.id)
+        abort(found[1] if found else _outline(completion))
+
+
+def _outline(completion: Completion) -> Order:
+    """What can be said of a request whose text is gone."""
+    received = Event.objects.get(request_id=completion.id, action=Action.COMPLETION_RECEIVED)
+    return Order(
+        id=completion.id,
+        tenant_id=completion.tenant_id,
+        subject_id=received.subject_id or completion.id,
+        actor=received.actor,
+        client_ip=received.client_net or "",
+        model=completion.model,
+        route=completion.route,
+        chat=True,
+        stream=completion.stream,
+        include_usage=False,
+        reply_to="",
+        detached=False,
+        body=b"",
+        created_at=completion.created_at.timestamp(),
+        deadline=0,
+        estimate=0,
+        weight=1,
+    )
 
 
 def abort(order: Order) -> None:
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
-    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id) if order.detached else None
     row = ledger.settled_row(order, outcome, sealer, time.time())
     with connection.cursor() as cursor:
         cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])

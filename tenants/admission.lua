@@ -2,11 +2,13 @@
 -- one costs nothing at the others. Time is Redis's own, the same for every web process.
 -- KEYS: 1 requests of this IP  2 the tenant's bucket  3 the tenant's requests in progress
 -- ARGV: 1 IP limit per minute  2 bucket refill per minute  3 bucket size  4 requests at once
---       5 request id  6 seconds the place may be held                       (a limit of 0: none)
+--       5 request id  6 seconds the place may be held                       (0: no limit; no bucket size: the refill)
 -- Returns {tier ('' = admitted), limit, remaining, ms until it frees}; tiers: ip, rate, concurrency
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local ip_limit, refill, size, at_once = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+if size <= 0 then size = refill end
 
 local window = KEYS[1] .. math.floor(now / 60000)
 if ip_limit > 0 then

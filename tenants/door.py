@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tenants import secret_keys
 from tenants.caller import Caller, Limits
@@ -19,6 +18,7 @@ from tenants.models.tenant import WEIGHTS, Tier
 CACHE_S = 0.5
 CACHED = 10_000
 PATIENCE_S = 2.0
+_CONNECTING: dict[str, Any] = {"autocommit": True, "connect_timeout": 2}
 
 _TENANT = "t.id, t.name, t.tier, t.requests_per_minute, t.burst, t.max_concurrency"
 _BY_KEY = f"""
@@ -42,24 +42,17 @@ class DoorClosed(Exception):
 
 
 class Door:
+    """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
+
     def __init__(self, dsn: str) -> None:
-        self._pool = AsyncConnectionPool(
-            dsn,
-            min_size=1,
-            max_size=4,
-            open=False,
-            timeout=PATIENCE_S,
-            kwargs={"autocommit": True, "connect_timeout": 2},
-            check=AsyncConnectionPool.check_connection,
-        )
+        self._dsn = dsn
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._turn = asyncio.Lock()
         self._known: OrderedDict[bytes | UUID, tuple[Caller, float]] = OrderedDict()
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
-    async def open(self) -> None:
-        await self._pool.open(wait=False)
-
     async def close(self) -> None:
-        await self._pool.close()
+        self._drop()
 
     async def by_key(self, text: str) -> Caller:
         """Raises UnknownCaller, DoorClosed."""
@@ -88,6 +81,7 @@ class Door:
         try:
             return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
         except TimeoutError:
+            self._drop()
             raise DoorClosed("PostgreSQL does not answer") from None
 
     def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
@@ -98,10 +92,8 @@ class Door:
     async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
         asked_at = asyncio.get_running_loop().time()
         try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(query, (credential,), prepare=True)
-                row = await cursor.fetchone()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
+            row = await self._fetch(query, credential)
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
             raise DoorClosed(str(problem)) from None
         if row is None:
             self._known.pop(credential, None)
@@ -111,6 +103,29 @@ class Door:
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
         return caller
+
+    async def _fetch(self, query: str, credential: bytes | UUID) -> tuple[Any, ...] | None:
+        """Over the connection there is, else over a new one: it may have died while idle."""
+        async with self._turn:
+            if self._connection:
+                try:
+                    return await _one(self._connection, query, credential)
+                except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                    self._drop()
+            self._connection = await psycopg.AsyncConnection.connect(self._dsn, **_CONNECTING)
+            return await _one(self._connection, query, credential)
+
+    def _drop(self) -> None:
+        if self._connection:
+            self._connection.pgconn.finish()
+        self._connection = None
+
+
+async def _one(
+    connection: psycopg.AsyncConnection[Any], query: str, credential: bytes | UUID
+) -> tuple[Any, ...] | None:
+    cursor = await connection.execute(query, (credential,), prepare=True)
+    return await cursor.fetchone()
 
 
 def _caller(row: tuple[Any, ...]) -> Caller:

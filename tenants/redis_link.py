@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
@@ -47,12 +46,12 @@ class RedisLink(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._watchdog: asyncio.TimerHandle | None = None
         self._closed = False
-        self.on_connect: Callable[[], None] | None = None
+        self._greeted = False  # connected, and nobody may speak before the greeting is over
 
     # What callers use ----------------------------------------------------------------------------
     async def call(self, *words: Any) -> Answer:
         """One command. Raises RedisGone, or hiredis.ReplyError for an error answer."""
-        if self._transport is None:
+        if not self._greeted:
             await self._connected()
         answer = await self._send(words)
         if isinstance(answer, hiredis.ReplyError):
@@ -70,7 +69,7 @@ class RedisLink(asyncio.Protocol):
 
     async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
         """Several commands in one write; error answers stand in the list."""
-        if self._transport is None:
+        if not self._greeted:
             await self._connected()
         return await asyncio.gather(*[self._send(words) for words in commands])
 
@@ -124,11 +123,12 @@ class RedisLink(asyncio.Protocol):
                     answer = await self._send(words)
                     if isinstance(answer, hiredis.ReplyError):
                         raise RedisGone(str(answer))
-        except (OSError, TimeoutError) as problem:
+                if self._closed:
+                    raise RedisGone("this link is closed")
+        except (OSError, TimeoutError, RedisGone) as problem:
             self._drop(RedisGone(f"no connection to Redis: {problem}"))
             raise RedisGone(f"no connection to Redis: {problem}") from None
-        if self.on_connect:
-            self.on_connect()
+        self._greeted = True
 
     def _greeting(self) -> list[tuple[Any, ...]]:
         url, words = self._url, list[tuple[Any, ...]]()
@@ -158,7 +158,7 @@ class RedisLink(asyncio.Protocol):
     def _drop(self, reason: RedisGone) -> None:
         if self._transport:
             self._transport.abort()
-        self._transport = None
+        self._transport, self._greeted = None, False
         self._outgoing = []
         waiting, self._waiting = self._waiting, deque()
         for future, _ in waiting:

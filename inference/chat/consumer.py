@@ -5,6 +5,7 @@ another, and all end with the socket. The generations themselves do not.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -16,7 +17,8 @@ from django.db import DatabaseError
 from django.utils import translation
 
 from inference.chat import problems, protocol, sending, tabs
-from inference.chat.answers import turn
+from inference.chat.answers import turns
+from inference.chat.asking import Asked
 from inference.chat.follower import Follower
 from inference.chat.listing import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
@@ -108,11 +110,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         member = self.visitor.member
         asked = await sending.submit(caller, member, send, self.visitor.client_ip)
         assert asked.answer.completion_id
-        await self._say(
-            protocol.Started(
-                listed(asked.conversation), await _turn(asked.question), await _turn(asked.answer)
-            )
-        )
+        await self._say(await off_loop(_told)(asked))
         self._follow(asked.answer.id, asked.answer.completion_id, 0)
         await tabs.announce(member.id, asked.conversation.id, self.channel_name)
 
@@ -139,7 +137,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # Speaking ------------------------------------------------------------------------------------
     async def _say(self, message: ToPage) -> None:
-        await self.send(text_data=protocol.written(message))
+        with contextlib.suppress(OSError):  # the page has gone: its disconnect is on the way
+            await self.send(text_data=protocol.written(message))
 
     async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
         await self._say(protocol.Failed(problem.code, problem.text, problem.retry_after, about))
@@ -149,8 +148,9 @@ def _about(message: FromPage) -> UUID | None:
     return getattr(message, "message", None)
 
 
-async def _turn(message: Any) -> protocol.Turn:
-    return await off_loop(turn)(message)
+def _told(asked: Asked) -> protocol.Started:
+    question, answer = turns([asked.question, asked.answer])
+    return protocol.Started(listed(asked.conversation), question, answer)
 
 
 def _log_problem(task: asyncio.Task[None]) -> None:

@@ -32,6 +32,7 @@ class Follower:
     ) -> None:
         self._say, self.message_id, self.completion_id = say, message_id, completion_id
         self.last = after
+        self._gap = False
 
     async def run(self) -> None:
         """Returns when the page has the whole answer."""
@@ -53,18 +54,27 @@ class Follower:
                 return
 
     async def _pass_on(self, frame: Frame) -> None:
-        self.last = frame.last
         if frame.kind != Kind.ERROR:
             pieces = [text_in(event) for event in frame.body.split(b"\n\n")[:-1]]
-            await self._say(Delta(self.message_id, frame.last, pieces))
+            # Redis was lost with events in it that nobody had read: the record has them.
+            self._gap = self._gap or frame.last - len(pieces) > self.last
+            if not self._gap:
+                await self._say(Delta(self.message_id, frame.last, pieces))
+                self.last = frame.last
         if frame.final:
-            await self._say(await self._end(frame))
+            await self._say_end(frame)
 
-    async def _end(self, frame: Frame) -> End:
+    async def _say_end(self, frame: Frame) -> None:
         """It is on record by now, unless that is what failed."""
         found = await off_loop(_on_record)(self.message_id)
         if found and not found.streaming:
-            return end(found)
+            if self._gap:
+                await self._say(Whole(self.message_id, found.text))
+            await self._say(end(found))
+        else:
+            await self._say(self._failed(frame, found))
+
+    def _failed(self, frame: Frame, found: Turn | None) -> End:
         code = "lost" if found else "not_found"
         if frame.kind == Kind.ERROR:
             code = orjson.loads(frame.body)["error"]["code"]

@@ -3,34 +3,33 @@
 import math
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from inference.chat.protocol import Problem
 from tenants.admission import Admission
 
 _TEXTS: dict[str, Promise] = {
-    "not_found": lazy("This conversation does not exist."),
-    "model_not_found": lazy("This model is not served any more. Choose another one."),
-    "busy": lazy("An answer is still being written here. Wait for it, or stop it."),
-    "too_much": lazy("Too many things at once on this connection."),
-    "invalid_message": lazy("This message could not be understood."),
-    "too_long": lazy("This message is too long. Shorten it, or send it in parts."),
-    "out_of_service": lazy("The platform cannot take messages right now."),
-    "internal_error": lazy("Something broke. It has been logged."),
-    "context_length_exceeded": lazy("This is more text than the model can read."),
-    "engine_failed": lazy("The model broke off this answer."),
-    "engine_unavailable": lazy("The model does not answer right now."),
-    "server_overloaded": lazy("The model has too much to do right now."),
-    "deadline_exceeded": lazy("This answer took too long and was ended."),
-    "worker_lost": lazy("The machine that wrote this answer failed."),
-    "not_recorded": lazy("This answer could not be put on record."),
-    "aborted": lazy("Nobody finished this answer in time."),
-    "lost": lazy("This message was not answered. Send it again."),
-    "erased": lazy("This text has been erased."),
+    "not_found": _("This conversation does not exist."),
+    "model_not_found": _("This model is not served any more. Choose another one."),
+    "busy": _("An answer is still being written here. Wait for it, or stop it."),
+    "too_much": _("Too many things at once on this connection."),
+    "invalid_message": _("This message could not be understood."),
+    "too_long": _("This message is too long. Shorten it, or send it in parts."),
+    "out_of_service": _("The platform cannot take messages right now."),
+    "internal_error": _("Something broke. It has been logged."),
+    "context_length_exceeded": _("This is more text than the model can read."),
+    "engine_failed": _("The model broke off this answer."),
+    "engine_unavailable": _("The model does not answer right now."),
+    "server_overloaded": _("The model has too much to do right now."),
+    "deadline_exceeded": _("This answer took too long and was ended."),
+    "worker_lost": _("The machine that wrote this answer failed."),
+    "not_recorded": _("This answer could not be put on record."),
+    "aborted": _("Nobody finished this answer in time."),
+    "lost": _("This message was not answered. Send it again."),
+    "erased": _("This text has been erased."),
 }
-_UNKNOWN = lazy("This answer failed.")
+_UNKNOWN = _("This answer failed.")
 _AGAIN_S = 2
 
 
@@ -44,7 +43,7 @@ def out_of_service() -> Problem:
 
 def not_admitted(admission: Admission) -> Problem:
     limit, seconds = admission.limit, max(1, math.ceil(admission.frees_in_ms / 1000))
-    texts = {
+    texts: dict[str, Promise | str] = {
         "ip": _("This address sent more than %(limit)d requests in a minute."),
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
         "concurrency": ngettext(
@@ -53,4 +52,4 @@ def not_admitted(admission: Admission) -> Problem:
             limit,
         ),
     }
-    return Problem("rate_limit_exceeded", texts[admission.tier] % {"limit": limit}, seconds)
+    return Problem("rate_limit_exceeded", str(texts[admission.tier]) % {"limit": limit}, seconds)

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 CHANGED = "chat.changed"
+TRIES = 2  # the first after a restart of Redis meets a dead connection
 
 
 def group(member_id: UUID) -> str:
@@ -24,7 +25,9 @@ async def announce(member_id: UUID, conversation_id: UUID, origin: str = "") -> 
     }
     layer = get_channel_layer()
     assert layer is not None
-    try:
-        await layer.group_send(group(member_id), event)
-    except (RedisError, OSError) as problem:
-        log.warning("the tabs of %s were not told: %s", member_id, problem)
+    for _ in range(TRIES):
+        try:
+            return await layer.group_send(group(member_id), event)
+        except (RedisError, OSError) as problem:
+            log.warning("the tabs of %s were not told: %s", member_id, problem)
+    return None

@@ -39,8 +39,6 @@ def words() -> dict[str, str]:
         "failed": _("That did not work. Check your connection and try again."),
         "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
         "too_long": _("Too long: {n} of {max} characters."),
-        "answer_begins": _("The answer begins."),
-        "answer_done": _("The answer is complete."),
         "image": _("Image"),
         "delete_question": _("Delete “{title}” with all its messages?"),
         "gone": _("This conversation has been deleted."),

@@ -84,12 +84,13 @@ async def events(request: Request, completion_id: str) -> None:
     await request.start(200, EVENT_STREAM)
     async for frame in follow(gateway().redis, found.id.bytes, after):
         if frame:
-            await request.write(event_bytes(frame), more=not frame.final)
+            await request.write(event_bytes(frame))
         elif not await _still_open(found):
-            return await request.write(_EXPIRED, more=False)
+            await request.write(_EXPIRED)
+            break
         else:
             await request.write(b": keep-alive\n\n")
-    return None
+    await request.write(b"", more=False)
 
 
 _EXPIRED = (

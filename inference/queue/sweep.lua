@@ -7,7 +7,10 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('SET', p .. ':epoch', now, 'NX')
 local requeued = {}
 
-for _, item in ipairs(redis.call('ZRANGEBYSCORE', p .. ':leases', '-inf', now, 'LIMIT', 0, ARGV[1])) do
+-- From the last to the first: each goes to the head of its line, so that their order stays.
+local expired = redis.call('ZRANGEBYSCORE', p .. ':leases', '-inf', now, 'LIMIT', 0, ARGV[1])
+for i = #expired, 1, -1 do
+  local item = expired[i]
   redis.call('ZREM', p .. ':leases', item)
   local attempt, estimate, weight, class, tenant, id =
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')

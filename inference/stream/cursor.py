@@ -1,14 +1,15 @@
 """Following a completion from any event on: a reader that comes back, a chat, a second tab."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from inference.stream import frames
-from inference.stream.frames import Frame
+from inference.stream.frames import Frame, Kind
 from inference.stream.sink import unseen
 from tenants.redis_link import RedisLink
 
-POLL_S, IDLE_POLL_S = 0.025, 0.1
+POLL_S, IDLE_POLL_S, QUIET_S = 0.025, 0.1, 1.0
 
 
 async def follow(
@@ -19,26 +20,36 @@ async def follow(
     None whenever nothing new has come for about a second, so that the caller can look around.
     Raises RedisGone.
     """
-    name, quiet, attempt = frames.history(completion_id), 0.0, 0
+    name, attempt = frames.history(completion_id), 0
+    loop = asyncio.get_running_loop()
+    told = loop.time()
+    if after and await _over(redis, name, after):
+        return
     while True:
         answer = await redis.call("XREAD", "COUNT", 500, "STREAMS", name, str(after))
-        for _, entries in answer or ():
-            for _, fields in entries:
-                for frame in frames.opened(fields[1], name.encode()):
-                    if frame.attempt < attempt:
-                        continue
-                    attempt = frame.attempt
-                    fresh = frame if frame.kind == frames.Kind.ERROR else unseen(frame, after)
-                    if fresh:
-                        after = frame.last
-                        yield fresh
-                    if frame.final:
-                        return
-        if answer:
-            quiet = 0.0
-        pause = POLL_S if quiet < 1 else IDLE_POLL_S
-        await asyncio.sleep(pause)
-        quiet += pause
-        if quiet >= 1:
-            quiet = 0.0
+        for frame in _frames(answer, name):
+            fresh = frame if frame.kind == Kind.ERROR else unseen(frame, after)
+            if frame.attempt < attempt or fresh is None:
+                continue
+            attempt, after, told = frame.attempt, frame.last, loop.time()
+            yield fresh
+            if frame.final:
+                return
+        quiet = loop.time() - told
+        if quiet >= QUIET_S:
+            told = loop.time()
             yield None
+        await asyncio.sleep(POLL_S if quiet < QUIET_S / 2 else IDLE_POLL_S)
+
+
+async def _over(redis: RedisLink, name: str, after: int) -> bool:
+    """Whether the reader has had the last event already."""
+    newest = await redis.call("XREVRANGE", name, "+", "-", "COUNT", 1)
+    found = [frame for _, fields in newest for frame in frames.opened(fields[1], name.encode())]
+    return bool(found) and found[-1].final and found[-1].last <= after
+
+
+def _frames(answer: Any, name: str) -> Iterator[Frame]:
+    for _, entries in answer or ():
+        for _, fields in entries:
+            yield from frames.opened(fields[1], name.encode())

@@ -26,6 +26,11 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     retry_after: int = 0
 
     @property
+    def begins(self) -> bool:
+        """Holds the stream's first event."""
+        return self.kind != Kind.ERROR and self.last == self.body.count(b"\n\n")
+
+    @property
     def final(self) -> bool:
         return self.kind != Kind.EVENTS
 

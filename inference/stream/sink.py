@@ -23,17 +23,12 @@ class Sink:
         if self.finished or frame.attempt < self.attempt:
             return
         self.attempt = frame.attempt
-        fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else self._next_in_line(frame)
+        fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else unseen(frame, self.last)
         if fresh is None:
             return
         self.last, self.finished = max(self.last, frame.last), frame.final
         self._frames.append(fresh)
         self._more.set()
-
-    def _next_in_line(self, frame: Frame) -> Frame | None:
-        """None for what has been seen, and for what comes after a gap: recovery.py closes it."""
-        first = frame.last - frame.body.count(b"\n\n") + 1
-        return unseen(frame, self.last) if first <= self.last + 1 else None
 
     def hang_up(self) -> None:
         self.hung_up = True
@@ -52,12 +47,17 @@ class Sink:
 
 
 def unseen(frame: Frame, last: int) -> Frame | None:
-    """The frame without the events up to number `last`; None when nothing is left."""
+    """The frame without the events up to number `last`.
+
+    None when nothing is left, and for what comes after a gap: events are never skipped.
+    """
     if frame.last <= last:
         return None
     events = frame.body.split(b"\n\n")[:-1]
     first = frame.last - len(events) + 1
-    if first > last:
+    if first > last + 1:
+        return None
+    if first == last + 1:
         return frame
     fresh = b"\n\n".join(events[last - first + 1 :]) + b"\n\n"
     return msgspec.structs.replace(frame, body=fresh)

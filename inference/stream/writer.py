@@ -93,7 +93,17 @@ def _commands(batch: list[tuple[Order, Frame]]) -> list[tuple[Any, ...]]:
 
 
 def _history(events: list[Frame]) -> list[tuple[Any, ...]]:
-    """Entry ids are event numbers: Redis itself refuses a number that is there already."""
-    name, last = frames.history(events[0].id), events[-1]
+    """Entry ids are event numbers: Redis itself refuses a number that is there already.
+
+    Frames from event 1 on replace the whole: a start, or everything again after a loss.
+    """
+    name = frames.history(events[0].id)
+    starts = [i for i, frame in enumerate(events) if frame.begins]
+    commands: list[tuple[Any, ...]] = []
+    if starts:
+        events = events[starts[-1] :]
+        commands.append(("DEL", name))
     data = frames.sealed(events, name.encode())
-    return [("XADD", name, f"{last.last}-0", "f", data), ("EXPIRE", name, KEPT_S)]
+    commands.append(("XADD", name, f"{events[-1].last}-0", "f", data))
+    commands.append(("EXPIRE", name, KEPT_S))
+    return commands
