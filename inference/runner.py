@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
+import hiredis
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError
@@ -30,6 +31,7 @@ from inference.stream.writer import Writer
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
+TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 BEAT_S = 0.5
 LINGER_S = 30.0
 SETTLE_PATIENCE_S = 60.0
@@ -91,11 +93,12 @@ class Runner:
                     continue
                 if await self._idle() and await self._may_leave():
                     return
-            except RedisGone as problem:
+            except TROUBLE as problem:
                 log.warning("%s: %s; trying again", self.pool, problem)
-                self._parked = False
+                self._parked = self._leaving = False
                 await asyncio.sleep(0.3)
-        with contextlib.suppress(RedisGone):
+        self._leaving = True
+        with contextlib.suppress(*TROUBLE):
             await self.queue.leave(self.id, stop=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -143,7 +146,9 @@ class Runner:
 
     # One request ---------------------------------------------------------------------------------
     async def _run(self, item: Item, sealed: bytes) -> None:
-        self.leased[item.id] = item, sealed
+        if earlier := self.running.get(item.id):
+            earlier.abandon()  # its lease ran out, and it came back to us
+        self.leased[item.id] = mine = item, sealed
         try:
             sealer = await self._key(sealed)
             order = unpacked(sealer.open(sealed[16:], _place(item)))
@@ -152,8 +157,9 @@ class Runner:
             log.warning("request %s cannot be read any more: %s", item.id, problem)
             outcome = Outcome()
         finally:
-            self.leased.pop(item.id, None)
-            self.running.pop(item.id, None)
+            if self.leased.get(item.id) is mine:
+                del self.leased[item.id]
+                self.running.pop(item.id, None)
         if outcome:
             await self._settle(item, outcome)
 
@@ -171,7 +177,7 @@ class Runner:
         return await generation.run(self.session, self.writer, self.ledger, sealer)
 
     async def _settle(self, item: Item, outcome: Outcome) -> None:
-        with contextlib.suppress(RedisGone):  # the lease runs out, the sweeper finds it settled
+        with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             await self.queue.settle(item, outcome.cost)
 
     async def _sent_before(self, item: Item) -> list[bytes]:
@@ -188,17 +194,21 @@ class Runner:
     # Beside the loop -----------------------------------------------------------------------------
     async def _beats(self) -> None:
         while True:
-            if not self._leaving:
-                with contextlib.suppress(RedisGone):
-                    await self._beat()
+            try:
+                await self._beat()
+            except TROUBLE as problem:
+                log.warning("%s: no beat: %s", self.pool, problem)
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:
         items = [item for item, _ in self.leased.values()]
-        waits, epoch, lost = await self.queue.beat(self.id, self._parked, items)
+        waits, epoch, lost = await self.queue.beat(
+            self.id, self._parked, items, leaving=self._leaving
+        )
         if lost and epoch == self._epoch:
             for item in lost:
-                if generation := self.running.get(item.id):
+                generation = self.running.get(item.id)
+                if generation and generation.item == item:
                     generation.abandon()
         elif self._epoch not in (epoch, b""):
             await self._after_a_loss()
@@ -224,7 +234,7 @@ class Runner:
         while True:
             try:
                 note = await self.inbox.inbox(self.id)
-            except RedisGone:
+            except TROUBLE:
                 self._parked = False
                 self._wake.set()
                 await asyncio.sleep(0.3)

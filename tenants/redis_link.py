@@ -17,6 +17,8 @@ import hiredis
 
 Answer = Any
 CONNECT_TIMEOUT_S = 2.0
+# Error answers of a Redis that cannot work now: it starts, is full, cannot save, is a replica.
+NOT_NOW = ("LOADING", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "BUSY ")
 
 
 class RedisGone(Exception):
@@ -55,7 +57,7 @@ class RedisLink(asyncio.Protocol):
             await self._connected()
         answer = await self._send(words)
         if isinstance(answer, hiredis.ReplyError):
-            raise answer
+            raise RedisGone(str(answer)) if str(answer).startswith(NOT_NOW) else answer
         return answer
 
     async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
@@ -71,7 +73,11 @@ class RedisLink(asyncio.Protocol):
         """Several commands in one write; error answers stand in the list."""
         if not self._greeted:
             await self._connected()
-        return await asyncio.gather(*[self._send(words) for words in commands])
+        answers = await asyncio.gather(*[self._send(words) for words in commands])
+        for answer in answers:
+            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith(NOT_NOW):
+                raise RedisGone(str(answer))
+        return list(answers)
 
     def close(self) -> None:
         self._closed = True

@@ -58,8 +58,8 @@ class Engine:
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         """The engine's body for a validated one: its own model name, usage always counted."""
         body["model"] = self.config.model
-        if "max_completion_tokens" in body:
-            body["max_tokens"] = body.pop("max_completion_tokens")
+        if (limit := body.pop("max_completion_tokens", None)) is not None:
+            body["max_tokens"] = limit
         if body.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return body

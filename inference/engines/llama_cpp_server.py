@@ -47,8 +47,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=16, help="answers generated at the same time")
     parser.add_argument("--context", type=int, default=2048, help="tokens per slot")
     parser.add_argument("--alias", default="model", help="the model's name in the API")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=_processors())
     return parser.parse_args()
+
+
+def _processors() -> int:
+    """Those we may use: a container often has fewer than the machine."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return allowed
 
 
 def _file_problem(model: Path) -> str | None:

@@ -43,16 +43,18 @@ class Request:
             raise BadRequest("Content-Length must be a number") from None
         if declared > most:
             raise _too_large(most)
-        message = await self._receive()
-        data: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        pieces, length, more = list[bytes](), 0, True
+        while more:
             message = await self._receive()
-            data += message.get("body", b"")
-            if len(data) > most:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            pieces.append(piece)
+            length += len(piece)
+            if length > most:
                 raise _too_large(most)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        return data
+            more = message.get("more_body", False)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def gone(self) -> None:
         """Returns when the client has closed the connection."""
@@ -83,8 +85,8 @@ def client_ip(scope: Any) -> str:
     proxies = settings.TRUSTED_PROXIES
     if not proxies:
         return peer
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+    lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    hops = [hop.strip() for hop in b",".join(lines).decode("latin-1").split(",") if hop.strip()]
     try:
         return str(ipaddress.ip_address(hops[-proxies] if proxies <= len(hops) else peer))
     except ValueError:

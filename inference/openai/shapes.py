@@ -12,6 +12,7 @@ from inference.engines.base import Engine
 from inference.openai.errors import BadRequest
 
 Body = dict[str, Any]
+DEEPEST = 250
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
 
 
@@ -79,7 +80,17 @@ def parsed(raw: bytes) -> Body:
         raise BadRequest(f"the body is not valid JSON: {problem}", code="invalid_json") from None
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object", code="invalid_json")
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST:
+        _check_depth(body)
     return body
+
+
+def _check_depth(body: Body) -> None:
+    """orjson reads deeper than it writes."""
+    try:
+        orjson.dumps(body)
+    except TypeError:
+        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
 
 
 def model_of(body: Body) -> str:
@@ -101,7 +112,8 @@ def check_chat(body: Body, engine: Engine) -> None:
 def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
         raise BadRequest(f"`{where}` must be an object with role and content", param=where)
-    if message.get("role") not in _ROLES:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
         roles = ", ".join(sorted(_ROLES))
         raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
     content = message.get("content")

@@ -1,7 +1,8 @@
 -- A runner says that it lives, and renews the leases of what it runs.
--- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, leave or stop  3 parked: 1 or 0
+-- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, renew, leave or stop  3 parked: 1 or 0
 --                             4 lease ms  5.. items that it runs
 -- beat  -> {1 when work waits, epoch ('' when Redis has lost its data), items whose lease is gone...}
+-- renew -> the same, from one that takes no more work: it must not seem to be there for any
 -- leave -> {1 when it may go, 0 when work has come in meanwhile}
 -- stop  -> {1}: goes whatever waits
 local p, runner, mode = KEYS[1], ARGV[1], ARGV[2]
@@ -10,7 +11,7 @@ for _, class in ipairs({'realtime', 'batch', 'finetune', 'preprocess'}) do
   if redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 then waits = 1 end
 end
 
-if mode ~= 'beat' then
+if mode == 'leave' or mode == 'stop' then
   if mode == 'leave' and waits == 1 then return {0} end
   redis.call('SREM', p .. ':parked', runner)
   redis.call('DEL', p .. ':inbox:' .. runner)
@@ -18,8 +19,10 @@ if mode ~= 'beat' then
   return {1}
 end
 
-redis.call('SET', p .. ':runner', runner, 'PX', 1500)
-if ARGV[3] == '1' then redis.call('SADD', p .. ':parked', runner) end
+if mode == 'beat' then
+  redis.call('SET', p .. ':runner', runner, 'PX', 1500)
+  if ARGV[3] == '1' then redis.call('SADD', p .. ':parked', runner) end
+end
 local clock = redis.call('TIME')
 local deadline = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[4])
 local out = {waits, redis.call('GET', p .. ':epoch') or ''}

@@ -62,11 +62,12 @@ class FairQueue:
         return answer.decode()
 
     async def beat(
-        self, runner: str, parked: bool, items: list[Item]
+        self, runner: str, parked: bool, items: list[Item], *, leaving: bool = False
     ) -> tuple[bool, bytes, list[Item]]:
         """(work waits, epoch, items whose lease is gone)."""
+        mode = "renew" if leaving else "beat"
         waits, epoch, *lost = await self._redis.run(
-            BEAT, self._pool, runner, "beat", int(parked), LEASE_MS, *map(str, items)
+            BEAT, self._pool, runner, mode, int(parked), LEASE_MS, *map(str, items)
         )
         return bool(waits), epoch, [Item.parse(item) for item in lost]
 
