@@ -15,7 +15,8 @@ help:
 	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
-	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000  FOREBAY_MODEL=FILE.gguf'
+	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
+	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
 
 # exec: Ctrl-C and SIGTERM reach the supervisor, and make waits for it.

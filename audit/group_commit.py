@@ -6,15 +6,17 @@ No timer and no window: under load the groups grow by themselves, alone a row wa
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import psycopg
+from django.conf import settings
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
 GROUP = 500
+GROUP_BYTES = 8 * 1024 * 1024
+BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 QUEUE = 20_000
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
@@ -66,25 +68,43 @@ class GroupCommit:
     async def _work(self) -> None:
         while True:
             await self._more.wait()
-            group, self._rows = self._rows[:GROUP], self._rows[GROUP:]
+            group = self._next_group()
             if not self._rows:
                 self._more.clear()
-            await self._commit(group)
+            try:
+                await self._commit(group)
+            except Exception as problem:  # whatever it is, the next group has its chance
+                log.exception("a group of %d rows failed", len(group))
+                reason = StoreUnavailable(f"the group failed: {problem!r}")
+                _fail(group, reason)
+
+    def _next_group(self) -> list[Any]:
+        """As many rows as one statement takes without hurting anybody."""
+        size = count = 0
+        for row, _, _ in self._rows[:GROUP]:
+            size += len(row.get("request") or "") + len(row.get("response") or "")
+            if count and size > GROUP_BYTES:
+                break
+            count += 1
+        group, self._rows = self._rows[:count], self._rows[count:]
+        return group
 
     async def _commit(self, group: list[tuple[Row, asyncio.Future[None], float]]) -> None:
         try:
             await self._execute([row for row, _, _ in group])
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
-            await self._away(group, problem)
-        except psycopg.Error as problem:
+        except BAD_ROW as problem:
             await self._one_by_one(group, problem)
+        except (psycopg.Error, OSError) as problem:
+            await self._away(group, problem)
         else:
-            _resolve(group, lambda done: done.set_result(None))
+            for _, done, _ in group:
+                if not done.done():
+                    done.set_result(None)
 
     async def _execute(self, rows: list[Row]) -> None:
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, connect_timeout=2
+                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE
             )
         parameter = orjson.dumps(rows).decode()
         await self._connection.execute(self._statement, (parameter,), prepare=True)
@@ -98,23 +118,23 @@ class GroupCommit:
         waiting = group + self._rows
         reason = StoreUnavailable(f"no answer from PostgreSQL: {problem}")
         late = [entry for entry in waiting if entry[2] < oldest]
-        _resolve(late, lambda done: done.set_exception(reason))
+        _fail(late, reason)
         self._rows = [entry for entry in waiting if entry[2] >= oldest]
         if self._rows:
             self._more.set()
         await asyncio.sleep(0.1)
 
-    async def _one_by_one(self, group: list[Any], problem: psycopg.Error) -> None:
+    async def _one_by_one(self, group: list[Any], problem: Exception) -> None:
         """One bad row must not take its neighbours down."""
         if len(group) == 1:
             log.error("a row was refused: %s", problem)
-            _resolve(group, lambda done: done.set_exception(problem))
+            _fail(group, problem)
             return
         for entry in group:
             await self._commit([entry])
 
 
-def _resolve(group: list[Any], answer: Callable[[asyncio.Future[None]], None]) -> None:
+def _fail(group: list[Any], reason: Exception) -> None:
     for _, done, _ in group:
         if not done.done():
-            answer(done)
+            done.set_exception(reason)

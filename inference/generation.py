@@ -12,7 +12,7 @@ import orjson
 from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import Sealer
 from inference.engines.base import Engine, EngineAway, EngineFailed
-from inference.ledger import Outcome, settled_row
+from inference.ledger import Outcome, milliseconds, settled_row
 from inference.order import Item, Order
 from inference.stream import events as sse
 from inference.stream.frames import Frame, Kind
@@ -39,6 +39,7 @@ class Generation:
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
         self.usage: dict[str, Any] = {}
         self.finish_reason = ""
+        self.over = False  # the engine has said [DONE]
         self.cancelled = False
         self.lease_lost = False
         self._engine_task: asyncio.Task[bytes | None] | None = None
@@ -128,14 +129,16 @@ class Generation:
             self.first_at = time.time()
             return self._read_answer(body)
         async for events in self.engine.events(session, self.order):
-            self._take(events, writer)
+            self._take(sse.relevant(events), writer)
+            if self.over:
+                break
         if not self.finish_reason:
             raise EngineFailed(502, "engine_failed", "the engine broke off the answer")
         return None
 
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:
-        if self.first_at is None:
+        if events and self.first_at is None:
             self.first_at = time.time()
             self._learn_names(events[0])
         now: list[bytes] = []
@@ -152,12 +155,10 @@ class Generation:
                 continue  # the reader has seen one
             if self.held or sse.ends(event):
                 self._hold(event)
-            elif event.startswith(b"data:"):
-                if event.startswith(b'data: {"error"'):
-                    raise self.engine.refusal(502, event[5:])
+            elif event.startswith((b'data: {"error"', b"error:")):
+                raise self.engine.refusal(502, event.partition(b":")[2])
+            elif event != sse.DONE:
                 now.append(event)
-            elif event.startswith(b"error:"):
-                raise self.engine.refusal(502, event[6:])
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
         self.sent += len(now)
@@ -167,7 +168,8 @@ class Generation:
 
     def _hold(self, event: bytes) -> None:
         """The tail: finish reason, usage, [DONE]."""
-        if event == sse.DONE or not event.startswith(b"data:"):
+        if event == sse.DONE:
+            self.over = True
             return
         found = sse.parsed(event)
         self.finish_reason = sse.finish_reason(found) or self.finish_reason
@@ -238,7 +240,7 @@ class Generation:
         return sum(1 for event in self.sent_events if sse.text_in(event))
 
     def _since_start(self, at: float | None) -> int | None:
-        return None if at is None else int((at - self.order.created_at) * 1000)
+        return None if at is None else milliseconds(at - self.order.created_at)
 
     def _how_it_ended(self, failure: EngineFailed | None) -> str:
         how = "cancelled" if self.cancelled else "error" if failure else self.finish_reason

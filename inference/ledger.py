@@ -116,7 +116,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "status": outcome.status,
         "error_code": outcome.error_code,
         "response_length": len(outcome.text),
-        "processing_ms": int((now - order.created_at) * 1000),
+        "processing_ms": milliseconds(now - order.created_at),
         "tokens_in": outcome.prompt_tokens,
         "tokens_out": outcome.completion_tokens,
         "data_key_id": sealer and sealer.key_id.hex,
@@ -129,6 +129,11 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "ttft_ms": outcome.ttft_ms,
         "message": base64.b64encode(message).decode() if message else None,
     }
+
+
+def milliseconds(seconds: float) -> int:
+    """As the database can hold them; a clock set back gives 0."""
+    return min(2**31 - 1, max(0, int(seconds * 1000)))
 
 
 def _common(order: Order, at: float) -> Row:

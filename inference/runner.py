@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import hiredis
 import msgspec
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -24,6 +25,7 @@ from inference import ledger
 from inference.engines.base import Engine
 from inference.generation import Generation
 from inference.ledger import Outcome, key_id
+from inference.models import Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
@@ -44,6 +46,7 @@ class Runner:
         self.running: dict[str, Generation] = {}  # by request id
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the sealed order
         self.stopping = False
+        self._cancelled: set[str] = set()  # before they were running
         self._parked = False
         self._woken = False
         self._leaving = False
@@ -110,6 +113,7 @@ class Runner:
         self._woken = False
         popped = await self.queue.pop(free, self.id)
         for item, sealed in popped:
+            self.leased.setdefault(item.id, (item, sealed))
             self._spawn(self._run(item, sealed))
         if len(popped) < free:
             self._parked = not self._woken  # a note may overtake this answer
@@ -160,6 +164,7 @@ class Runner:
             if self.leased.get(item.id) is mine:
                 del self.leased[item.id]
                 self.running.pop(item.id, None)
+                self._cancelled.discard(item.id)
         if outcome:
             await self._settle(item, outcome)
 
@@ -172,8 +177,16 @@ class Runner:
                 await asyncio.sleep(0.5)
 
     async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
-        before = await self._sent_before(item) if order.keeps_events else []
+        before: list[bytes] = []
+        if item.attempt > 1:
+            if await database_sync_to_async(_settled)(order):
+                return Outcome()  # only the queue had not heard of it
+            before = await self._sent_before(item) if order.keeps_events else []
         generation = self.running[item.id] = Generation(order, item, self.engine, before)
+        if item.id in self._cancelled or (
+            item.attempt > 1 and await self.queue.was_cancelled(item.id)
+        ):
+            generation.cancel()
         return await generation.run(self.session, self.writer, self.ledger, sealer)
 
     async def _settle(self, item: Item, outcome: Outcome) -> None:
@@ -182,8 +195,6 @@ class Runner:
 
     async def _sent_before(self, item: Item) -> list[bytes]:
         """The events that an earlier attempt gave out."""
-        if item.attempt == 1:
-            return []
         name = frames.history(_uuid_bytes(item.id))
         entries = await self.redis.call("XRANGE", name, "-", "+")
         found = [
@@ -221,6 +232,8 @@ class Runner:
         """Redis came back empty: put leases and events back before the sweeper looks."""
         log.warning("%s: Redis lost its data; %d running", self.pool, len(self.running))
         for request_id, generation in list(self.running.items()):
+            if request_id not in self.leased:
+                continue  # it ended while we were busy with another
             _, sealed = self.leased[request_id]
             hold_s = settings.REQUEST_DEADLINE_S
             if not await self.queue.adopt(generation.item, sealed, self.id, hold_s):
@@ -240,11 +253,20 @@ class Runner:
                 await asyncio.sleep(0.3)
                 continue
             if note.startswith(b"cancel "):
-                if generation := self.running.get(note[7:].decode()):
-                    generation.cancel()
+                self._cancel(note[7:].decode())
             else:
                 self._woken, self._parked = True, False
                 self._wake.set()
+
+    def _cancel(self, request_id: str) -> None:
+        if generation := self.running.get(request_id):
+            generation.cancel()
+        elif request_id in self.leased:  # still on its way to the engine
+            self._cancelled.add(request_id)
+
+
+def _settled(order: Order) -> bool:
+    return Usage.objects.filter(completion_id=order.id).exists()
 
 
 def _uuid_bytes(text: str) -> bytes:

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import orjson
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
 from audit.actions import Action
@@ -38,8 +38,7 @@ BATCH = 500
 
 def sweep_all() -> None:
     for pool in served():
-        epoch_age_ms = _sweep(pool)
-        if epoch_age_ms > SETTLING_MS:
+        if _sweep(pool) > SETTLING_MS:
             _restore(pool)
     _close_overdue()
 
@@ -116,7 +115,10 @@ def _close_overdue() -> None:
     limit = datetime.now(UTC) - timedelta(seconds=settings.REQUEST_DEADLINE_S + 30)
     for completion in Completion.objects.open().filter(created_at__lt=limit)[:BATCH]:
         found = on_record(completion.id)
-        abort(found[1] if found else _outline(completion))
+        try:
+            abort(found[1] if found else _outline(completion))
+        except (DatabaseError, Event.DoesNotExist):  # the others must not wait for it
+            log.exception("request %s cannot be closed", completion.id)
 
 
 def _outline(completion: Completion) -> Order:

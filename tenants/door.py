@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 
 from tenants import secret_keys
 from tenants.caller import Caller, Limits
@@ -18,7 +19,7 @@ from tenants.models.tenant import WEIGHTS, Tier
 CACHE_S = 0.5
 CACHED = 10_000
 PATIENCE_S = 2.0
-_CONNECTING: dict[str, Any] = {"autocommit": True, "connect_timeout": 2}
+_PATIENCE: dict[str, Any] = settings.DATABASE_PATIENCE
 
 _TENANT = "t.id, t.name, t.tier, t.requests_per_minute, t.burst, t.max_concurrency"
 _BY_KEY = f"""
@@ -52,7 +53,8 @@ class Door:
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
     async def close(self) -> None:
-        self._drop()
+        if self._connection:
+            await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
         """Raises UnknownCaller, DoorClosed."""
@@ -81,7 +83,6 @@ class Door:
         try:
             return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
         except TimeoutError:
-            self._drop()
             raise DoorClosed("PostgreSQL does not answer") from None
 
     def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
@@ -111,14 +112,12 @@ class Door:
                 try:
                     return await _one(self._connection, query, credential)
                 except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
-                    self._drop()
-            self._connection = await psycopg.AsyncConnection.connect(self._dsn, **_CONNECTING)
+                    await self._connection.close()
+            self._connection = None
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, **_PATIENCE
+            )
             return await _one(self._connection, query, credential)
-
-    def _drop(self) -> None:
-        if self._connection:
-            self._connection.pgconn.finish()
-        self._connection = None
 
 
 async def _one(

@@ -3,6 +3,7 @@
 One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,19 @@ class EngineConfig:
     context_length: int = 8192  # tokens, prompt and answer together
 
 
+log = logging.getLogger(__name__)
+# What engines would take from anybody, and only the platform may set: it would pass by limits,
+# fair shares or the walls between tenants.
+OURS = (
+    "best_of",
+    "cache_salt",
+    "chat_template",
+    "id_slot",
+    "kv_transfer_params",
+    "lora",
+    "n_predict",
+    "priority",
+)
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 
 
@@ -57,6 +71,8 @@ class Engine:
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         """The engine's body for a validated one: its own model name, usage always counted."""
+        for name in OURS:
+            body.pop(name, None)
         body["model"] = self.config.model
         if (limit := body.pop("max_completion_tokens", None)) is not None:
             body["max_tokens"] = limit
@@ -78,7 +94,7 @@ class Engine:
                 body: bytes = await response.read()
                 return body
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
-            raise EngineAway(f"the engine does not answer: {problem}") from None
+            raise away(problem) from None
         except aiohttp.ClientError as problem:
             raise broken_off(problem) from None
 
@@ -106,7 +122,7 @@ class Engine:
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
             if started:
                 raise broken_off(problem) from None
-            raise EngineAway(f"the engine does not answer: {problem}") from None
+            raise away(problem) from None
         except aiohttp.ClientError as problem:
             raise broken_off(problem) from None
 
@@ -145,8 +161,14 @@ class Engine:
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
 
 
+def away(problem: Exception) -> EngineAway:
+    log.warning("the engine does not answer: %s", problem)  # its address is not for clients
+    return EngineAway("the engine does not answer")
+
+
 def broken_off(problem: Exception) -> EngineFailed:
-    return EngineFailed(502, "engine_failed", f"the engine broke off the answer: {problem}")
+    log.warning("the engine broke off an answer: %s", problem)
+    return EngineFailed(502, "engine_failed", "the engine broke off the answer")
 
 
 def error_in(body: bytes) -> dict[str, Any]:

@@ -70,6 +70,21 @@ async def _answer(request: Request, frame: Frame) -> None:
 
 
 async def send_events(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
+    try:
+        await _send_events(gateway, request, order, sink)
+    except asyncio.CancelledError:  # this process stops
+        if request.started:
+            await request.write(_STOPPED, more=False)
+        raise
+
+
+_STOPPED = (
+    b'data: {"error":{"message":"this server stops; read on with Last-Event-ID, or send it again",'
+    b'"type":"server_error","param":null,"code":"server_stopped"}}\n\ndata: [DONE]\n\n'
+)
+
+
+async def _send_events(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
     began = spoken = time.monotonic()
     async with contextlib.aclosing(arrivals(gateway, request, order, sink)) as frames:
         async for frame in frames:

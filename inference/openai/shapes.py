@@ -12,6 +12,7 @@ from inference.engines.base import Engine
 from inference.openai.errors import BadRequest
 
 Body = dict[str, Any]
+LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEEPEST = 250
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
 
@@ -149,6 +150,20 @@ def _check(body: Body, rules: dict[str, Rule], engine: Engine) -> None:
         if value is not None and not limit.holds(value):
             what = f"{limit.should}, this model's context length"
             raise BadRequest(f"`{name}` must be {what}", param=name)
+
+
+def check_length(raw_length: int, body: Body, engine: Engine) -> None:
+    """What can never fit is refused before it takes anybody's place; images are not counted."""
+    messages = body.get("messages") or ()
+    if any(isinstance(message.get("content"), list) for message in messages):
+        return
+    tokens = engine.config.context_length
+    if raw_length > tokens * LONGEST_TOKEN:
+        raise BadRequest(
+            f"the prompt does not fit into this model's context of {tokens} tokens; shorten it",
+            code="context_length_exceeded",
+            param="messages" if messages else "prompt",
+        )
 
 
 def estimate(raw_length: int, body: Body) -> int:

@@ -1,5 +1,6 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,7 @@ async def chat_completions(request: Request) -> None:
     body = shapes.parsed(raw)
     engine = _engine(body)
     shapes.check_chat(body, engine)
+    shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=True)
     await (send_events if order.stream else send_json)(gateway(), request, order, sink)
 
@@ -38,6 +40,7 @@ async def completions(request: Request) -> None:
     body = shapes.parsed(raw)
     engine = _engine(body)
     shapes.check_text(body, engine)
+    shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
     await (send_events if order.stream else send_json)(gateway(), request, order, sink)
 
@@ -48,6 +51,7 @@ async def inference(request: Request) -> None:
     asked = shapes.parsed(raw)
     engine = _engine({"model": asked.get("model") or next(iter(served()))})
     body = shapes.plain_call(asked, engine)
+    shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
     frame = await whole(gateway(), request, order, sink)
     if frame.kind == Kind.ERROR:
@@ -82,15 +86,21 @@ async def events(request: Request, completion_id: str) -> None:
     after = _last_event(request)
     found = await _own(caller, completion_id)
     await request.start(200, EVENT_STREAM)
-    async for frame in follow(gateway().redis, found.id.bytes, after):
-        if frame:
-            await request.write(event_bytes(frame))
-        elif not await _still_open(found):
-            await request.write(_EXPIRED)
-            break
-        else:
-            await request.write(b": keep-alive\n\n")
-    await request.write(b"", more=False)
+    watch = asyncio.create_task(request.gone())
+    try:
+        async for frame in follow(gateway().redis, found.id.bytes, after):
+            if watch.done():
+                return
+            if frame:
+                await request.write(event_bytes(frame))
+            elif not await _still_open(found):
+                await request.write(_EXPIRED)
+                break
+            else:
+                await request.write(b": keep-alive\n\n")
+        await request.write(b"", more=False)
+    finally:
+        watch.cancel()
 
 
 _EXPIRED = (
@@ -158,7 +168,7 @@ async def _submit(
         stream=bool(body.get("stream")),
         include_usage=bool(options.get("include_usage")),
         body=orjson.dumps(engine.prepare(body, chat=chat)),
-        route=request.path,
+        route=request.path.rstrip("/"),
         chat=chat,
         client_ip=request.client_ip,
     )

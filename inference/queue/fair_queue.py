@@ -61,6 +61,10 @@ class FairQueue:
         answer: bytes = await self._redis.run(CANCEL, self._pool, request_id)
         return answer.decode()
 
+    async def was_cancelled(self, request_id: str) -> bool:
+        """Within the last minute: its runner may have died with the note."""
+        return bool(await self._redis.call("EXISTS", f"{self._pool[0]}:cancelled:{request_id}"))
+
     async def beat(
         self, runner: str, parked: bool, items: list[Item], *, leaving: bool = False
     ) -> tuple[bool, bytes, list[Item]]:

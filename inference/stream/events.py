@@ -13,6 +13,18 @@ _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
 
+def relevant(events: list[bytes]) -> list[bytes]:
+    """Without comments, and without the lines that are not data (id:, event:, retry:)."""
+    return [event for event in map(_data_lines, events) if event]
+
+
+def _data_lines(event: bytes) -> bytes:
+    if event.startswith((b"data:", b"error:")) and b"\n" not in event:
+        return event
+    lines = event.split(b"\n")
+    return b"\n".join(line for line in lines if line.startswith((b"data:", b"error:")))
+
+
 def ends(event: bytes) -> bool:
     """The event that carries the finish reason."""
     return _FINISH.search(event) is not None

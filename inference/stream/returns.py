@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import hiredis
+
 from inference.stream import frames
 from inference.stream.sink import Sink
 from tenants.redis_link import RedisGone, RedisLink
@@ -42,8 +44,15 @@ class Returns:
                 await asyncio.sleep(0.2)
 
     async def _read_once(self) -> None:
-        words = "XREAD", "BLOCK", BLOCK_MS, "COUNT", 200, "STREAMS", self._channel, self._last
-        for _, entries in await self._redis.call(*words) or ():
+        _, answer = await self._redis.many(
+            [
+                ("XTRIM", self._channel, "MINID", self._last),  # what has been read
+                ("XREAD", "BLOCK", BLOCK_MS, "COUNT", 200, "STREAMS", self._channel, self._last),
+            ]
+        )
+        if isinstance(answer, hiredis.ReplyError):
+            raise answer
+        for _, entries in answer or ():
             for entry_id, fields in entries:
                 self._last = entry_id
                 self._hand_out(fields[1])

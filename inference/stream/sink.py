@@ -22,6 +22,8 @@ class Sink:
     def put(self, frame: Frame) -> None:
         if self.finished or frame.attempt < self.attempt:
             return
+        if frame.begins and self.last and frame.attempt > self.attempt:
+            frame = restarted(frame, self.last)
         self.attempt = frame.attempt
         fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else unseen(frame, self.last)
         if fresh is None:
@@ -44,6 +46,16 @@ class Sink:
             except TimeoutError:
                 return None
         return self._frames.popleft() if self._frames and not self.hung_up else None
+
+
+def restarted(frame: Frame, last: int) -> Frame:
+    """A new attempt that knows nothing of what the reader has had must not be joined to it."""
+    message = b"the answer was interrupted and had to begin anew; send the request again"
+    body = (
+        b'{"error":{"message":"%b","type":"server_error","param":null,"code":"stream_lost"}}'
+        % message
+    )
+    return Frame(frame.id, frame.attempt, last + 1, Kind.ERROR, body, 502)
 
 
 def unseen(frame: Frame, last: int) -> Frame | None:

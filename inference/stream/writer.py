@@ -18,7 +18,8 @@ TICK_S = 0.008
 EAGER = 2  # events that do not wait for the tick
 CHANNEL_LENGTH = 20_000
 CHANNEL_EXPIRES_S = 120
-KEPT_S = 600  # how long a finished stream can be resumed
+KEPT_S = 600  # how long a stream that stands still can be resumed
+ENDED_S = 120  # and one that has ended
 
 
 class Writer:
@@ -67,7 +68,8 @@ class Writer:
         except RedisGone:
             self._frames[:0] = batch
             await asyncio.sleep(0.2)
-        self._writing = None
+        finally:
+            self._writing = None
         if self._urgent:
             self._start()
         elif self._frames:
@@ -105,5 +107,5 @@ def _history(events: list[Frame]) -> list[tuple[Any, ...]]:
         commands.append(("DEL", name))
     data = frames.sealed(events, name.encode())
     commands.append(("XADD", name, f"{events[-1].last}-0", "f", data))
-    commands.append(("EXPIRE", name, KEPT_S))
+    commands.append(("EXPIRE", name, ENDED_S if events[-1].final else KEPT_S))
     return commands

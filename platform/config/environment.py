@@ -81,6 +81,8 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
         found_engines = tomllib.loads(Path(raw).read_text())
     else:
         found_engines = json.loads(Path(raw).read_text())
+    if not isinstance(found_engines, dict):
+        raise ValueError('must name an engine for each model: {"model": {"kind": …, "url": …}}')
     for name, engine in found_engines.items():
         if not isinstance(engine, dict) or not {"kind", "url"} <= engine.keys():
             raise ValueError(f"engine {name!r} needs at least kind and url")

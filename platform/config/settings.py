@@ -1,5 +1,7 @@
 """One settings file: what differs between places comes from the environment (environment.py)."""
 
+from typing import Any
+
 import environ
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -83,7 +85,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # PostgreSQL, Redis, Celery -----------------------------------------------------------------------
 DATABASE_URL = environment.found("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/forebay")
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+# A server that hangs, or a network that swallows packets, is noticed within seconds.
+DATABASE_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+DATABASES = {"default": {**env.db_url_config(DATABASE_URL), "OPTIONS": DATABASE_PATIENCE}}
 REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {

@@ -51,8 +51,9 @@ export class Composer extends EventTarget {
     this.focus();
   }
 
+  // Not on a touch screen, where the keyboard would cover what there is to read.
   focus() {
-    this.#text.focus({ preventScroll: true });
+    if (matchMedia("(hover: hover)").matches) this.#text.focus({ preventScroll: true });
   }
 
   #usable(name) {

@@ -66,7 +66,7 @@ class Record:
 
     def _rows(self, query: str) -> list[dict[str, Any]]:
         with psycopg.connect(self._dsn, row_factory=psycopg.rows.dict_row) as connection:
-            return connection.execute(query, (self.id,)).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, (self.id,)).fetchall()
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 15) -> Any:

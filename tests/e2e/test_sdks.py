@@ -144,7 +144,7 @@ def test_langchain(real: Platform) -> None:
         api_key=SecretStr(real.key),
         model=MODEL,
         temperature=0,
-        max_tokens=30,
+        max_completion_tokens=30,
     )
     question = [HumanMessage(HI[0]["content"])]
     assert "Paris" in str(model.invoke(question).content)

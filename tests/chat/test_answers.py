@@ -1,0 +1,163 @@
+"""What became of a question and its answer, from the record alone."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from audit.keyring import keyring
+from audit.models import DataKey
+from inference.chat import asking
+from inference.chat.answers import ON_ITS_WAY, turn
+from inference.chat.asking import Asked
+from inference.chat.protocol import Send, Turn
+from inference.chat.refusal import Refused
+from inference.chat.sealing import message_place
+from inference.models import Completion, Conversation, Message, State, Usage
+from tenants.models import Member, Tenant, User
+from tenants.roles import Role
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def bob() -> Member:
+    user = User.objects.create_user("bob@acme.example")
+    member: Member = Tenant.open("acme", by="test").add_member(user, Role.MEMBER, by="test")
+    return member
+
+
+def ask(member: Member, text: str = "hi", conversation: Conversation | None = None) -> Asked:
+    send = Send(text, "mock", uuid4(), conversation.id if conversation else None)
+    return asking.put(member, send, uuid4())
+
+
+def answer(member: Member, asked: Asked, text: str = "ho", **usage: object) -> None:
+    """As a settlement leaves it."""
+    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    asked.answer.sealed = sealer.seal(text.encode(), message_place(asked.answer))
+    asked.answer.finish_reason = "stop"
+    asked.answer.save()
+    completion = record(member, asked, State.DONE)
+    fields = {"prompt_tokens": 3, "completion_tokens": 11, "ttft_ms": 500, "duration_ms": 1500}
+    Usage.objects.create(
+        completion=completion,
+        tenant=member.tenant,
+        model="mock",
+        finish_reason="stop",
+        created_at=timezone.now(),
+        **{**fields, **usage},
+    )
+
+
+def record(member: Member, asked: Asked, state: State) -> Completion:
+    return Completion.objects.create(
+        id=asked.answer.completion_id,
+        tenant=member.tenant,
+        member=member,
+        model="mock",
+        route="chat",
+        state=state,
+        created_at=timezone.now(),
+    )
+
+
+def fresh(message: Message) -> Turn:
+    return turn(Message.objects.select_related("conversation").get(pk=message.pk))
+
+
+def test_a_question_is_there_at_once_and_its_answer_is_awaited(bob: Member) -> None:
+    asked = ask(bob, "What is a forebay?")
+    assert fresh(asked.question).text == "What is a forebay?"
+    assert fresh(asked.answer).streaming
+
+
+def test_an_answer_with_its_figures(bob: Member) -> None:
+    asked = ask(bob)
+    answer(bob, asked)
+    found = fresh(asked.answer)
+    assert (found.text, found.finish_reason, found.streaming) == ("ho", "stop", False)
+    assert found.figures
+    assert (found.figures.tokens, found.figures.tokens_per_second) == (11, 11.0)
+
+
+def test_an_answer_that_failed(bob: Member) -> None:
+    asked = ask(bob)
+    answer(bob, asked, "half", error_code="engine_failed")
+    found = fresh(asked.answer)
+    assert found.error
+    assert (found.text, found.finish_reason, found.error.code) == ("half", "error", "engine_failed")
+
+
+def test_an_answer_that_is_being_written_for_long(bob: Member) -> None:
+    asked = ask(bob)
+    record(bob, asked, State.OPEN)
+    aged(asked)
+    assert fresh(asked.answer).streaming
+
+
+def test_a_request_that_never_got_on_record(bob: Member) -> None:
+    asked = ask(bob)
+    aged(asked)
+    found = fresh(asked.answer)
+    assert found.error
+    assert (found.streaming, found.error.code) == (False, "lost")
+
+
+def aged(asked: Asked) -> None:
+    long_ago = timezone.now() - 2 * ON_ITS_WAY
+    Message.objects.filter(pk=asked.answer.pk).update(created_at=long_ago + timedelta(seconds=1))
+
+
+def test_after_an_erasure_nothing_can_be_read(bob: Member) -> None:
+    asked = ask(bob)
+    answer(bob, asked)
+    DataKey.objects.filter(subject_id=bob.subject_id).delete()
+    keyring.forget(asked.answer.data_key_id)
+    for message in (asked.question, asked.answer):
+        found = fresh(message)
+        assert found.error
+        assert (found.text, found.error.code) == ("", "erased")
+
+
+def test_the_prompt_is_what_was_said(bob: Member) -> None:
+    asked = ask(bob, "one")
+    answer(bob, asked, "two")
+    send = Send("three", "mock", uuid4(), asked.conversation.id)
+    assert [m["content"] for m in asking.prompt_messages(bob, send)] == ["one", "two", "three"]
+
+
+def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:
+    asked = ask(bob)
+    with pytest.raises(Refused, match="busy"):
+        ask(bob, conversation=asked.conversation)
+    answer(bob, asked)
+    assert not ask(bob, conversation=asked.conversation).begins
+
+
+def test_a_repeated_message_is_recognised(bob: Member) -> None:
+    asked = ask(bob)
+    again = asking.asked_before(bob, asked.question.id)
+    assert again
+    assert (again.answer.id, again.conversation.id) == (asked.answer.id, asked.conversation.id)
+    assert asking.asked_before(bob, uuid4()) is None
+
+
+def test_an_id_that_is_somebodys_already(bob: Member) -> None:
+    asked = ask(bob)
+    user = User.objects.create_user("alice@acme.example")
+    alice = bob.tenant.add_member(user, Role.OWNER, by="test")
+    assert asking.asked_before(alice, asked.question.id) is None
+    with pytest.raises(Refused, match="invalid_message"):
+        asking.put(alice, Send("mine", "mock", asked.question.id), uuid4())
+    assert Conversation.objects.count() == 1
+
+
+def test_taking_a_question_back(bob: Member) -> None:
+    first = ask(bob)
+    answer(bob, first)
+    asking.withdraw(ask(bob, conversation=first.conversation))
+    assert Message.objects.count() == 2
+    asking.withdraw(ask(bob))
+    assert Conversation.objects.count() == 1

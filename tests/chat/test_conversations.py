@@ -1,0 +1,86 @@
+"""A member's conversations: kept sealed, changed by verbs, on record."""
+
+import pytest
+
+from audit.keyring import keyring
+from audit.models import DataKey, Event
+from inference.chat import conversations, listing
+from inference.chat.conversations import first_words
+from inference.chat.sealing import title_of
+from inference.models import Conversation
+from tenants.models import Member, Tenant, User
+from tenants.roles import Role
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def bob() -> Member:
+    user = User.objects.create_user("bob@acme.example")
+    member: Member = Tenant.open("acme", by="test").add_member(user, Role.MEMBER, by="test")
+    return member
+
+
+def test_starting_one(bob: Member) -> None:
+    found = conversations.start(bob, "mock", "What is a forebay?")
+    assert title_of(found) == "What is a forebay?"
+    assert b"forebay" not in bytes(found.sealed_title)
+    event = Event.objects.get(action="conversation:create")
+    assert (event.actor, event.tenant_id, event.subject_id) == (
+        bob.actor,
+        bob.tenant_id,
+        bob.subject_id,
+    )
+    assert event.detail == {"conversation": str(found.id)}
+
+
+def test_a_title_opens_nowhere_else(bob: Member) -> None:
+    one = conversations.start(bob, "mock", "one")
+    two = conversations.start(bob, "mock", "two")
+    two.sealed_title = one.sealed_title
+    assert title_of(two) == ""
+
+
+def test_renaming(bob: Member) -> None:
+    found = conversations.start(bob, "mock", "one")
+    conversations.rename(found, "  another \n name ")
+    assert title_of(Conversation.objects.get()) == "another name"
+
+
+def test_deleting(bob: Member) -> None:
+    conversations.delete(conversations.start(bob, "mock", "one"))
+    assert not Conversation.objects.exists()
+    assert Event.objects.filter(action="conversation:delete", actor=bob.actor).count() == 1
+
+
+def test_without_the_key_nothing_can_be_read(bob: Member) -> None:
+    found = conversations.start(bob, "mock", "one")
+    DataKey.objects.filter(subject_id=bob.subject_id).delete()
+    keyring.forget(found.data_key_id)
+    assert title_of(Conversation.objects.get()) == ""
+
+
+def test_the_list_comes_in_pages(bob: Member) -> None:
+    made = [conversations.start(bob, "mock", str(n)).id for n in range(listing.PAGE + 5)]
+    first = listing.page(bob)
+    assert (len(first["conversations"]), first["more"]) == (listing.PAGE, True)
+    last = first["conversations"][-1]
+    row = Conversation.objects.get(pk=last.id)
+    second = listing.page(bob, row.updated_at)
+    assert (len(second["conversations"]), second["more"]) == (5, False)
+    listed = [one.id for one in first["conversations"] + second["conversations"]]
+    assert listed == made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("  Hello,\n world ", "Hello, world"),
+        ("word " * 30, "word word word word word word word word word word word…"),
+        ("x" * 100, "x" * 59 + "…"),
+        ("长" * 60, "长" * 60),
+    ],
+)
+def test_titles_are_the_first_words(text: str, title: str) -> None:
+    assert first_words(text) == title
+    assert len(title) <= conversations.TITLE_LENGTH

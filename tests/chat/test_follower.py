@@ -1,0 +1,130 @@
+"""From frames to a page: every piece once, whatever Redis lost meanwhile."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from inference.chat import follower
+from inference.chat.follower import Follower
+from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Whole
+from inference.stream.events import DONE
+from inference.stream.frames import Frame, Kind
+from tenants.redis_link import RedisGone
+
+pytestmark = pytest.mark.unit
+MESSAGE, COMPLETION = uuid4(), uuid4()
+Script = list[Frame | None | Exception]
+
+
+def frame(first: int, *texts: str, kind: Kind = Kind.EVENTS) -> Frame:
+    events = [b'data: {"choices":[{"delta":{"content":"%b"}}]}' % text.encode() for text in texts]
+    if kind == Kind.END:
+        events.append(DONE)
+    body = b"".join(event + b"\n\n" for event in events)
+    return Frame(COMPLETION.bytes, 1, first + len(events) - 1, kind, body)
+
+
+def error(last: int, code: str) -> Frame:
+    return Frame(COMPLETION.bytes, 1, last, Kind.ERROR, b'{"error":{"code":"%b"}}' % code.encode())
+
+
+def on_record(text: str, **fields: Any) -> Turn:
+    return Turn(id=MESSAGE, author="assistant", text=text, **fields)
+
+
+async def told(
+    monkeypatch: pytest.MonkeyPatch, script: list[Script], record: Turn | None, after: int = 0
+) -> list[ToPage]:
+    """What a page hears; each script is one reading of Redis."""
+    said: list[ToPage] = []
+
+    async def follow(_redis: Any, _id: bytes, _after: int) -> AsyncIterator[Frame | None]:
+        for step in script.pop(0):
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def say(message: ToPage) -> None:
+        said.append(message)
+
+    def look(_id: UUID) -> Turn | None:
+        return record
+
+    class Away:
+        redis = None
+
+    monkeypatch.setattr(follower, "follow", follow)
+    monkeypatch.setattr(follower, "gateway", Away)
+    monkeypatch.setattr(follower, "_on_record", look)
+    monkeypatch.setattr(follower, "RETRY_S", 0)
+    await Follower(say, MESSAGE, COMPLETION, after).run()
+    return said
+
+
+async def test_pieces_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Script = [frame(1, "a", "b"), frame(3, "c"), frame(4, "d", kind=Kind.END)]
+    assert await told(monkeypatch, [read], on_record("abcd", finish_reason="stop")) == [
+        Delta(MESSAGE, 2, ["a", "b"]),
+        Delta(MESSAGE, 3, ["c"]),
+        Delta(MESSAGE, 5, ["d", ""]),
+        End(MESSAGE, "stop"),
+    ]
+
+
+async def test_lost_events_come_with_the_stored_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Script = [frame(1, "a"), frame(3, "c"), frame(4, "d", kind=Kind.END)]
+    assert await told(monkeypatch, [read], on_record("abcd", finish_reason="stop")) == [
+        Delta(MESSAGE, 1, ["a"]),
+        Whole(MESSAGE, "abcd"),
+        End(MESSAGE, "stop"),
+    ]
+
+
+async def test_redis_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: Script = [frame(1, "a"), RedisGone("gone")]
+    second: Script = [frame(2, "b"), None, frame(3, "c", kind=Kind.END)]
+    running = on_record("", streaming=True)
+    said = await told(monkeypatch, [first, second], running)
+    assert [message for message in said if isinstance(message, Delta)] == [
+        Delta(MESSAGE, 1, ["a"]),
+        Delta(MESSAGE, 2, ["b"]),
+        Delta(MESSAGE, 4, ["c", ""]),
+    ]
+
+
+async def test_redis_stays_away_but_the_answer_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = on_record("abc", finish_reason="length")
+    assert await told(monkeypatch, [[RedisGone("gone")]], record, after=2) == [
+        Whole(MESSAGE, "abc"),
+        End(MESSAGE, "length"),
+    ]
+
+
+async def test_silence_makes_it_look_at_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await told(monkeypatch, [[None]], on_record("abc", finish_reason="stop")) == [
+        Whole(MESSAGE, "abc"),
+        End(MESSAGE, "stop"),
+    ]
+
+
+async def test_a_failed_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = on_record("a", finish_reason="error", error=Problem("engine_failed", "It broke."))
+    said = await told(monkeypatch, [[frame(1, "a"), error(2, "engine_failed")]], failed)
+    assert said[-1] == End(MESSAGE, "error", error=Problem("engine_failed", "It broke."))
+
+
+async def test_an_answer_that_could_not_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = on_record("", streaming=True)
+    (said,) = await told(monkeypatch, [[error(1, "not_recorded")]], running)
+    assert isinstance(said, End)
+    assert said.error
+    assert (said.finish_reason, said.error.code) == ("error", "not_recorded")
+
+
+async def test_a_deleted_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    (said,) = await told(monkeypatch, [[None]], None)
+    assert isinstance(said, End)
+    assert said.error
+    assert said.error.code == "not_found"

@@ -1,0 +1,148 @@
+"""The pages of the chat: each person gets their own conversations and nobody else's."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from inference.chat import conversations
+from inference.chat.sealing import title_of
+from inference.models import Conversation
+from tenants.models import Member, Tenant, User
+from tenants.roles import Role
+
+pytestmark = pytest.mark.django_db
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+@pytest.fixture
+def globex() -> Tenant:
+    return Tenant.open("globex", by="test")
+
+
+def join(tenant: Tenant, email: str, role: Role = Role.MEMBER) -> Member:
+    user = User.objects.filter(email=email).first() or User.objects.create_user(email)
+    member: Member = tenant.add_member(user, role, by="test")
+    return member
+
+
+@pytest.fixture
+def bob(acme: Tenant) -> Member:
+    return join(acme, "bob@acme.example")
+
+
+@pytest.fixture
+def secret(bob: Member) -> Conversation:
+    return conversations.start(bob, "mock", "a secret")
+
+
+def sign_in(member: Member) -> Client:
+    client = Client()
+    client.force_login(member.user, BACKEND)
+    return client
+
+
+def page_data(answer: Any) -> Any:
+    return answer.context["data"]
+
+
+def test_nobody_is_sent_to_sign_in() -> None:
+    answer = Client().get("/chat/")
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/chat/")
+
+
+def test_ones_own_conversation(bob: Member, secret: Conversation) -> None:
+    answer = sign_in(bob).get(f"/chat/c/{secret.id}/")
+    assert answer.status_code == 200
+    assert page_data(answer)["opened"]["conversation"]["title"] == "a secret"
+    assert "no-store" in answer["Cache-Control"]
+    policy = answer["Content-Security-Policy"]
+    assert "script-src 'self';" in policy + ";"
+    assert "unsafe" not in policy
+
+
+def test_every_address_of_a_strangers_conversation_is_404(
+    acme: Tenant, globex: Tenant, secret: Conversation
+) -> None:
+    strangers = [
+        join(acme, "alice@acme.example", Role.OWNER),
+        join(globex, "charlie@globex.example"),
+    ]
+    for stranger in strangers:
+        client = sign_in(stranger)
+        for conversation in (secret.id, uuid4()):
+            for address in ("", "messages/"):
+                assert client.get(f"/chat/c/{conversation}/{address}").status_code == 404
+            for address in ("title/", "deletion/"):
+                url = f"/chat/c/{conversation}/{address}"
+                assert client.post(url, {"title": "mine"}).status_code == 404
+        listed = client.get("/chat/conversations/").json()
+        assert listed == {"conversations": [], "more": False}
+    assert title_of(Conversation.objects.get()) == "a secret"
+
+
+def test_scripts_are_told_that_the_session_is_over(secret: Conversation) -> None:
+    client = Client()
+    assert client.get("/chat/conversations/").status_code == 401
+    assert client.get(f"/chat/c/{secret.id}/messages/").status_code == 401
+    assert client.post(f"/chat/c/{secret.id}/deletion/").status_code == 401
+    assert Conversation.objects.exists()
+
+
+def test_changes_need_the_token(bob: Member, secret: Conversation) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(bob.user, BACKEND)
+    for address in ("title/", "deletion/"):
+        assert client.post(f"/chat/c/{secret.id}/{address}", {"title": "x"}).status_code == 403
+        assert client.get(f"/chat/c/{secret.id}/{address}").status_code == 405
+    assert title_of(Conversation.objects.get()) == "a secret"
+
+
+def test_an_empty_title_is_refused(bob: Member, secret: Conversation) -> None:
+    answer = sign_in(bob).post(f"/chat/c/{secret.id}/title/", {"title": "  "})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("role", [None, Role.AUDITOR])
+def test_who_may_not_chat_gets_a_clear_page(acme: Tenant, role: Role | None) -> None:
+    user = User.objects.create_user("carol@acme.example")
+    if role:
+        acme.add_member(user, role, by="test")
+    client = Client()
+    client.force_login(user, BACKEND)
+    answer = client.get("/chat/")
+    assert answer.status_code == 403
+    assert "You cannot chat yet" in answer.content.decode()
+    assert client.get("/chat/conversations/").status_code == 404
+
+
+def test_a_member_of_two_tenants_chooses(bob: Member, globex: Tenant) -> None:
+    join(globex, "bob@acme.example")
+    client = sign_in(bob)
+    assert page_data(client.get("/chat/"))["tenant"] == "acme"
+    assert page_data(client.get("/chat/?tenant=globex"))["tenant"] == "globex"
+    assert page_data(client.get("/chat/"))["tenant"] == "globex"  # where they were last
+    assert client.get("/chat/?tenant=initech").status_code == 404
+
+
+def test_a_conversation_brings_its_tenant(
+    bob: Member, globex: Tenant, secret: Conversation
+) -> None:
+    join(globex, "bob@acme.example")
+    client = sign_in(bob)
+    client.get("/chat/?tenant=globex")
+    opened = page_data(client.get(f"/chat/c/{secret.id}/"))
+    assert opened["tenant"] == "acme"
+
+
+def test_who_lost_the_right_to_chat_has_no_way_in(bob: Member, secret: Conversation) -> None:
+    client = sign_in(bob)
+    Member.objects.filter(pk=bob.pk).update(role=Role.AUDITOR)
+    assert client.get(f"/chat/c/{secret.id}/").status_code == 404
+    assert client.get(f"/chat/c/{secret.id}/messages/").status_code == 404

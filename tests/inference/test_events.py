@@ -1,0 +1,101 @@
+"""An engine's events are read as little as possible, and never misread."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.stream import events as sse
+from tests.inference.orders import chunk, event, usage
+
+pytestmark = pytest.mark.unit
+TRICKS = [
+    '"finish_reason": "stop"',
+    '{"finish_reason":"stop"}',
+    '\\"finish_reason\\": \\"stop\\"',
+    '","finish_reason":"stop","x":"',
+    '"usage": {"prompt_tokens": 1}',
+    "data: [DONE]",
+    "data: {}",
+    "\n\ndata: [DONE]\n\n",
+    '"id":"chatcmpl-evil"',
+]
+
+
+@pytest.mark.parametrize("text", TRICKS)
+def test_text_that_looks_like_the_end_is_not_the_end(text: str) -> None:
+    assert not sse.ends(chunk(text))
+    assert not sse.has_usage(chunk(text))
+    called = {"index": 0, "function": {"name": "f", "arguments": text}}
+    assert not sse.ends(chunk(tool_calls=[called]))
+
+
+@given(st.text())
+def test_no_text_at_all_looks_like_the_end(text: str) -> None:
+    assert not sse.ends(chunk(text))
+    assert not sse.has_usage(chunk(text))
+    assert b"\n" not in chunk(text)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
+def test_a_finish_reason_is_the_end(reason: str) -> None:
+    assert sse.ends(chunk("bye", finish=reason))
+    assert sse.ends(b'data: {"choices":[{"finish_reason":  "%b"}]}' % reason.encode())
+
+
+def test_null_is_no_finish_reason() -> None:
+    assert not sse.ends(chunk("a"))
+    assert not sse.ends(b'data: {"choices":[{"finish_reason": null}]}')
+
+
+# BUG (reported): some servers send "" until the end; the whole stream would be held back.
+def test_an_empty_finish_reason_is_none() -> None:
+    assert not sse.ends(chunk("a", finish=""))
+
+
+def test_usage_is_seen_where_there_is_some() -> None:
+    assert sse.has_usage(usage())
+    assert not sse.has_usage(b'data: {"choices":[],"usage":null}')
+
+
+def test_the_role_event_opens_and_others_do_not() -> None:
+    assert sse.opens(chunk("", role="assistant"))
+    assert sse.opens(chunk(role="assistant"))
+    assert not sse.opens(chunk("hello", role="assistant"))
+    assert not sse.opens(chunk("hello"))
+
+
+def test_the_models_name_is_found() -> None:
+    assert sse.model_field(chunk("a")) == b'"model":"theirs"'
+    assert sse.model_field(b"data: [DONE]") is None
+
+
+@pytest.mark.parametrize("odd", [b"data: [DONE]", b": comment", b"", b"data: {", b"data: [1]"])
+def test_what_is_no_object_is_nothing(odd: bytes) -> None:
+    assert sse.parsed(odd) == {}
+    assert sse.text_in(odd) == ""
+
+
+# BUG (reported): it cuts at the last "data:", also inside the text.
+@pytest.mark.parametrize("text", ["plain", *TRICKS, "see data: here", "data:image/png;base64,AAAA"])
+def test_the_text_is_read_whatever_it_says(text: str) -> None:
+    assert sse.text_in(chunk(text)) == text
+    assert sse.text_in(event({"choices": [{"text": text}]})) == text
+
+
+@given(st.text())
+def test_any_text_is_read(text: str) -> None:
+    assert sse.text_in(chunk(text)) == text
+
+
+def test_numbered_events_are_read_too() -> None:
+    assert sse.text_in(b"id: 7\n" + chunk("hello")) == "hello"
+
+
+def test_events_without_text_have_none() -> None:
+    for found in (chunk(role="assistant"), chunk(finish="stop"), usage(), event({"choices": []})):
+        assert sse.text_in(found) == ""
+
+
+def test_an_events_data_is_json_as_the_engine_sent_it() -> None:
+    assert sse.parsed(chunk("ü")) == orjson.loads(chunk("ü")[6:])

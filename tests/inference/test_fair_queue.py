@@ -1,0 +1,256 @@
+"""The queue's promises, one by one, on the real Redis."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from msgspec import structs
+
+from inference.order import CLASSES, Item
+from inference.queue import fair_queue
+from inference.queue.fair_queue import SWEEP, FairQueue, prefix
+from tenants.admission import concurrency_key
+from tenants.redis_link import RedisLink
+from tests.inference.conftest import forget_pool
+from tests.inference.orders import an_item
+
+SEALED = b"\x00sealed\xff"
+
+
+async def swept(link: RedisLink, pool: str) -> list[str]:
+    """What the sweeper's script put back into the queue."""
+    _, _, *requeued = await link.run(SWEEP, [prefix(pool)], 500)
+    return [request_id.decode() for request_id in requeued]
+
+
+async def popped(queue: FairQueue, n: int = 1, runner: str = "runner-1") -> list[Item]:
+    return [item for item, _ in await queue.pop(n, runner)]
+
+
+async def test_what_goes_in_comes_out_first_come_first_served(queue: FairQueue) -> None:
+    items = [an_item() for _ in range(10)]
+    for n, item in enumerate(items):
+        await queue.enqueue(item, SEALED + bytes([n]))
+    assert await queue.pop(3, "runner-1") == [(items[n], SEALED + bytes([n])) for n in range(3)]
+    assert await popped(queue, 20) == items[3:]
+    assert await popped(queue) == []
+
+
+async def test_classes_are_served_in_strict_order(queue: FairQueue) -> None:
+    items = {klass: [an_item(klass=klass) for _ in range(3)] for klass in CLASSES}
+    for klass in reversed(CLASSES):
+        for item in items[klass]:
+            await queue.enqueue(item, SEALED)
+    assert await popped(queue, 2) == items["realtime"][:2]
+    late = an_item(tenant="globex", klass="realtime")
+    await queue.enqueue(late, SEALED)
+    rest = [*items["batch"], *items["finetune"], *items["preprocess"]]
+    assert set(await popped(queue, 2)) == {items["realtime"][2], late}
+    assert await popped(queue, 20) == rest
+
+
+async def test_the_same_request_twice_stands_in_line_once(queue: FairQueue) -> None:
+    item = an_item()
+    for _ in range(3):
+        await queue.enqueue(item, SEALED)
+    assert await popped(queue, 5) == [item]
+    await queue.enqueue(item, SEALED)  # while it runs
+    assert await popped(queue, 5) == []
+    await queue.settle(item, 10)
+    assert await popped(queue, 5) == []
+
+
+async def test_a_cancelled_request_is_skipped_and_costs_nothing(queue: FairQueue) -> None:
+    first, second, third = (an_item(estimate=1000) for _ in range(3))
+    other = an_item(tenant="globex", estimate=1000)
+    for item in (first, second, third, other):
+        await queue.enqueue(item, SEALED)
+    assert await queue.cancel(first.id) == "queued"
+    assert await queue.cancel(second.id) == "queued"
+    assert await queue.cancel(second.id) == "gone"
+    # acme has not been charged for the two: had it been, globex would come first
+    assert await popped(queue, 2) == [third, other]
+
+
+async def test_a_line_of_cancelled_requests_does_not_block_the_others(queue: FairQueue) -> None:
+    for item in [an_item() for _ in range(5)]:
+        await queue.enqueue(item, SEALED)
+        await queue.cancel(item.id)
+    good = an_item(tenant="globex")
+    await queue.enqueue(good, SEALED)
+    assert await popped(queue, 1) == [good]
+
+
+async def test_cancelling_tells_the_runner_that_has_it(queue: FairQueue, link: RedisLink) -> None:
+    item = an_item()
+    await queue.enqueue(item, SEALED)
+    await queue.pop(1, "runner-7")
+    assert await queue.cancel(item.id) == "running"
+    assert await queue.inbox("runner-7") == f"cancel {item.id}".encode()
+    await queue.settle(item, 5)
+    assert await queue.cancel(item.id) == "gone"
+    assert await queue.cancel("unheard-of") == "gone"
+
+
+async def test_settling_gives_the_tenants_place_back(queue: FairQueue, link: RedisLink) -> None:
+    item = an_item(tenant=f"test-{uuid4()}")
+    busy = concurrency_key(item.tenant)
+    await link.call("ZADD", busy, 1, item.id, 2, "another")
+    await queue.enqueue(item, SEALED)
+    await queue.pop(1, "runner-1")
+    assert await queue.settle(item, 5)
+    assert await link.call("ZRANGE", busy, 0, -1) == [b"another"]
+    assert not await queue.settle(item, 5)  # again: the lease is gone, nothing is paid twice
+    await link.call("DEL", busy)
+
+
+async def test_nothing_is_left_of_what_is_done(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    items = [an_item(tenant=name, klass=k) for name in ("acme", "globex") for k in CLASSES]
+    for item in items:
+        await queue.enqueue(item, SEALED)
+    for item in await popped(queue, 20):
+        await queue.settle(item, 7)
+    await queue.leave("runner-1", stop=True)
+    _, keys = await link.call("SCAN", 0, "MATCH", f"{prefix(pool)}:*", "COUNT", 10**6)
+    kinds = {key.decode().split(":")[-1] for key in keys}
+    assert kinds <= {"counters", "floor", "called"}  # the tenants' shares, and no request
+
+
+async def test_more_runners_share_the_work(queue: FairQueue) -> None:
+    items = [an_item(tenant=f"tenant-{n % 7}") for n in range(200)]
+    await asyncio.gather(*[queue.enqueue(item, SEALED) for item in items])
+    hands = await asyncio.gather(*[popped(queue, 7, f"runner-{n}") for n in range(40)])
+    had = [item.id for hand in hands for item in hand]
+    assert sorted(had) == sorted(item.id for item in items)
+
+
+# Leases -----------------------------------------------------------------------------------------
+@pytest.fixture
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "LEASE_MS", 60)
+
+
+@pytest.mark.usefixtures("short_lease")
+async def test_a_dead_runners_request_goes_back_to_the_head(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    first, second = an_item(), an_item()
+    for item in (first, second):
+        await queue.enqueue(item, SEALED)
+    assert await popped(queue, 1) == [first]
+    assert await swept(link, pool) == []
+    await asyncio.sleep(0.1)
+    assert await swept(link, pool) == [first.id]
+    assert await swept(link, pool) == []
+    again, then = await queue.pop(2, "runner-2")
+    assert (again[0].id, again[0].attempt, again[1]) == (first.id, 2, SEALED)
+    assert then[0] == second
+    await asyncio.sleep(0.1)
+    await swept(link, pool)
+    assert {item.attempt for item in await popped(queue, 2)} == {2, 3}
+
+
+# BUG (reported): they were put back one before the other, so that the newest came first.
+@pytest.mark.usefixtures("short_lease")
+async def test_several_requests_of_a_dead_runner_keep_their_order(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    items = [an_item() for _ in range(4)]
+    for item in items:
+        await queue.enqueue(item, SEALED)
+    for item in items[:3]:
+        assert await popped(queue, 1) == [item]
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
+    await swept(link, pool)
+    assert [item.id for item in await popped(queue, 9)] == [item.id for item in items]
+
+
+@pytest.mark.usefixtures("short_lease")
+async def test_a_requeued_request_is_not_charged_twice(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    lost, rival = an_item(estimate=500), an_item(tenant="globex", estimate=600)
+    await queue.enqueue(lost, SEALED)
+    await popped(queue, 1)
+    await asyncio.sleep(0.1)
+    await swept(link, pool)
+    await queue.enqueue(rival, SEALED)
+    mine = an_item(estimate=1)
+    await queue.enqueue(mine, SEALED)
+    assert [item.id for item in await popped(queue, 2)] == [lost.id, rival.id]
+
+
+@pytest.mark.usefixtures("short_lease")
+async def test_one_settled_after_all_does_not_run_again(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    item = an_item()
+    await queue.enqueue(item, SEALED)
+    await popped(queue, 1)
+    await asyncio.sleep(0.1)
+    assert await swept(link, pool) == [item.id]
+    assert not await queue.settle(item, 5)  # the runner that was thought dead has finished it
+    assert await popped(queue, 1) == []
+
+
+async def test_a_beat_renews_and_tells_what_was_lost(
+    queue: FairQueue, link: RedisLink, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_queue, "LEASE_MS", 150)
+    kept, lost = an_item(), an_item()
+    for item in (kept, lost):
+        await queue.enqueue(item, SEALED)
+    await popped(queue, 2)
+    for _ in range(4):
+        await asyncio.sleep(0.05)
+        waits, _, gone = await queue.beat("runner-1", False, [kept])
+        assert (waits, gone) == (False, [])
+    assert await swept(link, pool) == [lost.id]
+    waits, _, gone = await queue.beat("runner-1", False, [kept, lost])
+    assert (waits, gone) == (True, [lost])
+
+
+async def test_an_epoch_begins_with_the_first_sweep_and_ends_with_the_data(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    assert (await queue.beat("runner-1", False, []))[1] == b""
+    await swept(link, pool)
+    _, epoch, _ = await queue.beat("runner-1", False, [])
+    assert epoch
+    await swept(link, pool)
+    assert (await queue.beat("runner-1", False, []))[1] == epoch
+
+
+# After Redis has lost everything ----------------------------------------------------------------
+async def test_a_runner_puts_back_what_it_runs(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    item = an_item(tenant=f"test-{uuid4()}")
+    await queue.enqueue(item, SEALED)
+    await queue.pop(1, "runner-1")
+    await forget_pool(link, pool)
+    assert (await queue.beat("runner-1", False, [item]))[2] == [item]
+    assert await queue.adopt(item, SEALED, "runner-1", 60)
+    assert await queue.adopt(item, SEALED, "runner-1", 60)  # again, because no answer came
+    assert (await queue.beat("runner-1", False, [item]))[2] == []
+    assert await link.call("ZRANGE", concurrency_key(item.tenant), 0, -1) == [item.id.encode()]
+    assert await popped(queue, 1) == []  # it is not in line
+    assert await queue.cancel(item.id) == "running"
+    assert await queue.settle(item, 50)
+    assert await link.call("EXISTS", concurrency_key(item.tenant)) == 0
+
+
+async def test_it_does_not_take_back_what_another_has_by_now(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    item = an_item()
+    await queue.enqueue(item, SEALED)
+    await queue.pop(1, "runner-1")
+    await forget_pool(link, pool)
+    await queue.enqueue(structs.replace(item, attempt=2), SEALED)  # the sweeper was faster
+    assert not await queue.adopt(item, SEALED, "runner-1", 60)
+    assert [found.attempt for found in await popped(queue, 1, "runner-2")] == [2]
+    assert not await queue.adopt(item, SEALED, "runner-1", 60)

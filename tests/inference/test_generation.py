@@ -1,0 +1,261 @@
+"""A completion that goes well: what readers see, what is settled, and in which order."""
+
+import base64
+
+import orjson
+import pytest
+
+from inference.engines.base import EngineFailed
+from inference.ledger import message_place, place
+from inference.stream import events as sse
+from inference.stream.frames import Kind
+from tests.inference.orders import an_order, chunk, event, usage
+from tests.inference.scripted import ScriptedEngine, Step, Traces
+
+pytestmark = pytest.mark.unit
+ROLE = chunk(role="assistant")
+HELLO: list[Step] = [
+    [ROLE, chunk("Hel")],
+    chunk("lo"),
+    [chunk(finish="stop"), usage(5, 2), sse.DONE],
+]
+
+
+def plain(events: list[bytes]) -> list[dict[str, object]]:
+    return [sse.parsed(found) for found in events]
+
+
+async def test_a_stream_from_the_first_event_to_the_last() -> None:
+    traces, order = Traces(), an_order()
+    outcome = await traces.of(ScriptedEngine(HELLO), order)
+    assert outcome
+    assert (outcome.state, outcome.status, outcome.finish_reason) == ("done", 200, "stop")
+    assert (outcome.prompt_tokens, outcome.completion_tokens, outcome.text) == (5, 2, "Hello")
+    assert [sse.text_in(found) for found in traces.events] == ["", "Hel", "lo", "", ""]
+    assert traces.events[-1] == sse.DONE
+    assert [frame.last for frame in traces.frames] == [2, 3, 5]
+
+
+async def test_the_last_frame_leaves_after_the_settlement() -> None:
+    traces = Traces()
+    await traces.of(ScriptedEngine(HELLO), an_order())
+    assert traces.order == ["events", "events", "settled", "end"]
+    assert not any(sse.ends(found) for found in b"".join(f.body for f in traces.frames[:2]).split())
+    whole = Traces()
+    await whole.of(ScriptedEngine([answer("Hello")]), an_order(stream=False))
+    assert whole.order == ["settled", "body"]
+
+
+async def test_the_names_are_ours() -> None:
+    traces, order = Traces(), an_order(model="smol")
+    await traces.of(ScriptedEngine(HELLO), order)
+    for found in plain(traces.events)[:-1]:
+        assert found["id"] == order.public_id
+        assert found["model"] == "smol"
+
+
+# BUG (reported): the engine's id is replaced wherever it stands, also inside the text.
+@pytest.mark.parametrize("theirs", ["1", "a", "chatcmpl-1", "model"])
+async def test_the_names_do_not_touch_the_text(theirs: str) -> None:
+    def said(text: str | None, finish: str | None = None) -> bytes:
+        delta = {} if text is None else {"content": text}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return event({"id": theirs, "model": "theirs", "choices": [choice]})
+
+    text = f"a1 chatcmpl-1 {theirs} model"
+    traces, order = Traces(), an_order()
+    await traces.of(ScriptedEngine([said(text), said(None, "stop")]), order)
+    assert sse.text_in(traces.events[0]) == text
+    found = sse.parsed(traces.events[0])
+    assert (found["id"], found["model"]) == (order.public_id, "mock")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_usage_is_told_to_those_who_asked_for_it(wanted: bool) -> None:
+    traces = Traces()
+    await traces.of(ScriptedEngine(HELLO), an_order(include_usage=wanted))
+    told = [found for found in plain(traces.events) if found.get("usage")]
+    assert len(told) == wanted
+    assert traces.row["tokens_in"] == 5
+
+
+async def test_usage_in_the_finishing_event_is_taken_out_of_it() -> None:
+    last = sse.parsed(chunk(finish="length")) | {
+        "usage": {"prompt_tokens": 9, "completion_tokens": 1}
+    }
+    for wanted in (False, True):
+        traces = Traces()
+        engine = ScriptedEngine([[chunk("a"), event(last), sse.DONE]])
+        await traces.of(engine, an_order(include_usage=wanted))
+        assert traces.row["tokens_in"] == 9
+        assert traces.row["finish_reason"] == "length"
+        told = [found for found in plain(traces.events) if found.get("usage")]
+        assert len(told) == wanted
+        assert sse.ends(traces.events[1])
+
+
+async def test_cached_tokens_are_counted() -> None:
+    traces = Traces()
+    tail = usage(100, 1, prompt_tokens_details={"cached_tokens": 64})
+    outcome = await traces.of(ScriptedEngine([[chunk("a", finish="stop"), tail]]), an_order())
+    assert outcome
+    assert outcome.cached_tokens == 64
+    assert outcome.cost == 102
+
+
+async def test_without_usage_we_count_ourselves() -> None:
+    traces = Traces()
+    pieces = [chunk(f"{n} ") for n in range(7)]
+    outcome = await traces.of(ScriptedEngine([[ROLE, *pieces], chunk(finish="stop")]), an_order())
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 7)
+
+
+@pytest.mark.parametrize("odd", [{}, {"prompt_tokens": "5"}, {"prompt_tokens": -1}, [1], "many"])
+async def test_numbers_that_are_none_are_not_believed(odd: object) -> None:
+    traces = Traces()
+    engine = ScriptedEngine(
+        [[chunk("a"), chunk(finish="stop"), event({"choices": [], "usage": odd})]]
+    )
+    outcome = await traces.of(engine, an_order())
+    assert outcome
+    assert outcome.state == "done"
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 1)
+
+
+async def test_comments_and_blank_events_are_left_out() -> None:
+    traces = Traces()
+    steps: list[Step] = [[b": keep-alive", b"", chunk("a")], b": again", chunk("b", finish="stop")]
+    await traces.of(ScriptedEngine(steps), an_order())
+    assert [sse.text_in(found) for found in traces.events] == ["a", "b", ""]
+
+
+async def test_the_text_and_the_answer_are_sealed() -> None:
+    traces, order = Traces(), an_order()
+    await traces.of(ScriptedEngine(HELLO), order)
+    sealed = base64.b64decode(traces.row["response"])
+    assert traces.sealer.open(sealed, place(order, "response")) == b"Hello"
+    assert traces.row["response_length"] == 5
+    assert traces.row["message"] is None
+    assert b"Hello" not in orjson.dumps(traces.row)
+
+
+async def test_a_chats_answer_becomes_its_message() -> None:
+    traces, order = Traces(), an_order(detached=True, reply_to="")
+    await traces.of(ScriptedEngine(HELLO), order)
+    sealed = base64.b64decode(traces.row["message"])
+    assert traces.sealer.open(sealed, message_place(order)) == b"Hello"
+
+
+def answer(text: str, **more: object) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}} | {
+        "finish_reason": "stop"
+    }
+    counts = {"prompt_tokens": 8, "completion_tokens": 4}
+    return orjson.dumps(
+        {"id": "chatcmpl-x", "model": "theirs", "choices": [choice], "usage": counts} | more
+    )
+
+
+async def test_a_whole_answer() -> None:
+    traces, order = Traces(), an_order(stream=False, model="smol")
+    outcome = await traces.of(ScriptedEngine([answer("Hello")]), order)
+    assert outcome
+    assert (outcome.text, outcome.prompt_tokens, outcome.completion_tokens) == ("Hello", 8, 4)
+    found = orjson.loads(traces.last.body)
+    assert traces.last.kind == Kind.BODY
+    assert (found["id"], found["model"]) == (order.public_id, "smol")
+    assert found["choices"][0]["message"]["content"] == "Hello"
+    sealed = base64.b64decode(traces.row["response"])
+    assert traces.sealer.open(sealed, place(order, "response")) == traces.last.body
+
+
+async def test_an_answer_that_is_a_tool_call_has_no_text() -> None:
+    choice = {"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}
+    traces = Traces()
+    engine = ScriptedEngine([orjson.dumps({"choices": [choice]})])
+    outcome = await traces.of(engine, an_order(stream=False))
+    assert outcome
+    assert (outcome.text, outcome.finish_reason) == ("", "tool_calls")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b'{"choices":[]}',
+        b'{"choices":null}',
+        b'{"choices":[null]}',
+        b'{"choices":["text"]}',
+        b'{"error":{"message":"no"}}',
+    ],
+)
+async def test_what_is_no_answer_is_an_error(body: bytes) -> None:
+    traces = Traces()
+    outcome = await traces.of(ScriptedEngine([body]), an_order(stream=False))
+    assert outcome
+    assert (outcome.state, outcome.error_code) == ("failed", "engine_failed")
+    assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
+
+
+# BUG (reported): such an event raises inside the generation, which then is run three times over.
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": ["stop"], "finish_reason": "stop"},
+        {"choices": {"finish_reason": "stop"}},
+        {"choices": [None], "finish_reason": "stop"},
+        {"choices": [{"delta": "text", "finish_reason": "stop"}]},
+        {"choices": [{"delta": {"content": ["a"]}, "finish_reason": "stop"}]},
+        {"choices": [{"delta": {"content": 5}, "finish_reason": "stop"}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": [1]},
+    ],
+)
+async def test_odd_events_end_in_an_error_or_an_answer(odd: dict[str, object]) -> None:
+    for place_ in (0, 1):
+        traces = Traces()
+        said = [chunk("a"), chunk("b")][:place_]
+        await traces.of(ScriptedEngine([[*said, event(odd)]]), an_order())
+        assert len(traces.rows) == 1
+        assert traces.last.final
+
+
+async def test_the_stream_of_plain_completions_has_text() -> None:
+    def piece(text: str, finish: str | None = None) -> bytes:
+        return event({"id": "cmpl-e", "choices": [{"text": text, "finish_reason": finish}]})
+
+    traces, order = Traces(), an_order(chat=False, route="/v1/completions")
+    outcome = await traces.of(ScriptedEngine([piece("a"), piece("b"), piece("", "stop")]), order)
+    assert outcome
+    assert outcome.text == "ab"
+    assert order.public_id.startswith("cmpl-")
+    assert sse.parsed(traces.events[0])["id"] == order.public_id
+
+
+async def test_times_are_measured_from_the_door() -> None:
+    order = an_order()
+    order = an_order(created_at=order.created_at - 2)
+    traces = Traces()
+    outcome = await traces.of(ScriptedEngine([0.05, *HELLO]), order)
+    assert outcome
+    assert outcome.queue_ms is not None
+    assert outcome.ttft_ms is not None
+    assert 2000 <= outcome.queue_ms < 2500
+    assert outcome.queue_ms + 50 <= outcome.ttft_ms < 3000
+    assert traces.row["processing_ms"] >= outcome.ttft_ms
+
+
+async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
+    from tests.inference.scripted import NO_SESSION, generation
+
+    engine = ScriptedEngine([[ROLE, chunk("Hel")], chunk("lo"), EngineFailed(502, "x", "x")])
+    traces, order = Traces(), an_order()
+    running = generation(engine, order)
+    assert running.everything_sent() is None
+    await running.run(NO_SESSION, traces.writer, traces.ledger, traces.sealer)
+    again = running.everything_sent()
+    assert again
+    assert again.body == b"".join(f.body for f in traces.frames if f.kind == Kind.EVENTS)

@@ -1,0 +1,169 @@
+"""The sink lets each event through once, in order, however often it is sent."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.stream.frames import Frame, Kind
+from inference.stream.sink import Sink, numbered, unseen
+from tests.inference.orders import a_frame, numbers
+
+pytestmark = pytest.mark.unit
+ERROR = b'{"error":{}}'
+
+
+async def taken(sink: Sink) -> list[Frame]:
+    frames = []
+    while frame := await sink.next(0):
+        frames.append(frame)
+    return frames
+
+
+def seen(frames: list[Frame]) -> list[int]:
+    return [n for frame in frames for n in numbers(frame.body)]
+
+
+steps = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9)), min_size=1, max_size=12)
+
+
+@st.composite
+def sendings(draw: st.DrawFn) -> tuple[int, list[Frame]]:
+    """Slices of events 1..n that overlap and repeat at will, but leave no gap."""
+    frames, reached = list[Frame](), 0
+    for back, length in draw(steps):
+        first = max(1, reached + 1 - back)
+        frames.append(a_frame(first, first + length))
+        reached = max(reached, first + length)
+    again = draw(st.lists(st.sampled_from(frames), max_size=3))
+    end = a_frame(max(1, reached + 1 - draw(st.integers(0, 4))), reached + 1, kind=Kind.END)
+    return reached + 1, [*frames, *again, end, *again, end]
+
+
+@given(sendings())
+async def test_every_event_once_and_in_order(sent: tuple[int, list[Frame]]) -> None:
+    total, frames = sent
+    sink = Sink()
+    for frame in frames:
+        sink.put(frame)
+    got = await taken(sink)
+    assert seen(got) == list(range(1, total + 1))
+    assert [frame.final for frame in got] == [False] * (len(got) - 1) + [True]
+    assert sink.finished
+    assert sink.last == total
+
+
+@given(sendings(), st.data())
+async def test_reading_in_between_changes_nothing(
+    sent: tuple[int, list[Frame]], data: st.DataObject
+) -> None:
+    total, frames = sent
+    sink, got = Sink(), list[Frame]()
+    for frame in frames:
+        sink.put(frame)
+        if data.draw(st.booleans()):
+            got += await taken(sink)
+    assert seen(got + await taken(sink)) == list(range(1, total + 1))
+
+
+# BUG (reported): a gap was let through, and the missing events were then taken for seen.
+async def test_events_are_never_skipped() -> None:
+    sink = Sink()
+    sink.put(a_frame(1, 3))
+    sink.put(a_frame(6, 7))  # 4 and 5 were lost with Redis
+    sink.put(a_frame(1, 7))  # the runner puts back everything that it has sent
+    sink.put(a_frame(8, 9, kind=Kind.END))
+    assert seen(await taken(sink)) == list(range(1, 10))
+
+
+# BUG (reported): the same at the end; the rest is then found in what is kept (recovery.py).
+async def test_an_end_that_came_too_early_does_not_finish() -> None:
+    sink = Sink()
+    sink.put(a_frame(1, 3))
+    sink.put(a_frame(6, 7, kind=Kind.END))
+    assert not sink.finished
+    sink.put(a_frame(1, 5))
+    sink.put(a_frame(6, 7, kind=Kind.END))
+    assert seen(await taken(sink)) == list(range(1, 8))
+    assert sink.finished
+
+
+async def test_after_the_end_nothing_passes() -> None:
+    sink = Sink()
+    sink.put(a_frame(1, 2, kind=Kind.END))
+    sink.put(a_frame(3, 4))
+    sink.put(a_frame(1, 9, attempt=2))
+    sink.put(Frame(b"", 99, 3, Kind.ERROR, ERROR, 502))
+    assert seen(await taken(sink)) == [1, 2]
+
+
+async def test_a_later_attempt_silences_an_earlier_one() -> None:
+    sink = Sink()
+    sink.put(a_frame(1, 3, attempt=1))
+    sink.put(a_frame(1, 4, attempt=2))
+    sink.put(a_frame(4, 9, attempt=1))  # the runner that was thought dead
+    sink.put(a_frame(5, 5, attempt=2, kind=Kind.END))
+    got = await taken(sink)
+    assert seen(got) == [1, 2, 3, 4, 5]
+    assert [frame.attempt for frame in got] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("kind", [Kind.BODY, Kind.ERROR])
+async def test_an_answer_or_an_error_passes_whole_and_ends_it(kind: Kind) -> None:
+    sink = Sink()
+    sink.put(Frame(b"", 1, 0, kind, ERROR, 502))
+    assert [frame.body for frame in await taken(sink)] == [ERROR]
+    assert sink.finished
+
+
+async def test_an_error_of_an_earlier_attempt_is_not_heard() -> None:
+    sink = Sink()
+    sink.put(a_frame(1, 2, attempt=2))
+    sink.put(Frame(b"", 1, 3, Kind.ERROR, ERROR, 502))
+    assert not sink.finished
+
+
+async def test_it_waits_for_the_next_frame() -> None:
+    sink = Sink()
+    waiting = asyncio.ensure_future(sink.next(5))
+    await asyncio.sleep(0.01)
+    sink.put(a_frame(1, 1))
+    found = await asyncio.wait_for(waiting, 1)
+    assert found
+    assert numbers(found.body) == [1]
+    assert await sink.next(0.01) is None
+
+
+async def test_nothing_is_read_once_the_client_has_hung_up() -> None:
+    sink = Sink()
+    waiting = asyncio.ensure_future(sink.next(5))
+    await asyncio.sleep(0)
+    sink.hang_up()
+    assert await asyncio.wait_for(waiting, 1) is None
+    sink.put(a_frame(1, 1))
+    assert await sink.next(5) is None
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 60))
+def test_the_unseen_part_of_a_frame(first: int, length: int, last: int) -> None:
+    frame = a_frame(first, first + length - 1)
+    fresh = unseen(frame, last)
+    expected = [n for n in numbers(frame.body) if n > last]
+    if last >= first - 1:  # no gap before it
+        assert (numbers(fresh.body) if fresh else []) == expected
+    if fresh:
+        assert fresh.last == frame.last
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_ids_number_the_events_of_the_whole_stream(first: int, length: int) -> None:
+    last = first + length - 1
+    expected = b"".join(b"id: %d\ndata: %d\n\n" % (n, n) for n in range(first, last + 1))
+    assert numbered(a_frame(first, last)) == expected
+
+
+def test_a_frame_that_was_cut_keeps_its_numbers() -> None:
+    fresh = unseen(a_frame(4, 8), 6)
+    assert fresh
+    assert numbered(fresh) == b"id: 7\ndata: 7\n\nid: 8\ndata: 8\n\n"

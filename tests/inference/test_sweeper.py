@@ -1,0 +1,283 @@
+"""What Redis, a runner or a web process lost comes back from PostgreSQL."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from audit.group_commit import Row
+from audit.keyring import keyring
+from audit.models import DataKey, Event, Payload
+from inference import engines, ledger, sweeper
+from inference.ledger import Outcome
+from inference.models import Completion, State, Usage
+from inference.order import Item, Order
+from inference.queue.client import client
+from inference.queue.fair_queue import FairQueue, prefix
+from tenants.admission import concurrency_key
+from tenants.models import Tenant
+from tenants.redis_link import RedisLink
+from tests.inference.orders import an_order
+
+pytestmark = pytest.mark.django_db
+POOL = "sweeper-test"
+
+
+@pytest.fixture(autouse=True)
+def pool(settings: Settings) -> Iterator[str]:
+    settings.ENGINES = {POOL: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    engines.served.cache_clear()
+    client.cache_clear()
+    _forget()
+    yield POOL
+    _forget()
+    client().close()
+    client.cache_clear()
+    engines.served.cache_clear()
+
+
+def _forget() -> None:
+    keys = list(client().scan_iter(f"{prefix(POOL)}:*", count=10_000))
+    if keys:
+        client().delete(*keys)
+
+
+@pytest.fixture(autouse=True)
+def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    sent: list[str] = []
+    monkeypatch.setattr(sweeper, "wake_up", sent.append)
+    return sent
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+def write(statement: str, row: Row) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [orjson.dumps([row]).decode()])
+
+
+def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
+    """A request that was received, and that nobody has settled."""
+    order = an_order(
+        tenant_id=acme.id, model=POOL, created_at=time.time() - age_s, reply_to="", **changes
+    )
+    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    sealed = ledger.sealed_order(order, sealer)
+    write(ledger.RECEIVED, ledger.received_row(order, sealed, None, None))
+    return order
+
+
+def settle(order: Order) -> None:
+    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    write(ledger.SETTLED, ledger.settled_row(order, Outcome(), sealer, time.time()))
+
+
+def the_epoch_is_old() -> None:
+    client().set(f"{prefix(POOL)}:epoch", int(time.time() * 1000) - 60_000)
+
+
+def with_queue(work: Any) -> Any:
+    """Runs `work(queue)` in a loop of its own."""
+    from django.conf import settings as configured
+
+    async def run() -> Any:
+        link = RedisLink(configured.REDIS_URL)
+        try:
+            return await work(FairQueue(link, POOL))
+        finally:
+            link.close()
+            await asyncio.sleep(0)
+
+    return asyncio.run(run())
+
+
+def popped(n: int = 10) -> list[tuple[Item, bytes]]:
+    found: list[tuple[Item, bytes]] = with_queue(lambda queue: queue.pop(n, "runner-1"))
+    return found
+
+
+def enqueue(order: Order) -> None:
+    sealed = ledger.sealed_order(order, keyring.of_subject_now(order.tenant_id, order.subject_id))
+    with_queue(lambda queue: queue.enqueue(order.item, sealed))
+
+
+def ids(found: list[tuple[Item, bytes]]) -> list[UUID]:
+    return [UUID(item.id) for item, _ in found]
+
+
+# Lost entries -----------------------------------------------------------------------------------
+def test_a_request_that_the_queue_has_lost_comes_back(acme: Tenant, wake_ups: list[str]) -> None:
+    order = on_record(acme)
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    ((item, sealed),) = popped()
+    assert (item.id, item.attempt, item.tenant) == (str(order.id), 2, str(acme.id))
+    place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
+    opened = keyring.by_id_now(ledger.key_id(sealed)).open(sealed[16:], place)
+    assert ledger.packed(order) == opened
+    assert wake_ups == [POOL]
+
+
+def test_it_comes_back_once(acme: Tenant) -> None:
+    on_record(acme)
+    the_epoch_is_old()
+    for _ in range(3):
+        sweeper.sweep_all()
+    assert len(popped()) == 1
+    sweeper.sweep_all()
+    assert popped() == []
+
+
+def test_one_that_waits_or_runs_is_left_alone(acme: Tenant) -> None:
+    waiting, running = on_record(acme), on_record(acme)
+    the_epoch_is_old()
+    enqueue(running)
+    assert ids(popped(1)) == [running.id]
+    enqueue(waiting)
+    sweeper.sweep_all()
+    assert ids(popped()) == [waiting.id]
+
+
+def test_settled_requests_are_left_alone(acme: Tenant) -> None:
+    settle(on_record(acme))
+    settle(on_record(acme, age_s=10_000))
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert popped() == []
+    assert Usage.objects.count() == 2
+    assert not Completion.objects.exclude(state=State.DONE).exists()
+
+
+def test_young_requests_may_still_be_on_their_way(acme: Tenant) -> None:
+    on_record(acme, age_s=0.5)
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert popped() == []
+
+
+def test_after_a_loss_runners_have_time_to_put_back_what_they_run(acme: Tenant) -> None:
+    on_record(acme)
+    sweeper.sweep_all()  # sets a new epoch
+    assert popped() == []
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert len(popped()) == 1
+
+
+def test_other_pools_requests_are_not_touched(acme: Tenant) -> None:
+    order = on_record(acme)
+    Completion.objects.filter(id=order.id).update(model="another")
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert popped() == []
+
+
+# BUG (reported): each was put at the head, so that the newest came out first.
+def test_they_come_back_in_their_order(acme: Tenant) -> None:
+    orders = [on_record(acme, age_s=20 - n) for n in range(6)]
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [order.id for order in orders]
+
+
+# BUG (reported): only the oldest BATCH are ever looked at; behind a long line nothing came back.
+def test_more_than_one_batch_comes_back(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "BATCH", 2)
+    orders = [on_record(acme, age_s=20 - n) for n in range(5)]
+    the_epoch_is_old()
+    for _ in range(4):
+        sweeper.sweep_all()
+    assert set(ids(popped())) == {order.id for order in orders}
+
+
+def test_one_whose_text_was_erased_does_not_come_back(acme: Tenant) -> None:
+    erased, good = on_record(acme, age_s=9), on_record(acme)
+    key = DataKey.objects.get(subject_id=erased.subject_id)
+    keyring.forget(key.id)
+    with connection.cursor() as cursor:
+        cursor.execute("delete from audit_datakey where id = %s", [key.id])
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [good.id]
+
+
+# BUG (reported): a text that opens but is no order stopped the whole sweep, every second.
+def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
+    odd, good = on_record(acme, age_s=9), on_record(acme)
+    sealer = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
+    place = ledger.request_place(odd.tenant_id.bytes, odd.id.bytes)
+    sealed = sealer.seal(b"\x93from another version", place)
+    Payload.objects.filter(request_id=odd.id).update(sealed=sealed)
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [good.id]
+
+
+# Leases -----------------------------------------------------------------------------------------
+def test_a_dead_runners_lease_goes_back_and_somebody_is_called(
+    acme: Tenant, wake_ups: list[str]
+) -> None:
+    order = on_record(acme)
+    enqueue(order)
+    popped(1)
+    client().delete(f"{prefix(POOL)}:called")
+    client().zadd(f"{prefix(POOL)}:leases", {str(order.item): 1})
+    sweeper.sweep_all()
+    assert wake_ups == [POOL]
+    ((item, _),) = popped()
+    assert item.attempt == 2
+
+
+def test_a_broker_that_is_away_does_not_stop_the_sweep(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(pool: str) -> None:
+        raise OSError("no broker")
+
+    monkeypatch.setattr(sweeper, "wake_up", away)
+    order = on_record(acme)
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [order.id]
+
+
+# Overdue ----------------------------------------------------------------------------------------
+def test_an_overdue_request_is_closed_with_one_usage_row(acme: Tenant) -> None:
+    order = on_record(acme, age_s=10_000)
+    client().zadd(concurrency_key(str(acme.id)), {str(order.id): time.time() * 1000 + 60_000})
+    enqueue(order)
+    for _ in range(2):
+        sweeper.sweep_all()
+    completion = Completion.objects.get()
+    assert completion.state == State.FAILED
+    usage = Usage.objects.get()
+    assert (usage.error_code, usage.finish_reason) == ("aborted", "error")
+    assert (usage.prompt_tokens, usage.completion_tokens) == (0, 0)
+    done = Event.objects.get(action="completion:completed")
+    assert (done.success, done.status) == (False, 504)
+    assert popped() == []
+    assert client().zcard(concurrency_key(str(acme.id))) == 0
+
+
+def test_one_that_is_not_quite_overdue_stays_open(acme: Tenant, settings: Settings) -> None:
+    on_record(acme, age_s=settings.REQUEST_DEADLINE_S + 20)
+    sweeper.sweep_all()
+    assert Completion.objects.get().state == State.OPEN
+
+
+# BUG (reported): what cannot be read any more stayed open for ever, and filled every batch.
+def test_an_overdue_request_whose_text_was_erased_is_closed_too(acme: Tenant) -> None:
+    order = on_record(acme, age_s=10_000)
+    Payload.objects.filter(request_id=order.id).delete()
+    sweeper.sweep_all()
+    assert Completion.objects.get().state != State.OPEN
+    assert Usage.objects.get().error_code == "aborted"

@@ -1,0 +1,44 @@
+import signal
+import time
+
+import pytest
+
+from tests.supervisor.conftest import Start
+from tests.supervisor.running import eventually, get, left_of
+
+pytestmark = pytest.mark.e2e
+
+
+def test_after_kill_9_a_new_run_starts_clean_and_soon(start: Start) -> None:
+    first = start().ready()
+    home = first.home
+    first.end(signal.SIGKILL)
+    assert eventually(lambda: left_of(home) == [], 5)
+
+    began = time.monotonic()
+    second = start(FOREBAY_PORT=str(first.port)).ready()
+    assert time.monotonic() - began < 10
+    assert get(second.port, "/readyz") == 200
+
+    assert second.end(signal.SIGINT) < 10
+    assert left_of(home) == []
+
+
+def test_two_run_side_by_side(start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
+    one, other = start(), start(tmp_path_factory.mktemp("other"))
+    one.ready()
+    other.ready()
+
+    assert get(one.port, "/readyz") == get(other.port, "/readyz") == 200
+    assert one.told["DATABASE_URL"] != other.told["DATABASE_URL"]
+    one.end()
+    assert get(other.port, "/readyz") == 200
+    assert left_of(one.home) == []
+
+
+def test_a_stop_while_it_starts(start: Start) -> None:
+    running = start()
+    running.line("database ready|redis ready")
+
+    assert running.end(signal.SIGINT) < 10
+    assert left_of(running.home) == []

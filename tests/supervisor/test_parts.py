@@ -1,0 +1,88 @@
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from config.supervisor import openmp, ports
+from config.supervisor.child import Child, Stage
+from config.supervisor.engine import model_name
+from config.supervisor.given import place
+from config.supervisor.home import Home
+from config.supervisor.problem import Problem
+from config.supervisor.together import together
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_model_is_called_like_its_file() -> None:
+    assert model_name(Path("/m/Qwen3 8B-Instruct.Q4_K_M.gguf")) == "qwen3-8b-instruct.q4_k_m"
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert place("postgres://user:secret@db.internal:5432/x") == "db.internal:5432"
+
+
+def test_a_busy_port_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Problem, match="is busy"):
+        ports.require_free("127.0.0.1", server.getsockname()[1])
+
+
+def test_a_host_that_is_none() -> None:
+    with pytest.raises(Problem, match="FOREBAY_HOST"):
+        ports.require_free("no host at all", 8000)
+
+
+def test_a_password_stays_the_same(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.take()
+
+    assert home.password("one") == home.password("one") != home.password("two")
+    assert (home.secrets / "one").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_openmp_on_the_system_the_wheel_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    home.take()
+    monkeypatch.setattr(openmp, "_system_has_it", lambda: False)
+    monkeypatch.setattr(openmp, "_copy", lambda: Path("/wheel/libgomp-1.so"))
+
+    folder = Path(openmp.variables(home)["LD_LIBRARY_PATH"])
+
+    assert (folder / "libgomp.so.1").readlink() == Path("/wheel/libgomp-1.so")
+
+
+async def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
+    child = _child(tmp_path, "trap '' TERM; echo deaf; while :; do sleep 1; done")
+    child.spawn()
+    while not child.last_lines(1):
+        await asyncio.sleep(0.01)
+
+    await child.stop(patience=0.1)
+
+    assert child.how_it_ended() == "was killed by SIGKILL"
+
+
+async def test_a_child_tells_the_last_lines_of_this_life_only(tmp_path: Path) -> None:
+    child = _child(tmp_path, "echo one; echo two; exit 3")
+    child.log.write_text("from an earlier life\n")
+    child.spawn()
+
+    assert await child.ended() == 3
+    assert child.last_lines(5) == ["one", "two"]
+    assert child.how_it_ended() == "ended with exit code 3"
+
+
+async def test_the_first_failure_ends_the_others() -> None:
+    async def fails() -> None:
+        raise Problem("no")
+
+    with pytest.raises(Problem, match="no"):
+        await together(fails(), asyncio.sleep(60))
+
+
+def _child(folder: Path, script: str) -> Child:
+    command = ["sh", "-c", script]
+    return Child("child", command, {}, folder / "child.log", folder, Stage.WORK)

@@ -1,0 +1,51 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from tenants.models import Tenant
+from tenants.redis_link import RedisLink
+
+
+class NewLink(Protocol):
+    def __call__(self, url: str = ..., *, timeout_s: float | None = ...) -> RedisLink: ...
+
+
+@pytest.fixture
+async def new_link() -> AsyncIterator[NewLink]:
+    """Makes links that are closed after the test."""
+    made: list[RedisLink] = []
+
+    def make(url: str = settings.REDIS_URL, *, timeout_s: float | None = 5.0) -> RedisLink:
+        made.append(RedisLink(url, timeout_s=timeout_s))
+        return made[-1]
+
+    yield make
+    for link in made:
+        link.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def link(new_link: NewLink) -> RedisLink:
+    return new_link()
+
+
+@pytest.fixture
+def dsn(transactional_db: None) -> str:
+    """The test database, for what goes past Django."""
+    return make_conninfo(settings.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+
+
+@pytest.fixture
+def acme(transactional_db: None) -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+@pytest.fixture
+def globex(transactional_db: None) -> Tenant:
+    return Tenant.open("globex", by="test", tier="vip")

@@ -1,0 +1,193 @@
+"""Credentials in, a caller out, and what was taken away opens nothing within a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from django.utils import timezone
+
+from tenants import door as module
+from tenants import secret_keys
+from tenants.caller import Caller, Limits
+from tenants.door import Door, UnknownCaller
+from tenants.models import ApiKey, Member, Tenant, User
+from tenants.roles import Role
+
+in_database = database_sync_to_async
+
+
+@pytest.fixture
+async def door(dsn: str) -> AsyncIterator[Door]:
+    door = Door(dsn)
+    yield door
+    await door.close()
+
+
+@pytest.fixture
+def key(acme: Tenant) -> tuple[ApiKey, str]:
+    return ApiKey.issue(acme, "ci", by="test")
+
+
+@pytest.fixture
+def alice(acme: Tenant) -> Member:
+    user = User.objects.create_user("alice@acme.example", "a long passphrase")
+    member: Member = acme.add_member(user, Role.DEVELOPER, by="test")
+    return member
+
+
+async def refused_after(ask: Callable[[], Awaitable[Caller]]) -> float:
+    """Seconds until asking is refused."""
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        try:
+            await ask()
+        except UnknownCaller:
+            return time.monotonic() - began
+        await asyncio.sleep(0.02)
+    return 99
+
+
+async def test_a_key_opens_the_door(door: Door, acme: Tenant, key: tuple[ApiKey, str]) -> None:
+    caller = await door.by_key(key[1])
+    assert caller == Caller(
+        tenant_id=acme.id,
+        tenant="acme",
+        actor=f"key:{key[0].id}",
+        subject_id=key[0].subject_id,
+        weight=1,
+        limits=Limits(acme.requests_per_minute, acme.burst, acme.max_concurrency),
+        api_key_id=key[0].id,
+    )
+
+
+async def test_a_vip_tenant_weighs_more(door: Door, globex: Tenant) -> None:
+    _, text = await in_database(ApiKey.issue)(globex, "ci", by="test")
+    assert (await door.by_key(text)).weight == 4
+
+
+async def test_a_member_opens_the_door(door: Door, alice: Member) -> None:
+    caller = await door.by_member(alice.id)
+    assert (caller.actor, caller.member_id) == (f"member:{alice.id}", alice.id)
+    assert (caller.subject_id, caller.api_key_id) == (alice.subject_id, None)
+
+
+async def test_wrong_credentials_open_nothing(door: Door, key: tuple[ApiKey, str]) -> None:
+    minted = secret_keys.mint().text
+    for text in ("", "sk-fb-", "nonsense", key[1][:-1], key[1] + "x", "ключ", minted):
+        with pytest.raises(UnknownCaller):
+            await door.by_key(text)
+    with pytest.raises(UnknownCaller):
+        await door.by_member(uuid4())
+
+
+async def test_an_expired_key_opens_nothing(door: Door, key: tuple[ApiKey, str]) -> None:
+    soon = timezone.now() + timedelta(seconds=0.3)
+    await in_database(ApiKey.objects.filter(pk=key[0].pk).update)(expires_at=soon)
+    await door.by_key(key[1])
+    assert await refused_after(lambda: door.by_key(key[1])) < 1.3
+
+
+@pytest.mark.parametrize(
+    "taken_away",
+    [
+        lambda key, alice: key.revoke(by="test"),
+        lambda key, alice: key.delete(),
+        lambda key, alice: key.tenant.delete(),
+    ],
+    ids=["revoked", "deleted", "tenant deleted"],
+)
+async def test_a_key_that_was_taken_away_is_refused_within_a_second(
+    door: Door,
+    key: tuple[ApiKey, str],
+    alice: Member,
+    taken_away: Callable[[ApiKey, Member], Any],
+) -> None:
+    busy, stop = 0, asyncio.Event()
+
+    async def traffic() -> None:
+        nonlocal busy
+        while not stop.is_set():
+            try:
+                await door.by_key(key[1])
+                busy += 1
+            except UnknownCaller:
+                return
+            await asyncio.sleep(0.005)
+
+    load = asyncio.gather(*[traffic() for _ in range(5)])
+    await asyncio.sleep(0.1)
+    await in_database(taken_away)(key[0], alice)
+    took = await refused_after(lambda: door.by_key(key[1]))
+    stop.set()
+    await load
+    assert busy
+    assert took < 1
+
+
+@pytest.mark.parametrize(
+    "taken_away",
+    [
+        lambda alice: User.objects.filter(pk=alice.user_id).update(is_active=False),
+        lambda alice: alice.remove(by="test"),
+    ],
+    ids=["inactive", "removed"],
+)
+async def test_a_member_who_may_no_longer_is_refused_within_a_second(
+    door: Door, alice: Member, taken_away: Callable[[Member], Any]
+) -> None:
+    await door.by_member(alice.id)
+    await in_database(taken_away)(alice)
+    assert await refused_after(lambda: door.by_member(alice.id)) < 1
+
+
+async def test_new_limits_hold_within_a_second(
+    door: Door, acme: Tenant, key: tuple[ApiKey, str]
+) -> None:
+    await door.by_key(key[1])
+    await in_database(Tenant.objects.filter(pk=acme.pk).update)(max_concurrency=3, tier="vip")
+    await asyncio.sleep(1)
+    caller = await door.by_key(key[1])
+    assert (caller.limits.max_concurrency, caller.weight) == (3, 4)
+
+
+async def test_a_busy_key_costs_few_looks(
+    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    ask = door._ask
+
+    async def counted(query: str, credential: Any) -> Caller:
+        nonlocal looks
+        looks += 1
+        return await ask(query, credential)
+
+    monkeypatch.setattr(door, "_ask", counted)
+    for _ in range(5):
+        await asyncio.gather(*[door.by_key(key[1]) for _ in range(100)])
+    assert looks == 1
+
+
+async def test_one_who_leaves_while_many_wait_takes_nobody_along(
+    door: Door, key: tuple[ApiKey, str]
+) -> None:
+    asked = [asyncio.ensure_future(door.by_key(key[1])) for _ in range(5)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert all(isinstance(caller, Caller) for caller in found[1:])
+
+
+async def test_it_remembers_no_more_than_it_may(
+    door: Door, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CACHED", 3)
+    for n in range(6):
+        _, text = await in_database(ApiKey.issue)(acme, f"key {n}", by="test")
+        await door.by_key(text)
+    assert len(door._known) <= 3

@@ -1,0 +1,94 @@
+"""The layout holds: nothing shadows the standard library, and imports go one way."""
+
+import ast
+import importlib
+import platform
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from inference.engines import KINDS
+from inference.engines.base import Engine
+
+pytestmark = pytest.mark.unit
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGES = {
+    "config": PROJECT / "platform" / "config",
+    "console": PROJECT / "platform" / "console",
+    "tenants": PROJECT / "tenants",
+    "inference": PROJECT / "inference",
+    "audit": PROJECT / "audit",
+}
+EMPTY_WORDS = {"utils", "util", "helpers", "helper", "services", "service", "managers", "manager"}
+EMPTY_WORDS |= {"common", "misc", "base_classes", "stuff"}
+
+
+def test_the_standard_librarys_platform_is_not_shadowed() -> None:
+    assert platform.python_version() == sys.version.split()[0]
+    assert Path(str(platform.__file__)).parent == Path(sysconfig.get_path("stdlib"))
+
+
+def test_platform_is_a_folder_and_no_package() -> None:
+    assert [found.name for found in (PROJECT / "platform").glob("*.py")] == []
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_each_package_is_this_trees(name: str) -> None:
+    (place,) = importlib.import_module(name).__path__
+    assert Path(place).resolve() == PACKAGES[name]
+
+
+def test_imports_go_one_way() -> None:
+    told = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "Imports go one way" in told.stdout
+
+
+def test_the_audit_knows_nobody() -> None:
+    """Also where import-linter does not look: under `if TYPE_CHECKING` and in functions."""
+    for path in PACKAGES["audit"].rglob("*.py"):
+        roots = {name.split(".")[0] for name in _imported(path)}
+        assert not roots & {"tenants", "inference", "config", "console"}, path
+
+
+def _imported(path: Path) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names
+
+
+def test_modules_are_named_for_what_they_are() -> None:
+    modules = [path for place in PACKAGES.values() for path in place.rglob("*.py")]
+    assert len(modules) > 50
+    assert [str(path) for path in modules if path.stem in EMPTY_WORDS] == []
+
+
+def test_every_kind_of_engine_has_its_own_file() -> None:
+    places = {kind: sys.modules[engine.__module__].__file__ for kind, engine in KINDS.items()}
+    assert len(set(places.values())) == len(KINDS)
+    for kind, engine in KINDS.items():
+        assert issubclass(engine, Engine)
+        assert Path(str(places[kind])) == PACKAGES["inference"] / "engines" / f"{kind}.py"
+
+
+def test_every_script_of_the_queue_is_loaded_from_its_file() -> None:
+    from inference.queue import fair_queue
+
+    folder = PACKAGES["inference"] / "queue"
+    loaded = {
+        name.lower() for name in vars(fair_queue) if (folder / f"{name.lower()}.lua").exists()
+    }
+    assert {path.stem for path in folder.glob("*.lua")} <= loaded
