@@ -41,7 +41,6 @@ def test_one_flipped_bit_closes_it(text: bytes, place: bytes, data: st.DataObjec
         ACME.open(bytes(sealed), place)
 
 
-# BUG (reported): fewer than 8 bytes raise ValueError, which no caller expects.
 @given(texts, places, st.data())
 def test_one_cut_short_or_lengthened_stays_closed(
     text: bytes, place: bytes, data: st.DataObject

@@ -59,7 +59,6 @@ def test_without_an_address_there_is_none(settings: Settings) -> None:
         assert client_ip(scope(peer=None)) == ""
 
 
-# BUG (reported): of several header lines only the last was read (RFC 9110, 5.3: they are one).
 def test_a_header_in_several_lines_is_one(settings: Settings) -> None:
     settings.TRUSTED_PROXIES = 2
     assert client_ip(scope("1.1.1.1", "192.0.2.1", "10.0.0.1")) == "192.0.2.1"

@@ -136,6 +136,22 @@ async def test_the_frames_of_an_older_attempt_are_left_out(link: RedisLink) -> N
     assert await heard(link, completion) == [1, 2, 3, 4, 5, 6]
 
 
+async def test_an_answer_that_begins_anew_ends_those_who_had_read_of_it(link: RedisLink) -> None:
+    completion = uuid4()
+    await keep(link, completion, [[a_frame(1, 3, of=completion, attempt=1)]])
+    following = follow(link, completion.bytes)
+    first = await anext(following)
+    assert first
+    assert numbers(first.body) == [1, 2, 3]
+    again = a_frame(1, 5, of=completion, attempt=2, kind=Kind.END)
+    await keep(link, completion, [[again]])
+    last = await anext(following)
+    assert last
+    assert last.kind == Kind.ERROR
+    assert b"stream_lost" in last.body
+    assert await heard(link, completion) == [1, 2, 3, 4, 5]  # who comes now reads the new one
+
+
 async def test_another_completions_events_cannot_be_slipped_in(link: RedisLink) -> None:
     victim, other = uuid4(), uuid4()
     await keep(link, other, [[a_frame(1, 2, of=other)]])
@@ -146,7 +162,6 @@ async def test_another_completions_events_cannot_be_slipped_in(link: RedisLink) 
     assert await heard(link, victim) == [1, 2, 3]
 
 
-# BUG (reported): who has everything already was kept waiting, and then told it had expired.
 async def test_one_who_has_everything_is_at_the_end(link: RedisLink) -> None:
     completion = uuid4()
     await keep(link, completion, [[a_frame(1, 3, of=completion, kind=Kind.END)]])

@@ -215,7 +215,6 @@ def test_the_body_for_the_engine() -> None:
     assert "stream_options" not in engine.prepare({"model": "smol", "stream": False}, chat=True)
 
 
-# BUG (reported): a null took the client's own limit away, and the answer had none.
 @pytest.mark.unit
 def test_a_null_does_not_lift_the_other_limit() -> None:
     body = {"model": "smol", "max_tokens": 5, "max_completion_tokens": None}

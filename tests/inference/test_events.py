@@ -48,7 +48,6 @@ def test_null_is_no_finish_reason() -> None:
     assert not sse.ends(b'data: {"choices":[{"finish_reason": null}]}')
 
 
-# BUG (reported): some servers send "" until the end; the whole stream would be held back.
 def test_an_empty_finish_reason_is_none() -> None:
     assert not sse.ends(chunk("a", finish=""))
 
@@ -76,7 +75,6 @@ def test_what_is_no_object_is_nothing(odd: bytes) -> None:
     assert sse.text_in(odd) == ""
 
 
-# BUG (reported): it cuts at the last "data:", also inside the text.
 @pytest.mark.parametrize("text", ["plain", *TRICKS, "see data: here", "data:image/png;base64,AAAA"])
 def test_the_text_is_read_whatever_it_says(text: str) -> None:
     assert sse.text_in(chunk(text)) == text

@@ -152,7 +152,6 @@ async def test_a_dead_runners_request_goes_back_to_the_head(
     assert {item.attempt for item in await popped(queue, 2)} == {2, 3}
 
 
-# BUG (reported): they were put back one before the other, so that the newest came first.
 @pytest.mark.usefixtures("short_lease")
 async def test_several_requests_of_a_dead_runner_keep_their_order(
     queue: FairQueue, link: RedisLink, pool: str

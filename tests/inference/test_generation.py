@@ -54,7 +54,6 @@ async def test_the_names_are_ours() -> None:
         assert found["model"] == "smol"
 
 
-# BUG (reported): the engine's id is replaced wherever it stands, also inside the text.
 @pytest.mark.parametrize("theirs", ["1", "a", "chatcmpl-1", "model"])
 async def test_the_names_do_not_touch_the_text(theirs: str) -> None:
     def said(text: str | None, finish: str | None = None) -> bytes:
@@ -201,7 +200,6 @@ async def test_what_is_no_answer_is_an_error(body: bytes) -> None:
     assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
 
 
-# BUG (reported): such an event raises inside the generation, which then is run three times over.
 @pytest.mark.parametrize(
     "odd",
     [

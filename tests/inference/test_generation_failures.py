@@ -74,7 +74,6 @@ async def test_an_error_event_in_the_stream_is_an_error() -> None:
         assert traces.last.status == 400
 
 
-# BUG (reported): events that came in the same read as the error were lost.
 async def test_an_error_event_does_not_swallow_what_came_before_it() -> None:
     wrong = b'data: {"error":{"message":"out of memory"}}'
     traces = Traces()
@@ -204,7 +203,6 @@ async def test_a_second_attempt_starts_anew_when_nothing_was_given_out() -> None
     assert {frame.attempt for frame in traces.frames} == {2}
 
 
-# BUG (reported): what was not taken up again was taken off the prompt all the same.
 async def test_what_was_given_out_cannot_be_said_twice() -> None:
     traces, engine = Traces(), ScriptedEngine([*SPOKEN, *END])
     outcome = await traces.of(engine, an_order(), attempt=2, before=BEFORE)

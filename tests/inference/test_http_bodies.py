@@ -68,7 +68,6 @@ async def test_one_that_goes_on_too_long_is_not_read_to_its_end() -> None:
     assert len(client.messages) == 6
 
 
-# BUG (reported): a body that came in one piece, without a length, was taken at any size.
 async def test_one_large_piece_without_a_length_is_refused() -> None:
     for declared in (None, b"5"):
         with pytest.raises(TooLarge):

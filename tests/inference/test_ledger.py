@@ -290,13 +290,11 @@ def test_an_address_is_kept_without_its_host(address: str, kept: str | None) -> 
     assert ledger.network(address) == kept
 
 
-# BUG (reported): an IPv4 client of a dual-stack socket was kept as "::", that is, not at all.
 @pytest.mark.unit
 def test_a_mapped_ipv4_address_is_one() -> None:
     assert ledger.network("::ffff:198.51.100.77") == "198.51.100.0"
 
 
-# BUG (reported): what is no address (a unix socket, a name) made the request fail.
 @pytest.mark.unit
 @pytest.mark.parametrize("odd", ["unix", "testclient", "198.51.100.7:443", "fe80::1%eth0"])
 def test_what_is_no_address_is_not_kept(odd: str) -> None:

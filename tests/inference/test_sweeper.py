@@ -181,7 +181,6 @@ def test_other_pools_requests_are_not_touched(acme: Tenant) -> None:
     assert popped() == []
 
 
-# BUG (reported): each was put at the head, so that the newest came out first.
 def test_they_come_back_in_their_order(acme: Tenant) -> None:
     orders = [on_record(acme, age_s=20 - n) for n in range(6)]
     the_epoch_is_old()
@@ -189,7 +188,6 @@ def test_they_come_back_in_their_order(acme: Tenant) -> None:
     assert ids(popped()) == [order.id for order in orders]
 
 
-# BUG (reported): only the oldest BATCH are ever looked at; behind a long line nothing came back.
 def test_more_than_one_batch_comes_back(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "BATCH", 2)
     orders = [on_record(acme, age_s=20 - n) for n in range(5)]
@@ -210,7 +208,6 @@ def test_one_whose_text_was_erased_does_not_come_back(acme: Tenant) -> None:
     assert ids(popped()) == [good.id]
 
 
-# BUG (reported): a text that opens but is no order stopped the whole sweep, every second.
 def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
     odd, good = on_record(acme, age_s=9), on_record(acme)
     sealer = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
@@ -274,7 +271,6 @@ def test_one_that_is_not_quite_overdue_stays_open(acme: Tenant, settings: Settin
     assert Completion.objects.get().state == State.OPEN
 
 
-# BUG (reported): what cannot be read any more stayed open for ever, and filled every batch.
 def test_an_overdue_request_whose_text_was_erased_is_closed_too(acme: Tenant) -> None:
     order = on_record(acme, age_s=10_000)
     Payload.objects.filter(request_id=order.id).delete()

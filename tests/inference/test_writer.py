@@ -174,7 +174,6 @@ def _without_repeats(found: list[int]) -> list[int]:
     return seen
 
 
-# BUG (reported): a Redis that answers with an error (while it loads, or is full) loses frames.
 @pytest.mark.parametrize(
     "answer", [b"-LOADING Redis is loading the dataset in memory\r\n", b"-OOM too full\r\n"]
 )

@@ -196,7 +196,6 @@ async def test_the_address_is_let_in_again_with_the_next_minute(
     assert (await attempt(link, who, ip, per_ip, 60)).tier == ""
 
 
-# BUG (reported): with a burst of 0 the tenant is refused for ever, with a time that is not true.
 async def test_a_burst_of_zero_sets_no_limit_of_its_own(link: RedisLink, clock: Clock) -> None:
     who = caller(per_minute=60, burst=0)
     found = await attempt(link, who, "", 0, 60)

@@ -120,8 +120,8 @@ async def test_a_frozen_database_closes_the_door(door: Door, line: WeakLine, key
     assert await opens_after(door, key, 5) < 4
 
 
-# BUG (reported): it closed the connection under the feet of the coroutine that waited on it. The
-# next socket got its number, and was then taken out of the loop in its place.
+# A connection closed under the feet of the coroutine that waits on it gives its number to the next
+# socket, which is then taken out of the loop in its place.
 async def test_giving_up_on_the_database_leaves_other_sockets_alone(
     door: Door, line: WeakLine, key: str
 ) -> None:

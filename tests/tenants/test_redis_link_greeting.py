@@ -39,7 +39,6 @@ async def test_the_greeting_is_said_again_after_a_loss(new_link: NewLink) -> Non
         assert [command[0] for command in played.heard] == [b"AUTH", b"SELECT", b"PING"] * 2
 
 
-# BUG (reported): who asks between the connect and the end of the greeting overtakes AUTH/SELECT.
 async def test_nobody_overtakes_the_greeting(new_link: NewLink) -> None:
     async def slowly(command: Command) -> bytes:
         await asyncio.sleep(0.02)
@@ -56,7 +55,6 @@ async def test_nobody_overtakes_the_greeting(new_link: NewLink) -> None:
         assert len(played.heard) == 32
 
 
-# BUG (reported): the same, seen as keys in somebody else's database.
 async def test_nothing_is_written_into_the_wrong_database(new_link: NewLink) -> None:
     right, wrong = new_link(database(6)), new_link(database(0))
     keys = [f"test:{uuid4()}" for _ in range(40)]
@@ -72,7 +70,6 @@ async def test_nothing_is_written_into_the_wrong_database(new_link: NewLink) -> 
         right.close()
 
 
-# BUG (reported): after a refused greeting the link stays connected, in database 0.
 async def test_a_refused_greeting_leaves_no_usable_connection(new_link: NewLink) -> None:
     link = new_link(database(99_999))
     for _ in range(3):
@@ -80,7 +77,6 @@ async def test_a_refused_greeting_leaves_no_usable_connection(new_link: NewLink)
             await link.call("SET", f"test:{uuid4()}", 1, "PX", 1000)
 
 
-# BUG (reported): the same with a wrong password.
 async def test_a_wrong_password_is_said_every_time(new_link: NewLink) -> None:
     async def locked(command: Command) -> bytes:
         return b"-WRONGPASS invalid\r\n" if command[0] == b"AUTH" else b"+OK\r\n"

@@ -134,7 +134,6 @@ async def test_after_close_nothing_works_and_nobody_hangs(new_link: NewLink) -> 
             await link.call("PING")
 
 
-# BUG (reported): close() during the connect leaves a connection behind.
 async def test_closed_while_it_connects_it_stays_closed(new_link: NewLink) -> None:
     async with PlayedRedis(fine) as played:
         link = new_link(played.url)

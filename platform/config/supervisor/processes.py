@@ -13,7 +13,7 @@ from config.supervisor.options import Options
 _WEB = shlex.split(
     "-m uvicorn config.asgi:application --loop uvloop --http config.bounded_http:Bounded "
     "--ws websockets-sansio --lifespan on --timeout-graceful-shutdown 3 --no-access-log "
-    "--log-level warning --no-proxy-headers --no-server-header"  # whom to believe: FOREBAY_TRUSTED_PROXIES
+    "--log-level warning --no-proxy-headers --no-server-header"
 )
 _CELERY = shlex.split("-m celery -A config")
 _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")

@@ -1,0 +1,135 @@
+"""When nothing arrives any more: the answer is looked for where else it may be."""
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+import psycopg
+import pytest
+from channels.db import database_sync_to_async
+
+from audit.keyring import keyring
+from audit.models import Payload
+from inference import ledger
+from inference.gateway import Gateway
+from inference.ledger import Outcome
+from inference.order import Order
+from inference.recovery import OVERTIME_S, recover
+from inference.stream.frames import Frame, Kind
+from inference.stream.sink import Sink
+from inference.stream.writer import Writer
+from tenants.models import Tenant
+from tenants.redis_link import RedisLink
+from tests.inference.conftest import NewLink
+from tests.inference.orders import a_frame, an_order, numbers
+
+BODY = b'{"choices":[{"message":{"content":"Hello"}}]}'
+
+
+class Waiting:
+    """A request whose answer does not arrive, and what is on record about it."""
+
+    def __init__(self, dsn: str, acme: Tenant, link: RedisLink) -> None:
+        self.dsn, self.acme, self.sink = dsn, acme, Sink()
+        self.cancelled: list[Order] = []
+        self.gateway = cast(Gateway, SimpleNamespace(redis=link, cancel=self.cancelled.append))
+
+    async def order(self, **changes: Any) -> Order:
+        order = an_order(tenant_id=self.acme.id, **changes)
+        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        sealed = ledger.sealed_order(order, sealer)
+        await self._run(ledger.RECEIVED, ledger.received_row(order, sealed, None, None))
+        return order
+
+    async def settle(self, order: Order, **outcome: Any) -> None:
+        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        row = ledger.settled_row(order, Outcome(**outcome), sealer, time.time())
+        await self._run(ledger.SETTLED, row)
+
+    async def _run(self, statement: str, row: Any) -> None:
+        async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as database:
+            await database.execute(statement, [orjson.dumps([row]).decode()])
+
+    async def found(self, order: Order) -> list[Frame]:
+        await recover(self.gateway, order, self.sink)
+        frames = []
+        while frame := await self.sink.next(0):
+            frames.append(frame)
+        return frames
+
+
+@pytest.fixture
+def waiting(dsn: str, acme: Tenant, link: RedisLink) -> Waiting:
+    return Waiting(dsn, acme, link)
+
+
+def code(frame: Frame) -> str:
+    return str(orjson.loads(frame.body)["error"]["code"])
+
+
+async def test_an_answer_that_is_still_made_is_waited_for(waiting: Waiting) -> None:
+    assert await waiting.found(await waiting.order(stream=False)) == []
+    assert await waiting.found(await waiting.order()) == []
+    assert waiting.cancelled == []
+
+
+async def test_events_that_were_kept_are_taken_from_there(
+    waiting: Waiting, link: RedisLink
+) -> None:
+    order, out = await waiting.order(), Writer(link)
+    out.put(order, a_frame(1, 4, of=order.id))
+    out.put(order, a_frame(5, 6, of=order.id, kind=Kind.END))
+    await out.drained()
+    waiting.sink.put(a_frame(1, 2, of=order.id))
+    found = await waiting.found(order)
+    assert [n for frame in found for n in numbers(frame.body)] == [1, 2, 3, 4, 5, 6]
+    assert waiting.sink.finished
+
+
+async def test_a_whole_answer_is_taken_from_the_record(waiting: Waiting) -> None:
+    order = await waiting.order(stream=False)
+    await waiting.settle(order, response=BODY, text="Hello")
+    (frame,) = await waiting.found(order)
+    assert (frame.kind, frame.status, frame.body) == (Kind.BODY, 200, BODY)
+
+
+async def test_a_failure_is_told_as_one(waiting: Waiting) -> None:
+    order = await waiting.order(stream=False)
+    await waiting.settle(
+        order, state="failed", status=504, error_code="aborted", finish_reason="error"
+    )
+    (frame,) = await waiting.found(order)
+    assert (frame.kind, code(frame)) == (Kind.ERROR, "aborted")
+
+
+async def test_a_stream_whose_events_are_gone_is_lost(waiting: Waiting) -> None:
+    order = await waiting.order()
+    waiting.sink.put(a_frame(1, 2, of=order.id))
+    await waiting.settle(order, response=b"Hello", text="Hello")
+    *_, frame = await waiting.found(order)
+    assert (frame.kind, code(frame), frame.last) == (Kind.ERROR, "stream_lost", 3)
+
+
+async def test_an_answer_that_was_erased_is_gone(waiting: Waiting) -> None:
+    order = await waiting.order(stream=False)
+    await waiting.settle(order, response=BODY, text="Hello")
+    changed = Payload.objects.filter(request_id=order.id, field="response")
+    await database_sync_to_async(changed.update)(sealed=b"x" * 40)
+    (frame,) = await waiting.found(order)
+    assert frame.kind == Kind.ERROR
+
+
+async def test_long_after_its_deadline_it_is_given_up(waiting: Waiting) -> None:
+    order = await waiting.order(deadline=time.time() - OVERTIME_S - 1)
+    (frame,) = await waiting.found(order)
+    assert (frame.kind, frame.status, code(frame)) == (Kind.ERROR, 504, "deadline_exceeded")
+    assert waiting.cancelled == [order]
+
+
+async def test_without_redis_the_record_is_still_asked(waiting: Waiting, new_link: NewLink) -> None:
+    order = await waiting.order()
+    await waiting.settle(order, response=b"Hello", text="Hello")
+    waiting.gateway.redis = new_link("redis://127.0.0.1:1")
+    (frame,) = await waiting.found(order)
+    assert code(frame) == "stream_lost"
