@@ -105,13 +105,11 @@ def test_the_wrong_master_key_opens_nothing(settings: Settings) -> None:
     key_id = Keyring().of_subject_now(acme, alice).key_id
     settings.MASTER_KEY = bytes(32)
     stranger = Keyring()
-    for attempt in (
-        lambda: stranger.by_id_now(key_id),
-        lambda: stranger.of_subject_now(acme, alice),
-        lambda: stranger.of_subject_now(acme, uuid4()),
-    ):
+    with pytest.raises(Unreadable):
+        stranger.by_id_now(key_id)
+    for who in (alice, uuid4()):
         with pytest.raises(Unreadable):
-            attempt()
+            stranger.of_subject_now(acme, who)
 
 
 @pytest.mark.django_db

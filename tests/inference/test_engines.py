@@ -18,6 +18,7 @@ from inference.engines.openai import OpenAIEngine
 from inference.order import Order
 from tests.inference.orders import an_order
 
+pytestmark = pytest.mark.unit
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -124,11 +125,10 @@ async def test_a_stream_that_is_cut_is_told_from_one_that_never_began(
     served: Served, session: aiohttp.ClientSession
 ) -> None:
     served.streams(b"data: 1\n\n", 0.05, cut=True)
-    got = []
+    events = an_engine(served.url).events(session, an_order())
+    assert await anext(events) == [b"data: 1"]
     with pytest.raises(EngineFailed) as broken:
-        async for events in an_engine(served.url).events(session, an_order()):
-            got += events
-    assert got == [b"data: 1"]
+        await anext(events)
     assert (broken.value.status, broken.value.code) == (502, "engine_failed")
     assert not isinstance(broken.value, EngineAway)
 
@@ -193,19 +193,16 @@ async def _first(served: Served, session: aiohttp.ClientSession) -> None:
     await heard(an_engine(served.url), session, an_order())
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b'{"error":5}', b'{"detail":"x"}'])
 def test_an_error_that_is_none_says_nothing(body: bytes) -> None:
     assert error_in(body) == {}
     assert an_engine("http://x").refusal(400, body).status == 400
 
 
-@pytest.mark.unit
 def test_an_error_may_be_a_bare_text() -> None:
     assert error_in(b'{"error":"no"}') == {"message": "no"}
 
 
-@pytest.mark.unit
 def test_the_body_for_the_engine() -> None:
     engine = an_engine("http://x")
     body = engine.prepare({"model": "smol", "max_completion_tokens": 5, "n": 1}, chat=True)
@@ -215,7 +212,6 @@ def test_the_body_for_the_engine() -> None:
     assert "stream_options" not in engine.prepare({"model": "smol", "stream": False}, chat=True)
 
 
-@pytest.mark.unit
 def test_a_null_does_not_lift_the_other_limit() -> None:
     body = {"model": "smol", "max_tokens": 5, "max_completion_tokens": None}
     assert an_engine("http://x").prepare(body, chat=True)["max_tokens"] == 5
@@ -240,7 +236,6 @@ async def test_llama_cpp_counts_with_its_own_tokenizer(
     assert await engine.count_prompt(session, plain) >= 1
 
 
-@pytest.mark.unit
 def test_llama_cpp_goes_on_from_a_text_when_it_can() -> None:
     engine = an_engine("http://x", LlamaCppEngine)
 
@@ -272,7 +267,6 @@ def entries(settings: Settings) -> Any:
     engines.served.cache_clear()
 
 
-@pytest.mark.unit
 def test_each_model_has_its_engine(entries: Any) -> None:
     found = entries(
         smol={"kind": "llama_cpp", "url": "http://a", "slots": 4},
@@ -283,7 +277,6 @@ def test_each_model_has_its_engine(entries: Any) -> None:
     assert (found["deep"].config.name, found["deep"].config.model) == ("deep", "deepseek-chat")
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("entry", "says"),
     [

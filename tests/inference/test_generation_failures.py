@@ -113,8 +113,8 @@ async def test_an_engine_that_goes_in_mid_answer_is_not_asked_again() -> None:
 
 
 async def test_a_deadline_ends_it() -> None:
-    for steps in ([5.0], [*SPOKEN, 5.0]):
-        traces, engine = Traces(), ScriptedEngine(steps)
+    for spoken in ([], SPOKEN):
+        traces, engine = Traces(), ScriptedEngine([*spoken, 5.0])
         await traces.of(engine, an_order(deadline=time.time() + 0.2))
         assert (traces.last.status, traces.error["code"]) == (504, "deadline_exceeded")
         assert engine.speaking == 0

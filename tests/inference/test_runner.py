@@ -82,7 +82,8 @@ class Bench:
         )
 
     async def settled(self, n: int) -> list[Usage]:
-        return await until(lambda: in_database(self._usage)(n))
+        found: list[Usage] = await until(lambda: in_database(self._usage)(n))
+        return found
 
     def _usage(self, n: int) -> list[Usage]:
         found = list(Usage.objects.order_by("created_at"))

@@ -17,7 +17,7 @@ from audit.models import DataKey, Event, Payload
 from inference import engines, ledger, sweeper
 from inference.ledger import Outcome
 from inference.models import Completion, State, Usage
-from inference.order import Item, Order
+from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from tenants.admission import concurrency_key
@@ -123,7 +123,7 @@ def test_a_request_that_the_queue_has_lost_comes_back(acme: Tenant, wake_ups: li
     assert (item.id, item.attempt, item.tenant) == (str(order.id), 2, str(acme.id))
     place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
     opened = keyring.by_id_now(ledger.key_id(sealed)).open(sealed[16:], place)
-    assert ledger.packed(order) == opened
+    assert packed(order) == opened
     assert wake_ups == [POOL]
 
 
