@@ -81,8 +81,8 @@ def _places(request: ConsoleRequest) -> Iterator[Place]:
 
 
 def chat_url(request: ConsoleRequest) -> str:
-    """The chat is for members: an operator who belongs to no tenant has none."""
-    return CHAT if Member.objects.of(request.user).exists() else ""
+    """The chat is for members whose role has it: an auditor has none, nor has an outsider."""
+    return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
 
 
 def _staffed(request: ConsoleRequest) -> list[Member]:
