@@ -1,7 +1,6 @@
 """Many rows, one commit: the next group starts when the last one is durable.
 
-No timer and no window: under load the groups grow by themselves, alone a row waits for nobody
-(measured against fixed windows in docs/benchmarks.md).
+No timer and no window: under load the groups grow by themselves, alone a row waits for nobody.
 """
 
 import asyncio

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import aiohttp
 import hiredis
@@ -29,10 +29,12 @@ from inference.models import Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
+from inference.stream.sink import unseen
 from inference.stream.writer import Writer
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 BEAT_S = 0.5
 LINGER_S = 30.0
@@ -154,7 +156,7 @@ class Runner:
             earlier.abandon()  # its lease ran out, and it came back to us
         self.leased[item.id] = mine = item, sealed
         try:
-            sealer = await self._key(sealed)
+            sealer = await self._patiently(keyring.by_id, key_id(sealed))
             order = unpacked(sealer.open(sealed[16:], _place(item)))
             outcome = await self._generate(order, item, sealer)
         except (Unreadable, msgspec.DecodeError) as problem:
@@ -168,23 +170,24 @@ class Runner:
         if outcome:
             await self._settle(item, outcome)
 
-    async def _key(self, sealed: bytes) -> Sealer:
+    async def _patiently(self, ask: Callable[..., Awaitable[T]], *words: Any) -> T:
+        """Servers that are away for a moment must not cost an attempt."""
         while True:
             try:
-                return await keyring.by_id(key_id(sealed))
-            except DatabaseError as problem:
-                log.warning("%s: waiting for PostgreSQL: %s", self.pool, problem)
+                return await ask(*words)
+            except (DatabaseError, *TROUBLE) as problem:
+                log.warning("%s: waiting for PostgreSQL or Redis: %s", self.pool, problem)
                 await asyncio.sleep(0.5)
 
     async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
         before: list[bytes] = []
         if item.attempt > 1:
-            if await database_sync_to_async(_settled)(order):
+            if await self._patiently(database_sync_to_async(_settled), order):
                 return Outcome()  # only the queue had not heard of it
-            before = await self._sent_before(item) if order.keeps_events else []
+            before = await self._patiently(self._sent_before, item) if order.keeps_events else []
         generation = self.running[item.id] = Generation(order, item, self.engine, before)
         if item.id in self._cancelled or (
-            item.attempt > 1 and await self.queue.was_cancelled(item.id)
+            item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
         ):
             generation.cancel()
         return await generation.run(self.session, self.writer, self.ledger, sealer)
@@ -197,10 +200,12 @@ class Runner:
         """The events that an earlier attempt gave out."""
         name = frames.history(_uuid_bytes(item.id))
         entries = await self.redis.call("XRANGE", name, "-", "+")
-        found = [
-            frame for _, fields in entries for frame in frames.opened(fields[1], name.encode())
-        ]
-        return [event for frame in found for event in frame.body.split(b"\n\n")[:-1]]
+        events: list[bytes] = []
+        for _, fields in entries:
+            for frame in frames.opened(fields[1], name.encode()):
+                if fresh := unseen(frame, len(events)):  # a write may have been repeated
+                    events += fresh.body.split(b"\n\n")[:-1]
+        return events
 
     # Beside the loop -----------------------------------------------------------------------------
     async def _beats(self) -> None:
@@ -209,6 +214,8 @@ class Runner:
                 await self._beat()
             except TROUBLE as problem:
                 log.warning("%s: no beat: %s", self.pool, problem)
+            except Exception:  # without beats, everything that runs would be taken away
+                log.exception("%s: no beat", self.pool)
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:

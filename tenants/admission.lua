@@ -27,8 +27,8 @@ if refill > 0 then
   if tokens < 1 then return {'rate', refill, 0, math.ceil((1 - tokens) * 60000 / refill)} end
 end
 
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 if at_once > 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
   if redis.call('ZCARD', KEYS[3]) >= at_once then
     local soonest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
     return {'concurrency', at_once, 0, math.min(1000, math.max(1, tonumber(soonest[2]) - now))}

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import hiredis
+import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings as configured
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from audit.group_commit import Row
 from audit.keyring import keyring
 from inference import ledger
 from inference import runner as module
+from inference.ledger import Outcome
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue import fair_queue
@@ -333,3 +337,49 @@ async def test_one_that_cannot_be_read_does_not_block_the_queue(bench: Bench) ->
     bench.start(ScriptedEngine(QUICK))
     assert len(await bench.settled(1)) == 1
     assert await bench.sweep() == 0
+
+
+async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> None:
+    """Its runner died between the settlement and the queue's hearing of it."""
+    (order,) = await bench.submit(1)
+    ((item, sealed),) = await bench.queue.pop(1, "dead")
+    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+    row = ledger.settled_row(order, Outcome(completion_tokens=9), sealer, time.time())
+    await in_database(_write)(row)
+    await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
+    assert await bench.sweep() == 1
+    engine = ScriptedEngine(QUICK)
+    bench.start(engine)
+    await asyncio.wait_for(bench.drains[0], 3)
+    assert engine.asked == []
+    (usage_row,) = await bench.settled(1)
+    assert usage_row.completion_tokens == 9
+    assert await bench.queue.cancel(str(order.id)) == "gone"
+
+
+def _write(row: Row) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
+
+
+# BUG (reported): it failed at once, and each failure cost an attempt: after four, `worker_lost`.
+async def test_a_second_attempt_waits_for_the_database(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.submit(1)
+    ((item, _),) = await bench.queue.pop(1, "dead")
+    await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
+    assert await bench.sweep() == 1
+    settled, outages = module._settled, 3
+
+    def away(order: Order) -> bool:
+        nonlocal outages
+        if outages:
+            outages -= 1
+            raise OperationalError("PostgreSQL is away")
+        return settled(order)
+
+    monkeypatch.setattr(module, "_settled", away)
+    bench.start(ScriptedEngine(QUICK))
+    (row,) = await bench.settled(1)
+    assert (row.attempts, row.finish_reason) == (2, "stop")

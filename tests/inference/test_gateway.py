@@ -1,0 +1,279 @@
+"""Steps 2 to 5: admitted, on record, queued, or refused with nothing left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from channels.db import database_sync_to_async
+from django.conf import settings as configured
+from pytest_django.fixtures import Settings
+
+from audit.models import Event
+from inference import engines, ledger
+from inference import gateway as module
+from inference.gateway import Gateway, NotAdmitted, OutOfService
+from inference.models import Completion, State, Usage
+from inference.order import Order
+from inference.queue.fair_queue import FairQueue
+from inference.stream.frames import Kind
+from inference.stream.sink import Sink
+from inference.stream.writer import Writer
+from tenants.admission import Admission, concurrency_key
+from tenants.caller import Caller, Limits
+from tenants.models import ApiKey, Tenant
+from tenants.redis_link import RedisLink
+from tests.audit.weak_line import (
+    WeakLine,
+    over,
+    through,
+    weak_line_to_database,
+    weak_line_to_redis,
+)
+from tests.inference.orders import a_frame, numbers
+
+in_database = database_sync_to_async
+Submitted = tuple[Order, Sink, Admission]
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[WeakLine]:
+    async with weak_line_to_database(dsn) as line:
+        yield line
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[WeakLine]:
+    async with weak_line_to_redis(configured.REDIS_URL) as line:
+        yield line
+
+
+@pytest.fixture
+def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    sent: list[str] = []
+    monkeypatch.setattr(module, "wake_up", sent.append)
+    return sent
+
+
+@pytest.fixture
+async def gateway(
+    settings: Settings,
+    dsn: str,
+    pool: str,
+    database: WeakLine,
+    redis: WeakLine,
+    wake_ups: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Gateway]:
+    settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    settings.DATABASE_URL = through(database, dsn)
+    settings.REDIS_URL = over(redis, settings.REDIS_URL)
+    settings.IP_PER_MINUTE = 0
+    monkeypatch.setattr(module, "RECORD_PATIENCE_S", 0.4)
+    engines.served.cache_clear()
+    gateway = Gateway()
+    yield gateway
+    await gateway.stop()
+    engines.served.cache_clear()
+
+
+@pytest.fixture
+def caller(acme: Tenant) -> Caller:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    return Caller(
+        tenant_id=acme.id,
+        tenant="acme",
+        actor=key.actor,
+        subject_id=key.subject_id,
+        weight=4,
+        limits=Limits(0, 0, 3),
+        api_key_id=key.id,
+    )
+
+
+async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Submitted:
+    engine = next(iter(engines.served().values()))
+    asked: dict[str, Any] = {
+        "body": b'{"messages":[]}',
+        "route": "/v1/chat/completions",
+        "chat": True,
+        "stream": True,
+        "estimate": 100,
+        "client_ip": "198.51.100.7",
+    }
+    return await gateway.submit(caller, engine, **{**asked, **changes})
+
+
+async def busy(link: RedisLink, caller: Caller) -> int:
+    return int(await link.call("ZCARD", concurrency_key(str(caller.tenant_id))))
+
+
+async def on_record() -> list[Completion]:
+    return await in_database(lambda: list(Completion.objects.all()))()
+
+
+async def until(ask: Callable[[], Any], seconds: float = 3) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (found := await ask()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_a_request_is_on_record_and_in_the_queue(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, wake_ups: list[str]
+) -> None:
+    order, _, admission = await submit(gateway, caller)
+    assert admission.tier == ""
+    (completion,) = await on_record()
+    assert (completion.id, completion.state) == (order.id, State.OPEN)
+    ((item, sealed),) = await queue.pop(5, "runner-1")
+    assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
+    assert ledger.key_id(sealed).version == 4
+    assert order.body not in sealed
+    assert await busy(link, caller) == 1
+    await until(lambda: asyncio.sleep(0, wake_ups))
+    assert wake_ups == [order.model]
+
+
+async def test_it_is_on_record_before_it_is_in_the_queue(
+    gateway: Gateway, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue, seen = FairQueue.enqueue, list[int]()
+
+    async def watched(self: FairQueue, *arguments: Any) -> bool:
+        seen.append(len(await on_record()))
+        return await enqueue(self, *arguments)
+
+    monkeypatch.setattr(FairQueue, "enqueue", watched)
+    await submit(gateway, caller)
+    assert seen == [1]
+
+
+async def test_answers_come_to_the_sink(gateway: Gateway, caller: Caller, link: RedisLink) -> None:
+    order, sink, _ = await submit(gateway, caller)
+    out = Writer(link)
+    out.put(order, a_frame(1, 2, of=order.id))
+    out.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
+    got: list[int] = []
+    while not (sink.finished and len(got) == 3):
+        frame = await sink.next(2)
+        assert frame
+        got += numbers(frame.body)
+    assert got == [1, 2, 3]
+
+
+async def test_one_too_many_is_not_admitted_and_leaves_nothing(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
+) -> None:
+    for _ in range(3):
+        await submit(gateway, caller)
+    with pytest.raises(NotAdmitted) as refused:
+        await submit(gateway, caller)
+    assert refused.value.admission.tier == "concurrency"
+    assert len(await on_record()) == 3
+    assert len(await queue.pop(9, "runner-1")) == 3
+    assert len(gateway.returns.sinks) == 3
+
+
+async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
+) -> None:
+    await submit(gateway, caller)
+    await queue.pop(9, "runner-1")
+    await database.down()
+    for _ in range(2):
+        with pytest.raises(OutOfService):
+            await submit(gateway, caller)
+    await until(lambda: _is(busy(link, caller), 1))
+    assert await queue.pop(9, "runner-1") == []
+    assert len(gateway.returns.sinks) == 1
+    await database.up()
+    await submit(gateway, caller)
+    assert len(await on_record()) == 2
+
+
+async def _is(asked: Any, expected: object) -> bool:
+    return bool(await asked == expected)
+
+
+async def test_one_that_came_on_record_too_late_is_closed_and_does_not_run(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
+) -> None:
+    await submit(gateway, caller)
+    await queue.pop(9, "runner-1")
+    database.freeze()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller)
+    database.thaw()
+    (row,) = await until(lambda: in_database(lambda: list(Usage.objects.all()))())
+    assert (row.error_code, row.finish_reason) == ("recorded_late", "error")
+    assert await queue.pop(9, "runner-1") == []
+    await until(lambda: _is(busy(link, caller), 1))
+
+
+async def test_without_redis_nobody_is_admitted(
+    gateway: Gateway, caller: Caller, redis: WeakLine
+) -> None:
+    await redis.down()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller)
+    assert await on_record() == []
+    await redis.up()
+    await submit(gateway, caller)
+
+
+async def test_one_that_cannot_be_queued_any_more_waits_for_the_sweeper(
+    gateway: Gateway, caller: Caller, redis: WeakLine, queue: FairQueue
+) -> None:
+    async def lose_redis(_: UUID) -> None:
+        await redis.down()
+
+    order, _, _ = await submit(gateway, caller, before_queue=lose_redis)
+    assert [completion.id for completion in await on_record()] == [order.id]
+    assert await queue.pop(9, "runner-1") == []
+
+
+async def test_a_failure_before_the_queue_gives_the_place_back(
+    gateway: Gateway, caller: Caller, link: RedisLink
+) -> None:
+    async def fails(_: UUID) -> None:
+        raise psycopg.OperationalError("no conversation")
+
+    with pytest.raises(psycopg.OperationalError):
+        await submit(gateway, caller, before_queue=fails)
+    await until(lambda: _is(busy(link, caller), 0))
+    assert gateway.returns.sinks == {}
+    assert await on_record() == []
+
+
+async def test_cancelled_in_the_queue_it_is_settled_at_once(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
+) -> None:
+    order, _, _ = await submit(gateway, caller)
+    gateway.cancel(order)
+    (row,) = await until(lambda: in_database(lambda: list(Usage.objects.all()))())
+    assert (row.finish_reason, row.prompt_tokens, row.completion_tokens) == ("cancelled", 0, 0)
+    (completion,) = await on_record()
+    assert completion.state == State.CANCELLED
+    assert await queue.pop(9, "runner-1") == []
+    await until(lambda: _is(busy(link, caller), 0))
+    assert await in_database(Event.objects.filter(request_id=order.id).count)() == 2
+
+
+async def test_cancelled_while_it_runs_its_runner_is_told(
+    gateway: Gateway, caller: Caller, queue: FairQueue
+) -> None:
+    order, _, _ = await submit(gateway, caller)
+    await queue.pop(1, "runner-1")
+    gateway.cancel(order)
+    note = await asyncio.wait_for(queue.inbox("runner-1"), 2)
+    assert note == f"cancel {order.id}".encode()
+    assert await in_database(Usage.objects.count)() == 0  # that is the runner's to settle
+
+
+async def test_a_chat_answers_nobody_in_particular(gateway: Gateway, caller: Caller) -> None:
+    order, _, _ = await submit(gateway, caller, detached=True)
+    assert order.detached
+    assert order.reply_to == ""
