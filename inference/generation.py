@@ -230,7 +230,7 @@ class Generation:
             cached_tokens=_count(details, "cached_tokens") or 0,
             attempts=self.item.attempt,
             queue_ms=self._since_start(self.popped_at),
-            ttft_ms=self._since_start(self.first_at),
+            ttft_ms=self._since_start(self.first_at) if self.order.stream else None,
             text=text,
             response=body or text.encode(),
         )
