@@ -1,6 +1,8 @@
 """Step 2 of a request's life: one script decides over every limit at once (admission.lua)."""
 
+import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tenants.caller import Caller
@@ -37,7 +39,7 @@ async def admit(
     tenant, limits = str(caller.tenant_id), caller.limits
     tier, limit, remaining, frees_in_ms = await redis.run(
         _SCRIPT,
-        [f"ip:{client_ip}:", f"bucket:{tenant}", concurrency_key(tenant)],
+        [f"ip:{_counted(client_ip)}:", f"bucket:{tenant}", concurrency_key(tenant)],
         ip_per_minute if client_ip else 0,
         limits.requests_per_minute,
         limits.burst,
@@ -46,6 +48,16 @@ async def admit(
         hold_s,
     )
     return Admission(tier.decode(), limit, remaining, frees_in_ms)
+
+
+@lru_cache(4096)
+def _counted(client_ip: str) -> str:
+    """Whom the limit per address counts: in IPv6 everybody has a /64 to himself (RFC 6177)."""
+    try:
+        network = ipaddress.IPv6Network(f"{client_ip}/64", strict=False)
+    except ValueError:  # IPv4, or no address at all
+        return client_ip
+    return str(network.network_address)
 
 
 async def release(redis: RedisLink, caller: Caller, request_id: str) -> None:

@@ -26,22 +26,22 @@ View = Callable[..., Awaitable[None]]
 
 
 async def chat_completions(request: Request) -> None:
-    caller, raw = await _caller(request), await request.body()
-    body = shapes.parsed(raw)
-    engine = _engine(body)
-    shapes.check_chat(body, engine)
-    shapes.check_length(len(raw), body, engine)
-    order, sink = await _submit(request, caller, engine, body, len(raw), chat=True)
-    await (send_events if order.stream else send_json)(gateway(), request, order, sink)
+    await _complete(request, shapes.check_chat, chat=True)
 
 
 async def completions(request: Request) -> None:
+    await _complete(request, shapes.check_text, chat=False)
+
+
+async def _complete(
+    request: Request, check: Callable[[shapes.Body, Engine], None], *, chat: bool
+) -> None:
     caller, raw = await _caller(request), await request.body()
     body = shapes.parsed(raw)
     engine = _engine(body)
-    shapes.check_text(body, engine)
+    check(body, engine)
     shapes.check_length(len(raw), body, engine)
-    order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
+    order, sink = await _submit(request, caller, engine, body, len(raw), chat=chat)
     await (send_events if order.stream else send_json)(gateway(), request, order, sink)
 
 

@@ -151,3 +151,12 @@ async def test_what_it_keeps_in_redis_expires(link: RedisLink) -> None:
 
 def test_the_suite_talks_to_a_real_redis() -> None:
     assert settings.REDIS_URL.startswith("redis")
+
+
+async def test_in_ipv6_a_household_counts_as_one(link: RedisLink) -> None:
+    await safe_in_this_minute()
+    acme, home = caller(), f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}"
+    answers = [await ask(link, acme, ip=f"{home}::{n}", per_ip=2) for n in range(1, 4)]
+    assert [answer.tier for answer in answers] == ["", "", "ip"]
+    assert (await ask(link, acme, ip="2001:db8:ffff:ffff::1", per_ip=2)).tier == ""
+    assert (await ask(link, acme, ip="fe80::1%eth0", per_ip=100)).tier == ""
