@@ -1,6 +1,7 @@
 """One completion on one engine: from the first event to the settlement and the last frame."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any
@@ -128,10 +129,11 @@ class Generation:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()
             return self._read_answer(body)
-        async for events in self.engine.events(session, self.order):
-            self._take(sse.relevant(events), writer)
-            if self.over:
-                break
+        async with contextlib.aclosing(self.engine.events(session, self.order)) as stream:
+            async for events in stream:
+                self._take(sse.relevant(events), writer)
+                if self.over:
+                    break
         if not self.finish_reason:
             raise EngineFailed(502, "engine_failed", "the engine broke off the answer")
         return None

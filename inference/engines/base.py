@@ -4,7 +4,7 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +100,7 @@ class Engine:
 
     async def events(
         self, session: aiohttp.ClientSession, order: Order
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes]]:
         """Complete SSE events (without their blank line), as many as came at once."""
         started = False
         try:

@@ -53,6 +53,10 @@ def enter(browser: Browser, platform: Platform, people: dict[str, str]) -> Itera
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
+    def heard(said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            complaints.append(f"{said.text} {path_of(said)}")
+
     def entered(who: str = "bob", path: str = "/chat/?tenant=acme", **options: Any) -> Page:
         context = browser.new_context(base_url=platform.url, locale="en-US", **options)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -61,7 +65,7 @@ def enter(browser: Browser, platform: Platform, people: dict[str, str]) -> Itera
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(f"{said.text} {path_of(said)}"))
+        page.on("console", heard)
         page.goto(path)
         return page
 

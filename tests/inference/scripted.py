@@ -1,7 +1,7 @@
 """An engine that says what it is told, and the places where a generation leaves its traces."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 from uuid import uuid4
 
@@ -46,7 +46,7 @@ class ScriptedEngine(Engine):
 
     async def events(
         self, session: aiohttp.ClientSession, order: Order
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes]]:
         self.speaking += 1
         try:
             for step in self._turn(order):
