@@ -19,6 +19,8 @@ def memberships(user: User) -> QuerySet[Member]:
 def membership(user: User, tenant: str) -> Member | None:
     """In the tenant of that name; in the first one for ""."""
     found = memberships(user)
+    if "\0" in tenant:
+        return None
     return (found.filter(tenant__name=tenant) if tenant else found).first()
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from asgiref.sync import async_to_sync
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
@@ -61,7 +61,10 @@ def conversations(request: HttpRequest, user: User) -> HttpResponse:
     member = membership(user, request.GET.get("tenant", ""))
     if member is None:
         raise Http404
-    before = parse_datetime(request.GET.get("before", ""))
+    try:
+        before = parse_datetime(request.GET.get("before", ""))
+    except ValueError:
+        return HttpResponseBadRequest("`before` must be a time")
     return _json(listing.page(member, before))
 
 

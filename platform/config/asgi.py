@@ -13,16 +13,18 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.staticfiles import StaticFiles
 
 from config.celery import app as celery_app
+from config.pages import bounded
 from inference import probes
 from inference.chat.routing import websocket_urlpatterns
 from inference.gateway import close_gateway, open_gateway
 from inference.openai.lane import lane
 
 celery_app.set_default()  # wake-ups are published from here
-static = StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
+static = ExceptionMiddleware(StaticFiles(directory=settings.STATIC_ROOT, check_dir=False))
 sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
 
@@ -45,7 +47,7 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
         below = {**scope, "root_path": scope.get("root_path", "") + settings.STATIC_URL[:-1]}
         await static(below, receive, send)
     else:
-        await pages(scope, receive, send)
+        await bounded(pages, scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

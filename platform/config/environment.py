@@ -37,6 +37,15 @@ def number(name: str, default: int) -> int:
         raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
 
 
+def public_url(host: str, port: int) -> str:
+    """As people see this installation, without a slash at the end."""
+    near = f"[{host}]" if ":" in host else host
+    url = found("FOREBAY_PUBLIC_URL", f"http://{near}:{port}").rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise EnvironmentProblem("FOREBAY_PUBLIC_URL must begin with http:// or https://")
+    return url
+
+
 def master_key() -> bytes:
     """The 32 bytes that every other key hangs from: FOREBAY_MASTER_KEY (base64) or a file."""
     given = os.environ.get("FOREBAY_MASTER_KEY")

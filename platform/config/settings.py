@@ -1,6 +1,7 @@
 """One settings file: what differs between places comes from the environment (environment.py)."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,8 +31,15 @@ STREAM_KEY = _derived(b"stream")
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
 HOST = environment.found("FOREBAY_HOST", "127.0.0.1")
 PORT = int(environment.found("FOREBAY_PORT", "8000"))
-PUBLIC_URL = env.str("FOREBAY_PUBLIC_URL", default=f"http://{HOST}:{PORT}")
-ALLOWED_HOSTS = env.list("FOREBAY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", HOST])
+PUBLIC_URL = environment.public_url(HOST, PORT)
+ALLOWED_HOSTS = [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    HOST,
+    urlsplit(PUBLIC_URL).hostname or HOST,
+    *env.list("FOREBAY_ALLOWED_HOSTS", default=[]),
+]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 TRUSTED_PROXIES = environment.number("FOREBAY_TRUSTED_PROXIES", 0)
 _TLS = PUBLIC_URL.startswith("https://")
@@ -54,14 +62,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -116,7 +124,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 ANONYMOUS_USER_NAME = None  # guardian: no row that stands for nobody
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "console.hashers.Argon2InTurn",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 _VALIDATION = "django.contrib.auth.password_validation."
@@ -134,6 +142,8 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31536000 if _TLS else 0
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
@@ -172,5 +182,6 @@ LOGGING = {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"django.security.DisallowedHost": {"handlers": [], "propagate": False}},
     "root": {"handlers": ["console"], "level": env.str("FOREBAY_LOG_LEVEL", default="INFO")},
 }

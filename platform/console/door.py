@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, resolve_url
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
@@ -42,7 +43,7 @@ def signed_in(view: Callable[..., HttpResponse]) -> View:
             return _to_sign_in(request)
         return view(_entered(request, None), **kwargs)
 
-    return checked
+    return never_cache(checked)
 
 
 def operators_only(view: Callable[..., HttpResponse]) -> View:
@@ -73,7 +74,7 @@ def permitted(permission: Permission) -> Callable[[Callable[..., HttpResponse]],
                 )
             return view(entered, **kwargs)
 
-        return checked
+        return never_cache(checked)
 
     return decorate
 

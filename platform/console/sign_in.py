@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 from audit.actions import Action
 from console import session_acts
+from console.attempts import forget, too_many
 from tenants.models import User
 
 
@@ -41,8 +42,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect(onward)
     form = SignInForm(request)
+    if form.is_bound and too_many(request, str(form.data.get("username", ""))):
+        return render(request, "console/too_many.html", status=429)
     if form.is_valid():
         enter(request, form.get_user())
+        forget(form.get_user().email)
         return redirect(onward)
     if form.is_bound:
         email = form.data.get("username", "").strip().lower()

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -57,6 +57,9 @@ def _opened(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
             )
     except ValidationError as problem:
         form.add_error(None, problem.messages)
+        return {}
+    except IntegrityError:  # somebody else took it in the same moment
+        form.add_error("name", _("This name is taken."))
         return {}
     return {"opened": tenant, "link": link, "invited": owner, "form": NewTenantForm()}
 

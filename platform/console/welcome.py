@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from audit.actions import Action
 from console import session_acts
+from console.attempts import too_many
 from console.forms import ConsoleForm
 from console.sign_in import enter
 from tenants.models import Link, User
@@ -81,6 +83,8 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         return _gone(request)
     account = link.account(request.POST.get("email", ""))
     form = _form(request, link, account)
+    if account and form.is_bound and too_many(request, account.email):
+        return render(request, "console/too_many.html", status=429)
     if form.is_bound and form.is_valid():
         given = form.cleaned_data
         try:
@@ -88,6 +92,8 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
             return redirect("console:home")
         except AlreadyUsed:
             return _gone(request)
+        except IntegrityError:  # another link for this address was used in the same moment
+            form.add_error(None, ValidationError(_("Please send it once more.")))
         except WrongPassword:
             session_acts.record(Action.SESSION_DENIED, request, account, success=False)
             form.add_error("password", ValidationError(_("That is not this account's password.")))

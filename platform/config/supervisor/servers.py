@@ -38,6 +38,7 @@ class Servers:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "FOREBAY_ENGINES": json.dumps(self.engines),
+            "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
         }
 
     async def start_database(self) -> None:
