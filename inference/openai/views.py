@@ -1,6 +1,7 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from tenants.caller import Caller
 from tenants.door import DoorClosed, UnknownCaller
 
 View = Callable[..., Awaitable[None]]
+_SERVED_SINCE = int(time.time())  # by this process; an engine does not tell a model's age
 
 
 async def chat_completions(request: Request) -> None:
@@ -114,7 +116,7 @@ def _described(engine: Engine) -> dict[str, Any]:
     return {
         "id": config.name,
         "object": "model",
-        "created": 1700000000,
+        "created": _SERVED_SINCE,
         "owned_by": "forebay",
         "context_length": config.context_length,
     }

@@ -8,7 +8,6 @@ import orjson
 
 DONE = b"data: [DONE]"
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
-_USAGE = re.compile(rb'"usage":\s*\{')
 _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
@@ -33,10 +32,6 @@ def ends(event: bytes) -> bool:
 def opens(event: bytes) -> bool:
     """The event that names the assistant's role, before any text."""
     return b'"role"' in event and not text_in(event)
-
-
-def has_usage(event: bytes) -> bool:
-    return _USAGE.search(event) is not None
 
 
 def id_field(event: bytes) -> bytes | None:

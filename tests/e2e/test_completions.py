@@ -1,6 +1,7 @@
 """The line of a request, from the key to the record."""
 
 import json
+import time
 
 import httpx
 import pytest
@@ -108,6 +109,7 @@ def test_models(staged: Platform) -> None:
     with client(staged) as asking:
         listed = asking.get("/v1/models").json()
         assert [model["id"] for model in listed["data"]] == ["mock"]
+        assert abs(time.time() - listed["data"][0]["created"]) < 3600
         assert asking.get("/v1/models/mock").json()["id"] == "mock"
 
 

@@ -25,7 +25,6 @@ TRICKS = [
 @pytest.mark.parametrize("text", TRICKS)
 def test_text_that_looks_like_the_end_is_not_the_end(text: str) -> None:
     assert not sse.ends(chunk(text))
-    assert not sse.has_usage(chunk(text))
     called = {"index": 0, "function": {"name": "f", "arguments": text}}
     assert not sse.ends(chunk(tool_calls=[called]))
 
@@ -33,7 +32,6 @@ def test_text_that_looks_like_the_end_is_not_the_end(text: str) -> None:
 @given(st.text())
 def test_no_text_at_all_looks_like_the_end(text: str) -> None:
     assert not sse.ends(chunk(text))
-    assert not sse.has_usage(chunk(text))
     assert b"\n" not in chunk(text)
 
 
@@ -50,11 +48,6 @@ def test_null_is_no_finish_reason() -> None:
 
 def test_an_empty_finish_reason_is_none() -> None:
     assert not sse.ends(chunk("a", finish=""))
-
-
-def test_usage_is_seen_where_there_is_some() -> None:
-    assert sse.has_usage(usage())
-    assert not sse.has_usage(b'data: {"choices":[],"usage":null}')
 
 
 def test_the_role_event_opens_and_others_do_not() -> None:
