@@ -7,19 +7,56 @@ class Action(StrEnum):
     COMPLETION_RECEIVED = "completion:received"
     COMPLETION_COMPLETED = "completion:completed"
 
+    REQUEST_REFUSED = "request:refused"  # coalesced: `detail.count` of a minute
+
     TENANT_CREATE = "tenant:create"
     TENANT_CHANGE = "tenant:change"
+    TENANT_SUSPEND = "tenant:suspend"
+    TENANT_RESUME = "tenant:resume"
+    TENANT_CLOSE = "tenant:close"
+    TIER_CHANGE = "tier:change"
     MEMBER_ADD = "member:add"
     MEMBER_REMOVE = "member:remove"
+    MEMBER_ROLE = "member:role"
+    TEAM_CREATE = "team:create"
+    TEAM_CHANGE = "team:change"
+    TEAM_DELETE = "team:delete"
+    TEAM_JOIN = "team:join"
+    TEAM_LEAVE = "team:leave"
+    MODEL_RESTRICT = "model:restrict"
+    MODEL_OPEN = "model:open"
+    MODEL_GRANT = "model:grant"
+    MODEL_WITHDRAW = "model:withdraw"
     API_KEY_CREATE = "api_key:create"
+    API_KEY_CHANGE = "api_key:change"
+    API_KEY_ROTATE = "api_key:rotate"
     API_KEY_REVOKE = "api_key:revoke"
+    QUOTA_CREATE = "quota:create"
+    QUOTA_CHANGE = "quota:change"
+    QUOTA_DELETE = "quota:delete"
+    QUOTA_REACHED = "quota:reached"  # a notice: 80 % or 100 %
+    QUOTA_DIFFERENCE = "quota:difference"  # ledger, usage and counters are not the same
+    RAISE_REQUEST = "raise:request"
+    RAISE_APPROVE = "raise:approve"
+    RAISE_REFUSE = "raise:refuse"
+    PRICE_CHANGE = "price:change"
+    USAGE_EXPORT = "usage:export"
+    ACCESS_DENIED = "access:denied"  # signed in, or with a key, but not allowed to
+    OPERATOR_ACCESS = "operator:access"  # an operator looked into a tenant
 
     LINK_CREATE = "link:create"
     LINK_USE = "link:use"
+    LINK_REVOKE = "link:revoke"
     OPERATOR_CREATE = "operator:create"
     SESSION_LOGIN = "session:login"
     SESSION_LOGOUT = "session:logout"
     SESSION_DENIED = "session:denied"
+    SESSION_LOCKED = "session:locked"
+    SESSION_END = "session:end"  # by the person, from another session
+    PASSWORD_CHANGE = "password:change"  # noqa: S105
+    MFA_ADD = "mfa:add"
+    MFA_REMOVE = "mfa:remove"
+    MFA_USE_RECOVERY = "mfa:use_recovery"
 
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"

@@ -6,6 +6,7 @@ No timer and no window: under load the groups grow by themselves, alone a row wa
 import asyncio
 import logging
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -24,10 +25,10 @@ class StoreUnavailable(Exception):
     """PostgreSQL did not take the row in time.
 
     `late` is set when it may do so yet (it holds the connection but does not answer): it ends
-    when that is known, with an exception when nothing of the row is on record.
+    when that is known, as `write` would have, or with an exception when nothing is on record.
     """
 
-    def __init__(self, message: str, late: asyncio.Future[None] | None = None) -> None:
+    def __init__(self, message: str, late: asyncio.Future[Any] | None = None) -> None:
         super().__init__(message)
         self.late = late
 
@@ -35,28 +36,29 @@ class StoreUnavailable(Exception):
 class GroupCommit:
     """Runs `statement` (one jsonb parameter: a list of rows, idempotent by row) group by group.
 
+    What it says of a row, if anything, it selects in the end: the row's id, then one more column.
     `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
     """
 
     def __init__(self, dsn: str, statement: str, *, patience_s: float) -> None:
         self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
-        self._rows: list[tuple[Row, asyncio.Future[None], float]] = []
+        self._rows: list[tuple[Row, asyncio.Future[Any], float]] = []
         self._more = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._task = asyncio.create_task(self._work())
 
-    async def write(self, row: Row) -> None:
-        """Returns when the row is durable. Raises StoreUnavailable."""
+    async def write(self, row: Row) -> Any:
+        """What the statement says of the row, once it is durable. Raises StoreUnavailable."""
         if len(self._rows) >= QUEUE:
             raise StoreUnavailable("too many rows wait for the database")
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[Any] = loop.create_future()
         self._rows.append((row, done, loop.time()))
         self._more.set()
         await asyncio.wait([done], timeout=self._patience_s + GRACE_S)
         if not done.done():
             raise StoreUnavailable("PostgreSQL does not answer", late=done)
-        done.result()
+        return done.result()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -88,25 +90,27 @@ class GroupCommit:
         group, self._rows = self._rows[:count], self._rows[count:]
         return group
 
-    async def _commit(self, group: list[tuple[Row, asyncio.Future[None], float]]) -> None:
+    async def _commit(self, group: list[tuple[Row, asyncio.Future[Any], float]]) -> None:
         try:
-            await self._execute([row for row, _, _ in group])
+            said = await self._execute([row for row, _, _ in group])
         except BAD_ROW as problem:
             await self._one_by_one(group, problem)
         except (psycopg.Error, OSError) as problem:
             await self._away(group, problem)
         else:
-            for _, done, _ in group:
+            for row, done, _ in group:
                 if not done.done():
-                    done.set_result(None)
+                    done.set_result(said.get(UUID(row["id"])) if said else None)
 
-    async def _execute(self, rows: list[Row]) -> None:
+    async def _execute(self, rows: list[Row]) -> dict[UUID, Any]:
+        """What the statement says, by row id."""
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE
+                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
             )
         parameter = orjson.dumps(rows).decode()
-        await self._connection.execute(self._statement, (parameter,), prepare=True)
+        cursor = await self._connection.execute(self._statement, (parameter,), prepare=True)
+        return dict(await cursor.fetchall()) if cursor.description else {}
 
     async def _away(self, group: list[Any], problem: Exception) -> None:
         """Keeps the rows (they are idempotent) for as long as they may wait."""

@@ -13,8 +13,11 @@ from channels.db import database_sync_to_async
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from audit.models import DataKey
+from audit.scope import scope
 
 NONCE = 12
 CACHED_KEYS = 10_000
@@ -67,7 +70,8 @@ class Keyring:
     def by_id_now(self, key_id: UUID) -> Sealer:
         if known := self._by_id.get(key_id):
             return known
-        row = DataKey.objects.filter(pk=key_id).first()
+        with scope(system=True):  # a wrapped key by itself opens nothing
+            row = DataKey.objects.filter(pk=key_id).first()
         if row is None:
             raise Unreadable("the key has been destroyed")
         return self._remember(row)
@@ -81,24 +85,30 @@ class Keyring:
 
     def _row(self, tenant_id: UUID, subject_id: UUID | None) -> DataKey:
         owned = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-        row = owned.first()
-        if row is None:
-            row = DataKey(id=uuid4(), tenant_id=tenant_id, subject_id=subject_id)
-            new = AESGCM.generate_key(256)
-            parent = self._parent(tenant_id, subject_id)
-            row.wrapped = parent.seal(new, _place(row))
-            DataKey.objects.bulk_create([row], ignore_conflicts=True)
-            row = owned.get()  # another process may have been first
-        return row
+        with scope(system=True):
+            return owned.first() or self._new(owned, tenant_id, subject_id)
+
+    def _new(self, owned: QuerySet[DataKey], tenant_id: UUID, subject_id: UUID | None) -> DataKey:
+        row = DataKey(id=uuid4(), tenant_id=tenant_id, subject_id=subject_id)
+        parent = self._parent(tenant_id, subject_id)
+        row.wrapped = parent.seal(AESGCM.generate_key(256), _place(row))
+        DataKey.objects.bulk_create([row], ignore_conflicts=True)
+        return owned.get()  # another process may have been first
 
     def _remember(self, row: DataKey) -> Sealer:
         parent = self._parent(row.tenant_id, row.subject_id)
         sealer = Sealer(row.id, AESGCM(parent.open(bytes(row.wrapped), _place(row))))
+        if connection.in_atomic_block:  # rolled back, it would be a key that nobody else has
+            transaction.on_commit(lambda: self._keep(row, sealer))
+        else:
+            self._keep(row, sealer)
+        return sealer
+
+    def _keep(self, row: DataKey, sealer: Sealer) -> None:
         self._of[row.tenant_id, row.subject_id] = self._by_id[row.id] = sealer
         if len(self._of) > CACHED_KEYS:
             _, oldest = self._of.popitem(last=False)
             self._by_id.pop(oldest.key_id, None)
-        return sealer
 
 
 def _place(row: DataKey) -> bytes:

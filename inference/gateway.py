@@ -5,6 +5,7 @@ sinks where answers arrive.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -20,7 +21,7 @@ from kombu.exceptions import OperationalError
 
 from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import keyring
-from inference import ledger
+from inference import allowed, charging, ledger, places
 from inference.engines import served
 from inference.engines.base import Engine
 from inference.ledger import Outcome
@@ -29,24 +30,38 @@ from inference.queue.fair_queue import FairQueue
 from inference.stream.returns import Returns
 from inference.stream.sink import Sink
 from inference.wake_up import wake_up
-from tenants.admission import Admission, admit, release
+from inference.watch import Watch
+from tenants.admission import Admission, Ask
 from tenants.caller import Caller
+from tenants.charge import Charge
 from tenants.door import Door
+from tenants.giving_back import Place, give_back
+from tenants.price_list import PriceList
+from tenants.quotas.exhausted import Exhausted
+from tenants.quotas.verdict import OutOfQuota, Verdict, verdict
 from tenants.redis_link import RedisGone, RedisLink
+from tenants.refusals import Refusals, Refused
+from tenants.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 RECORD_PATIENCE_S = 1.0
+QUEUE_PATIENCE_S = 10.0  # a Redis that restarts is back within that time
+QUEUE_AGAIN_S = 0.2
 KEY_PATIENCE_S = 3.0
+PRICE_PATIENCE_S = 2.0
 
 
 class NotAdmitted(Exception):
-    def __init__(self, admission: Admission) -> None:
+    """`message` says why, where the figures of the admission do not."""
+
+    def __init__(self, admission: Admission, message: str = "") -> None:
         super().__init__(admission.tier)
-        self.admission = admission
+        self.admission, self.message = admission, message
+        self.refusal_id = ""  # for whoever asks why (tenants/refusals.py)
 
 
 class OutOfService(Exception):
-    """PostgreSQL or Redis is away; nothing has been done."""
+    """PostgreSQL or Redis is away; nothing has been generated, nothing is billed."""
 
 
 class Gateway:
@@ -55,6 +70,16 @@ class Gateway:
         self.redis = RedisLink(settings.REDIS_URL)
         self.door = Door(settings.DATABASE_URL)
         self.returns = Returns(settings.REDIS_URL, self.id)
+        self.watch = Watch(settings.DATABASE_URL, self.cancel)
+        self.refusals = Refusals(settings.DATABASE_URL)
+        self.prices = PriceList(settings.DATABASE_URL)
+        self.exhausted = Exhausted()
+        self.turnstile = Turnstile(
+            settings.REDIS_URL,
+            processes=settings.WEB_PROCESSES,
+            hold_s=self._hold_s,
+            in_progress=self._in_progress,
+        )
         self._received = GroupCommit(
             settings.DATABASE_URL, ledger.RECEIVED, patience_s=RECORD_PATIENCE_S
         )
@@ -66,6 +91,10 @@ class Gateway:
     async def stop(self) -> None:
         if self._errands:
             await asyncio.wait(self._errands, timeout=3)
+        await self.watch.close()
+        await self.refusals.close()
+        await self.prices.close()
+        await self.turnstile.close()
         await self.returns.close()
         await self._received.close()
         await self._settled.close()
@@ -84,12 +113,19 @@ class Gateway:
         chat: bool,
         stream: bool,
         estimate: int,
+        max_tokens: int | None = None,
         client_ip: str = "",
         include_usage: bool = False,
         detached: bool = False,
         before_queue: Callable[[UUID], Any] | None = None,
+        address_counted_at: int = 0,
     ) -> tuple[Order, Sink, Admission]:
-        """Admits, puts on record, queues. Raises NotAdmitted, OutOfService."""
+        """Admits, puts on record, queues. `address_counted_at`: see address_limit.py.
+
+        `max_tokens` is the body's; the sink tells what the quotas said (`sink.verdict`).
+        Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService.
+        """
+        allowed.check(caller, engine, client_ip)
         now = time.time()
         order = Order(
             id=uuid4(),
@@ -109,67 +145,154 @@ class Gateway:
             deadline=now + settings.REQUEST_DEADLINE_S,
             estimate=estimate,
             weight=caller.weight,
+            charge=await self._charge(caller, engine, body, max_tokens, now),
         )
-        admission = await self._admit(caller, order)
+        if out_of := self._known_to_be_out_of(caller, order):
+            raise self._noted(_no_room(out_of), caller, order)
+        ask = Ask.of(
+            caller,
+            str(order.id),
+            client_ip=client_ip,
+            per_address=settings.IP_PER_MINUTE,
+            tokens=places.set_aside(order),
+            hold_s=self._hold_s,
+            address_counted_at=address_counted_at,
+        )
+        admission, counted_at = await self.turnstile.admit(ask)
+        if admission.tier:
+            raise self._noted(NotAdmitted(admission), caller, order)
         sink = self.returns.expect(order.id.bytes)
         try:
             if before_queue:
                 await before_queue(order.id)
-            sealed = await self._record(caller, order)
-        except BaseException:
+            sealed, sink.verdict = await self._record(caller, order)
+        except BaseException as problem:
             self.returns.forget(order.id.bytes)
-            self._errand(release(self.redis, caller, str(order.id)))
+            self._errand(self.turnstile.undo(ask, counted_at))
+            if isinstance(problem, NotAdmitted):
+                self._noted(problem, caller, order)
             raise
-        await self._enqueue(order, sealed)
+        self.watch.begin(order, caller.credential, sink)
+        try:
+            await self._enqueue(order, sealed, sink)
+        except asyncio.CancelledError:  # this process stops
+            self.leave(order)
+            raise
         return order, sink, admission
 
-    async def _admit(self, caller: Caller, order: Order) -> Admission:
-        try:
-            admission = await admit(
-                self.redis,
-                caller,
-                client_ip=order.client_ip,
-                ip_per_minute=settings.IP_PER_MINUTE,
-                request_id=str(order.id),
-                hold_s=settings.REQUEST_DEADLINE_S + 60,
-            )
-        except RedisGone as problem:
-            raise OutOfService(str(problem)) from None
-        if admission.tier:
-            raise NotAdmitted(admission)
-        return admission
+    @property
+    def _hold_s(self) -> int:
+        """So long a place is held at most, whatever dies."""
+        return int(settings.REQUEST_DEADLINE_S) + 60
 
-    async def _record(self, caller: Caller, order: Order) -> bytes:
+    def _in_progress(self) -> list[Place]:
+        return [places.place(order) for order in self.watch.orders()]
+
+    def _noted(self, refused: NotAdmitted, caller: Caller, order: Order) -> NotAdmitted:
+        who = Refused(
+            caller.tenant_id,
+            caller.actor,
+            order.route,
+            order.model,
+            ledger.network(order.client_ip),
+        )
+        refused.refusal_id = self.refusals.note(who, refused.admission)
+        return refused
+
+    def denied(self, caller: Caller, route: str, model: str, client_ip: str) -> None:
+        """Puts on record that somebody asked for a model that is hidden from them."""
+        net = ledger.network(client_ip)
+        who = Refused(caller.tenant_id, caller.actor, route, model, net)
+        self.refusals.denied(who, 404, "model_not_found")
+
+    async def _charge(
+        self, caller: Caller, engine: Engine, body: bytes, max_tokens: int | None, now: float
+    ) -> Charge:
+        try:
+            prices = await asyncio.wait_for(
+                self.prices.of(engine.config.name, now), PRICE_PATIENCE_S
+            )
+        except (TimeoutError, psycopg.Error, OSError) as problem:
+            raise OutOfService(str(problem)) from None
+        return charging.charge(caller, engine, prices, body=body, max_tokens=max_tokens)
+
+    def _known_to_be_out_of(self, caller: Caller, order: Order) -> OutOfQuota | None:
+        now = asyncio.get_running_loop().time()
+        return self.exhausted.found(caller, order.model, order.charge, now)
+
+    async def _record(self, caller: Caller, order: Order) -> tuple[bytes, Verdict]:
         try:
             key = keyring.of_subject(order.tenant_id, order.subject_id)
             sealer = await asyncio.wait_for(key, KEY_PATIENCE_S)
             sealed = ledger.sealed_order(order, sealer)
-            row = ledger.received_row(order, sealed, caller.api_key_id, caller.member_id)
-            await self._received.write(row)
+            row = ledger.received_row(order, sealed, caller.time_zone)
+            said = verdict(await self._received.write(row))
         except StoreUnavailable as problem:
             if problem.late:
                 self._errand(self._close_late(order, problem.late))
             raise OutOfService(str(problem)) from None
         except (TimeoutError, psycopg.Error, DatabaseError) as problem:
             raise OutOfService(str(problem)) from None
-        return sealed
+        if said.out_of:
+            self.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
+            raise _no_room(said.out_of)
+        return sealed, said
 
-    async def _close_late(self, order: Order, recorded: asyncio.Future[None]) -> None:
+    async def _close_late(self, order: Order, recorded: asyncio.Future[Any]) -> None:
         """It came on record after its client had been refused: it must not run."""
-        await recorded
+        if verdict(await recorded).out_of:
+            return
         refused = Outcome(
             state="failed", status=503, finish_reason="error", error_code="recorded_late"
         )
         await self.settle_unstarted(order, refused)
 
-    async def _enqueue(self, order: Order, sealed: bytes) -> None:
-        """It is on record by now: what does not get through here, the sweeper brings in."""
+    async def _enqueue(self, order: Order, sealed: bytes, sink: Sink) -> None:
+        """It is on record by now, and waits for a Redis that is away; but not for ever.
+
+        Raises OutOfService when it has been settled as not run.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + QUEUE_PATIENCE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    wanted = await self._queues[order.model].enqueue(order.item, sealed)
+                if wanted:
+                    loop.run_in_executor(self._messenger, _wake, order.model)
+                return
+            except (RedisGone, TimeoutError) as problem:
+                if sink.attempt:  # the sweeper brought it in, and it runs
+                    return
+                if loop.time() + QUEUE_AGAIN_S >= until:
+                    await self._never_queued(order)
+                    raise OutOfService(f"request {order.id} did not run: {problem}") from None
+                await asyncio.sleep(QUEUE_AGAIN_S)
+
+    async def _never_queued(self, order: Order) -> None:
+        outcome = Outcome(
+            state="failed", status=503, finish_reason="error", error_code="not_queued"
+        )
+        self.leave(order)
+        self.turnstile.over(str(order.id))
         try:
-            if await self._queues[order.model].enqueue(order.item, sealed):
-                loop = asyncio.get_running_loop()
-                loop.run_in_executor(self._messenger, _wake, order.model)
-        except RedisGone as problem:
-            log.warning("request %s waits for the sweeper: %s", order.id, problem)
+            await self._put_on_record(order, outcome)
+        except StoreUnavailable as problem:  # then the sweeper closes it
+            log.warning("request %s is open yet: %s", order.id, problem)
+        self._errand(self._out_of_the_queue(order))
+
+    async def _out_of_the_queue(self, order: Order) -> None:
+        """A Redis that was slow may have queued it all the same: it must not run."""
+        for _ in range(60):
+            with contextlib.suppress(RedisGone):
+                return await self._free(order, 0)
+            await asyncio.sleep(1)
+        return None
+
+    def leave(self, order: Order) -> None:
+        """Its reader has the whole answer, or has gone."""
+        self.returns.forget(order.id.bytes)
+        self.watch.leave(order)
 
     # Giving up -----------------------------------------------------------------------------------
     def cancel(self, order: Order) -> None:
@@ -187,9 +310,19 @@ class Gateway:
             )
 
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
+        await self._put_on_record(order, outcome)
+        await self._free(order, 0)
+
+    async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
         sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
         await self._settled.write(ledger.settled_row(order, outcome, sealer, time.time()))
-        await self._queues[order.model].settle(order.item, 0)
+
+    async def _free(self, order: Order, used: int) -> None:
+        """Its place in the queue and in the limits. Raises RedisGone."""
+        await asyncio.gather(
+            self._queues[order.model].settle(order.item, 0),
+            give_back(self.redis, places.place(order), places.set_aside(order), used),
+        )
 
     def _errand(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -200,6 +333,17 @@ class Gateway:
         self._errands.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.warning("after a request: %r", problem)
+
+
+def _no_room(out_of: OutOfQuota) -> NotAdmitted:
+    admission = Admission(
+        tier="quota",
+        limit=out_of.limit,
+        used=out_of.used + out_of.reserved,
+        frees_in_ms=out_of.frees_in_ms,
+        counter=out_of.quota_id,
+    )
+    return NotAdmitted(admission, str(out_of))
 
 
 def _wake(pool: str) -> None:
@@ -215,6 +359,7 @@ _current: list[Gateway] = []
 async def open_gateway() -> Gateway:
     gateway = Gateway()
     _current.append(gateway)
+    await gateway.turnstile.open()
     return gateway
 
 

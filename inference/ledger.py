@@ -8,7 +8,6 @@ import base64
 import ipaddress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,22 +16,32 @@ from audit import record
 from audit.group_commit import Row
 from audit.keyring import Sealer
 from inference.order import Order, packed
+from tenants.quotas import windows
 
+# A request whose quota has no room gets no further than tenants_reserve: it leaves no trace.
+# Answers (id, {taken} or {refused}) for requests that quotas count; see tenants/sql.
 RECEIVED = f"""
-    with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
-        {record.RECEIVED_COLUMNS}, api_key_id uuid, member_id uuid, stream bool)),
-    {record.RECEIVED}
-    insert into inference_completion
-        (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at)
-    select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at
-    from j on conflict (id) do nothing"""
+    with asked as (select %s::jsonb as rows),
+    reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
+    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
+        {record.RECEIVED_COLUMNS}, api_key_id uuid, member_id uuid, stream bool)
+        where not exists (select from reserved r where r.request = x.id and r.taken is null)),
+    {record.RECEIVED},
+    opened as (
+        insert into inference_completion
+            (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at)
+        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at
+        from j on conflict (id) do nothing)
+    select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
-# The usage row decides who settles: whoever comes second writes nothing at all, because the
-# audit rows are unique by request as well and stand in the same transaction.
+# The ledger's second entry decides who settles: whoever comes second writes nothing at all.
 SETTLED = f"""
-    with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
+    with asked as (select %s::jsonb as rows),
+    ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
+    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
-        queue_ms int, ttft_ms int, message text)),
+        queue_ms int, ttft_ms int, message text, cost bigint, api_key_id uuid, member_id uuid,
+        team_id uuid) join ended on ended.request = x.id),
     {record.COMPLETED},
     answered as (
         update inference_message m
@@ -42,10 +51,12 @@ SETTLED = f"""
         update inference_completion c set state = j.state, settled_at = j.at
         from j where c.id = j.id and c.state = 'open')
     insert into inference_usage
-        (completion_id, tenant_id, model, prompt_tokens, completion_tokens, cached_tokens,
-         finish_reason, error_code, attempts, queue_ms, ttft_ms, duration_ms, created_at)
-    select id, tenant_id, model, tokens_in, tokens_out, cached,
-           finish_reason, error_code, attempts, queue_ms, ttft_ms, processing_ms, at
+        (completion_id, tenant_id, api_key_id, member_id, team_id, model, prompt_tokens,
+         completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
+         queue_ms, ttft_ms, duration_ms, created_at)
+    select id, tenant_id, api_key_id, member_id, team_id, model, tokens_in,
+           tokens_out, cached, cost, status, finish_reason, error_code, attempts,
+           queue_ms, ttft_ms, processing_ms, at
     from j on conflict (completion_id) do nothing"""
 
 
@@ -93,19 +104,27 @@ def key_id(sealed: bytes) -> UUID:
     return UUID(bytes=sealed[:16])
 
 
-def received_row(order: Order, sealed: bytes, api_key_id: Any, member_id: Any) -> Row:
+def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
+    """`time_zone` is the tenant's: a day or a month of its quotas begins at its midnight."""
+    at = datetime.fromtimestamp(order.created_at, UTC)
+    day, month = windows.bounds("day", at, time_zone), windows.bounds("month", at, time_zone)
     return {
         **_common(order, order.created_at),
+        "tokens": order.charge.tokens,
+        "cost": order.charge.most,
+        "day_starts": day.starts_text,
+        "day_ends": day.ends_text,
+        "month_starts": month.starts_text,
+        "month_ends": month.ends_text,
         "data_key_id": sealed[:16].hex(),
         "request": base64.b64encode(sealed[16:]).decode(),
-        "api_key_id": api_key_id and api_key_id.hex,
-        "member_id": member_id and member_id.hex,
         "stream": order.stream,
     }
 
 
 def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: float) -> Row:
     """Without a sealer: the subject's key has been destroyed, no text is kept."""
+    charge = order.charge
     response = message = None
     if sealer and outcome.response:
         response = sealer.seal(outcome.response, place(order, "response"))
@@ -127,6 +146,10 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "attempts": outcome.attempts,
         "queue_ms": outcome.queue_ms,
         "ttft_ms": outcome.ttft_ms,
+        "team_id": charge.team_id and charge.team_id.hex,
+        "cost": charge.cost(
+            outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens
+        ),
         "message": base64.b64encode(message).decode() if message else None,
     }
 
@@ -146,6 +169,8 @@ def _common(order: Order, at: float) -> Row:
         "client_net": network(order.client_ip),
         "route": order.route,
         "model": order.model,
+        "api_key_id": order.charge.api_key_id and order.charge.api_key_id.hex,
+        "member_id": order.charge.member_id and order.charge.member_id.hex,
     }
 
 

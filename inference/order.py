@@ -4,6 +4,8 @@ from uuid import UUID
 
 import msgspec
 
+from tenants.charge import Charge
+
 CLASSES = ("realtime", "batch", "finetune", "preprocess")  # strict order, see pop.lua
 
 
@@ -28,6 +30,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     estimate: int  # tokens
     weight: int
     klass: str = "realtime"
+    charge: Charge = Charge()
 
     @property
     def item(self) -> "Item":

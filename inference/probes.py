@@ -23,7 +23,9 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
         return await request.answer(b'{"alive":true}')
     checks = await _checks()
     ready = all(checks.values())
-    body = orjson.dumps({"ready": ready, "checks": checks})
+    turnstile = gateway().turnstile
+    limits = {"alone": turnstile.alone, "outages": turnstile.outages}
+    body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
 
 

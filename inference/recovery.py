@@ -16,6 +16,7 @@ from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from tenants.redis_link import RedisGone
+from tenants.scope import tenant_scope
 
 OVERTIME_S = 5.0
 
@@ -25,7 +26,7 @@ async def recover(gateway: Gateway, order: Order, sink: Sink) -> None:
     if order.stream:
         await _from_history(gateway, order, sink)
     if not sink.finished:
-        frame = await database_sync_to_async(_from_record)(order, sink.last)
+        frame = await database_sync_to_async(_recorded)(order, sink.last)
         if frame:
             sink.put(frame)
     if not sink.finished and time.time() > order.deadline + OVERTIME_S:
@@ -45,6 +46,14 @@ async def _from_history(gateway: Gateway, order: Order, sink: Sink) -> None:
                 sink.put(frame)
 
 
+def _recorded(order: Order, last: int) -> Frame | None:
+    try:
+        with tenant_scope(order.tenant_id):
+            return _from_record(order, last)
+    except DatabaseError:
+        return None
+
+
 def _from_record(order: Order, last: int) -> Frame | None:
     try:
         completion = Completion.objects.get(id=order.id)
@@ -52,7 +61,7 @@ def _from_record(order: Order, last: int) -> Frame | None:
             return None
         usage = Usage.objects.get(completion_id=order.id)
         response = Payload.objects.filter(request_id=order.id, field="response").first()
-    except (Completion.DoesNotExist, Usage.DoesNotExist, DatabaseError):
+    except (Completion.DoesNotExist, Usage.DoesNotExist):
         return None
     if usage.error_code or response is None or order.stream:
         code = usage.error_code or "stream_lost"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from django.db import DatabaseError
 
 from audit.group_commit import GroupCommit
 from audit.keyring import Sealer, Unreadable, keyring
-from inference import ledger
+from inference import ledger, places
 from inference.engines.base import Engine
 from inference.generation import Generation
 from inference.ledger import Outcome, key_id
@@ -31,6 +32,7 @@ from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
+from tenants.giving_back import Place, give_back, hold
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 BEAT_S = 0.5
 LINGER_S = 30.0
 SETTLE_PATIENCE_S = 60.0
+GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (Gateway._enqueue)
 
 
 class Runner:
@@ -155,6 +158,7 @@ class Runner:
         if earlier := self.running.get(item.id):
             earlier.abandon()  # its lease ran out, and it came back to us
         self.leased[item.id] = mine = item, sealed
+        order: Order | None = None
         try:
             sealer = await self._patiently(keyring.by_id, key_id(sealed))
             order = unpacked(sealer.open(sealed[16:], _place(item)))
@@ -168,7 +172,7 @@ class Runner:
                 self.running.pop(item.id, None)
                 self._cancelled.discard(item.id)
         if outcome:
-            await self._settle(item, outcome)
+            await self._settle(item, order, outcome)
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *words: Any) -> T:
         """Servers that are away for a moment must not cost an attempt."""
@@ -181,9 +185,10 @@ class Runner:
 
     async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
         before: list[bytes] = []
+        perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
+        if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
+            return Outcome()  # only the queue had not heard of it
         if item.attempt > 1:
-            if await self._patiently(database_sync_to_async(_settled), order):
-                return Outcome()  # only the queue had not heard of it
             before = await self._patiently(self._sent_before, item) if order.keeps_events else []
         generation = self.running[item.id] = Generation(order, item, self.engine, before)
         if item.id in self._cancelled or (
@@ -192,9 +197,14 @@ class Runner:
             generation.cancel()
         return await generation.run(self.session, self.writer, self.ledger, sealer)
 
-    async def _settle(self, item: Item, outcome: Outcome) -> None:
+    async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
+        place = places.place(order) if order else Place(item.id, item.tenant)
+        set_aside = places.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
-            await self.queue.settle(item, outcome.cost)
+            await asyncio.gather(
+                self.queue.settle(item, outcome.cost),
+                give_back(self.redis, place, set_aside, places.used(outcome)),
+            )
 
     async def _sent_before(self, item: Item) -> list[bytes]:
         """The events that an earlier attempt gave out."""
@@ -242,10 +252,12 @@ class Runner:
             if request_id not in self.leased:
                 continue  # it ended while we were busy with another
             _, sealed = self.leased[request_id]
-            hold_s = settings.REQUEST_DEADLINE_S
-            if not await self.queue.adopt(generation.item, sealed, self.id, hold_s):
+            if not await self.queue.adopt(generation.item, sealed, self.id):
                 generation.abandon()
-            elif frame := generation.everything_sent():
+                continue
+            place = places.place(generation.order)
+            await hold(self.redis, place, settings.REQUEST_DEADLINE_S)
+            if frame := generation.everything_sent():
                 self.writer.put(generation.order, frame)
         self._parked = False
         self._wake.set()

@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from audit.actions import Action
 from audit.keyring import Unreadable, keyring
 from audit.models import Event, Payload
-from inference import ledger
+from inference import ledger, places
 from inference.engines import served
 from inference.ledger import Outcome
 from inference.models import Completion
@@ -28,7 +28,8 @@ from inference.order import Order, unpacked
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.wake_up import wake_up
-from tenants.admission import concurrency_key
+from tenants.charge import Charge
+from tenants.giving_back import GIVE_BACK, HOLD, held, settled
 
 log = logging.getLogger(__name__)
 YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into the queue
@@ -91,6 +92,8 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
         keys=[fair_queue.prefix(pool)],
         args=[again.klass, again.tenant, again.id, str(again), sealed, "head"],
     )
+    keys, args = held(places.place(order), settings.REQUEST_DEADLINE_S)
+    client().register_script(HOLD.text)(keys=keys, args=args)
     log.warning("%s: request %s put back into the queue", pool, completion_id)
     if told == 0:
         _wake(pool)
@@ -142,6 +145,7 @@ def _outline(completion: Completion) -> Order:
         deadline=0,
         estimate=0,
         weight=1,
+        charge=Charge(api_key_id=completion.api_key_id, member_id=completion.member_id),
     )
 
 
@@ -151,6 +155,9 @@ def abort(order: Order) -> None:
     row = ledger.settled_row(order, outcome, sealer, time.time())
     with connection.cursor() as cursor:
         cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
-    keys = [fair_queue.prefix(order.model), concurrency_key(str(order.tenant_id))]
-    client().register_script(fair_queue.SETTLE.text)(keys=keys, args=[str(order.item), 0])
+    client().register_script(fair_queue.SETTLE.text)(
+        keys=[fair_queue.prefix(order.model)], args=[str(order.item), 0]
+    )
+    keys, args = settled(places.place(order), places.set_aside(order), 0)
+    client().register_script(GIVE_BACK.text)(keys=keys, args=args)
     log.warning("request %s was closed: nobody had finished it in time", order.id)

@@ -7,8 +7,10 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from inference.engines import served
+from inference.reconciliation import reconcile_due
 from inference.runner import Runner
 from inference.sweeper import sweep_all
+from inference.usage import rollup
 
 _live: set[tuple[asyncio.AbstractEventLoop, Runner]] = set()
 
@@ -22,6 +24,16 @@ def drain(pool: str) -> None:
 @shared_task(name="inference.sweep", ignore_result=True)
 def sweep() -> None:
     sweep_all()
+
+
+@shared_task(name="inference.roll_up", ignore_result=True)
+def roll_up() -> None:
+    rollup.roll_up()
+
+
+@shared_task(name="inference.reconcile", ignore_result=True)
+def reconcile() -> None:
+    reconcile_due()
 
 
 async def _drain(pool: str) -> None:

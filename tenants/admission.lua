@@ -1,50 +1,107 @@
 -- May this request come in? All tiers are looked at before any is charged, so that a refusal at
--- one costs nothing at the others. Time is Redis's own, the same for every web process.
--- KEYS: 1 requests of this IP  2 the tenant's bucket  3 the tenant's requests in progress
--- ARGV: 1 IP limit per minute  2 bucket refill per minute  3 bucket size  4 requests at once
---       5 request id  6 seconds the place may be held                       (0: no limit; no bucket size: the refill)
--- Returns {tier ('' = admitted), limit, remaining, ms until it frees}; tiers: ip, rate, concurrency
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local ip_limit, refill, size, at_once = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- one costs nothing at the others. clock.lua and buckets.lua stand before this in one script.
+-- KEYS: 1 clock  2 the address's latest requests  3 the tenant's buckets  4 its requests in progress
+--       5 the key's buckets  6 its requests in progress
+-- ARGV: 1 request id  2 tokens it may take  3 ms its place may be held  4 epoch that the caller knows
+--       5 the time as the caller reckons it, 0 when it does not know  6 ms after which it is gone
+--       7 mode: '', 'jumped' (the caller is sure of ARGV 5) or 'owed' (let in without us: charge it)
+--       8 requests a minute of the address  9 when the address was charged for it, 0: not yet
+--       10-13 the tenant's requests a minute, burst, tokens a minute, requests at once  14-17 the key's
+-- A limit of 0 means none. Returns {tier, limit, used, ms until it frees, now, epoch, and what the
+-- tightest tiers leave: scope, limit, remaining, ms until full of requests; the last three of tokens}.
+-- Tiers: '' (admitted), ip, key_rate, rate, key_tokens, tokens, key_concurrency, concurrency.
+-- Or {'epoch', …}: data was lost, ask again; {'late', …}: comes too late for the caller, not charged.
+local id, tokens, hold, mode = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[7]
+local owed = mode == 'owed'
+local untold = {0, 0, 0, now, epoch, '', -1, 0, 0, -1, 0, 0}
+local function other(word) return {word, unpack(untold)} end
 
-if size <= 0 then size = refill end
-
-local window = KEYS[1] .. math.floor(now / 60000)
-if ip_limit > 0 then
-  local seen = tonumber(redis.call('GET', window) or 0)
-  if seen >= ip_limit then return {'ip', ip_limit, 0, 60000 - now % 60000} end
+if ARGV[4] ~= '' and ARGV[4] ~= epoch then
+  mark_strict()
+  return other('epoch')
 end
-
-local tokens = size
-if refill > 0 then
-  local bucket = redis.call('HMGET', KEYS[2], 'tokens', 'at')
-  if bucket[1] then
-    -- a clock set back must not take tokens away, nor give any
-    local passed = math.max(0, now - tonumber(bucket[2]))
-    tokens = math.min(size, tonumber(bucket[1]) + passed * refill / 60000)
-  end
-  if tokens < 1 then return {'rate', refill, 0, math.ceil((1 - tokens) * 60000 / refill)} end
-end
-
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if at_once > 0 then
-  if redis.call('ZCARD', KEYS[3]) >= at_once then
-    local soonest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-    return {'concurrency', at_once, 0, math.min(1000, math.max(1, tonumber(soonest[2]) - now))}
+local reckoned = tonumber(ARGV[5])
+if reckoned > 0 then
+  if now < reckoned - 1000 or (mode == 'jumped' and now > reckoned + 1000) then
+    set_clock(reckoned)
+  elseif not owed and now > reckoned + tonumber(ARGV[6]) then
+    return other('late')
   end
 end
 
-if ip_limit > 0 then
-  redis.call('INCR', window)
-  redis.call('PEXPIRE', window, 61000)
+local address, per_address, counted_at = KEYS[2], tonumber(ARGV[8]), tonumber(ARGV[9])
+local tenant, key = owner(KEYS[3], KEYS[4], 10), owner(KEYS[5], KEYS[6], 14)
+if owed and redis.call('ZSCORE', KEYS[4], id) then return other('') end
+
+-- The tier that stays closed longest is the one to tell: after its time the request comes in.
+local closed = {'', 0, 0, 0}
+local function close(tier, limit, used, frees)
+  if frees > closed[4] then closed = {tier, limit, used, frees} end
 end
-if refill > 0 then
-  tokens = tokens - 1
-  redis.call('HSET', KEYS[2], 'tokens', tostring(tokens), 'at', now)
-  redis.call('PEXPIRE', KEYS[2], math.ceil(size * 60000 / refill) + 1000)
+
+local seen = 0
+if per_address > 0 then
+  local frees
+  seen, frees = address_state(address, per_address)
+  if frees > 0 and counted_at == 0 then close('ip', per_address, seen, frees) end
 end
-local hold = tonumber(ARGV[6]) * 1000
-redis.call('ZADD', KEYS[3], now + hold, ARGV[5])
-redis.call('PEXPIRE', KEYS[3], hold)
-return {'', refill, math.floor(tokens), refill > 0 and math.ceil(60000 / refill) or 0}
+local function look(o, prefix)
+  if o.rate > 0 and o.requests < 1 then
+    close(prefix .. 'rate', o.rate, math.ceil(o.size - o.requests), wait(1 - o.requests, o.rate))
+  end
+  -- One that is larger than the whole bucket comes in when it is full, and leaves a debt.
+  local needed = math.min(tokens, o.per_minute)
+  if o.per_minute > 0 and o.tokens < needed then
+    close(prefix .. 'tokens', o.per_minute, math.ceil(o.per_minute - o.tokens),
+      wait(needed - o.tokens, o.per_minute))
+  end
+  if o.at_once > 0 and o.busy >= o.at_once then
+    local soonest = redis.call('ZRANGE', o.places, 0, 0, 'WITHSCORES')
+    close(prefix .. 'concurrency', o.at_once, o.busy,
+      math.min(1000, math.max(1, tonumber(soonest[2]) - now)))
+  end
+end
+look(key, 'key_')
+look(tenant, '')
+
+local refused = closed[1] ~= '' and not owed
+if refused and counted_at > 0 then redis.call('LREM', address, -1, counted_at) end
+if not refused then
+  closed = {'', 0, 0, 0}
+  if per_address > 0 and counted_at == 0 then
+    count_address(address, per_address)
+    seen = seen + 1
+  end
+  charge(tenant, tokens, hold)
+  charge(key, tokens, hold)
+  if hold > 0 then
+    if now % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now) end
+    redis.call('ZADD', KEYS[4], now + hold, id)
+    redis.call('PEXPIRE', KEYS[4], hold)
+    if key.limited then
+      redis.call('ZADD', KEYS[6], now + hold, id)
+      redis.call('PEXPIRE', KEYS[6], hold)
+    end
+  end
+end
+
+-- What the tightest tiers leave
+local scope, requests, left = '', {-1, 0, 0}, {-1, 0, 0}
+if per_address > 0 then
+  local clears = refused and address_clears(address) or 60000
+  scope, requests = 'ip', {per_address, math.max(0, per_address - seen), clears}
+end
+local function tighter(o, prefix)
+  if o.rate > 0 and (requests[1] < 0 or o.requests < requests[2]) then
+    scope = prefix .. 'rate'
+    requests = {o.rate, math.max(0, math.floor(o.requests)), wait(o.size - o.requests, o.rate)}
+  end
+  if o.per_minute > 0 and (left[1] < 0 or o.tokens < left[2]) then
+    left = {o.per_minute, math.max(0, math.floor(o.tokens)), wait(o.per_minute - o.tokens, o.per_minute)}
+    if scope == '' then scope = prefix .. 'tokens' end
+  end
+end
+tighter(key, 'key_')
+tighter(tenant, '')
+return {closed[1], closed[2], closed[3], closed[4], now, epoch, scope,
+  requests[1], requests[2], requests[3], left[1], left[2], left[3]}

@@ -1,16 +1,31 @@
 """Who is asking: what the door hands to everything behind it."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Per tenant; 0 means none."""
+    """Of a tenant or of a key; 0 means none. No burst: as much as the refill of a minute."""
 
-    requests_per_minute: int
-    burst: int
-    max_concurrency: int
+    requests_per_minute: int = 0
+    burst: int = 0
+    tokens_per_minute: int = 0
+    max_concurrency: int = 0
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRef:
+    """A quota that counts this caller's requests; `model` is "" when it counts every model's."""
+
+    id: UUID
+    unit: str
+    window: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +36,32 @@ class Caller:
     subject_id: UUID
     weight: int
     limits: Limits
+    credential: bytes | UUID = b""  # a key's digest or a member's id: what the door knows it by
+    key_limits: Limits = NO_LIMITS
     api_key_id: UUID | None = None
     member_id: UUID | None = None
+    team_id: UUID | None = None  # the key's, or the member's where there is one only
+    role: str = ""  # a member's
+    profile: str = ""
+    scopes: frozenset[str] = frozenset()
+    allowed_models: frozenset[str] = frozenset()  # empty: no list
+    withheld_models: frozenset[str] = frozenset()  # restricted here, and not granted
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # empty: from anywhere
+    local_only: bool = False
+    time_zone: str = "UTC"
+    quotas: tuple[QuotaRef, ...] = ()
+
+    def may_use(self, model: str) -> bool:
+        if self.allowed_models and model not in self.allowed_models:
+            return False
+        return model not in self.withheld_models
+
+    def may_come_from(self, client_ip: str) -> bool:
+        if not self.networks:
+            return True
+        try:
+            address = ip_address(client_ip)
+        except ValueError:  # no address: a socket file
+            return False
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped in network for network in self.networks)

@@ -6,36 +6,89 @@ and a busy key costs the database one look per CACHE_S. Without the database nob
 
 import asyncio
 from collections import OrderedDict
+from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.conf import settings
+from psycopg.rows import dict_row
 
 from tenants import secret_keys
-from tenants.caller import Caller, Limits
-from tenants.models.tenant import WEIGHTS, Tier
+from tenants.caller import Caller, Limits, QuotaRef
+from tenants.last_used import LastUsed
+from tenants.models.api_key import Scope
+from tenants.models.tenant import State
+from tenants.models.tier import (
+    BURST,
+    MAX_CONCURRENCY,
+    REQUESTS_PER_MINUTE,
+    TOKENS_PER_MINUTE,
+    WEIGHTS,
+)
+from tenants.roles import Permission, may
 
 CACHE_S = 0.5
 CACHED = 10_000
 PATIENCE_S = 2.0
-_PATIENCE: dict[str, Any] = settings.DATABASE_PATIENCE
+_PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
 
-_TENANT = "t.id, t.name, t.tier, t.requests_per_minute, t.burst, t.max_concurrency"
+# A restricted model is withheld unless a team of the caller, or its key, has been granted it.
+_WITHHELD = """array(
+    select r.name from tenants_restrictedmodel r
+    where r.tenant_id = t.id and not exists (
+        select 1 from tenants_restrictedmodelgroupobjectpermission g
+        where g.content_object_id = r.id and g.group_id = any({groups})))"""
+_QUOTAS = """coalesce((
+    select json_agg(json_build_array(q.id, q.unit, q."window", q.model))
+    from tenants_quota q where q.tenant_id = t.id
+      and (q.api_key_id is null or q.api_key_id = {key})
+      and (q.member_id is null or q.member_id = {member})), '[]')"""
+_WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
+_TENANT = f"""
+    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, 
+    coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
+    array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
+          coalesce(t.burst, p.burst, {BURST}),
+          coalesce(t.tokens_per_minute, p.tokens_per_minute, {TOKENS_PER_MINUTE}),
+          coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY})] as limits"""
+_TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
-    select k.id, null::uuid, k.subject_id, {_TENANT}
-    from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id
+    select k.id as api_key_id, k.subject_id, k.team_id, k.scopes, k.allowed_models,
+           k.allowed_networks,
+           array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
+                 coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
+           {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
+           {_QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="null::uuid")} as quotas,
+           {_TENANT}
+    from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}
+    left join tenants_team team on team.id = k.team_id
     where k.digest = %s and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > now())"""
 _BY_USER = f"""
-    select null::uuid, m.id, m.subject_id, {_TENANT}
-    from tenants_member m join tenants_tenant t on t.id = m.tenant_id
+    select m.id as member_id, m.subject_id, m.role,
+           case when cardinality(teams.ids) = 1 then teams.ids[1] end as team_id,
+           {_WITHHELD.format(groups="teams.groups")} as withheld,
+           {_QUOTAS.format(key="null::uuid", member="m.id")} as quotas, {_TENANT}
+    from tenants_member m join tenants_tenant t on t.id = m.tenant_id {_TIER}
     join tenants_user u on u.id = m.user_id
+    cross join lateral (
+        select array_agg(team.id) as ids, array_agg(team.group_id) as groups
+        from tenants_teamplace place join tenants_team team on team.id = place.team_id
+        where place.member_id = m.id) teams
     where m.id = %s and u.is_active"""
 
 
 class UnknownCaller(Exception):
     """The credentials open nothing: wrong, revoked or expired."""
+
+
+class TenantClosed(UnknownCaller):
+    """The credentials are right; their tenant is suspended or closing. `state` says which."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
 
 
 class DoorClosed(Exception):
@@ -47,21 +100,35 @@ class Door:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._last_used = LastUsed(dsn)
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
         self._known: OrderedDict[bytes | UUID, tuple[Caller, float]] = OrderedDict()
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
     async def close(self) -> None:
+        await self._last_used.close()
         if self._connection:
             await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Raises UnknownCaller, DoorClosed."""
+        """Raises UnknownCaller (TenantClosed is one), DoorClosed."""
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
-        return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+        caller = self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+        assert caller.api_key_id
+        self._last_used.note(caller.api_key_id)
+        return caller
+
+    def remembered(self, text: str) -> Caller | None:
+        """Whom the key is known to open for right now, without a look."""
+        return self._remembered(secret_keys.digest(text))
+
+    def last_known(self, text: str) -> Caller | None:
+        """Whom the key opened for when it was looked up last: good for telling whom to tell."""
+        known = self._known.get(secret_keys.digest(text))
+        return known[0] if known else None
 
     async def by_member(self, member_id: UUID) -> Caller:
         """For a signed-in person: the membership must still stand."""
@@ -99,13 +166,13 @@ class Door:
         if row is None:
             self._known.pop(credential, None)
             raise UnknownCaller
-        caller = _caller(row)
+        caller = _caller(row, credential)
         self._known[credential] = caller, asked_at + CACHE_S
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
         return caller
 
-    async def _fetch(self, query: str, credential: bytes | UUID) -> tuple[Any, ...] | None:
+    async def _fetch(self, query: str, credential: bytes | UUID) -> dict[str, Any] | None:
         """Over the connection there is, else over a new one: it may have died while idle."""
         async with self._turn:
             if self._connection:
@@ -122,20 +189,42 @@ class Door:
 
 async def _one(
     connection: psycopg.AsyncConnection[Any], query: str, credential: bytes | UUID
-) -> tuple[Any, ...] | None:
-    cursor = await connection.execute(query, (credential,), prepare=True)
+) -> dict[str, Any] | None:
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(query, (credential,), prepare=True)
     return await cursor.fetchone()
 
 
-def _caller(row: tuple[Any, ...]) -> Caller:
-    key_id, member_id, subject_id, tenant_id, tenant, tier, per_minute, burst, at_once = row
+def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
+    """Raises TenantClosed."""
+    if row["state"] != State.ACTIVE:
+        raise TenantClosed(row["state"])
+    common: dict[str, Any] = {
+        "tenant_id": row["tenant_id"],
+        "tenant": row["tenant"],
+        "subject_id": row["subject_id"],
+        "weight": row["weight"],
+        "limits": Limits(*row["limits"]),
+        "credential": credential,
+        "team_id": row["team_id"],
+        "profile": row["profile"],
+        "withheld_models": frozenset(row["withheld"]),
+        "local_only": row["local_only"],
+        "time_zone": row["time_zone"],
+        "quotas": tuple(QuotaRef(UUID(q[0]), *q[1:]) for q in row["quotas"]),
+    }
+    if "member_id" in row:
+        member_id, role = row["member_id"], row["role"]
+        chats = may(role, Permission.CHAT, row["profile"])
+        scopes = frozenset({Scope.INFERENCE.value} if chats else ())
+        actor = f"member:{member_id}"
+        return Caller(**common, actor=actor, member_id=member_id, role=role, scopes=scopes)
     return Caller(
-        tenant_id=tenant_id,
-        tenant=tenant,
-        actor=f"key:{key_id}" if key_id else f"member:{member_id}",
-        subject_id=subject_id,
-        weight=WEIGHTS[Tier(tier)],
-        limits=Limits(per_minute, burst, at_once),
-        api_key_id=key_id,
-        member_id=member_id,
+        **common,
+        actor=f"key:{row['api_key_id']}",
+        api_key_id=row["api_key_id"],
+        key_limits=Limits(*row["key_limits"]),
+        scopes=frozenset(row["scopes"]),
+        allowed_models=frozenset(row["allowed_models"]),
+        networks=tuple(map(ip_network, row["allowed_networks"])),
     )

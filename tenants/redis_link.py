@@ -6,6 +6,7 @@ that under load a command costs little more than its bytes. Off the hot path, re
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import deque
 from pathlib import Path
@@ -30,7 +31,10 @@ class Script(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> "Script":
-        text = path.read_text()
+        return cls.of(path.read_text())
+
+    @classmethod
+    def of(cls, text: str) -> "Script":
         return cls(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
 
 
@@ -46,6 +50,7 @@ class RedisLink(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Answer], float]] = deque()
         self._outgoing: list[bytes] = []
         self._watchdog: asyncio.TimerHandle | None = None
+        self._watched_at = 0.0
         self._closed = False
         self._greeted = False  # connected, and nobody may speak before the greeting is over
 
@@ -120,7 +125,7 @@ class RedisLink(asyncio.Protocol):
     async def _connect(self) -> None:
         url, loop = self._url, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._timeout_s or math.inf)):
                 await loop.create_connection(
                     lambda: self, url.hostname or "127.0.0.1", url.port or 6379
                 )
@@ -150,6 +155,7 @@ class RedisLink(asyncio.Protocol):
         if self._watchdog:
             self._watchdog.cancel()
         if self._timeout_s:
+            self._watched_at = time.monotonic()
             self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -175,7 +181,10 @@ class RedisLink(asyncio.Protocol):
     def _watch(self) -> None:
         """A Redis that holds the connection but does not answer is as good as gone."""
         assert self._timeout_s is not None
-        if self._waiting and time.monotonic() - self._waiting[0][1] > self._timeout_s:
+        now = time.monotonic()
+        busy = now - self._watched_at > self._timeout_s / 2  # then it may be we who did not listen
+        self._watched_at = now
+        if not busy and self._waiting and now - self._waiting[0][1] > self._timeout_s:
             self._drop(RedisGone(f"Redis did not answer within {self._timeout_s:g} s"))
         if self._transport:
             loop = asyncio.get_running_loop()

@@ -1,5 +1,11 @@
-"""Who may do what: one table. A view names a permission; a role holds some of them."""
+"""Who may do what: one table. A view names a permission; a role holds some of them.
 
+Under the security profile `mlps-l3` (GB/T 22239-2019, 8.1.5: system, audit and security
+administration apart) a role keeps, of the permissions that administer something, those of its
+own duty only. A person has one role in a tenant, so nobody holds two duties there.
+"""
+
+from dataclasses import dataclass
 from enum import StrEnum
 
 from django.db import models
@@ -14,30 +20,102 @@ class Role(models.TextChoices):
     MEMBER = "member", _("Member")
 
 
+class Profile(models.TextChoices):
+    """A named set of security rules: what passwords must be, which duties are kept apart."""
+
+    ASVS = "asvs-5", "OWASP ASVS 5.0"
+    MLPS = "mlps-l3", _("MLPS 2.0 level 3")
+
+
 class Permission(StrEnum):
     CHAT = "chat"
     VIEW_USAGE = "usage:view"
     VIEW_REQUESTS = "requests:view"
+    VIEW_LIMITS = "limits:view"
     VIEW_KEYS = "api_keys:view"
     MANAGE_KEYS = "api_keys:manage"
     VIEW_MEMBERS = "members:view"
     MANAGE_MEMBERS = "members:manage"
+    VIEW_TEAMS = "teams:view"
+    MANAGE_TEAMS = "teams:manage"
+    MANAGE_QUOTAS = "quotas:manage"
+    APPROVE_RAISES = "raises:approve"
+    MANAGE_SECURITY = "security:manage"
     VIEW_AUDIT = "audit:view"
 
 
+class Duty(models.TextChoices):
+    """三权分立: the three administrations that one person must not unite."""
+
+    SYSTEM = "system", _("System administration")
+    SECURITY = "security", _("Security administration")
+    AUDIT = "audit", _("Audit administration")
+
+
 P = Permission
+_SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
+_SEES_ALL = _SEES | {P.VIEW_TEAMS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
-    Role.ADMIN: frozenset(P),
-    Role.DEVELOPER: frozenset(
-        {P.CHAT, P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_KEYS, P.MANAGE_KEYS, P.VIEW_MEMBERS}
-    ),
-    Role.AUDITOR: frozenset(
-        {P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_KEYS, P.VIEW_MEMBERS, P.VIEW_AUDIT}
-    ),
+    Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY},
+    Role.DEVELOPER: _SEES_ALL | {P.CHAT, P.MANAGE_KEYS},
+    Role.AUDITOR: _SEES_ALL | {P.VIEW_AUDIT},
     Role.MEMBER: frozenset({P.CHAT}),
 }
+DUTIES: dict[Permission, Duty] = {
+    P.MANAGE_KEYS: Duty.SYSTEM,
+    P.MANAGE_TEAMS: Duty.SYSTEM,
+    P.MANAGE_QUOTAS: Duty.SYSTEM,
+    P.MANAGE_MEMBERS: Duty.SECURITY,
+    P.APPROVE_RAISES: Duty.SECURITY,
+    P.MANAGE_SECURITY: Duty.SECURITY,
+    P.VIEW_AUDIT: Duty.AUDIT,
+}
+DUTY_OF: dict[Role, Duty | None] = {
+    Role.OWNER: Duty.SECURITY,
+    Role.ADMIN: Duty.SYSTEM,
+    Role.DEVELOPER: Duty.SYSTEM,
+    Role.AUDITOR: Duty.AUDIT,
+    Role.MEMBER: None,
+}
+# Of a platform operator inside a tenant. Operators are no members: they do not chat there, and
+# where duties are kept apart they do the system's only.
+OPERATOR: frozenset[Permission] = frozenset(P) - {P.CHAT}
 
 
-def may(role: str, permission: Permission) -> bool:
-    return permission in PERMISSIONS[Role(role)]
+def permissions(role: str, profile: str) -> frozenset[Permission]:
+    held = PERMISSIONS[Role(role)]
+    if profile != Profile.MLPS:
+        return held
+    return frozenset(p for p in held if DUTIES.get(p) in (None, DUTY_OF[Role(role)]))
+
+
+def operator_permissions(profile: str) -> frozenset[Permission]:
+    if profile != Profile.MLPS:
+        return OPERATOR
+    return frozenset(p for p in OPERATOR if DUTIES.get(p) in (None, Duty.SYSTEM))
+
+
+def may(role: str, permission: Permission, profile: str = Profile.ASVS) -> bool:
+    return permission in permissions(role, profile)
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """Who holds a permission: one answer for each of HOLDERS, in their order."""
+
+    permission: Permission
+    duty: Duty | None
+    held: tuple[bool, ...]
+
+
+HOLDERS = (*Role, "operator")
+
+
+def matrix(profile: str = Profile.ASVS) -> list[MatrixRow]:
+    """The whole table under a security profile, as the code goes by it."""
+    columns = [permissions(role, profile) for role in Role] + [operator_permissions(profile)]
+    return [
+        MatrixRow(permission, DUTIES.get(permission), tuple(permission in held for held in columns))
+        for permission in Permission
+    ]

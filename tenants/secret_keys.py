@@ -5,6 +5,7 @@ database keeps only HMAC-SHA256(pepper, key), so a stolen dump opens nothing.
 """
 
 import hmac
+import re
 import secrets
 import string
 import zlib
@@ -15,6 +16,7 @@ from django.conf import settings
 
 PREFIX = "sk-fb-"
 _ALPHABET = string.ascii_letters + string.digits
+_ANY = re.compile(r"sk-[A-Za-z0-9_-]{16,}")
 _ID, _SECRET, _CHECKSUM = 12, 43, 6  # 43 characters of 62: 256 bits
 
 
@@ -42,6 +44,11 @@ def well_formed(text: str) -> bool:
         and stem.startswith(PREFIX)
         and hmac.compare_digest(_checksum(stem), checksum)
     )
+
+
+def hidden(text: str) -> str:
+    """The text without keys, ours or others', that somebody put where they do not belong."""
+    return _ANY.sub("sk-…", text)
 
 
 def digest(text: str) -> bytes:

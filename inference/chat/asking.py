@@ -103,6 +103,7 @@ def _rows(
     now = timezone.now()
     question = Message(
         id=send.message,
+        tenant_id=member.tenant_id,
         conversation=conversation,
         author=Author.USER,
         data_key_id=sealer.key_id,
@@ -111,6 +112,7 @@ def _rows(
     question.sealed = sealer.seal(send.text.encode(), message_place(question))
     answer = Message(
         id=uuid4(),
+        tenant_id=member.tenant_id,
         conversation=conversation,
         author=Author.ASSISTANT,
         completion_id=completion_id,

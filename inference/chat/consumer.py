@@ -16,17 +16,19 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.utils import translation
 
+from inference.allowed import NotAllowed
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
 from inference.chat.asking import Asked
-from inference.chat.follower import Follower
+from inference.chat.follower import Follower, on_record
 from inference.chat.listing import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
-from inference.chat.refusal import Dismissed, Refused
+from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed, Refused
 from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
 from inference.chat.visitor import Visitor
-from inference.gateway import NotAdmitted, OutOfService
+from inference.gateway import NotAdmitted, OutOfService, gateway
+from inference.models import Message
 from tenants.caller import Caller
 from tenants.door import DoorClosed
 from tenants.redis_link import RedisGone
@@ -49,12 +51,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
         translation.activate(visitor.language)
         await self.channel_layer.group_add(tabs.group(visitor.member.id), self.channel_name)
         await self.accept()
+        gateway().watch.attend(self, visitor.member.id, self._lost)
+        gateway().watch.attend(visitor, visitor.session_key, self._signed_out)
         return None
 
+    def _lost(self, why: str) -> None:
+        """Membership, role or tenant ended: also for a page that says nothing."""
+        code = NOT_A_MEMBER if why == "access_revoked" else TENANT_CLOSED
+        self._tasks.add(self._started(self.close(code, why), self._tasks.discard))
+
+    def _signed_out(self, why: str) -> None:
+        """By the person, from here or elsewhere, or by a new password."""
+        self._tasks.add(self._started(self.close(SIGNED_OUT, why), self._tasks.discard))
+
     async def websocket_disconnect(self, message: Any) -> None:
+        gateway().watch.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
         if hasattr(self, "visitor"):
+            gateway().watch.dismiss(self.visitor)
             self.groups = [tabs.group(self.visitor.member.id)]
         await super().websocket_disconnect(message)
 
@@ -82,8 +97,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(dismissed.close_code)
         except Refused as refused:
             await self._fail(problems.problem(refused.code), _about(message))
+        except NotAllowed as refused:
+            await self._fail(problems.problem(refused.code), _about(message))
         except NotAdmitted as refused:
-            await self._fail(problems.not_admitted(refused.admission), _about(message))
+            told = problems.not_admitted(refused.admission, refused.refusal_id)
+            await self._fail(told, _about(message))
         except _AWAY as away:
             log.warning("a chat message was not taken: %r", away)
             await self._fail(problems.out_of_service(), _about(message))
@@ -94,23 +112,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _do(self, caller: Caller, message: FromPage) -> None:
         match message:
             case Send():
+                await self.visitor.was_here()
                 await self._send(caller, message)
             case Follow():
-                answer = await off_loop(own_answer)(self.visitor.member, message.message)
+                answer = await self._own_answer(message.message)
                 assert answer.completion_id
                 self._follow(answer.id, answer.completion_id, message.after)
             case Stop():
-                answer = await off_loop(own_answer)(self.visitor.member, message.message)
+                answer = await self._own_answer(message.message)
                 assert answer.completion_id
-                await stop(answer.completion_id)
+                await stop(self.visitor.member, answer.completion_id)
             case Ping():
                 await self._say(protocol.Pong())
+
+    async def _own_answer(self, message_id: UUID) -> Message:
+        member = self.visitor.member
+        return await off_loop(member, own_answer)(member, message_id)
 
     async def _send(self, caller: Caller, send: Send) -> None:
         member = self.visitor.member
         asked = await sending.submit(caller, member, send, self.visitor.client_ip)
         assert asked.answer.completion_id
-        await self._say(await off_loop(_told)(asked))
+        await self._say(await off_loop(member, _told)(asked))
         self._follow(asked.answer.id, asked.answer.completion_id, 0)
         await tabs.announce(member.id, asked.conversation.id, self.channel_name)
 
@@ -121,7 +144,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             before.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
-        follower = Follower(self._say, message_id, completion_id, after)
+        look = off_loop(self.visitor.member, on_record)
+        follower = Follower(self._say, look, message_id, completion_id, after)
 
         def forget(task: asyncio.Task[None]) -> None:
             if self._followed.get(message_id) is task:
@@ -141,7 +165,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=protocol.written(message))
 
     async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
-        await self._say(protocol.Failed(problem.code, problem.text, problem.retry_after, about))
+        code, text, retry_after = problem.code, problem.text, problem.retry_after
+        await self._say(protocol.Failed(code, text, retry_after, about, problem.refusal_id))
 
 
 def _about(message: FromPage) -> UUID | None:

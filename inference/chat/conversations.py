@@ -12,6 +12,7 @@ from audit.record import act
 from inference.chat.sealing import title_place
 from inference.models import Conversation
 from tenants.models import Member, User
+from tenants.models.tenant import State
 
 TITLE_LENGTH = 60
 
@@ -22,8 +23,9 @@ def of_member(member: Member) -> QuerySet[Conversation]:
 
 
 def of_user(user: User, roles: Iterable[str]) -> QuerySet[Conversation]:
-    """In every tenant where the person has one of these roles."""
-    owned = Conversation.objects.filter(member__user=user, member__role__in=roles)
+    """In every open tenant where the person has one of these roles."""
+    open_tenants = Conversation.objects.filter(member__tenant__state=State.ACTIVE)
+    owned = open_tenants.filter(member__user=user, member__role__in=roles)
     return owned.select_related("member__tenant", "member__user")
 
 

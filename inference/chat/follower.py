@@ -11,7 +11,6 @@ from django.db import DatabaseError
 from inference.chat.answers import turn
 from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
-from inference.chat.threads import off_loop
 from inference.gateway import gateway
 from inference.models import Message
 from inference.stream.cursor import follow
@@ -26,11 +25,13 @@ class Follower:
     def __init__(
         self,
         say: Callable[[ToPage], Awaitable[None]],
+        look: Callable[[UUID], Awaitable[Turn | None]],
         message_id: UUID,
         completion_id: UUID,
         after: int,
     ) -> None:
-        self._say, self.message_id, self.completion_id = say, message_id, completion_id
+        self._say, self._look = say, look
+        self.message_id, self.completion_id = message_id, completion_id
         self.last = after
         self._gap = False
 
@@ -66,7 +67,7 @@ class Follower:
 
     async def _say_end(self, frame: Frame) -> None:
         """It is on record by now, unless that is what failed."""
-        found = await off_loop(_on_record)(self.message_id)
+        found = await self._look(self.message_id)
         if found and not found.streaming:
             if self._gap:
                 await self._say(Whole(self.message_id, found.text))
@@ -82,7 +83,7 @@ class Follower:
 
     async def _said_from_record(self) -> bool:
         """When no events come: the answer may be over, and its events gone."""
-        found = await off_loop(_on_record)(self.message_id)
+        found = await self._look(self.message_id)
         if found and found.streaming:
             return False
         if found:
@@ -97,7 +98,7 @@ def end(found: Turn) -> End:
     return End(found.id, found.finish_reason, found.figures, found.error)
 
 
-def _on_record(message_id: UUID) -> Turn | None:
+def on_record(message_id: UUID) -> Turn | None:
     """None when it has been deleted."""
     message = Message.objects.filter(pk=message_id).select_related("conversation").first()
     return turn(message) if message else None

@@ -5,15 +5,15 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from tenants.models import Member, User
+from tenants.models.tenant import State
 from tenants.roles import PERMISSIONS, Permission
 
 CHATTING = [role for role, permissions in PERMISSIONS.items() if Permission.CHAT in permissions]
 
 
 def memberships(user: User) -> QuerySet[Member]:
-    """Where this person may chat."""
-    members = Member.objects.of(user).filter(role__in=CHATTING, user__is_active=True)
-    return members.order_by("tenant__name")
+    """Where this person may chat now."""
+    return _chatting(user).filter(tenant__state=State.ACTIVE).order_by("tenant__name")
 
 
 def membership(user: User, tenant: str) -> Member | None:
@@ -25,4 +25,9 @@ def membership(user: User, tenant: str) -> Member | None:
 
 
 def still_stands(member_id: UUID, user: User) -> bool:
-    return memberships(user).filter(pk=member_id).exists()
+    """Whatever has become of the tenant: the door tells that."""
+    return _chatting(user).filter(pk=member_id).exists()
+
+
+def _chatting(user: User) -> QuerySet[Member]:
+    return Member.objects.of(user).filter(role__in=CHATTING, user__is_active=True)

@@ -7,11 +7,11 @@ import msgspec
 from django.urls import reverse
 from django.utils.translation import get_language
 
+from inference.allowed import models_for
 from inference.chat import listing
 from inference.chat.answers import turns
 from inference.chat.protocol import MAX_TEXT
 from inference.chat.words import words
-from inference.engines import served
 from inference.models import Conversation
 from tenants.models import Member
 
@@ -24,7 +24,7 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
         "socket": f"/ws/chat/?{socket}",
         "home": reverse("chat:page"),
         "list": reverse("chat:conversations"),
-        "models": list(served()),
+        "models": models_for(member),
         "max_text": MAX_TEXT,
         "language": get_language(),
         "words": words(),

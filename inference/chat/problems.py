@@ -27,6 +27,7 @@ _TEXTS: dict[str, Promise] = {
     "not_recorded": _("This answer could not be put on record."),
     "aborted": _("Nobody finished this answer in time."),
     "lost": _("This message was not answered. Send it again."),
+    "insufficient_scope": _("Your role may not chat here."),
     "erased": _("This text has been erased."),
 }
 _UNKNOWN = _("This answer failed.")
@@ -41,15 +42,23 @@ def out_of_service() -> Problem:
     return problem("out_of_service", _AGAIN_S)
 
 
-def not_admitted(admission: Admission) -> Problem:
-    limit, seconds = admission.limit, max(1, math.ceil(admission.frees_in_ms / 1000))
+def not_admitted(admission: Admission, refusal_id: str = "") -> Problem:
+    seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
+    text = _limit_text(admission.tier, admission.limit)
+    code = "insufficient_quota" if admission.tier == "quota" else "rate_limit_exceeded"
+    return Problem(code, text % {"limit": admission.limit}, seconds, refusal_id)
+
+
+def _limit_text(tier: str, limit: int) -> str:
     texts: dict[str, Promise | str] = {
         "ip": _("This address sent more than %(limit)d requests in a minute."),
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
+        "tokens": _("Your tenant's %(limit)d tokens per minute do not suffice for this now."),
+        "quota": _("This does not fit into your quota of %(limit)d any more."),
         "concurrency": ngettext(
             "%(limit)d request of your tenant is running, which is the most at once.",
             "%(limit)d requests of your tenant are running, which is the most at once.",
             limit,
         ),
     }
-    return Problem("rate_limit_exceeded", str(texts[admission.tier]) % {"limit": limit}, seconds)
+    return str(texts[tier.removeprefix("key_")])  # people have no keys here

@@ -44,6 +44,7 @@ class Problem(msgspec.Struct, frozen=True):
     code: str
     text: str
     retry_after: int = 0  # seconds; 0: no use
+    refusal_id: str = ""  # of a limit or a quota: explains itself in the console
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -110,6 +111,7 @@ class Failed(msgspec.Struct, frozen=True, tag="error"):
     text: str
     retry_after: int = 0
     message: UUID | None = None
+    refusal_id: str = ""
 
 
 class Changed(msgspec.Struct, frozen=True, tag="chat.changed"):

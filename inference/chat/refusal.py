@@ -17,4 +17,4 @@ class Dismissed(Exception):
         self.close_code = close_code
 
 
-SIGNED_OUT, NOT_A_MEMBER = 4401, 4403
+SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED = 4401, 4403, 4423

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import orjson
 
+from inference import allowed
 from inference.chat import asking, prompt
 from inference.chat.asking import Asked
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
-from inference.engines import served
-from inference.gateway import OutOfService, gateway
+from inference.gateway import NotAdmitted, OutOfService, gateway
 from tenants.caller import Caller
 from tenants.models import Member
 
@@ -36,17 +36,20 @@ def _arrived(task: asyncio.Task[Asked]) -> None:
 
 
 async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) -> Asked:
-    if before := await off_loop(asking.asked_before)(member, send.message):
+    if before := await off_loop(member, asking.asked_before)(member, send.message):
         return before
-    engine = served().get(send.model)
-    if engine is None:
-        raise Refused("model_not_found")
-    body = prompt.body(await off_loop(asking.prompt_messages)(member, send), engine)
+    try:
+        engine = allowed.engine_for(caller, send.model)
+    except allowed.NoSuchModel as unknown:
+        if unknown.hidden:
+            gateway().denied(caller, "chat", unknown.name, client_ip)
+        raise Refused("model_not_found") from None
+    body = prompt.body(await off_loop(member, asking.prompt_messages)(member, send), engine)
     estimate = prompt.estimate(body)
     asked: list[Asked] = []
 
     async def put(completion_id: UUID) -> None:
-        asked.append(await off_loop(asking.put)(member, send, completion_id))
+        asked.append(await off_loop(member, asking.put)(member, send, completion_id))
 
     try:
         order, _, _ = await gateway().submit(
@@ -59,12 +62,13 @@ async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) ->
             include_usage=True,
             detached=True,
             estimate=estimate,
+            max_tokens=body["max_tokens"],
             client_ip=client_ip,
             before_queue=put,
         )
-    except OutOfService:
+    except (OutOfService, NotAdmitted):
         if asked:
-            await off_loop(asking.withdraw)(asked[0])
+            await off_loop(member, asking.withdraw)(asked[0])
         raise
-    gateway().returns.forget(order.id.bytes)  # readers follow the kept events instead
+    gateway().leave(order)  # readers follow the kept events instead
     return asked[0]

@@ -39,11 +39,15 @@ async def _cancel(orders: list[Order]) -> None:
         gateway().cancel(order)
 
 
-async def stop(completion_id: UUID) -> None:
-    recorded = await off_loop(on_record)(completion_id)
+async def stop(member: Member, completion_id: UUID) -> None:
+    recorded = await off_loop(member, on_record)(completion_id)
     for _ in range(TRIES if recorded else 0):
         assert recorded
         gateway().cancel(recorded[1])
         await asyncio.sleep(1)
-        if not await Completion.objects.open().filter(pk=completion_id).aexists():
+        if not await off_loop(member, _running)(completion_id):
             return
+
+
+def _running(completion_id: UUID) -> bool:
+    return Completion.objects.open().filter(pk=completion_id).exists()

@@ -9,9 +9,28 @@ from typing import Any, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
 
+from tenants.models import Member, User
+from tenants.scope import person_scope, tenant_scope
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def off_loop(look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    return database_sync_to_async(look, thread_sensitive=False)
+def off_loop(member: Member, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """In a transaction that sees the member's tenant."""
+
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with tenant_scope(member.tenant_id, member.user_id):
+            return look(*args, **kwargs)
+
+    return database_sync_to_async(scoped, thread_sensitive=False)
+
+
+def off_loop_for(user: User, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """In a transaction that sees the person's memberships."""
+
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with person_scope(user.pk):
+            return look(*args, **kwargs)
+
+    return database_sync_to_async(scoped, thread_sensitive=False)

@@ -1,6 +1,7 @@
 """The chat page, and what it asks for outside its socket."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import msgspec
 from asgiref.sync import async_to_sync
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -21,7 +22,9 @@ from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
 from inference.chat.stopping import stop_all
 from inference.models import Conversation
+from tenants.duties import duty
 from tenants.models import User
+from tenants.scope import person_scope, tenant_scope
 
 View = Callable[..., HttpResponse]
 TENANT = "chat_tenant"  # in the session: where this person chatted last
@@ -32,7 +35,7 @@ def signed_in(view: View) -> View:
 
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
+        if not request.user.is_authenticated or duty(request.session, request.user):
             return HttpResponse(status=401)
         return view(request, user=request.user, **kwargs)
 
@@ -45,56 +48,72 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
     user = request.user
     if not user.is_authenticated:
         return redirect_to_login(request.get_full_path())
-    opened = _own(user, conversation) if conversation else None
-    member = opened.member if opened else _chosen(request, user)
-    if member is None:
-        return render(request, "chat/no_membership.html", status=403)
+    if first := duty(request.session, user):
+        return redirect(first)
+    with person_scope(user.pk):
+        opened = _own(user, conversation) if conversation else None
+        member = opened.member if opened else _chosen(request, user)
+        if member is None:
+            return render(request, "chat/no_membership.html", status=403)
     request.session[TENANT] = member.tenant.name
-    data = page_data(member, opened)
-    others = list(memberships(user))
-    return render(request, "chat/page.html", {"data": data, "member": member, "members": others})
+    with tenant_scope(member.tenant_id, user.pk):
+        shown = {"data": page_data(member, opened), "member": member}
+        return render(request, "chat/page.html", {**shown, "members": list(memberships(user))})
 
 
 @signed_in
 @require_GET
 def conversations(request: HttpRequest, user: User) -> HttpResponse:
-    member = membership(user, request.GET.get("tenant", ""))
+    with person_scope(user.pk):
+        member = membership(user, request.GET.get("tenant", ""))
     if member is None:
         raise Http404
     try:
         before = parse_datetime(request.GET.get("before", ""))
     except ValueError:
         return HttpResponseBadRequest("`before` must be a time")
-    return _json(listing.page(member, before))
+    with tenant_scope(member.tenant_id, user.pk):
+        return _json(listing.page(member, before))
 
 
 @signed_in
 @require_GET
 def messages(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
-    opened = _own(user, conversation)
-    found = opened.messages.order_by("created_at").select_related("conversation")
-    return _json({"conversation": listing.listed(opened), "messages": turns(found)})
+    with _inside(user, conversation) as opened:
+        found = opened.messages.order_by("created_at").select_related("conversation")
+        return _json({"conversation": listing.listed(opened), "messages": turns(found)})
 
 
 @signed_in
 @require_POST
 def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
-    opened, wanted = _own(user, conversation), request.POST.get("title", "").strip()
-    if not wanted:
-        return HttpResponse(status=400)
-    verbs.rename(opened, wanted)
+    wanted = request.POST.get("title", "").strip()
+    with _inside(user, conversation) as opened:
+        if not wanted:
+            return HttpResponse(status=400)
+        verbs.rename(opened, wanted)
+        renamed = listing.listed(opened)
     async_to_sync(tabs.announce)(opened.member_id, opened.id)
-    return _json(listing.listed(opened))
+    return _json(renamed)
 
 
 @signed_in
 @require_POST
 def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
-    opened = _own(user, conversation)
-    stop_all(opened)
-    verbs.delete(opened)
+    with _inside(user, conversation) as opened:
+        stop_all(opened)
+        verbs.delete(opened)
     async_to_sync(tabs.announce)(opened.member_id, conversation)
     return HttpResponse(status=204)
+
+
+@contextmanager
+def _inside(user: User, conversation: UUID) -> Iterator[Conversation]:
+    """The conversation, in the scope of its tenant."""
+    with person_scope(user.pk):
+        found = _own(user, conversation)
+    with tenant_scope(found.tenant_id, user.pk):
+        yield found
 
 
 def _own(user: User, conversation: UUID) -> Conversation:

@@ -1,6 +1,7 @@
 """The signed-in person at the other end of a socket, as a member of one tenant."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import SimpleNamespace
@@ -12,19 +13,21 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from inference.chat.membership import membership, still_stands
-from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, Dismissed
-from inference.chat.threads import off_loop
+from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
+from inference.chat.threads import off_loop_for
 from inference.gateway import gateway
 from inference.openai.http import client_ip
+from tenants import signed_in
 from tenants.caller import Caller
-from tenants.door import UnknownCaller
+from tenants.door import TenantClosed, UnknownCaller
+from tenants.duties import duty
 from tenants.models import Member, User
 
 TRUSTED_S = 0.5  # so long a look at session and membership counts
 _sessions = import_module(settings.SESSION_ENGINE)
 
 
-@dataclass
+@dataclass(eq=False)
 class Visitor:
     user: User
     member: Member
@@ -38,9 +41,9 @@ class Visitor:
         user = scope["user"]
         query = parse_qs(scope["query_string"].decode("latin-1"))
         tenant = query.get("tenant", [""])[0]
-        if not user.is_authenticated:
+        if not user.is_authenticated or await off_loop_for(user, duty)(scope["session"], user):
             return None
-        member = await off_loop(membership)(user, tenant)
+        member = await off_loop_for(user, membership)(user, tenant)
         if member is None:
             return None
         language = query.get("language", [""])[0]
@@ -52,17 +55,29 @@ class Visitor:
         """Raises Dismissed when session or membership have ended since, and DoorClosed."""
         now = asyncio.get_running_loop().time()
         if now >= self._good_until:
-            await off_loop(self._check)()
+            await off_loop_for(self.user, self._check)()
             self._good_until = now + TRUSTED_S
         try:
             return await gateway().door.by_member(self.member.id)
+        except TenantClosed:
+            raise Dismissed(TENANT_CLOSED) from None
         except UnknownCaller:
             raise Dismissed(NOT_A_MEMBER) from None
+
+    async def was_here(self) -> None:
+        """Who writes is not idle. Written down once a minute at most."""
+        await off_loop_for(self.user, self._seen)()
+
+    def _seen(self) -> None:
+        session = _sessions.SessionStore(self.session_key)
+        if time.time() - session.get(signed_in.SEEN, 0.0) >= signed_in.SEEN_EVERY_S:
+            session[signed_in.SEEN] = time.time()
+            session.save(must_create=False)
 
     def _check(self) -> None:
         session = _sessions.SessionStore(self.session_key)
         person = get_user(cast("HttpRequest", SimpleNamespace(session=session)))
-        if person.pk != self.user.pk:
+        if person.pk != self.user.pk or signed_in.over(session) or duty(session, self.user):
             raise Dismissed(SIGNED_OUT)
         if not still_stands(self.member.id, self.user):
             raise Dismissed(NOT_A_MEMBER)

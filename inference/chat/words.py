@@ -33,6 +33,7 @@ def words() -> dict[str, str]:
         "offline": _("You are offline. The chat goes on when you are back."),
         "signed_out": _("You have been signed out."),
         "no_member": _("You may no longer chat in this tenant."),
+        "tenant_closed": _("This tenant is suspended or closed. Ask its owner."),
         "reload": _("Sign in again"),
         "try_again": _("Try again"),
         "again_in": _("Try again in {n} s"),

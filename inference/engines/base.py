@@ -25,6 +25,7 @@ class EngineConfig:
     api_key: str = ""
     slots: int = 16
     context_length: int = 8192  # tokens, prompt and answer together
+    hosted: bool = False  # somebody else's machine: not for tenants that are local-only
 
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 
 from inference.gateway import Gateway
+from inference.openai import quotas
 from inference.openai.http import ClientGone, Request
 from inference.order import Order
 from inference.recovery import recover
@@ -43,7 +44,7 @@ async def arrivals(
                 return
     finally:
         watch.cancel()
-        gateway.returns.forget(order.id.bytes)
+        gateway.leave(order)
         if not sink.finished:
             gateway.cancel(order)
 
@@ -59,6 +60,8 @@ async def whole(gateway: Gateway, request: Request, order: Order, sink: Sink) ->
 
 async def send_json(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
     frame = await whole(gateway, request, order, sink)
+    if sink.verdict.left:
+        request.extra += quotas.headers_after(sink.verdict, order, quotas.usage_in(frame))
     await _answer(request, frame)
 
 

@@ -3,9 +3,10 @@
 ApiError
 ├── BadRequest            400  what is wrong, and where (`param`)
 ├── Unauthorized          401  no key, a wrong, revoked or expired one
-├── NotFound              404  also for what belongs to somebody else
+├── Forbidden             403  a scope is missing, the address, the tenant is not open
+├── NotFound              404  also for what belongs to somebody else, and hidden models
 ├── TooLarge              413
-├── LimitReached          429  with a true Retry-After
+├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
 """
 
@@ -28,6 +29,7 @@ class ApiError(Exception):
         self.message, self.param, self.retry_after = message, param, retry_after
         self.code = code or type(self).code
         self.extra: Headers = []
+        self.refusal_id = ""
 
     def body(self) -> bytes:
         error: dict[str, Any] = {
@@ -36,6 +38,8 @@ class ApiError(Exception):
             "param": self.param,
             "code": self.code,
         }
+        if self.refusal_id:
+            error["refusal_id"] = self.refusal_id
         return orjson.dumps({"error": error})
 
     def headers(self) -> Headers:
@@ -52,6 +56,10 @@ class Unauthorized(ApiError):
     status, type, code = 401, "authentication_error", "invalid_api_key"
 
 
+class Forbidden(ApiError):
+    status, type, code = 403, "permission_error", "forbidden"
+
+
 class NotFound(ApiError):
     status, type, code = 404, "invalid_request_error", "not_found"
 
@@ -66,6 +74,10 @@ class TooLarge(ApiError):
 
 class LimitReached(ApiError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+
+class OutOfQuota(LimitReached):
+    type, code = "insufficient_quota", "insufficient_quota"
 
 
 class Unavailable(ApiError):

@@ -3,13 +3,14 @@
 Django's own handler makes and joins a thread for each request, which costs more than all the rest.
 """
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 
 from inference.openai.errors import ApiError, BadRequest, Headers, TooLarge
+from tenants.caller import Caller
+from tenants.client_address import seen
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -29,6 +30,8 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
         self.extra: Headers = []
+        self.caller: Caller | None = None  # once it is known
+        self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -83,17 +86,9 @@ class Request:
 
 
 def client_ip(scope: Any) -> str:
-    """Counted from the right through as many proxies as we trust; the rest anybody can fake."""
-    peer = str((scope.get("client") or ("",))[0])
-    proxies = settings.TRUSTED_PROXIES
-    if not proxies:
-        return peer
     lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    hops = [hop.strip() for hop in b",".join(lines).decode("latin-1").split(",") if hop.strip()]
-    try:
-        return str(ipaddress.ip_address(hops[-proxies] if proxies <= len(hops) else peer))
-    except ValueError:
-        return peer
+    peer = str((scope.get("client") or ("",))[0])
+    return seen(peer, b",".join(lines).decode("latin-1"), settings.TRUSTED_PROXIES)
 
 
 def _too_large(most: int) -> TooLarge:

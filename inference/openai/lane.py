@@ -1,19 +1,22 @@
 """The lane of /v1: routes, and what every endpoint has in common."""
 
 import logging
-import math
 from typing import Any
 
-from inference.gateway import NotAdmitted, OutOfService
-from inference.openai import views
+from inference.allowed import NoSuchModel, NotAllowed
+from inference.gateway import NotAdmitted, OutOfService, gateway
+from inference.ledger import network
+from inference.openai import limits, views
 from inference.openai.errors import (
     ApiError,
-    LimitReached,
+    Forbidden,
     MethodNotAllowed,
     NotFound,
     Unavailable,
 )
 from inference.openai.http import ClientGone, Request
+from tenants import secret_keys
+from tenants.refusals import Refused
 
 log = logging.getLogger(__name__)
 ROUTES: dict[str, tuple[str, views.View]] = {
@@ -21,12 +24,10 @@ ROUTES: dict[str, tuple[str, views.View]] = {
     "/v1/completions": ("POST", views.completions),
     "/v1/inference": ("POST", views.inference),
     "/v1/models": ("GET", views.models),
+    "/v1/user/balance": ("GET", views.balance),
+    "/user/balance": ("GET", views.balance),
 }
-_TIERS = {
-    "ip": "this address sent more than {limit} requests in a minute",
-    "rate": "this tenant's {limit} requests per minute are used up",
-    "concurrency": "{limit} requests of this tenant are running, which is the most at once",
-}
+BESIDE_V1 = ("/user/balance", "/user/balance/")  # as DeepSeek has it
 
 
 async def lane(scope: Any, receive: Any, send: Any) -> None:
@@ -36,8 +37,15 @@ async def lane(scope: Any, receive: Any, send: Any) -> None:
         await _dispatch(request)
     except ApiError as error:
         await _refuse(request, error)
+    except NotAllowed as refused:
+        await _refuse(request, Forbidden(refused.message, code=refused.code))
+    except NoSuchModel as unknown:
+        not_found = _no_such_model(unknown)
+        if unknown.hidden:
+            _put_on_record(request, not_found)
+        await _refuse(request, not_found)
     except NotAdmitted as refused:
-        await _refuse(request, _limit_reached(refused))
+        await _refuse(request, limits.limit_reached(refused))
     except OutOfService as problem:
         log.warning("out of service: %s", problem)
         message = "the platform cannot take requests right now; try again"
@@ -66,26 +74,29 @@ async def _dispatch_by_id(request: Request, path: str) -> None:
         completion_id, _, what = path.removeprefix("/v1/completions/").partition("/")
         if what == "events":
             return await views.events(request, completion_id)
-    raise NotFound(f"there is no {request.method} {path}")
+    raise NotFound(f"there is no {request.method} {secret_keys.hidden(path)}")
 
 
 async def _refuse(request: Request, error: ApiError) -> None:
+    if error.status in (401, 403):
+        _put_on_record(request, error)
     if request.started:
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % error.body(), more=False)
     else:
         await request.refuse(error)
 
 
-def _limit_reached(refused: NotAdmitted) -> LimitReached:
-    admission = refused.admission
-    seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
-    message = _TIERS[admission.tier].format(limit=admission.limit)
-    error = LimitReached(f"{message}; try again in {seconds} s", retry_after=seconds)
-    error.extra = [
-        (b"x-ratelimit-scope", admission.tier.encode()),
-        (b"x-ratelimit-limit-requests", b"%d" % admission.limit),
-        (b"x-ratelimit-remaining-requests", b"0"),
-        (b"x-ratelimit-reset-requests", b"%dms" % admission.frees_in_ms),
-        (b"retry-after-ms", b"%d" % admission.frees_in_ms),
-    ]
-    return error
+def _put_on_record(request: Request, denied: ApiError) -> None:
+    caller = request.caller
+    who = Refused(
+        caller.tenant_id if caller else None,
+        caller.actor if caller else "unknown",
+        request.path.rstrip("/"),
+        client_net=network(request.client_ip),
+    )
+    gateway().refusals.denied(who, denied.status, denied.code)
+
+
+def _no_such_model(unknown: NoSuchModel) -> NotFound:
+    message = f"the model `{unknown.name}` does not exist; GET /v1/models lists those that do"
+    return NotFound(message, code="model_not_found", param="model")

@@ -7,21 +7,25 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from channels.db import database_sync_to_async
 
-from inference.engines import served
+from inference import address_limit, allowed, charging
 from inference.engines.base import Engine
 from inference.gateway import gateway
-from inference.models import Completion
-from inference.openai import shapes
+from inference.models import Completion, State
+from inference.openai import balance as balances
+from inference.openai import limits, quotas, shapes
 from inference.openai.delivery import EVENT_STREAM, event_bytes, send_events, send_json, whole
-from inference.openai.errors import BadRequest, NotFound, Unauthorized, Unavailable
+from inference.openai.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from inference.openai.http import Request
 from inference.order import Order
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
+from inference.watch import refusal
 from tenants.caller import Caller
-from tenants.door import DoorClosed, UnknownCaller
+from tenants.door import DoorClosed, TenantClosed, UnknownCaller
+from tenants.scope import tenant_scope
 
 View = Callable[..., Awaitable[None]]
 _SERVED_SINCE = int(time.time())  # by this process; an engine does not tell a model's age
@@ -40,7 +44,8 @@ async def _complete(
 ) -> None:
     caller, raw = await _caller(request), await request.body()
     body = shapes.parsed(raw)
-    engine = _engine(body)
+    allowed.check_scope(caller)
+    engine = allowed.engine_for(caller, shapes.model_of(body))
     check(body, engine)
     shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=chat)
@@ -51,7 +56,10 @@ async def inference(request: Request) -> None:
     """`{prompt, max_tokens, temperature 0.1-1.0, stop_words[]}`: the plain call."""
     caller, raw = await _caller(request), await request.body()
     asked = shapes.parsed(raw)
-    engine = _engine({"model": asked.get("model") or next(iter(served()))})
+    allowed.check_scope(caller)
+    names = [engine.config.name for engine in allowed.engines_for(caller)]
+    wanted = asked.get("model") or (names[0] if names else "")
+    engine = allowed.engine_for(caller, shapes.model_of({"model": wanted}))
     body = shapes.plain_call(asked, engine)
     shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
@@ -61,6 +69,7 @@ async def inference(request: Request) -> None:
         headers.append((b"content-type", b"application/json"))
         return await request.answer(frame.body, frame.status, headers)
     found = orjson.loads(frame.body)
+    request.extra += quotas.headers_after(sink.verdict, order, found.get("usage"))
     choice = found["choices"][0]
     answer = {
         "request_id": str(order.id),
@@ -72,22 +81,48 @@ async def inference(request: Request) -> None:
 
 
 async def models(request: Request) -> None:
-    await _caller(request)
-    found = [_described(engine) for engine in served().values()]
+    caller = await _caller(request)
+    found = [_described(engine) for engine in allowed.engines_for(caller)]
     await request.answer(orjson.dumps({"object": "list", "data": found}))
 
 
 async def model(request: Request, name: str) -> None:
-    await _caller(request)
-    await request.answer(orjson.dumps(_described(_engine({"model": name}))))
+    caller = await _caller(request)
+    await request.answer(orjson.dumps(_described(allowed.engine_for(caller, name))))
+
+
+async def balance(request: Request) -> None:
+    """What remains of the caller's cost quotas, in DeepSeek's shape."""
+    found = await balances.balance(await _caller(request))
+    await request.answer(orjson.dumps(found))
 
 
 async def events(request: Request, completion_id: str) -> None:
     """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
     caller = await _caller(request)
+    allowed.check_scope(caller)
     after = _last_event(request)
     found = await _own(caller, completion_id)
     await request.start(200, EVENT_STREAM)
+    reading = asyncio.ensure_future(_read_on(request, found, after))
+    lost = list[str]()
+
+    def end(why: str) -> None:
+        lost.append(why)
+        reading.cancel()
+
+    gateway().watch.attend(request, caller.credential, end)
+    try:
+        await reading
+    except asyncio.CancelledError:
+        if not lost:
+            raise
+        await request.write(b"data: %b\n\ndata: [DONE]\n\n" % refusal(lost[0])[1], more=False)
+    finally:
+        gateway().watch.dismiss(request)
+
+
+async def _read_on(request: Request, found: Completion, after: int) -> None:
     watch = asyncio.create_task(request.gone())
     try:
         async for frame in follow(gateway().redis, found.id.bytes, after):
@@ -131,26 +166,28 @@ async def _caller(request: Request) -> Caller:
         )
     scheme, _, key = request.header(b"authorization").partition(" ")
     key = key.strip() if scheme.lower() == "bearer" else request.header(b"x-api-key")
+    request.address_counted_at = await address_limit.charge(
+        gateway(), key, request.client_ip, request.path.rstrip("/")
+    )
     if not key:
         raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
     try:
-        return await gateway().door.by_key(key)
+        request.caller = caller = await gateway().door.by_key(key)
+    except TenantClosed as closed:
+        request.caller = gateway().door.last_known(key)
+        raise Forbidden(_CLOSED[closed.state], code=f"tenant_{closed.state}") from None
     except UnknownCaller:
         raise Unauthorized("this API key is wrong, revoked or expired") from None
     except DoorClosed:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
+    allowed.check_address(caller, request.client_ip)
+    return caller
 
 
-def _engine(body: dict[str, Any]) -> Engine:
-    name = shapes.model_of(body)
-    engine = served().get(name)
-    if engine is None:
-        raise NotFound(
-            f"the model `{name}` does not exist; GET /v1/models lists those that do",
-            code="model_not_found",
-            param="model",
-        )
-    return engine
+_CLOSED = {
+    "suspended": "this tenant is suspended; ask those who run this platform",
+    "closing": "this tenant has been closed",
+}
 
 
 async def _submit(
@@ -163,24 +200,26 @@ async def _submit(
     chat: bool,
 ) -> tuple[Order, Sink]:
     options = body.get("stream_options") or {}
+    estimate = shapes.estimate(length, body)
+    charging.bound_answer(body, caller, engine)
+    prepared = engine.prepare(body, chat=chat)
     order, sink, admission = await gateway().submit(
         caller,
         engine,
-        estimate=shapes.estimate(length, body),
+        estimate=estimate,
+        max_tokens=prepared.get("max_tokens"),
         stream=bool(body.get("stream")),
         include_usage=bool(options.get("include_usage")),
-        body=orjson.dumps(engine.prepare(body, chat=chat)),
+        body=orjson.dumps(prepared),
         route=request.path.rstrip("/"),
         chat=chat,
         client_ip=request.client_ip,
+        address_counted_at=request.address_counted_at,
     )
     request.extra.append((b"x-request-id", str(order.id).encode()))
-    if admission.limit:
-        request.extra += [
-            (b"x-ratelimit-limit-requests", b"%d" % admission.limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % admission.remaining),
-            (b"x-ratelimit-reset-requests", b"%dms" % admission.frees_in_ms),
-        ]
+    request.extra += limits.headers(admission)
+    if order.stream:  # a whole answer's headers tell what remains once it is settled
+        request.extra += quotas.headers(sink.verdict)
     return order, sink
 
 
@@ -195,10 +234,21 @@ async def _own(caller: Caller, completion_id: str) -> Completion:
     """Raises NotFound, also for a stranger's."""
     try:
         uuid = UUID(completion_id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
-        return await Completion.objects.aget(id=uuid, tenant_id=caller.tenant_id, stream=True)
-    except (ValueError, Completion.DoesNotExist):
+    except ValueError:
         raise NotFound("there is no such stream") from None
+    found = await _stream(caller.tenant_id, uuid)
+    if found is None:
+        raise NotFound("there is no such stream")
+    return found
+
+
+@database_sync_to_async
+def _stream(tenant_id: UUID, completion_id: UUID) -> Completion | None:
+    with tenant_scope(tenant_id):
+        streams = Completion.objects.filter(tenant_id=tenant_id, stream=True)
+        return streams.filter(id=completion_id).first()
 
 
 async def _still_open(completion: Completion) -> bool:
-    return await Completion.objects.open().filter(id=completion.id).aexists()
+    found = await _stream(completion.tenant_id, completion.id)
+    return found is not None and found.state == State.OPEN

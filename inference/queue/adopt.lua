@@ -1,6 +1,5 @@
 -- After Redis lost its data: a runner puts back what it is running, unless another has it by now.
--- KEYS: 1 pool prefix  2 the tenant's requests in progress
--- ARGV: 1 item  2 order (sealed)  3 runner id  4 lease ms  5 ms the tenant's place may be held
+-- KEYS: 1 pool prefix   ARGV: 1 item  2 order (sealed)  3 runner id  4 lease ms
 local p, item = KEYS[1], ARGV[1]
 local id = string.match(item, '([^|]*)$')
 if redis.call('HSETNX', p .. ':orders', id, ARGV[2]) == 0 then
@@ -10,5 +9,4 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZADD', p .. ':leases', now + tonumber(ARGV[4]), item)
 redis.call('HSET', p .. ':on', id, ARGV[3])
-redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
 return 1

@@ -9,7 +9,6 @@ from pathlib import Path
 from inference.engines import served
 from inference.order import CLASSES, Item
 from inference.queue.client import client
-from tenants.admission import concurrency_key
 from tenants.redis_link import RedisLink, Script
 
 _HERE = Path(__file__).parent
@@ -53,8 +52,7 @@ class FairQueue:
 
     async def settle(self, item: Item, cost: int) -> bool:
         """False when the lease had been lost."""
-        keys = [*self._pool, concurrency_key(item.tenant)]
-        return bool(await self._redis.run(SETTLE, keys, str(item), cost))
+        return bool(await self._redis.run(SETTLE, self._pool, str(item), cost))
 
     async def cancel(self, request_id: str) -> str:
         """ "running", "queued" (the caller now settles it) or "gone"."""
@@ -81,13 +79,9 @@ class FairQueue:
         (may,) = await self._redis.run(BEAT, self._pool, runner, mode, 0, LEASE_MS)
         return bool(may)
 
-    async def adopt(self, item: Item, sealed: bytes, runner: str, hold_s: float) -> bool:
+    async def adopt(self, item: Item, sealed: bytes, runner: str) -> bool:
         """Puts a running item back after Redis lost it. False when somebody else has it."""
-        keys = [*self._pool, concurrency_key(item.tenant)]
-        hold_ms = int(hold_s * 1000)
-        return bool(
-            await self._redis.run(ADOPT, keys, str(item), sealed, runner, LEASE_MS, hold_ms)
-        )
+        return bool(await self._redis.run(ADOPT, self._pool, str(item), sealed, runner, LEASE_MS))
 
     async def inbox(self, runner: str) -> bytes:
         """Waits for the next note: b"wake" or b"cancel <id>". Needs a link of its own."""

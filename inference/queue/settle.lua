@@ -1,12 +1,11 @@
--- A request is over: its lease ends, its tenant pays what it really took and gets its place back.
--- KEYS: 1 pool prefix  2 the tenant's requests in progress   ARGV: 1 item  2 cost in tokens
+-- A request is over: its lease ends, and its tenant pays what it really took.
+-- KEYS: 1 pool prefix   ARGV: 1 item  2 cost in tokens
 -- Returns 1 when the lease was still held, 0 when it had been lost. Runs any number of times.
 local p, item = KEYS[1], ARGV[1]
 local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
 redis.call('HDEL', p .. ':orders', id)
 redis.call('HDEL', p .. ':on', id)
-redis.call('ZREM', KEYS[2], id)
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
 local change = (tonumber(ARGV[2]) - tonumber(estimate)) / tonumber(weight)
 local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, change)

@@ -6,6 +6,7 @@ from collections import deque
 import msgspec
 
 from inference.stream.frames import Frame, Kind
+from tenants.quotas.verdict import NO_QUOTA
 
 
 class Sink:
@@ -16,6 +17,7 @@ class Sink:
         self.attempt = 0
         self.finished = False
         self.hung_up = False  # the client has gone
+        self.verdict = NO_QUOTA  # what quotas said of the request
         self._frames: deque[Frame] = deque()
         self._more = asyncio.Event()
 

@@ -4,11 +4,13 @@ import os
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")  # each page opens its tenant's
 
 from django.core.asgi import get_asgi_application
 
 pages = get_asgi_application()
 
+from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
@@ -21,7 +23,8 @@ from config.pages import bounded
 from inference import probes
 from inference.chat.routing import websocket_urlpatterns
 from inference.gateway import close_gateway, open_gateway
-from inference.openai.lane import lane
+from inference.openai.lane import BESIDE_V1, lane
+from tenants.isolation_check import hindrance
 
 celery_app.set_default()  # wake-ups are published from here
 static = ExceptionMiddleware(StaticFiles(directory=settings.STATIC_ROOT, check_dir=False))
@@ -39,7 +42,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if path.startswith("/v1/"):
+    if path.startswith("/v1/") or path in BESIDE_V1:
         await lane(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)
@@ -54,6 +57,9 @@ async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            if problem := await sync_to_async(hindrance)():
+                await send({"type": "lifespan.startup.failed", "message": problem})
+                return
             await open_gateway()
             await send({"type": "lifespan.startup.complete"})
         else:

@@ -3,8 +3,10 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
 
 from django.conf import settings
 
@@ -33,6 +35,13 @@ app.conf.update(
     task_default_queue="jobs",
     beat_schedule={
         "sweep": {"task": "inference.sweep", "schedule": 1.0, "options": {"expires": 5}},
+        # Within the hour after each tenant's midnight.
+        "reconcile": {
+            "task": "inference.reconcile",
+            "schedule": crontab(minute=15),
+            "options": {"expires": 1800},
+        },
+        "roll_up": {"task": "inference.roll_up", "schedule": 10.0, "options": {"expires": 10}},
     },
 )
 app.autodiscover_tasks()

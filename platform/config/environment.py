@@ -7,6 +7,7 @@ import secrets
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
@@ -96,3 +97,52 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
         if not isinstance(engine, dict) or not {"kind", "url"} <= engine.keys():
             raise ValueError(f"engine {name!r} needs at least kind and url")
     return dict(found_engines)
+
+
+def one_of(name: str, default: str, *others: str) -> str:
+    """A word out of a few."""
+    word = os.environ.get(name) or default
+    if word not in (default, *others):
+        known = " or ".join((default, *others))
+        raise EnvironmentProblem(f"{name} must be {known}, not {word!r}")
+    return word
+
+
+def oidc() -> list[dict[str, Any]]:
+    """FOREBAY_OIDC, inline JSON or a JSON file: the identity providers that people sign in by.
+
+    A list of {id, name, server_url, client_id, client_secret}, as django-allauth takes them.
+    `domains`: the only ones about whose addresses of email the provider is believed.
+    """
+    raw = os.environ.get("FOREBAY_OIDC", "").strip()
+    if not raw:
+        return []
+    try:
+        given = json.loads(raw if raw.startswith("[") else Path(raw).read_text())
+        return [_identity_provider(entry) for entry in given]
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        raise EnvironmentProblem(f"FOREBAY_OIDC: {problem}") from None
+
+
+def _identity_provider(entry: dict[str, Any]) -> dict[str, Any]:
+    missing = {"id", "name", "server_url", "client_id", "client_secret"} - entry.keys()
+    if missing:
+        raise ValueError(f"a provider lacks {', '.join(sorted(missing))}")
+    domains = [str(domain).lower() for domain in entry.get("domains", [])]
+    return {
+        "provider_id": entry["id"],
+        "name": entry["name"],
+        "client_id": entry["client_id"],
+        "secret": entry["client_secret"],
+        "settings": {
+            "server_url": entry["server_url"],
+            "email_authentication": True,
+            "domains": domains,
+        },
+    }
+
+
+def origin(identity_provider: dict[str, Any]) -> str:
+    """Of a provider's server: scheme, host and port."""
+    url = urlsplit(identity_provider["settings"]["server_url"])
+    return f"{url.scheme}://{url.netloc}"

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from console.api.problem import MEDIA_TYPE, TYPE
 
 MOST_BYTES = 1024 * 1024
 
@@ -17,7 +19,7 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
             return None
         body += message.get("body", b"")
         if len(body) > MOST_BYTES:
-            return await _refuse(413, "The form is too large.", scope, receive, send)
+            return await _refuse(413, "What was sent is too large.", scope, receive, send)
         more = message.get("more_body", False)
     if _holds_nul(scope, bytes(body)):
         return await _refuse(400, "The request holds a NUL byte.", scope, receive, send)
@@ -31,8 +33,21 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
 
 
 def _holds_nul(scope: Any, body: bytes) -> bool:
-    return b"%00" in scope["query_string"] or b"%00" in body or "\0" in scope["path"]
+    if b"%00" in scope["query_string"] or "\0" in scope["path"]:
+        return True
+    return b"%00" in body and not _for_programs(scope)  # JSON says it in another way
+
+
+def _for_programs(scope: Any) -> bool:
+    return bool(scope["path"].startswith("/api/"))
 
 
 async def _refuse(status: int, text: str, scope: Any, receive: Any, send: Any) -> None:
-    await PlainTextResponse(text, status, {"connection": "close"})(scope, receive, send)
+    headers = {"connection": "close"}
+    answer: Response = PlainTextResponse(text, status, headers)
+    if _for_programs(scope):
+        code = "too_large" if status == 413 else "malformed"
+        said = {"type": TYPE + code, "title": text, "status": status, "detail": text}
+        said["instance"] = scope["path"].replace("\0", "")
+        answer = JSONResponse(said, status, headers, MEDIA_TYPE)
+    await answer(scope, receive, send)

@@ -26,6 +26,7 @@ def _derived(purpose: bytes) -> bytes:
 SECRET_KEY = _derived(b"django").hex()
 API_KEY_PEPPER = _derived(b"api-key")
 STREAM_KEY = _derived(b"stream")
+SECOND_FACTOR_KEY = _derived(b"second-factor")
 
 # Where we are reached ----------------------------------------------------------------------------
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
@@ -48,13 +49,23 @@ _TLS = PUBLIC_URL.startswith("https://")
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "axes",
     "channels",
     "csp",
     "django_htmx",
     "guardian",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "audit",
     "tenants",
     "inference",
@@ -71,6 +82,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "console.session_limits.SessionLimits",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -101,7 +115,17 @@ DATABASE_PATIENCE: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
-DATABASES = {"default": {**env.db_url_config(DATABASE_URL), "OPTIONS": DATABASE_PATIENCE}}
+# What a connection of Django sees until a scope is opened (tenants/scope.py): "system" everything,
+# "none" nothing. The hot path's own connections are the platform's.
+DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
+SEES_ALL: dict[str, Any] = {"options": "-c forebay.system=on"}
+_SCOPE = SEES_ALL if DATABASE_SCOPE == "system" else {}
+DATABASES = {
+    "default": {
+        **env.db_url_config(DATABASE_URL),
+        "OPTIONS": {**DATABASE_PATIENCE, **_SCOPE},
+    }
+}
 REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
@@ -109,17 +133,35 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [REDIS_URL]},
     },
 }
+# The default is for django-allauth's rate limits, shared by all web processes; "process" is for
+# figures that are good for seconds.
+CACHES = {
+    "default": {
+        "BACKEND": "console.account.forgiving_cache.ForgivingCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "fb:cache",
+        "OPTIONS": {
+            "serializer": "console.account.forgiving_cache.Json",
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+        },
+    },
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 
 # Inference ---------------------------------------------------------------------------------------
 ENGINES = environment.engines()
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
 MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
+CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
+WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
 
 # People ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "axes.backends.AxesStandaloneBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: no row that stands for nobody
@@ -130,9 +172,47 @@ PASSWORD_HASHERS = [
 _VALIDATION = "django.contrib.auth.password_validation."
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": _VALIDATION + "UserAttributeSimilarityValidator"},
-    {"NAME": _VALIDATION + "MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": _VALIDATION + "CommonPasswordValidator"},
+    {"NAME": "console.account.password_policy.PolicyValidator"},
 ]
+PROFILE = environment.one_of("FOREBAY_PROFILE", "asvs-5", "mlps-l3")  # of operators
+SECOND_FACTOR = environment.one_of("FOREBAY_MFA", "required", "optional")
+ACCOUNT_ADAPTER = "console.account.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+# By address only: a limit by account would let anybody keep its person out. Wrong passwords and
+# codes are counted by console.account.lockout, in PostgreSQL.
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "30/m/ip"}
+AXES_HANDLER = "console.account.lockout.Lockout"
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_CLIENT_IP_CALLABLE = "console.session_acts.client_ip"
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True
+MFA_ADAPTER = "console.account.mfa_adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "console.account.codes.CodeAtSignIn",
+    "reauthenticate": "console.account.codes.CodeAsProof",
+    "activate_totp": "console.account.codes.FirstCode",
+    "add_webauthn": "console.account.codes.NewKey",
+    "edit_webauthn": "console.account.codes.KeyName",
+}
+MFA_TOTP_ISSUER = "Forebay"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses come from invitations
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _TLS  # browsers themselves allow http for localhost only
+SOCIALACCOUNT_ADAPTER = "console.account.oidc.IdentityProviders"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_AUTO_SIGNUP = False
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+OIDC = environment.oidc()
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": OIDC}}
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
@@ -154,10 +234,40 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF],
+        # Browsers follow a form's redirect by this rule as well.
+        "form-action": [SELF, *sorted({environment.origin(app) for app in OIDC})],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
+}
+
+# Management API (console/api) ---------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "console.api.requester.KeyAuthentication",
+        "console.api.requester.PersonAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [],  # each Resource says itself who may do what
+    "DEFAULT_PARSER_CLASSES": ["console.api.strict.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["console.api.strict.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "console.api.describing.Described",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Forebay management API",
+    "DESCRIPTION": "Tenants, people, keys, limits, quotas and usage. `/v1` speaks OpenAI's API.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["console.api.describing.closed_bodies"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
+    "DISABLE_ERRORS_AND_WARNINGS": False,
 }
 
 # Language, time, files ---------------------------------------------------------------------------

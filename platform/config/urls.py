@@ -3,8 +3,13 @@
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
+handler403 = "console.error_pages.forbidden"
+handler404 = "console.error_pages.not_found"
+
 urlpatterns = [
     path("", include("console.urls")),
+    path("", include("console.account.urls")),
+    path("api/v1/", include("console.api.urls")),
     path("chat/", include("inference.chat.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("jsi18n/", JavaScriptCatalog.as_view(domain="djangojs"), name="javascript-catalog"),

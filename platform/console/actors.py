@@ -1,7 +1,7 @@
 """From the audit trail's actors ("member:<uuid>") to names that people know, and back."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +12,30 @@ from audit.models import Event
 from tenants.models import ApiKey, Member, Tenant, User
 
 _UUID, _NUMBER, NEVER = re.compile(r"[0-9a-f-]{36}"), re.compile(r"\d{1,18}"), re.compile(r"(?!)")
+CHANGES = (":change", ":role")
 PATTERNS = {"key": _UUID, "member": _UUID, "user": _NUMBER, "operator": _NUMBER}
 
 
 @dataclass(frozen=True, slots=True)
 class Actors:
-    """The people and keys behind a page of events."""
+    """The people and keys behind a page of events, or of refusals."""
 
     names: dict[str, str]
     inside: bool  # a tenant is looking: it learns no operator's name
 
     @classmethod
-    def of(cls, events: Iterable[Event], tenant: Tenant | None) -> "Actors":
+    def of(cls, events: Collection[Event], tenant: Tenant | None) -> "Actors":
+        found = [event.actor for event in events]
+        found += [f"{kind}:{e.detail.get(kind)}" for e in events for kind in ("member", "key")]
+        return cls.among(found, tenant)
+
+    @classmethod
+    def among(cls, actors: Iterable[str], tenant: Tenant | None) -> "Actors":
         ids: dict[str, set[str]] = {kind: set() for kind in PATTERNS}
-        for event in events:
-            for actor in (event.actor, f"member:{event.detail.get('member')}"):
-                kind, _colon, pk = actor.partition(":")
-                if PATTERNS.get(kind, NEVER).fullmatch(pk):
-                    ids[kind].add(pk)
+        for actor in actors:
+            kind, _colon, pk = actor.partition(":")
+            if PATTERNS.get(kind, NEVER).fullmatch(pk):
+                ids[kind].add(pk)
         names = {m.actor: m.user.email for m in _members(tenant).filter(pk__in=ids["member"])}
         names |= {key.actor: key.name for key in _keys(tenant).filter(pk__in=ids["key"])}
         if tenant is None:
@@ -49,14 +55,28 @@ class Actors:
             return f"manage.py {rest}"
         return _("unknown person") if actor == "unknown" else actor
 
-    def particulars(self, event: Event) -> list[tuple[str, Any]]:
+    def particulars(self, event: Event) -> list[tuple[str, str]]:
         """What the event says about itself, with people by name and without internal ids."""
         said = dict(event.detail)
-        if "public_id" in said:
-            said.pop("key", None)
-        if "member" in said:
-            said["member"] = self.name(f"member:{said['member']}")
-        return list(said.items())
+        if "public_id" in said or "name" in said:
+            for internal in ("key", "team"):
+                said.pop(internal, None)
+        for kind in ("member", "key"):
+            if kind in said:
+                said[kind] = self.name(f"{kind}:{said[kind]}")
+        for internal in ("quota", "raise", "replaced_by"):
+            said.pop(internal, None)
+        changes = event.action.endswith(CHANGES)
+        return [(name, _readable(value, changes)) for name, value in said.items()]
+
+
+def _readable(value: Any, changes: bool) -> str:
+    """A change is kept as what was before and what is after."""
+    if changes and isinstance(value, list) and len(value) == 2:
+        return " → ".join(_readable(part, changes=False) for part in value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value in (None, "") else str(value)
 
 
 def actors_named(text: str, tenant: Tenant | None) -> list[str]:

@@ -1,22 +1,30 @@
-"""Who may see a page: a word on the view. A stranger's tenant does not exist (404, never 403)."""
+"""Who may see a page: a word on the view. A stranger's tenant does not exist (404, never 403).
+
+The word also opens the scope in which the view runs and its page is rendered (tenants/scope.py):
+one transaction, which a PermissionDenied or another exception rolls back.
+"""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, cast
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, resolve_url
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, resolve_url
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from console import operator_access
+from tenants.duties import duty
 from tenants.models import Member, Tenant, User
-from tenants.roles import PERMISSIONS, Permission, Role
+from tenants.roles import Permission, operator_permissions
+from tenants.scope import person_scope, system_scope, tenant_scope
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 class ConsoleRequest(HttpRequest):
@@ -34,22 +42,45 @@ class TenantRequest(ConsoleRequest):
     tenant: Tenant
 
 
-def signed_in(view: Callable[..., HttpResponse]) -> View:
+def signed_in(view: View) -> View:
     """For a page that every signed-in person may see."""
 
+    @own_account
     @wraps(view)
-    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponseBase:
+        return _to_duty(request) or view(request, **kwargs)
+
+    return checked
+
+
+def own_account(view: View) -> View:
+    """For a page of the person's own account, open to who still owes something as well."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_sign_in(request)
-        return view(_entered(request, None), **kwargs)
+        with _outside_tenants(request.user):
+            return view(_entered(request, None), **kwargs)
 
     return never_cache(checked)
 
 
-def operators_only(view: Callable[..., HttpResponse]) -> View:
+def before_sign_in(view: View) -> View:
+    """For a page that finds out who somebody is: by an address, a link, a factor."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        with system_scope():
+            return view(request, **kwargs)
+
+    return checked
+
+
+def operators_only(view: View) -> View:
     @signed_in
     @wraps(view)
-    def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
+    def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_operator:
             raise PermissionDenied(_("Only operators of the platform can open this page."))
         return view(request, **kwargs)
@@ -57,26 +88,47 @@ def operators_only(view: Callable[..., HttpResponse]) -> View:
     return checked
 
 
-def permitted(permission: Permission) -> Callable[[Callable[..., HttpResponse]], View]:
+def permitted(permission: Permission) -> Callable[[View], View]:
     """For a page inside a tenant. A word that does not exist fails as the URLs load."""
     needed = Permission(permission)
 
-    def decorate(view: Callable[..., HttpResponse]) -> View:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def checked(request: HttpRequest, tenant: str, **kwargs: Any) -> HttpResponse:
+        def checked(request: HttpRequest, tenant: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return _to_sign_in(request)
-            visible = Tenant.objects.visible_to(request.user)
-            entered = _entered(request, get_object_or_404(visible, name=tenant))
-            if needed not in entered.permissions:
-                raise PermissionDenied(
-                    _("Your role in this tenant does not include this page. Ask an owner.")
-                )
-            return view(entered, **kwargs)
+            if owing := _to_duty(request):
+                return owing
+            with _outside_tenants(request.user):
+                visible = Tenant.objects.visible_to(request.user)
+                found = get_object_or_404(visible, name=tenant)
+            with tenant_scope(found.id, request.user.pk):
+                entered = _entered(request, found)
+                if needed not in entered.permissions:
+                    raise PermissionDenied(
+                        _("Your role in this tenant does not include this page. Ask an owner.")
+                    )
+                if entered.member is None:
+                    operator_access.record(request, entered.user, found)
+                return view(entered, **kwargs)
 
         return never_cache(checked)
 
     return decorate
+
+
+def _outside_tenants(user: User) -> AbstractContextManager[None]:
+    return system_scope() if user.is_operator else person_scope(user.pk)
+
+
+def _to_duty(request: HttpRequest) -> HttpResponse | None:
+    """Where a new password or a second factor is owed, nothing else opens (tenants/duties.py)."""
+    first = duty(request.session, cast("User", request.user))
+    if not first:
+        return None
+    if cast("ConsoleRequest", request).htmx:
+        return HttpResponseClientRedirect(resolve_url(first))
+    return redirect(first)
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
@@ -91,8 +143,8 @@ def _entered(request: HttpRequest, tenant: Tenant | None) -> ConsoleRequest:
     entered.member = tenant.members.filter(user=entered.user).first() if tenant else None
     entered.actor = entered.member.actor if entered.member else entered.user.actor
     entered.permissions = frozenset()
-    if entered.user.is_operator:
-        entered.permissions = frozenset(Permission)
-    elif entered.member:
-        entered.permissions = PERMISSIONS[Role(entered.member.role)]
+    if tenant and entered.user.is_operator:
+        entered.permissions |= operator_permissions(tenant.profile)
+    if entered.member:
+        entered.permissions |= entered.member.permissions
     return entered

@@ -1,20 +1,22 @@
 """What the overview shows: short windows over Usage and Completion, on their indexes.
 
+No more than the last five minutes of rows are read again and again; what is older is remembered
+(minutes.py) or summed (inference/usage/).
+
 A scope is one tenant, or None for all of them. Answers are kept for a moment, so that the number
 of people watching does not matter to the database.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-from django.core.cache import cache
-from django.db.models import Aggregate, Count, F, IntegerField, Q, QuerySet, Sum
-from django.db.models.functions import TruncMinute
+from django.core.cache import caches
+from django.db.models import Aggregate, Count, IntegerField, QuerySet, Sum
 from django.utils import timezone
 
-from console import queue_length
+from console import minutes, queue_length
 from inference.models import Completion, State, Usage
 from tenants.models import Tenant
 
@@ -68,16 +70,16 @@ def chart(tenant: Tenant | None) -> dict[str, Any]:
 
 
 def by_model(tenant: Tenant | None) -> list[Share]:
-    return _kept("models", tenant, CHART_FOR, lambda: _shares(tenant, F("model")))
+    return _kept("models", tenant, CHART_FOR, lambda: _shares(tenant, "model"))
 
 
 def by_tenant() -> list[Share]:
-    return _kept("tenants", None, CHART_FOR, lambda: _shares(None, F("tenant__name")))
+    return _kept("tenants", None, CHART_FOR, lambda: _shares(None, "tenant__name"))
 
 
 def _live(tenant: Tenant | None) -> Live:
     minute = _usage(tenant, LIVE_WINDOW).aggregate(
-        requests=Count("pk"), tokens=Sum("completion_tokens", default=0), errors=FAILED
+        requests=Count("pk"), tokens=Sum("completion_tokens", default=0), errors=minutes.FAILED
     )
     latency = _usage(tenant, LATENCY_WINDOW).aggregate(
         p50=Percentile("ttft_ms", fraction=0.5), p95=Percentile("ttft_ms", fraction=0.95)
@@ -94,47 +96,25 @@ def _live(tenant: Tenant | None) -> Live:
 
 
 def _chart(tenant: Tenant | None) -> Chart:
-    end = timezone.now().replace(second=0, microsecond=0)
-    minutes = [end - timedelta(minutes=ago) for ago in range(CHART_MINUTES, 0, -1)]
-    rows = (
-        _usage_since(tenant, minutes[0])
-        .filter(created_at__lt=end)
-        .annotate(minute=TruncMinute("created_at"))
-        .values("minute")
-        .annotate(requests=Count("pk"), tokens=Sum("completion_tokens"), errors=FAILED)
-    )
-    found = {row["minute"]: row for row in rows}
-    none = {"requests": 0, "tokens": 0, "errors": 0}
-    points = [found.get(minute, none) for minute in minutes]
+    found = list(minutes.last(CHART_MINUTES, tenant, "model").items())[:-1]
+    points = [sum(counts.values(), minutes.Counts()) for _minute, counts in found]
     return Chart(
-        minutes=[int(minute.timestamp()) for minute in minutes],
-        requests=[point["requests"] for point in points],
-        tokens=[point["tokens"] for point in points],
-        errors=[point["errors"] for point in points],
+        minutes=[int(minute.timestamp()) for minute, _counts in found],
+        requests=[point.requests for point in points],
+        tokens=[point.tokens_out for point in points],
+        errors=[point.errors for point in points],
     )
 
 
-def _shares(tenant: Tenant | None, name: F) -> list[Share]:
-    tokens = Sum(F("prompt_tokens") + F("completion_tokens"))
-    rows = (
-        _usage(tenant, CHART_MINUTES * 60)
-        .values(name=name)
-        .annotate(requests=Count("pk"), tokens=tokens, errors=FAILED)
-        .order_by("-requests", "name")[:8]
-    )
-    return [Share(**row) for row in rows]
-
-
-FAILED = Count("pk", filter=Q(finish_reason="error"))
+def _shares(tenant: Tenant | None, by: str) -> list[Share]:
+    found = minutes.summed(minutes.last(CHART_MINUTES, tenant, by).values())
+    shares = [Share(name, c.requests, c.tokens, c.errors) for name, c in found.items()]
+    return sorted(shares, key=lambda share: (-share.requests, share.name))[:8]
 
 
 def _usage(tenant: Tenant | None, seconds: int) -> QuerySet[Usage]:
-    return _usage_since(tenant, timezone.now() - timedelta(seconds=seconds))
-
-
-def _usage_since(tenant: Tenant | None, start: datetime) -> QuerySet[Usage]:
     usage = tenant.usage.all() if tenant else Usage.objects.all()
-    return usage.filter(created_at__gte=start)
+    return usage.filter(created_at__gte=timezone.now() - timedelta(seconds=seconds))
 
 
 def _in_progress(tenant: Tenant | None) -> int:
@@ -144,4 +124,4 @@ def _in_progress(tenant: Tenant | None) -> int:
 
 def _kept(what: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
     key = f"figures:{what}:{tenant.pk if tenant else 'all'}"
-    return cast("T", cache.get_or_set(key, answer, seconds))
+    return cast("T", caches["process"].get_or_set(key, answer, seconds))

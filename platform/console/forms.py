@@ -3,7 +3,12 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.forms import BoundField
+from django.utils.translation import gettext_lazy as _
+
+MOST = 2**31 - 1  # of a limit: PostgreSQL's integer
+BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple)
 
 
 class StyledField(BoundField):
@@ -14,6 +19,8 @@ class StyledField(BoundField):
     ) -> dict[str, Any]:
         attrs = super().build_widget_attrs(attrs, widget)
         kind = "form-select" if isinstance(self.field.widget, forms.Select) else "form-control"
+        if isinstance(self.field.widget, BOXES):
+            kind = "form-check-input"
         attrs["class"] = f"{kind} is-invalid" if self.errors else kind
         return attrs
 
@@ -23,6 +30,14 @@ class ConsoleForm(forms.Form):
 
     bound_field_class = StyledField
 
+    def refuse(self, problem: ValidationError) -> None:
+        """What a model had to say, beside its field where the form has it."""
+        if not hasattr(problem, "error_dict"):
+            self.add_error(None, problem)
+            return
+        for name, errors in problem.error_dict.items():
+            self.add_error(name if name in self.fields else None, errors)
+
 
 class MomentField(forms.DateTimeField):
     """A browser's own date and time picker."""
@@ -30,4 +45,31 @@ class MomentField(forms.DateTimeField):
     def __init__(self, **kwargs: Any) -> None:
         shape = "%Y-%m-%dT%H:%M"
         widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=shape)
-        super().__init__(required=False, widget=widget, **kwargs)
+        super().__init__(**{"required": False, "widget": widget, **kwargs})
+
+
+class LimitField(forms.IntegerField):
+    """A figure of which 0 is none, and nothing may mean: as it is one level up."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"min_value": 0, "max_value": MOST, "required": False, **kwargs})
+
+
+class LinesField(forms.CharField):
+    """One entry a line (or between commas): a list without empty ones and doubles."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+        super().__init__(**{"required": False, "max_length": 4000, "widget": widget, **kwargs})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        return list(dict.fromkeys(text.replace(",", "\n").split()))
+
+
+class ReasonField(forms.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"label": _("Reason"), "max_length": 200, **kwargs})

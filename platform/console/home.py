@@ -5,7 +5,7 @@ from django.shortcuts import redirect, render, resolve_url
 
 from console.door import ConsoleRequest, signed_in
 from tenants.models import Member, User
-from tenants.roles import PERMISSIONS, Permission, Role
+from tenants.roles import Permission
 
 CHAT = "/chat/"
 
@@ -26,6 +26,6 @@ def landing(user: User) -> str:
         return resolve_url("console:platform")
     members = Member.objects.of(user).order_by("tenant__name")
     for member in members:
-        if PERMISSIONS[Role(member.role)] - {Permission.CHAT}:
+        if member.permissions - {Permission.CHAT}:
             return resolve_url("console:overview", tenant=member.tenant.name)
     return CHAT if members else resolve_url("console:no_tenant")

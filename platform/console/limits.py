@@ -1,46 +1,90 @@
-"""A tenant's tier and limits: everybody in it may know them, operators change them."""
+"""A tenant's tier and limits as they hold, where each figure comes from, and how much is in use."""
+
+from dataclasses import dataclass
+from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console import figures
 from console.door import TenantRequest, permitted
-from console.forms import ConsoleForm
-from tenants.models.tenant import Tier
+from console.forms import ConsoleForm, LimitField
+from tenants.models import Tenant
+from tenants.models.tenant import LIMITS
+from tenants.models.tier import Tier
 from tenants.roles import Permission
 
-MOST = 2**31 - 1
+LABELS: dict[str, Promise] = {
+    "requests_per_minute": gettext_lazy("Requests per minute"),
+    "burst": gettext_lazy("Burst"),
+    "tokens_per_minute": gettext_lazy("Tokens per minute"),
+    "max_concurrency": gettext_lazy("Requests at once"),
+}
 
 
 class LimitsForm(ConsoleForm):
     tier = forms.ChoiceField(label=gettext_lazy("Tier"), choices=Tier.choices)
-    requests_per_minute = forms.IntegerField(
-        label=gettext_lazy("Requests per minute"), min_value=0, max_value=MOST
-    )
-    burst = forms.IntegerField(
-        label=gettext_lazy("Burst"),
-        min_value=0,
-        max_value=MOST,
+    requests_per_minute = LimitField(label=LABELS["requests_per_minute"])
+    burst = LimitField(
+        label=LABELS["burst"],
         help_text=gettext_lazy("How many requests may come at one moment after a quiet time."),
     )
-    max_concurrency = forms.IntegerField(
-        label=gettext_lazy("Requests at once"), min_value=0, max_value=MOST
+    tokens_per_minute = LimitField(
+        label=LABELS["tokens_per_minute"],
+        help_text=gettext_lazy("Prompt and answer together."),
     )
+    max_concurrency = LimitField(label=LABELS["max_concurrency"])
+
+    def __init__(self, data: Any, tenant: Tenant) -> None:
+        super().__init__(data, initial={"tier": tenant.tier, **_own(tenant)})
+        for name in LIMITS:
+            self.fields[name].widget.attrs["placeholder"] = getattr(tenant.policy, name)
 
 
-@permitted(Permission.VIEW_USAGE)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One limit as it holds: 0 is none."""
+
+    label: Promise
+    value: int
+    own: bool  # the tenant's own figure, not its tier's
+    in_use: int | None
+    use_label: str
+
+
+@permitted(Permission.VIEW_LIMITS)
 def limits(request: TenantRequest) -> HttpResponse:
     tenant = request.tenant
     if request.method == "POST" and not request.user.is_operator:
         raise PermissionDenied(_("Only operators of the platform can change limits."))
-    present = {name: getattr(tenant, name) for name in LimitsForm.base_fields}
-    form = LimitsForm(request.POST or None, initial=present)
+    form = LimitsForm(request.POST or None, tenant)
     if form.is_bound and form.is_valid():
         tenant.change(by=request.actor, **form.cleaned_data)
         messages.success(request, _("The limits are saved and apply from now on."))
         return redirect("console:limits", tenant=tenant.name)
-    return render(request, "console/limits.html", {"form": form})
+    keys = tenant.api_keys.live().exclude(**dict.fromkeys(LIMITS)).order_by("name")
+    context = {"form": form, "lines": _lines(tenant), "keys": keys}
+    return render(request, "console/limits.html", context)
+
+
+def _lines(tenant: Tenant) -> list[Line]:
+    live = figures.live(tenant)
+    in_use = {
+        "requests_per_minute": (live.requests_per_minute, _("settled in the last 60 s")),
+        "max_concurrency": (live.in_progress, _("running or waiting")),
+    }
+    own = _own(tenant)
+    return [
+        Line(LABELS[name], tenant.limit(name), own[name] is not None, *in_use.get(name, (None, "")))
+        for name in LIMITS
+    ]
+
+
+def _own(tenant: Tenant) -> dict[str, int | None]:
+    return {name: getattr(tenant, name) for name in LIMITS}

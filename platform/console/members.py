@@ -1,11 +1,12 @@
-"""Who belongs to a tenant. People come in by a link that is shown once, and go by removal."""
+"""Who belongs to a tenant, and who is invited: by a link that is shown once and runs out."""
 
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -17,13 +18,23 @@ from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
 from tenants.models import Link
 from tenants.models.link import Purpose
-from tenants.models.member import LastOwner
 from tenants.roles import Permission, Role
+from tenants.second_factor import FACTORS
 
 
 class InvitationForm(ConsoleForm):
     email = forms.EmailField(label=gettext_lazy("Email address"))
     role = forms.ChoiceField(label=gettext_lazy("Role"))
+    days = forms.TypedChoiceField(
+        label=gettext_lazy("The link works for"),
+        coerce=int,
+        initial=7,
+        choices=[
+            (1, gettext_lazy("a day")),
+            (7, gettext_lazy("7 days")),
+            (30, gettext_lazy("30 days")),
+        ],
+    )
 
     def __init__(self, data: Any, roles: list[Role]) -> None:
         super().__init__(data)
@@ -36,14 +47,14 @@ class InvitationForm(ConsoleForm):
 @never_cache
 @permitted(Permission.VIEW_MEMBERS)
 def members(request: TenantRequest) -> HttpResponse:
-    return _page(request, InvitationForm(None, _may_give(request)))
+    return _page(request, InvitationForm(None, roles_to_give(request)))
 
 
 @never_cache
 @require_POST
 @permitted(Permission.MANAGE_MEMBERS)
 def invitation(request: TenantRequest) -> HttpResponse:
-    form = InvitationForm(request.POST, _may_give(request))
+    form = InvitationForm(request.POST, roles_to_give(request))
     if not form.is_valid():
         return _page(request, form)
     email, role = form.cleaned_data["email"], Role(form.cleaned_data["role"])
@@ -51,39 +62,42 @@ def invitation(request: TenantRequest) -> HttpResponse:
         form.add_error("email", _("This person is a member already."))
         return _page(request, form)
     link = Link.issue(
-        Purpose.INVITATION, by=request.actor, email=email, tenant=request.tenant, role=role
+        Purpose.INVITATION,
+        by=request.actor,
+        email=email,
+        tenant=request.tenant,
+        role=role,
+        days=form.cleaned_data["days"],
     )
-    fresh = InvitationForm(None, _may_give(request))
-    return _page(request, fresh, link=link, invited=email)
+    fresh = InvitationForm(None, roles_to_give(request))
+    shown = {"link": link, "invited": email, "days": form.cleaned_data["days"]}
+    return _page(request, fresh, **shown)
 
 
 @require_POST
 @permitted(Permission.MANAGE_MEMBERS)
-def removal(request: TenantRequest, member: UUID) -> HttpResponse:
-    found = get_object_or_404(request.tenant.members, pk=member)
-    if Role(found.role) not in _may_give(request):
-        raise PermissionDenied(_("Only an owner can remove an owner."))
-    try:
-        found.remove(by=request.actor)
-        messages.success(request, _("%(person)s was removed.") % {"person": found.user})
-    except LastOwner:
-        messages.error(request, _("A tenant keeps at least one owner. Invite another one first."))
+def link_revocation(request: TenantRequest, link: UUID) -> HttpResponse:
+    found = get_object_or_404(Link.objects.invitations(request.tenant), pk=link)
+    found.revoke(by=request.actor)
+    said = _("The invitation of %(email)s no longer works.")
+    messages.success(request, said % {"email": found.email})
     return redirect("console:members", tenant=request.tenant.name)
 
 
-def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpResponse:
-    tenant = request.tenant
-    context = {
-        "form": form,
-        "members": tenant.members.select_related("user").order_by("user__email"),
-        "invitations": Link.objects.usable().filter(tenant=tenant, purpose=Purpose.INVITATION),
-        "may_give": _may_give(request),
-        **shown,
-    }
-    return render(request, "console/members.html", context)
-
-
-def _may_give(request: TenantRequest) -> list[Role]:
+def roles_to_give(request: TenantRequest) -> list[Role]:
     """Nobody makes owners but owners (and operators)."""
     owner = request.user.is_operator or (request.member and request.member.role == Role.OWNER)
     return [role for role in Role if owner or role != Role.OWNER]
+
+
+def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpResponse:
+    factors = Authenticator.objects.filter(user=OuterRef("user"), type__in=FACTORS)
+    members = request.tenant.members.select_related("user").annotate(second_factor=Exists(factors))
+    context = {
+        "form": form,
+        "members": members.prefetch_related("team_places__team").order_by("user__email"),
+        "invitations": Link.objects.invitations(request.tenant),
+        "may_give": roles_to_give(request),
+        **shown,
+    }
+    return render(request, "console/members.html", context)

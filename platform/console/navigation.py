@@ -1,4 +1,8 @@
-"""The menu: one table of pages, of which each person sees what their role includes."""
+"""The menu: two tables of sections and their pages, of which people see what their role includes.
+
+One flat row of all pages would not fit a phone, nor a glance. So there are two rows: the sections,
+and beneath them the pages of the section where one is. Both are plain links.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,26 +10,76 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.door import ConsoleRequest
 from console.home import CHAT
 from tenants.models import Member, Tenant
-from tenants.roles import PERMISSIONS, Permission, Role
+from tenants.roles import Permission
 
 P = Permission
-TENANT_PAGES: tuple[tuple[str, Promise, str, Permission], ...] = (
-    ("overview", _("Overview"), "gauge", P.VIEW_USAGE),
-    ("requests", _("Requests"), "list", P.VIEW_REQUESTS),
-    ("api_keys", _("API keys"), "key", P.VIEW_KEYS),
-    ("members", _("Members"), "users", P.VIEW_MEMBERS),
-    ("audit", _("Audit"), "shield", P.VIEW_AUDIT),
-    ("limits", _("Limits"), "adjustments", P.VIEW_USAGE),
+Page = tuple[str, Promise, Permission | None]  # its URL's name, its label, what it takes
+Section = tuple[Promise, str, tuple[Page, ...]]  # its label, its icon
+IN_TENANT: tuple[Section, ...] = (
+    (_("Overview"), "gauge", (("overview", _("Overview"), P.VIEW_USAGE),)),
+    (
+        _("Usage"),
+        "chart-bar",
+        (
+            ("usage", _("Usage"), P.VIEW_USAGE),
+            ("requests", _("Requests"), P.VIEW_REQUESTS),
+        ),
+    ),
+    (
+        _("Access"),
+        "key",
+        (
+            ("api_keys", _("API keys"), P.VIEW_KEYS),
+            ("models", _("Models"), P.VIEW_TEAMS),
+        ),
+    ),
+    (
+        _("People"),
+        "users",
+        (
+            ("members", _("Members"), P.VIEW_MEMBERS),
+            ("teams", _("Teams"), P.VIEW_TEAMS),
+            ("roles", _("Roles"), P.VIEW_MEMBERS),
+        ),
+    ),
+    (
+        _("Limits"),
+        "adjustments",
+        (
+            ("limits", _("Limits"), P.VIEW_LIMITS),
+            ("quotas", _("Quotas"), P.VIEW_LIMITS),
+            ("raises", pgettext_lazy("of a quota", "Raises"), P.VIEW_LIMITS),
+            ("refusals", _("Refusals"), P.VIEW_LIMITS),
+        ),
+    ),
+    (_("Audit"), "shield", (("audit", _("Audit"), P.VIEW_AUDIT),)),
+    (_("Settings"), "settings", (("tenant_settings", _("Settings"), P.VIEW_MEMBERS),)),
 )
-PLATFORM_PAGES: tuple[tuple[str, Promise, str], ...] = (
-    ("platform", _("Overview"), "gauge"),
-    ("tenants", _("Tenants"), "building"),
-    ("all_requests", _("Requests"), "list"),
-    ("all_audit", _("Audit"), "shield"),
+PLATFORM: tuple[Section, ...] = (
+    (_("Overview"), "gauge", (("platform", _("Overview"), None),)),
+    (_("Tenants"), "building", (("tenants", _("Tenants"), None),)),
+    (
+        _("Usage"),
+        "chart-bar",
+        (("all_usage", _("Usage"), None), ("all_requests", _("Requests"), None)),
+    ),
+    (
+        _("Limits"),
+        "adjustments",
+        (
+            ("tiers", _("Tiers"), None),
+            ("prices", _("Prices"), None),
+            ("all_raises", pgettext_lazy("of a quota", "Raises"), None),
+            ("all_refusals", _("Refusals"), None),
+            ("reconciliations", _("Reconciliation"), None),
+        ),
+    ),
+    (_("Audit"), "shield", (("all_audit", _("Audit"), None),)),
 )
 
 
@@ -35,6 +89,12 @@ class Entry:
     label: str
     icon: str
     here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    sections: list[Entry]
+    pages: list[Entry]  # of the present section; empty where it has one page only
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +112,52 @@ class Places:
     places: list[Place]
 
 
-def pages(request: ConsoleRequest) -> Iterator[Entry]:
-    """The row of pages of the place where the request is."""
-    tenant = getattr(request, "tenant", None)
-    if tenant:
-        for name, label, icon, needed in TENANT_PAGES:
-            if needed in request.permissions:
-                yield _entry(request, reverse(f"console:{name}", args=[tenant.name]), label, icon)
-    elif request.user.is_operator:
-        for name, label, icon in PLATFORM_PAGES:
-            yield _entry(request, reverse(f"console:{name}"), label, icon)
+def menu(request: ConsoleRequest) -> Menu:
+    open_to = list(_open_to(request))
+    urls = [url for _label, _icon, pages in open_to for url, _name in pages]
+    present = _present(request.path, urls)
+    sections, row = [], []
+    for label, icon, pages in open_to:
+        here = present in [url for url, _name in pages]
+        sections.append(Entry(pages[0][0], str(label), icon, here))
+        if here and len(pages) > 1:
+            row = [Entry(url, str(name), "", url == present) for url, name in pages]
+    return Menu(sections, row)
 
 
 def places(request: ConsoleRequest) -> Places:
     found = list(_places(request))
     label = next((place.label for place in found if place.here), str(_("Console")))
     return Places(label, found)
+
+
+def chat_url(request: ConsoleRequest) -> str:
+    """The chat is for members whose role has it: an auditor has none, nor has an outsider."""
+    return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
+
+
+def _open_to(
+    request: ConsoleRequest,
+) -> Iterator[tuple[Promise, str, list[tuple[str, Promise]]]]:
+    """The sections with a page, and those pages, that this person sees where the request is."""
+    tenant: Tenant | None = getattr(request, "tenant", None)
+    if tenant is None and not request.user.is_operator:
+        return
+    held = request.permissions if tenant else frozenset()
+    args = [tenant.name] if tenant else []
+    for label, icon, pages in IN_TENANT if tenant else PLATFORM:
+        open_to = [
+            (reverse(f"console:{name}", args=args), title)
+            for name, title, needed in pages
+            if needed is None or needed in held
+        ]
+        if open_to:
+            yield label, icon, open_to
+
+
+def _present(path: str, urls: list[str]) -> str:
+    """The page where one is, or under which: the longest of these addresses that the path has."""
+    return max((url for url in urls if path.startswith(url)), key=len, default="")
 
 
 def _places(request: ConsoleRequest) -> Iterator[Place]:
@@ -77,22 +167,9 @@ def _places(request: ConsoleRequest) -> Iterator[Place]:
         yield Place(reverse("console:platform"), str(_("Whole platform")), all_of_it)
     own = {member.tenant for member in _staffed(request)} | ({here} if here else set())
     for tenant in sorted(own, key=lambda tenant: tenant.name):
-        yield Place(_overview(tenant), tenant.name, tenant == here)
-
-
-def chat_url(request: ConsoleRequest) -> str:
-    """The chat is for members whose role has it: an auditor has none, nor has an outsider."""
-    return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
+        yield Place(reverse("console:overview", args=[tenant.name]), tenant.name, tenant == here)
 
 
 def _staffed(request: ConsoleRequest) -> list[Member]:
     members = Member.objects.of(request.user)
-    return [m for m in members if P.VIEW_USAGE in PERMISSIONS[Role(m.role)]]
-
-
-def _overview(tenant: Tenant) -> str:
-    return reverse("console:overview", args=[tenant.name])
-
-
-def _entry(request: ConsoleRequest, url: str, label: Promise, icon: str) -> Entry:
-    return Entry(url, str(label), icon, here=request.path == url)
+    return [m for m in members if m.may(P.VIEW_USAGE)]

@@ -1,78 +1,67 @@
-"""Signing in and out. Each of it, refusals too, is an act on record."""
+"""Signing in and out, on django-allauth. Each of it, refusals too, is an act on record."""
 
-from django import forms
-from django.contrib.auth import login, logout
-from django.contrib.auth.forms import AuthenticationForm
-from django.db import transaction
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from allauth.account.internal.flows.login import record_authentication
+from allauth.account.utils import perform_login
+from allauth.account.views import LoginView, LogoutView
+from allauth.socialaccount.adapter import get_adapter as identity_providers
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from audit.actions import Action
-from console import session_acts
-from console.attempts import forget, too_many
+from console.account.password_policy import lacks, policy_of
+from console.forms import StyledField
+from tenants.duties import NEW_PASSWORD
 from tenants.models import User
 
 
-class SignInForm(AuthenticationForm):
-    error_messages = {
-        "invalid_login": _("Email address or password is wrong."),
-        "inactive": _("Email address or password is wrong."),
-    }
+class SignInForm(LoginForm):
+    bound_field_class = StyledField
 
-    def __init__(self, request: HttpRequest) -> None:
-        super().__init__(request, request.POST or None)
-        self.fields["username"].widget = forms.EmailInput(
-            attrs={"class": "form-control", "autocomplete": "username", "autofocus": True}
-        )
-        self.fields["password"].widget.attrs["class"] = "form-control"
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        login = self.fields["login"]
+        login.label = _("Email address")
+        login.widget.attrs.update(autocomplete="username", autofocus=True)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+            field.help_text = ""
 
-    def clean_username(self) -> str:
-        return str(self.cleaned_data["username"]).lower()
-
-
-@sensitive_post_parameters("password")
-@never_cache
-def sign_in(request: HttpRequest) -> HttpResponse:
-    onward = _safe_next(request)
-    if request.user.is_authenticated:
-        return redirect(onward)
-    form = SignInForm(request)
-    if form.is_bound and too_many(request, str(form.data.get("username", ""))):
-        return render(request, "console/too_many.html", status=429)
-    if form.is_valid():
-        enter(request, form.get_user())
-        forget(form.get_user().email)
-        return redirect(onward)
-    if form.is_bound:
-        email = form.data.get("username", "").strip().lower()
-        known = User.objects.filter(email=email).first()
-        session_acts.record(Action.SESSION_DENIED, request, known, success=False)
-    return render(request, "console/sign_in.html", {"form": form, "next": onward})
+    def clean(self) -> dict[str, Any]:
+        """The only moment when we see the password: is it still good enough for its person?"""
+        given: dict[str, Any] = super().clean()
+        if self.user and lacks(given["password"], policy_of(self.user)):
+            self.request.session[NEW_PASSWORD] = self.user.pk
+        return given
 
 
-@require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
-    with transaction.atomic():
-        if request.user.is_authenticated:
-            session_acts.record(Action.SESSION_LOGOUT, request, request.user, success=True)
-        logout(request)
-    return redirect("console:sign_in")
+class SignInView(LoginView):
+    form_class = SignInForm
+    template_name = "console/sign_in.html"
+
+    def form_invalid(self, form: SignInForm) -> HttpResponse:
+        if hasattr(self.request, "locked_out"):
+            return locked(self.request)
+        return super().form_invalid(form)  # type: ignore[no-any-return]
+
+    def get_context_data(self, **shown: Any) -> dict[str, Any]:
+        providers = identity_providers(self.request).list_providers(self.request)
+        return {**super().get_context_data(**shown), "providers": providers}
 
 
-def enter(request: HttpRequest, user: User) -> None:
-    with transaction.atomic():
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-        session_acts.record(Action.SESSION_LOGIN, request, user, success=True)
+sign_in = SignInView.as_view()
+sign_out = require_POST(LogoutView.as_view())
 
 
-def _safe_next(request: HttpRequest) -> str:
-    onward = request.POST.get("next") or request.GET.get("next") or "/"
-    ours = url_has_allowed_host_and_scheme(
-        onward, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return onward if ours else "/"
+def enter(request: HttpRequest, user: User, onward: str = "/") -> HttpResponse:
+    """For who has just shown a password elsewhere: on to the second factor, or in."""
+    record_authentication(request, user, "password", email=user.email)
+    response: HttpResponse = perform_login(request, user, redirect_url=onward, email=user.email)
+    return response
+
+
+def locked(request: HttpRequest) -> HttpResponse:
+    return render(request, "console/too_many.html", {"minutes": 30}, status=429)

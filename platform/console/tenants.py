@@ -1,23 +1,32 @@
 """The tenants of the platform, for operators: list and open."""
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from console.door import ConsoleRequest, operators_only
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, LimitField
+from console.limits import LABELS
+from console.tenant_settings import TIME_ZONES
+from inference.models import UsageDay
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
-from tenants.models.tenant import Tier
-from tenants.roles import Role
+from tenants.models.tenant import LIMITS, RETENTION_FLOOR_DAYS, State
+from tenants.models.tier import Tier
+from tenants.roles import Profile, Role
+
+ADVANCED = ("profile", "time_zone", "retention_days", "local_only", *LIMITS)
 
 
 class NewTenantForm(ConsoleForm):
@@ -32,6 +41,52 @@ class NewTenantForm(ConsoleForm):
         required=False,
         help_text=_("Gets a link to join. You can also invite people later."),
     )
+    profile = forms.ChoiceField(
+        label=_("Security profile"), choices=Profile.choices, required=False
+    )
+    time_zone = forms.CharField(
+        label=_("Time zone"),
+        required=False,
+        max_length=60,
+        widget=forms.TextInput(
+            attrs={"list": "time-zones", "autocomplete": "off", "placeholder": "UTC"}
+        ),
+    )
+    retention_days = forms.IntegerField(
+        label=_("Retention in days"),
+        required=False,
+        min_value=RETENTION_FLOOR_DAYS,
+        max_value=36500,
+        widget=forms.NumberInput(attrs={"placeholder": 200}),
+    )
+    local_only = forms.BooleanField(
+        label=_("Local only"),
+        required=False,
+        help_text=_("No prompt ever leaves this installation."),
+    )
+    requests_per_minute = LimitField(
+        label=LABELS["requests_per_minute"], help_text=_("Empty: the tier's figure.")
+    )
+    burst = LimitField(label=LABELS["burst"])
+    tokens_per_minute = LimitField(label=LABELS["tokens_per_minute"])
+    max_concurrency = LimitField(label=LABELS["max_concurrency"])
+
+    @property
+    def simple(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in ADVANCED]
+
+    @property
+    def advanced(self) -> list[forms.BoundField]:
+        return [self[name] for name in ADVANCED]
+
+    @property
+    def open_advanced(self) -> bool:
+        return any(name in self.errors for name in ADVANCED)
+
+    def settings(self) -> dict[str, Any]:
+        """What was filled in; the rest is as a tenant comes."""
+        given = {name: self.cleaned_data[name] for name in ("tier", *ADVANCED)}
+        return {name: value for name, value in given.items() if value not in (None, "")}
 
 
 @never_cache
@@ -41,22 +96,29 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form}
     if form.is_bound and form.is_valid():
         context |= _opened(request, form)
-    search = request.GET.get("q", "").strip()
-    pages = Paginator(_listed(search), 50)
-    context |= {"search": search, "page": pages.get_page(request.GET.get("page"))}
+    search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+    page = Paginator(_listed(search, state), 50).get_page(request.GET.get("page"))
+    context |= {
+        "search": search,
+        "state": state,
+        "states": State.choices,
+        "page": page,
+        "used": _used_today(page),
+        "time_zones": TIME_ZONES,
+    }
     return render(request, "console/tenants/page.html", context)
 
 
 def _opened(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
-    name, tier, owner = (form.cleaned_data[field] for field in ("name", "tier", "owner"))
+    name, owner = form.cleaned_data["name"], form.cleaned_data["owner"]
     try:
         with transaction.atomic():
-            tenant = Tenant.open(name, by=request.actor, tier=tier)
+            tenant = Tenant.open(name, by=request.actor, **form.settings())
             link = owner and Link.issue(
                 Purpose.INVITATION, by=request.actor, email=owner, tenant=tenant, role=Role.OWNER
             )
     except ValidationError as problem:
-        form.add_error(None, problem.messages)
+        form.refuse(problem)
         return {}
     except IntegrityError:  # somebody else took it in the same moment
         form.add_error("name", _("This name is taken."))
@@ -64,8 +126,19 @@ def _opened(request: ConsoleRequest, form: NewTenantForm) -> dict[str, Any]:
     return {"opened": tenant, "link": link, "invited": owner, "form": NewTenantForm()}
 
 
-def _listed(search: str) -> QuerySet[Tenant]:
+def _listed(search: str, state: str) -> QuerySet[Tenant]:
     people = Count("members", distinct=True)
     keys = Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None))
     found = Tenant.objects.filter(name__icontains=search)
+    if state in State.values:
+        found = found.filter(state=state)
     return found.annotate(people=people, keys=keys).order_by("name")
+
+
+def _used_today(page: Page[Tenant]) -> dict[UUID, dict[str, int]]:
+    """Requests and tokens since midnight (UTC), by tenant; none used, none here."""
+    today = datetime.combine(timezone.now().date(), datetime.min.time(), UTC)
+    rows = UsageDay.objects.filter(starts=today, tenant__in=[each.pk for each in page])
+    tokens = Sum(F("prompt_tokens") + F("completion_tokens"))
+    summed = rows.values("tenant").annotate(asked=Sum("requests"), tokens=tokens).order_by()
+    return {row["tenant"]: {"requests": row["asked"], "tokens": row["tokens"]} for row in summed}

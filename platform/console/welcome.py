@@ -1,4 +1,4 @@
-"""A link that works once: the first operator's, or an invitation into a tenant."""
+"""A link that works once: the first operator's, an invitation into a tenant, a new password."""
 
 from typing import Any
 
@@ -7,18 +7,22 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from audit.actions import Action
 from console import session_acts
-from console.attempts import too_many
+from console.account import lockout
+from console.door import before_sign_in
 from console.forms import ConsoleForm
-from console.sign_in import enter
+from console.sign_in import enter, locked
+from tenants import password_reset
 from tenants.models import Link, User
-from tenants.models.link import AlreadyUsed, WrongPassword
+from tenants.models.link import AlreadyUsed, Purpose, WrongPassword
+from tenants.models.tenant import OperatorsStayOut
+from tenants.password_reset import NotTheirs
 
 
 class PresentPasswordForm(ConsoleForm):
@@ -56,6 +60,7 @@ class NewPasswordForm(ConsoleForm):
 
     def __init__(self, data: Any, link: Link) -> None:
         super().__init__(data)
+        self.link = link
         if link.email:
             self.fields["email"].disabled = True
             self.fields["email"].initial = link.email
@@ -68,32 +73,48 @@ class NewPasswordForm(ConsoleForm):
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        person = User(
-            email=self.cleaned_data.get("email", ""), name=self.cleaned_data.get("name", "")
-        )
-        validate_password(password, person)
+        validate_password(password, self._person())
         return password
+
+    def _person(self) -> User:
+        """With the profiles that will bind them."""
+        given = self.cleaned_data
+        person = User(email=given.get("email", ""), name=given.get("name", ""))
+        person.is_operator = self.link.purpose == Purpose.FIRST_RUN
+        person.joining = (self.link.tenant.profile,) if self.link.tenant else ()
+        return person
+
+
+class ResetForm(NewPasswordForm):
+    """Sets the password of an account that exists."""
+
+    name = None  # type: ignore[assignment]
+
+    def _person(self) -> User:
+        return User.objects.get(email=self.link.email.lower())
 
 
 @sensitive_post_parameters("password", "again")
 @never_cache
+@before_sign_in
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
     link = Link.objects.by_token(token)
     if link is None:
         return _gone(request)
     account = link.account(request.POST.get("email", ""))
     form = _form(request, link, account)
-    if account and form.is_bound and too_many(request, account.email):
-        return render(request, "console/too_many.html", status=429)
     if form.is_bound and form.is_valid():
-        given = form.cleaned_data
         try:
-            enter(request, link.use(given["email"], given["password"], given.get("name", "")))
-            return redirect("console:home")
-        except AlreadyUsed:
+            return enter(request, _used(request, link, account, form.cleaned_data))
+        except lockout.LockedOut as refused:
+            session_acts.locked(request, account, just_now=refused.just_now)
+            return locked(request)
+        except (AlreadyUsed, NotTheirs):
             return _gone(request)
         except IntegrityError:  # another link for this address was used in the same moment
             form.add_error(None, ValidationError(_("Please send it once more.")))
+        except OperatorsStayOut:
+            form.add_error(None, ValidationError(_("Operators cannot join this tenant.")))
         except WrongPassword:
             session_acts.record(Action.SESSION_DENIED, request, account, success=False)
             form.add_error("password", ValidationError(_("That is not this account's password.")))
@@ -101,8 +122,20 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "console/welcome.html", context)
 
 
+def _used(request: HttpRequest, link: Link, account: User | None, given: dict[str, Any]) -> User:
+    """Raises what Link.use and password_reset.use raise, and LockedOut."""
+    if link.purpose == Purpose.RESET:
+        return password_reset.use(link, given["password"])
+    counted = lockout.count(request, account.email) if account else []
+    user = link.use(given["email"], given["password"], given.get("name", ""))
+    lockout.forgive(counted)
+    return user
+
+
 def _form(request: HttpRequest, link: Link, account: User | None) -> ConsoleForm:
     data = request.POST if request.method == "POST" else None
+    if link.purpose == Purpose.RESET:
+        return ResetForm(data, link)
     return PresentPasswordForm(data) if account else NewPasswordForm(data, link)
 
 

@@ -4,6 +4,8 @@ const PING_MS = 20000;
 const PONG_MS = 8000;
 export const SIGNED_OUT = 4401;
 export const NOT_A_MEMBER = 4403;
+export const TENANT_CLOSED = 4423;
+const FOR_GOOD = [SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED];
 
 export class Connection extends EventTarget {
   #url;
@@ -66,7 +68,7 @@ export class Connection extends EventTarget {
   #lost(code = 1006) {
     if (this.#over) return;
     this.#drop();
-    if (code === SIGNED_OUT || code === NOT_A_MEMBER) this.#over = true;
+    if (FOR_GOOD.includes(code)) this.#over = true;
     this.#tell("lost", { code, online: navigator.onLine });
     if (this.#over) return;
     const pause = PAUSES[Math.min(this.#tries++, PAUSES.length - 1)];

@@ -39,6 +39,10 @@ export function noMember() {
   notice(say("no_member"), { action: { href: data.home, text: say("try_again") } });
 }
 
+export function tenantClosed() {
+  notice(say("tenant_closed"), { action: { href: data.home, text: say("try_again") } });
+}
+
 export function lost(online) {
   clearTimeout(banner);
   banner = setTimeout(() => {

@@ -1,7 +1,45 @@
-from tenants.models.api_key import ApiKey
+from tenants.models.api_key import ApiKey, Scope
+from tenants.models.idempotent_request import IdempotentRequest
+from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
 from tenants.models.member import Member
+from tenants.models.password_history import PasswordHistory
+from tenants.models.price import Price
+from tenants.models.quota import Quota, QuotaCounter, QuotaNotice
+from tenants.models.quota_raise import QuotaRaise
+from tenants.models.refusal import Refusal
+from tenants.models.restricted_model import (
+    RestrictedModel,
+    RestrictedModelGroupObjectPermission,
+    RestrictedModelUserObjectPermission,
+)
+from tenants.models.team import Team, TeamPlace
 from tenants.models.tenant import Tenant
+from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import User
 
-__all__ = ["ApiKey", "Link", "Member", "Tenant", "User"]
+__all__ = [
+    "ApiKey",
+    "IdempotentRequest",
+    "LedgerEntry",
+    "Link",
+    "Member",
+    "PasswordHistory",
+    "Price",
+    "Quota",
+    "QuotaCounter",
+    "QuotaNotice",
+    "QuotaRaise",
+    "Reconciliation",
+    "Refusal",
+    "RestrictedModel",
+    "RestrictedModelGroupObjectPermission",
+    "RestrictedModelUserObjectPermission",
+    "Scope",
+    "Team",
+    "TeamPlace",
+    "Tenant",
+    "Tier",
+    "TierPolicy",
+    "User",
+]

@@ -1,7 +1,11 @@
 import uuid
-from datetime import timedelta
-from typing import ClassVar
+from datetime import datetime, timedelta
+from ipaddress import IPv6Network, ip_network
+from typing import Any, ClassVar
 
+from django.contrib.auth.models import Group
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -9,8 +13,57 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.record import act
 from tenants import secret_keys
+from tenants.models.changing import changed, locked
 from tenants.models.member import Member
+from tenants.models.team import Team
 from tenants.models.tenant import Tenant
+
+
+class Scope(models.TextChoices):
+    """What a key may be used for."""
+
+    INFERENCE = "inference", _("Inference")
+    BATCH = "batch", _("Batches")
+    MANAGEMENT_READ = "management:read", _("Management: read")
+    MANAGEMENT_WRITE = "management:write", _("Management: write")
+    AUDIT_READ = "audit:read", _("Audit: read")
+
+
+CHANGEABLE = (
+    "name",
+    "scopes",
+    "allowed_models",
+    "allowed_networks",
+    "team",
+    "expires_at",
+    "requests_per_minute",
+    "burst",
+    "tokens_per_minute",
+    "max_concurrency",
+)
+LONGEST_OVERLAP = timedelta(days=30)
+MOST_ENTRIES = 100  # of a key's models, or addresses
+_NEVER_GIVEN = ("digest", "created_by", "revoked_at", "last_used_at", "replaced_by", "group")
+
+
+def inference_only() -> list[str]:
+    return [Scope.INFERENCE]
+
+
+def network(text: str) -> str:
+    """An address or a network as PostgreSQL and the door compare it. Raises ValidationError."""
+    try:
+        found = ip_network(text.strip().replace("%", " "))  # no zones: they are of one machine
+    except ValueError:
+        message = _("'%(text)s' is no address and no network like 192.0.2.0/24 or 2001:db8::/32.")
+        raise ValidationError(message, params={"text": text}) from None
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    if mapped and found.prefixlen >= _MAPPED_BITS:
+        return f"{mapped}/{found.prefixlen - _MAPPED_BITS}"
+    return str(found)
+
+
+_MAPPED_BITS = 96  # in front of an IPv4 address that is written as an IPv6 one
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -27,10 +80,41 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=12, unique=True)
     digest = models.BinaryField(unique=True)
     created_by = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
+    group = models.OneToOneField(  # made with the key's first grant of a restricted model
+        Group, models.SET_NULL, null=True, editable=False, related_name="api_key"
+    )
+    team = models.ForeignKey(
+        Team,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        verbose_name=_("team"),
+    )
+    scopes = ArrayField(
+        models.CharField(max_length=20, choices=Scope),
+        default=inference_only,
+        verbose_name=_("scopes"),
+    )
+    allowed_models = ArrayField(  # empty: every model that the tenant may use
+        models.CharField(max_length=120), default=list, blank=True, verbose_name=_("models")
+    )
+    allowed_networks = ArrayField(  # CIDR; empty: from anywhere
+        models.CharField(max_length=43), default=list, blank=True, verbose_name=_("addresses")
+    )
+    # Limits of this key alone, under the tenant's. None or 0: only the tenant's hold.
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"), null=True, blank=True
+    )
+    burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
     subject_id = models.UUIDField(default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    replaced_by = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+")
 
     objects: ClassVar[ApiKeyQuerySet] = ApiKeyQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -54,22 +138,56 @@ class ApiKey(models.Model):
         by: str,
         created_by: Member | None = None,
         days: int | None = None,
+        expires_at: datetime | None = None,
+        **settings: Any,
     ) -> tuple["ApiKey", str]:
-        """The key and its text, which cannot be had again."""
-        secret = secret_keys.mint()
-        key = cls(
-            tenant=tenant,
-            name=name,
-            public_id=secret.public_id,
-            digest=secret.digest,
-            created_by=created_by,
-            expires_at=timezone.now() + timedelta(days=days) if days else None,
-        )
-        key.full_clean(exclude=["digest", "created_by", "revoked_at"])
+        """The key and its text, which cannot be had again.
+
+        `settings` are any of CHANGEABLE; None stands for what a key has by itself. Raises
+        ValidationError.
+        """
+        given = {field: value for field, value in settings.items() if value is not None}
+        if unknown := set(given) - set(CHANGEABLE):
+            raise TypeError(f"a key has no {', '.join(sorted(unknown))}")
+        if days:
+            expires_at = timezone.now() + timedelta(days=days)
         with transaction.atomic():
-            key.save(force_insert=True)
+            key = cls(tenant=tenant, name=name, created_by=created_by, expires_at=expires_at)
+            text = key._minted(given)
             act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())
-        return key, secret.text
+        return key, text
+
+    def change(self, *, by: str, **fields: Any) -> None:
+        """Sets any of CHANGEABLE. Raises ValidationError, also for a revoked key."""
+        with transaction.atomic():
+            locked(self)
+            self._refuse_if_revoked()
+            _refuse_the_past(fields.get("expires_at"))
+            detail = changed(self, fields, CHANGEABLE)
+            if not detail:
+                return
+            self.save(update_fields=list(detail))
+            told = {**self._described(), **detail}
+            act(Action.API_KEY_CHANGE, actor=by, tenant_id=self.tenant_id, detail=told)
+
+    def rotate(self, *, by: str, overlap: timedelta) -> tuple["ApiKey", str]:
+        """A new key in this one's place, and its text. Both work while they overlap.
+
+        The new one has the settings, grants and quotas of the old, and as long a life. Requests
+        of the old one count against the quotas that went over. Raises ValidationError.
+        """
+        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+            raise ValidationError({"overlap": _("Both keys can work for up to 30 days.")})
+        with transaction.atomic():
+            locked(self)
+            self._refuse_if_over()
+            fresh = self._successor()
+            text = fresh._minted({})
+            self._give_over(fresh, timezone.now() + overlap)
+            told = {**self._described(), "replaced_by": str(fresh.id)}
+            told["overlap_s"] = str(int(overlap.total_seconds()))
+            act(Action.API_KEY_ROTATE, actor=by, tenant_id=self.tenant_id, detail=told)
+        return fresh, text
 
     def revoke(self, *, by: str) -> None:
         """Takes effect within a second in every process (the door's cache). Idempotent."""
@@ -84,5 +202,76 @@ class ApiKey(models.Model):
                 )
         self.refresh_from_db(fields=["revoked_at"])
 
+    def clean(self) -> None:
+        """What belongs to the key is of its tenant, and what it says can be understood."""
+        self.scopes = sorted(set(self.scopes))
+        self.allowed_models = sorted({name.strip() for name in self.allowed_models})
+        problems: dict[str, Any] = {}
+        try:
+            self.allowed_networks = sorted(set(map(network, self.allowed_networks)))
+        except ValidationError as problem:
+            problems["allowed_networks"] = problem
+        if "" in self.allowed_models:
+            problems["allowed_models"] = _("A model has a name.")
+        if self.team and self.team.tenant_id != self.tenant_id:
+            problems["team"] = _("There is no such team in this tenant.")
+        if self.created_by and self.created_by.tenant_id != self.tenant_id:
+            problems["created_by"] = _("There is no such member in this tenant.")
+        for name in ("allowed_models", "allowed_networks"):
+            if len(getattr(self, name)) > MOST_ENTRIES:
+                problems[name] = _("Name at most 100.")
+        if problems:
+            raise ValidationError(problems)
+
+    def _minted(self, settings: dict[str, Any]) -> str:
+        """Saves a new key; its text."""
+        secret = secret_keys.mint()
+        self.public_id, self.digest = secret.public_id, secret.digest
+        for name, value in settings.items():
+            setattr(self, name, value)
+        _refuse_the_past(self.expires_at)
+        self.full_clean(exclude=_NEVER_GIVEN)
+        self.save(force_insert=True)
+        return secret.text
+
+    def _refuse_if_revoked(self) -> None:
+        if self.revoked_at:
+            raise ValidationError(_("This key has been revoked."))
+
+    def _refuse_if_over(self) -> None:
+        self._refuse_if_revoked()
+        if self.expired:
+            raise ValidationError(_("This key has expired."))
+        if self.replaced_by_id:
+            raise ValidationError(_("This key has been rotated already."))
+
+    def _successor(self) -> "ApiKey":
+        kept = {name: getattr(self, name) for name in CHANGEABLE if name != "expires_at"}
+        fresh = ApiKey(tenant=self.tenant, created_by=self.created_by, **kept)
+        if self.expires_at:
+            fresh.expires_at = timezone.now() + (self.expires_at - self.created_at)
+        return fresh
+
+    def _give_over(self, fresh: "ApiKey", until: datetime) -> None:
+        """Keys that this one had replaced now stand behind the fresh one: there are no chains."""
+        from tenants.model_access import hand_on  # it knows keys
+
+        hand_on(self, fresh)
+        ApiKey.objects.filter(replaced_by=self).update(replaced_by=fresh)
+        self.quotas.update(api_key=fresh)
+        self.replaced_by = fresh
+        self.expires_at = min(until, self.expires_at or until)
+        self.save(update_fields=["replaced_by", "expires_at"])
+
     def _described(self) -> dict[str, str]:
         return {"key": str(self.id), "name": self.name, "public_id": self.public_id}
+
+
+def _refuse_the_past(expires_at: datetime | None) -> None:
+    """Raises ValidationError."""
+    if expires_at is None:
+        return
+    if timezone.is_naive(expires_at):
+        raise ValidationError({"expires_at": _("Say in which time zone.")})
+    if expires_at <= timezone.now():
+        raise ValidationError({"expires_at": _("Choose a time that is still to come.")})

@@ -1,3 +1,4 @@
+import contextlib
 import hmac
 import secrets
 import uuid
@@ -5,6 +6,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
@@ -12,22 +14,45 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.record import act
-from tenants.models.tenant import Tenant
+from tenants.models.changing import locked
+from tenants.models.member import Member
+from tenants.models.tenant import OperatorsStayOut, State, Tenant
 from tenants.models.user import User
-from tenants.roles import Role
+from tenants.roles import Permission, Profile, Role, operator_permissions
 
 
 class Purpose(models.TextChoices):
     FIRST_RUN = "first_run", _("Set up the first operator")
     INVITATION = "invitation", _("Join a tenant")
+    RESET = "reset", _("Choose a new password")
 
 
 class LinkQuerySet(models.QuerySet["Link"]):
     def usable(self) -> "LinkQuerySet":
-        return self.filter(used_at=None, expires_at__gt=timezone.now())
+        """Unused, in time, and not into a tenant that is suspended or closing."""
+        into_open = ~models.Q(purpose=Purpose.INVITATION) | models.Q(tenant__state=State.ACTIVE)
+        return self.filter(into_open, used_at=None, expires_at__gt=timezone.now())
+
+    def invitations(self, tenant: Tenant) -> "LinkQuerySet":
+        """Those that still wait for their person."""
+        waiting = self.usable().filter(tenant=tenant, purpose=Purpose.INVITATION)
+        return waiting.order_by("-created_at")
+
+    def accept(self, email: str) -> User | None:
+        """Uses every invitation of somebody whom an identity provider vouches for: there is no
+        password to set. None without an invitation.
+        """
+        invitations = self.usable().filter(purpose=Purpose.INVITATION, email__iexact=email)
+        with transaction.atomic():
+            user = None
+            for link in invitations.select_related("tenant"):
+                with contextlib.suppress(AlreadyUsed, OperatorsStayOut):
+                    user = link.join(email)
+        return user
 
     def by_token(self, token: str) -> "Link | None":
-        return self.usable().filter(digest=_digest(token)).first()
+        found = self.usable().filter(digest=_digest(token)).select_related("tenant").first()
+        return found if found and found.maker_may() else None
 
 
 class Link(models.Model):
@@ -39,6 +64,7 @@ class Link(models.Model):
     email = models.EmailField(blank=True)
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True)
     role = models.CharField(max_length=12, choices=Role, default=Role.OWNER)
+    created_by = models.CharField(max_length=80, default="")  # an actor
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -70,6 +96,7 @@ class Link(models.Model):
                 email=email,
                 tenant=tenant,
                 role=role,
+                created_by=by,
                 expires_at=timezone.now() + timedelta(days=days),
             )
             act(
@@ -80,21 +107,69 @@ class Link(models.Model):
             )
         return f"{settings.PUBLIC_URL}/welcome/{token}/"
 
-    def use(self, email: str, password: str, name: str = "") -> User:
-        """Signs up and gives what the link promised. Raises AlreadyUsed on the second try.
+    def revoke(self, *, by: str) -> None:
+        """It opens nothing from now on. A used one stays as it is. Idempotent."""
+        with transaction.atomic():
+            gone, _ = Link.objects.filter(pk=self.pk, used_at=None).delete()
+            if gone:
+                detail = {"purpose": self.purpose, "role": self.role}
+                act(Action.LINK_REVOKE, actor=by, tenant_id=self.tenant_id, detail=detail)
 
-        Whoever made the link has seen it. So it never sets the password of an account that has
-        one: its owner proves who they are with that password, else WrongPassword.
+    def maker_may(self) -> bool:
+        """Whether who made an invitation could still make it: no link outlives that power."""
+        kind, _, number = self.created_by.partition(":")
+        if self.tenant is None or kind not in ("member", "user", "operator"):
+            return True  # by the platform itself
+        members = Member.objects.filter(tenant=self.tenant, user__is_active=True)
+        maker = members.filter(**{"pk" if kind == "member" else "user": number}).first()
+        if maker and maker.may_give(Role(self.role)):
+            return True
+        operators = User.objects.filter(is_operator=True, is_active=True)
+        person = str(maker.user_id) if maker else number if kind == "operator" else "0"
+        return self._operators_may() and operators.filter(pk=person).exists()
+
+    def _operators_may(self) -> bool:
+        """Where duties are kept apart, they bring in the first owner only."""
+        assert self.tenant
+        if Permission.MANAGE_MEMBERS in operator_permissions(self.tenant.profile):
+            return True
+        return self.role == Role.OWNER and not self.tenant.members.filter(role=Role.OWNER).exists()
+
+    def use(self, email: str, password: str, name: str = "") -> User:
+        """Signs up and gives what the link promised.
+
+        Raises AlreadyUsed on the second try and when it has become unusable meanwhile, and
+        OperatorsStayOut. Whoever made the link has seen it. So it never sets the password of an
+        account that has one: its owner proves who they are with that password, else
+        WrongPassword.
         """
         with transaction.atomic():
-            if not Link.objects.usable().filter(pk=self.pk).update(used_at=timezone.now()):
-                raise AlreadyUsed
+            self.spend()
             return self._welcome(email, password, name)
 
+    def join(self, email: str) -> User:
+        """Gives what an invitation promised to who has been vouched for. Raises AlreadyUsed."""
+        with transaction.atomic():
+            self.spend()
+            user = User.objects.filter(email=email.lower()).first()
+            return self._promised(user or User.objects.create_user(email))
+
+    def spend(self) -> None:
+        """Inside a transaction. Raises AlreadyUsed, also when it is unusable by now."""
+        if self.tenant:
+            locked(self.tenant)  # nobody's power changes meanwhile
+        usable = Link.objects.usable().filter(pk=self.pk).exists() and self.maker_may()
+        unused = Link.objects.filter(pk=self.pk, used_at=None)  # no join: the row decides
+        if not (usable and unused.update(used_at=timezone.now())):
+            raise AlreadyUsed
+
     def account(self, email: str = "") -> User | None:
-        """Who has the link's address, or this one, and a password already."""
+        """Who has the link's address, or this one, and a way to sign in already."""
         user = User.objects.filter(email=(self.email or email).lower()).first()
-        return user if user and user.has_usable_password() else None
+        if user is None or self.purpose == Purpose.RESET:
+            return None
+        by_provider = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=user)
+        return user if user.has_usable_password() or by_provider.exists() else None
 
     def _welcome(self, email: str, password: str, name: str) -> User:
         email = (self.email or email).lower()
@@ -105,8 +180,13 @@ class Link(models.Model):
             user = User.objects.filter(email=email).first() or User(email=email)
             user.name = name
             user.set_password(password)
+        return self._promised(user)
+
+    def _promised(self, user: User) -> User:
         user.is_operator = user.is_operator or self.purpose == Purpose.FIRST_RUN
         user.save()
+        if user.is_operator and user.memberships.filter(tenant__profile=Profile.MLPS).exists():
+            raise OperatorsStayOut
         act(Action.LINK_USE, actor=user.actor, tenant_id=self.tenant_id)
         if self.purpose == Purpose.FIRST_RUN:
             act(Action.OPERATOR_CREATE, actor=user.actor)

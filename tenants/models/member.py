@@ -9,7 +9,7 @@ from audit.actions import Action
 from audit.record import act
 from tenants.models.tenant import Tenant
 from tenants.models.user import User
-from tenants.roles import Permission, Role, may
+from tenants.roles import Permission, Role, permissions
 
 
 class MemberQuerySet(models.QuerySet["Member"]):
@@ -41,25 +41,68 @@ class Member(models.Model):
     def actor(self) -> str:
         return f"member:{self.id}"
 
-    def may(self, permission: Permission) -> bool:
-        return may(self.role, permission)
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the role holds under the tenant's security profile."""
+        return permissions(self.role, self.tenant.profile)
 
+    def may(self, permission: Permission) -> bool:
+        return permission in self.permissions
+
+    def may_give(self, role: Role) -> bool:
+        """Nobody makes owners, and nobody unmakes them, but owners."""
+        return self.may(Permission.MANAGE_MEMBERS) and (
+            self.role == Role.OWNER or role != Role.OWNER
+        )
+
+    @transaction.atomic
+    def change_role(self, role: Role, *, by: str) -> None:
+        """The old role's power ends within a second. Raises LastOwner."""
+        self._held()
+        before, role = self.role, Role(role)
+        if before == role:
+            return
+        self._keep_an_owner()
+        self.role = role
+        self.save(update_fields=["role"])
+        act(
+            Action.MEMBER_ROLE,
+            actor=by,
+            tenant_id=self.tenant_id,
+            subject_id=self.subject_id,
+            detail={"member": str(self.id), "role": [before, role.value]},
+        )
+
+    @transaction.atomic
     def remove(self, *, by: str) -> None:
-        """Raises LastOwner: a tenant without an owner could never be managed again."""
-        with transaction.atomic():
-            owners = list(self.tenant.members.select_for_update().filter(role=Role.OWNER))
-            if self.role == Role.OWNER and len(owners) <= 1:  # a count() would not lock them
-                raise LastOwner
-            act(
-                Action.MEMBER_REMOVE,
-                actor=by,
-                tenant_id=self.tenant_id,
-                subject_id=self.subject_id,
-                detail={"member": str(self.id), "role": self.role},
-            )
-            invitations = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant)
-            invitations.filter(email__iexact=self.user.email, used_at=None).delete()
-            self.delete()
+        """With their places in teams, and the unused invitations from and for them.
+
+        Raises LastOwner: a tenant without an owner could never be managed again.
+        """
+        self._held()
+        self._keep_an_owner()
+        act(
+            Action.MEMBER_REMOVE,
+            actor=by,
+            tenant_id=self.tenant_id,
+            subject_id=self.subject_id,
+            detail={"member": str(self.id), "role": self.role},
+        )
+        links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
+        from_them = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
+        links.filter(from_them | models.Q(email__iexact=self.user.email)).delete()
+        self.delete()
+
+    def _held(self) -> None:
+        """One change of a tenant's people at a time."""
+        tenants = type(self.tenant).objects.select_for_update(no_key=True)
+        self.tenant = tenants.get(pk=self.tenant_id)
+        self.refresh_from_db(fields=["role"])
+
+    def _keep_an_owner(self) -> None:
+        others = self.tenant.members.filter(role=Role.OWNER).exclude(pk=self.pk)
+        if self.role == Role.OWNER and not others.exists():
+            raise LastOwner
 
 
 class LastOwner(Exception):

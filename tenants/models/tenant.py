@@ -1,22 +1,43 @@
 import uuid
 from typing import Any, ClassVar
+from zoneinfo import available_timezones
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models, transaction
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.record import act
+from tenants.models.changing import changed, locked
+from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import User
-from tenants.roles import Role
+from tenants.roles import Profile, Role
+
+RETENTION_FLOOR_DAYS = 184  # six calendar months are up to 184 days (CSL art. 23)
+LIMITS = ("requests_per_minute", "burst", "tokens_per_minute", "max_concurrency")
+CHANGEABLE = ("tier", *LIMITS, "profile", "local_only", "retention_days", "time_zone")
+LONGEST_REASON = 200
 
 
-class Tier(models.TextChoices):
-    STANDARD = "standard", _("Standard")
-    VIP = "vip", _("VIP")
+class State(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")  # nobody comes in, nothing is lost
+    CLOSING = "closing", _("Closing")  # for good: the data's retention runs out
 
 
-WEIGHTS = {Tier.STANDARD: 1, Tier.VIP: 4}
+def known_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(_("Use a name like Europe/Berlin or Asia/Shanghai."))
+
+
+class Closed(Exception):
+    """The tenant is closing, and that is for good."""
+
+
+class OperatorsStayOut(Exception):
+    """Where duties are kept apart, an operator of the platform cannot be a member."""
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -28,7 +49,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 
 class Tenant(models.Model):
-    """Who shares the GPUs. A limit of 0 means: none."""
+    """Who shares the GPUs. A limit of None is the tier's; 0 means: no limit."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.SlugField(
@@ -38,9 +59,31 @@ class Tenant(models.Model):
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*$", _("Use a-z, 0-9 and dashes."))],
     )
     tier = models.CharField(_("tier"), max_length=10, choices=Tier, default=Tier.STANDARD)
-    requests_per_minute = models.PositiveIntegerField(_("requests per minute"), default=100)
-    burst = models.PositiveIntegerField(_("burst"), default=200)
-    max_concurrency = models.PositiveIntegerField(_("requests at once"), default=64)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.ACTIVE)
+    profile = models.CharField(
+        _("security profile"), max_length=10, choices=Profile, default=Profile.ASVS
+    )
+    local_only = models.BooleanField(
+        _("local only"), default=False, help_text=_("No prompt ever leaves this installation.")
+    )
+    retention_days = models.PositiveIntegerField(
+        _("retention in days"),
+        default=200,
+        validators=[MinValueValidator(RETENTION_FLOOR_DAYS)],
+    )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=60,
+        default="UTC",
+        validators=[known_time_zone],
+        help_text=_("Days and months of quotas begin at its midnight."),
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"), null=True, blank=True
+    )
+    burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[TenantQuerySet] = TenantQuerySet.as_manager()  # type: ignore[assignment]
@@ -48,10 +91,25 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @cached_property
+    def policy(self) -> TierPolicy:
+        return TierPolicy.objects.of(self.tier)
+
     @property
     def weight(self) -> int:
         """Share of the GPUs in the fair queue, against a standard tenant's 1."""
-        return WEIGHTS[Tier(self.tier)]
+        return self.policy.weight
+
+    def limit(self, name: str) -> int:
+        """One of LIMITS as it holds: the tenant's own figure, else its tier's."""
+        own: int | None = getattr(self, name)
+        found: int = getattr(self.policy, name) if own is None else own
+        return found
+
+    @property
+    def effective(self) -> dict[str, int]:
+        """Every limit as it holds."""
+        return {name: self.limit(name) for name in LIMITS}
 
     @classmethod
     def open(cls, name: str, *, by: str, **fields: Any) -> "Tenant":
@@ -60,29 +118,76 @@ class Tenant(models.Model):
         tenant.full_clean()
         with transaction.atomic():
             tenant.save(force_insert=True)
-            act(Action.TENANT_CREATE, actor=by, tenant_id=tenant.id, detail={"name": name})
+            given = {field: value for field, value in fields.items() if value is not None}
+            detail = {"name": name, **given}
+            act(Action.TENANT_CREATE, actor=by, tenant_id=tenant.id, detail=detail)
         return tenant
 
     def change(self, *, by: str, **fields: Any) -> None:
-        """Sets tier and limits. Raises ValidationError."""
-        changed = {name: value for name, value in fields.items() if getattr(self, name) != value}
-        detail = {name: [getattr(self, name), value] for name, value in changed.items()}
-        for name, value in changed.items():
-            setattr(self, name, value)
-        self.full_clean()
+        """Sets any of CHANGEABLE. Raises ValidationError."""
         with transaction.atomic():
-            self.save(update_fields=list(changed))
+            locked(self)
+            if fields.get("profile") == Profile.MLPS != self.profile:
+                self._refuse_operators()
+            detail = changed(self, fields, CHANGEABLE)
+            if not detail:
+                return
+            self.__dict__.pop("policy", None)  # of the tier that was
+            self.save(update_fields=list(detail))
             act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
 
-    def add_member(self, user: User, role: Role, *, by: str) -> Any:
+    def _refuse_operators(self) -> None:
+        if self.members.filter(user__is_operator=True).exists():
+            raise ValidationError({"profile": _("An operator of the platform is a member here.")})
+
+    # A tenant's life -----------------------------------------------------------------------------
+    def suspend(self, *, by: str, reason: str) -> None:
+        """Within a second nobody comes in, and what runs is ended. Raises Closed."""
+        self._become(State.SUSPENDED, Action.TENANT_SUSPEND, by, reason)
+
+    def resume(self, *, by: str) -> None:
+        """Raises Closed."""
+        self._become(State.ACTIVE, Action.TENANT_RESUME, by)
+
+    def close(self, *, by: str, reason: str) -> None:
+        """For good."""
+        self._become(State.CLOSING, Action.TENANT_CLOSE, by, reason)
+
+    def _become(self, state: State, action: Action, by: str, reason: str | None = None) -> None:
+        """Nothing happens where it is so already."""
+        detail = {} if reason is None else {"reason": _reason(reason)}
         with transaction.atomic():
-            member, new = self.members.get_or_create(user=user, defaults={"role": role})
+            locked(self)
+            if self.state == state:
+                return
+            if self.state == State.CLOSING:
+                raise Closed
+            self.state = state
+            self.save(update_fields=["state"])
+            act(action, actor=by, tenant_id=self.id, detail=detail)
+
+    # People --------------------------------------------------------------------------------------
+    def add_member(self, user: User, role: Role, *, by: str) -> Any:
+        """The member there is, or a new one. Raises OperatorsStayOut."""
+        with transaction.atomic():
+            locked(self)
+            if self.profile == Profile.MLPS and user.is_operator:
+                raise OperatorsStayOut
+            member, new = self.members.get_or_create(user=user, defaults={"role": Role(role)})
             if new:
                 act(
                     Action.MEMBER_ADD,
                     actor=by,
                     tenant_id=self.id,
                     subject_id=member.subject_id,
-                    detail={"member": str(member.id), "role": role},
+                    detail={"member": str(member.id), "role": member.role},
                 )
         return member
+
+
+def _reason(text: str) -> str:
+    """Raises ValidationError."""
+    text = text.strip()
+    if not text or len(text) > LONGEST_REASON:
+        raise ValidationError({"reason": _("Say why, in at most 200 characters.")})
+    return text

@@ -1,7 +1,8 @@
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     is_operator = models.BooleanField(default=False)  # runs the platform, belongs to no tenant
     created_at = models.DateTimeField(default=timezone.now)
+    password_changed_at = models.DateTimeField(default=timezone.now)
+
+    joining: tuple[str, ...] = ()  # profiles of tenants that a link is about to bring them into
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -30,6 +34,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def take_password(self, password: str) -> None:
+        """Sets it, dates it, and remembers it among those that must not come back."""
+        with transaction.atomic():
+            apps.get_model("tenants", "PasswordHistory").keep(self)
+            self.set_password(password)
+            self.password_changed_at = timezone.now()
+            self.save()
 
     @property
     def actor(self) -> str:

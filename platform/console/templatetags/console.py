@@ -1,5 +1,9 @@
 """What templates need beside Django's own tags."""
 
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
 from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
@@ -8,6 +12,12 @@ from django.utils.translation import gettext as _
 
 from console import navigation
 from console.door import ConsoleRequest
+from console.permission_words import WORDS
+from console.quota_forms import MICRO
+from tenants import secret_keys
+from tenants.models import ApiKey, Scope, User
+from tenants.models.quota import Unit
+from tenants.roles import Permission
 
 register = template.Library()
 
@@ -23,10 +33,45 @@ def icon(name: str, classes: str = "") -> SafeString:
     )
 
 
+register.filter("without_keys", secret_keys.hidden)
+
+
 @register.filter
 def count(number: int | str | None) -> str:
     """12,345 in every language (Django groups Chinese numbers by four, or not at all)."""
     return f"{number:,}" if isinstance(number, int) else "–"
+
+
+@register.filter
+def amount(number: int, unit: str) -> str:
+    """Of a quota: 12,345 requests or tokens; 12.5 of the currency, kept in millionths."""
+    if unit != Unit.COST:
+        return count(number)
+    whole, _point, part = f"{Decimal(number) / MICRO:,.6f}".partition(".")
+    return f"{whole}.{part.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def decimal(number: Decimal) -> str:
+    """0.5 or 1,200, without the zeros that the database keeps behind it."""
+    return f"{number.normalize():,f}"
+
+
+@register.filter
+def lookup(found: Mapping[Any, Any], key: Any) -> Any:
+    """A mapping's value for a key that a template has in a variable; {} where there is none."""
+    return found.get(key, {})
+
+
+@register.filter
+def scope_names(key: ApiKey) -> list[str]:
+    """What a key may do, in words; a scope that is no longer known as it is written."""
+    return [str(dict(Scope.choices).get(scope, scope)) for scope in key.scopes]
+
+
+@register.filter
+def permission_name(permission: Permission) -> str:
+    return str(WORDS[permission])
 
 
 @register.filter
@@ -37,9 +82,19 @@ def duration(ms: int | str | None) -> str:
     return f"{ms} ms" if ms < 1000 else _("%(seconds)s s") % {"seconds": f"{ms / 1000:.1f}"}
 
 
+@register.filter
+def seen_by(person: User | None, request: ConsoleRequest) -> str:
+    """A person's name. Inside a tenant nobody learns an operator's."""
+    if person is None:
+        return "–"
+    if person.is_operator and not request.user.is_operator:
+        return _("Platform operator")
+    return str(person)
+
+
 @register.simple_tag
-def pages(request: ConsoleRequest) -> list[navigation.Entry]:
-    return list(navigation.pages(request))
+def menu(request: ConsoleRequest) -> navigation.Menu:
+    return navigation.menu(request)
 
 
 @register.simple_tag

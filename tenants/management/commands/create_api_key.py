@@ -1,12 +1,16 @@
-from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
-from tenants.models import ApiKey, Tenant
+from tenants.management.commands._limit_options import add_limit_options, days, given
+from tenants.models import ApiKey, Scope, Team, Tenant
+from tenants.models.tenant import LIMITS
+from tenants.quotas.options import add_quota_option, set_quotas
 
 BY = "command:create_api_key"
+LISTS = ("scopes", "allowed_models", "allowed_networks")
 
 
 class Command(JsonCommand):
@@ -16,13 +20,45 @@ class Command(JsonCommand):
         super().add_arguments(parser)
         parser.add_argument("tenant", help="the tenant's name")
         parser.add_argument("--name", required=True, help="what the key is for")
-        parser.add_argument("--days", type=_days, metavar="N", help="expires after N days")
+        parser.add_argument("--days", type=days, metavar="N", help="expires after N days")
+        parser.add_argument("--team", metavar="NAME", help="a team of the tenant")
+        repeatable: dict[str, Any] = {"action": "append"}
+        parser.add_argument(
+            "--scope",
+            dest="scopes",
+            choices=Scope.values,
+            help="what the key is for; repeatable; inference by default",
+            **repeatable,
+        )
+        parser.add_argument(
+            "--model",
+            dest="allowed_models",
+            metavar="MODEL",
+            help="the only models it may use; repeatable",
+            **repeatable,
+        )
+        parser.add_argument(
+            "--network",
+            dest="allowed_networks",
+            metavar="CIDR",
+            help="the only addresses it may come from; repeatable",
+            **repeatable,
+        )
+        add_limit_options(parser)
+        add_quota_option(parser)
 
     def answer(self, **options: Any) -> Answer:
         tenant = Tenant.objects.filter(name=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"there is no tenant named {options['tenant']!r}")
-        key, text = ApiKey.issue(tenant, options["name"], by=BY, days=options["days"])
+        settings = given(options, (*LIMITS, *LISTS))
+        if options["team"]:
+            settings["team"] = _team(tenant, options["team"])
+        with transaction.atomic():
+            key, text = ApiKey.issue(
+                tenant, options["name"], by=BY, days=options["days"], **settings
+            )
+            set_quotas(options["quotas"], tenant, by=BY, api_key=key)
         return {"tenant": tenant.name, "name": key.name, "id": str(key.id), "api_key": text}
 
     def text(self, answer: Answer) -> str:
@@ -31,7 +67,8 @@ class Command(JsonCommand):
         )
 
 
-def _days(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 3650):
-        raise ArgumentTypeError("must be a whole number from 1 to 3650")
-    return int(text)
+def _team(tenant: Tenant, name: str) -> Team:
+    team = tenant.teams.filter(name=name).first()
+    if team is None:
+        raise CommandError(f"there is no team named {name!r} in {tenant.name}")
+    return team

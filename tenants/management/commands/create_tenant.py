@@ -5,13 +5,15 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.management.commands._limit_options import add_limit_options, days, given
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
-from tenants.models.tenant import Tier
-from tenants.roles import Role
+from tenants.models.tenant import CHANGEABLE
+from tenants.models.tier import Tier
+from tenants.quotas.options import add_quota_option, set_quotas
+from tenants.roles import Profile, Role
 
 BY = "command:create_tenant"
-LIMITS = ("requests_per_minute", "burst", "max_concurrency")
 
 
 class Command(JsonCommand):
@@ -22,14 +24,19 @@ class Command(JsonCommand):
         parser.add_argument("name", help="a-z, 0-9 and dashes")
         parser.add_argument("--tier", choices=Tier.values, default=Tier.STANDARD)
         parser.add_argument("--admin", metavar="EMAIL", help="gets an invitation link as owner")
-        parser.add_argument("--requests-per-minute", type=int, metavar="N", help="0: no limit")
-        parser.add_argument("--burst", type=int, metavar="N", help="0: no limit")
-        parser.add_argument("--max-concurrency", type=int, metavar="N", help="0: no limit")
+        parser.add_argument("--profile", choices=Profile.values, help="security profile")
+        parser.add_argument(
+            "--local-only", action="store_true", default=None, help="no hosted models"
+        )
+        parser.add_argument("--retention-days", type=days, metavar="N", help="at least 184")
+        parser.add_argument("--time-zone", metavar="ZONE", help="as Europe/Berlin; UTC by default")
+        add_limit_options(parser)
+        add_quota_option(parser)
 
     def answer(self, **options: Any) -> Answer:
-        limits = {name: options[name] for name in LIMITS if options[name] is not None}
         with transaction.atomic():
-            tenant = Tenant.open(options["name"], by=BY, tier=options["tier"], **limits)
+            tenant = Tenant.open(options["name"], by=BY, **given(options, CHANGEABLE))
+            set_quotas(options["quotas"], tenant, by=BY)
             admin = _invited(tenant, options["admin"]) if options["admin"] else None
         return {
             "tenant": {"id": str(tenant.id), "name": tenant.name, "tier": tenant.tier},

@@ -9,6 +9,13 @@ from django.utils.translation import gettext_lazy as _
 from tenants.models import ApiKey, Member, Tenant
 
 
+class Xid(models.Func):
+    """The id of the current transaction, as a number that only grows."""
+
+    template = "(pg_current_xact_id()::text::bigint)"
+    output_field = models.BigIntegerField()
+
+
 class State(models.TextChoices):
     OPEN = "open", _("In progress")
     DONE = "done", _("Done")
@@ -58,10 +65,16 @@ class Usage(models.Model):
 
     completion = models.OneToOneField(Completion, models.PROTECT, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="usage")
+    # Bare ids: usage outlives keys, members and teams.
+    api_key_id = models.UUIDField(null=True)
+    member_id = models.UUIDField(null=True)
+    team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)
+    cost = models.BigIntegerField(default=0)  # micro-units of the currency
+    status = models.SmallIntegerField(default=200)
     finish_reason = models.CharField(max_length=20)  # "stop", "length", …, "cancelled", "error"
     error_code = models.CharField(max_length=60, default="")
     attempts = models.SmallIntegerField(default=1)
@@ -69,55 +82,15 @@ class Usage(models.Model):
     ttft_ms = models.IntegerField(null=True)  # time to first token, from the door
     duration_ms = models.IntegerField()
     created_at = models.DateTimeField()
+    # The writing transaction (set by the database): the roll-up takes rows in this order.
+    xid = models.BigIntegerField(db_default=Xid())
 
     class Meta:
         indexes = [
             models.Index(fields=["created_at"], name="usage_created"),
             models.Index(fields=["tenant", "-created_at"], name="usage_tenant_created"),
+            models.Index(fields=["xid", "completion"], name="usage_written"),
         ]
 
     def __str__(self) -> str:
         return f"usage of {self.completion_id}"
-
-
-class Conversation(models.Model):
-    """A member's chat. Title and messages are sealed under the member's key."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="conversations")
-    member = models.ForeignKey(Member, models.CASCADE, related_name="conversations")
-    model = models.CharField(max_length=120)
-    data_key_id = models.UUIDField()
-    sealed_title = models.BinaryField()
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["member", "-updated_at"], name="conversation_member")]
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-
-class Author(models.TextChoices):
-    USER = "user", _("You")
-    ASSISTANT = "assistant", _("Assistant")
-
-
-class Message(models.Model):
-    """One turn. An answer's text arrives with its completion's settlement."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
-    author = models.CharField(max_length=10, choices=Author)
-    completion_id = models.UUIDField(null=True, unique=True)
-    data_key_id = models.UUIDField()
-    sealed = models.BinaryField(null=True)
-    finish_reason = models.CharField(max_length=20, default="")
-    created_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["conversation", "created_at"], name="message_conversation")]
-
-    def __str__(self) -> str:
-        return str(self.id)

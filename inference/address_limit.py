@@ -1,0 +1,44 @@
+"""In front of the door: an address pays for each key that has to be looked up.
+
+So whoever tries keys is soon refused without asking the database; and an address that is over its
+limit is refused without asking anybody.
+"""
+
+from uuid import uuid4
+
+from django.conf import settings
+
+from inference import ledger
+from inference.gateway import Gateway, NotAdmitted
+from tenants.admission import Admission, Ask
+from tenants.client_address import counted
+from tenants.refusals import Refused
+
+
+async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
+    """When the address was charged for this request; 0: not yet, its admission will.
+
+    Raises NotAdmitted.
+    """
+    address = counted(client_ip) if settings.IP_PER_MINUTE else ""
+    if not address:
+        return 0
+    admission, counted_at = gateway.turnstile.blocked(address), 0
+    if admission is None and not gateway.door.remembered(key):
+        ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
+        admission, counted_at = await gateway.turnstile.admit(ask)
+    if admission and admission.tier:
+        raise _noted(gateway, admission, key, client_ip, route)
+    return counted_at
+
+
+def _noted(
+    gateway: Gateway, admission: Admission, key: str, client_ip: str, route: str
+) -> NotAdmitted:
+    """Told to the tenant whom the key opened for last, if it ever did here."""
+    caller = gateway.door.last_known(key)
+    tenant_id, actor = (caller.tenant_id, caller.actor) if caller else (None, "unknown")
+    who = Refused(tenant_id, actor, route, client_net=ledger.network(client_ip))
+    refused = NotAdmitted(admission)
+    refused.refusal_id = gateway.refusals.note(who, admission)
+    return refused

@@ -1,0 +1,81 @@
+"""What a caller may ask for, the same for every way in. Asked where requests are submitted, and
+by the lists of models.
+
+A model that a caller may not use does not exist for them: nobody learns from the answer what
+others have. Of the rest, the caller is told what is missing.
+"""
+
+from inference.engines import served
+from inference.engines.base import Engine
+from tenants.caller import Caller
+from tenants.model_access import withheld_from
+from tenants.models import Member
+from tenants.models.api_key import Scope
+
+
+class NotAllowed(Exception):
+    """`code` is for programs, the message for the people behind them."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class NoSuchModel(Exception):
+    """It is not served, or `hidden` from this caller: what they are told is the same."""
+
+    def __init__(self, name: str, *, hidden: bool) -> None:
+        super().__init__(name)
+        self.name, self.hidden = name, hidden
+
+
+def check_address(caller: Caller, client_ip: str) -> None:
+    """Raises NotAllowed."""
+    if not caller.may_come_from(client_ip):
+        raise NotAllowed(
+            "address_not_allowed", f"this API key cannot be used from the address {client_ip}"
+        )
+
+
+def check_scope(caller: Caller, scope: str = Scope.INFERENCE) -> None:
+    """Raises NotAllowed."""
+    if scope not in caller.scopes:
+        who = "this API key" if caller.api_key_id else "your role"
+        raise NotAllowed("insufficient_scope", f"{who} does not have the scope `{scope}`")
+
+
+def check(caller: Caller, engine: Engine, client_ip: str) -> None:
+    """Raises NotAllowed, NoSuchModel."""
+    check_address(caller, client_ip)
+    check_scope(caller)
+    if not visible(caller, engine):
+        raise NoSuchModel(engine.config.name, hidden=True)
+
+
+def visible(caller: Caller, engine: Engine) -> bool:
+    """A tenant that is local-only has no hosted models."""
+    if caller.local_only and engine.config.hosted:
+        return False
+    return caller.may_use(engine.config.name)
+
+
+def engine_for(caller: Caller, model: str) -> Engine:
+    """Raises NoSuchModel."""
+    engine = served().get(model)
+    if engine is None or not visible(caller, engine):
+        raise NoSuchModel(model, hidden=engine is not None)
+    return engine
+
+
+def engines_for(caller: Caller) -> list[Engine]:
+    return [engine for engine in served().values() if visible(caller, engine)]
+
+
+def models_for(member: Member) -> list[str]:
+    """The names that a person sees to choose from."""
+    hidden, local_only = withheld_from(member), member.tenant.local_only
+    return [
+        name
+        for name, engine in served().items()
+        if name not in hidden and not (local_only and engine.config.hosted)
+    ]

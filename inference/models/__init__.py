@@ -1,0 +1,15 @@
+from inference.models.completion import Completion, State, Usage
+from inference.models.conversation import Author, Conversation, Message
+from inference.models.rollup import RollupMark, UsageDay, UsageHour
+
+__all__ = [
+    "Author",
+    "Completion",
+    "Conversation",
+    "Message",
+    "RollupMark",
+    "State",
+    "Usage",
+    "UsageDay",
+    "UsageHour",
+]

@@ -1,0 +1,50 @@
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Member, Tenant
+
+
+class Conversation(models.Model):
+    """A member's chat. Title and messages are sealed under the member's key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="conversations")
+    member = models.ForeignKey(Member, models.CASCADE, related_name="conversations")
+    model = models.CharField(max_length=120)
+    data_key_id = models.UUIDField()
+    sealed_title = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["member", "-updated_at"], name="conversation_member")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Author(models.TextChoices):
+    USER = "user", _("You")
+    ASSISTANT = "assistant", _("Assistant")
+
+
+class Message(models.Model):
+    """One turn. An answer's text arrives with its completion's settlement."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    author = models.CharField(max_length=10, choices=Author)
+    completion_id = models.UUIDField(null=True, unique=True)
+    data_key_id = models.UUIDField()
+    sealed = models.BinaryField(null=True)
+    finish_reason = models.CharField(max_length=20, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["conversation", "created_at"], name="message_conversation")]
+
+    def __str__(self) -> str:
+        return str(self.id)

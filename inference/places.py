@@ -1,0 +1,24 @@
+"""What an order holds of its tenant's and its key's limits, and what came of it."""
+
+from inference.ledger import Outcome
+from inference.order import Order
+from tenants.giving_back import Place
+
+
+def place(order: Order) -> Place:
+    key = order.charge.api_key_id
+    return Place(str(order.id), str(order.tenant_id), str(key) if key else "")
+
+
+def set_aside(order: Order) -> int:
+    """Tokens that the limits per minute are charged with: likely ones, not the most possible.
+
+    What the request really takes corrects it, also upwards.
+    """
+    return min(order.charge.tokens or order.estimate, order.estimate)
+
+
+def used(outcome: Outcome) -> int | None:
+    """Tokens; None for a request that another has settled, whose count is not known here."""
+    tokens = outcome.prompt_tokens + outcome.completion_tokens
+    return tokens if tokens or outcome.state != "done" else None

@@ -1,0 +1,86 @@
+"""Usage as a file, CSV or JSON: one row for each group in each hour or day, written as it is read.
+
+Cells that a spreadsheet would run as a formula get a leading ' (OWASP, CSV Injection). CSV begins
+with a byte order mark, without which Excel takes UTF-8 for something else.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from inference.usage.names import Dimension
+from inference.usage.report import LATENCIES, SUMS, Figures, Group, Report
+
+FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_MICRO = 1_000_000
+
+Row = dict[str, str | int | float | None]
+
+
+def file_name(report: Report, by: Dimension, form: str) -> str:
+    whose = report.tenant.name if report.tenant else "all-tenants"
+    span = report.span
+    return f"usage-{whose}-{span.first}-{span.last}-by-{by}.{form}"
+
+
+def exported(report: Report, by: Dimension, form: str) -> Iterator[bytes]:
+    """The file in pieces, none larger than one hour or day of it."""
+    pieces = (rows for rows in _rows(report, by) if rows)
+    return _csv(pieces, by) if form == "csv" else _json(pieces)
+
+
+def _rows(report: Report, by: Dimension) -> Iterator[list[Row]]:
+    for begins, groups in report.groups_by_period(by):
+        moment = begins.astimezone(report.span.zone).isoformat()
+        yield [_row(moment, by, group) for group in groups]
+
+
+def _row(moment: str, by: Dimension, group: Group) -> Row:
+    row: Row = {"begins": moment, str(by): group.name.text}
+    if by != Dimension.MODEL:
+        row[f"{by}_id"] = str(group.id)
+    return row | _figures(group.figures)
+
+
+def _figures(figures: Figures) -> Row:
+    """Cost in units of the currency, times in milliseconds."""
+    row: Row = {name: getattr(figures, name) for name in SUMS}
+    row["cost"] = figures.cost / _MICRO
+    for name in LATENCIES:
+        histogram = getattr(figures, name)
+        row |= {f"{name}_p50_ms": histogram.p50, f"{name}_p95_ms": histogram.p95}
+    return row
+
+
+def _csv(pieces: Iterator[list[Row]], by: Dimension) -> Iterator[bytes]:
+    ids = [] if by == Dimension.MODEL else [f"{by}_id"]
+    columns = ["begins", str(by), *ids, *_figures(Figures())]
+    yield b"\xef\xbb\xbf" + _lines([columns])
+    for rows in pieces:
+        yield _lines([[_cell(row[column]) for column in columns] for row in rows])
+
+
+def _lines(rows: list[list[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: str | float | None) -> str | int | float | None:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")  # never 1e-06
+    return value
+
+
+def _json(pieces: Iterator[list[Row]]) -> Iterator[bytes]:
+    before = b"[\n"
+    for rows in pieces:
+        yield before + b",\n".join(orjson.dumps(row) for row in rows)
+        before = b",\n"
+    yield b"[]\n" if before == b"[\n" else b"\n]\n"

@@ -1,0 +1,92 @@
+"""Where django-allauth asks the platform: signing in and out, passwords, addresses of clients."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from console import session_acts, session_limits
+from console.account import device, lockout
+from tenants.duties import NEW_PASSWORD
+from tenants.models import User
+from tenants.signed_in import end_sessions
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": _("Email address or password is wrong."),
+        "too_many_login_attempts": _("Too many attempts. Wait, then try again."),
+    }
+
+    # Nobody comes in without an invitation -------------------------------------------------------
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    # Passwords -----------------------------------------------------------------------------------
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """A closed account is refused like a wrong password: nobody learns which it was."""
+        user: User | None = super().authenticate(request, **credentials)
+        if user and not user.is_active:
+            self.authentication_failed(request, **credentials)
+            return None
+        if user:
+            lockout.forgive(getattr(request, "password_try", []))
+        return user
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        known = User.objects.filter(email=str(credentials.get("email", "")).lower()).first()
+        locked = getattr(request, "locked_out", None)
+        if locked:
+            session_acts.locked(request, known, just_now=locked.just_now)
+        else:
+            session_acts.record(Action.SESSION_DENIED, request, known, success=False)
+
+    def set_password(self, user: User, password: str) -> None:
+        """Every other session of the person ends."""
+        with transaction.atomic():
+            user.take_password(password)
+            end_sessions(user, keep=self.request.session.session_key)
+            session_acts.record(Action.PASSWORD_CHANGE, self.request, user, success=True)
+        self.request.session.pop(NEW_PASSWORD, None)
+
+    # Sessions ------------------------------------------------------------------------------------
+    def login(self, request: HttpRequest, user: User) -> None:
+        with transaction.atomic():
+            super().login(request, user)
+            session_acts.record(Action.SESSION_LOGIN, request, user, success=True)
+        session_limits.begin(request)
+        for record in get_authentication_records(request, user):
+            record["reauthenticated"] = True  # who has just signed in has just proved it
+        request.session.modified = True
+
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
+        """However somebody came in: with a second factor, a link, an identity provider."""
+        response: HttpResponse = super().post_login(request, user, **about)
+        device.remember(request, response, user)
+        return response
+
+    def logout(self, request: HttpRequest) -> None:
+        with transaction.atomic():
+            user = request.user if isinstance(request.user, User) else None
+            if user:
+                session_acts.record(Action.SESSION_LOGOUT, request, user, success=True)
+            super().logout(request)
+
+    # Requests ------------------------------------------------------------------------------------
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return session_acts.client_ip(request) or lockout.NOWHERE
+
+    def is_safe_url(self, url: str) -> bool:
+        """Onward within this very host only."""
+        return url_has_allowed_host_and_scheme(
+            url, {self.request.get_host()}, require_https=self.request.is_secure()
+        )
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return "/account/"

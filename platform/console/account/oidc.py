@@ -1,0 +1,99 @@
+"""Signing in by an identity provider (OpenID Connect): only who was invited, or has an account.
+
+The provider is believed about an address of email that it calls verified, and only about the
+domains that its entry names, if it names any. An account is never made for a stranger.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base.constants import AuthProcess
+from allauth.socialaccount.providers.openid_connect import views as openid_connect
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from requests import RequestException
+
+from audit.actions import Action
+from console import session_acts
+from tenants.models import Link, User
+from tenants.scope import system_scope
+
+log = logging.getLogger(__name__)
+
+
+View = Callable[..., HttpResponse]
+
+
+def _or_back(view: View) -> View:
+    """A provider that does not answer, or answers nonsense, is no error of ours."""
+
+    @wraps(view)
+    def tried(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, **kwargs)
+        except (RequestException, LookupError, ValueError) as problem:
+            log.warning("the identity provider %s: %r", kwargs.get("provider_id"), problem)
+            return _did_not_work(request)
+
+    return tried
+
+
+def _did_not_work(request: HttpRequest) -> HttpResponse:
+    session_acts.record(Action.SESSION_DENIED, request, None, success=False)
+    messages.error(request, _("Signing in there did not work. Try again, or use a password."))
+    return redirect("account_login")
+
+
+go_there = _or_back(openid_connect.login)
+come_back = _or_back(openid_connect.callback)
+
+
+class IdentityProviders(DefaultSocialAccountAdapter):
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        if sociallogin.state.get("process") != AuthProcess.LOGIN:
+            raise ImmediateHttpResponse(redirect("console:account"))
+        if not sociallogin.is_existing:
+            self._welcome(sociallogin)
+        if not sociallogin.is_existing or not sociallogin.user.is_active:
+            known = sociallogin.user if sociallogin.is_existing else None
+            session_acts.record(Action.SESSION_DENIED, request, known, success=False)
+            messages.error(request, _("There is no account or invitation for you here."))
+            raise ImmediateHttpResponse(redirect("account_login"))
+
+    def _welcome(self, sociallogin: SocialLogin) -> None:
+        """Whoever waits for this person has said what they may do: their invitations are used."""
+        emails = [e.email for e in sociallogin.email_addresses if e.verified]
+        with system_scope():
+            for email in emails:
+                if not self.can_authenticate_by_email(sociallogin, email):
+                    continue
+                if user := Link.objects.accept(email):
+                    sociallogin.user = user
+                    sociallogin.connect(self.request, user)
+                    return
+
+    def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
+        """Some providers write "false", which is true for Python."""
+        if not any(
+            e.email == email and e.verified in (True, "true") for e in login.email_addresses
+        ):
+            return False
+        domains = login.provider.app.settings.get("domains") or []
+        return not domains or email.rpartition("@")[2].lower() in domains
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return False
+
+    def on_authentication_error(self, request: HttpRequest, provider: Any, **about: Any) -> None:
+        """The provider is away, or answered nonsense: back to the password."""
+        raise ImmediateHttpResponse(_did_not_work(request))
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        raise ImmediateHttpResponse(redirect("account_login"))

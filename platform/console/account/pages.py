@@ -1,0 +1,24 @@
+"""Pages of a person's own account: open as well to who still owes a password or a factor."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from console.door import View, own_account
+
+
+def own_page(view: Callable[..., Any]) -> View:
+    """For a view of django-allauth: rendered inside the door's scope, not after it."""
+
+    @own_account
+    @wraps(view)
+    def rendered(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        response = view(request, **kwargs)
+        if isinstance(response, TemplateResponse):
+            response.render()
+        return response  # type: ignore[no-any-return]
+
+    return rendered

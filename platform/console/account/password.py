@@ -1,0 +1,103 @@
+"""Changing one's password, and proving who one is with it."""
+
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from allauth.account.forms import ChangePasswordForm, ReauthenticateForm, SetPasswordForm
+from allauth.account.views import PasswordChangeView, PasswordSetView, ReauthenticateView
+from django.http import HttpResponse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+
+from console.account import device, lockout
+from console.account.adapter import AccountAdapter
+from console.account.pages import own_page
+from console.account.password_policy import policy_of
+from console.forms import StyledField
+from tenants.duties import NEW_PASSWORD
+from tenants.person_profile import profile_of
+
+
+def _plain(form: Any, labels: dict[str, Any]) -> None:
+    for name, label in labels.items():
+        field = form.fields[name]
+        field.label, field.help_text = label, ""
+        field.widget.attrs.pop("placeholder", None)
+
+
+class NewPassword(SetPasswordForm):
+    """For a person who has none: they came by an identity provider."""
+
+    bound_field_class = StyledField
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        _plain(self, {"password1": _("New password"), "password2": _("New password again")})
+
+
+class ChangedPassword(ChangePasswordForm):
+    bound_field_class = StyledField
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        labels = {
+            "oldpassword": _("Current password"),
+            "password1": _("New password"),
+            "password2": _("New password again"),
+        }
+        _plain(self, labels)
+
+    def clean_oldpassword(self) -> str:
+        """Counted like a sign-in: a session left open is no place to guess."""
+        try:
+            counted = lockout.count(self.request, self.user.email)
+        except lockout.LockedOut:
+            raise AccountAdapter(self.request).validation_error("too_many_login_attempts") from None
+        old: str = super().clean_oldpassword()
+        lockout.forgive(counted)
+        return old
+
+
+class Proof(ReauthenticateForm):
+    bound_field_class = StyledField
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        _plain(self, {"password": _("Password")})
+        self.fields["password"].widget.attrs["autofocus"] = True
+
+
+class _Remembered:
+    """The page says what the policy asks, and the device stays known after the change."""
+
+    request: Any
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)  # type: ignore[misc]
+        device.remember(self.request, response, form.user)
+        return response
+
+    def get_context_data(self, **shown: Any) -> dict[str, Any]:
+        user = self.request.user
+        context: dict[str, Any] = super().get_context_data(**shown)  # type: ignore[misc]
+        owed = self.request.session.get(NEW_PASSWORD) == user.pk
+        return {**context, "policy": policy_of(user), "profile": profile_of(user), "owed": owed}
+
+
+class Change(_Remembered, PasswordChangeView):
+    form_class = ChangedPassword
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        form.request = self.request
+        return form
+
+
+@method_decorator(reauthentication_required(app="allauth.mfa"), name="dispatch")
+class SetFirst(_Remembered, PasswordSetView):
+    form_class = NewPassword
+
+
+change = own_page(Change.as_view())
+set_first = own_page(SetFirst.as_view())
+prove = own_page(ReauthenticateView.as_view(form_class=Proof))

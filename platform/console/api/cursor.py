@@ -1,0 +1,74 @@
+"""Pages of a list that grows, by keyset: page 1000 costs what page 1 does.
+
+A cursor is opaque and signed. It says where the last page ended, and is bound to the tenant, the
+filters and the order it was made for: with others it is refused.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from console.api.problem import bad_request
+
+USUAL, MOST = 50, 200
+PARAMETERS = ("cursor", "limit", "ordering")
+
+
+def page(
+    rows: QuerySet[Any], query: Mapping[str, str], orderings: tuple[str, ...], place: str
+) -> tuple[list[Any], str | None]:
+    """The rows of the page and the cursor of the next one. Raises Problem.
+
+    `orderings`: names of fields that are never null, "-" in front for the other way; the first
+    is the usual one. `place`: what the list is of, so that its cursors open no other.
+    """
+    ordering = query.get("ordering", orderings[0])
+    if ordering not in orderings:
+        raise bad_request({"ordering": [_("Choose one of %s.") % ", ".join(orderings)]})
+    limit = _limit(query.get("limit", str(USUAL)))
+    salt = _salt(query, place, ordering)
+    field, back = ordering.removeprefix("-"), ordering.startswith("-")
+    if cursor := query.get("cursor"):
+        rows = rows.filter(_after(rows, field, back, _opened(cursor, salt)))
+    sign = "-" if back else ""
+    found = list(rows.order_by(f"{sign}{field}", f"{sign}pk")[: limit + 1])
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    at = getattr(last, field)
+    ends = at.isoformat() if isinstance(at, datetime) else str(at)
+    return found[:limit], signing.dumps([ends, str(last.pk)], salt=salt)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST):
+        raise bad_request({"limit": [_("Choose a number from 1 to %d.") % MOST]})
+    return int(text)
+
+
+def _salt(query: Mapping[str, str], place: str, ordering: str) -> str:
+    filters = sorted((k, v) for k, v in query.items() if k not in PARAMETERS)
+    return f"api:{place}:{ordering}:{filters}"
+
+
+def _opened(cursor: str, salt: str) -> list[str]:
+    try:
+        found: list[str] = signing.loads(cursor, salt=salt)
+    except signing.BadSignature:
+        text = _("This cursor is not of this list with these filters.")
+        raise bad_request({"cursor": [text]}) from None
+    return found
+
+
+def _after(rows: QuerySet[Any], field: str, back: bool, ended: list[str]) -> Q:
+    meta, side = rows.model._meta, "lt" if back else "gt"
+    try:
+        at, pk = meta.get_field(field).to_python(ended[0]), meta.pk.to_python(ended[1])
+    except ValidationError:  # a field that has changed its type since
+        raise bad_request({"cursor": [_("This cursor is out of date.")]}) from None
+    return Q(**{f"{field}__{side}": at}) | Q(**{field: at, f"pk__{side}": pk})

@@ -1,0 +1,229 @@
+"""The OpenAPI schema: what the tables of each Resource say, with the errors that any can meet."""
+
+from typing import Any, Final
+
+import django_filters
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from console.api import cursor, idempotency
+from console.api.problem import MEDIA_TYPE
+from console.api.resource import Resource, Who
+from tenants.roles import Permission
+
+QUERY: Final = OpenApiParameter.QUERY
+HEADER: Final = OpenApiParameter.HEADER
+
+
+class ProblemShape(serializers.Serializer[Any]):
+    """RFC 9457 problem details."""
+
+    type = serializers.CharField(help_text="urn:forebay:problem:<code>: what programs compare.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="For people.")
+    instance = serializers.CharField(help_text="The path that was asked for.")
+    # DRF takes declared fields out of the class: Serializer.errors stays
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="What is wrong with which field; of none in particular under the empty name.",
+    )
+
+    class Meta:
+        ref_name = "Problem"
+
+
+PROBLEMS = {
+    400: "A field or parameter is wrong or unknown.",
+    401: "No key and no session, or one that opens nothing.",
+    403: "Not allowed to; put on record.",
+    404: "It does not exist, or belongs to somebody else.",
+    405: "There is no such method here; `Allow` names those that are.",
+    406: "Only JSON is answered.",
+    409: "It contradicts what there is, or the same request is being worked on.",
+    412: "It has changed since it was read (If-Match).",
+    413: "The body is too large.",
+    415: "Only JSON is taken.",
+    422: "The idempotency key was used for another request.",
+    428: "If-Match is missing.",
+    429: "Too many calls; `Retry-After` says when one is free.",
+    503: "The database does not answer.",
+}
+_ALWAYS = {400, 401, 403, 404, 405, 406, 429, 503}
+_WITH_BODY = {"POST": {409, 413, 415, 422}, "PATCH": {409, 412, 413, 415, 428}}
+_BY_METHOD = _WITH_BODY | {"DELETE": {409, 412, 428}}
+_KINDS: dict[type[django_filters.Filter], dict[str, Any]] = {
+    django_filters.UUIDFilter: {"type": "string", "format": "uuid"},
+    django_filters.IsoDateTimeFilter: {"type": "string", "format": "date-time"},
+    django_filters.DateFilter: {"type": "string", "format": "date"},
+    django_filters.CharFilter: {"type": "string", "minLength": 1},
+    django_filters.ChoiceFilter: {"type": "string"},
+}
+
+
+class Described(AutoSchema):
+    view: Resource  # type: ignore[override]  # every view that it describes is one
+
+    def get_tags(self) -> list[str]:
+        return [type(self.view).__name__]
+
+    def get_operation_id(self) -> str:
+        return f"{type(self.view).__name__}_{self.view.action}".lower()
+
+    def get_summary(self) -> str:
+        return self._said()[0]
+
+    def get_description(self) -> str:  # type: ignore[override]  # so is drf-spectacular's
+        need = self.view.needs[str(self.view.action)]
+        needs: dict[Permission | Who, str] = {
+            Who.OPERATOR: "For operators of the platform.",
+            Who.ANYBODY: "For whoever is signed in or has a key.",
+        }
+        return "\n\n".join([*self._said()[1:], needs.get(need) or f"Needs `{need}`."])
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Operators come in person."""
+        both = super().get_auth()
+        if self.view.needs[str(self.view.action)] is not Who.OPERATOR:
+            return both
+        return [auth for auth in both if "apiKey" not in auth]
+
+    def get_request_serializer(self) -> Any:
+        return self.view.takes.get(str(self.view.action))
+
+    def get_response_serializers(self) -> Any:
+        view, action = self.view, str(self.view.action)
+        shape: Any = view.gives.get(action, getattr(view, "shape", None))
+        if action == "list":
+            shape = self._page_of(shape)
+        said: dict[Any, Any] = {}
+        if action == "destroy":
+            said[204] = OpenApiResponse(description="Done.")
+        elif media := view.files.get(action):
+            schema = {"type": "string", "format": "binary"}
+            said[(200, *media)] = OpenApiResponse(schema, "The file.")
+        else:
+            said[201 if action in view.creates else 200] = OpenApiResponse(shape, "Done.")
+        errors = _ALWAYS | _BY_METHOD.get(self.method, set())
+        for status in sorted(errors):
+            said[status, MEDIA_TYPE] = OpenApiResponse(ProblemShape, PROBLEMS[status])
+        return said
+
+    def get_override_parameters(self) -> list[Any]:
+        found = [*self._filters(), *self._response_headers()]
+        if self.view.action == "list":
+            found += self._paging()
+        if self.method == "POST":
+            text = "Sent twice with the same key within 24 hours, it is done once."
+            schema = {"type": "string", "minLength": 1, "maxLength": idempotency.LONGEST}
+            schema["pattern"] = "^[ -~]+$"
+            found.append(OpenApiParameter(idempotency.HEADER, schema, HEADER, description=text))
+        if self.method in ("PATCH", "DELETE"):
+            text = 'The ETag of what was read, or "*".'
+            found.append(OpenApiParameter("If-Match", str, HEADER, True, description=text))
+        return found
+
+    def get_examples(self) -> list[OpenApiExample]:
+        action = str(self.view.action)
+        taken = self.view.takes.get(action)
+        given = self.view.gives.get(action, getattr(self.view, "shape", None))
+        found = []
+        if taken and (example := getattr(taken, "EXAMPLE", None)):
+            found.append(OpenApiExample("A request", example, request_only=True))
+        if given and (example := getattr(given, "EXAMPLE", None)) and action != "destroy":
+            if action == "list":
+                example = {"results": [example], "next_cursor": None}
+            statuses = ["201" if action in self.view.creates else "200"]
+            found.append(
+                OpenApiExample("An answer", example, response_only=True, status_codes=statuses)
+            )
+        return found
+
+    def _get_serializer_name(
+        self, serializer: Any, direction: Any, bypass_extensions: bool = False
+    ) -> str:
+        name = super()._get_serializer_name(serializer, direction, bypass_extensions)
+        return name.replace("Shape", "")
+
+    def _said(self) -> list[str]:
+        """The paragraphs of the act's docstring."""
+        doc = getattr(self.view, str(self.view.action)).__doc__ or ""
+        return [" ".join(part.split()) for part in doc.split("\n\n")]
+
+    def _filters(self) -> list[OpenApiParameter]:
+        asked = self.view.asks.get(str(self.view.action))
+        return [
+            OpenApiParameter(name, _schema(one), QUERY, one.extra["required"])
+            for name, one in (asked.base_filters.items() if asked else ())
+        ]
+
+    def _paging(self) -> list[OpenApiParameter]:
+        limit = {"type": "integer", "minimum": 1, "maximum": cursor.MOST, "default": cursor.USUAL}
+        order = {"type": "string", "enum": [*self.view.orderings]}
+        text = "The last answer's `next_cursor`."
+        return [
+            OpenApiParameter("cursor", {"type": "string", "minLength": 1}, QUERY, description=text),
+            OpenApiParameter("limit", limit, QUERY),
+            OpenApiParameter("ordering", order, QUERY),
+        ]
+
+    def _response_headers(self) -> list[OpenApiParameter]:
+        found = [OpenApiParameter("Retry-After", int, HEADER, response=[429, 503])]
+        if self.view.action == "retrieve":
+            found.append(OpenApiParameter("ETag", str, HEADER, response=[200]))
+        return found
+
+    def _page_of(self, shape: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+        fields = {
+            "results": shape(many=True),
+            "next_cursor": serializers.CharField(allow_null=True),
+        }
+        name = self._get_serializer_name(shape(), "response") + "Page"
+        page = type(name, (serializers.Serializer,), fields)
+        # _is_list_view would make an array of it
+        return _Whole(page)
+
+
+def _Whole(page: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+    from drf_spectacular.drainage import set_override
+
+    set_override(page, "many", False)
+    return page()
+
+
+def _schema(one: django_filters.Filter) -> dict[str, Any]:
+    schema = dict(next(said for kind, said in _KINDS.items() if isinstance(one, kind)))
+    if "choices" in one.extra:
+        schema["enum"] = [value for value, _label in one.extra["choices"]]
+    if longest := one.extra.get("max_length"):
+        schema["maxLength"] = longest
+    return schema
+
+
+class _KeyScheme(OpenApiAuthenticationExtension):
+    target_class = "console.api.requester.KeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        text = "An API key with the scope management:read, management:write or audit:read."
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "sk-fb-…", "description": text}
+
+
+class _SessionScheme(OpenApiAuthenticationExtension):
+    target_class = "console.api.requester.PersonAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        text = "A session of the console; what changes something also needs X-CSRFToken."
+        return {"type": "apiKey", "in": "cookie", "name": "forebay_session", "description": text}
+
+
+def closed_bodies(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: what is sent has no field that is not named."""
+    for name, schema in result["components"].get("schemas", {}).items():
+        if name.endswith("Request") and schema.get("type") == "object":
+            schema["additionalProperties"] = False
+    return result

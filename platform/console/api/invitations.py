@@ -1,0 +1,101 @@
+"""Links by which people join a tenant: shown once, revocable until they are used."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.members import refuse_role
+from console.api.problem import Problem, not_found
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import Link
+from tenants.models.link import Purpose
+from tenants.roles import Permission as P
+from tenants.roles import Role
+
+LONGEST_DAYS = 30
+
+
+class InvitationShape(Shape):
+    id = s.UUIDField()
+    email = s.EmailField()
+    role = s.ChoiceField(Role.choices)
+    created_by = s.CharField(help_text="An actor, as the audit trail writes it.")
+    created_at = s.DateTimeField()
+    expires_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "email": "bob@acme.example",
+        "role": "developer",
+        "created_by": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "created_at": "2026-01-31T08:00:00Z",
+        "expires_at": "2026-02-07T08:00:00Z",
+    }
+
+
+class NewInvitation(Shape):
+    email = s.EmailField(max_length=254)
+    role = s.ChoiceField(Role.choices)
+    days = s.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=7)
+    EXAMPLE = {"email": "bob@acme.example", "role": "developer", "days": 7}
+
+
+class IssuedInvitation(InvitationShape):
+    link = s.CharField(help_text="Shown once.")
+    EXAMPLE = {**InvitationShape.EXAMPLE, "link": "https://forebay.example/welcome/…/"}
+
+
+class InvitationFilter(f.FilterSet):
+    role = f.ChoiceFilter(choices=Role.choices)
+    email = f.CharFilter(lookup_expr="iexact", max_length=254)
+
+
+class Invitations(Resource):
+    needs = {
+        "list": P.VIEW_MEMBERS,
+        "create": P.MANAGE_MEMBERS,
+        "retrieve": P.VIEW_MEMBERS,
+        "destroy": P.MANAGE_MEMBERS,
+    }
+    shape = InvitationShape
+    takes = {"create": NewInvitation}
+    gives = {"create": IssuedInvitation}
+    asks = {"list": InvitationFilter}
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List the invitations that still wait for their person."""
+        return self.listed(self._rows())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Invite somebody.
+
+        The link is in this answer only. Only owners invite owners; a key invites neither owners
+        nor administrators.
+        """
+        given = self.given()
+        refuse_role(self.who, given["role"])
+        if self.inside.members.filter(user__email=given["email"].lower()).exists():
+            raise Problem(409, "already_member", _("This person is a member already."))
+        link = Link.issue(Purpose.INVITATION, by=self.by, tenant=self.inside, **given)
+        found = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
+        if found is None:  # the tenant was suspended, or the inviter lost their power, meanwhile
+            raise not_found()
+        return self.one(found, 201, link=link)
+
+    def retrieve(self, request: Any, tenant: str, invitation: UUID) -> Response:
+        """Show an invitation."""
+        return self.one(self.found(self._rows(), pk=invitation))
+
+    def destroy(self, request: Any, tenant: str, invitation: UUID) -> Response:
+        """Revoke an invitation."""
+        found = self.to_change(self._rows(), pk=invitation)
+        refuse_role(self.who, found.role)
+        found.revoke(by=self.by)
+        return Response(status=204)
+
+    def _rows(self) -> Any:
+        return Link.objects.invitations(self.inside)

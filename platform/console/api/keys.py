@@ -1,0 +1,223 @@
+"""API keys: issued, shown once, changed, rotated, revoked. Nobody gives one more than they have."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.limits import figure
+from console.api.powers import scopes_to_give, wider
+from console.api.problem import bad_request
+from console.api.requester import denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import ApiKey, Scope
+from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES
+from tenants.roles import Permission as P
+
+LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
+STATES = [(LIVE, _("Live")), (EXPIRED, _("Expired")), (REVOKED, _("Revoked"))]
+
+
+class KeyShape(Shape):
+    id = s.UUIDField()
+    name = s.CharField()
+    public_id = s.CharField(help_text="The part of the key's text that is no secret.")
+    state = s.SerializerMethodField()
+    scopes = s.ListField(child=s.ChoiceField(Scope.choices))
+    allowed_models = s.ListField(child=s.CharField(), help_text="Empty: every model.")
+    allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from anywhere.")
+    team = s.UUIDField(source="team_id", allow_null=True)
+    requests_per_minute = s.IntegerField(allow_null=True)
+    burst = s.IntegerField(allow_null=True)
+    tokens_per_minute = s.IntegerField(allow_null=True)
+    max_concurrency = s.IntegerField(allow_null=True)
+    created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="A member.")
+    created_at = s.DateTimeField()
+    expires_at = s.DateTimeField(allow_null=True)
+    revoked_at = s.DateTimeField(allow_null=True)
+    last_used_at = s.DateTimeField(allow_null=True)
+    replaced_by = s.UUIDField(source="replaced_by_id", allow_null=True)
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "build server",
+        "public_id": "a1B2c3D4e5F6",
+        "state": "live",
+        "scopes": ["inference"],
+        "allowed_models": [],
+        "allowed_networks": ["192.0.2.0/24"],
+        "team": None,
+        "requests_per_minute": 60,
+        "burst": None,
+        "tokens_per_minute": None,
+        "max_concurrency": None,
+        "created_by": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "created_at": "2026-01-31T08:00:00Z",
+        "expires_at": "2026-05-01T08:00:00Z",
+        "revoked_at": None,
+        "last_used_at": None,
+        "replaced_by": None,
+    }
+
+    def get_state(self, key: ApiKey) -> str:
+        if key.revoked_at:
+            return REVOKED
+        return EXPIRED if key.expired else LIVE
+
+
+class IssuedKey(KeyShape):
+    secret = s.CharField(help_text="The key's text. It is in this answer only.")
+    EXAMPLE = {**KeyShape.EXAMPLE, "secret": "sk-fb-…"}
+
+
+class KeyChange(Shape):
+    name = s.CharField(max_length=80, required=False)
+    scopes = s.ListField(
+        child=s.ChoiceField(Scope.choices), min_length=1, max_length=len(Scope), required=False
+    )
+    allowed_models = s.ListField(
+        child=s.CharField(max_length=120), max_length=MOST_ENTRIES, required=False
+    )
+    allowed_networks = s.ListField(
+        child=s.CharField(max_length=43), max_length=MOST_ENTRIES, required=False
+    )
+    team = s.UUIDField(allow_null=True, required=False)
+    requests_per_minute = figure(null=True)
+    burst = figure(null=True)
+    tokens_per_minute = figure(null=True)
+    max_concurrency = figure(null=True)
+    expires_at = s.DateTimeField(allow_null=True, required=False)
+    EXAMPLE = {"name": "build server", "requests_per_minute": 60}
+
+
+class NewKey(KeyChange):
+    name = s.CharField(max_length=80)
+    EXAMPLE = {"name": "build server", "scopes": ["inference"], "requests_per_minute": 60}
+
+
+class Rotation(Shape):
+    overlap_s = s.IntegerField(
+        min_value=0,
+        max_value=int(LONGEST_OVERLAP.total_seconds()),
+        default=86_400,
+        help_text="How long the old key works beside the new one.",
+    )
+    EXAMPLE = {"overlap_s": 3600}
+
+
+class KeyFilter(f.FilterSet):
+    state = f.ChoiceFilter(choices=STATES, method="in_state")
+    name = f.CharFilter(lookup_expr="icontains", max_length=80)
+    team = f.UUIDFilter()
+    created_by = f.UUIDFilter()
+    scope = f.ChoiceFilter(choices=Scope.choices, method="with_scope")
+
+    def in_state(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
+        over = Q(expires_at__lte=timezone.now())
+        if value == REVOKED:
+            return rows.exclude(revoked_at=None)
+        live = rows.filter(revoked_at=None)
+        return live.filter(over) if value == EXPIRED else live.exclude(over)
+
+    def with_scope(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
+        return rows.filter(scopes__contains=[value])
+
+
+class Keys(Resource):
+    needs = {
+        "list": P.VIEW_KEYS,
+        "create": P.MANAGE_KEYS,
+        "retrieve": P.VIEW_KEYS,
+        "partial_update": P.MANAGE_KEYS,
+        "rotate": P.MANAGE_KEYS,
+        "revoke": P.MANAGE_KEYS,
+    }
+    shape = KeyShape
+    takes = {"create": NewKey, "partial_update": KeyChange, "rotate": Rotation}
+    gives = {"create": IssuedKey, "rotate": IssuedKey}
+    creates = ("create", "rotate")
+    asks = {"list": KeyFilter}
+    orderings = ("-created_at", "created_at", "name", "-name")
+    volatile = ("last_used_at", "state")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List a tenant's keys."""
+        return self.listed(self.inside.api_keys.all())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Issue a key.
+
+        Its text is in this answer only. Whoever issues it must hold what its scopes allow; a key
+        issues keys that may do no more than itself, anywhere.
+        """
+        given = self._settings()
+        maker = self.who.key.created_by if self.who.key else self.who.member
+        key, text = ApiKey.issue(self.inside, by=self.by, created_by=maker, **given)
+        self._refuse_a_way_up(key)
+        return self.one(key, 201, secret=text)
+
+    def retrieve(self, request: Any, tenant: str, key: UUID) -> Response:
+        """Show a key."""
+        return self.one(self.found(self.inside.api_keys.all(), pk=key))
+
+    def partial_update(self, request: Any, tenant: str, key: UUID) -> Response:
+        """Change a key.
+
+        A key does not change itself.
+        """
+        given = self._settings()
+        found = self.to_change(self.inside.api_keys.all(), pk=key)
+        self._refuse_self(found)
+        self._refuse_a_way_up(found)
+        found.change(by=self.by, **given)
+        self._refuse_a_way_up(found)
+        return self.one(found)
+
+    def rotate(self, request: Any, tenant: str, key: UUID) -> Response:
+        """Put a new key in the place of this one.
+
+        Both work while they overlap. A key does not rotate itself.
+        """
+        overlap = timedelta(seconds=self.given()["overlap_s"])
+        found = self.found(self.inside.api_keys.all(), pk=key)
+        self._refuse_self(found)
+        self._refuse_a_way_up(found)
+        fresh, text = found.rotate(by=self.by, overlap=overlap)
+        self._refuse_a_way_up(fresh)
+        answer = self.one(fresh, 201, secret=text)
+        answer["Location"] = request.path.replace(f"/{key}/rotate/", f"/{fresh.pk}/")
+        return answer
+
+    def revoke(self, request: Any, tenant: str, key: UUID) -> Response:
+        """Revoke a key: within a second it opens nothing, anywhere.
+
+        Revoking it again changes nothing.
+        """
+        found = self.found(self.inside.api_keys.all(), pk=key)
+        found.revoke(by=self.by)
+        return self.one(found)
+
+    def _settings(self) -> dict[str, Any]:
+        given = self.given()
+        if (team := given.get("team")) is not None:
+            given["team"] = self.inside.teams.filter(pk=team).first()
+            if given["team"] is None:
+                raise bad_request({"team": [_("There is no such team in this tenant.")]})
+        return given
+
+    def _refuse_self(self, key: ApiKey) -> None:
+        if self.who.key and self.who.key.pk == key.pk:
+            raise denied(_("A key does not change itself."))
+
+    def _refuse_a_way_up(self, key: ApiKey) -> None:
+        """Raises Problem: what was done is undone."""
+        if not set(key.scopes) <= scopes_to_give(self.who.permissions, self.inside.profile):
+            raise denied(_("These scopes allow more than you may do here."))
+        if self.who.key and (fields := wider(key, self.who.key)):
+            raise denied(_("A key gives no more than it has: %s.") % ", ".join(fields))

@@ -1,0 +1,67 @@
+"""Who the platform takes the caller for."""
+
+from typing import Any
+
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.powers import permissions_of
+from console.api.requester import Requester
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from tenants.models import Member
+from tenants.roles import Permission
+
+
+class PlaceShape(Shape):
+    tenant = s.CharField()
+    role = s.CharField(allow_null=True, help_text="Null for a key.")
+    permissions = s.ListField(child=s.ChoiceField([p.value for p in Permission]))
+
+
+class MeShape(Shape):
+    actor = s.CharField(help_text="As the audit trail writes it.")
+    email = s.EmailField(allow_null=True)
+    name = s.CharField()
+    operator = s.BooleanField()
+    scopes = s.ListField(child=s.CharField(), help_text="Of a key.")
+    tenants = PlaceShape(many=True)
+    EXAMPLE = {
+        "actor": "key:0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "email": None,
+        "name": "build server",
+        "operator": False,
+        "scopes": ["management:read"],
+        "tenants": [{"tenant": "acme", "role": None, "permissions": ["usage:view"]}],
+    }
+
+
+class Me(Resource):
+    needs = {"show": Who.ANYBODY}
+    shape = MeShape
+
+    def show(self, request: Any) -> Response:
+        """Who am I?
+
+        The key or person that this request is made with, and what it may do in which tenant.
+        """
+        return Response(_of_key(self.who) if self.who.key else _of_person(self.who))
+
+
+def _of_key(who: Requester) -> dict[str, Any]:
+    assert who.key
+    held = permissions_of(who.key)
+    place = {"tenant": who.key.tenant.name, "role": None, "permissions": sorted(held)}
+    said = {"actor": who.actor, "email": None, "name": who.key.name, "operator": False}
+    return said | {"scopes": who.key.scopes, "tenants": [place]}
+
+
+def _of_person(who: Requester) -> dict[str, Any]:
+    assert who.user
+    members = Member.objects.of(who.user).order_by("tenant__name")
+    places = [
+        {"tenant": m.tenant.name, "role": m.role, "permissions": sorted(m.permissions)}
+        for m in members
+    ]
+    said = {"actor": who.actor, "email": who.user.email, "name": who.user.name}
+    return said | {"operator": who.is_operator, "scopes": [], "tenants": places}

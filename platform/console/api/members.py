@@ -1,0 +1,106 @@
+"""Who belongs to a tenant, in which role."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem
+from console.api.requester import Requester, denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import Member
+from tenants.models.member import LastOwner
+from tenants.roles import Permission as P
+from tenants.roles import Role
+
+
+class MemberShape(Shape):
+    id = s.UUIDField()
+    email = s.EmailField(source="user.email")
+    name = s.CharField(source="user.name")
+    role = s.ChoiceField(Role.choices)
+    created_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "email": "bob@acme.example",
+        "name": "Bob",
+        "role": "developer",
+        "created_at": "2026-01-31T08:00:00Z",
+    }
+
+
+class MemberChange(Shape):
+    role = s.ChoiceField(Role.choices)
+    EXAMPLE = {"role": "auditor"}
+
+
+class MemberFilter(f.FilterSet):
+    role = f.ChoiceFilter(choices=Role.choices)
+    email = f.CharFilter(field_name="user__email", lookup_expr="iexact", max_length=254)
+    team = f.UUIDFilter(field_name="team_places__team")
+
+
+class Members(Resource):
+    needs = {
+        "list": P.VIEW_MEMBERS,
+        "retrieve": P.VIEW_MEMBERS,
+        "partial_update": P.MANAGE_MEMBERS,
+        "destroy": P.MANAGE_MEMBERS,
+    }
+    shape = MemberShape
+    takes = {"partial_update": MemberChange}
+    asks = {"list": MemberFilter}
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List a tenant's members."""
+        return self.listed(self._rows())
+
+    def retrieve(self, request: Any, tenant: str, member: UUID) -> Response:
+        """Show a member."""
+        return self.one(self.found(self._rows(), pk=member))
+
+    def partial_update(self, request: Any, tenant: str, member: UUID) -> Response:
+        """Change a member's role.
+
+        Only owners make owners. A key never makes owners or administrators.
+        """
+        given = self.given()
+        found = self._to_change(member)
+        if "role" in given:
+            refuse_role(self.who, given["role"])
+            with _owners_kept():
+                found.change_role(Role(given["role"]), by=self.by)
+        return self.one(found)
+
+    def destroy(self, request: Any, tenant: str, member: UUID) -> Response:
+        """Remove a member."""
+        with _owners_kept():
+            self._to_change(member).remove(by=self.by)
+        return Response(status=204)
+
+    def _to_change(self, member: UUID) -> Member:
+        found: Member = self.to_change(self._rows(), pk=member)
+        refuse_role(self.who, found.role)
+        return found
+
+    def _rows(self) -> Any:
+        return self.inside.members.select_related("user", "tenant")
+
+
+def refuse_role(who: Requester, role: str) -> None:
+    """Raises Problem."""
+    if Role(role) not in who.roles_to_give():
+        raise denied(_("You can neither give nor take the role %s.") % role)
+
+
+class _owners_kept:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:
+        if isinstance(problem, LastOwner):
+            text = _("A tenant keeps at least one owner. Invite another one first.")
+            raise Problem(409, "last_owner", text) from None

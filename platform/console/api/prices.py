@@ -1,0 +1,58 @@
+"""What a model's tokens cost, from a moment on. Earlier prices stay as they were."""
+
+from typing import Any
+
+import django_filters as f
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from tenants.models import Price
+
+
+def _amount() -> s.DecimalField:
+    return s.DecimalField(max_digits=12, decimal_places=4, min_value=0)
+
+
+class NewPrice(Shape):
+    model = s.CharField(max_length=120)
+    prompt = _amount()
+    cached = _amount()
+    completion = _amount()
+    EXAMPLE = {
+        "model": "llama-3.1-70b",
+        "prompt": "0.5500",
+        "cached": "0.1400",
+        "completion": "2.1900",
+    }
+
+
+class PriceShape(NewPrice):
+    id = s.IntegerField()
+    since = s.DateTimeField()
+    EXAMPLE = {"id": 3, **NewPrice.EXAMPLE, "since": "2026-01-31T08:00:00Z"}
+
+
+class PriceFilter(f.FilterSet):
+    model = f.CharFilter(max_length=120)
+
+
+class Prices(Resource):
+    needs = {"list": Who.OPERATOR, "create": Who.OPERATOR, "retrieve": Who.OPERATOR}
+    shape = PriceShape
+    takes = {"create": NewPrice}
+    asks = {"list": PriceFilter}
+    orderings = ("-since", "since")
+
+    def list(self, request: Any) -> Response:
+        """List prices, the present and the past."""
+        return self.listed(Price.objects.all())
+
+    def create(self, request: Any) -> Response:
+        """Set a model's price, per million tokens. It holds for requests from now on."""
+        return self.one(Price.set(**self.given(), by=self.by), 201)
+
+    def retrieve(self, request: Any, price: int) -> Response:
+        """Show a price."""
+        return self.one(self.found(Price.objects.all(), pk=price))

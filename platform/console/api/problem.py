@@ -1,0 +1,129 @@
+"""Every error of the management API has one shape: RFC 9457 problem details."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.core import exceptions
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    MethodNotAllowed,
+    NotAuthenticated,
+    ParseError,
+    Throttled,
+    ValidationError,
+)
+
+from tenants import secret_keys
+
+log = logging.getLogger(__name__)
+TYPE = "urn:forebay:problem:"
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """Raised by a view: the transaction is undone and the caller reads this.
+
+    `errors` names fields, "" for none in particular.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: dict[str, list[str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, str(detail)
+        self.errors, self.headers = errors, dict(headers or {})
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        said: dict[str, Any] = {
+            "type": TYPE + self.code,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": secret_keys.hidden(request.path.encode(errors="replace").decode()),
+        }
+        if self.errors:
+            said["errors"] = self.errors
+        return HttpResponse(json.dumps(said), MEDIA_TYPE, self.status, headers=self.headers)
+
+
+def not_found() -> Problem:
+    return Problem(404, "not_found", _("There is nothing here, or nothing that you may see."))
+
+
+def bad_request(errors: dict[str, list[str]]) -> Problem:
+    return Problem(400, "invalid", _("The request is not as it should be."), errors=errors)
+
+
+def problem_of(raised: Exception) -> Problem:
+    """What a caller learns of an exception: nothing that it should not."""
+    if isinstance(raised, Problem):
+        return raised
+    if isinstance(raised, Http404):
+        return not_found()
+    if isinstance(raised, (ValidationError, exceptions.ValidationError)):
+        return bad_request(dict(_fields(raised)))
+    if isinstance(raised, APIException):
+        return _of_rest_framework(raised)
+    return _of_database(raised)
+
+
+def _of_rest_framework(raised: APIException) -> Problem:
+    headers = {}
+    if isinstance(raised, (NotAuthenticated, AuthenticationFailed)):
+        headers["WWW-Authenticate"] = 'Bearer realm="forebay"'
+    if isinstance(raised, Throttled):
+        wait = getattr(raised, "wait", None)  # which the stubs do not know
+        headers["Retry-After"] = str(int(wait or 1))
+    code = "malformed" if isinstance(raised, ParseError) else raised.default_code
+    if isinstance(raised, MethodNotAllowed):
+        code = "method_not_allowed"
+    return Problem(raised.status_code, code, str(raised.detail), headers=headers)
+
+
+def _of_database(raised: Exception) -> Problem:
+    if isinstance(raised, (OperationalError, InterfaceError)):
+        text = _("The database does not answer. Try again in a moment.")
+        return Problem(503, "unavailable", text, headers={"Retry-After": "2"})
+    if isinstance(raised, IntegrityError):
+        return Problem(409, "conflict", _("This contradicts what was written in the same moment."))
+    if isinstance(raised, DataError):
+        return Problem(400, "invalid", _("A value is too large, or nothing that can be stored."))
+    log.error("the management API failed", exc_info=raised)
+    return Problem(500, "internal", _("Something went wrong here. It has been logged."))
+
+
+def _fields(
+    raised: ValidationError | exceptions.ValidationError,
+) -> Iterator[tuple[str, list[str]]]:
+    if isinstance(raised, ValidationError):
+        yield from _flat("", raised.detail)
+    elif hasattr(raised, "error_dict"):
+        for name, messages in raised.message_dict.items():
+            yield "" if name == exceptions.NON_FIELD_ERRORS else name, list(map(str, messages))
+    else:
+        yield "", list(map(str, raised.messages))
+
+
+def _flat(name: str, said: Any) -> Iterator[tuple[str, list[str]]]:
+    """`{"scopes": {0: ["…"]}}` as `scopes.0`."""
+    if isinstance(said, dict):
+        for key, value in said.items():
+            below = "" if key == "non_field_errors" else str(key)
+            yield from _flat(f"{name}.{below}".strip("."), value)
+    elif isinstance(said, list):
+        yield name, [str(text) for text in said]
+    else:
+        yield name, [str(said)]

@@ -1,0 +1,189 @@
+"""Quotas: how much per day or month, for a tenant or one key, member or model of it."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem, bad_request
+from console.api.requester import denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import Quota, QuotaNotice
+from tenants.models.quota import MOST, Unit, Window
+from tenants.roles import Permission as P
+
+
+class QuotaShape(Shape):
+    id = s.UUIDField()
+    unit = s.ChoiceField(Unit.choices)
+    window = s.ChoiceField(Window.choices)
+    limit = s.IntegerField(help_text="Cost in millionths of the currency.")
+    key = s.UUIDField(source="api_key_id", allow_null=True)
+    member = s.UUIDField(source="member_id", allow_null=True)
+    model = s.CharField(help_text="Empty: of every model.")
+    created_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "unit": "tokens",
+        "window": "month",
+        "limit": 2_000_000,
+        "key": None,
+        "member": None,
+        "model": "",
+        "created_at": "2026-01-31T08:00:00Z",
+    }
+
+
+class QuotaChange(Shape):
+    limit = s.IntegerField(min_value=0, max_value=MOST)
+    EXAMPLE = {"limit": 3_000_000}
+
+
+class NewQuota(QuotaChange):
+    unit = s.ChoiceField(Unit.choices)
+    window = s.ChoiceField(Window.choices)
+    key = s.UUIDField(required=False)
+    member = s.UUIDField(required=False)
+    model = s.CharField(max_length=120, required=False)
+    EXAMPLE = {"unit": "tokens", "window": "month", "limit": 2_000_000}
+
+
+class StandingShape(Shape):
+    limit = s.IntegerField()
+    raised = s.IntegerField(help_text="By approved raises.")
+    allowed = s.IntegerField(help_text="Both together.")
+    used = s.IntegerField()
+    reserved = s.IntegerField(help_text="By requests in progress.")
+    remaining = s.IntegerField()
+    percent = s.IntegerField()
+    starts = s.DateTimeField()
+    ends = s.DateTimeField()
+    EXAMPLE = {
+        "limit": 2_000_000,
+        "raised": 0,
+        "allowed": 2_000_000,
+        "used": 1_600_000,
+        "reserved": 4096,
+        "remaining": 395_904,
+        "percent": 80,
+        "starts": "2026-01-31T23:00:00Z",
+        "ends": "2026-02-28T23:00:00Z",
+    }
+
+
+class QuotaFilter(f.FilterSet):
+    unit = f.ChoiceFilter(choices=Unit.choices)
+    window = f.ChoiceFilter(choices=Window.choices)
+    key = f.UUIDFilter(field_name="api_key")
+    member = f.UUIDFilter()
+    model = f.CharFilter(max_length=120)
+
+
+class Quotas(Resource):
+    needs = {
+        "list": P.VIEW_LIMITS,
+        "create": P.MANAGE_QUOTAS,
+        "retrieve": P.VIEW_LIMITS,
+        "partial_update": P.MANAGE_QUOTAS,
+        "destroy": P.MANAGE_QUOTAS,
+        "standing": P.VIEW_LIMITS,
+    }
+    shape = QuotaShape
+    takes = {"create": NewQuota, "partial_update": QuotaChange}
+    gives = {"standing": StandingShape}
+    asks = {"list": QuotaFilter}
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List a tenant's quotas."""
+        return self.listed(self.inside.quotas.all())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Make a quota.
+
+        It counts what the window has seen already. Name at most one of key, member and model.
+        """
+        given = self.given()
+        rows = {"key": self.inside.api_keys, "member": self.inside.members}
+        for name in rows.keys() & given.keys():
+            given[name] = rows[name].filter(pk=given[name]).first()
+            if given[name] is None:
+                raise bad_request({name: [_("There is no such one in this tenant.")]})
+        api_key = given.pop("key", None)
+        self._refuse_known(given, api_key)
+        return self.one(Quota.set(self.inside, by=self.by, api_key=api_key, **given), 201)
+
+    def retrieve(self, request: Any, tenant: str, quota: UUID) -> Response:
+        """Show a quota."""
+        return self.one(self.found(self.inside.quotas.all(), pk=quota))
+
+    def partial_update(self, request: Any, tenant: str, quota: UUID) -> Response:
+        """Change a quota's limit.
+
+        A key does not change its own.
+        """
+        given = self.given()
+        found = self._to_change(quota)
+        if "limit" in given:
+            found.change(given["limit"], by=self.by)
+        return self.one(found)
+
+    def destroy(self, request: Any, tenant: str, quota: UUID) -> Response:
+        """Drop a quota.
+
+        A key does not drop its own.
+        """
+        self._to_change(quota).drop(by=self.by)
+        return Response(status=204)
+
+    def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
+        """Show what stands against a quota in the present window."""
+        found = self.found(self.inside.quotas.select_related("tenant"), pk=quota)
+        return Response(StandingShape(found.standing()).data)
+
+    def _to_change(self, quota: UUID) -> Quota:
+        found: Quota = self.to_change(self.inside.quotas.all(), pk=quota)
+        if self.who.key and found.api_key_id == self.who.key.pk:
+            raise denied(_("A key does not change itself."))
+        return found
+
+    def _refuse_known(self, given: dict[str, Any], api_key: Any) -> None:
+        same = {name: given[name] for name in ("unit", "window")}
+        same |= {"member": given.get("member"), "model": given.get("model", "").strip()}
+        if self.inside.quotas.filter(api_key=api_key, **same).exists():
+            raise Problem(409, "quota_exists", _("There is such a quota already: change it."))
+
+
+class NoticeShape(Shape):
+    id = s.IntegerField()
+    quota = s.UUIDField(source="quota_id")
+    percent = s.IntegerField()
+    starts = s.DateTimeField(help_text="Of the window.")
+    at = s.DateTimeField()
+    EXAMPLE = {
+        "id": 12,
+        "quota": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "percent": 80,
+        "starts": "2026-01-31T23:00:00Z",
+        "at": "2026-02-20T10:11:12Z",
+    }
+
+
+class NoticeFilter(f.FilterSet):
+    quota = f.UUIDFilter()
+    since = f.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = f.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+
+class Notices(Resource):
+    needs = {"list": P.VIEW_LIMITS}
+    shape = NoticeShape
+    asks = {"list": NoticeFilter}
+    orderings = ("-at", "at")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List when quotas passed 80 % and 100 %."""
+        return self.listed(QuotaNotice.objects.filter(tenant=self.inside))

@@ -1,0 +1,127 @@
+"""More for a while: one person asks, another decides. Keys are no persons: they only look."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem, bad_request
+from console.api.requester import denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import Quota, User
+from tenants.models.quota import MOST
+from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseState, SamePerson
+from tenants.roles import Permission as P
+
+
+class RaiseShape(Shape):
+    id = s.UUIDField()
+    quota = s.UUIDField(source="quota_id")
+    amount = s.IntegerField()
+    reason = s.CharField()
+    state = s.ChoiceField(RaiseState.choices)
+    requested_by = s.EmailField(source="requested_by.email", default=None, allow_null=True)
+    requested_at = s.DateTimeField()
+    decided_by = s.EmailField(source="decided_by.email", default=None, allow_null=True)
+    decided_at = s.DateTimeField(allow_null=True)
+    expires_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-66bb-7c6e-9f6e-1f2a3b4c5d6e",
+        "quota": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "amount": 500_000,
+        "reason": "The end of the quarter",
+        "state": "requested",
+        "requested_by": "bob@acme.example",
+        "requested_at": "2026-01-31T08:00:00Z",
+        "decided_by": None,
+        "decided_at": None,
+        "expires_at": "2026-02-07T08:00:00Z",
+    }
+
+
+class NewRaise(Shape):
+    quota = s.UUIDField()
+    amount = s.IntegerField(min_value=1, max_value=MOST)
+    reason = s.CharField(max_length=200)
+    expires_at = s.DateTimeField(help_text="Within 31 days.")
+    EXAMPLE = {
+        "quota": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "amount": 500_000,
+        "reason": "The end of the quarter",
+        "expires_at": "2026-02-07T08:00:00Z",
+    }
+
+
+class RaiseFilter(f.FilterSet):
+    state = f.ChoiceFilter(choices=RaiseState.choices)
+    quota = f.UUIDFilter()
+
+
+_REFUSED = {
+    SamePerson: ("same_person", _("Who asks for more does not decide about it.")),
+    AlreadyDecided: ("already_decided", _("It is decided already.")),
+    Expired: ("expired", _("It would be over by now.")),
+}
+
+
+class Raises(Resource):
+    needs = {
+        "list": P.VIEW_LIMITS,
+        "create": P.VIEW_LIMITS,
+        "retrieve": P.VIEW_LIMITS,
+        "approve": P.APPROVE_RAISES,
+        "refuse": P.APPROVE_RAISES,
+    }
+    shape = RaiseShape
+    takes = {"create": NewRaise}
+    asks = {"list": RaiseFilter}
+    orderings = ("-requested_at", "requested_at")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List raises: asked for, approved and refused."""
+        return self.listed(self._rows())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Ask for more, for a while.
+
+        People ask, not keys.
+        """
+        user = self._person()
+        given = self.given()
+        quota: Quota | None = self.inside.quotas.filter(pk=given.pop("quota")).first()
+        if quota is None:
+            raise bad_request({"quota": [_("There is no such quota in this tenant.")]})
+        return self.one(quota.ask_raise(user=user, by=self.by, **given), 201)
+
+    def retrieve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
+        """Show a raise."""
+        return self.one(self.found(self._rows(), pk=quota_raise))
+
+    def approve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
+        """Approve a raise: it holds from the next request on."""
+        return self._decided(quota_raise, "approve")
+
+    def refuse(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
+        """Refuse a raise."""
+        return self._decided(quota_raise, "refuse")
+
+    def _decided(self, quota_raise: UUID, verb: str) -> Response:
+        found = self.found(self._rows(), pk=quota_raise)
+        try:
+            getattr(found, verb)(user=self._person(), by=self.by)
+        except tuple(_REFUSED) as problem:
+            code, text = _REFUSED[type(problem)]
+            raise Problem(409, code, text) from None
+        return self.one(found)
+
+    def _person(self) -> User:
+        if self.who.user is None:
+            raise denied(_("People do this, not keys."))
+        return self.who.user
+
+    def _rows(self) -> Any:
+        return self.inside.quota_raises.select_related("requested_by", "decided_by", "quota")

@@ -1,0 +1,90 @@
+"""How often one may call: an address and a key each so often a minute, over all web processes.
+
+When Redis does not answer, each process counts by itself and admits half as much: an outage
+makes the limit stricter, never open.
+"""
+
+import math
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from console.api.requester import Requester
+from console.session_acts import client_ip
+from inference.queue.client import client
+from tenants.client_address import counted
+
+MOST_COUNTED = 10_000
+_SCRIPT = Path(__file__).with_name("rate.lua").read_text()
+
+
+class Rate(BaseThrottle):
+    def __init__(self) -> None:
+        self._wait_ms = 0
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        name, rate = self.whose(request)
+        self._wait_ms = _taken(f"api:{name}", rate) if rate else 0
+        return self._wait_ms == 0
+
+    def wait(self) -> float:
+        """A second at least: `Retry-After` has no fractions."""
+        return math.ceil(self._wait_ms / 1000)
+
+    def whose(self, request: Request) -> tuple[str, int]:
+        """Whose calls these are, and how many a minute; 0 for no limit."""
+        raise NotImplementedError
+
+
+class AddressRate(Rate):
+    """Comes before the key is looked at: guessing keys is a call too."""
+
+    def whose(self, request: Request) -> tuple[str, int]:
+        address = counted(client_ip(request._request))
+        return f"ip:{address}", settings.IP_PER_MINUTE if address else 0
+
+
+class KeyRate(Rate):
+    """The key's own requests per minute, else its tenant's."""
+
+    def whose(self, request: Request) -> tuple[str, int]:
+        who = request.auth
+        if not isinstance(who, Requester) or who.key is None:
+            return "", 0
+        key = who.key
+        return f"key:{key.id}", key.requests_per_minute or key.tenant.limit("requests_per_minute")
+
+
+@cache
+def _script() -> Any:
+    return client().register_script(_SCRIPT)
+
+
+def _taken(name: str, rate: int) -> int:
+    try:
+        return int(_script()(keys=[name], args=[rate]))
+    except redis.RedisError:
+        return _taken_here(name, max(1, rate // 2))
+
+
+_here: dict[str, list[float]] = {}  # name -> begin of its minute, calls in it
+
+
+def _taken_here(name: str, rate: int) -> int:
+    now = time.monotonic()
+    if len(_here) >= MOST_COUNTED:
+        _here.clear()
+    minute = _here.setdefault(name, [now, 0])
+    if now - minute[0] >= 60:
+        minute[:] = [now, 0]
+    if minute[1] >= rate:
+        return math.ceil((minute[0] + 60 - now) * 1000)
+    minute[1] += 1
+    return 0

@@ -1,0 +1,157 @@
+"""Who asks: a key or a signed-in person, and what they may do in the tenant they ask about."""
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.utils.translation import gettext as _
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from console.api.powers import ROLES_OF_KEYS, permissions_of
+from console.api.problem import Problem, not_found
+from console.recently_proven import is_proven
+from console.session_acts import client_ip
+from tenants import secret_keys
+from tenants.duties import duty
+from tenants.models import ApiKey, Member, Tenant, User
+from tenants.models.tenant import State
+from tenants.roles import Permission, Role, operator_permissions
+from tenants.scope import person_scope, system_scope
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """One of `key` and `user` is set. Inside a tenant, `permissions` are those that hold there."""
+
+    key: ApiKey | None = None
+    user: User | None = None
+    member: Member | None = None
+    permissions: frozenset[Permission] = frozenset()
+
+    @property
+    def actor(self) -> str:
+        if self.key:
+            return self.key.actor
+        assert self.user
+        return self.member.actor if self.member else self.user.actor
+
+    @property
+    def is_operator(self) -> bool:
+        return bool(self.user and self.user.is_operator)
+
+    def roles_to_give(self) -> frozenset[Role]:
+        """And to take away: only owners and operators make owners, a key no administrators."""
+        if self.key:
+            audits = Permission.VIEW_AUDIT in self.permissions
+            return frozenset(ROLES_OF_KEYS) | ({Role.AUDITOR} if audits else frozenset())
+        owner = self.is_operator or (self.member and self.member.role == Role.OWNER)
+        return frozenset(role for role in Role if owner or role != Role.OWNER)
+
+    def into(self, name: str) -> tuple["Requester", Tenant]:
+        """Raises Problem: a stranger's tenant does not exist."""
+        return self._with_key(name) if self.key else self._in_person(name)
+
+    def _with_key(self, name: str) -> tuple["Requester", Tenant]:
+        assert self.key
+        tenant = self.key.tenant
+        if tenant.name != name:
+            raise not_found()
+        return replace(self, permissions=permissions_of(self.key)), tenant
+
+    def _in_person(self, name: str) -> tuple["Requester", Tenant]:
+        assert self.user
+        member = self._membership(name)
+        if self.is_operator:
+            with system_scope():
+                tenant = Tenant.objects.filter(name=name).first()
+        else:
+            tenant = member.tenant if member else None
+        if tenant is None:
+            raise not_found()
+        held = operator_permissions(tenant.profile) if self.is_operator else frozenset()
+        if member:
+            held |= member.permissions
+        if tenant.state != State.ACTIVE and not self.is_operator:
+            raise closed(tenant)
+        return replace(self, member=member, permissions=held), tenant
+
+    def _membership(self, name: str) -> Member | None:
+        assert self.user
+        with person_scope(self.user.pk):
+            return Member.objects.of(self.user).filter(tenant__name=name).first()
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer sk-fb-…`. Looked up for each request: a revoked one is refused."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Requester] | None:
+        given = request.headers.get("Authorization")
+        if given is None:
+            return None
+        scheme, _space, text = given.partition(" ")
+        key = _key(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise AuthenticationFailed(_("This key opens nothing: wrong, revoked or expired."))
+        return AnonymousUser(), Requester(key=key)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="forebay"'
+
+
+def _key(text: str) -> ApiKey | None:
+    if not secret_keys.well_formed(text):
+        return None
+    with system_scope():
+        keys = ApiKey.objects.live().select_related("tenant", "created_by")
+        key = keys.filter(digest=secret_keys.digest(text)).first()
+    return None if key is None or key.expired else key
+
+
+class PersonAuthentication(SessionAuthentication):
+    """A session of the console. Whatever changes something needs its CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        found = super().authenticate(request)
+        return None if found is None else (found[0], Requester(user=found[0]))
+
+
+def refuse_where_closed(request: Request, who: Requester) -> None:
+    """What holds in every tenant: a key's addresses and tenant, a person's proofs of who they are.
+
+    Raises Problem.
+    """
+    if who.key:
+        if who.key.tenant.state != State.ACTIVE:
+            raise closed(who.key.tenant)
+        if not _accepted(who.key.allowed_networks, client_ip(request._request)):
+            raise denied(_("This key is not accepted from this address."), "address_not_accepted")
+    elif who.user and duty(request._request.session, who.user):
+        raise denied(_("Open the console first: something waits for you there."), "duty_owed")
+    elif request.method not in SAFE_METHODS and not is_proven(request._request):
+        text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
+        raise denied(text, "proof_needed")
+
+
+def closed(tenant: Tenant) -> Problem:
+    suspended = tenant.state == State.SUSPENDED
+    text = _("The tenant is suspended.") if suspended else _("The tenant is closing.")
+    return Problem(403, f"tenant_{tenant.state}", text)
+
+
+def denied(text: str, code: str = "permission_denied") -> Problem:
+    return Problem(403, code, text)
+
+
+def _accepted(networks: list[str], address: str) -> bool:
+    if not networks:
+        return True
+    try:
+        seen = ip_address(address)
+    except ValueError:  # no address: a socket file
+        return False
+    seen = getattr(seen, "ipv4_mapped", None) or seen
+    return any(seen in ip_network(network) for network in networks)

@@ -1,0 +1,135 @@
+"""What every resource of the management API is made of."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django_filters import FilterSet
+from rest_framework.response import Response
+
+from console.api import cursor
+from console.api.problem import Problem, bad_request, not_found
+from console.api.requester import denied
+from console.api.strict import Shape, as_json
+from console.api.visit import Visit
+from tenants.models import Tenant
+from tenants.roles import Permission
+
+
+class Who(Enum):
+    """Needs that no permission in a tenant stands for."""
+
+    ANYBODY = auto()  # who is signed in or has a key
+    OPERATOR = auto()
+
+
+class Resource(Visit):
+    """A view set of one kind of thing. Its tables are read by requests and by the schema."""
+
+    needs: ClassVar[dict[str, Permission | Who]]  # by act
+    takes: ClassVar[dict[str, type[Shape]]] = {}  # bodies, by act
+    shape: ClassVar[type[Shape]]  # how one of it is answered
+    gives: ClassVar[dict[str, type[Shape]]] = {}  # acts that answer with another shape
+    creates: ClassVar[tuple[str, ...]] = ("create",)  # acts that answer 201
+    files: ClassVar[dict[str, tuple[str, ...]]] = {}  # acts that answer with a file: media types
+    asks: ClassVar[dict[str, type[FilterSet]]] = {}  # query parameters, by act
+    orderings: ClassVar[tuple[str, ...]] = ("-created_at", "created_at")
+    volatile: ClassVar[tuple[str, ...]] = ()  # fields that change by themselves: not in the ETag
+
+    @classmethod
+    def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
+        """An act without a need fails as the URLs load."""
+        if missing := set((actions or {}).values()) - set(cls.needs):
+            raise TypeError(f"{cls.__name__} does not say who may {', '.join(sorted(missing))}")
+        return super().as_view(actions, **initkwargs)
+
+    @property
+    def inside(self) -> Tenant:
+        """The tenant of the URL."""
+        assert self.tenant
+        return self.tenant
+
+    @property
+    def by(self) -> str:
+        return self.who.actor
+
+    def refuse_unless_allowed(self) -> None:
+        need = self.needs[str(self.action)]
+        if need is Who.OPERATOR and not self.who.is_operator:
+            raise denied(_("This is for operators of the platform."))
+        if isinstance(need, Permission) and need not in self.who.permissions:
+            raise denied(_("This needs the permission %s in the tenant.") % need)
+
+    def refuse_unknown_parameters(self) -> None:
+        asked = self.asks.get(str(self.action))
+        known = set(asked.base_filters if asked else ())
+        known |= set(cursor.PARAMETERS if self.action == "list" else ())
+        query = self.request.GET
+        errors = {name: [_("There is no such parameter.")] for name in query.keys() - known}
+        errors |= {name: [_("Send it once.")] for name, v in query.lists() if len(v) > 1}
+        for name, value in query.items():
+            if not value or "\0" in value:
+                errors[name] = [_("It is empty, or holds a NUL.")]
+        if errors:
+            raise bad_request(errors)
+
+    def listed(self, rows: QuerySet[Any]) -> Response:
+        if "list" in self.asks:
+            rows = self.asked(rows).qs
+        query = self.request.GET
+        found, following = cursor.page(rows, query, self.orderings, self._place())
+        results = [self.shape(one).data for one in found]
+        return Response({"results": results, "next_cursor": following})
+
+    def asked(self, rows: QuerySet[Any]) -> FilterSet:
+        """The query parameters, checked. Raises Problem."""
+        filters = self.asks[str(self.action)](self.request.GET, rows)
+        if not filters.is_valid():
+            raise bad_request({k: [str(t) for t in v] for k, v in filters.errors.items()})
+        return filters
+
+    def given(self) -> dict[str, Any]:
+        """The body, checked: only what was sent. Raises ValidationError."""
+        shape = self.takes[str(self.action)]
+        taken = shape(data=self.request.data, partial=self.request.method == "PATCH")
+        taken.is_valid(raise_exception=True)
+        return dict(taken.validated_data)
+
+    def found(self, rows: QuerySet[Any], **lookup: Any) -> Any:
+        one = rows.filter(**lookup).first()
+        if one is None:
+            raise not_found()
+        return one
+
+    def to_change(self, rows: QuerySet[Any], **lookup: Any) -> Any:
+        """One row, held until the transaction ends, if it is as the caller knows it (If-Match)."""
+        one = self.found(rows.select_for_update(of=("self",), no_key=True), **lookup)
+        self.refuse_unless_as_known(one)
+        return one
+
+    def refuse_unless_as_known(self, one: Any) -> None:
+        known = self.request.headers.get("If-Match")
+        if known is None:
+            text = _("Send If-Match with the ETag of what you have read.")
+            raise Problem(428, "precondition_required", text)
+        tags = {tag.strip() for tag in known.split(",")}
+        if "*" not in tags and self.etag(self.shape(one).data) not in tags:
+            raise Problem(412, "changed_meanwhile", _("It has changed since you read it."))
+
+    def one(self, found: Any, status: int = 200, at: Any = "", **more: Any) -> Response:
+        """`at`: what a new one is called in its path, where that is not its id."""
+        said = self.shape(found).data
+        headers = {"ETag": self.etag(said)}
+        if status == 201:
+            headers["Location"] = f"{self.request.path}{at or said['id']}/"
+        return Response({**said, **more}, status, headers=headers)
+
+    def etag(self, said: Mapping[str, Any]) -> str:
+        steady = {name: value for name, value in said.items() if name not in self.volatile}
+        return f'"{sha256(as_json(steady)).hexdigest()[:32]}"'
+
+    def _place(self) -> str:
+        return f"{self.tenant.id if self.tenant else self.by}:{self.request.path}"

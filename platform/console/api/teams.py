@@ -1,0 +1,138 @@
+"""Teams, and the members' places in them."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import bad_request
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.models import Team, TeamPlace
+from tenants.roles import Permission as P
+
+
+class TeamShape(Shape):
+    id = s.UUIDField()
+    name = s.CharField()
+    created_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "search",
+        "created_at": "2026-01-31T08:00:00Z",
+    }
+
+
+class NamedTeam(Shape):
+    name = s.CharField(max_length=80)
+    EXAMPLE = {"name": "search"}
+
+
+class TeamFilter(f.FilterSet):
+    name = f.CharFilter(lookup_expr="icontains", max_length=80)
+    member = f.UUIDFilter(field_name="places__member")
+
+
+class Teams(Resource):
+    needs = {
+        "list": P.VIEW_TEAMS,
+        "create": P.MANAGE_TEAMS,
+        "retrieve": P.VIEW_TEAMS,
+        "partial_update": P.MANAGE_TEAMS,
+        "destroy": P.MANAGE_TEAMS,
+    }
+    shape = TeamShape
+    takes = {"create": NamedTeam, "partial_update": NamedTeam}
+    asks = {"list": TeamFilter}
+    orderings = ("name", "-name", "created_at", "-created_at")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List a tenant's teams."""
+        return self.listed(self.inside.teams.all())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Form a team."""
+        return self.one(Team.form(self.inside, self.given()["name"], by=self.by), 201)
+
+    def retrieve(self, request: Any, tenant: str, team: UUID) -> Response:
+        """Show a team."""
+        return self.one(self.found(self.inside.teams.all(), pk=team))
+
+    def partial_update(self, request: Any, tenant: str, team: UUID) -> Response:
+        """Rename a team."""
+        given = self.given()
+        found = self.to_change(self.inside.teams.all(), pk=team)
+        if "name" in given:
+            found.rename(given["name"], by=self.by)
+        return self.one(found)
+
+    def destroy(self, request: Any, tenant: str, team: UUID) -> Response:
+        """Disband a team.
+
+        Its keys stay, without a team; what it was granted is gone.
+        """
+        self.to_change(self.inside.teams.all(), pk=team).disband(by=self.by)
+        return Response(status=204)
+
+
+class TeamPlaceShape(Shape):
+    member = s.UUIDField(source="member_id")
+    email = s.EmailField(source="member.user.email")
+    created_at = s.DateTimeField()
+    EXAMPLE = {
+        "member": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "email": "bob@acme.example",
+        "created_at": "2026-01-31T08:00:00Z",
+    }
+
+
+class NewPlace(Shape):
+    member = s.UUIDField()
+    EXAMPLE = {"member": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"}
+
+
+class Places(Resource):
+    needs = {
+        "list": P.VIEW_TEAMS,
+        "create": P.MANAGE_TEAMS,
+        "retrieve": P.VIEW_TEAMS,
+        "destroy": P.MANAGE_TEAMS,
+    }
+    shape = TeamPlaceShape
+    takes = {"create": NewPlace}
+
+    def list(self, request: Any, tenant: str, team: UUID) -> Response:
+        """List who is in a team."""
+        return self.listed(self._rows(team))
+
+    def create(self, request: Any, tenant: str, team: UUID) -> Response:
+        """Put a member into a team.
+
+        Somebody who is in it already stays in it.
+        """
+        member = self.inside.members.filter(pk=self.given()["member"]).first()
+        if member is None:
+            raise bad_request({"member": [_("There is no such member in this tenant.")]})
+        rows = self._rows(team)
+        self._team(team).add(member, by=self.by)
+        return self.one(self.found(rows, member=member), 201, at=member.pk)
+
+    def retrieve(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
+        """Show a member's place in a team."""
+        return self.one(self.found(self._rows(team), member=member))
+
+    def destroy(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
+        """Take a member out of a team."""
+        place = self.to_change(self._rows(team), member=member)
+        self._team(team).take_out(place.member, by=self.by)
+        return Response(status=204)
+
+    def _team(self, team: UUID) -> Team:
+        found: Team = self.found(self.inside.teams.all(), pk=team)
+        return found
+
+    def _rows(self, team: UUID) -> Any:
+        return TeamPlace.objects.filter(team=self._team(team)).select_related("member__user")

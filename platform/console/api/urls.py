@@ -1,0 +1,95 @@
+"""/api/v1/: nearly everything stands under a tenant, where every query starts."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpResponseBase
+from django.urls import URLPattern, URLResolver, include, path, re_path
+
+from console.api.docs import Docs, Schema
+from console.api.events import Events
+from console.api.invitations import Invitations
+from console.api.keys import Keys
+from console.api.limits import Limits, Tiers
+from console.api.me import Me
+from console.api.members import Members
+from console.api.models import RestrictedModels
+from console.api.nowhere import nowhere
+from console.api.prices import Prices
+from console.api.quotas import Notices, Quotas
+from console.api.raises import Raises
+from console.api.reconciliations import Reconciliations
+from console.api.refusals import Refusals
+from console.api.resource import Resource
+from console.api.roles import Roles
+from console.api.teams import Places, Teams
+from console.api.tenants import Tenants
+from console.api.usage import AllUsage, Usage
+
+app_name = "api"
+
+_VERBS = {
+    "list": "get",
+    "create": "post",
+    "retrieve": "get",
+    "partial_update": "patch",
+    "destroy": "delete",
+}
+
+
+def at(route: str, resource: type[Resource], **acts: str) -> URLPattern:
+    """`at("keys/", Keys, get="list", post="create")`."""
+    view: Callable[..., HttpResponseBase] = resource.as_view(acts)
+    return path(route, view)
+
+
+def several(route: str, one: str, resource: type[Resource]) -> list[URLPattern]:
+    """The list and the single ones, with those of the usual acts that the resource has."""
+    verbs: dict[str, Any] = {a: v for a, v in _VERBS.items() if a in resource.needs}
+    many = {verb: act for act, verb in verbs.items() if act in ("list", "create")}
+    single = {verb: act for act, verb in verbs.items() if act not in ("list", "create")}
+    return [at(route, resource, **many), at(f"{route}<{one}>/", resource, **single)]
+
+
+in_tenant: list[URLPattern | URLResolver] = [
+    at("", Tenants, get="retrieve", patch="partial_update"),
+    at("suspend/", Tenants, post="suspend"),
+    at("resume/", Tenants, post="resume"),
+    at("close/", Tenants, post="close"),
+    at("roles/", Roles, get="show"),
+    at("limits/", Limits, get="retrieve", patch="partial_update"),
+    at("notices/", Notices, get="list"),
+    at("events/", Events, get="list"),
+    at("usage/", Usage, get="report"),
+    at("usage/export/", Usage, get="export"),
+    *several("members/", "uuid:member", Members),
+    *several("invitations/", "uuid:invitation", Invitations),
+    *several("teams/", "uuid:team", Teams),
+    *several("teams/<uuid:team>/places/", "uuid:member", Places),
+    *several("restricted-models/", "int:model", RestrictedModels),
+    at("restricted-models/<int:model>/grant/", RestrictedModels, post="grant"),
+    at("restricted-models/<int:model>/withdraw/", RestrictedModels, post="withdraw"),
+    *several("keys/", "uuid:key", Keys),
+    at("keys/<uuid:key>/rotate/", Keys, post="rotate"),
+    at("keys/<uuid:key>/revoke/", Keys, post="revoke"),
+    *several("quotas/", "uuid:quota", Quotas),
+    at("quotas/<uuid:quota>/standing/", Quotas, get="standing"),
+    *several("raises/", "uuid:quota_raise", Raises),
+    at("raises/<uuid:quota_raise>/approve/", Raises, post="approve"),
+    at("raises/<uuid:quota_raise>/refuse/", Raises, post="refuse"),
+    *several("refusals/", "slug:refusal", Refusals),
+    *several("reconciliations/", "int:reconciliation", Reconciliations),
+]
+urlpatterns = [
+    at("me/", Me, get="show"),
+    at("tenants/", Tenants, get="list", post="create"),
+    path("tenants/<slug:tenant>/", include(in_tenant)),
+    at("tiers/", Tiers, get="show_all"),
+    at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
+    *several("prices/", "int:price", Prices),
+    at("usage/", AllUsage, get="report"),
+    at("usage/export/", AllUsage, get="export"),
+    path("schema/", Schema.as_view(), name="schema"),
+    path("docs/", Docs.as_view(), name="docs"),
+    re_path("", nowhere),
+]

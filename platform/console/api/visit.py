@@ -1,0 +1,147 @@
+"""The life of a request to the management API.
+
+A request is one transaction, inside the scope of its tenant: an answer that is an error undoes all
+of it. What was denied is put on record afterwards, in a transaction of its own.
+"""
+
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import add_never_cache_headers
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from audit.actions import Action
+from audit.record import act
+from console import operator_access
+from console.api.idempotency import Once, once
+from console.api.problem import problem_of
+from console.api.rate import AddressRate, KeyRate
+from console.api.requester import Requester, refuse_where_closed
+from console.session_acts import client_ip
+from inference.ledger import network
+from tenants.models import Tenant
+from tenants.scope import person_scope, system_scope, tenant_scope
+
+
+class _Undone(Exception):
+    """Carries an error's answer out of the transaction."""
+
+    def __init__(self, answer: HttpResponseBase) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
+class _Answered(Exception):
+    """The same request was answered before."""
+
+    def __init__(self, answer: HttpResponse) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Visit(GenericViewSet[Any]):
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+    who: Requester
+    tenant: Tenant | None
+    once: Once | None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.tenant = self.once = None
+        try:
+            answer = self._in_transaction(request, *args, **kwargs)
+        except _Undone as undone:
+            answer = undone.answer
+            self._record_if_denied(request, answer)
+        except Exception as problem:  # of the transaction itself: at its begin or its commit
+            answer = problem_of(problem).answer(request)
+        add_never_cache_headers(answer)
+        return answer
+
+    def _in_transaction(self, request: HttpRequest, *args: Any, **kw: Any) -> HttpResponseBase:
+        with ExitStack() as self._scopes:
+            answer = super().dispatch(request, *args, **kw)
+            if answer.status_code >= 400:
+                raise _Undone(answer)
+            if self.once and isinstance(answer, Response):
+                self.once.remember(answer.status_code, dict(answer.headers), answer.data)
+        return answer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks, how often, for which tenant, and may they. The scope is open afterwards."""
+        if (request.method or "").lower() not in self.action_map:
+            self.http_method_not_allowed(request)
+        self.format_kwarg = None
+        negotiated = self.perform_content_negotiation(request)
+        request.accepted_renderer, request.accepted_media_type = negotiated
+        self._within_rate(request, AddressRate())
+        self.who = self._authenticated(request)
+        self._within_rate(request, KeyRate())
+        refuse_where_closed(request, self.who)
+        if "tenant" in kwargs:
+            self.who, self.tenant = self.who.into(kwargs["tenant"])
+        self.refuse_unless_allowed()
+        self.refuse_unknown_parameters()
+        with self.scope():
+            self.once = once(request, self.tenant, self.who.actor)
+        self._scopes.enter_context(transaction.atomic())
+        self._scopes.enter_context(self.scope())
+        self._record_operator(request)
+        if self.once and (before := self.once.answered()):
+            raise _Answered(before)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, _Answered):
+            self.once = None
+            return exc.answer
+        return problem_of(exc).answer(self.request._request)
+
+    def refuse_unless_allowed(self) -> None:
+        raise NotImplementedError
+
+    def refuse_unknown_parameters(self) -> None:
+        raise NotImplementedError
+
+    def _record_operator(self, request: Request) -> None:
+        if self.tenant and self.who.user and self.who.is_operator and not self.who.member:
+            operator_access.record(request._request, self.who.user, self.tenant)
+
+    def _within_rate(self, request: Request, rate: AddressRate | KeyRate) -> None:
+        if not rate.allow_request(request, self):
+            self.throttled(request, rate.wait())
+
+    def _authenticated(self, request: Request) -> Requester:
+        if not isinstance(request.auth, Requester):
+            raise NotAuthenticated
+        return request.auth
+
+    def scope(self) -> AbstractContextManager[None]:
+        user = self.who.user
+        if self.tenant:
+            return tenant_scope(self.tenant.id, user.pk if user else None)
+        if self.who.key:
+            return tenant_scope(self.who.key.tenant_id)
+        assert user
+        return system_scope() if user.is_operator else person_scope(user.pk)
+
+    def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
+        """Also who tried a tenant that is not theirs: 404 to them, denied in their own trail."""
+        who: Requester | None = getattr(self, "who", None)
+        stranger = answer.status_code == 404 and "tenant" in self.kwargs and not self.tenant
+        if who is None or not (answer.status_code == 403 or stranger):
+            return
+        tenant = self.tenant or (who.key.tenant if who.key else None)
+        with system_scope():
+            act(
+                Action.ACCESS_DENIED,
+                actor=who.actor,
+                tenant_id=tenant.id if tenant else None,
+                success=False,
+                client_net=network(client_ip(request)),
+                detail={"route": f"{request.method} {request.path}"[:200]},
+            )

@@ -1,0 +1,156 @@
+"""One of everything in a tenant that has an address, with the tenant's secret word in it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from django.utils import timezone
+
+from audit.keyring import keyring
+from audit.models import DataKey, Payload
+from inference.chat import conversations
+from inference.models import Completion, Conversation, State, Usage, UsageDay, UsageHour
+from tenants import model_access
+from tenants.models import (
+    ApiKey,
+    Link,
+    Member,
+    Quota,
+    QuotaRaise,
+    Reconciliation,
+    Refusal,
+    Team,
+    Tenant,
+    User,
+)
+from tenants.models.link import Purpose
+from tenants.models.refusal import RefusedBy
+from tenants.roles import Role
+
+BY = "command:isolation"
+UNITS = ("requests", "tokens", "cost")
+_number = count(1)
+
+
+class Objects:
+    def __init__(self, tenant: Tenant, secret: str) -> None:
+        self._tenant, self._secret = tenant, secret
+        self._standing: dict[str, Any] = {}
+        self._kinds: dict[str, Callable[[], Any]] = {
+            "key": self._key,
+            "member": self._member,
+            "team": self._team,
+            "link": self._link,
+            "invitation": self._link,
+            "quota": self._quota,
+            "asked": self._raise,
+            "quota_raise": self._raise,
+            "reconciliation": self._reconciliation,
+            "refusal": self._refusal,
+            "completion": self._completion,
+            "model": self._restricted,
+        }
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(self._kinds)
+
+    def furnish(self) -> None:
+        """One of each, and what stands behind the figures."""
+        self._standing = {kind: make() for kind, make in self._kinds.items()}
+        for table in (UsageHour, UsageDay):
+            self._rolled_up(table)
+
+    def standing(self, kind: str) -> Any:
+        """The id of what is there from the beginning."""
+        return self._standing[kind]
+
+    def fresh(self, kind: str) -> Any:
+        """The id of a new one, for what uses it up."""
+        return self._kinds[kind]()
+
+    def conversation(self, member: Member) -> Any:
+        found = Conversation.objects.filter(member=member).first()
+        return (found or conversations.start(member, "model", self._secret)).id
+
+    def clear(self) -> None:
+        tenant = self._tenant.id
+        for rows in (Usage, UsageHour, UsageDay, Completion, Conversation):
+            rows.objects.filter(tenant_id=tenant).delete()
+        Payload.objects.filter(tenant_id=tenant).delete()
+        for key in DataKey.objects.filter(tenant_id=tenant):
+            key.delete()
+            keyring.forget(key.id)
+
+    def _named(self) -> str:
+        return f"{self._secret} {next(_number)}"
+
+    def _key(self) -> Any:
+        return ApiKey.issue(self._tenant, self._named(), by=BY)[0].id
+
+    def _member(self) -> Any:
+        user = User.objects.create_user(f"m{next(_number)}@{self._secret}.invalid")
+        return self._tenant.add_member(user, Role.MEMBER, by=BY).id
+
+    def _team(self) -> Any:
+        return Team.form(self._tenant, self._named(), by=BY).id
+
+    def _link(self) -> Any:
+        email = f"l{next(_number)}@{self._secret}.invalid"
+        Link.issue(Purpose.INVITATION, by=BY, email=email, tenant=self._tenant, role=Role.MEMBER)
+        return Link.objects.get(email=email).id
+
+    def _quota(self) -> Any:
+        model = self._named()
+        made = Quota.set(self._tenant, unit="tokens", window="day", limit=10**9, model=model, by=BY)
+        return made.id
+
+    def _raise(self) -> Any:
+        return QuotaRaise.objects.create(
+            tenant=self._tenant,
+            quota_id=self._quota(),
+            amount=1,
+            reason=self._named(),
+            expires_at=timezone.now() + timedelta(hours=1),
+        ).id
+
+    def _refusal(self) -> Any:
+        now = timezone.now()
+        moments = dict.fromkeys(("minute", "first_at", "last_at", "frees_at"), now)
+        return Refusal.objects.create(
+            tenant=self._tenant,
+            actor=BY,
+            tier=RefusedBy.RATE,
+            model=self._secret,
+            limit=1,
+            used=1,
+            **moments,
+        ).id
+
+    def _completion(self) -> Any:
+        now = timezone.now()
+        same = {"tenant": self._tenant, "model": self._secret, "created_at": now}
+        made = Completion.objects.create(
+            id=uuid4(), route=self._secret, stream=True, state=State.DONE, settled_at=now, **same
+        )
+        figures = dict.fromkeys(("prompt_tokens", "completion_tokens", "duration_ms"), 1)
+        Usage.objects.create(completion=made, finish_reason="stop", **same, **figures)
+        return made.id
+
+    def _reconciliation(self) -> Any:
+        sums = {f"{unit}_{of}": 0 for unit in UNITS for of in ("ledger", "usage")}
+        day = timezone.now().date() - timedelta(days=next(_number))
+        same = {"tenant": self._tenant, "day": day, "ran_at": timezone.now()}
+        return Reconciliation.objects.create(**same, **sums).id
+
+    def _restricted(self) -> Any:
+        return model_access.restrict(self._tenant, self._named(), by=BY).id
+
+    def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
+        nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())
+        starts = timezone.now().replace(minute=0, second=0, microsecond=0)
+        table.objects.create(
+            tenant=self._tenant, model=self._secret, requests=1, starts=starts, **nobody
+        )

@@ -1,0 +1,81 @@
+"""The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import connection, connections
+
+from console.isolation.asgi_client import AsgiClient
+from console.isolation.stage import Stage
+from console.isolation.walk import Cell, Walk
+from tenants import composite_keys, row_security
+from tenants.row_security import guarded_models
+from tenants.scope import system_scope
+
+# The platform itself writes these, in its own time.
+_BACKGROUND = {"inference_usagehour", "inference_usageday"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    cells: list[Cell]
+    touched: list[str]  # tables in which rows of the other tenant are not what they were
+
+    @property
+    def leaks(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.leak]
+
+    @property
+    def wrong(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.problem and not cell.leak]
+
+
+async def prove(application: Any, *, at_home: bool = True) -> Proof:
+    """Through the whole application in this process, over connections that see nothing."""
+    with nothing_open():
+        stage = await database_sync_to_async(Stage.set)()
+        try:
+            before = await database_sync_to_async(rows_of)(stage)
+            client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
+            walk = Walk(stage, client, at_home=at_home)
+            async with client.alive():
+                cells = [cell async for cell in walk.cells()]
+            after = await database_sync_to_async(rows_of)(stage)
+        finally:
+            await database_sync_to_async(stage.clear)()
+    return Proof(cells, sorted(table for table in before if before[table] != after[table]))
+
+
+@contextmanager
+def nothing_open() -> Iterator[None]:
+    """New connections are the web process's: they see nothing until a scope is opened."""
+    options = connections.settings["default"]["OPTIONS"]
+    held = options.pop("options", None)
+    try:
+        yield
+    finally:
+        if held is not None:
+            options["options"] = held
+
+
+def rows_of(stage: Stage) -> dict[str, str]:
+    """A fingerprint of the other tenant's rows, by table."""
+    tenant = stage.other.tenant.id
+    found = {}
+    with system_scope(), connection.cursor() as cursor:
+        for model in guarded_models():
+            table, column = model._meta.db_table, composite_keys.tenant_column(model)
+            if column and table not in _BACKGROUND:
+                rows = f'select md5(t::text) as h from "{table}" t where {column} = %s'
+                cursor.execute(f"select string_agg(h, '' order by h) from ({rows}) r", [tenant])
+                found[table] = cursor.fetchone()[0] or ""
+    return found
+
+
+def catalogue() -> list[str]:
+    with system_scope():
+        return row_security.check()

@@ -1,0 +1,241 @@
+"""Every address of the platform, and who may come there. What is not in here fails the test.
+
+A page has a permission for seeing and one for acting. ANYBODY needs no more than to be signed in,
+OPERATORS run the platform, the PUBLIC need not be signed in.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from tenants.models import Scope
+from tenants.roles import Permission as P
+
+OPERATORS, ANYBODY, PUBLIC = "operators", "anybody", "public"
+Need = P | str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page for browsers. `sees` is asked of GET, `acts` of POST; None: there is no such thing."""
+
+    path: str
+    sees: Need | None = None
+    acts: Need | None = None
+    # The act would change things for everybody who comes after: who may do it, does not.
+    once: bool = False
+    # There is nothing to be seen or acted on yet: 404 to whoever may.
+    bare: bool = False
+    form: dict[str, str] = field(default_factory=dict)  # what an act needs to be looked at
+
+
+def _inside(*pages: Page) -> tuple[Page, ...]:
+    where = "console/t/<slug:tenant>/"
+    return tuple(replace(page, path=where + page.path) for page in pages)
+
+
+PAGES: tuple[Page, ...] = (
+    # Before and around the console
+    Page("", sees=ANYBODY),
+    Page("login/", sees=PUBLIC),
+    Page("logout/", acts=PUBLIC, once=True),
+    Page("login/second-factor/", sees=PUBLIC),
+    Page("login/with/<slug:provider_id>/", sees=PUBLIC),
+    Page("login/with/<slug:provider_id>/callback/", sees=PUBLIC),
+    Page("welcome/<str:token>/", sees=PUBLIC),
+    Page("i18n/setlang/", acts=PUBLIC),
+    Page("jsi18n/", sees=PUBLIC),
+    Page("api/v1/schema/", sees=PUBLIC),
+    Page("api/v1/docs/", sees=PUBLIC),
+    Page("api/v1/", sees=PUBLIC, acts=PUBLIC),  # nothing is there
+    # One's own account
+    Page("account/", sees=ANYBODY),
+    Page("account/sessions/end/", acts=ANYBODY, once=True),
+    Page("account/sessions/<int:session>/end/", acts=ANYBODY, once=True),
+    Page("account/proof/", sees=ANYBODY),
+    Page("account/proof/code/", sees=ANYBODY),
+    Page("account/proof/key/", sees=ANYBODY),
+    Page("account/password/", sees=ANYBODY),
+    Page("account/password/first/", sees=ANYBODY),
+    Page("account/two-factor/", sees=ANYBODY),
+    Page("account/two-factor/app/", sees=ANYBODY),
+    Page("account/two-factor/app/removal/", sees=ANYBODY),
+    Page("account/two-factor/keys/new/", sees=ANYBODY),
+    Page("account/two-factor/keys/<int:pk>/", acts=ANYBODY, once=True),
+    Page("account/two-factor/keys/<int:pk>/removal/", acts=ANYBODY, once=True),
+    Page("account/two-factor/codes/", sees=ANYBODY, bare=True),
+    Page("account/two-factor/codes/new/", sees=ANYBODY),
+    # The whole platform
+    Page("console/", sees=ANYBODY),
+    Page("console/live/", sees=OPERATORS),
+    Page("console/chart/", sees=OPERATORS),
+    Page("console/shares/", sees=OPERATORS),
+    Page("console/usage/", sees=OPERATORS),
+    Page("console/usage/export/", sees=OPERATORS),
+    Page("console/requests/", sees=OPERATORS),
+    Page("console/tenants/", sees=OPERATORS, acts=OPERATORS),
+    Page("console/tiers/", sees=OPERATORS, acts=OPERATORS, form={"tier": "standard"}),
+    Page("console/prices/", sees=OPERATORS, acts=OPERATORS),
+    Page("console/raises/", sees=OPERATORS),
+    Page("console/refusals/", sees=OPERATORS),
+    Page("console/refusals/find/", sees=OPERATORS),
+    Page("console/reconciliation/", sees=OPERATORS),
+    Page("console/audit/", sees=OPERATORS),
+    Page("console/nowhere/", sees=ANYBODY),
+    # In a tenant
+    *_inside(
+        Page("", sees=P.VIEW_USAGE),
+        Page("live/", sees=P.VIEW_USAGE),
+        Page("chart/", sees=P.VIEW_USAGE),
+        Page("shares/", sees=P.VIEW_USAGE),
+        Page("usage/", sees=P.VIEW_USAGE),
+        Page("usage/export/", sees=P.VIEW_USAGE),
+        Page("requests/", sees=P.VIEW_REQUESTS),
+        Page("keys/", sees=P.VIEW_KEYS, acts=P.MANAGE_KEYS),
+        Page("keys/<uuid:key>/", sees=P.VIEW_KEYS, acts=P.MANAGE_KEYS),
+        Page("keys/<uuid:key>/rotation/", acts=P.MANAGE_KEYS),
+        Page("keys/<uuid:key>/revocation/", acts=P.MANAGE_KEYS),
+        Page("models/", sees=P.VIEW_TEAMS),
+        Page("models/restriction/", acts=P.MANAGE_TEAMS, bare=True),
+        Page("models/opening/", acts=P.MANAGE_TEAMS, bare=True),
+        Page("models/granting/", acts=P.MANAGE_TEAMS, bare=True),
+        Page("models/withdrawal/", acts=P.MANAGE_TEAMS, bare=True),
+        Page("members/", sees=P.VIEW_MEMBERS),
+        Page("members/invitation/", acts=P.MANAGE_MEMBERS),
+        Page("members/links/<uuid:link>/revocation/", acts=P.MANAGE_MEMBERS),
+        Page("members/<uuid:member>/", sees=P.VIEW_MEMBERS),
+        Page("members/<uuid:member>/role/", acts=P.MANAGE_MEMBERS),
+        Page("members/<uuid:member>/reset-link/", acts=P.MANAGE_MEMBERS),
+        Page("members/<uuid:member>/removal/", acts=P.MANAGE_MEMBERS),
+        Page("teams/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),
+        Page("teams/<uuid:team>/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),
+        Page("teams/<uuid:team>/disbanding/", acts=P.MANAGE_TEAMS),
+        Page("teams/<uuid:team>/joining/", acts=P.MANAGE_TEAMS),
+        Page("teams/<uuid:team>/members/<uuid:member>/leaving/", acts=P.MANAGE_TEAMS),
+        Page("roles/", sees=P.VIEW_MEMBERS),
+        Page("audit/", sees=P.VIEW_AUDIT),
+        Page("limits/", sees=P.VIEW_LIMITS),
+        Page("quotas/", sees=P.VIEW_LIMITS, acts=P.MANAGE_QUOTAS),
+        Page("quotas/<uuid:quota>/", sees=P.VIEW_LIMITS, acts=P.MANAGE_QUOTAS),
+        Page("quotas/<uuid:quota>/drop/", acts=P.MANAGE_QUOTAS),
+        Page("quotas/<uuid:quota>/raise/", acts=P.MANAGE_QUOTAS),
+        Page("raises/", sees=P.VIEW_LIMITS),
+        Page("raises/<uuid:asked>/approval/", acts=P.APPROVE_RAISES),
+        Page("raises/<uuid:asked>/refusal/", acts=P.APPROVE_RAISES),
+        Page("refusals/", sees=P.VIEW_LIMITS),
+        Page("refusals/find/", sees=P.VIEW_LIMITS),
+        Page("refusals/<uuid:refusal>/", sees=P.VIEW_LIMITS),
+        Page("settings/", sees=P.VIEW_MEMBERS, acts=P.MANAGE_SECURITY),
+        Page("settings/suspension/", acts=OPERATORS, once=True),
+        Page("settings/resumption/", acts=OPERATORS, once=True),
+        Page("settings/closure/", acts=OPERATORS, once=True),
+    ),
+    # The chat: the conversation is the person's own
+    Page("chat/", sees=P.CHAT),
+    Page("chat/conversations/", sees=P.CHAT),
+    Page("chat/c/<uuid:conversation>/", sees=P.CHAT),
+    Page("chat/c/<uuid:conversation>/messages/", sees=P.CHAT),
+    Page("chat/c/<uuid:conversation>/title/", acts=P.CHAT, form={"title": "x"}),
+    Page("chat/c/<uuid:conversation>/deletion/", acts=P.CHAT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """For programs, with a key: `scope` is what the key must be for."""
+
+    path: str
+    method: str
+    scope: Scope
+    answers: tuple[int, ...] = (200,)  # to the tenant's own key that may
+
+
+V1: tuple[Endpoint, ...] = (
+    Endpoint("/v1/chat/completions", "POST", Scope.INFERENCE, (400,)),  # the body is empty
+    Endpoint("/v1/completions", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/inference", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/models", "GET", Scope.INFERENCE),
+    Endpoint("/v1/user/balance", "GET", Scope.INFERENCE),
+    Endpoint("/user/balance", "GET", Scope.INFERENCE),
+    Endpoint("/v1/models/<str:name>", "GET", Scope.INFERENCE, (404,)),  # no such model
+    Endpoint("/v1/completions/<uuid:completion>/events", "GET", Scope.INFERENCE),
+)
+SOCKETS = ("ws/chat/",)
+
+# The management API. Methods and what each needs are its views' (console/api/resource.py): who may
+# do what at home follows from there, that nobody does it elsewhere from here.
+_API = "api/v1/"
+_IN_TENANT = _API + "tenants/<slug:tenant>/"
+API: tuple[str, ...] = (
+    *(
+        _API + path
+        for path in (
+            "me/",
+            "tenants/",
+            "tiers/",
+            "tiers/<slug:tier>/",
+            "prices/",
+            "prices/<int:price>/",
+            "usage/",
+            "usage/export/",
+        )
+    ),
+    *(
+        _IN_TENANT + path
+        for path in (
+            "",
+            "suspend/",
+            "resume/",
+            "close/",
+            "roles/",
+            "limits/",
+            "notices/",
+            "events/",
+            "usage/",
+            "usage/export/",
+            "members/",
+            "members/<uuid:member>/",
+            "invitations/",
+            "invitations/<uuid:invitation>/",
+            "teams/",
+            "teams/<uuid:team>/",
+            "teams/<uuid:team>/places/",
+            "teams/<uuid:team>/places/<uuid:member>/",
+            "restricted-models/",
+            "restricted-models/<int:model>/",
+            "restricted-models/<int:model>/grant/",
+            "restricted-models/<int:model>/withdraw/",
+            "keys/",
+            "keys/<uuid:key>/",
+            "keys/<uuid:key>/rotate/",
+            "keys/<uuid:key>/revoke/",
+            "quotas/",
+            "quotas/<uuid:quota>/",
+            "quotas/<uuid:quota>/standing/",
+            "raises/",
+            "raises/<uuid:quota_raise>/",
+            "raises/<uuid:quota_raise>/approve/",
+            "raises/<uuid:quota_raise>/refuse/",
+            "refusals/",
+            "refusals/<slug:refusal>/",
+            "reconciliations/",
+            "reconciliations/<int:reconciliation>/",
+        )
+    ),
+)
+
+
+def addresses() -> dict[str, Any]:
+    """What Django's URLconf knows: path -> view."""
+    return dict(_walk(get_resolver().url_patterns, ""))
+
+
+def _walk(patterns: list[Any], before: str) -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            yield path, pattern.callback

@@ -1,0 +1,260 @@
+"""Walks every address as everybody: in the own tenant, in another one, and with another's ids.
+
+`own` is what people may do at home, `foreign` the same in somebody else's tenant, `crossed` an
+address of the own tenant with the id of somebody else's object.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from channels.db import database_sync_to_async
+
+from console.api.resource import Who
+from console.isolation.asgi_client import Answer, AsgiClient
+from console.isolation.callers import ANONYMOUS, OPERATOR, Caller, callers
+from console.isolation.routes import (
+    ANYBODY,
+    API,
+    OPERATORS,
+    PAGES,
+    PUBLIC,
+    SOCKETS,
+    V1,
+    Endpoint,
+    Need,
+    Page,
+    addresses,
+)
+from console.isolation.stage import Side, Stage
+from tenants.models import Scope
+from tenants.roles import Permission
+from tenants.scope import system_scope
+
+OWN, FOREIGN, CROSSED = "own", "foreign", "crossed"
+_API = "api/v1/"
+_ON_PAGES = Scope.MANAGEMENT_WRITE  # pages know no keys: one of them shows it
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+# Parameters that name nothing of a tenant.
+_PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
+_PLAIN |= {"tier": "standard", "name": "none"}
+IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
+HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    path: str
+    method: str
+    caller: str
+    place: str
+    status: int
+    problem: str  # "" when all is as it should be
+
+    @property
+    def leak(self) -> bool:
+        return self.problem.startswith("LEAK")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    path: str
+    method: str
+    caller: Caller
+    place: str
+    expected: frozenset[int]
+    body: bytes = b""
+    kind: str = "application/x-www-form-urlencoded"
+
+    @property
+    def uses_up(self) -> bool:
+        return self.method != "GET" and self.place == OWN
+
+
+def steps(stage: Stage) -> Iterator[Step]:
+    for caller in callers(stage):
+        for page in PAGES if caller.scope in (None, _ON_PAGES) else ():
+            yield from _page_steps(page, caller)
+        for path in API:
+            yield from _api_steps(path, caller)
+        for endpoint in V1:
+            yield from _endpoint_steps(endpoint, caller)
+
+
+def _page_steps(page: Page, caller: Caller) -> Iterator[Step]:
+    for method, need in (("GET", page.sees), ("POST", page.acts)):
+        if need is None:
+            continue
+        body = urlencode(page.form).encode() if method == "POST" else b""
+        for place in _places(page.path, caller):
+            expected = _expected(page.path, need, caller, place)
+            if page.once and method == "POST" and expected in (IN, ANY):
+                continue
+            if page.bare and expected == IN:
+                expected |= HIDDEN
+            yield Step(page.path, method, caller, place, expected, body)
+
+
+def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
+    view = addresses()[path]
+    for method, act in list(view.actions.items()):
+        if method == "head":  # added by the first request
+            continue
+        need = view.cls.needs[act]
+        for place in _places(path, caller):
+            expected = _in_api(path, need, caller, place)
+            if path.endswith(("/suspend/", "/resume/", "/close/")) and expected == IN:
+                continue
+            if _NOWHERE & set(_PARAMETER.findall(path)) and expected == IN:
+                expected |= HIDDEN
+            body, kind = (b"", "") if method == "get" else (b"{}", "application/json")
+            yield Step(path, method.upper(), caller, place, expected, body, kind)
+
+
+_NOWHERE = {"price"}
+
+
+def _in_api(path: str, need: Any, caller: Caller, place: str) -> frozenset[int]:
+    if caller.name == ANONYMOUS:
+        return OUT
+    if "<slug:tenant>" in path and (place == FOREIGN or not caller.inside):
+        return HIDDEN
+    if need is Who.ANYBODY:
+        return IN
+    allowed = caller.name == OPERATOR if need is Who.OPERATOR else need in caller.permissions
+    return (IN if place == OWN else HIDDEN) if allowed else DENIED
+
+
+def _endpoint_steps(endpoint: Endpoint, caller: Caller) -> Iterator[Step]:
+    for place in (OWN, CROSSED) if "<uuid:" in endpoint.path else (OWN,):
+        if caller.scope is None:
+            expected = OUT
+        elif caller.scope != endpoint.scope:
+            expected = DENIED
+        else:
+            expected = frozenset(endpoint.answers) if place == OWN else HIDDEN
+        yield Step(endpoint.path, endpoint.method, caller, place, expected)
+
+
+def _places(path: str, caller: Caller) -> Iterator[str]:
+    yield OWN
+    if not caller.signed_in and not path.startswith(_API):
+        return  # the same way to the sign-in, whatever stands in the address
+    if "<slug:tenant>" in path and caller.name != OPERATOR:
+        yield FOREIGN
+    if set(_PARAMETER.findall(path)) - {"tenant", *_PLAIN}:
+        yield CROSSED
+
+
+def _expected(path: str, need: Need, caller: Caller, place: str) -> frozenset[int]:
+    if need == PUBLIC:
+        return ANY
+    if not caller.signed_in:
+        return OUT
+    if place == FOREIGN:
+        return HIDDEN
+    if need == ANYBODY:
+        return IN
+    if need == Permission.CHAT:
+        return _in_chat(caller, place)
+    if "<slug:tenant>" in path and not caller.inside:
+        return HIDDEN
+    allowed = caller.name == OPERATOR if need == OPERATORS else need in caller.permissions
+    if not allowed:
+        return DENIED if place == OWN else DENIED | HIDDEN  # some look for the thing first
+    return IN if place == OWN else HIDDEN
+
+
+def _in_chat(caller: Caller, place: str) -> frozenset[int]:
+    """No tenant stands in its addresses: without a membership that chats there is nothing."""
+    chats = caller.member is not None and Permission.CHAT in caller.permissions
+    return IN if chats and place == OWN else HIDDEN | DENIED
+
+
+def parameters(path: str) -> list[tuple[str, str]]:
+    """Name and pattern of each: ("key", "<uuid:key>")."""
+    return [(found[1], found[0]) for found in _PARAMETER.finditer(path)]
+
+
+class Walk:
+    """Without `at_home` it leaves out what people do to their own things."""
+
+    def __init__(self, stage: Stage, client: AsgiClient, *, at_home: bool = True) -> None:
+        self._stage, self._client, self._at_home = stage, client, at_home
+
+    async def cells(self) -> AsyncIterator[Cell]:
+        for step in steps(self._stage):
+            if step.uses_up and not self._at_home:
+                continue
+            path = await database_sync_to_async(self._filled)(step)
+            headers = [*step.caller.headers, (b"content-type", step.kind.encode())]
+            answer = await self._client.ask(step.method, path, headers, step.body)
+            status = 401 if _to_sign_in(answer) else answer.status
+            problem = self._problem(step, status, answer)
+            where = "/" + step.path.lstrip("/")
+            yield Cell(where, step.method, step.caller.name, step.place, status, problem)
+        for caller in callers(self._stage):
+            for address in SOCKETS:
+                for place in (OWN, FOREIGN):
+                    yield await self._socket(address, caller, place)
+
+    async def _socket(self, address: str, caller: Caller, place: str) -> Cell:
+        side = self._stage.own if place == OWN else self._stage.other
+        asked = f"/{address}?tenant={side.tenant.name}"
+        heard = await self._client.connect(asked, caller.headers)
+        accepted = heard[0]["type"] == "websocket.accept"
+        chats = caller.member is not None and Permission.CHAT in caller.permissions
+        problem = "" if accepted == (chats and place == OWN) else "not as its role says"
+        if accepted and place == FOREIGN:
+            problem = "LEAK: a socket into another tenant"
+        return Cell(f"/{address}", "WS", caller.name, place, 101 if accepted else 403, problem)
+
+    def _problem(self, step: Step, status: int, answer: Answer) -> str:
+        if step.caller.name != OPERATOR and self._says_too_much(
+            answer.body.decode("utf-8", "replace")
+        ):
+            return "LEAK: it says what belongs to another tenant"
+        if status in step.expected:
+            return ""
+        if step.place != OWN and status < 400:
+            return f"LEAK: {status} in another tenant"
+        return f"{status} instead of {_shown(step.expected)}"
+
+    def _says_too_much(self, text: str) -> bool:
+        """An address that was asked for, and is told again, says nothing new."""
+        name = self._stage.other.tenant.name
+        for asked in ("tenants", "t"):
+            text = text.replace(f"/{asked}/{name}/", "")
+        return self._stage.other.secret in text or name in text
+
+    def _filled(self, step: Step) -> str:
+        with system_scope():
+            return "/" + _PARAMETER.sub(lambda m: self._value(m[1], step), step.path).lstrip("/")
+
+    def _value(self, name: str, step: Step) -> str:
+        home = self._stage.other if step.place == FOREIGN else self._stage.own
+        side = self._stage.other if step.place in (FOREIGN, CROSSED) else self._stage.own
+        if name == "tenant":
+            return home.tenant.name
+        if name == "conversation":
+            return str(_conversation(side, step))
+        if name in side.objects.kinds:
+            found = side.objects
+            return str(found.fresh(name) if step.uses_up else found.standing(name))
+        return str(_PLAIN[name])
+
+
+def _conversation(side: Side, step: Step) -> Any:
+    whose = step.caller.member if step.place == OWN else None
+    chatting = whose and Permission.CHAT in step.caller.permissions
+    return side.objects.conversation(whose if whose and chatting else side.chatting)
+
+
+def _to_sign_in(answer: Answer) -> bool:
+    return answer.status == 302 and answer.headers.get("location", "").startswith("/login/")
+
+
+def _shown(expected: frozenset[int]) -> str:
+    return "/".join(map(str, sorted(expected))) if len(expected) < 4 else "an answer"

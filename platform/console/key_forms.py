@@ -1,0 +1,137 @@
+"""What can be set on an API key: nobody gives a key more than they may do themselves."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from console.api.powers import scopes_to_give
+from console.door import TenantRequest
+from console.forms import ConsoleForm, LimitField, LinesField, MomentField
+from tenants.models import ApiKey, Scope, Team
+from tenants.models.tenant import LIMITS
+
+SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", *LIMITS)
+ADVANCED = ("scopes", "allowed_models", "allowed_networks", *LIMITS)
+
+
+def may_handle(request: TenantRequest, key: ApiKey) -> bool:
+    """Whether this person could have made the key: else its new text would be a way up."""
+    return set(key.scopes) <= _scopes(request)
+
+
+def _scopes(request: TenantRequest) -> frozenset[str]:
+    return scopes_to_give(request.permissions, request.tenant.profile)
+
+
+class KeyForm(ConsoleForm):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=80,
+        help_text=_("What the key is for: a program, a person, a place."),
+    )
+    team = forms.ModelChoiceField(
+        label=_("Team"),
+        queryset=Team.objects.none(),
+        required=False,
+        empty_label=_("No team"),
+        help_text=_("The key may use the restricted models of its team."),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("What it may do"),
+        initial=[Scope.INFERENCE],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    allowed_models = forms.MultipleChoiceField(
+        label=_("Models"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None chosen: every model that is open to it."),
+    )
+    allowed_networks = LinesField(
+        label=_("Allowed addresses"),
+        help_text=_("One a line, like 192.0.2.0/24. Empty: from anywhere."),
+    )
+    requests_per_minute = LimitField(
+        label=_("Requests per minute"), help_text=_("Empty: only the tenant's limits hold.")
+    )
+    burst = LimitField(label=_("Burst"))
+    tokens_per_minute = LimitField(label=_("Tokens per minute"))
+    max_concurrency = LimitField(label=_("Requests at once"))
+
+    def __init__(self, request: TenantRequest, data: Any, key: ApiKey | None = None) -> None:
+        present = {name: getattr(key, name) for name in SETTINGS} if key else {}
+        super().__init__(data, initial=present)
+        self._offer("scopes", _scopes(request), [*Scope.choices])
+        served = sorted({*settings.ENGINES, *(key.allowed_models if key else ())})
+        self._offer("allowed_models", served, [(name, name) for name in served])
+        team = self.fields["team"]
+        assert isinstance(team, forms.ModelChoiceField)
+        teams: QuerySet[Team] = request.tenant.teams.order_by("name")
+        team.queryset = teams
+
+    def _offer(self, name: str, allowed: Collection[str], choices: list[tuple[str, Any]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [choice for choice in choices if choice[0] in allowed]
+
+    @property
+    def simple(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in ADVANCED]
+
+    @property
+    def advanced(self) -> list[forms.BoundField]:
+        return [self[name] for name in ADVANCED]
+
+    @property
+    def open_advanced(self) -> bool:
+        return any(name in self.errors for name in ADVANCED)
+
+    def settings(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in SETTINGS}
+
+
+class NewKeyForm(KeyForm):
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        coerce=int,
+        choices=[
+            (90, _("after 90 days")),
+            (30, _("after 30 days")),
+            (365, _("after a year")),
+            (0, _("never")),
+        ],
+    )
+    field_order = ("name", "days", "team")
+
+
+class ChangedKeyForm(KeyForm):
+    expires_at = MomentField(label=_("Expires (UTC)"), help_text=_("Empty: never."))
+    field_order = ("name", "expires_at", "team")
+
+    def __init__(self, request: TenantRequest, data: Any, key: ApiKey) -> None:
+        super().__init__(request, data, key)
+        if key.expires_at:  # what the browser's picker can hold
+            self.initial["expires_at"] = key.expires_at.replace(second=0, microsecond=0)
+
+    def settings(self) -> dict[str, Any]:
+        """What was changed here: what another person changed meanwhile stays."""
+        given = self.cleaned_data
+        return {name: given[name] for name in self.changed_data}
+
+
+class RotationForm(ConsoleForm):
+    hours = forms.TypedChoiceField(
+        label=_("The old key works for"),
+        coerce=int,
+        choices=[
+            (24, _("another day")),
+            (0, _("not a moment longer")),
+            (1, _("another hour")),
+            (7 * 24, _("another week")),
+            (30 * 24, _("another 30 days")),
+        ],
+    )

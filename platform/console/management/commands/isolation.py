@@ -1,0 +1,36 @@
+"""`manage.py isolation`: shows on this very installation that tenants do not see each other."""
+
+import asyncio
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import import_string
+
+from console.isolation import proof, report
+from tenants.isolation_check import REMEDY
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes two tenants with people of every role, walks every address as each of them, "
+        "prints what was answered, and takes it all away again."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        logging.disable(logging.WARNING)  # each refusal would be a line
+        self._refuse_gaps(proof.catalogue())
+        application = import_string(settings.ASGI_APPLICATION)
+        found = asyncio.run(proof.prove(application))
+        for line in (*report.lines(found), "", *report.summary(found)):
+            self.stdout.write(line)
+        if found.leaks or found.wrong or found.touched:
+            raise CommandError("tenants are not kept apart everywhere: see above")
+
+    def _refuse_gaps(self, gaps: list[str]) -> None:
+        """Over a database with gaps no web process starts: there is nothing to walk."""
+        for problem in gaps:
+            self.stdout.write(f"catalogue: {problem}")
+        if gaps:
+            raise CommandError(f"the database does not keep tenants apart: {REMEDY}")

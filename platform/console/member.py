@@ -1,0 +1,114 @@
+"""One member of a tenant: role, teams, second factor, and the way out."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from console.door import TenantRequest, permitted
+from console.forms import ConsoleForm
+from console.members import roles_to_give
+from console.recently_proven import recently_proven
+from tenants import password_reset, second_factor
+from tenants.models import Member
+from tenants.models.member import LastOwner
+from tenants.roles import Permission, Role, permissions
+
+
+class RoleForm(ConsoleForm):
+    role = forms.ChoiceField(label=gettext_lazy("Role"))
+
+    def __init__(self, data: Any, roles: list[Role], present: str) -> None:
+        super().__init__(data, initial={"role": present})
+        role = self.fields["role"]
+        assert isinstance(role, forms.ChoiceField)
+        role.choices = [(role.value, role.label) for role in roles]
+
+
+@never_cache
+@permitted(Permission.VIEW_MEMBERS)
+def member(request: TenantRequest, member: UUID) -> HttpResponse:
+    return _page(request, _found(request, member))
+
+
+@require_POST
+@permitted(Permission.MANAGE_MEMBERS)
+@recently_proven
+def role(request: TenantRequest, member: UUID) -> HttpResponse:
+    found = _touchable(request, member)
+    form = RoleForm(request.POST, roles_to_give(request), found.role)
+    if not form.is_valid():
+        return _page(request, found, form=form)
+    try:
+        found.change_role(Role(form.cleaned_data["role"]), by=request.actor)
+    except LastOwner:
+        form.add_error("role", _("A tenant keeps at least one owner. Invite another one first."))
+        return _page(request, _found(request, member), form=form)
+    said = _("%(person)s is now: %(role)s.")
+    named = {"person": found.user, "role": found.get_role_display()}
+    messages.success(request, said % named)
+    return redirect("console:member", tenant=request.tenant.name, member=member)
+
+
+@require_POST
+@permitted(Permission.MANAGE_MEMBERS)
+@recently_proven
+def removal(request: TenantRequest, member: UUID) -> HttpResponse:
+    found = _touchable(request, member)
+    try:
+        found.remove(by=request.actor)
+        messages.success(request, _("%(person)s was removed.") % {"person": found.user})
+    except LastOwner:
+        messages.error(request, _("A tenant keeps at least one owner. Invite another one first."))
+    return redirect("console:members", tenant=request.tenant.name)
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_MEMBERS)
+@recently_proven
+def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
+    found = _touchable(request, member)
+    try:
+        link = password_reset.issue_for_member(found, by=request.actor)
+    except password_reset.NotTheirs:
+        messages.error(request, _("This account is not only this tenant's: ask an operator."))
+        return redirect("console:member", tenant=request.tenant.name, member=member)
+    return _page(request, found, link=link)
+
+
+def _found(request: TenantRequest, member: UUID) -> Member:
+    members = request.tenant.members.select_related("user", "tenant")
+    found: Member = get_object_or_404(members, pk=member)
+    return found
+
+
+def _touchable(request: TenantRequest, member: UUID) -> Member:
+    found = _found(request, member)
+    if Role(found.role) not in roles_to_give(request):
+        raise PermissionDenied(_("Only an owner can change or remove an owner."))
+    return found
+
+
+def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
+    roles = roles_to_give(request)
+    touchable = Permission.MANAGE_MEMBERS in request.permissions and Role(found.role) in roles
+    held = permissions(found.role, request.tenant.profile)
+    context = {
+        "person": found,
+        "teams": request.tenant.teams.filter(places__member=found).order_by("name"),
+        "held": [p for p in Permission if p in held],
+        "second_factor": second_factor.enrolled(found.user),
+        "touchable": touchable,
+        "form": RoleForm(None, roles, found.role),
+        **shown,
+    }
+    return render(request, "console/member.html", context)

@@ -1,0 +1,28 @@
+"""An operator who looks into a tenant is on its record, where its auditors find it."""
+
+from datetime import timedelta
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.models import Event
+from audit.record import act
+from console.session_acts import client_ip
+from inference.ledger import network
+from tenants.models import Tenant, User
+
+ONCE_IN = timedelta(minutes=10)
+
+
+def record(request: HttpRequest, operator: User, tenant: Tenant) -> None:
+    """Once per operator, tenant and ONCE_IN: pages ask for their figures every other second."""
+    looks = Event.objects.of_tenant(tenant.id).by(operator.actor)
+    lately = looks.between(timezone.now() - ONCE_IN, None)
+    if not lately.filter(action=Action.OPERATOR_ACCESS).exists():
+        act(
+            Action.OPERATOR_ACCESS,
+            actor=operator.actor,
+            tenant_id=tenant.id,
+            client_net=network(client_ip(request)),
+        )

@@ -1,0 +1,113 @@
+"""Quotas and raises as people type them: cost in whole units of the currency, not in millionths."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.forms import ConsoleForm, MomentField, ReasonField
+from tenants.models import Tenant
+from tenants.models.quota import MOST, Unit, Window
+
+MICRO = 1_000_000
+
+
+def stored(amount: Decimal, unit: str) -> int:
+    """As a quota counts. Raises ValidationError for half a request."""
+    exact = amount * MICRO if unit == Unit.COST else amount
+    if exact != exact.to_integral_value():
+        raise ValidationError(
+            _("At most six places after the point.") if unit == Unit.COST else _("A whole number.")
+        )
+    if exact > MOST:
+        raise ValidationError(_("This is too much."))
+    return int(exact)
+
+
+def shown(amount: int, unit: str) -> Decimal:
+    """As people read it."""
+    return Decimal(amount) / MICRO if unit == Unit.COST else Decimal(amount)
+
+
+class AmountField(forms.DecimalField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"min_value": 0, "max_digits": 22, "decimal_places": 6, **kwargs})
+        self.widget.attrs["step"] = "any"
+
+
+class QuotaForm(ConsoleForm):
+    scope = forms.ChoiceField(label=gettext_lazy("For"))
+    unit = forms.ChoiceField(label=gettext_lazy("Counts"), choices=Unit.choices)
+    window = forms.ChoiceField(label=gettext_lazy("Per"), choices=Window.choices)
+    limit = AmountField(
+        label=gettext_lazy("At most"),
+        help_text=gettext_lazy("Cost in the currency of the price list. 0 lets nothing through."),
+    )
+
+    def __init__(self, data: Any, tenant: Tenant) -> None:
+        super().__init__(data)
+        keys = tenant.api_keys.live().order_by("name")
+        members = tenant.members.select_related("user").order_by("user__email")
+        field = self.fields["scope"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [
+            ("", _("The whole tenant")),
+            (_("Models"), [(f"model:{name}", name) for name in settings.ENGINES]),
+            (_("API keys"), [(f"api_key:{key.pk}", str(key)) for key in keys]),
+            (_("Members"), [(f"member:{each.pk}", each.user.email) for each in members]),
+        ]
+        field.required = False
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("limit") is not None and given.get("unit"):
+            try:
+                given["limit"] = stored(given["limit"], given["unit"])
+            except ValidationError as problem:
+                self.add_error("limit", problem)
+        return given
+
+    def scoped(self, tenant: Tenant) -> dict[str, Any]:
+        """What Quota.set is told; what stands in the choices is the tenant's."""
+        kind, _colon, name = self.cleaned_data["scope"].partition(":")
+        if kind == "model":
+            return {"model": name}
+        if kind == "api_key":
+            return {"api_key": tenant.api_keys.get(pk=UUID(name))}
+        return {"member": tenant.members.get(pk=UUID(name))} if kind else {}
+
+
+class _OneUnitForm(ConsoleForm):
+    """Of a quota that is known, and so is its unit."""
+
+    def __init__(self, data: Any, unit: str, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.unit = unit
+
+    def _stored(self, name: str) -> int:
+        return stored(self.cleaned_data[name], self.unit)
+
+
+class LimitForm(_OneUnitForm):
+    limit = AmountField(label=gettext_lazy("At most"))
+
+    def clean_limit(self) -> int:
+        return self._stored("limit")
+
+
+class RaiseForm(_OneUnitForm):
+    amount = AmountField(label=gettext_lazy("How much more"))
+    expires_at = MomentField(
+        label=gettext_lazy("Until (UTC)"),
+        required=True,
+        help_text=gettext_lazy("At most 31 days from now."),
+    )
+    reason = ReasonField()
+
+    def clean_amount(self) -> int:
+        return self._stored("amount")

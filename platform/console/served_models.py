@@ -1,0 +1,149 @@
+"""Which served models are open to a whole tenant, and who may use the restricted ones."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
+
+from console.door import TenantRequest, permitted
+from console.forms import ConsoleForm
+from tenants import model_access
+from tenants.models import ApiKey, RestrictedModel, Team, Tenant
+from tenants.roles import Permission
+
+
+class GrantForm(ConsoleForm):
+    """To one team or one key: their ids come as "team:<uuid>" and "key:<uuid>"."""
+
+    holder = forms.ChoiceField(label=gettext_lazy("Team or key"))
+
+    def __init__(self, data: Any, tenant: Tenant, without: list[model_access.Holder]) -> None:
+        super().__init__(data, auto_id=False)
+        keys = [key for key in tenant.api_keys.live().order_by("name") if key not in without]
+        teams = [team for team in tenant.teams.order_by("name") if team not in without]
+        field = self.fields["holder"]
+        assert isinstance(field, forms.ChoiceField)
+        field.widget.attrs["aria-label"] = field.label
+        field.choices = [
+            ("", _("Choose a team or a key")),
+            (_("Teams"), [(_token(team), team.name) for team in teams]),
+            (_("API keys"), [(_token(key), str(key)) for key in keys]),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    served: bool
+    restricted: RestrictedModel | None
+    holders: list[tuple[str, model_access.Holder]]  # with their tokens
+    form: GrantForm | None
+
+
+@permitted(Permission.VIEW_TEAMS)
+def models(request: TenantRequest) -> HttpResponse:
+    return _page(request)
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def restriction(request: TenantRequest) -> HttpResponse:
+    name = request.POST.get("model", "")
+    if name not in settings.ENGINES:
+        raise Http404
+    model_access.restrict(request.tenant, name, by=request.actor)
+    said = _("%(model)s is now for those only who are granted it.")
+    return _done(request, said % {"model": name})
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def opening(request: TenantRequest) -> HttpResponse:
+    found = _restricted(request)
+    model_access.open_to_all(request.tenant, found.name, by=request.actor)
+    return _done(request, _("%(model)s is open to everybody here.") % {"model": found.name})
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def granting(request: TenantRequest) -> HttpResponse:
+    found = _restricted(request)
+    form = GrantForm(request.POST, request.tenant, model_access.holders(found))
+    if not form.is_valid():
+        return _page(request, found, form)
+    holder = _holder(request.tenant, form.cleaned_data["holder"])
+    try:
+        model_access.grant(found, holder, by=request.actor)
+    except ValidationError as problem:
+        form.refuse(problem)
+        return _page(request, found, form)
+    named = {"holder": holder.name, "model": found.name}
+    return _done(request, _("%(holder)s may use %(model)s.") % named)
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def withdrawal(request: TenantRequest) -> HttpResponse:
+    found = _restricted(request)
+    holder = _holder(request.tenant, request.POST.get("holder", ""))
+    model_access.withdraw(found, holder, by=request.actor)
+    named = {"holder": holder.name, "model": found.name}
+    return _done(request, _("%(holder)s may no longer use %(model)s.") % named)
+
+
+def _token(holder: model_access.Holder) -> str:
+    return f"{'team' if isinstance(holder, Team) else 'key'}:{holder.pk}"
+
+
+def _holder(tenant: Tenant, token: str) -> model_access.Holder:
+    kind, _colon, pk = token.partition(":")
+    try:
+        if kind == "team":
+            return tenant.teams.get(pk=pk)
+        return tenant.api_keys.get(pk=pk)
+    except (Team.DoesNotExist, ApiKey.DoesNotExist, ValidationError):
+        raise Http404 from None
+
+
+def _restricted(request: TenantRequest) -> RestrictedModel:
+    name = request.POST.get("model", "")
+    found: RestrictedModel = get_object_or_404(request.tenant.restricted_models, name=name)
+    return found
+
+
+def _done(request: TenantRequest, said: str) -> HttpResponse:
+    messages.success(request, said)
+    return redirect("console:models", tenant=request.tenant.name)
+
+
+def _page(
+    request: TenantRequest, wrong: RestrictedModel | None = None, form: GrantForm | None = None
+) -> HttpResponse:
+    restricted = {found.name: found for found in request.tenant.restricted_models.all()}
+    lines = [_line(request, name, restricted.get(name)) for name in _names(restricted)]
+    if wrong and form:
+        lines = [_with(line, form) if line.restricted == wrong else line for line in lines]
+    return render(request, "console/models.html", {"lines": lines})
+
+
+def _names(restricted: dict[str, RestrictedModel]) -> list[str]:
+    return sorted({*settings.ENGINES, *restricted})
+
+
+def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> Line:
+    holders = model_access.holders(restricted) if restricted else []
+    form = GrantForm(None, request.tenant, holders) if restricted else None
+    named = [(_token(holder), holder) for holder in holders]
+    return Line(name, name in settings.ENGINES, restricted, named, form)
+
+
+def _with(line: Line, form: GrantForm) -> Line:
+    return Line(line.name, line.served, line.restricted, line.holders, form)

@@ -1,0 +1,142 @@
+"""Teams of a tenant: who is in them, which keys are theirs, which models they are granted."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
+
+from console.door import TenantRequest, permitted
+from console.forms import ConsoleForm
+from tenants.model_access import holders
+from tenants.models import Member, Team, Tenant
+from tenants.roles import Permission
+
+
+class TeamForm(ConsoleForm):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=80)
+
+    def __init__(self, data: Any, tenant: Tenant, team: Team | None = None) -> None:
+        super().__init__(data, initial={"name": team.name} if team else {})
+        self.others = tenant.teams.exclude(pk=team.pk) if team else tenant.teams.all()
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if self.others.filter(name=name).exists():
+            raise ValidationError(_("There is a team of this name already."))
+        return name
+
+
+class PlaceForm(ConsoleForm):
+    member = forms.ModelChoiceField(
+        label=gettext_lazy("Member"),
+        queryset=Member.objects.none(),
+        empty_label=gettext_lazy("Choose a member"),
+    )
+
+    def __init__(self, data: Any, team: Team) -> None:
+        super().__init__(data)
+        field = self.fields["member"]
+        assert isinstance(field, forms.ModelChoiceField)
+        outside = team.tenant.members.exclude(team_places__team=team).select_related("user")
+        field.queryset = outside.order_by("user__email")
+        field.label_from_instance = lambda obj: obj.user.email  # type: ignore[method-assign]
+
+
+@permitted(Permission.VIEW_TEAMS)
+def teams(request: TenantRequest) -> HttpResponse:
+    form = TeamForm(request.POST or None, request.tenant)
+    if request.method == "POST":
+        _need_to_manage(request)
+        if form.is_valid():
+            try:
+                team = Team.form(request.tenant, form.cleaned_data["name"], by=request.actor)
+                return redirect("console:team", tenant=request.tenant.name, team=team.pk)
+            except ValidationError as problem:
+                form.refuse(problem)
+    found = request.tenant.teams.annotate(
+        people=Count("places", distinct=True),
+        keys=Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None)),
+    )
+    return render(request, "console/teams.html", {"form": form, "teams": found.order_by("name")})
+
+
+@permitted(Permission.VIEW_TEAMS)
+def team(request: TenantRequest, team: UUID) -> HttpResponse:
+    found = _found(request, team)
+    form = TeamForm(request.POST or None, request.tenant, found)
+    if request.method == "POST":
+        _need_to_manage(request)
+        if form.is_valid():
+            try:
+                found.rename(form.cleaned_data["name"], by=request.actor)
+                return _back(request, found)
+            except ValidationError as problem:
+                form.refuse(problem)
+                found.refresh_from_db()
+    return _page(request, found, form=form)
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
+    found = _found(request, team)
+    found.disband(by=request.actor)
+    messages.success(request, _("The team %(name)s is gone.") % {"name": found.name})
+    return redirect("console:teams", tenant=request.tenant.name)
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def joining(request: TenantRequest, team: UUID) -> HttpResponse:
+    found = _found(request, team)
+    place = PlaceForm(request.POST, found)
+    if not place.is_valid():
+        return _page(request, found, place=place)
+    found.add(place.cleaned_data["member"], by=request.actor)
+    return _back(request, found)
+
+
+@require_POST
+@permitted(Permission.MANAGE_TEAMS)
+def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
+    found = _found(request, team)
+    found.take_out(get_object_or_404(request.tenant.members, pk=member), by=request.actor)
+    return _back(request, found)
+
+
+def _need_to_manage(request: TenantRequest) -> None:
+    if Permission.MANAGE_TEAMS not in request.permissions:
+        raise PermissionDenied(_("Your role can see teams but not change them."))
+
+
+def _found(request: TenantRequest, team: UUID) -> Team:
+    found: Team = get_object_or_404(request.tenant.teams, pk=team)
+    return found
+
+
+def _back(request: TenantRequest, team: Team) -> HttpResponse:
+    return redirect("console:team", tenant=request.tenant.name, team=team.pk)
+
+
+def _page(request: TenantRequest, team: Team, **shown: Any) -> HttpResponse:
+    restricted = request.tenant.restricted_models.order_by("name")
+    context = {
+        "team": team,
+        "form": TeamForm(None, request.tenant, team),
+        "place": PlaceForm(None, team),
+        "members": request.tenant.members.filter(team_places__team=team)
+        .select_related("user")
+        .order_by("user__email"),
+        "keys": team.api_keys.live().order_by("name"),
+        "granted": [model for model in restricted if team in holders(model)],
+        **shown,
+    }
+    return render(request, "console/team.html", context)

@@ -1,0 +1,108 @@
+"""What a usage page is asked for: a stretch of time, a grouping, and what it is narrowed to."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils.translation import gettext_lazy as _
+
+from console.forms import ConsoleForm
+from inference.usage.names import Dimension, Id
+from inference.usage.report import SORTS, Report
+from inference.usage.span import MOST_DAYS, Span, today
+from tenants.models import Tenant
+
+D = Dimension
+CUSTOM, WEEK = "custom", "7d"
+RANGES: dict[str, Callable[[str], Span]] = {
+    "24h": lambda zone: Span.last_hours(24, zone),
+    WEEK: lambda zone: Span.last_days(7, zone),
+    "30d": lambda zone: Span.last_days(30, zone),
+    "month": Span.this_month,
+}
+GROUPS = {
+    D.MODEL: _("Model"),
+    D.KEY: _("API key"),
+    D.MEMBER: _("Member"),
+    D.TEAM: _("Team"),
+    D.TENANT: _("Tenant"),
+}
+
+
+class DayField(forms.DateField):
+    """A browser's own date picker, for years of this century."""
+
+    default_validators = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2099, 1, 1))]
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        super().__init__(required=False, widget=widget, input_formats=["%Y-%m-%d"], **kwargs)
+
+
+class UsageFilter(ConsoleForm):
+    range = forms.ChoiceField(
+        label=_("Time"),
+        required=False,
+        choices=[
+            ("24h", _("Last 24 hours")),
+            (WEEK, _("Last 7 days")),
+            ("30d", _("Last 30 days")),
+            ("month", _("This month")),
+            (CUSTOM, _("From … to …")),
+        ],
+    )
+    first = DayField(label=_("From"))
+    last = DayField(label=_("To"))
+    by = forms.ChoiceField(label=_("Group by"), required=False)
+    sort = forms.ChoiceField(
+        required=False, choices=[(name, name) for name in SORTS], widget=forms.HiddenInput
+    )
+    tenant = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    team = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    member = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    key = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    model = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any, tenant: Tenant | None) -> None:
+        self.of = tenant
+        self.zone = tenant.time_zone if tenant else "UTC"
+        self.groups = [d for d in GROUPS if d != D.TENANT] if tenant else list(GROUPS)
+        preset = {"range": WEEK, "by": D.MODEL if tenant else D.TENANT, "sort": "requests"}
+        super().__init__({**preset, **{name: value for name, value in data.items() if value}})
+        by = self.fields["by"]
+        assert isinstance(by, forms.ChoiceField)
+        by.choices = [(str(d), GROUPS[d]) for d in self.groups]
+
+    def clean_last(self) -> date | None:
+        first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
+        if self.cleaned_data.get("range") != CUSTOM:
+            return last
+        last = last or today(self.zone)
+        if first and first > last:
+            raise ValidationError(_("This day is before the first one."))
+        if first and (last - first).days >= MOST_DAYS:
+            raise ValidationError(_("Choose at most 366 days."))
+        return last
+
+    @property
+    def grouping(self) -> Dimension:
+        return D(self.cleaned_data["by"])
+
+    @property
+    def where(self) -> dict[Dimension, Id]:
+        found = {d: self.cleaned_data.get(str(d)) for d in self.groups}
+        return {dimension: id_ for dimension, id_ in found.items() if id_}
+
+    @property
+    def report(self) -> Report:
+        return Report(self.of, self._span, self.where)
+
+    @property
+    def _span(self) -> Span:
+        given = self.cleaned_data
+        if given["range"] == CUSTOM:
+            return Span.days(given["first"] or given["last"], given["last"], self.zone)
+        return RANGES[given["range"]](self.zone)

@@ -1,0 +1,166 @@
+"""Why a request was refused: which limit, how much of it was used and by whom, when it frees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.api_key import ApiKey
+from tenants.models.ledger import Kind, LedgerEntry
+from tenants.models.member import Member
+from tenants.models.quota import Quota, QuotaCounter
+from tenants.models.refusal import Refusal, RefusedBy
+
+MINUTE = timedelta(minutes=1)
+TOP = 5
+_ADVICE = {
+    RefusedBy.IP: _("Everybody behind this address shares the limit. Spread the requests."),
+    RefusedBy.KEY_RATE: _("Send fewer requests with this key, or have its limit raised."),
+    RefusedBy.RATE: _("All keys and members of the tenant share the limit."),
+    RefusedBy.KEY_TOKENS: _("Shorten prompts, or set max_tokens lower."),
+    RefusedBy.TOKENS: _("Shorten prompts, or set max_tokens lower."),
+    RefusedBy.KEY_CONCURRENCY: _("Wait for answers before asking again with this key."),
+    RefusedBy.CONCURRENCY: _("Wait for answers before asking again."),
+    RefusedBy.QUOTA: _("Wait for the next window, or ask for a raise of the quota."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one key or member asked for in the time that counted."""
+
+    actor: str  # "key:<uuid>" or "member:<uuid>"
+    name: str
+    requests: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    refusal_id: str
+    tier: str
+    label: Promise | str  # the tier in words
+    advice: Promise | str
+    counter: str  # whose: an address, a key, the tenant, a quota
+    limit: int
+    used: int
+    count: int  # refusals of this kind within the minute
+    first_at: datetime
+    last_at: datetime
+    frees_at: datetime
+    still_refusing: bool
+    since: datetime  # from then on `used_by` counts, up to last_at
+    used_by: tuple[Share, ...]  # the most first
+
+
+def explain(refusal: Refusal) -> Explanation:
+    tier = RefusedBy(refusal.tier)
+    since = _since(refusal)
+    return Explanation(
+        refusal_id=refusal.public_id,
+        tier=tier,
+        label=tier.label,
+        advice=_ADVICE[tier],
+        counter=_counter(refusal),
+        limit=refusal.limit,
+        used=refusal.used,
+        count=refusal.count,
+        first_at=refusal.first_at,
+        last_at=refusal.last_at,
+        frees_at=refusal.frees_at,
+        still_refusing=_still_refusing(refusal),
+        since=since,
+        used_by=_used_by(refusal, since),
+    )
+
+
+def _since(refusal: Refusal) -> datetime:
+    """A bucket forgets within minutes; a quota counts from the beginning of its window."""
+    counted = _quota_counter(refusal)
+    return counted.starts if counted else refusal.first_at - MINUTE
+
+
+def _quota(refusal: Refusal) -> Quota | None:
+    if refusal.quota_id is None:
+        return None
+    return Quota.objects.filter(pk=refusal.quota_id, tenant_id=refusal.tenant_id).first()
+
+
+def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
+    if refusal.quota_id is None:
+        return None
+    counters = QuotaCounter.objects.filter(quota_id=refusal.quota_id, tenant_id=refusal.tenant_id)
+    return counters.filter(starts__lte=refusal.last_at, ends__gt=refusal.last_at).first()
+
+
+def _still_refusing(refusal: Refusal) -> bool:
+    """Places and buckets free by themselves; a quota may have been raised meanwhile."""
+    if refusal.frees_at <= timezone.now():
+        return False
+    counted = _quota_counter(refusal)
+    return counted is None or counted.used + counted.reserved >= refusal.limit
+
+
+def _counter(refusal: Refusal) -> str:
+    if refusal.tier == RefusedBy.IP:
+        return str(refusal.client_net or "")
+    if refusal.tier == RefusedBy.QUOTA:
+        return str(_quota(refusal) or refusal.quota_id)
+    if refusal.tier.startswith("key_"):
+        return _names(refusal.tenant_id, [refusal.actor]).get(refusal.actor, refusal.actor)
+    return refusal.tenant.name
+
+
+# Who used it ------------------------------------------------------------------------------------
+def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
+    rows = list(
+        _counted(refusal, since)
+        .values("api_key_id", "member_id")
+        .annotate(n=Count("id"), sum=Sum("tokens"))
+        .order_by("-n", "-sum")[:TOP]
+    )
+    names = _names(refusal.tenant_id, [_actor(row) for row in rows])
+    return tuple(
+        Share(actor, names.get(actor, actor), row["n"], row["sum"])
+        for row in rows
+        if (actor := _actor(row))
+    )
+
+
+def _counted(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
+    """What came in, of those whom the limit counts."""
+    entries = LedgerEntry.objects.filter(
+        tenant_id=refusal.tenant_id, kind=Kind.RESERVE, at__gte=since, at__lte=refusal.last_at
+    )
+    if refusal.tier.startswith("key_"):
+        return entries.filter(api_key_id=refusal.actor.partition(":")[2])
+    quota = _quota(refusal)
+    if quota is None:
+        return entries
+    counted = Q(model=quota.model) if quota.model else Q()
+    if quota.api_key_id:
+        counted &= Q(api_key_id=quota.api_key_id)
+    if quota.member_id:
+        counted &= Q(member_id=quota.member_id)
+    return entries.filter(counted)
+
+
+def _actor(row: Mapping[str, Any]) -> str:
+    return f"key:{row['api_key_id']}" if row["api_key_id"] else f"member:{row['member_id']}"
+
+
+def _names(tenant_id: UUID, actors: list[str]) -> dict[str, str]:
+    """Of keys and members of this tenant."""
+    ids = [actor.partition(":")[2] for actor in actors]
+    keys = ApiKey.objects.filter(tenant_id=tenant_id, id__in=ids)
+    members = Member.objects.filter(tenant_id=tenant_id, id__in=ids).select_related("user")
+    return {
+        **{f"key:{key.id}": key.name for key in keys},
+        **{f"member:{member.id}": str(member.user) for member in members},
+    }

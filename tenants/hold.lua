@@ -1,0 +1,7 @@
+-- Redis has lost its data: a request that is in progress takes its places again.
+-- KEYS: 1 clock  2 the tenant's requests in progress  3 the key's   ARGV: 1 request id  2 ms
+for i = 2, 3 do
+  redis.call('ZADD', KEYS[i], now + tonumber(ARGV[2]), ARGV[1])
+  redis.call('PEXPIRE', KEYS[i], math.max(tonumber(ARGV[2]), redis.call('PTTL', KEYS[i])))
+end
+return 1

@@ -1,0 +1,139 @@
+"""The limits of one process alone, while Redis is away: stricter than the shared ones, never open.
+
+Each of N processes has 1/N of every limit. Buckets start empty, so that nobody gets a second
+burst. What is let in here is owed: Redis is told when it is back.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tenants.admission import Admission, Ask, Left
+from tenants.caller import Limits
+
+BUCKETS = 10_000
+OWED = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    per_minute: float
+    size: float
+    level: float
+    at: float
+
+    def fill(self, now: float) -> None:
+        gained = max(0.0, now - self.at) * self.per_minute / 60
+        self.level, self.at = min(self.size, self.level + gained), now
+
+    def frees_in_ms(self, needed: float) -> int:
+        return max(1, math.ceil((needed - self.level) * 60_000 / self.per_minute))
+
+
+class LocalAdmission:
+    def __init__(self, processes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._share, self._clock = 1 / max(1, processes), clock
+        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
+        self._began = clock()
+        self.owed: dict[str, Ask] = {}
+
+    def begin(self) -> None:
+        """Redis has just gone: everything starts empty now, but what is still owed."""
+        self._buckets.clear()
+        self._began = self._clock()
+
+    def admit(self, ask: Ask, busy: Callable[[str], int] = lambda owner: 0) -> Admission:
+        """`busy`: how many requests of a tenant or key this process had in progress before."""
+        now = self._clock()
+        charges = list(self._charges(ask, now))
+        closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in charges]
+        closed += [self._crowded(ask.key, "key_", ask.key_limits, busy)]
+        closed += [self._crowded(ask.tenant, "", ask.limits, busy)]
+        if len(self.owed) >= OWED:  # more than we could tell Redis of
+            closed.append(Admission("concurrency", OWED, OWED, 1000))
+        worst = max((c for c in closed if c), key=lambda c: c.frees_in_ms, default=None)
+        if worst:
+            return worst
+        for _, _, bucket, n in charges:
+            bucket.level -= n
+        if ask.limited:
+            self.owed[ask.request_id] = ask
+        return Admission("", requests=_left(charges, "rate"), tokens=_left(charges, "tokens"))
+
+    def undo(self, request_id: str) -> bool:
+        """As if the request had never come. False when it was not let in here."""
+        ask = self.owed.pop(request_id, None)
+        if ask is None:
+            return False
+        for _, _, bucket, n in self._charges(ask, self._clock()):
+            bucket.level += n
+        return True
+
+    def over(self, request_id: str) -> None:
+        """It did not run: its place is free and its tokens are its own; it counts as a request."""
+        if ask := self.owed.get(request_id):
+            self.undo(request_id)
+            self.owed[request_id] = rest = replace(ask, tokens=0, hold_s=0)
+            for _, _, bucket, n in self._charges(rest, self._clock()):
+                bucket.level -= n
+
+    # Buckets -------------------------------------------------------------------------------------
+    def _charges(self, ask: Ask, now: float) -> Iterator[tuple[str, int, _Bucket, float]]:
+        """(tier, limit, its bucket, what the request takes of it)."""
+        if ask.per_address and not ask.address_counted_at:
+            n = ask.per_address
+            yield "ip", n, self._bucket("ip", ask.address, n, n, now), 1
+        for owner, prefix, limits in (
+            (ask.key, "key_", ask.key_limits),
+            (ask.tenant, "", ask.limits),
+        ):
+            if n := limits.requests_per_minute:
+                bucket = self._bucket("rate", owner, n, limits.burst or n, now)
+                yield f"{prefix}rate", n, bucket, 1
+            if n := limits.tokens_per_minute:
+                yield f"{prefix}tokens", n, self._bucket("tokens", owner, n, n, now), ask.tokens
+
+    def _bucket(self, kind: str, owner: str, per_minute: int, size: int, now: float) -> _Bucket:
+        bucket = self._buckets.get((kind, owner))
+        if bucket is None:
+            bucket = _Bucket(0, 0, 0, self._began)
+            self._buckets[kind, owner] = bucket
+            if len(self._buckets) > BUCKETS:
+                self._buckets.popitem(last=False)
+                self._began = now  # who was forgotten must not come back richer
+        bucket.per_minute, bucket.size = per_minute * self._share, max(1.0, size * self._share)
+        bucket.fill(now)
+        self._buckets.move_to_end((kind, owner))
+        return bucket
+
+    def _closed(self, bucket: _Bucket, tier: str, limit: int, n: float) -> Admission | None:
+        needed = min(n, bucket.size)
+        if bucket.level >= needed:
+            return None
+        used = math.ceil(bucket.size - bucket.level)
+        return Admission(tier, limit, used, bucket.frees_in_ms(needed), scope=tier)
+
+    # Places --------------------------------------------------------------------------------------
+    def _crowded(
+        self, owner: str, prefix: str, limits: Limits, busy: Callable[[str], int]
+    ) -> Admission | None:
+        if not limits.max_concurrency:
+            return None
+        mine = (a for a in self.owed.values() if a.hold_s and owner in (a.tenant, a.key))
+        running = sum(1 for _ in mine) + busy(owner)
+        if running < int(limits.max_concurrency * self._share):
+            return None
+        tier = f"{prefix}concurrency"
+        return Admission(tier, limits.max_concurrency, running, 1000, scope=tier)
+
+
+def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:
+    """Of the tightest."""
+    found = [(limit, bucket) for tier, limit, bucket, _ in charges if tier.endswith(kind)]
+    if not found:
+        return None
+    limit, bucket = min(found, key=lambda pair: pair[1].level)
+    full = math.ceil((bucket.size - bucket.level) * 60_000 / bucket.per_minute)
+    return Left(limit, max(0, int(bucket.level)), max(0, full))

@@ -1,0 +1,38 @@
+"""Somebody has lost their phone and their recovery codes."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandParser
+
+from tenants import second_factor
+from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.models import User
+
+
+class Command(JsonCommand):
+    help = "Takes a person's second factors away and ends their sessions; the password stays."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("email")
+
+    def answer(self, **options: Any) -> Answer:
+        person = person_named(options["email"])
+        return {
+            "email": person.email,
+            "factors": second_factor.reset(person, by="command:reset_mfa"),
+            "must_enrol": second_factor.bound(person),
+        }
+
+    def text(self, answer: Answer) -> str:
+        onward = "must add one at the next sign-in" if answer["must_enrol"] else "may add one"
+        return f"{answer['email']}: {answer['factors']} second factors removed; they {onward}."
+
+
+def person_named(email: str) -> User:
+    """Raises ValidationError."""
+    person = User.objects.filter(email=email.strip().lower()).first()
+    if person is None:
+        raise ValidationError(f"there is no account for {email}")
+    return person

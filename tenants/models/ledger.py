@@ -1,0 +1,85 @@
+"""The quota ledger: what requests set aside, and what came of it. Rows are added, never changed."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.tenant import Tenant
+
+
+class Kind(models.TextChoices):
+    RESERVE = "reserve", _("Reserved")
+    SETTLE = "settle", _("Settled")
+    RELEASE = "release", _("Released")  # nothing was generated
+
+
+class LedgerEntry(models.Model):
+    """One step of one request. A request that is over counts with its second entry alone.
+
+    Keys, members and teams are bare ids: the ledger outlives them.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    counts_at = (
+        models.DateTimeField()
+    )  # when the request came in: its windows are those it counts in
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="ledger")
+    request_id = models.UUIDField()
+    kind = models.CharField(max_length=8, choices=Kind)
+    api_key_id = models.UUIDField(null=True)
+    member_id = models.UUIDField(null=True)
+    model = models.CharField(max_length=120)
+    requests = models.IntegerField(default=1)
+    tokens = models.BigIntegerField(default=0)
+    cost = models.BigIntegerField(default=0)  # micro-units of the currency
+
+    objects: ClassVar[models.Manager["LedgerEntry"]]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "request_id", name="tenants_ledger_one_reserve", condition=models.Q(kind="reserve")
+            ),
+            models.UniqueConstraint(
+                "request_id", name="tenants_ledger_one_end", condition=~models.Q(kind="reserve")
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "counts_at"], name="tenants_ledger_counts_at")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tokens}"
+
+
+class Reconciliation(models.Model):
+    """A night's comparison of ledger, counters and usage of one tenant's day."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="reconciliations")
+    day = models.DateField()
+    ran_at = models.DateTimeField()
+    requests_ledger = models.BigIntegerField()
+    requests_usage = models.BigIntegerField()
+    tokens_ledger = models.BigIntegerField()
+    tokens_usage = models.BigIntegerField()
+    cost_ledger = models.BigIntegerField()
+    cost_usage = models.BigIntegerField()
+    counters_off = models.IntegerField(default=0)  # counters that are not their ledger's sum
+
+    objects: ClassVar[models.Manager["Reconciliation"]]
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "day", name="tenants_reconciliation_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+    @property
+    def difference(self) -> int:
+        """In tokens, requests and micro-units together; 0 is what it should be."""
+        return (
+            abs(self.requests_ledger - self.requests_usage)
+            + abs(self.tokens_ledger - self.tokens_usage)
+            + abs(self.cost_ledger - self.cost_usage)
+            + self.counters_off
+        )

@@ -1,0 +1,211 @@
+"""Budgets: how much of what, for whom, per window, and what stands against them.
+
+The truth is the ledger (ledger.py); a QuotaCounter is its running sum for one window, kept in the
+transactions that write the ledger, and guards against overspending by its row lock.
+"""
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.record import act
+from tenants.models.api_key import ApiKey
+from tenants.models.changing import changed, locked
+from tenants.models.member import Member
+from tenants.models.tenant import Tenant
+from tenants.models.user import User
+from tenants.quotas import counters
+from tenants.quotas.standing import Standing, standings
+
+if TYPE_CHECKING:
+    from tenants.models.quota_raise import QuotaRaise
+
+MOST = 10**15  # sums of such numbers still fit into a bigint
+
+
+class Unit(models.TextChoices):
+    REQUESTS = "requests", _("Requests")
+    TOKENS = "tokens", _("Tokens")  # prompt and completion together
+    COST = "cost", _("Cost")  # in micro-units of the currency
+
+
+class Window(models.TextChoices):
+    DAY = "day", _("Day")
+    MONTH = "month", _("Month")
+
+
+class QuotaQuerySet(models.QuerySet["Quota"]):
+    def of(self, tenant: Tenant) -> "QuotaQuerySet":
+        return self.filter(tenant=tenant)
+
+
+class Quota(models.Model):
+    """At most `limit` of `unit` per window of the tenant's time zone.
+
+    For the whole tenant, or for one key, member or model of it: at most one of the three is set.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quotas")
+    api_key = models.ForeignKey(
+        ApiKey, models.CASCADE, null=True, blank=True, related_name="quotas"
+    )
+    member = models.ForeignKey(Member, models.CASCADE, null=True, blank=True, related_name="quotas")
+    model = models.CharField(_("model"), max_length=120, blank=True, default="")
+    unit = models.CharField(_("unit"), max_length=10, choices=Unit)
+    window = models.CharField(_("window"), max_length=10, choices=Window)
+    limit = models.BigIntegerField(
+        _("limit"), validators=[MinValueValidator(0), MaxValueValidator(MOST)]
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[QuotaQuerySet] = QuotaQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "tenant",
+                "api_key",
+                "member",
+                "model",
+                "unit",
+                "window",
+                name="tenants_quota_once",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                name="tenants_quota_one_scope",
+                condition=models.Q(api_key=None, member=None)
+                | models.Q(api_key=None, model="")
+                | models.Q(member=None, model=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.limit} {self.unit} per {self.window}"
+
+    @classmethod
+    def set(
+        cls,
+        tenant: Tenant,
+        *,
+        unit: str,
+        window: str,
+        limit: int,
+        by: str,
+        api_key: ApiKey | None = None,
+        member: Member | None = None,
+        model: str = "",
+    ) -> "Quota":
+        """Makes or changes a quota. It holds at once, for what the window has seen before too.
+
+        Raises ValidationError.
+        """
+        scope = {"api_key": api_key, "member": member, "model": model}
+        with transaction.atomic():
+            counters.hold_alone(tenant.id)
+            known = cls.objects.filter(tenant=tenant, unit=unit, window=window, **scope).first()
+            if known:
+                known.change(limit, by=by)
+                return known
+            quota = cls(tenant=tenant, unit=unit, window=window, limit=limit, **scope)
+            quota.full_clean()
+            quota.save(force_insert=True)
+            counters.open_now(quota.id, window, tenant.time_zone)
+            quota._act(Action.QUOTA_CREATE, by, limit=limit)
+        return quota
+
+    def change(self, limit: int, *, by: str) -> None:
+        """Holds from the next request on. Raises ValidationError."""
+        with transaction.atomic():
+            locked(self)
+            if detail := changed(self, {"limit": limit}, ["limit"]):
+                self.save(update_fields=["limit"])
+                self._act(Action.QUOTA_CHANGE, by, **detail)
+
+    def drop(self, *, by: str) -> None:
+        """The ledger stays."""
+        with transaction.atomic():
+            counters.hold_alone(self.tenant_id)
+            self._act(Action.QUOTA_DELETE, by, limit=self.limit)
+            self.delete()
+
+    def standing(self, at: datetime | None = None) -> Standing:
+        """What stands against it in the window of `at` (now)."""
+        return standings([self], self.tenant.time_zone, at or timezone.now())[self.id]
+
+    def ask_raise(
+        self, amount: int, reason: str, expires_at: datetime, *, user: User, by: str
+    ) -> "QuotaRaise":
+        """Asks for `amount` more until `expires_at`. Raises ValidationError."""
+        from tenants.models.quota_raise import QuotaRaise  # it knows quotas
+
+        return QuotaRaise.ask(self, amount, reason, expires_at, user=user, by=by)
+
+    def clean(self) -> None:
+        self.model = self.model.strip()
+        problems = {}
+        if self.api_key and self.api_key.tenant_id != self.tenant_id:
+            problems["api_key"] = _("There is no such key in this tenant.")
+        if self.member and self.member.tenant_id != self.tenant_id:
+            problems["member"] = _("There is no such member in this tenant.")
+        if sum(map(bool, (self.api_key_id, self.member_id, self.model))) > 1:
+            problems["model"] = _("A quota is of one key, one member or one model.")
+        if problems:
+            raise ValidationError(problems)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """For the audit trail."""
+        scope = {"key": self.api_key_id, "member": self.member_id, "model": self.model}
+        told = {name: str(value) for name, value in scope.items() if value}
+        return {"quota": str(self.id), "unit": self.unit, "window": self.window, **told}
+
+    def _act(self, action: Action, by: str, **detail: object) -> None:
+        act(action, actor=by, tenant_id=self.tenant_id, detail={**self.described, **detail})
+
+
+class QuotaCounter(models.Model):
+    """One quota in one window: `reserved` by requests in progress, `used` by settled ones."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    quota = models.ForeignKey(Quota, models.CASCADE, related_name="counters")
+    starts = models.DateTimeField()
+    ends = models.DateTimeField()
+    reserved = models.BigIntegerField(default=0)
+    used = models.BigIntegerField(default=0)
+
+    objects: ClassVar[models.Manager["QuotaCounter"]]
+
+    class Meta:
+        constraints = [models.UniqueConstraint("quota", "starts", name="tenants_counter_once")]
+
+    def __str__(self) -> str:
+        return f"{self.used} + {self.reserved} since {self.starts:%Y-%m-%d}"
+
+
+class QuotaNotice(models.Model):
+    """A quota's window passed 80 % or 100 %. Once each."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quota_notices")
+    quota = models.ForeignKey(Quota, models.CASCADE, related_name="notices")
+    starts = models.DateTimeField()
+    percent = models.SmallIntegerField()
+    at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["QuotaNotice"]]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("quota", "starts", "percent", name="tenants_notice_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent} %"

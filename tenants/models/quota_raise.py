@@ -1,0 +1,147 @@
+import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.record import act
+from tenants.models.changing import locked
+from tenants.models.quota import MOST, Quota
+from tenants.models.tenant import Tenant
+from tenants.models.user import User
+
+LONGEST = timedelta(days=31)
+
+
+class RaiseRefused(Exception):
+    """A raise cannot be decided like this."""
+
+
+class SamePerson(RaiseRefused):
+    """Who asks for more does not grant it."""
+
+
+class Expired(RaiseRefused):
+    """It would be over by now."""
+
+
+class AlreadyDecided(RaiseRefused):
+    pass
+
+
+class RaiseState(models.TextChoices):
+    REQUESTED = "requested", _("Waits for approval")
+    APPROVED = "approved", _("Approved")
+    REFUSED = "refused", _("Refused")
+
+
+class QuotaRaiseQuerySet(models.QuerySet["QuotaRaise"]):
+    def of(self, tenant: Tenant) -> "QuotaRaiseQuerySet":
+        return self.filter(tenant=tenant)
+
+    def waiting(self) -> "QuotaRaiseQuerySet":
+        return self.filter(state=RaiseState.REQUESTED, expires_at__gt=timezone.now())
+
+    def holding(self) -> "QuotaRaiseQuerySet":
+        """Approved, and not over."""
+        return self.filter(state=RaiseState.APPROVED, expires_at__gt=timezone.now())
+
+
+class QuotaRaise(models.Model):
+    """More, for a while: asked for by one person, approved by another."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quota_raises")
+    quota = models.ForeignKey(Quota, models.CASCADE, related_name="raises")
+    amount = models.BigIntegerField(
+        _("amount"), validators=[MinValueValidator(1), MaxValueValidator(MOST)]
+    )
+    reason = models.CharField(_("reason"), max_length=200)
+    state = models.CharField(max_length=10, choices=RaiseState, default=RaiseState.REQUESTED)
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    requested_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(_("expires"))
+
+    objects: ClassVar[QuotaRaiseQuerySet] = QuotaRaiseQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="tenants_raise_two_people",
+                condition=models.Q(requested_by=None)
+                | models.Q(decided_by=None)
+                | ~models.Q(requested_by=models.F("decided_by")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"+{self.amount} until {self.expires_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def ask(
+        cls, quota: Quota, amount: int, reason: str, expires_at: datetime, *, user: User, by: str
+    ) -> "QuotaRaise":
+        """Raises ValidationError."""
+        asked = cls(
+            tenant_id=quota.tenant_id,
+            quota=quota,
+            amount=amount,
+            reason=reason.strip(),
+            expires_at=expires_at,
+            requested_by=user,
+        )
+        asked.full_clean(exclude=["decided_by", "decided_at"])
+        with transaction.atomic():
+            asked.save(force_insert=True)
+            asked._act(Action.RAISE_REQUEST, by)
+        return asked
+
+    def approve(self, *, user: User, by: str) -> None:
+        """Holds from the next request on. Raises RaiseRefused: SamePerson, Expired, …"""
+        self._decide(RaiseState.APPROVED, user, by)
+
+    def refuse(self, *, user: User, by: str) -> None:
+        """Raises RaiseRefused."""
+        self._decide(RaiseState.REFUSED, user, by)
+
+    def clean(self) -> None:
+        if self.expires_at is None:
+            return
+        if timezone.is_naive(self.expires_at):
+            raise ValidationError({"expires_at": _("Say in which time zone.")})
+        if not timezone.now() < self.expires_at <= timezone.now() + LONGEST:
+            raise ValidationError({"expires_at": _("Choose a time within the next 31 days.")})
+
+    def _decide(self, state: RaiseState, user: User, by: str) -> None:
+        with transaction.atomic():
+            locked(self)
+            self._refuse_to_decide(user)
+            self.state, self.decided_by, self.decided_at = state, user, timezone.now()
+            self.save(update_fields=["state", "decided_by", "decided_at"])
+            approved = state == RaiseState.APPROVED
+            self._act(Action.RAISE_APPROVE if approved else Action.RAISE_REFUSE, by)
+
+    def _refuse_to_decide(self, user: User) -> None:
+        if self.state != RaiseState.REQUESTED:
+            raise AlreadyDecided
+        if self.requested_by_id == user.pk:
+            raise SamePerson
+        if self.expires_at <= timezone.now():
+            raise Expired
+
+    def _act(self, action: Action, by: str) -> None:
+        detail = {
+            **self.quota.described,
+            "raise": str(self.id),
+            "amount": self.amount,
+            "reason": self.reason,
+            "expires_at": self.expires_at.isoformat(),
+        }
+        act(action, actor=by, tenant_id=self.tenant_id, detail=detail)

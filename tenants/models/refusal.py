@@ -1,0 +1,62 @@
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.tenant import Tenant
+
+
+class RefusedBy(models.TextChoices):
+    """Which tier said no. Words as clients see them in `x-ratelimit-scope`."""
+
+    IP = "ip", _("Requests of this address")
+    KEY_RATE = "key_rate", _("Requests per minute of the key")
+    RATE = "rate", _("Requests per minute of the tenant")
+    KEY_TOKENS = "key_tokens", _("Tokens per minute of the key")
+    TOKENS = "tokens", _("Tokens per minute of the tenant")
+    KEY_CONCURRENCY = "key_concurrency", _("Requests at once of the key")
+    CONCURRENCY = "concurrency", _("Requests at once of the tenant")
+    QUOTA = "quota", _("Quota")
+
+
+class RefusalQuerySet(models.QuerySet["Refusal"]):
+    def newest_first(self) -> "RefusalQuerySet":
+        return self.order_by("-last_at", "-id")
+
+
+class Refusal(models.Model):
+    """Refusals of one kind to one caller in one minute: a flood is not to become a flood of rows.
+
+    The id is made of tenant, actor, tier, counter and minute (uuid5), so that every process gives
+    the same one without asking.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="refusals")
+    actor = models.CharField(max_length=80)
+    tier = models.CharField(max_length=20, choices=RefusedBy)
+    quota_id = models.UUIDField(null=True)
+    route = models.CharField(max_length=80, default="")
+    model = models.CharField(max_length=120, default="")
+    client_net = models.GenericIPAddressField(null=True)
+    limit = models.BigIntegerField()
+    used = models.BigIntegerField()
+    minute = models.DateTimeField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    frees_at = models.DateTimeField()
+    count = models.IntegerField(default=1)
+
+    objects: ClassVar[RefusalQuerySet] = RefusalQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "-last_at"], name="tenants_refusal_last")]
+
+    def __str__(self) -> str:
+        return f"{self.tier} {self.minute:%H:%M}"
+
+    @property
+    def public_id(self) -> str:
+        """As the refused client was told."""
+        return f"ref_{self.id.hex}"

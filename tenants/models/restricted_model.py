@@ -1,0 +1,39 @@
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from tenants.models.tenant import Tenant
+
+
+class RestrictedModel(models.Model):
+    """A served model that, in this tenant, only those may use who have been granted it.
+
+    A model without such a row is open to everybody in the tenant. Grants are django-guardian's,
+    of the permission `use_restrictedmodel`, to the groups of teams and keys (model_access.py).
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="restricted_models")
+    name = models.CharField(_("model"), max_length=120)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager["RestrictedModel"]]
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "name", name="tenants_restricted_once")]
+        permissions = [("use_restrictedmodel", "Can use the model")]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RestrictedModelUserObjectPermission(UserObjectPermissionBase):
+    """guardian wants it beside the other; nobody is granted a model in person."""
+
+    content_object = models.ForeignKey(RestrictedModel, models.CASCADE)
+
+
+class RestrictedModelGroupObjectPermission(GroupObjectPermissionBase):
+    content_object = models.ForeignKey(RestrictedModel, models.CASCADE)

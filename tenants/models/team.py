@@ -1,0 +1,101 @@
+import uuid
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.record import act
+from tenants.models.changing import changed, locked
+from tenants.models.member import Member
+from tenants.models.tenant import Tenant
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    def of(self, member: Member) -> "TeamQuerySet":
+        return self.filter(tenant_id=member.tenant_id, places__member=member)
+
+
+class Team(models.Model):
+    """People of a tenant who work together. Grants to use a model go to its group."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="teams")
+    name = models.CharField(_("name"), max_length=80)
+    group = models.OneToOneField(Group, models.PROTECT, related_name="team")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[TeamQuerySet] = TeamQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "name", name="tenants_team_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def form(cls, tenant: Tenant, name: str, *, by: str) -> "Team":
+        """Raises ValidationError for a bad or taken name."""
+        team = cls(tenant=tenant, name=name)
+        team.full_clean(exclude=["group"])
+        with transaction.atomic():
+            team.group = Group.objects.create(name=f"team:{team.id}")
+            team.save(force_insert=True)
+            team._act(Action.TEAM_CREATE, by)
+        return team
+
+    def rename(self, name: str, *, by: str) -> None:
+        """Raises ValidationError for a bad or taken name."""
+        with transaction.atomic():
+            locked(self)
+            if detail := changed(self, {"name": name}, ["name"]):
+                self.save(update_fields=["name"])
+                self._act(Action.TEAM_CHANGE, by, **detail)
+
+    def disband(self, *, by: str) -> None:
+        """With what it was granted. Its keys stay, without a team."""
+        with transaction.atomic():
+            group = self.group
+            self._act(Action.TEAM_DELETE, by)
+            self.delete()
+            group.delete()
+
+    def add(self, member: Member, *, by: str) -> None:
+        """Raises ValidationError for another tenant's member. Idempotent."""
+        if member.tenant_id != self.tenant_id:
+            raise ValidationError({"member": _("There is no such member in this tenant.")})
+        with transaction.atomic():
+            found = TeamPlace.objects.get_or_create(
+                tenant_id=self.tenant_id, team=self, member=member
+            )
+            if found[1]:
+                self._act(Action.TEAM_JOIN, by, member=str(member.id))
+
+    def take_out(self, member: Member, *, by: str) -> None:
+        """Idempotent."""
+        with transaction.atomic():
+            if self.places.filter(member=member).delete()[0]:
+                self._act(Action.TEAM_LEAVE, by, member=str(member.id))
+
+    def _act(self, action: Action, by: str, **detail: Any) -> None:
+        told = {"team": str(self.id), "name": self.name, **detail}
+        act(action, actor=by, tenant_id=self.tenant_id, detail=told)
+
+
+class TeamPlace(models.Model):
+    """A member's place in a team."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    team = models.ForeignKey(Team, models.CASCADE, related_name="places")
+    member = models.ForeignKey(Member, models.CASCADE, related_name="team_places")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager["TeamPlace"]]
+
+    class Meta:
+        constraints = [models.UniqueConstraint("team", "member", name="tenants_team_place_once")]
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.team}"

@@ -1,0 +1,65 @@
+"""A one-time link with which somebody who has forgotten their password sets a new one.
+
+It is shown once to whoever asked for it, and says nothing about second factors: they stay. Inside
+a tenant it can only be made for people who belong to no other one, and who have no role that its
+maker could not give: nobody takes over an account that is more than theirs to manage.
+"""
+
+from django.db import transaction
+
+from audit.actions import Action
+from audit.record import act
+from tenants import person_acts
+from tenants.models import Link, Member, User
+from tenants.models.link import Purpose
+from tenants.roles import Role
+from tenants.scope import system_scope
+from tenants.signed_in import end_sessions
+
+DAYS = 1
+
+
+class NotTheirs(Exception):
+    """An operator's account, or one that belongs to another tenant too."""
+
+
+def issue_for_member(member: Member, *, by: str) -> str:
+    """The link's URL. Raises NotTheirs. Whether `by` may give the member's role the view asks."""
+    with system_scope():
+        elsewhere = Member.objects.filter(user=member.user).exclude(tenant=member.tenant)
+        if member.user.is_operator or elsewhere.exists():
+            raise NotTheirs
+        return Link.issue(
+            Purpose.RESET,
+            by=by,
+            email=member.user.email,
+            tenant=member.tenant,
+            role=Role(member.role),
+            days=DAYS,
+        )
+
+
+def issue_by_operator(user: User, *, by: str) -> str:
+    """For anybody's account, by an operator or a command: it belongs to the platform's record."""
+    return Link.issue(Purpose.RESET, by=by, email=user.email, days=DAYS)
+
+
+def use(link: Link, password: str) -> User:
+    """Sets the password and ends every session. Raises AlreadyUsed and NotTheirs."""
+    with transaction.atomic():
+        link.spend()
+        user = User.objects.select_for_update().get(email=link.email.lower())
+        if link.tenant and (user.is_operator or not _of(user, link)):
+            raise NotTheirs
+        user.take_password(password)
+        end_sessions(user)
+        act(Action.LINK_USE, actor=user.actor, tenant_id=link.tenant_id)
+        person_acts.record(Action.PASSWORD_CHANGE, user, detail={"how": "link"})
+    return user
+
+
+def _of(user: User, link: Link) -> bool:
+    """Still a member of the link's tenant, and of no other."""
+    with system_scope():
+        tenants = set(Member.objects.filter(user=user).values_list("tenant_id", flat=True))
+    return tenants == {link.tenant_id}

@@ -1,0 +1,21 @@
+"""Which security profile binds a person: the strictest of their tenants', an operator's own too."""
+
+from django.conf import settings
+
+from tenants.models.member import Member
+from tenants.models.user import User
+from tenants.roles import Profile
+from tenants.scope import person_scope
+
+STRICTEST_FIRST = (Profile.MLPS, Profile.ASVS)
+
+
+def profile_of(user: User, *also: str) -> Profile:
+    """`also`: profiles of tenants that the person is about to join."""
+    binding = set(also)
+    if user.pk:
+        with person_scope(user.pk):
+            binding |= {member.tenant.profile for member in Member.objects.of(user)}
+    if user.is_operator:
+        binding.add(settings.PROFILE)
+    return next((profile for profile in STRICTEST_FIRST if profile in binding), Profile.ASVS)

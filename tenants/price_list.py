@@ -1,0 +1,86 @@
+"""The prices that hold, for the hot path: at most one look per second, whatever comes."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
+KEPT_S = 5.0  # nobody goes on with ones that are older
+_PRICES = """
+    select model, extract(epoch from since)::float8, prompt::float8, cached::float8,
+           completion::float8 from tenants_price order by model, since desc"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Micro-units of the currency per token."""
+
+    prompt: float = 0.0
+    cached: float = 0.0
+    completion: float = 0.0
+
+
+FREE = Prices()
+_Found = dict[str, list[tuple[float, Prices]]]
+
+
+class PriceList:
+    """A changed price holds within KEPT_S. Raises psycopg.Error and OSError without a database."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._found: _Found = {}
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._looking:
+            self._looking.cancel()
+        if self._connection:
+            await self._connection.close()
+
+    async def of(self, model: str, at: float) -> Prices:
+        """What held at `at` (seconds since the epoch)."""
+        age = asyncio.get_running_loop().time() - self._looked_at
+        if age > FRESH_S:
+            looking = self._look()
+            if age > KEPT_S:
+                await asyncio.shield(looking)
+        for since, prices in self._found.get(model, ()):
+            if since <= at:
+                return prices
+        return FREE
+
+    def _look(self) -> asyncio.Task[None]:
+        """One look for everybody who asks at the same time."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_up())
+            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return self._looking
+
+    async def _look_up(self) -> None:
+        began = asyncio.get_running_loop().time()
+        found: _Found = {}
+        for model, since, *prices in await self._rows():
+            found.setdefault(model, []).append((since, Prices(*prices)))
+        self._found, self._looked_at = found, began
+
+    async def _rows(self) -> list[Any]:
+        """Over the connection there is, else over a new one: it may have died while idle."""
+        if self._connection:
+            try:
+                return await self._asked(self._connection)
+            except (psycopg.Error, OSError):
+                await self._connection.close()
+        self._connection = None
+        self._connection = await psycopg.AsyncConnection.connect(
+            self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
+        )
+        return await self._asked(self._connection)
+
+    async def _asked(self, connection: psycopg.AsyncConnection[Any]) -> list[Any]:
+        return await (await connection.execute(_PRICES, prepare=True)).fetchall()

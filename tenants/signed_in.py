@@ -1,0 +1,47 @@
+"""The sessions of a person: how long one may last, and how it ends before that.
+
+A session knows when it began and when its person was last seen (Unix seconds), and how long it
+may be idle under the profile that binds them.
+"""
+
+import time
+from importlib import import_module
+from typing import Any
+
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+
+from tenants.models.user import User
+from tenants.roles import Profile
+
+IDLE_S = {Profile.MLPS: 30 * 60, Profile.ASVS: 8 * 3600}
+ABSOLUTE_S = 12 * 3600
+SEEN_EVERY_S = 60  # so often at most is it written down that somebody was there
+BEGAN, SEEN, IDLE = "began_at", "seen_at", "idle_s"
+
+
+def over(session: SessionBase) -> bool:
+    """Idle for too long, or too old. A session that was never seen is as good as new."""
+    now = time.time()
+    if now - session.get(BEGAN, now) >= ABSOLUTE_S:
+        return True
+    return bool(now - session.get(SEEN, now) >= session.get(IDLE, IDLE_S[Profile.ASVS]))
+
+
+def seen(session: SessionBase, profile: Profile) -> None:
+    now = time.time()
+    session.setdefault(BEGAN, now)
+    session[SEEN], session[IDLE] = now, IDLE_S[profile]
+
+
+def end_sessions(user: User, keep: str | None = None) -> int:
+    """Ends every session of the person but the one with the key `keep`. Returns how many."""
+    others = UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or "")
+    store: Any = import_module(settings.SESSION_ENGINE).SessionStore()
+    ended = 0
+    for session in others:
+        store.delete(session.session_key)
+        session.delete()
+        ended += 1
+    return ended

@@ -1,0 +1,136 @@
+-- Sets aside the most that requests may cost, or says which quota has no room for them.
+
+create or replace function tenants_asked(rows jsonb)
+returns table (n bigint, id uuid, at timestamptz, tenant_id uuid, api_key_id uuid, member_id uuid,
+               model text, tokens bigint, cost bigint, day_starts timestamptz,
+               day_ends timestamptz, month_starts timestamptz, month_ends timestamptz)
+language sql stable as $$
+    select n, id, at, tenant_id, api_key_id, member_id, model, tokens, cost,
+           day_starts, day_ends, month_starts, month_ends
+    from rows from (jsonb_to_recordset(rows) as (
+        id uuid, at timestamptz, tenant_id uuid, api_key_id uuid, member_id uuid, model text,
+        tokens bigint, cost bigint, day_starts timestamptz, day_ends timestamptz,
+        month_starts timestamptz, month_ends timestamptz)) with ordinality as r(
+        id, at, tenant_id, api_key_id, member_id, model, tokens, cost,
+        day_starts, day_ends, month_starts, month_ends, n)
+$$;
+
+-- Each request with each quota that counts it, and that quota's window.
+create or replace function tenants_counted(rows jsonb)
+returns table (n bigint, id uuid, at timestamptz, quota uuid, amount bigint,
+               starts timestamptz, ends timestamptz)
+language sql stable as $$
+    select r.n, r.id, r.at, q.id,
+           case q.unit when 'requests' then 1 when 'tokens' then r.tokens else r.cost end,
+           case q."window" when 'day' then r.day_starts else r.month_starts end,
+           case q."window" when 'day' then r.day_ends else r.month_ends end
+    from tenants_asked(rows) r
+    join tenants_quota q on q.tenant_id = r.tenant_id
+        and (q.model = '' or q.model = r.model)
+        and (q.member_id is null or q.member_id = r.member_id)
+        and (q.api_key_id is null or q.api_key_id = tenants_standing_key(r.api_key_id))
+$$;
+
+-- Answers for requests that quotas count; either `taken`, a list of [unit, limit, remaining, ends]
+-- by quota, or `refused` is set. Refused requests leave nothing behind. Those that are in the
+-- ledger already (a group that is sent again) stay in, count once, and get no answer.
+create or replace function tenants_reserve(rows jsonb)
+returns table (request uuid, taken jsonb, refused jsonb)
+language plpgsql as $$
+declare
+    opening uuid[];
+    counters bigint[];   -- every counter that counts one of the requests, in order, and of each:
+    about jsonb[];       --   what to tell of it
+    allowed bigint[];    --   its quota's limit with raises
+    room bigint[];       --   what is left
+    added bigint[];      --   what these requests set aside
+    out_of_room uuid[] := '{}';
+    asking record;
+    place int;
+    i int;
+begin
+    -- Quotas whose window has just begun.
+    select array_agg(distinct q.tenant_id) into opening
+    from tenants_counted(rows) x join tenants_quota q on q.id = x.quota
+    where not exists (
+        select from tenants_quotacounter c where c.quota_id = x.quota and c.starts = x.starts);
+
+    perform tenants_hold(array_agg(distinct r.tenant_id), coalesce(opening, '{}'))
+    from tenants_asked(rows) r;
+
+    if opening is not null then
+        perform tenants_open_counter(o.quota, o.starts, o.ends) from (
+            select distinct x.quota, x.starts, x.ends
+            from tenants_counted(rows) x join tenants_quota q on q.id = x.quota
+            where q.tenant_id = any(opening)) o;
+    end if;
+
+    -- Those of an earlier time zone's windows too: they go on counting, but refuse nobody.
+    select array_agg(distinct c.id order by c.id) into counters
+    from tenants_counted(rows) x join tenants_quotacounter c on c.quota_id = x.quota
+    where c.starts <= x.at and c.ends > x.at;
+
+    if counters is not null then
+        perform tenants_lock_counters(counters);
+        select array_agg(l.allowed order by l.n),
+               array_agg(l.allowed - l.used - l.reserved order by l.n),
+               array_agg(0::bigint),
+               array_agg(jsonb_build_object('quota', l.quota_id, 'unit', l.unit, 'window',
+                   l."window", 'limit', l.allowed, 'used', l.used, 'reserved', l.reserved,
+                   'ends', l.ends) order by l.n)
+        into allowed, room, added, about
+        from (select w.n, c.*, q.unit, q."window", q."limit" + tenants_raised(q.id) as allowed
+              from unnest(counters) with ordinality w(id, n)
+              left join tenants_quotacounter c on c.id = w.id
+              left join tenants_quota q on q.id = c.quota_id) l;
+
+        for asking in
+            select x.id, array_agg(array_position(counters, c.id)) as places,
+                   array_agg(x.amount) as amounts, array_agg(c.starts = x.starts) as binding
+            from (select distinct on (x.id, x.quota) x.* from tenants_counted(rows) x
+                  order by x.id, x.quota, x.n) x
+            join tenants_quotacounter c on c.quota_id = x.quota and c.id = any(counters)
+                and c.starts <= x.at and c.ends > x.at
+            where not exists (select from tenants_ledgerentry e
+                              where e.request_id = x.id and e.kind = 'reserve')
+            group by x.id order by min(x.n)
+        loop
+            request := asking.id;
+            taken := '[]';
+            refused := null;
+            for i in 1 .. cardinality(asking.places) loop
+                place := asking.places[i];
+                if asking.binding[i] and asking.amounts[i] > greatest(room[place], 0) then
+                    taken := null;
+                    refused := about[place] || jsonb_build_object('asked', asking.amounts[i],
+                        'reserved', (about[place] ->> 'reserved')::bigint + added[place]);
+                    out_of_room := out_of_room || asking.id;
+                    exit;
+                end if;
+            end loop;
+            if refused is null then
+                for i in 1 .. cardinality(asking.places) loop
+                    place := asking.places[i];
+                    room[place] := room[place] - asking.amounts[i];
+                    added[place] := added[place] + asking.amounts[i];
+                    if asking.binding[i] then
+                        taken := taken || jsonb_build_array(jsonb_build_array(
+                            about[place] -> 'unit', allowed[place], greatest(room[place], 0),
+                            about[place] -> 'ends'));
+                    end if;
+                end loop;
+            end if;
+            return next;
+        end loop;
+
+        update tenants_quotacounter c set reserved = c.reserved + w.added
+        from unnest(counters, added) w(id, added) where c.id = w.id and w.added <> 0;
+    end if;
+
+    insert into tenants_ledgerentry (at, counts_at, tenant_id, request_id, kind, api_key_id,
+                                     member_id, model, requests, tokens, cost)
+    select r.at, r.at, r.tenant_id, r.id, 'reserve', r.api_key_id, r.member_id, r.model, 1,
+           r.tokens, r.cost
+    from tenants_asked(rows) r where r.id <> all(out_of_room) order by r.id
+    on conflict do nothing;
+end $$;
