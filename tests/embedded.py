@@ -16,6 +16,8 @@ import pytest
 _folder = Path(tempfile.mkdtemp(prefix="forebay-tests-"))
 _folder.chmod(0o755)  # PostgreSQL may run as another user
 os.environ["FOREBAY_HOME"] = str(_folder / "home")
+os.environ["FOREBAY_MFA"] = "optional"  # tests of the duty turn it on
+os.environ["FOREBAY_DATABASE_SCOPE"] = "system"  # tests look at every tenant
 os.environ.setdefault(
     "FOREBAY_ENGINES",
     '{"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 4}}',

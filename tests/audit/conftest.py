@@ -10,7 +10,8 @@ from psycopg.conninfo import make_conninfo
 @pytest.fixture
 def dsn(django_db_setup: None) -> str:
     """The test database, for what goes past Django."""
-    return make_conninfo(settings.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+    name = connection.settings_dict["NAME"]
+    return make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)
 
 
 @pytest.fixture

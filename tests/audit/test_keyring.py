@@ -4,7 +4,7 @@ import threading
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
 from audit import keyring as module
@@ -15,7 +15,7 @@ PLACE = b"audit_payload|somewhere"
 acme, globex = uuid4(), uuid4()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_subject_has_one_key_under_its_tenants() -> None:
     alice, bob = uuid4(), uuid4()
     ring = Keyring()
@@ -76,7 +76,7 @@ def test_a_key_row_given_to_another_tenant_does_not_open() -> None:
         Keyring().by_id_now(key_id)
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_destroyed_key_is_unreadable_once_forgotten() -> None:
     alice, bob, ring = uuid4(), uuid4(), Keyring()
     hers, his = ring.of_subject_now(acme, alice), ring.of_subject_now(acme, bob)
@@ -157,3 +157,15 @@ async def test_in_a_loop_it_asks_the_database_once() -> None:
     assert (await Keyring().by_id(sealer.key_id)).key_id == sealer.key_id
     with pytest.raises(Unreadable):
         await ring.by_id(uuid4())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_was_rolled_back_is_not_remembered() -> None:
+    """Else texts would be sealed with a key that is nowhere else."""
+    alice, ring = uuid4(), Keyring()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        lost = ring.of_subject_now(acme, alice)
+        raise ZeroDivisionError
+    kept = ring.of_subject_now(acme, alice)
+    assert kept.key_id != lost.key_id
+    assert DataKey.objects.filter(pk=kept.key_id).exists()

@@ -49,7 +49,7 @@ async def told(
     async def say(message: ToPage) -> None:
         said.append(message)
 
-    def look(_id: UUID) -> Turn | None:
+    async def look(_id: UUID) -> Turn | None:
         return record
 
     class Away:
@@ -57,9 +57,8 @@ async def told(
 
     monkeypatch.setattr(follower, "follow", follow)
     monkeypatch.setattr(follower, "gateway", Away)
-    monkeypatch.setattr(follower, "_on_record", look)
     monkeypatch.setattr(follower, "RETRY_S", 0)
-    await Follower(say, MESSAGE, COMPLETION, after).run()
+    await Follower(say, look, MESSAGE, COMPLETION, after).run()
     return said
 
 

@@ -13,7 +13,7 @@ from tenants.models import Member, Tenant, User
 from tenants.roles import Role
 
 pytestmark = pytest.mark.django_db
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from django.conf import settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.chat.conftest import Connect
@@ -40,7 +41,7 @@ def settled(client: httpx.Client, started: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows(platform: Platform, query: str, *values: Any) -> list[Any]:
-    with psycopg.connect(platform.running()["DATABASE_URL"]) as database:
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
         return database.execute(query, values).fetchall()
 
 
@@ -205,11 +206,13 @@ def test_a_limit_is_told_and_leaves_nothing_behind(
 ) -> None:
     engine.behave(tokens=1)
     socket = connect("tim", "tiny")
-    socket.send("first")
-    socket.answer()
-    before = rows(platform, "select count(*) from inference_message")
-    message = str(uuid4())
-    refused = socket.send("second", message=message)
+    for _ in range(2):  # the first one may use up the minute's only request
+        before = rows(platform, "select count(*) from inference_message")
+        message = str(uuid4())
+        refused = socket.send("Say something.", message=message)
+        if refused["type"] == "error":
+            break
+        socket.answer()
     assert (refused["code"], refused["message"]) == ("rate_limit_exceeded", message)
     assert 1 <= refused["retry_after"] <= 60
     assert rows(platform, "select count(*) from inference_message") == before
@@ -320,7 +323,7 @@ def test_a_signed_out_session_is_out_at_once(
     socket = connect("sleeper", "acme")
     socket.say("ping")
     socket.hear()
-    with psycopg.connect(platform.running()["DATABASE_URL"]) as database:
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
         database.execute("delete from django_session where session_key = %s", (people["sleeper"],))
     closed_with(socket, 4401)
 

@@ -1,4 +1,4 @@
-"""Rows of completions and usage, as the hot path would have left them."""
+"""Rows of completions, usage and refusals, as the hot path would have left them."""
 
 import uuid
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from inference.models import Completion, State, Usage
-from tenants.models import Tenant
+from tenants.models import Refusal, Tenant
 
 
 def completion(
@@ -48,4 +48,13 @@ def consumed(row: Completion, at: Any, **usage: Any) -> Usage:
         finish_reason="error" if failed else "stop",
         created_at=at,
         **{**USAGE, **usage},
+    )
+
+
+def refusal(tenant: Tenant, *, seconds_ago: float = 5, **fields: Any) -> Refusal:
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    given = {"actor": "key:x", "tier": "rate", "limit": 100, "used": 100, **fields}
+    times = {"minute": at.replace(second=0, microsecond=0), "first_at": at, "last_at": at}
+    return Refusal.objects.create(
+        tenant=tenant, **{**times, "frees_at": at + timedelta(seconds=30), **given}
     )

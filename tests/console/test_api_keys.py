@@ -11,7 +11,7 @@ from tenants.models import ApiKey, Member, User
 from tests.console.conftest import SignIn
 
 KEYS = "/console/t/acme/keys/"
-FORM = {"name": "fraud scoring", "days": "90"}
+FORM = {"name": "fraud scoring", "days": "90", "scopes": ["inference"]}
 
 
 def test_a_key_is_shown_once(bob: Member, sign_in: SignIn) -> None:

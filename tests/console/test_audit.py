@@ -22,6 +22,10 @@ def ask(carol: Member, sign_in: SignIn) -> Any:
         answer = client.get(AUDIT, filters)
         return [(event.action, who) for event, _, who, _ in answer.context["lines"]]
 
+    def told(**filters: str) -> list[list[tuple[str, str]]]:
+        return [told for *_, told in client.get(AUDIT, filters).context["lines"]]
+
+    lines.told = told  # type: ignore[attr-defined]
     return lines
 
 
@@ -131,3 +135,12 @@ def test_texts_of_requests_are_not_shown(acme: Tenant, carol: Member, sign_in: S
     for said in ("smollm2", "10 → 20 tokens", "1.5 s", "engine_died", "203.0.113.0/24", "failed"):
         assert said in page
     assert "must not appear" not in page
+
+
+def test_a_change_says_what_was_and_what_is(carol: Member, acme: Tenant, ask: Any) -> None:
+    key = ApiKey.issue(acme, "ci", by="test")[0]
+    key.change(by="test", scopes=["inference", "batch"], burst=5)
+    said = dict(ask.told(action="api_key:change")[0])
+    assert said["scopes"] == "inference → batch, inference"
+    assert said["burst"] == "– → 5"
+    assert "key" not in said

@@ -3,10 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -14,8 +16,9 @@ from audit.actions import Action
 from audit.models import Event
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
-from tests.console.asked import completion
+from tests.console.asked import completion, refusal
 from tests.console.conftest import PASSWORD
+from tests.console.furnished import IN_PLATFORM, furnish
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -24,7 +27,6 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
 ]
 CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
-PAGES = ("", "requests/", "keys/", "members/", "audit/", "limits/")
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +170,136 @@ def test_dark_light_and_chinese_are_remembered(alice: Member, page: Page, sign_i
 def test_a_phone_shows_every_page_without_sideways_scrolling(
     alice: Member, operator: User, globex: Tenant, page: Page, sign_in: Any
 ) -> None:
-    completion(alice.tenant, member=alice)
-    ApiKey.issue(alice.tenant, "a key with quite a long name for a phone", by="test")
+    urls = furnish(alice)
     page.set_viewport_size({"width": 375, "height": 800})
     sign_in("op@forebay.example")
-    inside = [f"/console/t/acme/{name}" for name in PAGES]
-    for url in ["/console/", "/console/tenants/", "/console/requests/", "/console/audit/", *inside]:
+    for url in [*IN_PLATFORM, *urls]:
         page.goto(url)
         sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(sideways) <= 0, url
+
+
+def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in: Any) -> None:
+    sign_in("alice@acme.example")
+    page.set_viewport_size({"width": 375, "height": 800})
+    sections = page.get_by_role("navigation", name="Sections")
+    row = page.get_by_role("navigation", name="Pages")
+    sections.get_by_role("link", name="Limits").click()
+    row.get_by_role("link", name="Refusals").click()
+    expect(page.get_by_role("heading", name="Refusals")).to_be_visible()
+    here = row.locator("[aria-current=page]")
+    expect(here).to_have_text("Refusals")
+    expect(here).to_be_in_viewport()
+    sections.get_by_role("link", name="Audit").click()
+    expect(row).to_have_count(0)  # a section of one page
+
+
+def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) -> None:
+    sign_in("alice@acme.example")
+    page.goto("/console/t/acme/keys/")
+    page.get_by_label("Name").fill("fraud scoring")
+    page.get_by_text("Scopes, models, addresses, limits").click()
+    page.get_by_label("Batches").check()
+    page.get_by_label("Allowed addresses").fill("nonsense")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text("is no address")).to_be_visible()
+    page.get_by_label("Allowed addresses").fill("192.0.2.0/24")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
+    page.get_by_role("link", name="fraud scoring").click()
+    expect(page.get_by_text("192.0.2.0/24").first).to_be_visible()
+    page.get_by_label("The old key works for").select_option("1")
+    page.get_by_role("button", name="Rotate key").click()
+    expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
+    expect(page.get_by_text("The old key works until")).to_be_visible()
+    assert ApiKey.objects.filter(scopes=["batch", "inference"]).count() == 2
+
+
+def test_people_teams_and_grants(alice: Member, bob: Member, page: Page, sign_in: Any) -> None:
+    sign_in("alice@acme.example")
+    page.goto("/console/t/acme/members/")
+    page.get_by_role("link", name="Bob").click()
+    page.get_by_label("Role").select_option("auditor")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Bob is now: Auditor.")).to_be_visible()
+    page.goto("/console/t/acme/teams/")
+    page.get_by_label("Name").fill("risk")
+    page.get_by_role("button", name="Create team").click()
+    page.get_by_label("Add a member").select_option("bob@acme.example")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("button", name="Take out")).to_be_visible()
+    page.goto("/console/t/acme/models/")
+    page.get_by_role("button", name="Restrict").click()
+    page.get_by_role("dialog").get_by_role("button", name="Restrict").click()
+    page.get_by_label("Team or key").select_option("risk")
+    page.get_by_role("button", name="Grant").click()
+    expect(page.get_by_text("risk may use mock.")).to_be_visible()
+
+
+def test_a_quota_a_raise_and_its_approval(
+    alice: Member, erin: Member, page: Page, sign_in: Any
+) -> None:
+    sign_in("erin@acme.example")
+    page.goto("/console/t/acme/quotas/")
+    page.get_by_label("At most").fill("1000")
+    page.get_by_role("button", name="Set quota").click()
+    page.get_by_role("link", name="The whole tenant").click()
+    page.get_by_label("How much more").fill("500")
+    tomorrow = (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    page.get_by_label("Until (UTC)").fill(tomorrow)
+    page.get_by_label("Reason").fill("month end")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_text("Another person decides.")).to_be_visible()
+    page.context.clear_cookies()
+    sign_in("alice@acme.example")
+    page.goto("/console/t/acme/raises/")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("it holds from the next request on")).to_be_visible()
+    page.goto("/console/t/acme/quotas/")
+    expect(page.get_by_text("raised by")).to_contain_text("500")
+
+
+def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in: Any) -> None:
+    row = refusal(alice.tenant, actor=alice.actor, tier="rate", limit=77)
+    sign_in("alice@acme.example")
+    page.goto("/console/t/acme/limits/")
+    page.get_by_label("Id of a refusal").fill(f"ref_{row.pk.hex}")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.get_by_role("heading", name="Why this was refused")).to_be_visible()
+    expect(page.get_by_text("77").first).to_be_visible()
+
+
+def test_closing_a_tenant_wants_its_name(
+    acme: Tenant, operator: User, page: Page, sign_in: Any
+) -> None:
+    sign_in("op@forebay.example")
+    page.goto("/console/t/acme/settings/")
+    page.get_by_text("Close for good").click()
+    page.locator("#id_closure_reason").fill("contract ended")
+    for name in ("acm", "acme"):
+        page.get_by_label("Type the tenant's name").fill(name)
+        page.get_by_role("button", name="Close tenant").click()
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        page.wait_for_load_state()
+    expect(page.get_by_text("This tenant is closing").first).to_be_visible()
+    assert Tenant.objects.get().state == "closing"
+
+
+def test_it_works_without_scripts(
+    alice: Member, browser: Browser, live_server: LiveServer, sign_in: Any, page: Page
+) -> None:
+    sign_in("alice@acme.example")
+    plain = browser.new_context(base_url=live_server.url, java_script_enabled=False)
+    plain.add_cookies(page.context.cookies())  # type: ignore[arg-type]
+    bare = plain.new_page()
+    bare.goto("/console/t/acme/quotas/")
+    bare.get_by_label("At most").fill("1000")
+    bare.get_by_role("button", name="Set quota").click()
+    bare.get_by_role("link", name="The whole tenant").click()
+    bare.get_by_role("button", name="Drop quota").click()
+    expect(bare.get_by_text("The quota is dropped.")).to_be_visible()
+    bare.goto("/console/t/acme/keys/")
+    bare.get_by_label("Name").fill("ci")
+    bare.get_by_role("button", name="Create key").click()
+    expect(bare.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
+    plain.close()

@@ -19,7 +19,7 @@ def removal(member: Member) -> str:
 
 def test_an_invitation_link_is_shown_once_and_works(alice: Member, sign_in: SignIn) -> None:
     client = sign_in(alice)
-    form = {"email": "Grace@acme.example", "role": "developer"}
+    form = {"email": "Grace@acme.example", "role": "developer", "days": "7"}
     shown = client.post(INVITATION, form).content.decode()
     found = re.search(r'value="http://[^/]+(/welcome/[^"]+)"', shown)
     assert found
@@ -42,7 +42,7 @@ def test_an_invitation_link_is_shown_once_and_works(alice: Member, sign_in: Sign
 def test_bad_invitations(
     alice: Member, bob: Member, sign_in: SignIn, bad: dict[str, str], said: str
 ) -> None:
-    form = {"email": "grace@acme.example", "role": "member", **bad}
+    form = {"email": "grace@acme.example", "role": "member", "days": "7", **bad}
     assert said in sign_in(alice).post(INVITATION, form).content.decode()
     assert not Link.objects.exists()
 

@@ -1,10 +1,11 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from redis import RedisError
 
-from console import figures, queue_length
-from inference.models import State
+from console import figures, minutes, queue_length
+from inference.models import State, Usage
 from tenants.models import Member, Tenant, User
 from tests.console.asked import completion
 from tests.console.conftest import SignIn
@@ -115,3 +116,25 @@ def test_an_operator_sees_the_whole_platform(
     page = sign_in(operator).get("/console/").content.decode()
     assert "Whole platform" in page
     assert "globex" in page
+
+
+def test_a_minute_that_is_over_is_read_once(acme: Tenant, django_assert_num_queries: Any) -> None:
+    completion(acme, seconds_ago=300), completion(acme, seconds_ago=100)
+    first = minutes.last(30, acme, "model")
+    Usage.objects.all().delete()  # whoever reads them again finds nothing
+    completion(acme, seconds_ago=0)
+    with django_assert_num_queries(1):
+        second = minutes.last(30, acme, "model")
+    counted = [sum(c.requests for c in m.values()) for m in second.values()]
+    assert (sum(counted), counted[-1]) == (3, 1)
+    assert list(first)[0] <= list(second)[0]
+
+
+def test_a_row_that_comes_a_little_late_is_still_counted(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now().replace(second=5)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    minutes.last(30, acme, "model")
+    completion(acme, seconds_ago=10)  # of the minute before, which was read already
+    assert minutes.summed(minutes.last(30, acme, "model").values())["smollm2"].requests == 1

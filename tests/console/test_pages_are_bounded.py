@@ -1,10 +1,8 @@
 """What a stranger can send to the pages is bounded in size, in shape and in number."""
 
 import pytest
-from django.test import Client
 
 from config.pages import MOST_BYTES, bounded
-from console.attempts import MOST_FOR_ACCOUNT
 from tenants.models import Member
 from tenants.models.member import LastOwner
 from tenants.roles import Role
@@ -43,13 +41,6 @@ async def test_a_form_of_any_size_is_not_read() -> None:
 async def test_nul_bytes_are_refused() -> None:
     assert await answered(b"username=a%00b") == 400
     assert await answered(b"", b"tenant=%00") == 400
-
-
-@pytest.mark.django_db
-def test_a_password_is_tried_a_few_times_a_minute(alice: Member) -> None:
-    wrong = {"username": alice.user.email, "password": "not this one at all"}
-    answers = [Client().post("/login/", wrong).status_code for _ in range(MOST_FOR_ACCOUNT + 1)]
-    assert answers == [200] * MOST_FOR_ACCOUNT + [429]
 
 
 @pytest.mark.django_db

@@ -7,26 +7,26 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tenants.models import ApiKey, Member
-from tests.console.asked import completion
+from tenants.models import Member, User
 from tests.console.conftest import SignIn
+from tests.console.furnished import IN_PLATFORM, furnish
 
 LOADS = re.compile(
     r"<(?:script|link|img|iframe|use|source|form|input)\b[^>]*?(?:src|href|action)=\"([^\"]*)\""
 )
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|\shx-on|javascript:", re.I)
-PAGES = ("", "requests/", "keys/", "members/", "audit/", "limits/", "live/", "shares/")
 STATIC = Path(settings.BASE_DIR) / "static"
 
 
 @pytest.fixture
-def pages(alice: Member, sign_in: SignIn) -> list[str]:
-    completion(alice.tenant, member=alice)
-    ApiKey.issue(alice.tenant, "ci", by="test")
-    client = sign_in(alice)
-    inside = [client.get(f"/console/t/acme/{page}").content.decode() for page in PAGES]
-    outside = [Client().get(url).content.decode() for url in ("/login/", "/welcome/x/", "/nope/")]
-    return inside + outside
+def pages(alice: Member, operator: User, sign_in: SignIn) -> list[str]:
+    parts = ["/console/t/acme/live/", "/console/t/acme/shares/", "/account/"]
+    client, operators = sign_in(alice), sign_in(operator)
+    inside = [client.get(url) for url in (*furnish(alice), *parts)]
+    platform = [operators.get(url) for url in (*IN_PLATFORM, "/console/t/acme/settings/")]
+    assert {page.status_code for page in inside + platform} == {200}
+    outside = [Client().get(url) for url in ("/login/", "/welcome/x/", "/nope/")]
+    return [page.content.decode() for page in inside + platform + outside]
 
 
 def test_everything_is_loaded_from_here(pages: list[str]) -> None:

@@ -2,21 +2,28 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
 from console import urls
-from tenants.models import ApiKey, Member, Tenant, User
+from tenants import model_access
+from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
+from tenants.models.link import Purpose
+from tenants.roles import Role
+from tests.console.asked import refusal
 from tests.console.conftest import SignIn
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
 STAFF = EVERYBODY - {"dave"}
 OPERATOR = frozenset({"operator"})
-MANAGERS = frozenset({"operator", "alice", "erin"})
+OWNERS = frozenset({"operator", "alice"})
+MANAGERS = OWNERS | {"erin"}
 AUDITORS = MANAGERS | {"carol"}
 MAKERS = MANAGERS | {"bob"}
 
@@ -27,27 +34,80 @@ IN_TENANT: list[Row] = [
     ("get", "chart", STAFF, 200),
     ("get", "shares", STAFF, 200),
     ("get", "requests", STAFF, 200),
+    ("get", "usage", STAFF, 200),
+    ("get", "usage_export", STAFF, 200),
     ("get", "api_keys", STAFF, 200),
     ("post", "api_keys", MAKERS, 200),
+    ("get", "api_key", STAFF, 200),
+    ("post", "api_key", MAKERS, 200),
+    ("post", "rotation", MAKERS, 200),
     ("post", "revocation", MAKERS, 302),
+    ("get", "models", STAFF, 200),
+    ("post", "restriction", MANAGERS, 302),
+    ("post", "opening", MANAGERS, 302),
+    ("post", "granting", MANAGERS, 302),
+    ("post", "withdrawal", MANAGERS, 302),
     ("get", "members", STAFF, 200),
     ("post", "invitation", MANAGERS, 200),
+    ("post", "link_revocation", MANAGERS, 302),
+    ("get", "member", STAFF, 200),
+    ("post", "role", MANAGERS, 200),
+    ("post", "reset_link", MANAGERS, 200),
     ("post", "removal", MANAGERS, 302),
+    ("get", "teams", STAFF, 200),
+    ("post", "teams", MANAGERS, 200),
+    ("get", "team", STAFF, 200),
+    ("post", "team", MANAGERS, 200),
+    ("post", "joining", MANAGERS, 200),
+    ("post", "leaving", MANAGERS, 302),
+    ("post", "disbanding", MANAGERS, 302),
+    ("get", "roles", STAFF, 200),
     ("get", "audit", AUDITORS, 200),
     ("get", "limits", STAFF, 200),
     ("post", "limits", OPERATOR, 200),  # the empty form comes back with its errors
+    ("get", "quotas", STAFF, 200),
+    ("post", "quotas", MANAGERS, 200),
+    ("get", "quota", STAFF, 200),
+    ("post", "quota", MANAGERS, 200),
+    ("post", "quota_drop", MANAGERS, 302),
+    ("post", "raise_request", MANAGERS, 200),
+    ("get", "raises", STAFF, 200),
+    ("post", "raise_approval", MANAGERS, 302),
+    ("post", "raise_refusal", MANAGERS, 302),
+    ("get", "refusals", STAFF, 200),
+    ("get", "refusal_search", STAFF, 302),
+    ("get", "refusal", STAFF, 200),
+    ("get", "tenant_settings", STAFF, 200),
+    ("post", "tenant_settings", OWNERS, 200),
+    ("post", "suspension", OPERATOR, 200),
+    ("post", "resumption", OPERATOR, 302),
+    ("post", "closure", OPERATOR, 200),
 ]
 PLATFORM: list[Row] = [
     ("get", "platform_live", OPERATOR, 200),
     ("get", "platform_chart", OPERATOR, 200),
     ("get", "platform_shares", OPERATOR, 200),
     ("get", "all_requests", OPERATOR, 200),
+    ("get", "all_usage", OPERATOR, 200),
+    ("get", "all_usage_export", OPERATOR, 200),
     ("get", "tenants", OPERATOR, 200),
     ("post", "tenants", OPERATOR, 200),
     ("get", "all_audit", OPERATOR, 200),
+    ("get", "tiers", OPERATOR, 200),
+    ("get", "prices", OPERATOR, 200),
+    ("post", "prices", OPERATOR, 200),
+    ("get", "all_raises", OPERATOR, 200),
+    ("get", "all_refusals", OPERATOR, 200),
+    ("get", "all_refusal_search", OPERATOR, 302),
+    ("get", "reconciliations", OPERATOR, 200),
 ]
-POST_ONLY = ("revocation", "invitation", "removal", "sign_out")
+ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
+ALSO_SHOWN |= {"tenant_settings"}
+POST_ONLY = sorted(
+    {name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN | {"sign_out"}
+)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
+ELSEWHERE |= {"account", "session_end", "other_sessions_end"}
 
 
 @pytest.fixture
@@ -59,8 +119,36 @@ def who(request: pytest.FixtureRequest, sign_in: SignIn) -> Client:
 def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
     """What the URLs that name an object point at."""
     key, _ = ApiKey.issue(acme, "ci", by="test")
-    leaver = acme.add_member(User.objects.create_user("leaver@acme.example"), "member", by="test")  # type: ignore[arg-type]
-    return {"revocation": {"key": key.pk}, "removal": {"member": leaver.pk}}
+    leaver = acme.add_member(User.objects.create_user("leaver@acme.example"), Role.MEMBER, by="t")
+    member, team = {"member": leaver.pk}, {"team": Team.form(acme, "risk", by="t").pk}
+    quota = Quota.set(acme, unit="requests", window="day", limit=10, by="t")
+    soon = timezone.now() + timedelta(days=1)
+    asked = quota.ask_raise(5, "month end", soon, user=leaver.user, by="t")
+    Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
+    objects: dict[str, dict[str, Any]] = {
+        **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
+        **dict.fromkeys(("member", "role", "reset_link", "removal"), member),
+        **dict.fromkeys(("team", "joining", "disbanding"), team),
+        **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
+        **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
+        "leaving": {**member, **team},
+        "link_revocation": {"link": Link.objects.get().pk},
+        "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
+    }
+    return objects
+
+
+@pytest.fixture
+def filled(acme: Tenant, targets: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is sent where an empty form would not even be looked at."""
+    model_access.restrict(acme, "walled", by="t")
+    holder = f"team:{targets['team']['team']}"
+    return {
+        "restriction": {"model": "mock"},
+        "opening": {"model": "walled"},
+        "granting": {"model": "walled", "holder": holder},
+        "withdrawal": {"model": "walled", "holder": holder},
+    }
 
 
 def url(name: str, tenant: str = "acme", **targets: Any) -> str:
@@ -78,6 +166,7 @@ def test_in_the_tenant(
     request: pytest.FixtureRequest,
     sign_in: SignIn,
     targets: dict[str, dict[str, Any]],
+    filled: dict[str, dict[str, Any]],
     role: str,
     method: str,
     name: str,
@@ -85,7 +174,7 @@ def test_in_the_tenant(
     status: int,
 ) -> None:
     client = sign_in(request.getfixturevalue(role))
-    answer = getattr(client, method)(url(name, **targets.get(name, {})))
+    answer = getattr(client, method)(url(name, **targets.get(name, {})), filled.get(name))
     assert answer.status_code == (status if role in allowed else 403)
 
 
@@ -160,7 +249,7 @@ def test_changes_come_by_post_only(
 
 def test_changes_need_the_csrf_token(alice: Member) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(alice.user, "django.contrib.auth.backends.ModelBackend")
+    client.force_login(alice.user, "allauth.account.auth_backends.AuthenticationBackend")
     answer = client.post(url("api_keys"), {"name": "x", "days": "90"})
     assert answer.status_code == 403
     assert "form was not accepted" in answer.content.decode()

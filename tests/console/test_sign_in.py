@@ -10,7 +10,7 @@ from tests.console.conftest import PASSWORD, SignIn
 
 
 def credentials(email: str, password: str = PASSWORD, **more: str) -> dict[str, str]:
-    return {"username": email, "password": password, **more}
+    return {"login": email, "password": password, **more}
 
 
 def acts(action: Action) -> list[tuple[str, Any, bool]]:
@@ -107,11 +107,11 @@ def test_a_poll_after_the_session_ended_goes_to_the_sign_in_page(
         (1, "1.1.1.1, 203.0.113.9", "203.0.113.0"),
         (1, "2001:db8:1:2::3", "2001:db8:1::"),
         (2, "203.0.113.9", "127.0.0.0"),
-        (1, "nonsense", None),
+        (1, "nonsense", "127.0.0.0"),
     ],
 )
 def test_the_network_on_record(
-    alice: Member, client: Client, settings: Any, proxies: int, forwarded: str, net: str | None
+    alice: Member, client: Client, settings: Any, proxies: int, forwarded: str, net: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
     client.post(

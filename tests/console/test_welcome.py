@@ -148,5 +148,5 @@ def test_a_first_run_link_does_not_open_an_account_either(
 def test_no_password_works_before_a_link_has_set_one(db: None, client: Client) -> None:
     User.objects.create_user("grace@acme.example")
     for guess in ("", "admin", "password", "forebay", "None"):
-        answer = client.post("/login/", {"username": "grace@acme.example", "password": guess})
+        answer = client.post("/login/", {"login": "grace@acme.example", "password": guess})
         assert answer.status_code == 200

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import httpx
 import psycopg
+from django.conf import settings
+from psycopg.rows import dict_row
 
 from tests.e2e.conftest import Platform
 
@@ -65,7 +67,7 @@ class Record:
         return str(self._rows("select state from inference_completion where id = %s")[0]["state"])
 
     def _rows(self, query: str) -> list[dict[str, Any]]:
-        with psycopg.connect(self._dsn, row_factory=psycopg.rows.dict_row) as connection:
+        with psycopg.connect(self._dsn, row_factory=dict_row, **settings.SEES_ALL) as connection:
             return connection.execute(query, (self.id,)).fetchall()
 
 

@@ -156,6 +156,6 @@ def test_a_refused_request_leaves_no_usage(staged: Platform) -> None:
 def _key_of_globex(staged: Platform) -> str:
     import json
 
-    staged.manage("create_tenant", "globex", "--json")
-    made = json.loads(staged.manage("create_api_key", "globex", "--name", "charlie", "--json"))
+    staged.manage("create_tenant", "stranger", "--json")
+    made = json.loads(staged.manage("create_api_key", "stranger", "--name", "charlie", "--json"))
     return str(made["api_key"])

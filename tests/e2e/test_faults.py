@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from django.conf import settings
 
 from bench.children import Child
 from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
@@ -83,12 +84,12 @@ def settled_exactly_once(platform: Platform, seconds: float = 30) -> None:
     """Every request on record has one usage row, and both its audit events."""
 
     def open_ones() -> bool:
-        with psycopg.connect(platform.running()["DATABASE_URL"]) as database:
+        with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
             query = "select count(*) from inference_completion where state = 'open'"
             return database.execute(query).fetchone() == (0,)
 
     eventually(open_ones, seconds)
-    with psycopg.connect(platform.running()["DATABASE_URL"]) as database:
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
         odd = database.execute(
             """select c.id from inference_completion c
                left join inference_usage u on u.completion_id = c.id
@@ -250,7 +251,7 @@ def test_a_revoked_key_is_refused_within_a_second(hurt: Platform) -> None:
     key = json.loads(hurt.manage("create_api_key", "bench", "--name", "short", "--json"))
     with client(hurt, key["api_key"]) as asking:
         assert asking.get("/v1/models").status_code == 200
-        with psycopg.connect(hurt.running()["DATABASE_URL"]) as database:
+        with psycopg.connect(hurt.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
             database.execute(
                 "update tenants_apikey set revoked_at = now() where id = %s", (key["id"],)
             )

@@ -66,7 +66,8 @@ def queue(link: RedisLink, pool: str) -> FairQueue:
 @pytest.fixture
 def dsn(transactional_db: None) -> str:
     """The test database, for what goes past Django."""
-    return make_conninfo(settings.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+    name = connection.settings_dict["NAME"]
+    return make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)
 
 
 @pytest.fixture

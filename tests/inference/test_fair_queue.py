@@ -9,7 +9,6 @@ from msgspec import structs
 from inference.order import CLASSES, Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix
-from tenants.admission import concurrency_key
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item
@@ -92,16 +91,12 @@ async def test_cancelling_tells_the_runner_that_has_it(queue: FairQueue, link: R
     assert await queue.cancel("unheard-of") == "gone"
 
 
-async def test_settling_gives_the_tenants_place_back(queue: FairQueue, link: RedisLink) -> None:
+async def test_settling_twice_pays_once(queue: FairQueue) -> None:
     item = an_item(tenant=f"test-{uuid4()}")
-    busy = concurrency_key(item.tenant)
-    await link.call("ZADD", busy, 1, item.id, 2, "another")
     await queue.enqueue(item, SEALED)
     await queue.pop(1, "runner-1")
     assert await queue.settle(item, 5)
-    assert await link.call("ZRANGE", busy, 0, -1) == [b"another"]
-    assert not await queue.settle(item, 5)  # again: the lease is gone, nothing is paid twice
-    await link.call("DEL", busy)
+    assert not await queue.settle(item, 5)  # the lease is gone
 
 
 async def test_nothing_is_left_of_what_is_done(
@@ -232,14 +227,12 @@ async def test_a_runner_puts_back_what_it_runs(
     await queue.pop(1, "runner-1")
     await forget_pool(link, pool)
     assert (await queue.beat("runner-1", False, [item]))[2] == [item]
-    assert await queue.adopt(item, SEALED, "runner-1", 60)
-    assert await queue.adopt(item, SEALED, "runner-1", 60)  # again, because no answer came
+    assert await queue.adopt(item, SEALED, "runner-1")
+    assert await queue.adopt(item, SEALED, "runner-1")  # again, because no answer came
     assert (await queue.beat("runner-1", False, [item]))[2] == []
-    assert await link.call("ZRANGE", concurrency_key(item.tenant), 0, -1) == [item.id.encode()]
     assert await popped(queue, 1) == []  # it is not in line
     assert await queue.cancel(item.id) == "running"
     assert await queue.settle(item, 50)
-    assert await link.call("EXISTS", concurrency_key(item.tenant)) == 0
 
 
 async def test_it_does_not_take_back_what_another_has_by_now(
@@ -250,6 +243,6 @@ async def test_it_does_not_take_back_what_another_has_by_now(
     await queue.pop(1, "runner-1")
     await forget_pool(link, pool)
     await queue.enqueue(structs.replace(item, attempt=2), SEALED)  # the sweeper was faster
-    assert not await queue.adopt(item, SEALED, "runner-1", 60)
+    assert not await queue.adopt(item, SEALED, "runner-1")
     assert [found.attempt for found in await popped(queue, 1, "runner-2")] == [2]
-    assert not await queue.adopt(item, SEALED, "runner-1", 60)
+    assert not await queue.adopt(item, SEALED, "runner-1")

@@ -16,7 +16,6 @@ from msgspec import structs
 from inference.order import CLASSES, Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix
-from tenants.admission import concurrency_key
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 
@@ -211,7 +210,6 @@ class Queue(RuleBasedStateMachine):
 
     async def _clean(self) -> None:
         await forget_pool(self.redis, self.pool)
-        await self.redis.call("DEL", *map(concurrency_key, self.tenants.values()))
         self.redis.close()
         await asyncio.sleep(0)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -21,9 +22,10 @@ from inference.queue.fair_queue import FairQueue
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
-from tenants.admission import Admission, concurrency_key
+from tenants.admission import CLOCK_KEY, Admission, concurrency_key
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Tenant
+from tenants.models.refusal import Refusal
 from tenants.redis_link import RedisLink
 from tests.audit.weak_line import (
     WeakLine,
@@ -72,6 +74,7 @@ async def gateway(
     settings.REDIS_URL = over(redis, settings.REDIS_URL)
     settings.IP_PER_MINUTE = 0
     monkeypatch.setattr(module, "RECORD_PATIENCE_S", 0.4)
+    monkeypatch.setattr(module, "QUEUE_PATIENCE_S", 1.0)
     engines.served.cache_clear()
     gateway = Gateway()
     yield gateway
@@ -88,8 +91,10 @@ def caller(acme: Tenant) -> Caller:
         actor=key.actor,
         subject_id=key.subject_id,
         weight=4,
-        limits=Limits(0, 0, 3),
+        limits=Limits(max_concurrency=3),
+        credential=bytes(key.digest),
         api_key_id=key.id,
+        scopes=frozenset({"inference"}),
     )
 
 
@@ -213,26 +218,103 @@ async def test_one_that_came_on_record_too_late_is_closed_and_does_not_run(
     await until(lambda: _is(busy(link, caller), 1))
 
 
-async def test_without_redis_nobody_is_admitted(
+@pytest.mark.parametrize("how", ["down", "frozen"])
+async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run(
+    gateway: Gateway,
+    caller: Caller,
+    redis: WeakLine,
+    queue: FairQueue,
+    link: RedisLink,
+    how: str,
+) -> None:
+    if how == "down":
+        await redis.down()
+    else:
+        redis.freeze()
+    for _ in range(2):
+        with pytest.raises(OutOfService):
+            await submit(gateway, caller)
+    assert gateway.turnstile.alone
+    rows = await in_database(lambda: list(Usage.objects.all()))()
+    assert [(row.error_code, row.prompt_tokens, row.cost) for row in rows] == [
+        ("not_queued", 0, 0)
+    ] * 2
+    assert {completion.state for completion in await on_record()} == {State.FAILED}
+    assert gateway.returns.sinks == {}
+    if how == "down":
+        await redis.up()
+    else:
+        redis.thaw()
+    await until(lambda: _is(asyncio.sleep(0, gateway.turnstile.alone), False))
+    await until(lambda: _is(busy(link, caller), 0))
+    order, _, _ = await submit(gateway, caller)
+    popped = await until(lambda: queue.pop(9, "runner-1"))
+    assert [item.id for item, _ in popped] == [str(order.id)]  # and nothing of what did not run
+    assert await busy(link, caller) == 1
+
+
+async def test_one_that_came_in_without_redis_runs_when_it_is_back_in_time(
+    gateway: Gateway, caller: Caller, redis: WeakLine, queue: FairQueue, link: RedisLink
+) -> None:
+    await redis.down()
+    asked = asyncio.create_task(submit(gateway, caller))
+    await asyncio.sleep(0.3)
+    assert not asked.done()
+    assert len(await on_record()) == 1
+    await redis.up()
+    order, _, _ = await asked
+    ((item, _),) = await queue.pop(9, "runner-1")
+    assert item.id == str(order.id)
+    await until(lambda: _is(busy(link, caller), 1))  # Redis is told of it
+
+
+async def test_without_redis_limits_hold_all_the_same(
     gateway: Gateway, caller: Caller, redis: WeakLine
 ) -> None:
     await redis.down()
-    with pytest.raises(OutOfService):
-        await submit(gateway, caller)
-    assert await on_record() == []
-    await redis.up()
-    await submit(gateway, caller)
+    strict = replace(caller, limits=Limits(requests_per_minute=60, burst=200, max_concurrency=2))
+    with pytest.raises(NotAdmitted) as refused:  # its bucket starts empty
+        await submit(gateway, strict)
+    assert refused.value.admission.tier == "rate"
+    assert refused.value.refusal_id.startswith("ref_")
+    crowd = [submit(gateway, caller) for _ in range(5)]
+    answers = await asyncio.gather(*crowd, return_exceptions=True)
+    kinds = sorted(type(answer).__name__ for answer in answers)
+    assert kinds == ["NotAdmitted"] * 2 + ["OutOfService"] * 3
 
 
-async def test_one_that_cannot_be_queued_any_more_waits_for_the_sweeper(
-    gateway: Gateway, caller: Caller, redis: WeakLine, queue: FairQueue
+async def test_after_a_loss_what_is_in_progress_keeps_its_places(
+    gateway: Gateway, caller: Caller, link: RedisLink
 ) -> None:
-    async def lose_redis(_: UUID) -> None:
-        await redis.down()
+    both = replace(caller, key_limits=Limits(max_concurrency=2))
+    for _ in range(2):
+        await submit(gateway, both)
+    await link.call(
+        "DEL", CLOCK_KEY, *[concurrency_key(str(i)) for i in (caller.tenant_id, caller.api_key_id)]
+    )
+    with pytest.raises(NotAdmitted) as refused:
+        await submit(gateway, both)
+    assert refused.value.admission.tier == "key_concurrency"
+    assert await busy(link, caller) == 2
 
-    order, _, _ = await submit(gateway, caller, before_queue=lose_redis)
-    assert [completion.id for completion in await on_record()] == [order.id]
-    assert await queue.pop(9, "runner-1") == []
+
+async def test_a_refusal_is_noted_with_who_and_what(gateway: Gateway, caller: Caller) -> None:
+    for _ in range(3):
+        await submit(gateway, caller)
+    ids = set()
+    for _ in range(2):
+        with pytest.raises(NotAdmitted) as refused:
+            await submit(gateway, caller)
+        ids.add(refused.value.refusal_id)
+    await gateway.refusals.flush()
+    (row,) = await in_database(lambda: list(Refusal.objects.all()))()
+    assert {f"ref_{row.id.hex}"} == ids
+    assert (row.tier, row.limit, row.used, row.count) == ("concurrency", 3, 3, 2)
+    assert (row.actor, row.route, str(row.client_net)) == (
+        caller.actor,
+        "/v1/chat/completions",
+        "198.51.100.0",
+    )
 
 
 async def test_a_failure_before_the_queue_gives_the_place_back(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import orjson
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from inference import ledger
 from inference.ledger import Outcome
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
+from tenants.charge import Charge
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.inference.orders import an_order
@@ -48,8 +50,8 @@ def run(database: psycopg.Connection[Any], statement: str, *rows: Row) -> None:
 
 
 def received(order: Order, key: ApiKey | None = None) -> Row:
-    sealed = ledger.sealed_order(order, sealer_of(order))
-    return ledger.received_row(order, sealed, key and key.id, None)
+    order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id if key else None))
+    return ledger.received_row(order, ledger.sealed_order(order, sealer_of(order)))
 
 
 def settled(order: Order, **outcome: Any) -> Row:
@@ -237,6 +239,7 @@ def an_answer_to_come(order: Order, alice: Member) -> Message:
         sealed_title=b"",
     )
     return Message.objects.create(
+        tenant=alice.tenant,
         conversation=conversation,
         author=Author.ASSISTANT,
         completion_id=order.id,

@@ -39,7 +39,7 @@ class Waiting:
         order = an_order(tenant_id=self.acme.id, **changes)
         sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
         sealed = ledger.sealed_order(order, sealer)
-        await self._run(ledger.RECEIVED, ledger.received_row(order, sealed, None, None))
+        await self._run(ledger.RECEIVED, ledger.received_row(order, sealed))
         return order
 
     async def settle(self, order: Order, **outcome: Any) -> None:

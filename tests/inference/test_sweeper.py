@@ -72,7 +72,7 @@ def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
     )
     sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
     sealed = ledger.sealed_order(order, sealer)
-    write(ledger.RECEIVED, ledger.received_row(order, sealed, None, None))
+    write(ledger.RECEIVED, ledger.received_row(order, sealed))
     return order
 
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 import pytest
@@ -7,8 +7,10 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from tenants.models import Tenant
+from tenants.door import Door
+from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
+from tests.tenants.book import Book
 
 
 class NewLink(Protocol):
@@ -38,7 +40,20 @@ def link(new_link: NewLink) -> RedisLink:
 @pytest.fixture
 def dsn(transactional_db: None) -> str:
     """The test database, for what goes past Django."""
-    return make_conninfo(settings.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+    name = connection.settings_dict["NAME"]
+    return make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)
+
+
+@pytest.fixture
+async def door(dsn: str) -> AsyncIterator[Door]:
+    door = Door(dsn)
+    yield door
+    await door.close()
+
+
+@pytest.fixture
+def key(acme: Tenant) -> tuple[ApiKey, str]:
+    return ApiKey.issue(acme, "ci", by="test")
 
 
 @pytest.fixture
@@ -49,3 +64,10 @@ def acme(transactional_db: None) -> Tenant:
 @pytest.fixture
 def globex(transactional_db: None) -> Tenant:
     return Tenant.open("globex", by="test", tier="vip")
+
+
+@pytest.fixture
+def book(dsn: str) -> Iterator[Book]:
+    book = Book(dsn)
+    yield book
+    book.connection.close()

@@ -1,162 +1,370 @@
 """Limits against the real Redis and its real clock."""
 
 import asyncio
-import time
+from dataclasses import replace
+from itertools import count
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 
-from tenants.admission import Admission, admit, concurrency_key, release
-from tenants.caller import Caller
+from tenants.admission import Admission, Ask, SharedAdmission, concurrency_key
+from tenants.caller import Caller, Limits
+from tenants.giving_back import Place, give_back, hold, undo
 from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 
+_addresses = count(1)
 
-async def ask(
-    link: RedisLink, who: Caller, *, ip: str = "", per_ip: int = 0, hold_s: int = 60
-) -> Admission:
-    return await admit(
-        link, who, client_ip=ip, ip_per_minute=per_ip, request_id=str(uuid4()), hold_s=hold_s
-    )
+
+async def nothing() -> None: ...
+
+
+@pytest.fixture
+def shared(link: RedisLink) -> SharedAdmission:
+    return SharedAdmission(link, nothing)
+
+
+def an_ask(who: Caller, *, ip: str = "", per_ip: int = 0, tokens: int = 0, hold_s: int = 60) -> Ask:
+    return Ask.of(who, str(uuid4()), client_ip=ip, per_address=per_ip, tokens=tokens, hold_s=hold_s)
+
+
+async def ask(shared: SharedAdmission, who: Caller, **asked: object) -> Admission:
+    admission, _ = await shared.admit(an_ask(who, **asked))  # type: ignore[arg-type]
+    return admission
 
 
 def an_ip() -> str:
-    return f"test-{uuid4()}"
+    """Of its own, in 198.18.0.0/15."""
+    n = uuid4().int
+    return f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
 
 
-async def safe_in_this_minute(seconds: float = 5) -> None:
-    """IP windows are minutes of the clock: a test must not straddle two."""
-    left = 60 - time.time() % 60
-    if left < seconds:
-        await asyncio.sleep(left + 0.05)
+def place_of(asked: Ask) -> Place:
+    return Place(asked.request_id, asked.tenant, asked.key)
 
 
-async def test_without_limits_everybody_comes_in(link: RedisLink) -> None:
+async def test_without_limits_everybody_comes_in(shared: SharedAdmission) -> None:
     acme = caller()
-    answers = await asyncio.gather(*[ask(link, acme, ip="192.0.2.1") for _ in range(300)])
+    answers = await asyncio.gather(*[ask(shared, acme, ip=an_ip()) for _ in range(300)])
     assert {answer.tier for answer in answers} == {""}
+    assert answers[0].requests is answers[0].tokens is None
 
 
-async def test_the_bucket_holds_its_burst(link: RedisLink) -> None:
+# Token buckets of requests ----------------------------------------------------------------------
+async def test_the_bucket_holds_its_burst(shared: SharedAdmission) -> None:
     acme = caller(per_minute=6, burst=5)
-    answers = [await ask(link, acme) for _ in range(7)]
+    answers = [await ask(shared, acme) for _ in range(7)]
     assert [answer.tier for answer in answers] == [""] * 5 + ["rate"] * 2
     assert [answer.remaining for answer in answers[:5]] == [4, 3, 2, 1, 0]
-    assert answers[5].limit == 6
+    assert (answers[5].limit, answers[5].used) == (6, 5)
     assert 9_000 < answers[5].frees_in_ms <= 10_000
 
 
-async def test_after_the_time_told_one_is_let_in_and_only_one(link: RedisLink) -> None:
+async def test_after_the_time_told_one_is_let_in_and_only_one(shared: SharedAdmission) -> None:
     acme = caller(per_minute=300, burst=3)
-    while not (refused := await ask(link, acme)).tier:
+    while not (refused := await ask(shared, acme)).tier:
         pass
     await asyncio.sleep(refused.frees_in_ms / 1000)
-    assert [(await ask(link, acme)).tier for _ in range(2)] == ["", "rate"]
+    assert [(await ask(shared, acme)).tier for _ in range(2)] == ["", "rate"]
 
 
-async def test_before_the_time_told_nobody_is_let_in(link: RedisLink) -> None:
+async def test_before_the_time_told_nobody_is_let_in(shared: SharedAdmission) -> None:
     acme = caller(per_minute=120, burst=1)
-    await ask(link, acme)
-    refused = await ask(link, acme)
+    await ask(shared, acme)
+    refused = await ask(shared, acme)
     await asyncio.sleep(refused.frees_in_ms / 1000 * 0.8)
-    assert (await ask(link, acme)).tier == "rate"
+    assert (await ask(shared, acme)).tier == "rate"
 
 
-async def test_places_are_counted_given_back_and_expire(link: RedisLink) -> None:
+async def test_a_key_has_its_own_bucket_under_its_tenants(shared: SharedAdmission) -> None:
+    ci = caller(per_minute=6, burst=5, key=Limits(requests_per_minute=6, burst=2))
+    web = replace(ci, api_key_id=uuid4(), key_limits=Limits())
+    assert [(await ask(shared, ci)).tier for _ in range(3)] == ["", "", "key_rate"]
+    assert [(await ask(shared, web)).tier for _ in range(4)] == ["", "", "", "rate"]
+    refused = await ask(shared, ci)  # both are empty: the one that stays so for longer is named
+    assert refused.tier in ("key_rate", "rate")
+
+
+async def test_the_headers_are_of_the_tightest_tier(shared: SharedAdmission) -> None:
+    who = caller(per_minute=60, burst=50, tokens=10_000, key=Limits(6, 3, 600))
+    found = await ask(shared, who, tokens=100)
+    assert found.requests
+    assert found.tokens
+    assert found.scope == "key_rate"
+    assert (found.requests.limit, found.requests.remaining) == (6, 2)
+    assert 9_900 < found.requests.full_in_ms <= 10_000  # one token, of six a minute
+    assert (found.tokens.limit, found.tokens.remaining) == (600, 500)
+    assert 9_900 < found.tokens.full_in_ms <= 10_000
+    for_the_tenant = caller(per_minute=60, burst=2, key=Limits(60, 50))
+    assert (await ask(shared, for_the_tenant)).scope == "rate"
+
+
+# Tokens per minute ------------------------------------------------------------------------------
+async def test_tokens_are_charged_as_estimated(shared: SharedAdmission) -> None:
+    acme = caller(tokens=1000)
+    assert [(await ask(shared, acme, tokens=400)).tier for _ in range(3)] == ["", "", "tokens"]
+    refused = await ask(shared, acme, tokens=400)
+    assert (refused.limit, refused.used) == (1000, 800)
+    assert refused.tokens
+    assert refused.tokens.remaining == 200
+    assert 11_500 < refused.frees_in_ms <= 12_000  # 200 tokens at 1000 a minute
+    assert (await ask(shared, acme, tokens=200)).tier == ""
+
+
+async def test_a_key_has_its_own_tokens(shared: SharedAdmission) -> None:
+    who = caller(tokens=10_000, key=Limits(tokens_per_minute=100))
+    assert [(await ask(shared, who, tokens=60)).tier for _ in range(2)] == ["", "key_tokens"]
+
+
+async def test_one_larger_than_the_bucket_comes_in_when_it_is_full_and_leaves_a_debt(
+    shared: SharedAdmission,
+) -> None:
+    acme = caller(tokens=600)
+    assert (await ask(shared, acme, tokens=900)).tier == ""
+    refused = await ask(shared, acme, tokens=1)
+    assert refused.tier == "tokens"
+    assert 30_000 < refused.frees_in_ms <= 30_100  # 300 of debt and 1, at 600 a minute
+    globex = caller(tokens=600)
+    await ask(shared, globex, tokens=1)
+    assert (await ask(shared, globex, tokens=900)).tier == "tokens"  # not full
+
+
+async def test_what_it_really_took_is_charged_in_the_end(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(tokens=1000, key=Limits(tokens_per_minute=1000))
+    asked = an_ask(acme, tokens=900)
+    await shared.admit(asked)
+    assert await give_back(link, place_of(asked), 900, 100)
+    assert not await give_back(link, place_of(asked), 900, 100)  # once
+    found = await ask(shared, acme, tokens=0)
+    assert found.tokens
+    assert 900 <= found.tokens.remaining <= 902
+    more = an_ask(acme, tokens=10)
+    await shared.admit(more)
+    assert await give_back(link, place_of(more), 10, 1000)  # it took more than was set aside
+    refused = await ask(shared, acme, tokens=1)
+    assert refused.tier == "key_tokens"
+    assert 5_500 < refused.frees_in_ms <= 6_200  # about 100 of debt
+    assert not await give_back(link, Place("unheard-of", asked.tenant), 900, 0)
+
+
+async def test_giving_back_fills_no_bucket_over_its_size(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(tokens=6_000_000)  # refills within a moment
+    asked = an_ask(acme, tokens=1000)
+    await shared.admit(asked)
+    await asyncio.sleep(0.05)
+    await give_back(link, place_of(asked), 1000, 0)
+    kept = await link.call("HGET", f"buckets:{acme.tenant_id}", "tokens")
+    assert float(kept) == 6_000_000
+
+
+# Places -----------------------------------------------------------------------------------------
+async def test_places_are_counted_given_back_and_expire(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
     acme = caller(at_once=2)
-    held = str(uuid4())
-    options = {"client_ip": "", "ip_per_minute": 0}
-    await admit(link, acme, request_id=held, hold_s=60, **options)  # type: ignore[arg-type]
-    await ask(link, acme, hold_s=1)
-    assert (await ask(link, acme)).tier == "concurrency"
-    await release(link, acme, held)
-    assert (await ask(link, acme)).tier == ""
-    refused = await ask(link, acme)
+    held = an_ask(acme)
+    await shared.admit(held)
+    await ask(shared, acme, hold_s=1)
+    refused = await ask(shared, acme)
+    assert (refused.tier, refused.limit, refused.used) == ("concurrency", 2, 2)
+    await give_back(link, place_of(held), 0, 0)
+    assert (await ask(shared, acme)).tier == ""
+    refused = await ask(shared, acme)
     assert refused.tier == "concurrency"
     assert 0 < refused.frees_in_ms <= 1000
-    await asyncio.sleep(refused.frees_in_ms / 1000)
-    assert (await ask(link, acme)).tier == ""
+    await asyncio.sleep(refused.frees_in_ms / 1000 + 0.01)
+    assert (await ask(shared, acme)).tier == ""
 
 
-async def test_asking_twice_with_one_id_takes_one_place(link: RedisLink) -> None:
+async def test_a_key_has_places_of_its_own(shared: SharedAdmission, link: RedisLink) -> None:
+    ci = caller(at_once=3, key=Limits(max_concurrency=1))
+    held = an_ask(ci)
+    await shared.admit(held)
+    assert (await ask(shared, ci)).tier == "key_concurrency"
+    web = replace(ci, api_key_id=uuid4(), key_limits=Limits())
+    assert [(await ask(shared, web)).tier for _ in range(3)] == ["", "", "concurrency"]
+    await give_back(link, place_of(held), 0, 0)
+    assert (await ask(shared, ci)).tier == ""
+
+
+async def test_asking_twice_with_one_id_takes_one_place(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
     acme = caller(at_once=5)
+    asked = an_ask(acme)
     for _ in range(2):
-        await admit(link, acme, client_ip="", ip_per_minute=0, request_id="same", hold_s=60)
+        await shared.admit(asked)
     assert await link.call("ZCARD", concurrency_key(str(acme.tenant_id))) == 1
 
 
-async def test_an_address_has_its_own_limit_over_all_tenants(link: RedisLink) -> None:
-    await safe_in_this_minute()
+async def test_after_a_loss_places_are_held_again(shared: SharedAdmission, link: RedisLink) -> None:
+    ci = caller(at_once=5, key=Limits(max_concurrency=1))
+    asked = an_ask(ci)
+    for _ in range(2):
+        await hold(link, place_of(asked), 60)
+    assert (await ask(shared, ci)).tier == "key_concurrency"
+    assert await give_back(link, place_of(asked), 0, 0)
+    assert (await ask(shared, ci)).tier == ""
+
+
+# Addresses --------------------------------------------------------------------------------------
+async def test_an_address_has_its_own_limit_over_all_tenants(shared: SharedAdmission) -> None:
     ip, acme, globex = an_ip(), caller(), caller()
-    answers = [await ask(link, who, ip=ip, per_ip=3) for who in (acme, globex, acme, globex)]
+    answers = [await ask(shared, who, ip=ip, per_ip=3) for who in (acme, globex, acme, globex)]
     assert [answer.tier for answer in answers] == ["", "", "", "ip"]
-    left_in_minute = 60_000 - time.time() * 1000 % 60_000
-    assert answers[3].frees_in_ms == pytest.approx(left_in_minute, abs=500)
-    assert (await ask(link, acme, ip=an_ip(), per_ip=3)).tier == ""
+    assert (answers[3].limit, answers[3].used) == (3, 3)
+    assert 59_000 < answers[3].frees_in_ms <= 60_000
+    assert [answer.remaining for answer in answers] == [2, 1, 0, 0]
+    assert (await ask(shared, acme, ip=an_ip(), per_ip=3)).tier == ""
 
 
-async def test_a_tenants_refusal_does_not_touch_another_tenant(link: RedisLink) -> None:
+async def test_one_that_was_counted_at_the_door_is_not_counted_again(
+    shared: SharedAdmission,
+) -> None:
+    ip, acme = an_ip(), caller(per_minute=1, burst=1)
+    at_the_door = Ask(str(uuid4()), ip, 3)
+    admission, counted_at = await shared.admit(at_the_door)
+    assert admission.remaining == 2
+    asked = replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
+    admission, _ = await shared.admit(asked)
+    assert admission.tier == ""
+    refused = await ask(shared, acme, ip=ip, per_ip=3)
+    assert refused.tier == "rate"
+    assert refused.requests
+    # refused by its tenant: what it paid at the door comes back, too
+    _, counted_at = await shared.admit(Ask(str(uuid4()), ip, 3))
+    refused, _ = await shared.admit(
+        replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
+    )
+    assert refused.tier == "rate"
+    assert [(await ask(shared, caller(), ip=ip, per_ip=3)).tier for _ in range(3)] == ["", "", "ip"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2001:db8:{0}::1", "2001:db8:{0}:0:ffff::9"),  # a household's /64
+        ("::ffff:198.51.{1}.7", "198.51.{1}.7"),  # IPv4 in an IPv6 socket
+        ("64:ff9b::c633:{2}07", "198.51.{1}.7"),  # NAT64
+        ("2002:c633:{2}07:1::5", "2002:c633:{2}07:9::1"),  # 6to4: a /48 from one IPv4 address
+        ("fe80::{0}%eth0", "fe80::{0}%eth1"),
+    ],
+)
+async def test_one_client_is_one_address(shared: SharedAdmission, one: str, other: str) -> None:
+    n = next(_addresses) + 16
+    first, second = (text.format(f"{n:x}", n, f"{n:02x}") for text in (one, other))
+    acme = caller()
+    assert (await ask(shared, acme, ip=first, per_ip=1)).tier == ""
+    assert (await ask(shared, acme, ip=second, per_ip=1)).tier == "ip"
+    assert (await ask(shared, acme, ip="2001:db8:ffff:ffff::1", per_ip=100)).tier == ""
+
+
+# All together -----------------------------------------------------------------------------------
+async def test_a_tenants_refusal_does_not_touch_another_tenant(shared: SharedAdmission) -> None:
     acme, globex = caller(per_minute=1, burst=1), caller(per_minute=1, burst=1)
-    await ask(link, acme)
-    assert (await ask(link, acme)).tier == "rate"
-    assert (await ask(link, globex)).tier == ""
+    await ask(shared, acme)
+    assert (await ask(shared, acme)).tier == "rate"
+    assert (await ask(shared, globex)).tier == ""
 
 
-async def test_a_refusal_costs_nothing_at_the_other_tiers(link: RedisLink) -> None:
-    await safe_in_this_minute()
-    ip, acme = an_ip(), caller(per_minute=60, burst=2, at_once=1)
-    assert (await ask(link, acme, ip=ip, per_ip=2, hold_s=60)).tier == ""
+async def test_a_refusal_costs_nothing_at_the_other_tiers(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    ip, ci = an_ip(), caller(60, 2, 1, 1000, key=Limits(60, 2, 1000, 5))
+    assert (await ask(shared, ci, ip=ip, per_ip=2, tokens=100)).tier == ""
     for _ in range(5):  # refused for want of a place: no token, no count of the address
-        assert (await ask(link, acme, ip=ip, per_ip=2)).tier == "concurrency"
-    await link.call("DEL", concurrency_key(str(acme.tenant_id)))
-    assert (await ask(link, acme, ip=ip, per_ip=2)).tier == ""
+        assert (await ask(shared, ci, ip=ip, per_ip=2, tokens=100)).tier == "concurrency"
+    await link.call("DEL", concurrency_key(str(ci.tenant_id)))
+    found = await ask(shared, ci, ip=ip, per_ip=2, tokens=100)
+    assert found.tier == ""
+    assert found.tokens
+    assert 800 <= found.tokens.remaining <= 805
     for _ in range(5):  # refused by the address
-        assert (await ask(link, acme, ip=ip, per_ip=2)).tier == "ip"
-    assert await link.call("ZCARD", concurrency_key(str(acme.tenant_id))) == 1
+        assert (await ask(shared, ci, ip=ip, per_ip=2)).tier == "ip"
+    assert await link.call("ZCARD", concurrency_key(str(ci.tenant_id))) == 1
+
+
+async def test_a_second_limit_does_not_change_the_first(shared: SharedAdmission) -> None:
+    """Both are counted apart: a limit of tokens takes no requests away."""
+    plain, both = caller(6, 5), caller(6, 5, 100, 1_000_000, key=Limits(600, 600, 900_000, 90))
+    for who in (plain, both):
+        answers = [await ask(shared, who, tokens=100, ip=an_ip(), per_ip=50) for _ in range(7)]
+        assert [answer.tier for answer in answers] == [""] * 5 + ["rate"] * 2
+
+
+async def test_a_limit_that_is_set_later_begins_full(shared: SharedAdmission) -> None:
+    """And the one there was goes on."""
+    acme = caller(per_minute=6, burst=3)
+    await ask(shared, acme)
+    with_tokens = replace(acme, limits=Limits(6, 3, 100))
+    answers = [await ask(shared, with_tokens, tokens=50) for _ in range(3)]
+    assert [answer.tier for answer in answers] == ["", "", "tokens"]
+    other_way = caller(tokens=100)
+    await ask(shared, other_way, tokens=100)
+    both = replace(other_way, limits=Limits(6, 2, 100))
+    assert [(await ask(shared, both)).tier for _ in range(3)] == ["", "", "rate"]
+
+
+async def test_undone_it_is_as_if_it_had_never_come(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    ip, ci = an_ip(), caller(6, 1, 1, 500, key=Limits(6, 1, 500, 1))
+    for _ in range(3):
+        asked = an_ask(ci, ip=ip, per_ip=1, tokens=500)
+        admission, counted_at = await shared.admit(asked)
+        assert admission.tier == ""
+        assert await undo(link, asked, counted_at)
+        assert not await undo(link, asked, counted_at)
+    assert (await ask(shared, ci, ip=ip, per_ip=1, tokens=500)).tier == ""
+    assert (await ask(shared, ci, ip=ip, per_ip=1, tokens=500)).tier != ""
+
+
+async def test_the_time_told_is_that_of_the_tier_that_stays_closed_longest(
+    shared: SharedAdmission,
+) -> None:
+    who = caller(per_minute=600, burst=1, tokens=600)
+    await ask(shared, who, tokens=600)
+    refused = await ask(shared, who, tokens=60)
+    assert refused.tier == "tokens"  # the bucket of requests frees within 0.1 s
+    assert 5_500 < refused.frees_in_ms <= 6_000
 
 
 async def test_many_web_processes_admit_exactly_the_bound(new_link: NewLink) -> None:
-    acme = caller(per_minute=6, burst=40, at_once=0)
-    links = [new_link() for _ in range(8)]
-    answers = await asyncio.gather(*[ask(links[n % 8], acme) for n in range(400)])
-    assert sum(not answer.tier for answer in answers) == 40
+    each = [SharedAdmission(new_link(), nothing) for _ in range(8)]
 
-    globex = caller(at_once=25)
-    answers = await asyncio.gather(*[ask(links[n % 8], globex) for n in range(400)])
-    assert sum(not answer.tier for answer in answers) == 25
+    async def rush(who: Caller, **asked: object) -> int:
+        answers = await asyncio.gather(*[ask(each[n % 8], who, **asked) for n in range(400)])
+        return sum(not answer.tier for answer in answers)
 
-    await safe_in_this_minute()
-    ip = an_ip()
-    asked = [ask(links[n % 8], caller(), ip=ip, per_ip=30) for n in range(400)]
-    assert sum(not answer.tier for answer in await asyncio.gather(*asked)) == 30
+    assert await rush(caller(per_minute=6, burst=40)) == 40
+    assert await rush(caller(at_once=25)) == 25
+    assert await rush(caller(key=Limits(6, 40))) == 40
+    assert await rush(caller(key=Limits(max_concurrency=25))) == 25
+    assert await rush(caller(tokens=600), tokens=30) == 20
+    assert await rush(caller(), ip=an_ip(), per_ip=30) == 30
 
 
-async def test_without_redis_nobody_is_admitted(new_link: NewLink) -> None:
+async def test_without_redis_it_does_not_decide(new_link: NewLink) -> None:
+    shared = SharedAdmission(new_link("redis://127.0.0.1:1"), nothing)
     with pytest.raises(RedisGone):
-        await ask(new_link("redis://127.0.0.1:1"), caller())
+        await ask(shared, caller())
 
 
-async def test_what_it_keeps_in_redis_expires(link: RedisLink) -> None:
-    ip, acme = an_ip(), caller(per_minute=60, burst=10, at_once=5)
-    await ask(link, acme, ip=ip, per_ip=10)
-    _, keys = await link.call("SCAN", 0, "MATCH", f"*{acme.tenant_id}*", "COUNT", 1_000_000)
-    _, windows = await link.call("SCAN", 0, "MATCH", f"ip:{ip}:*", "COUNT", 1_000_000)
-    assert len(keys) == 2
-    assert len(windows) == 1
-    for key in keys + windows:
-        assert 0 < await link.call("PTTL", key) <= 62_000
+async def test_what_it_keeps_in_redis_expires(shared: SharedAdmission, link: RedisLink) -> None:
+    ip, ci = an_ip(), caller(60, 10, 5, 100, key=Limits(60, 10, 100, 5))
+    asked = an_ask(ci, ip=ip, per_ip=10, tokens=50)
+    await shared.admit(asked)
+    kept = [key for key in asked.keys[1:] if await link.call("EXISTS", key)]
+    assert len(kept) == 5
+    for key in kept:
+        assert 0 < await link.call("PTTL", key) <= 60_000 + 60_000 + 1_000
 
 
 def test_the_suite_talks_to_a_real_redis() -> None:
     assert settings.REDIS_URL.startswith("redis")
-
-
-async def test_in_ipv6_a_household_counts_as_one(link: RedisLink) -> None:
-    await safe_in_this_minute()
-    acme, home = caller(), f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}"
-    answers = [await ask(link, acme, ip=f"{home}::{n}", per_ip=2) for n in range(1, 4)]
-    assert [answer.tier for answer in answers] == ["", "", "ip"]
-    assert (await ask(link, acme, ip="2001:db8:ffff:ffff::1", per_ip=2)).tier == ""
-    assert (await ask(link, acme, ip="fe80::1%eth0", per_ip=100)).tier == ""

@@ -16,7 +16,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from tenants import secret_keys
-from tenants.models import ApiKey, Link, Member, Tenant, User
+from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
 
@@ -45,8 +45,27 @@ def test_create_tenant(db: None, capsys: pytest.CaptureFixture[str]) -> None:
         "tenant": {"id": str(tenant.id), "name": "acme", "tier": "vip"},
         "admin": None,
     }
-    assert (tenant.burst, tenant.requests_per_minute) == (0, 100)
+    assert (tenant.burst, tenant.limit("requests_per_minute")) == (0, 100)
     assert Event.objects.get().actor == "command:create_tenant"
+
+
+def test_create_tenant_with_everything(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ["--requests-per-minute", "0", "--tokens-per-minute", "5", "--max-concurrency", "3"]
+    settings = ["--profile", "mlps-l3", "--local-only", "--time-zone", "Asia/Shanghai"]
+    quotas = ["--quota", "requests/day=1000", "--quota", "tokens/month=5"]
+    run(capsys, "create_tenant", "acme", "--retention-days", "365", *limits, *settings, *quotas)
+    tenant = Tenant.objects.get()
+    assert tenant.effective == {
+        "requests_per_minute": 0,
+        "burst": 200,
+        "tokens_per_minute": 5,
+        "max_concurrency": 3,
+    }
+    assert (tenant.profile, tenant.local_only, tenant.retention_days) == ("mlps-l3", True, 365)
+    assert tenant.time_zone == "Asia/Shanghai"
+    found = tenant.quotas.order_by("unit").values_list("unit", "window", "limit")
+    assert list(found) == [("requests", "day", 1000), ("tokens", "month", 5)]
+    assert not tenant.quotas.exclude(api_key=None).exists()
 
 
 def test_create_tenant_with_an_administrator(db: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +85,10 @@ def test_create_tenant_with_an_administrator(db: None, capsys: pytest.CaptureFix
         (["acme", "--burst", "-3"], "burst: Ensure this value is greater"),
         (["acme", "--admin", "nonsense"], "valid email"),
         (["acme", "--tier", "gold"], "invalid choice"),
+        (["acme", "--profile", "none"], "invalid choice"),
+        (["acme", "--retention-days", "183"], "retention_days: "),
+        (["acme", "--time-zone", "Mars"], "time_zone: "),
+        (["acme", "--quota", "apples/day=3"], "apples/day=3"),
     ],
 )
 def test_create_tenant_refuses(db: None, words: list[str], said: str) -> None:
@@ -93,6 +116,25 @@ def test_create_api_key(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert secret_keys.digest(answer["api_key"]) == bytes(key.digest)
     assert (answer["tenant"], answer["name"], answer["id"]) == ("acme", "ci", str(key.id))
     assert key.expires_at
+    assert (key.scopes, key.allowed_models, key.allowed_networks) == (["inference"], [], [])
+
+
+def test_create_api_key_with_everything(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Team.form(Tenant.open("acme", by="test"), "research", by="test")
+    lists = ["--scope", "inference", "--scope", "batch", "--model", "a", "--model", "b"]
+    networks = ["--network", "192.0.2.7", "--network", "2001:db8::/32"]
+    limits = ["--burst", "3", "--tokens-per-minute", "9", "--quota", "requests/day=10"]
+    run(
+        capsys,
+        *["create_api_key", "acme", "--name", "ci", "--team", "research"],
+        *[*lists, *networks, *limits],
+    )
+    key = ApiKey.objects.get()
+    assert (key.scopes, key.allowed_models) == (["batch", "inference"], ["a", "b"])
+    assert key.allowed_networks == ["192.0.2.7/32", "2001:db8::/32"]
+    assert (key.burst, key.tokens_per_minute, key.max_concurrency) == (3, 9, None)
+    assert key.team
+    assert key.quotas.get().limit == 10
 
 
 @pytest.mark.parametrize(
@@ -104,6 +146,11 @@ def test_create_api_key(db: None, capsys: pytest.CaptureFixture[str]) -> None:
         (["acme", "--name", "x" * 81], "at most 80 characters"),
         (["acme", "--name", "ci", "--days", "0"], "from 1 to 3650"),
         (["acme", "--name", "ci", "--days", "soon"], "from 1 to 3650"),
+        (["acme", "--name", "ci", "--scope", "root"], "invalid choice"),
+        (["acme", "--name", "ci", "--network", "home"], "allowed_networks: 'home' is no address"),
+        (["acme", "--name", "ci", "--model", ""], "allowed_models: "),
+        (["acme", "--name", "ci", "--team", "nobody"], "no team named 'nobody' in acme"),
+        (["acme", "--name", "ci", "--quota", "requests/day"], "requests/day"),
     ],
 )
 def test_create_api_key_refuses(db: None, words: list[str], said: str) -> None:
@@ -201,6 +248,7 @@ def program(tmp_path: Path) -> Any:
     """manage.py in a process of its own, with a database that is not there."""
     gone = "postgres://nobody@127.0.0.1:1/nothing"
     environment = {**os.environ, "DATABASE_URL": gone, "FOREBAY_HOME": str(tmp_path)}
+    environment.pop("FOREBAY_MFA", None)  # of the suite: it is warned about
 
     def started(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "manage.py", *words]

@@ -1,8 +1,10 @@
 """Credentials in, a caller out, and what was taken away opens nothing within a second."""
 
 import asyncio
+import random
+import string
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,23 +16,11 @@ from django.utils import timezone
 from tenants import door as module
 from tenants import secret_keys
 from tenants.caller import Caller, Limits
-from tenants.door import Door, UnknownCaller
-from tenants.models import ApiKey, Member, Tenant, User
+from tenants.door import Door, TenantClosed, UnknownCaller
+from tenants.models import ApiKey, Member, Quota, Tenant, User
 from tenants.roles import Role
 
 in_database = database_sync_to_async
-
-
-@pytest.fixture
-async def door(dsn: str) -> AsyncIterator[Door]:
-    door = Door(dsn)
-    yield door
-    await door.close()
-
-
-@pytest.fixture
-def key(acme: Tenant) -> tuple[ApiKey, str]:
-    return ApiKey.issue(acme, "ci", by="test")
 
 
 @pytest.fixture
@@ -60,8 +50,11 @@ async def test_a_key_opens_the_door(door: Door, acme: Tenant, key: tuple[ApiKey,
         actor=f"key:{key[0].id}",
         subject_id=key[0].subject_id,
         weight=1,
-        limits=Limits(acme.requests_per_minute, acme.burst, acme.max_concurrency),
+        limits=Limits(100, 200, 0, 64),
         api_key_id=key[0].id,
+        credential=secret_keys.digest(key[1]),
+        profile="asvs-5",
+        scopes=frozenset({"inference"}),
     )
 
 
@@ -191,3 +184,119 @@ async def test_it_remembers_no_more_than_it_may(
         _, text = await in_database(ApiKey.issue)(acme, f"key {n}", by="test")
         await door.by_key(text)
     assert len(door._known) <= 3
+
+
+# Keys that nobody ever had -----------------------------------------------------------------------
+def mutated(text: str, dice: random.Random) -> str:
+    kind, at = dice.randrange(5), dice.randrange(len(text))
+    letter = dice.choice(string.ascii_letters + string.digits)
+    if kind == 0:
+        return text[:at] + letter + text[at + 1 :]
+    if kind == 1:
+        return text[:at] + text[at + 1 :]
+    if kind == 2:
+        return text[:at] + letter + text[at:]
+    if kind == 3:
+        other = dice.randrange(len(text))
+        letters = list(text)
+        letters[at], letters[other] = letters[other], letters[at]
+        return "".join(letters)
+    return "".join(dice.choice(string.printable) for _ in range(dice.randrange(90)))
+
+
+async def test_of_ten_thousand_mutated_keys_none_opens_and_none_is_looked_up(
+    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice, looks = random.Random(20260101), list[Any]()
+
+    async def look(query: str, credential: Any) -> Caller:
+        looks.append(credential)
+        raise UnknownCaller
+
+    monkeypatch.setattr(door, "_ask", look)
+    refused = 0
+    while refused < 10_000:
+        tried = mutated(key[1], dice)
+        if tried != key[1]:
+            with pytest.raises(UnknownCaller):
+                await door.by_key(tried)
+            refused += 1
+    assert looks == []
+
+
+async def test_keys_with_a_right_checksum_open_nothing_either(
+    door: Door, key: tuple[ApiKey, str]
+) -> None:
+    for _ in range(300):
+        with pytest.raises(UnknownCaller):
+            await door.by_key(secret_keys.mint().text)
+    assert (await door.by_key(key[1])).api_key_id == key[0].id
+
+
+# What changes for those who are inside -----------------------------------------------------------
+async def test_both_keys_of_a_rotation_open_until_the_overlap_is_over(
+    door: Door, key: tuple[ApiKey, str]
+) -> None:
+    overlap = timedelta(seconds=1)
+    fresh, text = await in_database(key[0].rotate)(by="test", overlap=overlap)
+    assert (await door.by_key(text)).api_key_id == fresh.id
+    assert (await door.by_key(key[1])).api_key_id == key[0].id
+    assert 0.5 < await refused_after(lambda: door.by_key(key[1])) < 2
+    assert (await door.by_key(text)).api_key_id == fresh.id
+
+
+async def test_a_rotated_key_counts_against_its_successors_quotas(
+    door: Door, acme: Tenant, key: tuple[ApiKey, str]
+) -> None:
+    def prepared() -> Any:
+        quota = Quota.objects.create(
+            tenant=acme, api_key=key[0], unit="tokens", window="day", limit=9
+        )
+        return quota, key[0].rotate(by="test", overlap=timedelta(days=1))
+
+    quota, (_, text) = await in_database(prepared)()
+    for tried in (text, key[1]):
+        assert [found.id for found in (await door.by_key(tried)).quotas] == [quota.id]
+
+
+async def test_a_demoted_member_loses_power_within_a_second(
+    door: Door, acme: Tenant, alice: Member
+) -> None:
+    assert (await door.by_member(alice.id)).scopes == {"inference"}
+    await in_database(alice.change_role)(Role.AUDITOR, by="test")
+    began = time.monotonic()
+    while (await door.by_member(alice.id)).scopes:
+        await asyncio.sleep(0.02)
+        assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("state", ["suspended", "closing"])
+async def test_a_tenant_that_is_not_open_lets_nobody_in(
+    door: Door, acme: Tenant, key: tuple[ApiKey, str], alice: Member, state: str
+) -> None:
+    await asyncio.gather(door.by_key(key[1]), door.by_member(alice.id))
+    end = acme.suspend if state == "suspended" else acme.close
+    await in_database(end)(by="test", reason="test")
+    assert await refused_after(lambda: door.by_key(key[1])) < 1
+    assert await refused_after(lambda: door.by_member(alice.id)) < 1
+    with pytest.raises(TenantClosed) as closed:
+        await door.by_key(key[1])
+    assert closed.value.state == state
+    if state == "suspended":
+        await in_database(acme.resume)(by="test")
+        assert (await door.by_key(key[1])).tenant == "acme"
+
+
+async def test_what_a_key_may_is_told(door: Door, acme: Tenant) -> None:
+    settings: dict[str, Any] = {
+        "scopes": ["batch"],
+        "allowed_models": ["a"],
+        "allowed_networks": ["192.0.2.0/24"],
+    }
+    _, text = await in_database(ApiKey.issue)(acme, "x", by="test", **settings, burst=3)
+    caller = await door.by_key(text)
+    assert (set(caller.scopes), caller.key_limits.burst) == ({"batch"}, 3)
+    assert [caller.may_use(name) for name in ("a", "b")] == [True, False]
+    addresses = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.3.7", "2001:db8::1", "", "unix"]
+    came = [caller.may_come_from(address) for address in addresses]
+    assert came == [True, True, False, False, False, False]

@@ -1,8 +1,21 @@
 """The table of who may do what, as the customer reads it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tenants.roles import PERMISSIONS, Permission, Role, may
+from tenants.roles import (
+    DUTIES,
+    HOLDERS,
+    PERMISSIONS,
+    Permission,
+    Profile,
+    Role,
+    matrix,
+    may,
+    operator_permissions,
+    permissions,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -11,9 +24,10 @@ def test_every_role_stands_in_the_table() -> None:
     assert set(PERMISSIONS) == set(Role)
 
 
-def test_owners_and_administrators_may_do_everything() -> None:
-    for role in (Role.OWNER, Role.ADMIN):
-        assert all(may(role, permission) for permission in Permission)
+def test_owners_may_do_everything_and_administrators_all_but_security() -> None:
+    assert all(may(Role.OWNER, permission) for permission in Permission)
+    beyond = [permission for permission in Permission if not may(Role.ADMIN, permission)]
+    assert beyond == [Permission.MANAGE_SECURITY]
 
 
 def test_members_only_chat() -> None:
@@ -39,3 +53,37 @@ def test_developers_manage_keys_but_not_people() -> None:
 def test_an_unknown_role_may_nothing() -> None:
     with pytest.raises(ValueError, match="guest"):
         may("guest", Permission.CHAT)
+
+
+# Duties kept apart (mlps-l3) ---------------------------------------------------------------------
+def held_by(holder: str, profile: str) -> frozenset[Permission]:
+    return operator_permissions(profile) if holder == "operator" else permissions(holder, profile)
+
+
+@given(st.sampled_from(HOLDERS), st.sampled_from(Permission), st.sampled_from(Permission))
+def test_nobody_holds_permissions_of_two_duties(
+    holder: str, one: Permission, other: Permission
+) -> None:
+    held = held_by(holder, Profile.MLPS)
+    if {one, other} <= held and one in DUTIES and other in DUTIES:
+        assert DUTIES[one] == DUTIES[other]
+
+
+@given(st.sampled_from(HOLDERS))
+def test_the_profile_only_takes_away(holder: str) -> None:
+    assert held_by(holder, Profile.MLPS) <= held_by(holder, Profile.ASVS)
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_every_permission_has_somebody_in_the_tenant(profile: Profile) -> None:
+    assert frozenset().union(*(permissions(role, profile) for role in Role)) == set(Permission)
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_the_matrix_says_what_the_code_does(profile: Profile) -> None:
+    rows = matrix(profile)
+    assert [row.permission for row in rows] == list(Permission)
+    for row in rows:
+        assert row.duty == DUTIES.get(row.permission)
+        said = dict(zip(HOLDERS, row.held, strict=True))
+        assert said == {h: row.permission in held_by(h, profile) for h in HOLDERS}

@@ -1,0 +1,100 @@
+"""A link that sets a new password: for whom, by whom, and what it does not open."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from audit.actions import Action
+from audit.models import Event
+from tenants import password_reset
+from tenants.models import Member, Tenant, User
+from tenants.password_reset import NotTheirs
+from tenants.roles import Role
+from tests.account.conftest import code, try_password, with_app
+
+NEW = "another river, another dam"
+FORM = {"password": NEW, "again": NEW}
+
+
+@pytest.fixture
+def link(bob: Member, alice: Member) -> str:
+    return urlsplit(password_reset.issue_for_member(bob, by=alice.actor)).path
+
+
+@pytest.mark.django_db
+def test_it_sets_the_password_once_and_ends_the_sessions(
+    link: str, bob: Member, client: Client
+) -> None:
+    elsewhere = Client()
+    try_password(elsewhere, bob.user.email)
+    page = client.get(link).content.decode()
+    assert "Choose a new password" in page
+    assert client.post(link, FORM)["Location"] == "/"
+    assert client.get("/console/t/acme/").status_code == 200
+    assert elsewhere.get("/console/t/acme/").status_code == 302
+    assert Client().post(link, FORM).status_code == 410
+    assert try_password(Client(), bob.user.email, NEW).status_code == 302
+    changed = Event.objects.get(action=Action.PASSWORD_CHANGE)
+    assert (changed.actor, changed.tenant_id, changed.detail) == (
+        bob.actor,
+        bob.tenant_id,
+        {"how": "link"},
+    )
+
+
+@pytest.mark.django_db
+def test_the_second_factor_stays(link: str, bob: Member, client: Client) -> None:
+    with_app(bob.user)
+    assert client.post(link, FORM)["Location"] == "/login/second-factor/"
+    assert client.get("/console/t/acme/").status_code == 302
+    client.post("/login/second-factor/", {"code": code()})
+    assert client.get("/console/t/acme/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_weak_one_is_refused_and_the_link_stays(link: str, client: Client) -> None:
+    answer = client.post(link, {"password": "short", "again": "short"})
+    assert "too short" in answer.content.decode()
+    assert client.get(link).status_code == 200
+
+
+@pytest.mark.django_db
+def test_not_for_operators_nor_for_people_of_other_tenants(
+    alice: Member, bob: Member, globex: Tenant, operator: User
+) -> None:
+    inside = alice.tenant.add_member(operator, Role.MEMBER, by="test")
+    with pytest.raises(NotTheirs):
+        password_reset.issue_for_member(inside, by=alice.actor)
+    globex.add_member(bob.user, Role.MEMBER, by="test")
+    with pytest.raises(NotTheirs):
+        password_reset.issue_for_member(bob, by=alice.actor)
+
+
+@pytest.mark.django_db
+def test_a_link_does_not_outlive_what_made_it_possible(
+    link: str, bob: Member, globex: Tenant, client: Client
+) -> None:
+    globex.add_member(bob.user, Role.OWNER, by="test")
+    assert client.post(link, FORM).status_code == 410
+    assert try_password(Client(), bob.user.email, NEW).status_code == 200
+
+
+@pytest.mark.django_db
+def test_one_made_by_somebody_who_lost_the_power_opens_nothing(
+    link: str, alice: Member, client: Client
+) -> None:
+    Member.objects.filter(pk=alice.pk).update(role=Role.MEMBER)
+    assert client.get(link).status_code == 410
+
+
+@pytest.mark.django_db
+def test_a_command_makes_one_for_anybody(operator: User, capsys: Any, client: Client) -> None:
+    call_command("reset_password", operator.email.upper())
+    url = capsys.readouterr().out.split()[-1]
+    assert client.post(urlsplit(url).path, FORM)["Location"] == "/"
+    assert try_password(Client(), operator.email, NEW).status_code == 302
+    with pytest.raises(CommandError, match="there is no account"):
+        call_command("reset_password", "nobody@x.example")

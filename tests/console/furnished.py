@@ -1,0 +1,97 @@
+"""A tenant with one of everything, and the addresses of all its pages."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from tenants import model_access
+from tenants.models import (
+    ApiKey,
+    Link,
+    Member,
+    Price,
+    Quota,
+    QuotaCounter,
+    QuotaNotice,
+    Reconciliation,
+    Team,
+)
+from tenants.models.link import Purpose
+from tenants.roles import Role
+from tests.console.asked import completion, refusal
+
+IN_PLATFORM = (
+    "/console/",
+    "/console/tenants/",
+    "/console/usage/",
+    "/console/requests/",
+    "/console/tiers/",
+    "/console/prices/",
+    "/console/raises/",
+    "/console/refusals/",
+    "/console/reconciliation/",
+    "/console/audit/",
+)
+LISTS = (
+    "",
+    "usage/",
+    "requests/",
+    "keys/",
+    "models/",
+    "members/",
+    "teams/",
+    "roles/",
+    "limits/",
+    "quotas/",
+    "raises/",
+    "refusals/",
+    "audit/",
+    "settings/",
+)
+
+
+def furnish(owner: Member) -> list[str]:
+    """Fills the owner's tenant; every address in it that shows a page."""
+    tenant, by = owner.tenant, owner.actor
+    completion(tenant, member=owner)
+    team = Team.form(tenant, "Risk models of the whole group", by=by)
+    team.add(owner, by=by)
+    networks = ["10.1.0.0/16", "2001:db8:aaaa:bbbb::/64"]
+    name = "a key with quite a long name for a phone"
+    key, _ = ApiKey.issue(tenant, name, by=by, team=team, allowed_networks=networks, burst=5)
+    walled = model_access.restrict(tenant, "mock", by=by)
+    for holder in (team, key):
+        model_access.grant(walled, holder, by=by)
+    email = "somebody.with.a.long.address@subsidiary.acme.example"
+    Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
+    quota = _quota(owner, key)
+    found = refusal(tenant, actor=key.actor, tier="quota", quota_id=quota.pk, model="mock")
+    _night(owner)
+    inside = f"/console/t/{tenant.name}/"
+    details = [
+        f"keys/{key.pk}/",
+        f"members/{owner.pk}/",
+        f"teams/{team.pk}/",
+        f"quotas/{quota.pk}/",
+        f"refusals/{found.pk}/",
+    ]
+    return [inside + page for page in (*LISTS, *details)]
+
+
+def _quota(owner: Member, key: ApiKey) -> Quota:
+    at = timezone.now()
+    quota = Quota.set(
+        owner.tenant, unit="cost", window="month", limit=12_500_000, by="test", api_key=key
+    )
+    QuotaCounter.objects.filter(quota=quota).update(used=10_400_000, reserved=120_000)
+    QuotaNotice.objects.create(tenant=owner.tenant, quota=quota, starts=at, percent=80, at=at)
+    quota.ask_raise(500, "month end", at + timedelta(days=3), user=owner.user, by="test")
+    return quota
+
+
+def _night(owner: Member) -> None:
+    Price.set("mock", "0.5", "0.05", "1.25", by="test")
+    columns = ("requests", "tokens", "cost")
+    figures = {f"{name}_{side}": 10**9 for name in columns for side in ("ledger", "usage")}
+    now = timezone.now()
+    Reconciliation.objects.create(tenant=owner.tenant, day=now.date(), ran_at=now, **figures)

@@ -1,0 +1,273 @@
+"""Access that ends while answers are being written: they end too, and are settled once."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import redis
+from websockets.exceptions import ConnectionClosed
+
+from tests.chat.page import Socket
+from tests.chat.people import sessions
+from tests.e2e.ask import Record, body, client, events, eventually
+from tests.e2e.conftest import Mock, Platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+SLOW = {"tokens": 600, "interval_ms": 20}  # 12 s
+IN_TIME_S = 1.5  # the second that is promised, and what the way to us takes
+
+
+def key_of(platform: Platform, tenant: str, *options: str) -> dict[str, Any]:
+    told = platform.manage("create_api_key", tenant, "--name", "ci", "--json", *options)
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+@pytest.fixture
+def tenant(staged: Platform) -> str:
+    name = f"t-{uuid4().hex[:8]}"
+    unlimited = ["--requests-per-minute", "0", "--burst", "0", "--max-concurrency", "0"]
+    staged.manage("create_tenant", name, *unlimited, "--json")
+    return name
+
+
+def act(platform: Platform, verb: str) -> None:
+    """A verb on the models, in the platform's own shell."""
+    names = "from tenants.models import ApiKey, Member, Tenant; from tenants.roles import Role; "
+    platform.manage("shell", "-v0", "-c", names + verb)
+
+
+@pytest.fixture
+def ready_to_act(staged: Platform) -> Callable[[str], Callable[[], float]]:
+    """A shell takes seconds to start: it waits for the word, and tells when it has acted."""
+
+    def prepared(verb: str) -> Callable[[], float]:
+        told = f"test:act:{uuid4().hex}"
+        waits = (
+            "import redis, time; from django.conf import settings; "
+            "told = redis.Redis.from_url(settings.REDIS_URL); "
+            f"told.set('{told}:ready', 1, ex=60); told.blpop('{told}', 60); "
+        )
+        after = f"; told.rpush('{told}:done', time.time()); told.expire('{told}:done', 60)"
+        link = redis.Redis.from_url(staged.running()["REDIS_URL"])
+        thread = threading.Thread(target=act, args=[staged, waits + verb + after])
+        thread.start()
+        eventually(lambda: link.get(f"{told}:ready"), 30)
+
+        def go() -> float:
+            link.rpush(told, 1)
+            done = link.blpop([f"{told}:done"], 30)
+            assert done
+            thread.join()
+            return float(done[1])
+
+        return go
+
+    return prepared
+
+
+class Reader:
+    """One stream, read by a thread of its own."""
+
+    def __init__(self, platform: Platform, key: str, *, stream: bool = True) -> None:
+        self.platform, self.key, self.stream = platform, key, stream
+        self.heard: list[str] = []
+        self.headers = httpx.Headers()
+        self.ended_at = 0.0
+        self.status = 0
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with client(self.platform, self.key) as asking:
+            sent = body(stream=self.stream)
+            with asking.stream("POST", "/v1/chat/completions", json=sent) as answer:
+                self.headers, self.status = answer.headers, answer.status_code
+                if self.stream:
+                    for _, data in events(answer.iter_lines()):
+                        self.heard.append(data)
+                else:
+                    self.heard.append(answer.read().decode())
+        self.ended_at = time.time()
+
+    def end(self) -> None:
+        self._thread.join(30)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.heard[-2 if self.stream else -1])["error"]
+        return found
+
+
+def settled_once(platform: Platform, reader: Reader, mock: Mock) -> None:
+    record = Record(platform, reader.headers["x-request-id"])
+    (row,) = eventually(record.usage, 5)
+    assert row["finish_reason"] == "cancelled"
+    assert 0 < row["completion_tokens"] < 600
+    assert record.actions() == ["completion:received", "completion:completed"]
+    eventually(lambda: record.state() == "cancelled", 5)
+    eventually(lambda: mock.state()["running"] == 0, 5)
+    time.sleep(1)
+    assert len(record.usage()) == 1
+
+
+def test_a_revoked_keys_streams_end(
+    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+) -> None:
+    mock.behave(**SLOW)
+    key, other = key_of(staged, tenant), key_of(staged, tenant)
+    revoke = ready_to_act(f"ApiKey.objects.get(pk='{key['id']}').revoke(by='test')")
+    readers = [Reader(staged, key["api_key"]) for _ in range(3)]
+    untouched = Reader(staged, other["api_key"])
+    eventually(lambda: all(len(reader.heard) > 10 for reader in [*readers, untouched]))
+    revoked_at = revoke()
+    for reader in readers:
+        reader.end()
+        assert reader.ended_at - revoked_at < IN_TIME_S
+        assert (reader.error["code"], reader.heard[-1]) == ("access_revoked", "[DONE]")
+        assert not any('"finish_reason":"' in data for data in reader.heard)
+    untouched.end()
+    assert untouched.heard[-1] == "[DONE]"
+    assert "error" not in untouched.heard[-2]
+    for reader in readers:
+        settled_once(staged, reader, mock)
+    with client(staged, key["api_key"]) as asking:
+        assert asking.get("/v1/models").status_code == 401
+
+
+def test_a_suspended_tenants_streams_end_and_it_comes_back(
+    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+) -> None:
+    mock.behave(**SLOW)
+    key = key_of(staged, tenant)["api_key"]
+    suspend = ready_to_act(f"Tenant.objects.get(name='{tenant}').suspend(by='test', reason='x')")
+    readers = [Reader(staged, key)]
+    eventually(lambda: len(readers[0].heard) > 10)
+    mock.behave(**SLOW, delay_ms=10_000)
+    readers.append(Reader(staged, key, stream=False))
+    eventually(lambda: mock.state()["running"] == 2)
+    suspended_at = suspend()
+    for reader in readers:
+        reader.end()
+        assert reader.ended_at - suspended_at < IN_TIME_S
+        assert reader.error["code"] == "tenant_suspended"
+    assert (readers[0].heard[-1], readers[1].status) == ("[DONE]", 403)
+    settled_once(staged, readers[0], mock)
+    with client(staged, key) as asking:
+        refused = asking.post("/v1/chat/completions", json=body())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "tenant_suspended")
+        act(staged, f"Tenant.objects.get(name='{tenant}').resume(by='test')")
+        mock.behave(tokens=3)
+        eventually(lambda: asking.post("/v1/chat/completions", json=body()).status_code == 200, 3)
+
+
+def test_a_stream_that_is_read_again_ends_too(
+    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+) -> None:
+    mock.behave(**SLOW)
+    writing, reading = key_of(staged, tenant), key_of(staged, tenant)
+    revoke = ready_to_act(f"ApiKey.objects.get(pk='{reading['id']}').revoke(by='test')")
+    first = Reader(staged, writing["api_key"])
+    eventually(lambda: len(first.heard) > 5)
+    heard, ended_at = list[str](), list[float]()
+
+    def read_again() -> None:
+        path = f"/v1/completions/{first.headers['x-request-id']}/events"
+        with (
+            client(staged, reading["api_key"]) as asking,
+            asking.stream("GET", path) as answer,
+        ):
+            heard.extend(data for _, data in events(answer.iter_lines()))
+        ended_at.append(time.time())
+
+    thread = threading.Thread(target=read_again)
+    thread.start()
+    time.sleep(0.5)
+    revoked_at = revoke()
+    thread.join(30)
+    assert ended_at[0] - revoked_at < IN_TIME_S
+    assert json.loads(heard[-2])["error"]["code"] == "access_revoked"
+    first.end()
+    assert "error" not in first.heard[-2]  # whose key is good
+
+
+# Chat --------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def people(staged: Platform) -> dict[str, str]:
+    return sessions(staged)
+
+
+@pytest.fixture
+def connect(staged: Platform, people: dict[str, str]) -> Iterator[Callable[..., Socket]]:
+    opened: list[Socket] = []
+
+    def connected(who: str, tenant: str) -> Socket:
+        opened.append(Socket(staged.url, people[who], tenant))
+        return opened[-1]
+
+    yield connected
+    for socket in opened:
+        socket.close()
+
+
+@pytest.mark.parametrize(
+    ("who", "tenant", "verb", "code"),
+    [
+        ("leaver", "acme", "{member}.remove(by='test')", 4403),
+        ("sleeper", "acme", "{member}.change_role(Role.AUDITOR, by='test')", 4403),
+        ("tim", "tiny", "{member}.tenant.suspend(by='test', reason='x')", 4423),
+    ],
+    ids=["removed", "demoted", "suspended"],
+)
+def test_a_chat_ends_with_its_membership(
+    staged: Platform,
+    mock: Mock,
+    connect: Any,
+    ready_to_act: Any,
+    who: str,
+    tenant: str,
+    verb: str,
+    code: int,
+) -> None:
+    mock.behave(**SLOW)
+    member = f"Member.objects.get(user__email__startswith='{who}@', tenant__name='{tenant}')"
+    take_away = ready_to_act(verb.format(member=member))
+    socket = connect(who, tenant)
+    started = socket.send()
+    numbers = socket.pieces()
+    for _ in range(10):
+        next(numbers)
+    taken_at = take_away()
+    with pytest.raises(ConnectionClosed) as closed:
+        for _ in numbers:
+            pass
+    assert time.time() - taken_at < IN_TIME_S
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == code
+    record = Record(staged, started["answer"]["completion"])
+    if who != "leaver":  # with a member goes what they had asked
+        (row,) = eventually(record.usage, 5)
+        assert (row["finish_reason"], row["completion_tokens"] < 600) == ("cancelled", True)
+    eventually(lambda: mock.state()["running"] == 0, 5)
+    assert len(record.usage()) == 1
+
+
+def test_a_chat_that_nobody_reads_ends_too(
+    staged: Platform, mock: Mock, connect: Any, ready_to_act: Any
+) -> None:
+    mock.behave(**SLOW)
+    member = "Member.objects.get(user__email__startswith='bob@', tenant__name='globex')"
+    take_away = ready_to_act(f"{member}.change_role(Role.AUDITOR, by='test')")
+    socket = connect("bob", "globex")
+    started = socket.send()
+    socket.close()
+    eventually(lambda: mock.state()["running"] == 1)
+    take_away()
+    eventually(lambda: mock.state()["running"] == 0, 2.5)
+    (row,) = eventually(Record(staged, started["answer"]["completion"]).usage, 5)
+    assert row["finish_reason"] == "cancelled"

@@ -1,0 +1,138 @@
+"""In front of the door: whoever tries keys is refused before anybody looks them up."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
+
+from audit.models import Event
+from inference import engines
+from inference import gateway as module
+from inference.gateway import Gateway
+from inference.openai.lane import lane
+from tenants import secret_keys
+from tenants.models import ApiKey, Tenant
+from tenants.models.refusal import Refusal
+
+in_database = database_sync_to_async
+Answer = tuple[int, dict[bytes, bytes], dict[str, Any]]
+
+
+@pytest.fixture
+async def gateway(
+    settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Gateway]:
+    settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    settings.DATABASE_URL = dsn
+    settings.IP_PER_MINUTE = 5
+    engines.served.cache_clear()
+    gateway = Gateway()
+    monkeypatch.setattr(module, "_current", [gateway])
+    yield gateway
+    await gateway.stop()
+    engines.served.cache_clear()
+
+
+@pytest.fixture
+def ip() -> str:
+    n = uuid4().int
+    return f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
+
+
+@pytest.fixture
+def looks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the database was asked."""
+    asked, fetch = list[object](), gateway.door._fetch
+
+    async def counted(query: str, credential: Any) -> Any:
+        asked.append(credential)
+        return await fetch(query, credential)
+
+    monkeypatch.setattr(gateway.door, "_fetch", counted)
+    return asked
+
+
+async def get_models(ip: str, key: str | None) -> Answer:
+    headers = [(b"authorization", f"Bearer {key}".encode())] if key is not None else []
+    scope = {
+        "method": "GET",
+        "path": "/v1/models",
+        "query_string": b"",
+        "headers": headers,
+        "client": (ip, 1),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await lane(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), orjson.loads(sent[1]["body"])
+
+
+async def test_unknown_keys_count_and_are_soon_not_looked_up(
+    gateway: Gateway, ip: str, looks: list[object]
+) -> None:
+    answers = [await get_models(ip, secret_keys.mint().text) for _ in range(9)]
+    assert [status for status, _, _ in answers] == [401] * 5 + [429] * 4
+    assert len(looks) == 5
+    _, headers, body = answers[-1]
+    assert headers[b"x-ratelimit-scope"] == b"ip"
+    assert body["error"]["refusal_id"] == headers[b"x-refusal-id"].decode()
+    assert 55 <= int(headers[b"retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("key", [None, "", "rubbish", "sk-fb-abc-def-000000"])
+async def test_so_do_keys_that_cannot_be_any(
+    gateway: Gateway, ip: str, key: str | None, looks: list[object]
+) -> None:
+    answers = [(await get_models(ip, key))[0] for _ in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    assert looks == []
+
+
+async def test_a_known_key_is_not_charged_at_the_door(
+    gateway: Gateway, ip: str, acme: Tenant
+) -> None:
+    _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    answers = [(await get_models(ip, key))[0] for _ in range(20)]
+    assert answers == [200] * 20
+
+
+async def test_an_address_over_its_limit_is_refused_whatever_its_key(
+    gateway: Gateway, ip: str, acme: Tenant, looks: list[object]
+) -> None:
+    issued, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    assert (await get_models(ip, key))[0] == 200
+    for _ in range(9):
+        await get_models(ip, "rubbish")
+    before = len(looks)
+    status, _, body = await get_models(ip, key)
+    assert (status, len(looks)) == (429, before)
+    await gateway.refusals.flush()
+    row = await in_database(Refusal.objects.get)()  # its tenant is told
+    assert (row.tenant_id, row.actor, row.tier) == (acme.id, issued.actor, "ip")
+    assert row.public_id == body["error"]["refusal_id"]
+
+
+async def test_denials_are_on_record(gateway: Gateway, ip: str) -> None:
+    for _ in range(4):
+        await get_models(ip, "rubbish")
+    await gateway.refusals.flush()
+    event = await in_database(Event.objects.get)(action="access:denied")
+    assert (event.detail, event.status, event.error_code) == ({"count": 4}, 401, "invalid_api_key")
+    assert str(event.client_net) == f"{ip.rpartition('.')[0]}.0"
+
+
+async def test_without_a_limit_nobody_is_counted(
+    gateway: Gateway, ip: str, settings: Settings
+) -> None:
+    settings.IP_PER_MINUTE = 0
+    assert {(await get_models(ip, "rubbish"))[0] for _ in range(20)} == {401}

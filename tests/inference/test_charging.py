@@ -1,0 +1,106 @@
+"""What a request sets aside is never less than what it can cost."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference import charging
+from inference.engines.base import Engine, EngineConfig
+from inference.openai import quotas
+from inference.openai.shapes import Body
+from inference.stream.frames import Frame, Kind
+from tenants.caller import Caller, QuotaRef
+from tenants.charge import Charge
+from tenants.price_list import FREE, Prices
+from tenants.quotas.verdict import Left, Verdict
+from tests.inference.orders import an_order
+from tests.tenants.callers import caller
+
+pytestmark = pytest.mark.unit
+CONTEXT = 1000
+ENGINE = Engine(EngineConfig("mock", "openai", "http://127.0.0.1:9", "m", context_length=CONTEXT))
+prices = st.floats(0, 50)
+
+
+def charge(body: bytes, max_tokens: int | None, prices: Prices = FREE) -> Charge:
+    return charging.charge(caller(), ENGINE, prices, body=body, max_tokens=max_tokens)
+
+
+@given(
+    st.text(max_size=800),
+    st.none() | st.integers(1, CONTEXT),
+    st.builds(Prices, prices, prices, prices),
+    st.data(),
+)
+def test_no_answer_costs_more_than_was_set_aside(
+    text: str, max_tokens: int | None, prices: Prices, data: st.DataObject
+) -> None:
+    body = orjson.dumps({"messages": [{"role": "user", "content": text}]})
+    aside = charge(body, max_tokens, prices)
+    longest = len(text.encode()) + charging.TEMPLATE  # every byte a token of its own
+    prompt = data.draw(st.integers(1, min(longest, CONTEXT)))
+    answer = data.draw(st.integers(0, min(max_tokens or CONTEXT, CONTEXT - prompt)))
+    cached = data.draw(st.integers(0, prompt))
+    assert prompt + answer <= aside.tokens <= CONTEXT
+    assert aside.cost(prompt, cached, answer) <= aside.most
+
+
+def test_an_open_answer_sets_the_rest_of_the_context_aside() -> None:
+    assert charge(b"x" * 36, None).tokens == CONTEXT
+    assert charge(b"x" * 36, 10).tokens == 36 + charging.TEMPLATE + 10
+    assert charge(b"x" * 10_000, 10).tokens == CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("unit", "model", "bound"),
+    [("tokens", "", 500), ("cost", "mock", 500), ("tokens", "large", None), ("requests", "", None)],
+)
+def test_under_a_budget_an_answer_has_an_end(unit: str, model: str, bound: int | None) -> None:
+    quota = QuotaRef(caller().tenant_id, unit, "day", model)
+    counted = Caller(tenant_id=quota.id, tenant="t", actor="a", subject_id=quota.id, weight=1,
+                     limits=caller().limits, quotas=(quota,))  # fmt: skip
+    body: Body = {"messages": []}
+    charging.bound_answer(body, counted, ENGINE)
+    assert body.get("max_tokens") == bound
+    own: Body = {"messages": [], "max_completion_tokens": 7}
+    charging.bound_answer(own, counted, ENGINE)
+    assert "max_tokens" not in own
+
+
+def left(unit: str, remaining: int) -> Left:
+    from datetime import UTC, datetime
+
+    return Left(unit, 1000, remaining, datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def test_headers_tell_of_the_quota_that_leaves_least() -> None:
+    verdict = Verdict((left("tokens", 300), left("tokens", 200), left("requests", 4)))
+    assert dict(quotas.headers(verdict)) == {
+        b"x-quota-limit-tokens": b"1000",
+        b"x-quota-remaining-tokens": b"200",
+        b"x-quota-reset-tokens": b"2026-12-01T00:00:00Z",
+        b"x-quota-limit-requests": b"1000",
+        b"x-quota-remaining-requests": b"4",
+        b"x-quota-reset-requests": b"2026-12-01T00:00:00Z",
+    }
+    assert quotas.headers(Verdict()) == []
+
+
+def test_a_whole_answers_headers_tell_what_is_left_after_it() -> None:
+    aside = Charge(prompt_tokens=100, completion_tokens=50, prompt_price=2, completion_price=10)
+    order = an_order(charge=aside)
+    verdict = Verdict((left("tokens", 200), left("cost", 300), left("requests", 4)))
+    usage = {"prompt_tokens": 20, "completion_tokens": 5}
+    found = dict(quotas.headers_after(verdict, order, usage))
+    assert found[b"x-quota-remaining-tokens"] == b"325"  # 200 and the 125 that were not used
+    assert found[b"x-quota-remaining-cost"] == b"%d" % (300 + 700 - 90)
+    assert found[b"x-quota-remaining-requests"] == b"4"
+    unknown = dict(quotas.headers_after(verdict, order, None))
+    assert unknown[b"x-quota-remaining-tokens"] == b"200"
+
+
+def test_only_an_answer_has_usage() -> None:
+    body = b'{"usage":{"prompt_tokens":1}}'
+    assert quotas.usage_in(Frame(b"", 1, 1, Kind.BODY, body)) == {"prompt_tokens": 1}
+    assert quotas.usage_in(Frame(b"", 1, 1, Kind.ERROR, body)) is None

@@ -1,0 +1,76 @@
+"""Limits in the words of OpenAI's API."""
+
+import re
+
+import orjson
+import pytest
+
+from inference.gateway import NotAdmitted
+from inference.openai.limits import duration, headers, limit_reached
+from tenants.admission import Admission, Left
+from tenants.models.refusal import RefusedBy
+
+pytestmark = pytest.mark.unit
+
+
+def refused(tier: str, frees_in_ms: int = 1500) -> NotAdmitted:
+    left = Left(limit=100, remaining=0, full_in_ms=120_000)
+    admission = Admission(
+        tier, 100, 200, frees_in_ms, scope=tier, requests=left, tokens=Left(5000, 12, 700)
+    )
+    found = NotAdmitted(admission)
+    found.refusal_id = "ref_0123456789abcdef0123456789abcdef"
+    return found
+
+
+@pytest.mark.parametrize("tier", RefusedBy.values)
+def test_every_tier_says_which_how_much_and_when(tier: str) -> None:
+    error = limit_reached(refused(tier))
+    told = orjson.loads(error.body())["error"]
+    found = dict(error.headers())
+    assert error.status == 429
+    assert told["refusal_id"] == found[b"x-refusal-id"].decode()
+    assert re.search(rf"\b100\b.* in 2 s .*\({tier}, ref_", told["message"])
+    assert (found[b"retry-after"], found[b"retry-after-ms"]) == (b"2", b"1500")
+    assert found[b"x-ratelimit-scope"] == tier.encode()
+    assert found[b"x-ratelimit-limit-requests"] == b"100"
+    assert found[b"x-ratelimit-remaining-requests"] == b"0"
+    assert found[b"x-ratelimit-reset-requests"] == b"2m0s"
+    assert found[b"x-ratelimit-remaining-tokens"] == b"12"
+    assert found[b"x-ratelimit-reset-tokens"] == b"700ms"
+
+
+def test_a_quota_is_not_to_be_tried_again() -> None:
+    error = limit_reached(refused("quota"))
+    assert error.code == orjson.loads(error.body())["error"]["type"] == "insufficient_quota"
+    assert (b"x-should-retry", b"false") in error.headers()
+    assert (b"x-should-retry", b"false") not in limit_reached(refused("rate")).headers()
+    assert limit_reached(refused("rate")).code == "rate_limit_exceeded"
+
+
+def test_of_what_is_not_limited_nothing_is_said() -> None:
+    assert headers(Admission("")) == []
+    only_tokens = dict(headers(Admission("", scope="tokens", tokens=Left(10, 3, 5))))
+    assert set(only_tokens) == {
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
+        b"x-ratelimit-scope",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "0ms"),
+        (120, "120ms"),
+        (1000, "1s"),
+        (7660, "7.66s"),
+        (60_000, "1m0s"),
+        (360_000, "6m0s"),
+        (3_600_000, "1h0m0s"),
+        (3_661_500, "1h1m1.5s"),
+    ],
+)
+def test_durations_are_openais(ms: int, text: str) -> None:
+    assert duration(ms) == text

@@ -1,0 +1,232 @@
+"""A request without room in its quotas goes nowhere, and leaves nothing anywhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
+
+from audit.models import Event, Payload
+from inference import engines
+from inference import gateway as module
+from inference.gateway import Gateway, NotAdmitted, OutOfService
+from inference.models import Completion, Usage
+from inference.queue.fair_queue import FairQueue
+from tenants.admission import concurrency_key
+from tenants.caller import Caller, Limits, QuotaRef
+from tenants.models import ApiKey, LedgerEntry, Price, Quota, Tenant
+from tenants.quotas import exhausted
+from tenants.redis_link import RedisLink
+from tests.audit.weak_line import WeakLine, through, weak_line_to_database
+
+in_database = database_sync_to_async
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[WeakLine]:
+    async with weak_line_to_database(dsn) as line:
+        yield line
+
+
+@pytest.fixture
+async def gateway(
+    settings: Settings,
+    dsn: str,
+    pool: str,
+    database: WeakLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Gateway]:
+    engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "context_length": 1000}
+    settings.ENGINES = {pool: engine}
+    settings.DATABASE_URL = through(database, dsn)
+    settings.IP_PER_MINUTE = 0
+    monkeypatch.setattr(module, "wake_up", lambda _: None)
+    engines.served.cache_clear()
+    gateway = Gateway()
+    yield gateway
+    await gateway.stop()
+    engines.served.cache_clear()
+
+
+@pytest.fixture
+def key(acme: Tenant) -> ApiKey:
+    return ApiKey.issue(acme, "ci", by="test")[0]
+
+
+@pytest.fixture
+def caller(key: ApiKey) -> Caller:
+    return Caller(
+        tenant_id=key.tenant_id,
+        tenant="acme",
+        actor=key.actor,
+        subject_id=key.subject_id,
+        weight=1,
+        limits=Limits(requests_per_minute=1, burst=1000),
+        credential=bytes(key.digest),
+        scopes=frozenset({"inference"}),
+        api_key_id=key.id,
+    )
+
+
+def counted_by(caller: Caller, *quotas: Quota) -> Caller:
+    """As the door gives it once it has looked again."""
+    refs = [QuotaRef(each.id, each.unit, each.window, each.model) for each in quotas]
+    return replace(caller, quotas=tuple(refs))
+
+
+async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Any:
+    engine = next(iter(engines.served().values()))
+    asked: dict[str, Any] = {
+        "body": b'{"messages":[]}',
+        "route": "/v1/chat/completions",
+        "chat": True,
+        "stream": True,
+        "estimate": 100,
+        "max_tokens": 10,
+    }
+    return await gateway.submit(caller, engine, **{**asked, **changes})
+
+
+async def refusal(gateway: Gateway, caller: Caller, **changes: Any) -> NotAdmitted:
+    with pytest.raises(NotAdmitted) as refused:
+        await submit(gateway, caller, **changes)
+    return refused.value
+
+
+def quota(acme: Tenant, limit: int, unit: str = "requests", **more: Any) -> Any:
+    asked = {"unit": unit, "window": "day", "limit": limit, "by": "test", **more}
+    return in_database(lambda: Quota.set(acme, **asked))()
+
+
+def traces() -> tuple[int, ...]:
+    return (
+        Completion.objects.count(),
+        Event.objects.filter(action__startswith="completion:").count(),
+        Payload.objects.count(),
+        LedgerEntry.objects.count(),
+        Usage.objects.count(),
+    )
+
+
+async def test_a_refusal_leaves_nothing_and_gives_the_other_limits_back(
+    gateway: Gateway, caller: Caller, acme: Tenant, queue: FairQueue, link: RedisLink
+) -> None:
+    ours = await quota(acme, 1)
+    order, sink, admission = await submit(gateway, caller)
+    assert sink.verdict.tightest["requests"].remaining == 0
+    refused = await refusal(gateway, caller)
+    assert (refused.admission.tier, refused.admission.counter) == ("quota", ours.id)
+    assert (refused.admission.limit, refused.admission.used) == (1, 1)
+    assert "the quota of 1 requests per day has no room for 1" in refused.message
+    assert refused.refusal_id.startswith("ref_")
+    assert await in_database(traces)() == (1, 1, 1, 1, 0)
+    assert [item.id for item, _ in await queue.pop(9, "runner")] == [str(order.id)]
+    assert len(gateway.returns.sinks) == 1
+    async with asyncio.timeout(3):
+        while await link.call("ZCARD", concurrency_key(str(acme.id))) != 1:
+            await asyncio.sleep(0.02)
+    await in_database(lambda: ours.change(2, by="test"))()
+    await asyncio.sleep(exhausted.TTL_S)
+    again = await submit(gateway, caller)
+    assert again[2].requests.remaining == admission.requests.remaining - 1  # the refused cost none
+
+
+async def test_200_at_once_on_a_budget_for_10(
+    gateway: Gateway, caller: Caller, acme: Tenant
+) -> None:
+    await quota(acme, 10)
+    results = await asyncio.gather(
+        *[submit(gateway, caller) for _ in range(200)], return_exceptions=True
+    )
+    assert sum(isinstance(result, tuple) for result in results) == 10
+    assert sum(isinstance(result, NotAdmitted) for result in results) == 190
+    assert await in_database(traces)() == (10, 10, 10, 10, 0)
+
+
+async def test_a_flood_on_an_empty_quota_does_not_reach_the_database(
+    gateway: Gateway, caller: Caller, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, free = await quota(acme, 20, "tokens"), await quota(acme, 0, model="other")
+    caller = counted_by(caller, ours, free)
+    asked, write = list[Any](), gateway._received.write
+
+    async def watched(row: Any) -> Any:
+        asked.append(row)
+        return await write(row)
+
+    monkeypatch.setattr(gateway._received, "write", watched)
+    for _ in range(50):
+        refused = await refusal(gateway, caller)
+        assert refused.admission.counter == ours.id
+        assert refused.refusal_id
+    assert len(asked) == 1
+    await in_database(lambda: ours.change(10_000, by="test"))()
+    async with asyncio.timeout(1):  # never longer than a moment
+        while True:
+            try:
+                await submit(gateway, caller)
+                break
+            except NotAdmitted:
+                await asyncio.sleep(0.02)
+    assert len(asked) == 2
+
+
+async def test_who_asks_for_less_is_not_refused_from_memory(
+    gateway: Gateway, caller: Caller, acme: Tenant
+) -> None:
+    ours = await quota(acme, 200, "tokens")
+    caller = counted_by(caller, ours)
+    assert (await refusal(gateway, caller, max_tokens=500)).admission.tier == "quota"
+    await submit(gateway, caller, max_tokens=5)
+
+
+async def test_a_request_sets_aside_what_it_can_cost_at_todays_price(
+    gateway: Gateway, caller: Caller, acme: Tenant
+) -> None:
+    engine = next(iter(engines.served()))
+    await in_database(lambda: Price.set(engine, 2, "0.5", 10, by="test"))()
+    await quota(acme, 10_000, "cost")
+    order, sink, _ = await submit(gateway, caller, body=b"x" * 36, max_tokens=50)
+    assert order.charge.tokens == 150  # 36 bytes and what a template may add; the answer
+    assert order.charge.most == 100 * 2 + 50 * 10
+    assert sink.verdict.tightest["cost"].remaining == 10_000 - 700
+
+
+async def test_a_database_that_is_lost_in_a_reserve_sets_nothing_aside(
+    gateway: Gateway, caller: Caller, acme: Tenant, database: WeakLine
+) -> None:
+    ours = await quota(acme, 3)
+    await submit(gateway, caller)
+    database.deaf = True  # the answer to the reserve is lost, and the line with it
+    asked = asyncio.ensure_future(submit(gateway, caller))
+    await asyncio.sleep(0.3)
+    database.deaf = False
+    await asked  # the group was sent again: it is in the ledger, and counts once
+    standing = await in_database(ours.standing)()
+    assert (standing.used, standing.reserved) == (0, 2)
+    await database.down()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller)
+    await database.up()
+    standing = await in_database(ours.standing)()
+    assert (standing.used, standing.reserved) == (0, 2)
+    await submit(gateway, caller)
+
+
+async def test_one_that_came_on_record_too_late_gives_back_what_it_set_aside(
+    gateway: Gateway, caller: Caller, acme: Tenant, database: WeakLine
+) -> None:
+    ours = await quota(acme, 3)
+    await submit(gateway, caller)
+    database.freeze()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller)
+    database.thaw()
+    async with asyncio.timeout(5):
+        while (await in_database(traces)())[-1] == 0:
+            await asyncio.sleep(0.05)
+    standing = await in_database(ours.standing)()
+    assert (standing.used, standing.reserved) == (0, 1)

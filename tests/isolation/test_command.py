@@ -1,0 +1,49 @@
+"""`make isolation`: what a customer runs on their own deployment."""
+
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from console.isolation import routes
+from tenants import row_security
+from tenants.models import Tenant, User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "console/t/<slug:tenant>/members/"
+
+
+@pytest.fixture(autouse=True)
+def _one_page(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole walk is in test_matrix.py."""
+    name = connection.settings_dict["NAME"]
+    settings.DATABASE_URL = make_conninfo(settings.DATABASE_URL, dbname=name)
+    pages = [page for page in routes.PAGES if page.path == PAGE]
+    for table, kept in (("PAGES", pages), ("API", ()), ("V1", ())):
+        monkeypatch.setattr(f"console.isolation.walk.{table}", kept)
+
+
+def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("isolation")
+    printed = capsys.readouterr().out.splitlines()
+    (head,) = [line for line in printed if line.startswith("route")]
+    for caller in ("owner", "admin", "developer", "auditor", "member", "operator", "anonymous"):
+        assert caller in head.split()
+    (row,) = [line for line in printed if line.startswith(f"/{PAGE}")]
+    assert row.split()[1:3] == ["GET", "200/404"]  # an owner, at home and elsewhere
+    assert printed[-1].endswith("0 leaks, 0 wrong answers")
+    assert not Tenant.objects.exists()
+    assert not User.objects.exists()
+
+
+def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("alter table tenants_team no force row level security")
+    try:
+        with pytest.raises(CommandError, match="manage.py migrate"):
+            call_command("isolation")
+    finally:
+        row_security.enforce()
+    assert "catalogue: table tenants_team: row-level security" in capsys.readouterr().out

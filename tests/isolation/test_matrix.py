@@ -1,0 +1,112 @@
+"""Every address, every role, at home and in another tenant; then with either wall taken away.
+
+Both walls stand by themselves: with the ORM's scoping off, row-level security alone must hold, and
+with row-level security off, scoping alone.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import connection
+from django.utils.module_loading import import_string
+from psycopg.conninfo import make_conninfo
+
+from console.isolation import report, routes
+from console.isolation.proof import Proof, prove
+from inference.chat.routing import websocket_urlpatterns
+from inference.openai.lane import ROUTES
+from tenants import row_security
+from tenants.models import Tenant, User
+from tests.isolation.unscoped import unscoped
+
+
+@pytest.fixture(autouse=True)
+def _same_database(settings: Any) -> None:
+    """The hot path's own connections go where Django's go."""
+    name = connection.settings_dict["NAME"]
+    settings.DATABASE_URL = make_conninfo(settings.DATABASE_URL, dbname=name)
+
+
+@pytest.fixture
+async def no_row_security(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """And a web process that starts all the same."""
+    monkeypatch.setattr("config.asgi.hindrance", lambda: "")
+    await database_sync_to_async(_row_security)("disable")
+    yield
+    await database_sync_to_async(_row_security)("enable")
+
+
+def test_the_table_has_every_address() -> None:
+    """A page, an endpoint or a socket that is missing in routes.py fails here."""
+    known = {page.path for page in routes.PAGES} | set(routes.API)
+    assert set(routes.addresses()) == known
+    v1 = {endpoint.path for endpoint in routes.V1}
+    assert set(ROUTES) <= v1
+    assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(routes.SOCKETS)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(600)
+async def test_both_walls() -> None:
+    _holds(await _prove(at_home=True))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(600)
+async def test_row_level_security_alone() -> None:
+    with unscoped() as stripped:
+        found = await _prove()
+    assert len(stripped) > 10, "the switch does nothing"
+    _holds(found, only_leaks=True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(600)
+async def test_scoping_alone(no_row_security: None) -> None:
+    _holds(await _prove())
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_without_both_walls_it_leaks(
+    no_row_security: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof can fail: else the others say nothing."""
+    pages = [page for page in routes.PAGES if page.path.endswith(("/requests/", "/members/"))]
+    monkeypatch.setattr("console.isolation.walk.PAGES", pages)
+    with unscoped():
+        found = await _prove()
+    assert found.leaks
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.isolation.walk.PAGES", routes.PAGES[:1])
+    await _prove()
+    assert await database_sync_to_async(_left)() == 0
+
+
+async def _prove(*, at_home: bool = False) -> Proof:
+    return await prove(import_string(settings.ASGI_APPLICATION), at_home=at_home)
+
+
+def _holds(found: Proof, *, only_leaks: bool = False) -> None:
+    bad = found.leaks + ([] if only_leaks else found.wrong)
+    assert not bad, "\n".join(report.summary(found))
+    assert not found.touched
+    assert {cell.path for cell in found.cells} >= {"/v1/models", "/ws/chat/"}
+
+
+def _row_security(switch: str) -> None:
+    with connection.cursor() as cursor:
+        for table in row_security.guarded():
+            cursor.execute(f'alter table "{table}" {switch} row level security')
+    connection.close()
+
+
+def _left() -> int:
+    found = Tenant.objects.count() + User.objects.count()
+    connection.close()
+    return found

@@ -1,0 +1,51 @@
+"""A web process looks at the catalogue before it serves anybody."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils.module_loading import import_string
+
+from tenants import row_security
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def gap() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("drop policy forebay_tenant on tenants_quota")
+    yield
+    row_security.enforce()
+
+
+async def started() -> dict[str, Any]:
+    """What the server is told at its start."""
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    application = import_string(settings.ASGI_APPLICATION)
+    await application({"type": "lifespan"}, receive, send)
+    return said[0]
+
+
+async def test_with_a_gap_it_does_not_start(gap: None) -> None:
+    said = await started()
+    assert said["type"] == "lifespan.startup.failed"
+    assert "tenants_quota: policy forebay_tenant is missing" in said["message"]
+    assert "manage.py migrate" in said["message"]
+
+
+async def test_nor_where_everything_is_visible_anyway(settings: Any) -> None:
+    """As the connections of this suite are; a web process's must not be."""
+    settings.DATABASE_SCOPE = "none"
+    said = await started()
+    assert said["type"] == "lifespan.startup.failed"
+    assert "forebay.system is on" in said["message"]

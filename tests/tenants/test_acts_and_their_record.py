@@ -1,0 +1,184 @@
+"""Every administrative act and its event stand or fall together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.db import DatabaseError
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.models import Event
+from tenants import model_access, password_reset, second_factor
+from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Team, Tenant, User
+from tenants.models.link import Purpose
+from tenants.models.restricted_model import RestrictedModel
+from tenants.models.tier import TierPolicy
+from tenants.roles import Role
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a forebay holds the river"
+BY = "test"
+
+
+@dataclass
+class World:
+    """acme with one of everything; alice owns it, bob is in her team, grace is invited."""
+
+    acme: Tenant
+    alice: Member
+    bob: Member
+    team: Team
+    other_team: Team
+    key: ApiKey
+    restricted: RestrictedModel
+    quota: Quota
+    asked: QuotaRaise
+    invitation: Link
+
+    @property
+    def operator(self) -> User:
+        return User.objects.get(email="op@forebay.example")
+
+    def in_two_days(self) -> Any:
+        return timezone.now() + timedelta(days=2)
+
+
+@pytest.fixture
+def world() -> World:
+    acme = Tenant.open("acme", by=BY)
+    alice, bob = (join(acme, name, role) for name, role in (("alice", "owner"), ("bob", "admin")))
+    User.objects.create_user("op@forebay.example", PASSWORD, is_operator=True)
+    team, other = (Team.form(acme, name, by=BY) for name in ("research", "search"))
+    team.add(bob, by=BY)
+    restricted = model_access.restrict(acme, "mock", by=BY)
+    model_access.grant(restricted, team, by=BY)
+    quota = Quota.set(acme, unit="requests", window="day", limit=10, by=BY)
+    ends = timezone.now() + timedelta(days=2)
+    asked = quota.ask_raise(5, "a launch", ends, user=alice.user, by=BY)
+    Link.issue(Purpose.INVITATION, by=BY, email="grace@acme.example", tenant=acme, role=Role.MEMBER)
+    link, (key, _text) = Link.objects.get(), ApiKey.issue(acme, "ci", by=BY)
+    return World(acme, alice, bob, team, other, key, restricted, quota, asked, link)
+
+
+def join(tenant: Tenant, name: str, role: str) -> Member:
+    user = User.objects.create_user(f"{name}@acme.example", PASSWORD)
+    member: Member = tenant.add_member(user, Role(role), by=BY)
+    return member
+
+
+def _suspended(w: World) -> Tenant:
+    Tenant.objects.filter(pk=w.acme.pk).update(state="suspended")
+    return Tenant.objects.get(pk=w.acme.pk)
+
+
+def _first_run(w: World) -> Link:
+    url = Link.issue(Purpose.FIRST_RUN, by=BY)
+    link = Link.objects.by_token(url.rstrip("/").rpartition("/")[2])
+    assert link
+    return link
+
+
+# What each does, ready to be done: whatever it needs first is there before it is called.
+Act = Callable[[World], Callable[[], Any]]
+ACTS: dict[Action, Act] = {
+    Action.TENANT_CREATE: lambda w: lambda: Tenant.open("globex", by=BY),
+    Action.TENANT_CHANGE: lambda w: lambda: w.acme.change(by=BY, local_only=True),
+    Action.TENANT_SUSPEND: lambda w: lambda: w.acme.suspend(by=BY, reason="unpaid"),
+    Action.TENANT_RESUME: lambda w: (t := _suspended(w)) and (lambda: t.resume(by=BY)),
+    Action.TENANT_CLOSE: lambda w: lambda: w.acme.close(by=BY, reason="over"),
+    Action.TIER_CHANGE: lambda w: lambda: TierPolicy.objects.of("vip").change(by=BY, burst=7),
+    Action.MEMBER_ADD: lambda w: lambda: w.acme.add_member(w.operator, Role.MEMBER, by=BY),
+    Action.MEMBER_REMOVE: lambda w: lambda: w.bob.remove(by=BY),
+    Action.MEMBER_ROLE: lambda w: lambda: w.bob.change_role(Role.AUDITOR, by=BY),
+    Action.TEAM_CREATE: lambda w: lambda: Team.form(w.acme, "sales", by=BY),
+    Action.TEAM_CHANGE: lambda w: lambda: w.team.rename("development", by=BY),
+    Action.TEAM_DELETE: lambda w: lambda: w.team.disband(by=BY),
+    Action.TEAM_JOIN: lambda w: lambda: w.team.add(w.alice, by=BY),
+    Action.TEAM_LEAVE: lambda w: lambda: w.team.take_out(w.bob, by=BY),
+    Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
+    Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
+    Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
+    Action.MODEL_WITHDRAW: lambda w: lambda: model_access.withdraw(w.restricted, w.team, by=BY),
+    Action.API_KEY_CREATE: lambda w: lambda: ApiKey.issue(w.acme, "new", by=BY),
+    Action.API_KEY_CHANGE: lambda w: lambda: w.key.change(by=BY, burst=5),
+    Action.API_KEY_ROTATE: lambda w: lambda: w.key.rotate(by=BY, overlap=timedelta(hours=1)),
+    Action.API_KEY_REVOKE: lambda w: lambda: w.key.revoke(by=BY),
+    Action.QUOTA_CREATE: lambda w: lambda: Quota.set(
+        w.acme, unit="tokens", window="day", limit=9, by=BY
+    ),
+    Action.QUOTA_CHANGE: lambda w: lambda: w.quota.change(20, by=BY),
+    Action.QUOTA_DELETE: lambda w: lambda: w.quota.drop(by=BY),
+    Action.RAISE_REQUEST: lambda w: lambda: w.quota.ask_raise(
+        1, "more", w.in_two_days(), user=w.bob.user, by=BY
+    ),
+    Action.RAISE_APPROVE: lambda w: lambda: w.asked.approve(user=w.bob.user, by=BY),
+    Action.RAISE_REFUSE: lambda w: lambda: w.asked.refuse(user=w.bob.user, by=BY),
+    Action.PRICE_CHANGE: lambda w: lambda: Price.set("mock", 1, 1, 2, by=BY),
+    Action.LINK_CREATE: lambda w: lambda: password_reset.issue_for_member(w.bob, by=BY),
+    Action.LINK_USE: lambda w: lambda: w.invitation.use("", PASSWORD),
+    Action.LINK_REVOKE: lambda w: lambda: w.invitation.revoke(by=BY),
+    Action.OPERATOR_CREATE: lambda w: (
+        (link := _first_run(w)) and (lambda: link.use("new@forebay.example", PASSWORD))
+    ),
+    Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
+}
+# Not administrative, or written where the act is: by requests, sign-ins, pages and the platform.
+ELSEWHERE = {
+    Action.COMPLETION_RECEIVED,
+    Action.COMPLETION_COMPLETED,
+    Action.REQUEST_REFUSED,
+    Action.QUOTA_REACHED,
+    Action.QUOTA_DIFFERENCE,
+    Action.USAGE_EXPORT,
+    Action.ACCESS_DENIED,
+    Action.OPERATOR_ACCESS,
+    Action.SESSION_LOGIN,
+    Action.SESSION_LOGOUT,
+    Action.SESSION_DENIED,
+    Action.SESSION_LOCKED,
+    Action.SESSION_END,
+    Action.PASSWORD_CHANGE,
+    Action.MFA_ADD,
+    Action.MFA_USE_RECOVERY,
+    Action.CONVERSATION_CREATE,
+    Action.CONVERSATION_DELETE,
+    Action.PROMPT_VIEW,
+}
+
+
+def everything() -> dict[str, list[Any]]:
+    """All rows of all tables but the record's own."""
+    models = [*apps.get_app_config("tenants").get_models(include_auto_created=True), Group]
+    return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}
+
+
+def test_no_act_is_left_out() -> None:
+    assert set(ACTS) | ELSEWHERE == set(Action)
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_it_is_on_record(world: World, action: Action) -> None:
+    act = ACTS[action](world)
+    before = Event.objects.filter(action=action).count()
+    act()
+    assert Event.objects.filter(action=action).count() == before + 1
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_what_cannot_be_put_on_record_is_not_done(
+    world: World, action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_fields: Any) -> None:
+        raise DatabaseError("no room for another event")
+
+    act = ACTS[action](world)
+    before = everything()
+    monkeypatch.setattr(Event.objects, "create", full)
+    with pytest.raises(DatabaseError, match="no room"):
+        act()
+    assert everything() == before

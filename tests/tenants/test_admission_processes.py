@@ -1,0 +1,58 @@
+"""Four processes that ask at the same time, as four web processes do."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+from tenants.admission import Ask
+from tests.tenants.callers import caller
+
+PROCESSES, TASKS, BURST = 4, 64, 100
+ROOT = Path(__file__).parents[2]
+_RUSH = """
+import asyncio, json, sys, uuid
+from tenants.admission import Ask, SharedAdmission
+from tenants.caller import Limits
+from tenants.redis_link import RedisLink
+
+async def nothing(): pass
+
+async def main(url, tenant, key, tasks, burst):
+    link, let_in = RedisLink(url), []
+    shared = SharedAdmission(link, nothing)
+    await link.call("PING")
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+    async def one():
+        for _ in range(burst // 10):
+            ask = Ask(str(uuid.uuid4()), tenant=tenant, limits=Limits(1, burst), key=key, hold_s=60)
+            admission, _ = await shared.admit(ask)
+            let_in.append(not admission.tier)
+
+    await asyncio.gather(*[one() for _ in range(tasks)])
+    print(json.dumps([len(let_in), sum(let_in)]), flush=True)
+
+asyncio.run(main(*sys.argv[1:4], *map(int, sys.argv[4:])))
+"""
+
+
+async def test_processes_together_let_in_exactly_the_burst() -> None:
+    who = Ask.of(caller(), "")
+    words = [settings.REDIS_URL, who.tenant, who.key, str(TASKS), str(BURST)]
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    each = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _RUSH, *words, cwd=ROOT, **pipes)  # type: ignore[arg-type]
+        for _ in range(PROCESSES)
+    ]
+    for process in each:
+        assert process.stdout
+        assert await process.stdout.readline() == b"ready\n"
+    answers = await asyncio.gather(*[process.communicate(b"go\n") for process in each])
+    asked, let_in = zip(*[json.loads(out) for out, _ in answers], strict=True)
+    assert sum(asked) == PROCESSES * TASKS * BURST // 10
+    assert sum(let_in) == BURST
+    assert sum(n > 0 for n in let_in) > 1  # it was a race

@@ -1,0 +1,155 @@
+"""Members and their roles: a tenant keeps an owner, and what a role gave ends with it."""
+
+import threading
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+
+from audit.actions import Action
+from audit.models import Event
+from tenants.models import Link, Member, Team, Tenant, User
+from tenants.models.link import Purpose
+from tenants.models.member import LastOwner
+from tenants.roles import Permission, Profile, Role
+
+
+def join(tenant: Tenant, name: str, role: Role) -> Member:
+    user = User.objects.create_user(f"{name}@{tenant.name}.example", "a long passphrase")
+    member: Member = tenant.add_member(user, role, by="test")
+    return member
+
+
+@pytest.fixture
+def alice(acme: Tenant) -> Member:
+    return join(acme, "alice", Role.OWNER)
+
+
+@pytest.fixture
+def bob(acme: Tenant) -> Member:
+    return join(acme, "bob", Role.DEVELOPER)
+
+
+def test_a_role_is_changed(alice: Member, bob: Member) -> None:
+    bob.change_role(Role.AUDITOR, by="test")
+    bob.change_role(Role.AUDITOR, by="test")
+    assert Member.objects.get(pk=bob.pk).may(Permission.VIEW_AUDIT)
+    event = Event.objects.get(action=Action.MEMBER_ROLE)
+    assert event.detail == {"member": str(bob.id), "role": ["developer", "auditor"]}
+    assert (event.tenant_id, event.subject_id) == (bob.tenant_id, bob.subject_id)
+
+
+def test_a_role_that_does_not_exist(alice: Member, bob: Member) -> None:
+    with pytest.raises(ValueError, match="guest"):
+        bob.change_role("guest", by="test")  # type: ignore[arg-type]
+    assert Member.objects.get(pk=bob.pk).role == Role.DEVELOPER
+
+
+def test_the_last_owner_stays_one(alice: Member, bob: Member) -> None:
+    with pytest.raises(LastOwner):
+        alice.change_role(Role.ADMIN, by="test")
+    with pytest.raises(LastOwner):
+        alice.remove(by="test")
+    assert Member.objects.get(pk=alice.pk).role == Role.OWNER
+    bob.change_role(Role.OWNER, by="test")
+    alice.change_role(Role.ADMIN, by="test")
+    with pytest.raises(LastOwner):
+        bob.remove(by="test")
+    alice.remove(by="test")
+    assert Event.objects.filter(action=Action.MEMBER_REMOVE).count() == 1
+
+
+def test_of_two_owners_who_leave_at_once_one_stays(acme: Tenant) -> None:
+    owners = [join(acme, name, Role.OWNER) for name in ("alice", "bob")]
+    start, refused = threading.Barrier(2), list[Member]()
+
+    def leave(owner: Member) -> None:
+        start.wait()
+        try:
+            owner.remove(by="test")
+        except LastOwner:
+            refused.append(owner)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=leave, args=[owner]) for owner in owners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 1
+    assert acme.members.filter(role=Role.OWNER).count() == 1
+
+
+def test_a_removed_member_leaves_nothing_that_opens(acme: Tenant, alice: Member) -> None:
+    bob = join(acme, "bob", Role.ADMIN)
+    team = Team.form(acme, "research", by="test")
+    team.add(bob, by="test")
+    for by, email in [(bob.actor, "x@acme.example"), ("test", bob.user.email)]:
+        Link.issue(Purpose.INVITATION, by=by, email=email, tenant=acme, role=Role.MEMBER)
+    other = Link.issue(Purpose.INVITATION, by=alice.actor, email="y@acme.example", tenant=acme)
+    bob.remove(by="test")
+    assert not team.places.exists()
+    (kept,) = Link.objects.invitations(acme)
+    assert kept.email == "y@acme.example"
+    assert other
+
+
+def test_added_twice_is_one_member(acme: Tenant, alice: Member) -> None:
+    again = acme.add_member(alice.user, Role.MEMBER, by="test")
+    assert (again.pk, again.role) == (alice.pk, Role.OWNER)
+    assert Event.objects.filter(action=Action.MEMBER_ADD).count() == 1
+
+
+def test_nobody_makes_owners_but_owners(acme: Tenant, alice: Member, bob: Member) -> None:
+    admin = join(acme, "eve", Role.ADMIN)
+    assert all(alice.may_give(role) for role in Role)
+    assert [role for role in Role if admin.may_give(role)] == [r for r in Role if r != Role.OWNER]
+    assert not any(bob.may_give(role) for role in Role)
+    acme.change(by="test", profile=Profile.MLPS)
+    admin.refresh_from_db()
+    assert not any(admin.may_give(role) for role in Role)  # people are security's business there
+
+
+# Teams -------------------------------------------------------------------------------------------
+def test_a_team_from_beginning_to_end(acme: Tenant, alice: Member, bob: Member) -> None:
+    team = Team.form(acme, "research", by="test")
+    group = team.group
+    for _ in range(2):
+        team.add(alice, by="test")
+    team.add(bob, by="test")
+    team.rename("science", by="test")
+    for _ in range(2):
+        team.take_out(alice, by="test")
+    assert [found.name for found in Team.objects.of(bob)] == ["science"]
+    assert not Team.objects.of(alice).exists()
+    team.disband(by="test")
+    assert not type(group).objects.filter(pk=group.pk).exists()
+    acts = Event.objects.filter(action__startswith="team:").order_by("id")
+    assert [event.action for event in acts] == [
+        "team:create",
+        "team:join",
+        "team:join",
+        "team:change",
+        "team:leave",
+        "team:delete",
+    ]
+
+
+def test_a_strangers_member_joins_no_team(acme: Tenant, globex: Tenant) -> None:
+    team, charlie = Team.form(acme, "research", by="test"), join(globex, "charlie", Role.OWNER)
+    with pytest.raises(ValidationError):
+        team.add(charlie, by="test")
+    assert not team.places.exists()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 81, "research"])
+def test_a_teams_name(acme: Tenant, globex: Tenant, name: str) -> None:
+    Team.form(acme, "research", by="test")
+    other = Team.form(acme, "sales", by="test")
+    with pytest.raises(ValidationError):
+        Team.form(acme, name, by="test")
+    with pytest.raises(ValidationError):
+        other.rename(name, by="test")
+    assert Team.form(globex, "research", by="test").name == "research"
+    assert acme.teams.count() == 2

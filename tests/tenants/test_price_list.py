@@ -1,0 +1,78 @@
+"""The hot path's prices: those that hold, and few looks at the database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from channels.db import database_sync_to_async
+
+from tenants import price_list
+from tenants.models import Price
+from tenants.price_list import FREE, PriceList, Prices
+from tests.audit.weak_line import WeakLine, through, weak_line_to_database
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+async def line(dsn: str) -> AsyncIterator[WeakLine]:
+    async with weak_line_to_database(dsn) as line:
+        yield line
+
+
+@pytest.fixture
+async def prices(dsn: str, line: WeakLine) -> AsyncIterator[PriceList]:
+    prices = PriceList(through(line, dsn))
+    yield prices
+    await prices.close()
+
+
+@database_sync_to_async
+def put(prompt: int, since: datetime) -> None:
+    Price.objects.create(model="mock", prompt=prompt, cached=1, completion=9, since=since)
+
+
+async def test_a_request_pays_what_held_when_it_came_in(prices: PriceList) -> None:
+    await put(3, NOW - timedelta(days=2))
+    await put(5, NOW - timedelta(hours=1))
+    await put(7, NOW + timedelta(hours=1))
+    assert await prices.of("mock", NOW.timestamp()) == Prices(5, 1, 9)
+    assert await prices.of("mock", (NOW - timedelta(days=1)).timestamp()) == Prices(3, 1, 9)
+    assert await prices.of("mock", (NOW + timedelta(days=1)).timestamp()) == Prices(7, 1, 9)
+    assert await prices.of("mock", (NOW - timedelta(days=3)).timestamp()) == FREE
+    assert await prices.of("large", NOW.timestamp()) == FREE
+
+
+async def test_a_changed_price_arrives_and_nobody_waits_for_it(
+    prices: PriceList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await prices.of("mock", NOW.timestamp()) == FREE
+    await put(5, NOW)
+    monkeypatch.setattr(price_list, "FRESH_S", 0.0)
+    assert await prices.of("mock", NOW.timestamp()) == FREE  # looks, and goes on with what it has
+    async with asyncio.timeout(5):
+        while await prices.of("mock", NOW.timestamp()) == FREE:
+            await asyncio.sleep(0.01)
+
+
+async def test_many_at_once_look_once(prices: PriceList, line: WeakLine) -> None:
+    await asyncio.gather(*[prices.of("mock", NOW.timestamp()) for _ in range(100)])
+    assert line.accepted == 1
+
+
+async def test_a_lost_connection_is_replaced_and_old_prices_end(
+    prices: PriceList, line: WeakLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(5, NOW)
+    await prices.of("mock", NOW.timestamp())
+    await line.cut()
+    monkeypatch.setattr(price_list, "FRESH_S", 0.0)
+    monkeypatch.setattr(price_list, "KEPT_S", 0.0)
+    assert (await prices.of("mock", NOW.timestamp())).prompt == 5
+    await line.down()
+    with pytest.raises((psycopg.OperationalError, OSError)):
+        await prices.of("mock", NOW.timestamp())
+    await line.up()
+    assert (await prices.of("mock", NOW.timestamp())).prompt == 5

@@ -1,0 +1,322 @@
+"""What requests set aside and give back: the ledger and its counters, row by row."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from tenants.models import (
+    ApiKey,
+    LedgerEntry,
+    Member,
+    Quota,
+    QuotaCounter,
+    QuotaNotice,
+    Tenant,
+    User,
+)
+from tenants.roles import Role
+from tests.tenants.book import Asked, Book
+
+
+@pytest.fixture
+def key(acme: Tenant) -> ApiKey:
+    return ApiKey.issue(acme, "ci", by="test")[0]
+
+
+@pytest.fixture
+def alice(acme: Tenant) -> Member:
+    user = User.objects.create_user("alice@acme.example")
+    member: Member = acme.add_member(user, Role.MEMBER, by="test")
+    return member
+
+
+def quota(tenant: Tenant, limit: int, unit: str = "requests", **more: Any) -> Quota:
+    return Quota.set(
+        tenant, **{"unit": unit, "window": "day", "by": "test", "limit": limit, **more}
+    )
+
+
+def stands(quota: Quota) -> tuple[int, int]:
+    standing = quota.standing()
+    return standing.used, standing.reserved
+
+
+def kinds(asked: Asked) -> list[str]:
+    entries = LedgerEntry.objects.filter(request_id=asked.id).order_by("id")
+    return [entry.kind for entry in entries]
+
+
+def test_without_quotas_everything_is_in_the_ledger_and_nothing_is_said(
+    book: Book, acme: Tenant, key: ApiKey
+) -> None:
+    asked = Asked(acme, key, tokens=70, cost=9)
+    assert book.reserve(asked)[asked.id].left == ()
+    (entry,) = LedgerEntry.objects.all()
+    assert (entry.kind, entry.requests, entry.tokens, entry.cost) == ("reserve", 1, 70, 9)
+    assert (entry.api_key_id, entry.model, entry.counts_at) == (key.id, "mock", asked.at)
+    book.settle(asked.over(tokens=31, cost=4))
+    entry = LedgerEntry.objects.get(kind="settle")
+    assert (entry.requests, entry.tokens, entry.cost) == (1, 31, 4)
+    assert (entry.api_key_id, entry.counts_at) == (key.id, asked.at)
+    assert not QuotaCounter.objects.exists()
+
+
+def test_exactly_as_many_as_fit(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 10)
+    asked = [Asked(acme) for _ in range(25)]
+    assert book.take(*asked) == [True] * 10 + [False] * 15  # in the order in which they came
+    assert stands(ours) == (0, 10)
+    assert book.take(Asked(acme)) == [False]
+    assert LedgerEntry.objects.count() == 10  # the refused ones leave nothing
+
+
+def test_a_refusal_says_what_stands_against_it(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 250, "tokens")
+    done, running, refused = (Asked(acme, tokens=100) for _ in range(3))
+    book.reserve(done)
+    book.settle(done.over(tokens=60))
+    said = book.reserve(running, refused)[refused.id].out_of
+    assert said
+    assert (said.quota_id, said.unit, said.window) == (ours.id, "tokens", "day")
+    assert (said.limit, said.used, said.reserved, said.asked) == (250, 60, 100, 100)
+    assert said.remaining == 90
+    assert said.ends == ours.standing().ends
+    assert 0 < said.frees_in_ms <= 24 * 3600 * 1000
+
+
+def test_who_is_let_in_learns_what_remains(book: Book, acme: Tenant) -> None:
+    quota(acme, 10)
+    quota(acme, 5, window="month")
+    quota(acme, 1000, "tokens")
+    first, second = Asked(acme, tokens=300), Asked(acme, tokens=300)
+    said = book.reserve(first, second)
+    assert {unit: left.remaining for unit, left in said[first.id].tightest.items()} == {
+        "requests": 4,
+        "tokens": 700,
+    }
+    assert said[second.id].tightest["tokens"].remaining == 400
+    assert said[second.id].tightest["requests"].limit == 5
+
+
+def test_what_was_not_used_comes_back(book: Book, acme: Tenant) -> None:
+    ours, costs = quota(acme, 100, "tokens"), quota(acme, 1000, "cost")
+    asked = Asked(acme, tokens=90, cost=700)
+    assert book.take(asked) == [True]
+    assert book.take(Asked(acme, tokens=20)) == [False]
+    assert book.settle(asked.over(tokens=40, cost=300)) == {asked.id}
+    assert (stands(ours), stands(costs)) == ((40, 0), (300, 0))
+    assert book.take(Asked(acme, tokens=60)) == [True]
+
+
+def test_a_request_that_ends_before_anything_was_generated_counts_as_none(
+    book: Book, acme: Tenant
+) -> None:
+    ours = quota(acme, 1)
+    for status in (499, 502, 504):
+        asked = Asked(acme)
+        assert book.take(asked) == [True]
+        book.settle(asked.over(tokens=0, status=status, cost=99))
+        assert kinds(asked) == ["reserve", "release"]
+    assert stands(ours) == (0, 0)
+    assert set(LedgerEntry.objects.filter(kind="release").values_list("requests", "cost")) == {
+        (0, 0)
+    }
+    empty, cut = Asked(acme), Asked(acme)
+    book.take(empty)
+    book.settle(empty.over(tokens=0))  # an answer without a word is an answer
+    assert kinds(empty) == ["reserve", "settle"]
+    ours.change(2, by="test")
+    book.take(cut)
+    book.settle(cut.over(tokens=7, status=499))  # what was generated was paid for
+    assert stands(ours) == (2, 0)
+
+
+def test_who_settles_second_changes_nothing(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 1000, "tokens")
+    asked = Asked(acme)
+    book.reserve(asked)
+    assert book.settle(asked.over(tokens=30)) == {asked.id}
+    assert book.settle(asked.over(tokens=0, status=504)) == set()
+    assert book.settle(asked.over(tokens=99), asked.over(tokens=98)) == set()
+    assert stands(ours) == (30, 0)
+    assert kinds(asked) == ["reserve", "settle"]
+
+
+def test_a_group_that_is_sent_again_counts_once(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 3)
+    group = [Asked(acme) for _ in range(5)]
+    assert book.take(*group) == [True, True, True, False, False]
+    assert book.take(*group) == [True, True, True, False, False]
+    assert book.take(group[1], group[1]) == [True, True]
+    assert stands(ours) == (0, 3)
+    ours.change(4, by="test")
+    twice = Asked(acme)
+    assert book.take(twice, twice) == [True, True]
+    assert stands(ours) == (0, 4)
+    book.settle(group[0].over(), group[0].over())
+    assert book.take(group[0]) == [True]  # it is over; that it was let in stands
+    assert stands(ours) == (1, 3)
+
+
+def test_each_quota_counts_its_own(
+    book: Book, acme: Tenant, globex: Tenant, key: ApiKey, alice: Member
+) -> None:
+    quotas = {
+        "tenant": quota(acme, 100),
+        "key": quota(acme, 100, api_key=key),
+        "member": quota(acme, 100, member=alice),
+        "model": quota(acme, 100, model="mock"),
+        "other model": quota(acme, 100, model="large"),
+        "globex": quota(globex, 100),
+    }
+    other, _ = ApiKey.issue(acme, "other", by="test")
+    book.reserve(Asked(acme, key), Asked(acme, member=alice), Asked(acme, other, model="large"))
+    book.reserve(Asked(globex))
+    assert {name: stands(each)[1] for name, each in quotas.items()} == {
+        "tenant": 3,
+        "key": 1,
+        "member": 1,
+        "model": 2,
+        "other model": 1,
+        "globex": 1,
+    }
+
+
+def test_the_tightest_quota_refuses_and_the_others_are_not_charged(
+    book: Book, acme: Tenant, key: ApiKey
+) -> None:
+    wide, narrow = quota(acme, 100), quota(acme, 1, api_key=key)
+    assert book.take(Asked(acme, key), Asked(acme, key), Asked(acme)) == [True, False, True]
+    assert (stands(wide), stands(narrow)) == ((0, 2), (0, 1))
+
+
+def test_a_quota_set_in_mid_window_counts_what_was_before(
+    book: Book, acme: Tenant, key: ApiKey
+) -> None:
+    done, running, long_ago = Asked(acme, key), Asked(acme), Asked(acme)
+    book.reserve(done, running)
+    book.settle(done.over(tokens=30))
+    yesterday = Asked(acme, at=long_ago.at - timedelta(days=1))
+    book.reserve(yesterday)
+    assert stands(quota(acme, 1000, "tokens")) == (30, 100)
+    assert stands(quota(acme, 1000, "tokens", api_key=key)) == (30, 0)
+    ours = quota(acme, 3)
+    assert stands(ours) == (1, 1)
+    assert book.take(Asked(acme), Asked(acme)) == [True, False]
+    book.settle(running.over())
+    assert stands(ours) == (2, 1)
+
+
+def test_limits_and_raises_hold_at_once(book: Book, acme: Tenant) -> None:
+    alice, bob = (User.objects.create_user(f"{name}@acme.example") for name in ("alice", "bob"))
+    ours = quota(acme, 1)
+    assert book.take(Asked(acme), Asked(acme)) == [True, False]
+    ours.change(2, by="test")
+    assert book.take(Asked(acme), Asked(acme)) == [True, False]
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    more = ours.ask_raise(2, "a demonstration", soon, user=alice, by="test")
+    assert book.take(Asked(acme)) == [False]
+    more.approve(user=bob, by="test")
+    assert book.take(*[Asked(acme) for _ in range(3)]) == [True, True, False]
+    type(more).objects.filter(pk=more.pk).update(expires_at=datetime.now(UTC))
+    assert book.take(Asked(acme)) == [False]
+    ours.change(5, by="test")
+    assert book.take(Asked(acme), Asked(acme)) == [True, False]
+    ours.drop(by="test")
+    assert book.take(Asked(acme)) == [True]
+    assert LedgerEntry.objects.count() == 6
+
+
+def test_a_request_counts_in_the_window_in_which_it_came_in(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 1)
+    midnight = ours.standing().starts
+    late = Asked(acme, at=midnight - timedelta(seconds=1))
+    early = Asked(acme, at=midnight + timedelta(seconds=1))
+    assert book.take(late, early, Asked(acme, at=early.at)) == [True, True, False]
+    book.settle(late.over(at=early.at))
+    before = ours.standing(late.at)
+    assert (before.used, before.reserved, before.ends) == (1, 0, midnight)
+    assert stands(ours) == (0, 1)
+
+
+def test_in_another_time_zone_the_day_is_another(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 2)
+    at = ours.standing().starts + timedelta(hours=1)
+    first = Asked(acme, at=at)
+    assert book.take(first) == [True]
+    acme.time_zone = "Pacific/Auckland"
+    acme.save()
+    second = Asked(acme, at=at + timedelta(seconds=1))
+    assert book.take(second) == [True]  # the same two in the new day …
+    assert book.take(Asked(acme, at=at + timedelta(seconds=2))) == [False]
+    book.settle(first.over(), second.over())
+    counted = set(QuotaCounter.objects.values_list("used", "reserved"))
+    assert counted == {(2, 0)}  # … and in the old one
+    assert QuotaCounter.objects.count() == 2
+
+
+def test_a_rotated_keys_quota_counts_both(book: Book, acme: Tenant, key: ApiKey) -> None:
+    ours = quota(acme, 3, api_key=key)
+    before = Asked(acme, key)
+    book.reserve(before)
+    fresh, _ = key.rotate(by="test", overlap=timedelta(hours=1))
+    assert book.take(Asked(acme, fresh), Asked(acme, key), Asked(acme, key)) == [True, True, False]
+    book.settle(before.over())
+    ours.refresh_from_db()
+    assert (ours.api_key_id, stands(ours)) == (fresh.id, (1, 2))
+    QuotaCounter.objects.all().delete()
+    assert stands(ours) == (1, 2)  # as the ledger has it
+
+
+def test_a_settlement_takes_scope_and_amounts_from_the_ledger(
+    book: Book, acme: Tenant, key: ApiKey
+) -> None:
+    ours = quota(acme, 1000, "tokens", api_key=key)
+    asked = Asked(acme, key, tokens=500)
+    book.reserve(asked)
+    outline = Asked(acme, id=asked.id, model="?")  # its text has been erased: who paid is unknown
+    book.settle(outline.over(tokens=0, status=504))
+    assert stands(ours) == (0, 0)
+    entry = LedgerEntry.objects.get(kind="release")
+    assert (entry.api_key_id, entry.model) == (key.id, "mock")
+
+
+def test_80_and_100_percent_are_told_once(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 10)
+    for done in range(1, 11):
+        asked = Asked(acme)
+        book.reserve(asked)
+        book.settle(asked.over())
+        told = list(QuotaNotice.objects.order_by("percent").values_list("percent", flat=True))
+        assert told == ([] if done < 8 else [80] if done < 10 else [80, 100])
+    events = Event.objects.filter(action="quota:reached", tenant_id=acme.id).order_by("id")
+    assert [event.detail["percent"] for event in events] == [80, 100]
+    assert events[0].detail["quota"] == str(ours.id)
+    assert (events[0].detail["used"], events[0].detail["limit"]) == (8, 10)
+    tomorrow = Asked(acme, at=ours.standing().ends + timedelta(hours=1))
+    for _ in range(8):
+        asked = Asked(acme, at=tomorrow.at)
+        book.reserve(asked)
+        book.settle(asked.over())
+    assert QuotaNotice.objects.filter(percent=80).count() == 2
+
+
+def test_a_quota_of_nothing_lets_nothing_in_and_a_free_model_costs_nothing(
+    book: Book, acme: Tenant
+) -> None:
+    quota(acme, 0, "cost")
+    assert book.take(Asked(acme, cost=1), Asked(acme, cost=0)) == [False, True]
+    quota(acme, 0, model="large")
+    assert book.take(Asked(acme, model="large"), Asked(acme)) == [False, True]
+    assert not QuotaNotice.objects.exists()
+
+
+def test_what_was_used_beyond_the_limit_keeps_the_next_out(book: Book, acme: Tenant) -> None:
+    ours = quota(acme, 100, "tokens")
+    asked = Asked(acme, tokens=50)
+    book.reserve(asked)
+    book.settle(asked.over(tokens=120))
+    assert ours.standing().remaining == 0
+    assert book.take(Asked(acme, tokens=1), Asked(acme, tokens=0)) == [False, True]

@@ -1,0 +1,154 @@
+"""Many processes at one budget: it is never overspent, nobody is stuck, nothing is lost."""
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
+from tenants.quotas.counters import ledger_sum
+from tests.tenants.book import Asked, Book
+
+WRITERS = 8
+
+
+def at_once(dsn: str, works: list[Callable[[Book], Any]]) -> list[Any]:
+    """Each on a connection of its own, all starting together."""
+    together = threading.Barrier(len(works))
+
+    def run(work: Callable[[Book], Any]) -> Any:
+        book = Book(dsn)
+        try:
+            together.wait(20)
+            return work(book)
+        finally:
+            book.connection.close()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def each_counter_is_its_ledgers_sum() -> None:
+    counters = list(QuotaCounter.objects.all())
+    assert counters
+    for counter in counters:
+        found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
+        assert found == (counter.used, counter.reserved)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["counted before", "very first"])
+def test_200_at_once_on_a_budget_for_10(dsn: str, acme: Tenant, known: bool) -> None:
+    key, _ = ApiKey.issue(acme, "new", by="test")
+    ours = Quota.set(acme, unit="requests", window="day", limit=10, by="test", api_key=key)
+    if not known:  # as when its day has just begun
+        QuotaCounter.objects.all().delete()
+    works = [
+        lambda book: [book.take(Asked(acme, key))[0] for _ in range(25)] for _ in range(WRITERS)
+    ]
+    let_in = [one for some in at_once(dsn, works) for one in some]
+    assert (len(let_in), sum(let_in)) == (200, 10)
+    assert QuotaCounter.objects.count() == 1
+    assert (ours.standing().used, ours.standing().reserved) == (0, 10)
+    each_counter_is_its_ledgers_sum()
+
+
+def test_eight_writers_on_the_same_tenants_shuffled(dsn: str, acme: Tenant) -> None:
+    tenants = [acme, *(Tenant.open(f"tenant-{n}", by="test") for n in range(7))]
+    for tenant in tenants:
+        for unit in ("requests", "tokens"):
+            Quota.set(tenant, unit=unit, window="month", limit=10**9, by="test")
+        Quota.set(tenant, unit="tokens", window="day", limit=10**9, by="test", model="mock")
+
+    def write(book: Book) -> int:
+        dice = random.Random()
+        for _ in range(25):
+            group = [Asked(dice.choice(tenants), tokens=dice.randint(1, 9)) for _ in range(20)]
+            assert all(book.take(*group))
+            dice.shuffle(group)
+            half = group[:10]
+            book.settle(*[each.over(tokens=each.tokens) for each in half])
+            book.settle(*[each.over(tokens=0, status=499) for each in group])
+        return 25 * 20
+
+    written = at_once(dsn, [write] * WRITERS)  # a deadlock would raise here
+    assert LedgerEntry.objects.filter(kind="reserve").count() == sum(written)
+    assert LedgerEntry.objects.filter(kind="settle").count() == sum(written) // 2
+    each_counter_is_its_ledgers_sum()
+    standings = [quota.standing() for quota in Quota.objects.filter(unit="requests")]
+    assert sum(each.used for each in standings) == sum(written) // 2
+    assert {each.reserved for each in standings} == {0}
+
+
+def test_the_same_requests_settled_from_everywhere_count_once(
+    dsn: str, acme: Tenant, book: Book
+) -> None:
+    ours = Quota.set(acme, unit="tokens", window="day", limit=10**6, by="test")
+    asked = [Asked(acme) for _ in range(60)]
+    book.take(*asked)
+
+    def settle(book: Book) -> int:
+        rows = [each.over(tokens=30) for each in asked]
+        random.shuffle(rows)
+        return sum(len(book.settle(*rows[n : n + 15])) for n in range(0, 60, 15))
+
+    assert sum(at_once(dsn, [settle] * WRITERS)) == 60
+    assert (ours.standing().used, ours.standing().reserved) == (1800, 0)
+
+
+def test_quotas_come_and_go_while_requests_run(dsn: str, acme: Tenant) -> None:
+    """A counter is made in the middle of reserves and settlements: it misses none, doubles none."""
+    over = threading.Event()
+
+    def write(book: Book) -> int:
+        count = 0
+        while not over.is_set():
+            group = [Asked(acme) for _ in range(5)]
+            book.take(*group)
+            book.settle(*[each.over() for each in group])
+            count += 5
+        return count
+
+    def change(_: Book) -> int:
+        try:
+            for n in range(12):
+                quota = Quota.set(
+                    acme, unit="tokens", window="day", limit=10**9, by="test", model="mock"
+                )
+                Quota.set(acme, unit="requests", window="day", limit=10**9 + n, by="test")
+                if n < 11:
+                    quota.drop(by="test")
+        finally:
+            over.set()
+            from django.db import connection
+
+            connection.close()
+        return 0
+
+    written = sum(at_once(dsn, [write] * 4 + [change]))
+    each_counter_is_its_ledgers_sum()
+    standing = Quota.objects.get(unit="requests").standing()
+    assert (standing.used, standing.reserved) == (written, 0)
+
+
+def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(dsn: str, acme: Tenant) -> None:
+    ours = Quota.set(acme, unit="requests", window="day", limit=3, by="test")
+    asked = [Asked(acme) for _ in range(3)]
+    lost, book = Book(dsn), Book(dsn)
+    lost.connection.autocommit = False
+    lost.take(*asked)  # and then PostgreSQL goes away before it could commit
+    (pid,) = lost.connection.execute("select pg_backend_pid()").fetchone() or (0,)
+    other = threading.Thread(target=lambda: book.take(*asked))
+    other.start()  # the group again, on a new connection: it waits for the old one to end
+    with psycopg.connect(dsn, autocommit=True) as killer:
+        killer.execute("select pg_terminate_backend(%s)", [pid])
+    other.join(20)
+    assert not other.is_alive()
+    assert (ours.standing().used, ours.standing().reserved) == (0, 3)
+    assert LedgerEntry.objects.count() == 3
+    each_counter_is_its_ledgers_sum()
+    lost.connection.close()
+    book.connection.close()

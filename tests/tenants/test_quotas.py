@@ -1,0 +1,189 @@
+"""Quotas, raises and prices as people set them: valid, audited, and decided by two."""
+
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+
+from audit.models import Event
+from tenants.models import ApiKey, Price, Quota, QuotaRaise, Tenant, User
+from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseState, SamePerson
+from tenants.quotas.options import Given, parse
+from tenants.quotas.standing import standings
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice@acme.example")
+
+
+@pytest.fixture
+def bob() -> User:
+    return User.objects.create_user("bob@acme.example")
+
+
+@pytest.fixture
+def ours(acme: Tenant) -> Quota:
+    return Quota.set(acme, unit="tokens", window="month", limit=1000, by="member:alice")
+
+
+def told(tenant: Tenant, action: str) -> list[dict[str, Any]]:
+    events = Event.objects.filter(tenant_id=tenant.id, action=action).order_by("id")
+    return [event.detail for event in events]
+
+
+def soon(**more: int) -> datetime:
+    return datetime.now(UTC) + timedelta(**(more or {"hours": 1}))
+
+
+def test_a_quota_is_set_changed_and_dropped_on_record(acme: Tenant, ours: Quota) -> None:
+    again = Quota.set(acme, unit="tokens", window="month", limit=2000, by="member:alice")
+    assert again == ours
+    assert list(Quota.objects.of(acme)) == [ours]
+    again.change(2000, by="member:alice")  # no change, no word
+    again.drop(by="member:bob")
+    (made,), (changed,), (dropped,) = (
+        told(acme, f"quota:{act}") for act in ("create", "change", "delete")
+    )
+    assert made == {
+        "quota": str(ours.id),
+        "unit": "tokens",
+        "window": "month",
+        "limit": 1000,
+    }
+    assert changed["limit"] == [1000, 2000]
+    assert dropped["quota"] == str(ours.id)
+    assert not Quota.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": -1},
+        {"limit": 10**15 + 1},
+        {"unit": "euros"},
+        {"window": "hour"},
+        {"model": "m" * 121},
+    ],
+)
+def test_a_wrong_quota_is_refused_and_leaves_nothing(acme: Tenant, wrong: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1, "by": "test"}
+    with pytest.raises(ValidationError):
+        Quota.set(acme, **{**good, **wrong})
+    assert not Quota.objects.exists()
+    assert told(acme, "quota:create") == []
+
+
+def test_a_quota_is_of_one_thing_of_its_own_tenant(acme: Tenant, globex: Tenant) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    strange, _ = ApiKey.issue(globex, "ci", by="test")
+    good: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1, "by": "test"}
+    with pytest.raises(ValidationError, match="one key, one member or one model"):
+        Quota.set(acme, api_key=key, model="mock", **good)
+    with pytest.raises(ValidationError, match="no such key"):
+        Quota.set(acme, api_key=strange, **good)
+    assert not Quota.objects.exists()
+
+
+def test_a_raise_takes_two_people(acme: Tenant, ours: Quota, alice: User, bob: User) -> None:
+    asked = ours.ask_raise(500, " the fair ", soon(), user=alice, by="member:alice")
+    assert list(QuotaRaise.objects.of(acme).waiting()) == [asked]
+    assert ours.standing().raised == 0
+    with pytest.raises(SamePerson):
+        asked.approve(user=alice, by="member:alice")
+    with pytest.raises(SamePerson):
+        asked.refuse(user=alice, by="member:alice")
+    assert told(acme, "raise:approve") == []
+    asked.approve(user=bob, by="member:bob")
+    assert (ours.standing().raised, ours.standing().allowed) == (500, 1500)
+    assert list(QuotaRaise.objects.of(acme).holding()) == [asked]
+    for decide in (asked.approve, asked.refuse):
+        with pytest.raises(AlreadyDecided):
+            decide(user=bob, by="member:bob")
+    (requested,), (approved,) = told(acme, "raise:request"), told(acme, "raise:approve")
+    assert (requested["amount"], requested["reason"]) == (500, "the fair")
+    assert approved["raise"] == str(asked.id)
+
+
+def test_a_raise_that_is_refused_adds_nothing(ours: Quota, alice: User, bob: User) -> None:
+    asked = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    asked.refuse(user=bob, by="test")
+    assert (asked.state, ours.standing().raised) == (RaiseState.REFUSED, 0)
+
+
+def test_a_raise_ends_and_one_that_is_over_cannot_be_approved(
+    ours: Quota, alice: User, bob: User
+) -> None:
+    asked = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    asked.approve(user=bob, by="test")
+    assert ours.standing(soon(minutes=59)).raised == 500
+    assert ours.standing(soon(minutes=61)).raised == 0
+    late = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    QuotaRaise.objects.filter(pk=late.pk).update(expires_at=datetime.now(UTC))
+    with pytest.raises(Expired):
+        late.approve(user=bob, by="test")
+
+
+@pytest.mark.parametrize("expires", [{"hours": -1}, {"days": 32}])
+def test_a_raise_lasts_a_month_at_most(ours: Quota, alice: User, expires: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        ours.ask_raise(500, "for ever", soon(**expires), user=alice, by="test")
+    with pytest.raises(ValidationError):
+        ours.ask_raise(0, "nothing", soon(), user=alice, by="test")
+    assert not QuotaRaise.objects.exists()
+
+
+def test_many_standings_in_two_queries(
+    acme: Tenant, django_assert_num_queries: Any, ours: Quota
+) -> None:
+    more = [
+        Quota.set(acme, unit="tokens", window="day", limit=n, by="test", model=f"m{n}")
+        for n in range(1, 9)
+    ]
+    with django_assert_num_queries(2):
+        found = standings([ours, *more], "UTC", datetime.now(UTC))
+    assert [found[quota.id].limit for quota in more] == list(range(1, 9))
+    assert (found[ours.id].percent, found[more[0].id].remaining) == (0, 1)
+
+
+def test_the_price_that_holds_is_the_latest(acme: Tenant) -> None:
+    Price.set("mock", 1, "0.1", 2, by="operator:erin")
+    latest = Price.set("mock", 2, "0.2", 4, by="operator:erin")
+    other = Price.set("large", "3.5", 0, 7, by="operator:erin")
+    Price.objects.create(
+        model="mock", prompt=9, cached=9, completion=9, since=datetime.now(UTC) + timedelta(days=1)
+    )
+    assert list(Price.objects.holding()) == [other, latest]
+    with pytest.raises(ValidationError):
+        Price.set("mock", -1, 0, 0, by="operator:erin")
+    details = [event.detail for event in Event.objects.filter(action="price:change")]
+    assert [detail["model"] for detail in details] == ["mock", "mock", "large"]
+    assert Decimal(details[2]["prompt"]) == Decimal("3.5")
+
+
+@pytest.mark.unit
+def test_quotas_as_options() -> None:
+    assert parse("requests/day=1000") == Given("requests", "day", 1000)
+    assert parse("tokens/month=2_000_000").limit == 2_000_000
+    for wrong in ("requests=1", "requests/hour=1", "euros/day=1", "cost/day=-1", "cost/day=", "x"):
+        with pytest.raises(ArgumentTypeError, match="requests/day=1000"):
+            parse(wrong)
+
+
+def test_commands_set_quotas(acme: Tenant) -> None:
+    call_command("create_tenant", "hooli", "--quota", "requests/day=5", "--quota", "cost/month=9")
+    hooli = Tenant.objects.get(name="hooli")
+    call_command("create_api_key", "hooli", "--name", "k", "--quota", "tokens/day=7")
+    found = {(q.unit, q.window, q.limit, q.api_key_id) for q in Quota.objects.of(hooli)}
+    key = ApiKey.objects.get(tenant=hooli)
+    assert found == {
+        ("requests", "day", 5, None),
+        ("cost", "month", 9, None),
+        ("tokens", "day", 7, key.id),
+    }

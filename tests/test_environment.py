@@ -1,0 +1,48 @@
+"""What a script, a test or a benchmark sets from outside."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from config.environment import PROJECT
+
+pytestmark = pytest.mark.unit
+SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.TRUSTED_PROXIES, s.PROFILE)"
+
+
+def started(**variables: str) -> subprocess.CompletedProcess[str]:
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+    home = {"FOREBAY_HOME": os.environ.get("FOREBAY_HOME", str(PROJECT / "var"))}
+    return subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env={**mine, **home, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({}, "100 0 asvs-5"),
+        ({"FOREBAY_IP_PER_MINUTE": "7"}, "7 0 asvs-5"),
+        ({"FOREBAY_IP_PER_MINUTE": "0"}, "0 0 asvs-5"),
+        ({"FOREBAY_TRUSTED_PROXIES": "2", "FOREBAY_PROFILE": "mlps-l3"}, "100 2 mlps-l3"),
+    ],
+)
+def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
+    assert started(**variables).stdout.strip() == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FOREBAY_IP_PER_MINUTE", "many"), ("FOREBAY_PROFILE", "none"), ("FOREBAY_OIDC", "[{}]")],
+)
+def test_a_wrong_value_is_one_clear_line(name: str, value: str) -> None:
+    ended = started(**{name: value})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(name)
+    assert ended.stderr.count("\n") == 1
