@@ -1,4 +1,4 @@
-"""python -m bench [--quick] [--only mock|engine|memory] [--no-litellm] [--rounds N]"""
+"""python -m bench [--quick] [--only mock|engine|memory|admission|usage] [--no-litellm] …"""
 
 import argparse
 import signal
@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import compare, engine, machine, markdown, memory, report
+from bench.admission import AdmissionReport
+from bench.apart import measured_apart
 from bench.children import REPOSITORY
 from bench.litellm_proxy import LiteLLMProxy
 from bench.litellm_proxy import version as litellm_version
 from bench.results import Results
 from bench.targets import MODEL, MockEngine, Target, use_of
 from bench.under_test import Forebay
+from bench.usage import FULL, UsageReport
 
-PARTS = ("mock", "engine", "memory")
+PARTS = ("mock", "engine", "memory", "admission", "usage")
+FEW = 500_000  # usage rows of a quick run
 
 
 def read_options() -> argparse.Namespace:
@@ -53,11 +57,28 @@ def main() -> None:
             real.mkdir()
             seconds = 5.0 if quick else 15.0
             results.engine = engine.measure(real, results.rounds, seconds)
+    if not options.no_forebay:
+        apart(results, options, parts)
     name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     name += "".join(f"-{part}" for part in options.only or ())
     paths = report.write(results, name)
     print(markdown.page(results))
     compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
+
+
+def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
+    """What has servers of its own."""
+    if "admission" in parts:
+        rounds, seconds = (2, 3.0) if results.quick else (5, 6.0)
+        results.admission = measured_apart(
+            "bench.admission",
+            AdmissionReport,
+            rounds=options.rounds or rounds,
+            seconds=options.seconds or seconds,
+        )
+    if "usage" in parts:
+        rows = FEW if results.quick else FULL
+        results.usage = measured_apart("bench.usage", UsageReport, rows=rows)
 
 
 def with_mock(

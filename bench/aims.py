@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.admission import RATE, AdmissionReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
 from bench.memory import MemoryReport
+from bench.usage import UsageReport
 
 FLAT_BYTES_PER_REQUEST = 200
 
@@ -61,6 +63,20 @@ def of_memory(report: MemoryReport) -> Iterator[Aim]:
     yield at_most("memory of web and worker, highest", top, "MB", 400)
     text = f"memory growth over the later half of {report.requests[-1]:,} requests"
     yield at_most(text, report.bytes_per_request, "bytes/request", FLAT_BYTES_PER_REQUEST)
+
+
+def of_admission(report: AdmissionReport) -> Iterator[Aim]:
+    for row in report.rows:
+        if row.aimed_at:
+            text = f"admission at {RATE}/s, {row.name}: added"
+            yield at_most(f"{text} p50", row.added.p50, "ms", 2)
+            yield at_most(f"{text} p99", row.added.p99, "ms", 10)
+
+
+def of_usage(report: UsageReport) -> Iterator[Aim]:
+    slowest = max(report.pages, key=lambda page: page.p95)
+    text = f"slowest usage page with {report.rows:,} rows behind it ({slowest.page}), p95"
+    yield at_most(text, slowest.p95, "ms", 1000)
 
 
 def at_least(text: str, value: float | None, unit: str, limit: float) -> Aim:

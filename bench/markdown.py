@@ -1,14 +1,15 @@
 """The results as Markdown tables, to be pasted into docs/benchmarks.md."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from bench import admission, usage
 from bench.aims import Aim
+from bench.cells import cell, pair, table
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
 from bench.memory import MemoryReport
 from bench.results import Results
-from bench.svg_plot import short
 
 METHOD = """\
 Everything (load generator, engine, LiteLLM, Forebay with its PostgreSQL and Valkey) shares the
@@ -49,8 +50,15 @@ def sections(results: Results) -> Iterator[str]:
     if results.memory is not None:
         yield "## Memory"
         yield memory_table(results.memory)
-    yield "## How it was measured"
-    yield METHOD
+    if results.admission is not None:
+        yield "## Admission"
+        yield admission.section(results.admission)
+    if results.usage is not None:
+        yield "## Usage pages"
+        yield usage.section(results.usage)
+    if results.comparison or results.engine or results.memory:
+        yield "## How it was measured"
+        yield METHOD
     if complaints := set(all_complaints(results)):
         yield "Bad answers began with:\n\n" + "\n".join(
             f"* `{line}`" for line in sorted(complaints)
@@ -167,16 +175,3 @@ def all_complaints(results: Results) -> Iterator[str]:
         yield from (f"{one.target}, {one.streams} streams: {line}" for line in one.wrong)
     if results.memory is not None:
         yield from (f"memory: {line}" for line in results.memory.wrong)
-
-
-def cell(value: float | None) -> str:
-    return "" if value is None else short(value)
-
-
-def pair(one: float | None, other: float | None) -> str:
-    return f"{cell(one)} / {cell(other)}" if one is not None or other is not None else ""
-
-
-def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

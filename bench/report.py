@@ -1,4 +1,4 @@
-"""Writes bench/results/<date>.json, .md and .svg."""
+"""Writes bench/results/<date>.json and .md, and .svg where there is something to draw."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,8 @@ def write(results: Results, name: str) -> list[Path]:
     }
     paths = []
     for ending, content in contents.items():
+        if not content:
+            continue
         path = FOLDER / (name + ending)
         path.write_text(content)
         paths.append(path)
@@ -39,6 +41,8 @@ def picture(results: Results) -> str:
     if (memory := results.memory) is not None:
         series = memory.rss_mb | {"both": memory.total_mb}
         charts.append(svg_plot.Lines("Memory, MB", memory.requests, dict(series)))
+    if not charts:
+        return ""
     machine = results.machine
     footer = f"{machine['date']}, {machine['cores']} cores of {machine['cpu']}"
     return svg_plot.document(charts, footer)

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.aims import Aim, of_comparison, of_engine, of_memory
+from bench.admission import AdmissionReport
+from bench.aims import Aim, of_admission, of_comparison, of_engine, of_memory, of_usage
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.memory import MemoryReport
+from bench.usage import UsageReport
 
 
 @dataclass(slots=True)
@@ -22,6 +24,8 @@ class Results:
     comparison: list[Row] = field(default_factory=list)
     engine: list[EngineRow] = field(default_factory=list)
     memory: MemoryReport | None = None
+    admission: AdmissionReport | None = None
+    usage: UsageReport | None = None
 
     def aims(self) -> list[Aim]:
         return list(self._aims())
@@ -33,6 +37,10 @@ class Results:
             yield from of_engine(self.engine)
         if self.memory is not None:
             yield from of_memory(self.memory)
+        if self.admission is not None:
+            yield from of_admission(self.admission)
+        if self.usage is not None:
+            yield from of_usage(self.usage)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

@@ -30,6 +30,7 @@ class Forebay:
             "FOREBAY_PORT": str(self.port),
             # One address sends all the load; a real one would be stopped by its limit.
             "FOREBAY_IP_PER_MINUTE": "0",
+            "FOREBAY_MFA": "optional",
         }
         self.env.pop("FOREBAY_ENGINES", None)
         if engines is not None:

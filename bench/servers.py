@@ -1,0 +1,65 @@
+"""PostgreSQL and Valkey of the bench's own, for what is measured without the rest of a platform."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_S = 60
+
+
+@contextmanager
+def django_on_own_servers(**environment: str) -> Iterator[None]:
+    """Empty tables in a temporary folder, as `make run` makes them; Django is set up on them."""
+    # Else a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    with _servers(environment):
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        yield
+
+
+@contextmanager
+def _servers(environment: dict[str, str]) -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="forebay-bench-"))
+    folder.chmod(0o755)  # PostgreSQL may run as another user
+    os.environ |= {
+        "FOREBAY_HOME": str(folder / "home"),
+        "FOREBAY_DATABASE_SCOPE": "system",
+        "FOREBAY_MFA": "optional",
+        "FOREBAY_ENGINES": "{}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        **environment,
+    }
+    from config.supervisor.home import Home
+    from config.supervisor.keeper import Keeper
+    from config.supervisor.kin import Kin
+    from config.supervisor.postgres import Postgres
+    from config.supervisor.valkey import Valkey
+
+    home = Home(folder / "home")
+    home.take()
+    keeper, loop = Keeper(home, Kin(home)), asyncio.new_event_loop()
+    postgres, valkey = Postgres(home, keeper), Valkey(home, keeper)
+    os.environ |= {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url}
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        for server in (postgres, valkey):
+            asyncio.run_coroutine_threadsafe(server.start(), loop).result(START_S)
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(keeper.stop(), loop).result(START_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        shutil.rmtree(folder, ignore_errors=True)
