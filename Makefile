@@ -4,12 +4,13 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench manage
+.PHONY: help run test check bench manage isolation
 
 help:
 	@echo 'make run                start Forebay on http://127.0.0.1:8000 (Ctrl-C stops it)'
 	@echo "make manage ARGS='...'  a management command on the running Forebay, for example"
 	@echo "                        make manage ARGS='create_tenant acme --json'"
+	@echo 'make isolation          show on the running Forebay that tenants do not see each other'
 	@echo 'make check              lint, types, import contract, migrations, unit tests: no server needed'
 	@echo "make test               every test, with coverage (ARGS='tests/audit -x' for some)"
 	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
@@ -25,6 +26,9 @@ run: .venv/.base
 
 manage: .venv/.base
 	@exec $(PY) manage.py $(ARGS)
+
+isolation: .venv/.base
+	@exec $(PY) manage.py isolation
 
 test: .venv/.dev
 	$(PY) -m pytest --cov --cov-report=term $(ARGS)
