@@ -58,6 +58,27 @@ class Action(StrEnum):
     MFA_REMOVE = "mfa:remove"
     MFA_USE_RECOVERY = "mfa:use_recovery"
 
+    RETENTION_CHANGE = "retention:change"
+    HOLD_REQUEST = "hold:request"
+    HOLD_APPROVE = "hold:approve"
+    HOLD_RENEW = "hold:renew"
+    HOLD_RELEASE = "hold:release"
+    DELETION_REQUEST = "deletion:request"
+    DELETION_APPROVE = "deletion:approve"
+    DELETION_REFUSE = "deletion:refuse"
+    DELETION_HELD = "deletion:held"
+    DELETION_LATE = "deletion:late"  # the alert at 48 of 72 hours
+    DELETION_FINISH = "deletion:finish"
+    KEY_ERASE = "subject_key:erase"
+    KEY_ROTATE = "encryption_key:rotate"
+    SUBJECT_EXPORT = "subject:export"
+    AUDIT_SEARCH = "audit:search"  # texts were decrypted and looked through
+    AUDIT_EXPORT = "audit:export"
+    AUDIT_VERIFY = "audit:verify"
+    AUDIT_PRUNE = "audit:prune"
+    AUDIT_DRIFT = "audit:drift"  # the catalogue is not what it should be
+    COMPLIANCE_REPORT = "compliance:report"
+
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"

@@ -22,11 +22,11 @@ RECEIVED = f"""
                                  route, model, success, error_code, detail)
         select at, '{Action.COMPLETION_RECEIVED}', tenant_id, id, actor, subject_id, client_net,
                route, model, true, '', '{{}}'
-        from j on conflict (request_id, action) do nothing),
+        from j on conflict (request_id, action, at) do nothing),
     request_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
         select at, tenant_id, id, 'request', data_key_id, decode(request, 'base64')
-        from j on conflict (request_id, field) do nothing)"""
+        from j on conflict (request_id, field, at) do nothing)"""
 
 COMPLETED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, client_net inet,
@@ -40,11 +40,11 @@ COMPLETED = f"""
         select at, '{Action.COMPLETION_COMPLETED}', tenant_id, id, actor, subject_id, client_net,
                route, model, error_code = '', status, error_code, response_length,
                processing_ms, tokens_in, tokens_out, '{{}}'
-        from j on conflict (request_id, action) do nothing),
+        from j on conflict (request_id, action, at) do nothing),
     response_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
         select at, tenant_id, id, 'response', data_key_id, decode(response, 'base64')
-        from j where response is not null on conflict (request_id, field) do nothing)"""
+        from j where response is not null on conflict (request_id, field, at) do nothing)"""
 
 
 def act(

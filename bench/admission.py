@@ -101,8 +101,7 @@ class AdmissionReport:
 
 
 def section(report: AdmissionReport) -> str:
-    head = ("", "added", "door", "limits", "record", "whole", "record without", "whole without")
-    head = (*head, "failed / all")
+    names = (*STEPS, "record without", "whole without")
 
     def cells(row: AdmissionRow) -> tuple[str, ...]:
         shown = [row.added, *map(row.step, STEPS)]
@@ -112,6 +111,7 @@ def section(report: AdmissionReport) -> str:
 
     rounds = len(report.rows[0].rounds)
     said = f"p50 / p99 in ms, medians over {rounds} rounds of {report.seconds:g} s. {METHOD}"
+    head = ("", "added", *names, "failed / all")
     return f"{table(head, map(cells, report.rows))}\n\n{said}"
 
 

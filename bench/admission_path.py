@@ -28,10 +28,11 @@ QUESTION = {"role": "user", "content": "What is a forebay? Answer in two or thre
 OUTCOME = Outcome(prompt_tokens=60, completion_tokens=40, response=b"x" * 200, text="x" * 150)
 _BARE = """
     create function bench_no_reserve(rows jsonb)
-    returns table (request uuid, taken jsonb, refused jsonb) language sql stable as
-    $$ select null::uuid, null::jsonb, null::jsonb where false $$;
-    create function bench_no_settle(rows jsonb) returns table (request uuid) language sql stable as
-    $$ select id from jsonb_to_recordset(rows) r(id uuid) $$"""
+    returns table (request uuid, taken jsonb, refused jsonb) language plpgsql rows 10 as
+    $$ begin return; end $$;
+    create function bench_no_settle(rows jsonb)
+    returns table (request uuid) language plpgsql rows 10 as
+    $$ begin return query select id from jsonb_to_recordset(rows) r(id uuid); end $$"""
 
 Times = dict[str, float]  # seconds by step
 _times: ContextVar[Times] = ContextVar("times")

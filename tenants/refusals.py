@@ -40,7 +40,7 @@ _WRITE = """
                                  success, status, error_code, detail)
         select last_at, action, tenant_id, flush, actor, client_net, route, model,
                false, status, code, detail
-        from j on conflict (request_id, action) do nothing returning request_id)
+        from j on conflict (request_id, action, at) do nothing returning request_id)
     insert into tenants_refusal
         (id, tenant_id, actor, tier, quota_id, route, model, client_net, "limit", used, minute,
          first_at, last_at, frees_at, count)

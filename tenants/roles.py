@@ -42,6 +42,12 @@ class Permission(StrEnum):
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
     VIEW_AUDIT = "audit:view"
+    EXPORT_AUDIT = "audit:export"
+    VIEW_PROMPTS = "prompts:view"
+    VIEW_COMPLIANCE = "compliance:view"
+    MANAGE_RETENTION = "retention:manage"
+    MANAGE_HOLDS = "holds:manage"
+    MANAGE_DELETIONS = "deletions:manage"
 
 
 class Duty(models.TextChoices):
@@ -55,11 +61,12 @@ class Duty(models.TextChoices):
 P = Permission
 _SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
 _SEES_ALL = _SEES | {P.VIEW_TEAMS}
+_PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
-    Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY},
+    Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
     Role.DEVELOPER: _SEES_ALL | {P.CHAT, P.MANAGE_KEYS},
-    Role.AUDITOR: _SEES_ALL | {P.VIEW_AUDIT},
+    Role.AUDITOR: _SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
 }
 DUTIES: dict[Permission, Duty] = {
@@ -69,7 +76,12 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
     P.MANAGE_SECURITY: Duty.SECURITY,
+    P.MANAGE_RETENTION: Duty.SECURITY,
+    P.MANAGE_DELETIONS: Duty.SECURITY,
     P.VIEW_AUDIT: Duty.AUDIT,
+    P.EXPORT_AUDIT: Duty.AUDIT,
+    P.VIEW_PROMPTS: Duty.AUDIT,
+    P.MANAGE_HOLDS: Duty.AUDIT,
 }
 DUTY_OF: dict[Role, Duty | None] = {
     Role.OWNER: Duty.SECURITY,
@@ -80,7 +92,7 @@ DUTY_OF: dict[Role, Duty | None] = {
 }
 # Of a platform operator inside a tenant. Operators are no members: they do not chat there, and
 # where duties are kept apart they do the system's only.
-OPERATOR: frozenset[Permission] = frozenset(P) - {P.CHAT}
+OPERATOR: frozenset[Permission] = frozenset(P) - {P.CHAT, P.VIEW_PROMPTS}
 
 
 def permissions(role: str, profile: str) -> frozenset[Permission]:

@@ -34,6 +34,11 @@ UNGUARDED = {
     "tenants_user_user_permissions": "django's own, not used",
     "tenants_price": "the platform's prices, the same for everybody",
     "tenants_tierpolicy": "the platform's tiers, the same for everybody",
+    "audit_checkpoint": "hashes over all tenants' seals: they tell nothing of any",
+    "audit_sealmark": "how far the sealer has come",
+    "audit_witnessmark": "how far the witnesses have heard",
+    "audit_prunedmonth": "months that have been dropped, of all tenants at once",
+    "audit_checkrun": "the platform's checks of itself",
     "inference_rollupmark": "how far the roll-up has come",
 }
 

@@ -6,14 +6,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.models.xid import Xid
 from tenants.models import ApiKey, Member, Tenant
-
-
-class Xid(models.Func):
-    """The id of the current transaction, as a number that only grows."""
-
-    template = "(pg_current_xact_id()::text::bigint)"
-    output_field = models.BigIntegerField()
 
 
 class State(models.TextChoices):

@@ -44,7 +44,6 @@ async def _complete(
 ) -> None:
     caller, raw = await _caller(request), await request.body()
     body = shapes.parsed(raw)
-    allowed.check_scope(caller)
     engine = allowed.engine_for(caller, shapes.model_of(body))
     check(body, engine)
     shapes.check_length(len(raw), body, engine)
@@ -56,7 +55,6 @@ async def inference(request: Request) -> None:
     """`{prompt, max_tokens, temperature 0.1-1.0, stop_words[]}`: the plain call."""
     caller, raw = await _caller(request), await request.body()
     asked = shapes.parsed(raw)
-    allowed.check_scope(caller)
     names = [engine.config.name for engine in allowed.engines_for(caller)]
     wanted = asked.get("model") or (names[0] if names else "")
     engine = allowed.engine_for(caller, shapes.model_of({"model": wanted}))
@@ -100,7 +98,6 @@ async def balance(request: Request) -> None:
 async def events(request: Request, completion_id: str) -> None:
     """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
     caller = await _caller(request)
-    allowed.check_scope(caller)
     after = _last_event(request)
     found = await _own(caller, completion_id)
     await request.start(200, EVENT_STREAM)
@@ -181,6 +178,7 @@ async def _caller(request: Request) -> Caller:
     except DoorClosed:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
     allowed.check_address(caller, request.client_ip)
+    allowed.check_scope(caller)
     return caller
 
 

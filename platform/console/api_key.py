@@ -16,12 +16,14 @@ from console.api_keys import example
 from console.door import TenantRequest, permitted
 from console.key_forms import ChangedKeyForm, RotationForm, may_handle
 from console.quotas import Line, lines
+from console.recently_proven import recently_proven
 from tenants.models import ApiKey
 from tenants.roles import Permission
 
 
 @never_cache
 @permitted(Permission.VIEW_KEYS)
+@recently_proven
 def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
     found = _found(request, key)
     if request.method != "POST":
@@ -46,6 +48,7 @@ def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 @permitted(Permission.MANAGE_KEYS)
+@recently_proven
 def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
     found = _found(request, key)
     _refuse_a_way_up(request, found)

@@ -14,12 +14,14 @@ from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
 from console.key_forms import NewKeyForm
+from console.recently_proven import recently_proven
 from tenants.models import ApiKey
 from tenants.roles import Permission
 
 
 @never_cache
 @permitted(Permission.VIEW_KEYS)
+@recently_proven
 def api_keys(request: TenantRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request, NewKeyForm(request, None))

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
+from console.recently_proven import recently_proven
 from tenants.models import Link
 from tenants.models.link import Purpose
 from tenants.roles import Permission, Role
@@ -53,6 +54,7 @@ def members(request: TenantRequest) -> HttpResponse:
 @never_cache
 @require_POST
 @permitted(Permission.MANAGE_MEMBERS)
+@recently_proven
 def invitation(request: TenantRequest) -> HttpResponse:
     form = InvitationForm(request.POST, roles_to_give(request))
     if not form.is_valid():

@@ -20,4 +20,10 @@ WORDS: dict[P, Promise] = {
     P.APPROVE_RAISES: _("Approve raises of quotas"),
     P.MANAGE_SECURITY: _("Change security settings"),
     P.VIEW_AUDIT: _("Read the audit trail"),
+    P.EXPORT_AUDIT: _("Export the audit trail"),
+    P.VIEW_PROMPTS: _("Read prompts and answers, with a reason"),
+    P.VIEW_COMPLIANCE: _("See the compliance report"),
+    P.MANAGE_RETENTION: _("Set how long data is kept"),
+    P.MANAGE_HOLDS: _("Place and approve legal holds"),
+    P.MANAGE_DELETIONS: _("Decide on deletion requests"),
 }

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from console.door import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
+from console.recently_proven import recently_proven
 from tenants.models import Price
 
 
@@ -34,6 +35,7 @@ class PriceForm(ConsoleForm):
 
 
 @operators_only
+@recently_proven
 def prices(request: ConsoleRequest) -> HttpResponse:
     form = PriceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.quota_forms import RaiseForm
 from console.quotas import detail
+from console.recently_proven import recently_proven
 from tenants.models import Quota, QuotaRaise
 from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseRefused, SamePerson
 from tenants.roles import Permission
@@ -56,6 +57,7 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
 
 @require_POST
 @permitted(Permission.APPROVE_RAISES)
+@recently_proven
 def raise_approval(request: TenantRequest, asked: UUID) -> HttpResponse:
     found = _found(request, asked)
     try:

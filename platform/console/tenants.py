@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from console.door import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField
 from console.limits import LABELS
+from console.recently_proven import recently_proven
 from console.tenant_settings import TIME_ZONES
 from inference.models import UsageDay
 from tenants.models import Link, Tenant
@@ -91,6 +92,7 @@ class NewTenantForm(ConsoleForm):
 
 @never_cache
 @operators_only
+@recently_proven
 def tenants(request: ConsoleRequest) -> HttpResponse:
     form = NewTenantForm(request.POST or None)
     context: dict[str, Any] = {"form": form}

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.door import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField
 from console.limits import LABELS
+from console.recently_proven import recently_proven
 from tenants.models import Tenant, TierPolicy
 from tenants.models.tenant import LIMITS
 from tenants.models.tier import Tier
@@ -37,6 +38,7 @@ class TierForm(ConsoleForm):
 
 
 @operators_only
+@recently_proven
 def tiers(request: ConsoleRequest) -> HttpResponse:
     policies = {tier.value: TierPolicy.objects.of(tier) for tier in Tier}
     forms_of = {name: TierForm(None, policy) for name, policy in policies.items()}

@@ -6,7 +6,8 @@ language sql stable as $$
     select coalesce((select replaced_by_id from tenants_apikey where id = key), key)
 $$;
 
-create or replace function tenants_raised(quota uuid) returns bigint
+-- A table of one row: unlike a scalar, that becomes a part of the query which asks for it.
+create or replace function tenants_raises(quota uuid) returns table (raised bigint)
 language sql stable as $$
     select coalesce(sum(amount), 0)::bigint from tenants_quotaraise
     where quota_id = quota and state = 'approved' and expires_at > now()

@@ -34,9 +34,16 @@ $$;
 -- Answers for requests that quotas count; either `taken`, a list of [unit, limit, remaining, ends]
 -- by quota, or `refused` is set. Refused requests leave nothing behind. Those that are in the
 -- ledger already (a group that is sent again) stay in, count once, and get no answer.
+--
+-- A group has few rows, and each finds its quotas by an index. PostgreSQL takes any JSON for 100
+-- rows: without the settings it would rather read every tenant's quotas, three times (8 ms with
+-- 30,000 of them instead of 0.5).
 create or replace function tenants_reserve(rows jsonb)
 returns table (request uuid, taken jsonb, refused jsonb)
-language plpgsql as $$
+language plpgsql rows 10
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
 declare
     opening uuid[];
     counters bigint[];   -- every counter that counts one of the requests, in order, and of each:
@@ -79,10 +86,11 @@ begin
                    l."window", 'limit', l.allowed, 'used', l.used, 'reserved', l.reserved,
                    'ends', l.ends) order by l.n)
         into allowed, room, added, about
-        from (select w.n, c.*, q.unit, q."window", q."limit" + tenants_raised(q.id) as allowed
+        from (select w.n, c.*, q.unit, q."window", q."limit" + r.raised as allowed
               from unnest(counters) with ordinality w(id, n)
               left join tenants_quotacounter c on c.id = w.id
-              left join tenants_quota q on q.id = c.quota_id) l;
+              left join tenants_quota q on q.id = c.quota_id
+              left join lateral tenants_raises(q.id) r on true) l;
 
         for asking in
             select x.id, array_agg(array_position(counters, c.id)) as places,

@@ -4,8 +4,14 @@
 -- A request that failed or was cancelled before anything was generated is released: it counts as
 -- no request, and costs nothing. Whatever happens after midnight counts in the window in which the
 -- request came in. Scope and amounts of what was set aside are the ledger's own.
+--
+-- The settings are tenants_reserve's. `rows`: PostgreSQL would expect 1,000 of them, and read all
+-- completions there are to close these.
 create or replace function tenants_settle(rows jsonb) returns table (request uuid)
-language plpgsql as $$
+language plpgsql rows 10
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
 declare
     ended tenants_ledgerentry[];
     counters bigint[];
@@ -76,7 +82,8 @@ language sql as $$
         insert into tenants_quotanotice (tenant_id, quota_id, starts, percent, at)
         select c.tenant_id, c.quota_id, c.starts, p.percent, clock_timestamp()
         from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id
-        cross join lateral (select q."limit" + tenants_raised(q.id) as allowed) a
+        cross join lateral (
+            select q."limit" + r.raised as allowed from tenants_raises(q.id) r) a
         cross join (values (80), (100)) p(percent)
         where c.id = any(counters) and a.allowed > 0
           and c.used::numeric * 100 >= a.allowed::numeric * p.percent

@@ -127,28 +127,9 @@ ACTS: dict[Action, Act] = {
     ),
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
 }
-# Not administrative, or written where the act is: by requests, sign-ins, pages and the platform.
-ELSEWHERE = {
-    Action.COMPLETION_RECEIVED,
-    Action.COMPLETION_COMPLETED,
-    Action.REQUEST_REFUSED,
-    Action.QUOTA_REACHED,
-    Action.QUOTA_DIFFERENCE,
-    Action.USAGE_EXPORT,
-    Action.ACCESS_DENIED,
-    Action.OPERATOR_ACCESS,
-    Action.SESSION_LOGIN,
-    Action.SESSION_LOGOUT,
-    Action.SESSION_DENIED,
-    Action.SESSION_LOCKED,
-    Action.SESSION_END,
-    Action.PASSWORD_CHANGE,
-    Action.MFA_ADD,
-    Action.MFA_USE_RECOVERY,
-    Action.CONVERSATION_CREATE,
-    Action.CONVERSATION_DELETE,
-    Action.PROMPT_VIEW,
-}
+SUBJECTS = "tenant tier member team model api_key quota raise price link operator".split()
+# Of the platform and of pages, not of a verb on a model.
+ELSEWHERE = {Action.QUOTA_REACHED, Action.QUOTA_DIFFERENCE, Action.OPERATOR_ACCESS}
 
 
 def everything() -> dict[str, list[Any]]:
@@ -158,7 +139,8 @@ def everything() -> dict[str, list[Any]]:
 
 
 def test_no_act_is_left_out() -> None:
-    assert set(ACTS) | ELSEWHERE == set(Action)
+    ours = {action for action in Action if action.partition(":")[0] in SUBJECTS}
+    assert ours - ELSEWHERE == set(ACTS) - {Action.MFA_REMOVE}
 
 
 @pytest.mark.parametrize("action", ACTS)

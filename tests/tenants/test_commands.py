@@ -160,6 +160,28 @@ def test_create_api_key_refuses(db: None, words: list[str], said: str) -> None:
     assert not ApiKey.objects.exists()
 
 
+# create_operator ---------------------------------------------------------------------------------
+def test_create_operator(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    User.objects.create_user("first@forebay.example", PASSWORD, is_operator=True)
+    made = run(capsys, "create_operator", "Second@Forebay.example")
+    link = Link.objects.by_token(made["link"].rstrip("/").rpartition("/")[2])
+    assert link
+    person = link.use("", PASSWORD)
+    assert (person.email, person.is_operator) == ("second@forebay.example", True)
+    assert Event.objects.filter(action=Action.OPERATOR_CREATE, actor=person.actor).count() == 1
+    with pytest.raises(CommandError, match="is an operator already"):
+        call_command("create_operator", person.email)
+    with pytest.raises(CommandError, match="valid email"):
+        call_command("create_operator", "nobody")
+
+
+def test_create_operator_keeps_duties_apart(db: None) -> None:
+    strict = Tenant.open("strict", by="test", profile="mlps-l3")
+    strict.add_member(User.objects.create_user("alice@acme.example"), Role.AUDITOR, by="test")
+    with pytest.raises(CommandError, match="keeps operators out"):
+        call_command("create_operator", "alice@acme.example")
+
+
 # first_run ---------------------------------------------------------------------------------------
 def test_the_very_first_start(db: None, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = run(capsys, "first_run")

@@ -27,16 +27,21 @@ def test_every_role_stands_in_the_table() -> None:
 def test_owners_may_do_everything_and_administrators_all_but_security() -> None:
     assert all(may(Role.OWNER, permission) for permission in Permission)
     beyond = [permission for permission in Permission if not may(Role.ADMIN, permission)]
-    assert beyond == [Permission.MANAGE_SECURITY]
+    assert beyond == [
+        Permission.MANAGE_SECURITY,
+        Permission.VIEW_PROMPTS,
+        Permission.MANAGE_RETENTION,
+    ]
 
 
 def test_members_only_chat() -> None:
     assert [p for p in Permission if may(Role.MEMBER, p)] == [Permission.CHAT]
 
 
-def test_auditors_look_and_touch_nothing() -> None:
+def test_auditors_look_and_keep_and_touch_nothing() -> None:
     theirs = {p for p in Permission if may(Role.AUDITOR, p)}
-    assert all(p.endswith(":view") for p in theirs)
+    more = {p for p in theirs if not p.endswith(":view")}
+    assert more == {Permission.EXPORT_AUDIT, Permission.MANAGE_HOLDS}
     assert Permission.VIEW_AUDIT in theirs
 
 

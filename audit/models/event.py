@@ -1,14 +1,13 @@
-"""Proof: what happened, the encrypted texts beside it, and the keys that open them.
+"""What happened, and the sealed texts beside it: partitioned by month, rows are only ever added."""
 
-`audit` knows nobody: tenants and people stand here as bare UUIDs.
-"""
-
-import uuid
 from datetime import datetime
 from typing import ClassVar, Self
 from uuid import UUID
 
 from django.db import models
+
+from audit.models.key import DataKey
+from audit.models.xid import Xid
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -33,7 +32,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 
 class Event(models.Model):
-    """One thing that happened. Rows are added, never changed."""
+    """One thing that happened. What of it is under seal, and how: audit/canonical.py."""
 
     at = models.DateTimeField()
     action = models.CharField(max_length=40)
@@ -52,17 +51,29 @@ class Event(models.Model):
     tokens_in = models.IntegerField(null=True)
     tokens_out = models.IntegerField(null=True)
     detail = models.JSONField(default=dict)
+    api_key_id = models.UUIDField(null=True)
+    upstream = models.CharField(max_length=120, default="")  # which engine or service answered
+    payload_sha256 = models.BinaryField(null=True)  # of the ciphertext, never of a text
+    # The writing transaction (set by the database): the sealer takes rows in this order.
+    xid = models.BigIntegerField(db_default=Xid())
 
     objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("request_id", "action", name="audit_event_once_per_request"),
+            models.UniqueConstraint(
+                fields=["request_id", "action", "at"], name="audit_event_once_per_request"
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant_id", "-at"], name="audit_event_tenant_at"),
             models.Index(fields=["tenant_id", "actor", "-at"], name="audit_event_tenant_actor_at"),
             models.Index(fields=["-at"], name="audit_event_at"),
+            models.Index(fields=["tenant_id", "subject_id", "-at"], name="audit_event_subject_at"),
+            models.Index(fields=["tenant_id", "api_key_id", "-at"], name="audit_event_key_at"),
+            models.Index(fields=["tenant_id", "model", "-at"], name="audit_event_model_at"),
+            models.Index(fields=["tenant_id", "client_net", "-at"], name="audit_event_net_at"),
+            models.Index(fields=["xid", "id"], name="audit_event_written"),
             models.Index(
                 fields=["tenant_id", "-at"],
                 name="audit_event_acts",
@@ -72,26 +83,6 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action}"
-
-
-class DataKey(models.Model):
-    """A 256-bit key, wrapped: a tenant's by the master key, a subject's by its tenant's."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    tenant_id = models.UUIDField()
-    subject_id = models.UUIDField(null=True)
-    wrapped = models.BinaryField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                "tenant_id", "subject_id", name="audit_datakey_owner", nulls_distinct=False
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"key {self.id}"
 
 
 class Payload(models.Model):
@@ -106,7 +97,11 @@ class Payload(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("request_id", "field", name="audit_payload_once"),
+            models.UniqueConstraint(fields=["request_id", "field", "at"], name="audit_payload_once"),
+        ]
+        indexes = [
+            models.Index(fields=["data_key", "at"], name="audit_payload_key_at"),
+            models.Index(fields=["tenant_id", "at"], name="audit_payload_tenant_at"),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,40 @@
+"""Proof: what happened, the sealed texts beside it, and the keys that open them.
+
+`audit` knows nobody: tenants and people stand here as bare UUIDs.
+"""
+
+from audit.models.check_run import CheckRun
+from audit.models.deletion import (
+    DeletionMode,
+    DeletionRequest,
+    DeletionState,
+    ErasureStep,
+    Tombstone,
+)
+from audit.models.event import Event, Payload
+from audit.models.export import Export
+from audit.models.key import DataKey, KeyRotation
+from audit.models.retention import LegalHold, PrunedMonth, RetentionRule
+from audit.models.seal import PLATFORM, Checkpoint, Seal, SealMark, WitnessMark
+
+__all__ = [
+    "PLATFORM",
+    "CheckRun",
+    "Checkpoint",
+    "DataKey",
+    "DeletionMode",
+    "DeletionRequest",
+    "DeletionState",
+    "ErasureStep",
+    "Event",
+    "Export",
+    "KeyRotation",
+    "LegalHold",
+    "Payload",
+    "PrunedMonth",
+    "RetentionRule",
+    "Seal",
+    "SealMark",
+    "Tombstone",
+    "WitnessMark",
+]

@@ -1,0 +1,61 @@
+"""Keys, each wrapped by the one above it, and how far an exchange of one has come."""
+
+import uuid
+from uuid import UUID
+
+from django.db import models
+
+MASTER = UUID(int=0)  # the first master key; later ones are named by their fingerprint
+
+
+class DataKey(models.Model):
+    """A 256-bit key, wrapped: a tenant's by the master key, a subject's by its tenant's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    tenant_id = models.UUIDField()
+    subject_id = models.UUIDField(null=True)
+    version = models.PositiveSmallIntegerField(default=1)  # the highest one seals what is new
+    wrapped_by = models.UUIDField(default=MASTER)  # the key above it, by id
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "tenant_id",
+                "subject_id",
+                "version",
+                name="audit_datakey_owner",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.id}"
+
+
+class KeyRotation(models.Model):
+    """An exchange of a master or a tenant key, under way or over. It goes on where it stopped."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    tenant_id = models.UUIDField(null=True)  # None: of the master key
+    old_key_id = models.UUIDField()
+    new_key_id = models.UUIDField()
+    actor = models.CharField(max_length=80)
+    total = models.IntegerField(default=0)
+    done = models.IntegerField(default=0)
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id"],
+                name="audit_rotation_one_at_a_time",
+                condition=models.Q(finished_at=None),
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.done}/{self.total}"

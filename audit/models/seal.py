@@ -1,0 +1,97 @@
+"""What makes the trail tamper-evident: batches under a Merkle root, chained, and signed."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+PLATFORM = UUID(int=0)  # stands for "no tenant": the platform's own events have a chain too
+
+
+class SealQuerySet(models.QuerySet["Seal"]):
+    def of_tenant(self, tenant_id: UUID) -> "SealQuerySet":
+        return self.filter(tenant_id=tenant_id)
+
+    def in_order(self) -> "SealQuerySet":
+        return self.order_by("tenant_id", "batch")
+
+
+class Seal(models.Model):
+    """A batch of one tenant's events. Rows are only ever added.
+
+    `leaves`: 32 bytes for each of `event_ids`, in that order, which is that of the sequence
+    numbers `first_seq`, `first_seq + 1`, …. Hashes are SHA-256 (audit/merkle.py).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    batch = models.BigIntegerField()  # 1, 2, 3, … of each tenant
+    first_seq = models.BigIntegerField()
+    size = models.IntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    event_ids = ArrayField(models.BigIntegerField())
+    leaves = models.BinaryField()
+    root = models.BinaryField()
+    previous = models.BinaryField()  # `hash` of the tenant's batch before; zeros for the first
+    hash = models.BinaryField()
+    checkpoint = models.BigIntegerField()  # the checkpoint that signs it, and its place there
+    position = models.IntegerField()
+    sealed_at = models.DateTimeField()
+
+    objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "batch"], name="audit_seal_batch"),
+        ]
+        indexes = [
+            models.Index(fields=["checkpoint", "position"], name="audit_seal_checkpoint"),
+            models.Index(fields=["tenant_id", "last_at"], name="audit_seal_last_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.batch}"
+
+
+class Checkpoint(models.Model):
+    """All seals of one round under one signature, chained to the round before."""
+
+    n = models.BigIntegerField(primary_key=True)
+    size = models.BigIntegerField()  # events under seal so far, of all tenants
+    root = models.BinaryField()
+    previous = models.BinaryField()
+    at = models.DateTimeField()
+    key_id = models.CharField(max_length=32)
+    signature = models.BinaryField()
+
+    class Meta:
+        ordering = ["n"]
+
+    def __str__(self) -> str:
+        return str(self.n)
+
+
+class SealMark(models.Model):
+    """How far the sealer has come: events up to this transaction and id are under seal."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    xid = models.BigIntegerField(default=0)
+    event_id = models.BigIntegerField(default=0)
+    at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return str(self.xid)
+
+
+class WitnessMark(models.Model):
+    """Up to which checkpoint a witness outside the database has heard."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    n = models.BigIntegerField(default=0)
+    at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=300, default="")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.n}"

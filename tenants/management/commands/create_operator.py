@@ -1,0 +1,39 @@
+"""Another person who runs the platform: the first one comes in by the first-run link."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandParser
+from django.core.validators import validate_email
+
+from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.models import Link, User
+from tenants.models.link import Purpose
+from tenants.roles import Profile
+
+
+class Command(JsonCommand):
+    help = "Makes a link with which a person becomes an operator, once, within a week."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("email")
+
+    def answer(self, **options: Any) -> Answer:
+        email = options["email"].strip().lower()
+        validate_email(email)
+        _refuse_if_impossible(email)
+        link = Link.issue(Purpose.FIRST_RUN, by="command:create_operator", email=email)
+        return {"email": email, "link": link}
+
+    def text(self, answer: Answer) -> str:
+        return f"{answer['email']}: {answer['link']}"
+
+
+def _refuse_if_impossible(email: str) -> None:
+    """Raises ValidationError."""
+    person = User.objects.filter(email=email).first()
+    if person and person.is_operator:
+        raise ValidationError(f"{email} is an operator already")
+    if person and person.memberships.filter(tenant__profile=Profile.MLPS).exists():
+        raise ValidationError(f"{email} belongs to a tenant that keeps operators out (mlps-l3)")
