@@ -48,6 +48,7 @@ class Action(StrEnum):
     LINK_USE = "link:use"
     LINK_REVOKE = "link:revoke"
     OPERATOR_CREATE = "operator:create"
+    OPERATOR_REMOVE = "operator:remove"
     SESSION_LOGIN = "session:login"
     SESSION_LOGOUT = "session:logout"
     SESSION_DENIED = "session:denied"

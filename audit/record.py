@@ -14,14 +14,16 @@ from audit.actions import Action
 from audit.models import Event
 
 RECEIVED_COLUMNS = """
-    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, client_net inet,
-    route text, model text, data_key_id uuid, request text"""
+    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
+    client_net inet, route text, model text, data_key_id uuid, request text,
+    payload_sha256 text"""
 RECEIVED = f"""
     received as (
-        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, client_net,
-                                 route, model, success, error_code, detail)
-        select at, '{Action.COMPLETION_RECEIVED}', tenant_id, id, actor, subject_id, client_net,
-               route, model, true, '', '{{}}'
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, error_code,
+                                 payload_sha256, detail)
+        select at, '{Action.COMPLETION_RECEIVED}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, '', true, '', decode(payload_sha256, 'hex'), '{{}}'
         from j on conflict (request_id, action, at) do nothing),
     request_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
@@ -29,17 +31,20 @@ RECEIVED = f"""
         from j on conflict (request_id, field, at) do nothing)"""
 
 COMPLETED_COLUMNS = """
-    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, client_net inet,
-    route text, model text, status int, error_code text, response_length int,
-    processing_ms int, tokens_in int, tokens_out int, data_key_id uuid, response text"""
+    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
+    client_net inet, route text, model text, upstream text, status int, error_code text,
+    response_length int, processing_ms int, tokens_in int, tokens_out int, data_key_id uuid,
+    response text, payload_sha256 text"""
 COMPLETED = f"""
     completed as (
-        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, client_net,
-                                 route, model, success, status, error_code, response_length,
-                                 processing_ms, tokens_in, tokens_out, detail)
-        select at, '{Action.COMPLETION_COMPLETED}', tenant_id, id, actor, subject_id, client_net,
-               route, model, error_code = '', status, error_code, response_length,
-               processing_ms, tokens_in, tokens_out, '{{}}'
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, status, error_code,
+                                 response_length, processing_ms, tokens_in, tokens_out,
+                                 payload_sha256, detail)
+        select at, '{Action.COMPLETION_COMPLETED}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, upstream, error_code = '', status, error_code,
+               response_length, processing_ms, tokens_in, tokens_out,
+               decode(payload_sha256, 'hex'), '{{}}'
         from j on conflict (request_id, action, at) do nothing),
     response_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
@@ -56,15 +61,25 @@ def act(
     success: bool = True,
     client_net: str | None = None,
     detail: dict[str, Any] | None = None,
-) -> None:
+) -> Event:
     """Puts an act of a person or a program on record, in the transaction that is open."""
-    Event.objects.create(
+    return Event.objects.create(
         at=timezone.now(),
         action=Action(action),
         actor=actor,
         tenant_id=tenant_id,
         subject_id=subject_id,
+        api_key_id=api_key_of(actor),
         success=success,
         client_net=client_net,
         detail=detail or {},
     )
+
+
+def api_key_of(actor: str) -> UUID | None:
+    """The key that an actor "key:<uuid>" is."""
+    kind, _, name = actor.partition(":")
+    try:
+        return UUID(name) if kind == "key" else None
+    except ValueError:
+        return None

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from channels.db import database_sync_to_async
 
-from bench import admission_tenants
+from bench import admission_tenants, machine
 from bench.admission import RATE, SETTINGS, STEPS, TENANTS, AdmissionRow, Setting, Slice, Spread
 from bench.admission_path import BarePath, Path, Times, make_bare_functions
 from bench.compare import tell
@@ -46,11 +46,13 @@ async def both(
 ) -> tuple[Slice, Slice]:
     """The same moments, tenants and addresses for both; who begins takes turns."""
     ways = [path, bare] if number % 2 == 0 else [bare, path]
-    if setting.day_begins:
+    asking = keys[: setting.tenants]
+    if setting.day_begins:  # for tenants that have not done a day's work already
+        asking = keys[-setting.tenants :]
         await in_database(admission_tenants.forget_the_day)()
     found = {}
     for way in ways:
-        found[way] = await Load(way, keys[: setting.tenants], seconds, number).run()
+        found[way] = await Load(way, asking, seconds, number).run()
     if setting.day_begins:
         await in_database(admission_tenants.open_counters)()
     return found[path], found[bare]
@@ -67,17 +69,18 @@ class Load:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Slice:
-        due = began = perf_counter()
+        due, idle = (began := perf_counter()), machine.idle_seconds()
         counts_from, until = began + WARMUP_S, began + WARMUP_S + self._seconds
         while due < until:
             if (wait := due - perf_counter()) > 0:
                 await asyncio.sleep(wait)
             self._send(due, counts=due >= counts_from)
             due += self._random.expovariate(RATE)
+        idle = (machine.idle_seconds() - idle) / (perf_counter() - began) / machine.cores()
         await asyncio.gather(*self._tasks)
         for wrong, count in self._wrong.items():
             tell(f"admission: {count} x {wrong}")
-        return self._slice()
+        return self._slice(idle)
 
     def _send(self, due: float, *, counts: bool) -> None:
         key = self._random.choice(self._keys)
@@ -95,9 +98,9 @@ class Load:
         except Exception as problem:  # whatever it is, it is counted and told
             self._wrong[repr(problem)] += 1
 
-    def _slice(self) -> Slice:
+    def _slice(self, idle: float) -> Slice:
         steps = {}
         for step in STEPS:
             ordered = sorted(times[step] * 1000 for times in self._times)
             steps[step] = Spread(percentile(ordered, 50), percentile(ordered, 99))
-        return Slice(len(self._times), sum(self._wrong.values()), steps)
+        return Slice(len(self._times), sum(self._wrong.values()), idle, steps)

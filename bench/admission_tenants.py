@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from itertools import product
 
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.keyring import keyring
 from bench.admission import MODEL
@@ -19,6 +19,7 @@ LIMITS = {
     "tokens_per_minute": 1_000_000_000,
     "max_concurrency": 10_000,
 }
+_HOLD = "select tenants_hold(array_agg(id), array_agg(id)) from tenants_tenant"
 _OPEN = """
     select count(tenants_open_counter(id, %(starts)s, %(ends)s)) from tenants_quota
     where "window" = %(window)s"""
@@ -48,7 +49,8 @@ def opened(number: int) -> list[str]:
 
 def open_counters() -> None:
     """Of the windows of now, where there are none."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_HOLD)
         for window in Window.values:
             starts, ends = windows.bounds(window, datetime.now(UTC), "UTC")
             cursor.execute(_OPEN, {"starts": starts, "ends": ends, "window": window})
@@ -57,7 +59,9 @@ def open_counters() -> None:
 
 def forget_the_day() -> None:
     """As if it had just begun."""
-    QuotaCounter.objects.filter(quota__window=Window.DAY).delete()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_HOLD)
+        QuotaCounter.objects.filter(quota__window=Window.DAY).delete()
 
 
 def still_reserved() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.admission import RATE, AdmissionReport
+from bench.admission import RATE, SETTINGS, AdmissionReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
@@ -71,6 +71,10 @@ def of_admission(report: AdmissionReport) -> Iterator[Aim]:
             text = f"admission at {RATE}/s, {row.name}: added"
             yield at_most(f"{text} p50", row.added.p50, "ms", 2)
             yield at_most(f"{text} p99", row.added.p99, "ms", 10)
+    few, many = (report.row(name) for name in (SETTINGS[0].name, SETTINGS[2].name))
+    if few and many:
+        text = f"admission, {many.name} against {few.name}: p50 more by"
+        yield at_most(text, difference(many.added.p50, few.added.p50), "ms", 1)
 
 
 def of_usage(report: UsageReport) -> Iterator[Aim]:

@@ -24,12 +24,22 @@ def describe() -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": line_of("/proc/cpuinfo", "model name"),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cores()),
         "memory_gib": f"{int(line_of('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.1f}",
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def idle_seconds() -> float:
+    """Of all cores together since the machine started: the shared machine's, whoever uses it."""
+    ticks = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return int(ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def line_of(file: str, name: str) -> str:

@@ -20,7 +20,8 @@ from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
 from audit.group_commit import GroupCommit, StoreUnavailable
-from audit.keyring import keyring
+from audit.keyring import Barred, Unreadable, keyring
+from audit.master_keys import MasterKeyUnavailable
 from inference import allowed, charging, ledger, places
 from inference.engines import served
 from inference.engines.base import Engine
@@ -30,7 +31,7 @@ from inference.queue.fair_queue import FairQueue
 from inference.stream.returns import Returns
 from inference.stream.sink import Sink
 from inference.wake_up import wake_up
-from inference.watch import Watch
+from inference.watch import RESTRICTED, RESTRICTED_TEXT, Watch
 from tenants.admission import Admission, Ask
 from tenants.caller import Caller
 from tenants.charge import Charge
@@ -60,8 +61,11 @@ class NotAdmitted(Exception):
         self.refusal_id = ""  # for whoever asks why (tenants/refusals.py)
 
 
+NO_KEY = (Unreadable, MasterKeyUnavailable)
+
+
 class OutOfService(Exception):
-    """PostgreSQL or Redis is away; nothing has been generated, nothing is billed."""
+    """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""
 
 
 class Gateway:
@@ -227,11 +231,13 @@ class Gateway:
             sealed = ledger.sealed_order(order, sealer)
             row = ledger.received_row(order, sealed, caller.time_zone)
             said = verdict(await self._received.write(row))
+        except Barred:  # erased since the door looked
+            raise allowed.NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
         except StoreUnavailable as problem:
             if problem.late:
                 self._errand(self._close_late(order, problem.late))
             raise OutOfService(str(problem)) from None
-        except (TimeoutError, psycopg.Error, DatabaseError) as problem:
+        except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
             raise OutOfService(str(problem)) from None
         if said.out_of:
             self.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
@@ -314,7 +320,10 @@ class Gateway:
         await self._free(order, 0)
 
     async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        try:
+            sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        except Unreadable:  # erased meanwhile: no text is kept
+            sealer = None
         await self._settled.write(ledger.settled_row(order, outcome, sealer, time.time()))
 
     async def _free(self, order: Order, used: int) -> None:
@@ -371,3 +380,8 @@ async def close_gateway() -> None:
 def gateway() -> Gateway:
     """This process's gateway; opened and closed by the ASGI lifespan."""
     return _current[-1]
+
+
+def refusals() -> Refusals | None:
+    """Where this process notes them; None in one that has no gateway, such as a command."""
+    return _current[-1].refusals if _current else None

@@ -43,6 +43,7 @@ class Generation:
         self.over = False  # the engine has said [DONE]
         self.cancelled = False
         self.lease_lost = False
+        self.upstream = ""  # once it has been asked
         self._engine_task: asyncio.Task[bytes | None] | None = None
         self._names: list[tuple[bytes, bytes]] = []
 
@@ -114,6 +115,7 @@ class Generation:
         return True
 
     async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
+        self.upstream = self.engine.upstream[:120]
         give_up, pause = time.time() + ENGINE_PATIENCE_S, 0.0
         while True:
             try:
@@ -233,6 +235,7 @@ class Generation:
             attempts=self.item.attempt,
             queue_ms=self._since_start(self.popped_at),
             ttft_ms=self._since_start(self.first_at) if self.order.stream else None,
+            upstream=self.upstream,
             text=text,
             response=body or text.encode(),
         )

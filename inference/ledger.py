@@ -8,6 +8,7 @@ import base64
 import ipaddress
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from uuid import UUID
 
 import msgspec
@@ -24,7 +25,7 @@ RECEIVED = f"""
     with asked as (select %s::jsonb as rows),
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
-        {record.RECEIVED_COLUMNS}, api_key_id uuid, member_id uuid, stream bool)
+        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     {record.RECEIVED},
     opened as (
@@ -40,8 +41,8 @@ SETTLED = f"""
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
-        queue_ms int, ttft_ms int, message text, cost bigint, api_key_id uuid, member_id uuid,
-        team_id uuid) join ended on ended.request = x.id),
+        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid)
+        join ended on ended.request = x.id),
     {record.COMPLETED},
     answered as (
         update inference_message m
@@ -73,6 +74,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     attempts: int = 1
     queue_ms: int | None = None
     ttft_ms: int | None = None
+    upstream: str = ""  # which engine or service was asked
     text: str = ""  # what the reader got
     response: bytes = b""  # as the audit trail keeps it
 
@@ -118,6 +120,7 @@ def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
         "month_ends": month.ends_text,
         "data_key_id": sealed[:16].hex(),
         "request": base64.b64encode(sealed[16:]).decode(),
+        "payload_sha256": sha256(sealed[16:]).hexdigest(),
         "stream": order.stream,
     }
 
@@ -132,6 +135,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         message = sealer.seal(outcome.text.encode(), message_place(order))
     return {
         **_common(order, now),
+        "upstream": outcome.upstream,
         "status": outcome.status,
         "error_code": outcome.error_code,
         "response_length": len(outcome.text),
@@ -140,6 +144,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "tokens_out": outcome.completion_tokens,
         "data_key_id": sealer and sealer.key_id.hex,
         "response": base64.b64encode(response).decode() if response else None,
+        "payload_sha256": sha256(response).hexdigest() if response else None,
         "state": outcome.state,
         "cached": outcome.cached_tokens,
         "finish_reason": outcome.finish_reason,

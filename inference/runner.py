@@ -22,6 +22,7 @@ from django.db import DatabaseError
 
 from audit.group_commit import GroupCommit
 from audit.keyring import Sealer, Unreadable, keyring
+from audit.master_keys import MasterKeyUnavailable
 from inference import ledger, places
 from inference.engines.base import Engine
 from inference.generation import Generation
@@ -179,8 +180,8 @@ class Runner:
         while True:
             try:
                 return await ask(*words)
-            except (DatabaseError, *TROUBLE) as problem:
-                log.warning("%s: waiting for PostgreSQL or Redis: %s", self.pool, problem)
+            except (DatabaseError, MasterKeyUnavailable, *TROUBLE) as problem:
+                log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", self.pool, problem)
                 await asyncio.sleep(0.5)
 
     async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:

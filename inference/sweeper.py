@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
 from audit.actions import Action
-from audit.keyring import Unreadable, keyring
+from audit.keyring import Sealer, Unreadable, keyring
 from audit.models import Event, Payload
 from inference import ledger, places
 from inference.engines import served
@@ -151,7 +151,25 @@ def _outline(completion: Completion) -> Order:
 
 def abort(order: Order) -> None:
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
-    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id) if order.detached else None
+    _close(order, outcome, _sealer(order) if order.detached else None)
+    log.warning("request %s was closed: nobody had finished it in time", order.id)
+
+
+def _sealer(order: Order) -> Sealer | None:
+    """None for who has been erased: no text is kept."""
+    try:
+        return keyring.of_subject_now(order.tenant_id, order.subject_id)
+    except Unreadable:
+        return None
+
+
+def end(completion: Completion, outcome: Outcome) -> None:
+    """Settles a request that nobody runs, without keeping a text of it."""
+    found = on_record(completion.id)
+    _close(found[1] if found else _outline(completion), outcome, None)
+
+
+def _close(order: Order, outcome: Outcome, sealer: Sealer | None) -> None:
     row = ledger.settled_row(order, outcome, sealer, time.time())
     with connection.cursor() as cursor:
         cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
@@ -160,4 +178,3 @@ def abort(order: Order) -> None:
     )
     keys, args = settled(places.place(order), places.set_aside(order), 0)
     client().register_script(GIVE_BACK.text)(keys=keys, args=args)
-    log.warning("request %s was closed: nobody had finished it in time", order.id)

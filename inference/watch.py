@@ -22,33 +22,42 @@ from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from tenants.models.api_key import Scope
 from tenants.models.tenant import State
+from tenants.restriction import restricted
 from tenants.roles import Permission, may
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.5
 PATIENCE_S = 2.0
 _PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
+RESTRICTED = "restricted"
+RESTRICTED_TEXT = (
+    "the data of whoever this access belongs to is being erased or is restricted: nothing of "
+    "theirs is processed"
+)
 _LOOK = f"""
-    select 'key' as kind, k.digest as id, t.state, t.profile, '' as role
+    select 'key' as kind, k.digest as id, t.state, t.profile, '' as role,
+           {restricted("t.id", "k.subject_id")} as restricted
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id
     where k.digest = any(%(keys)s::bytea[]) and '{Scope.INFERENCE}' = any(k.scopes)
       and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
     union all
-    select 'member', uuid_send(m.id), t.state, t.profile, m.role
+    select 'member', uuid_send(m.id), t.state, t.profile, m.role,
+           {restricted("t.id", "m.subject_id")}
     from tenants_member m join tenants_tenant t on t.id = m.tenant_id
     join tenants_user u on u.id = m.user_id
     where m.id = any(%(members)s::uuid[]) and u.is_active
     union all
-    select 'session', convert_to(s.session_key, 'UTF8'), '{State.ACTIVE}', '', ''
+    select 'session', convert_to(s.session_key, 'UTF8'), '{State.ACTIVE}', '', '', false
     from django_session s
     where s.session_key = any(%(sessions)s::text[]) and s.expire_date > now()
     union all
-    select 'open', uuid_send(c.id), '', '', ''
+    select 'open', uuid_send(c.id), '', '', '', false
     from inference_completion c where c.id = any(%(orders)s::uuid[]) and c.state = 'open'"""
 
 Credential = bytes | UUID | str  # a key's digest, a member's id, a session's key
 Lost = Callable[[str], None]
 _WHY = {
+    RESTRICTED: (403, RESTRICTED_TEXT),
     "access_revoked": (401, "this access was revoked or has expired while the answer was written"),
     "tenant_suspended": (403, "this tenant was suspended while the answer was written"),
     "tenant_closing": (403, "this tenant was closed while the answer was written"),
@@ -159,7 +168,8 @@ class Watch:
             if (why := lost.get(request.credential)) and not request.condemned:
                 self._condemn(request, why)
         for socket, (credential, tell) in list(self._sockets.items()):
-            if why := lost.get(credential):
+            why = lost.get(credential)
+            if why and why != RESTRICTED:  # a page is told when it asks for something
                 self.dismiss(socket)
                 _told(tell, why)
 
@@ -200,7 +210,7 @@ def _standing(row: dict[str, Any]) -> str:
         return f"tenant_{row['state']}"
     if row["kind"] == "member" and not may(row["role"], Permission.CHAT, row["profile"]):
         return "access_revoked"
-    return ""
+    return RESTRICTED if row["restricted"] else ""
 
 
 def refusal(why: str) -> tuple[int, bytes]:

@@ -1,13 +1,19 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from tenants import isolation_check, schema
+        from audit import append_only
+        from tenants import erasure, isolation_check, portability, retention, schema
 
+        pre_migrate.connect(schema.refuse_in_vain, dispatch_uid="tenants.schema")
         post_migrate.connect(schema.put_in_place, dispatch_uid="tenants.schema")
+        retention.register()
+        erasure.register_erasers()
+        portability.register_portables()
+        append_only.register("tenants_ledgerentry")
         register(isolation_check.isolation, Tags.database)

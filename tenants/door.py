@@ -26,6 +26,7 @@ from tenants.models.tier import (
     TOKENS_PER_MINUTE,
     WEIGHTS,
 )
+from tenants.restriction import restricted
 from tenants.roles import Permission, may
 
 CACHE_S = 0.5
@@ -60,6 +61,7 @@ _BY_KEY = f"""
                  coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
            {_QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="null::uuid")} as quotas,
+           {restricted("t.id", "k.subject_id")} as restricted,
            {_TENANT}
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}
     left join tenants_team team on team.id = k.team_id
@@ -69,7 +71,8 @@ _BY_USER = f"""
     select m.id as member_id, m.subject_id, m.role,
            case when cardinality(teams.ids) = 1 then teams.ids[1] end as team_id,
            {_WITHHELD.format(groups="teams.groups")} as withheld,
-           {_QUOTAS.format(key="null::uuid", member="m.id")} as quotas, {_TENANT}
+           {_QUOTAS.format(key="null::uuid", member="m.id")} as quotas,
+           {restricted("t.id", "m.subject_id")} as restricted, {_TENANT}
     from tenants_member m join tenants_tenant t on t.id = m.tenant_id {_TIER}
     join tenants_user u on u.id = m.user_id
     cross join lateral (
@@ -89,6 +92,10 @@ class TenantClosed(UnknownCaller):
     def __init__(self, state: str) -> None:
         super().__init__(state)
         self.state = state
+
+
+class Restricted(UnknownCaller):
+    """The credentials are right; their person's data is being erased, or must not be processed."""
 
 
 class DoorClosed(Exception):
@@ -112,7 +119,7 @@ class Door:
             await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Raises UnknownCaller (TenantClosed is one), DoorClosed."""
+        """Raises UnknownCaller (TenantClosed and Restricted are such), DoorClosed."""
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
@@ -196,9 +203,11 @@ async def _one(
 
 
 def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
-    """Raises TenantClosed."""
+    """Raises TenantClosed, Restricted."""
     if row["state"] != State.ACTIVE:
         raise TenantClosed(row["state"])
+    if row["restricted"]:
+        raise Restricted
     common: dict[str, Any] = {
         "tenant_id": row["tenant_id"],
         "tenant": row["tenant"],

@@ -18,6 +18,7 @@ import psycopg
 from django.conf import settings
 
 from audit.actions import Action
+from audit.record import api_key_of
 from tenants.admission import Admission
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,15 @@ _PREFIX = "ref_"
 
 _WRITE = """
     with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
-        flush uuid, action text, id uuid, tenant_id uuid, actor text, tier text, quota_id uuid,
-        route text, model text, client_net inet, "limit" bigint, used bigint, minute timestamptz,
+        flush uuid, action text, id uuid, tenant_id uuid, actor text, api_key_id uuid, tier text,
+        quota_id uuid, route text, model text, client_net inet, "limit" bigint, used bigint, minute timestamptz,
         first_at timestamptz, last_at timestamptz, frees_at timestamptz, count int, status int,
         code text, detail jsonb)),
     told as (
-        insert into audit_event (at, action, tenant_id, request_id, actor, client_net, route, model,
-                                 success, status, error_code, detail)
-        select last_at, action, tenant_id, flush, actor, client_net, route, model,
-               false, status, code, detail
+        insert into audit_event (at, action, tenant_id, request_id, actor, api_key_id, client_net,
+                                 route, model, upstream, success, status, error_code, detail)
+        select last_at, action, tenant_id, flush, actor, api_key_id, client_net,
+               route, model, '', false, status, code, detail
         from j on conflict (request_id, action, at) do nothing returning request_id)
     insert into tenants_refusal
         (id, tenant_id, actor, tier, quota_id, route, model, client_net, "limit", used, minute,
@@ -74,16 +75,20 @@ class Refusals:
         self._unwritten: list[dict[str, Any]] = []
         self._others = 0
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._work())
 
-    def note(self, who: Refused, admission: Admission) -> str:
-        """The id of this refusal, `ref_…`, for whoever asks why."""
+    def note_from_thread(self, who: Refused, admission: Admission) -> str:
+        """As `note`, for those who are not on the loop."""
         now = time.time()
-        minute = int(now // 60) * 60
-        parts = [who.tenant_id, who.actor, admission.tier, admission.counter, who.route, minute]
-        if who.tenant_id is None:
-            parts.append(who.client_net)
-        refusal_id = uuid5(_NAMESPACE, "|".join(map(str, parts)))
+        self._loop.call_soon_threadsafe(self.note, who, admission, now)
+        return f"{_PREFIX}{_id(who, admission, _minute(now)).hex}"
+
+    def note(self, who: Refused, admission: Admission, now: float | None = None) -> str:
+        """The id of this refusal, `ref_…`, for whoever asks why."""
+        now = now or time.time()
+        minute = _minute(now)
+        refusal_id = _id(who, admission, minute)
         row = self._row(refusal_id, who, now, Action.REQUEST_REFUSED)
         if row is not None:
             row |= {
@@ -121,6 +126,7 @@ class Refusals:
                 "id": row_id.hex,
                 "tenant_id": who.tenant_id and who.tenant_id.hex,
                 "actor": who.actor[:80],
+                "api_key_id": _hex(api_key_of(who.actor)),
                 "route": who.route[:80],
                 "model": who.model[:120],
                 "client_net": who.client_net,
@@ -197,6 +203,17 @@ class Refusals:
         self._connection = None
 
 
+def _minute(now: float) -> int:
+    return int(now // 60) * 60
+
+
+def _id(who: Refused, admission: Admission, minute: int) -> UUID:
+    parts = [who.tenant_id, who.actor, admission.tier, admission.counter, who.route, minute]
+    if who.tenant_id is None:
+        parts.append(who.client_net)
+    return uuid5(_NAMESPACE, "|".join(map(str, parts)))
+
+
 def uuid_of(refusal_id: str) -> UUID | None:
     """Of an id as clients see it; None when it cannot be one."""
     try:
@@ -232,6 +249,10 @@ def _of_others(count: int) -> dict[str, Any]:
         "code": "",
         "detail": {"count": count, "callers": OTHERS},
     }
+
+
+def _hex(value: UUID | None) -> str | None:
+    return value and value.hex
 
 
 def _iso(seconds: float) -> str:

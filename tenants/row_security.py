@@ -35,10 +35,10 @@ UNGUARDED = {
     "tenants_price": "the platform's prices, the same for everybody",
     "tenants_tierpolicy": "the platform's tiers, the same for everybody",
     "audit_checkpoint": "hashes over all tenants' seals: they tell nothing of any",
+    "audit_keymark": "how often keys were destroyed or replaced",
     "audit_sealmark": "how far the sealer has come",
     "audit_witnessmark": "how far the witnesses have heard",
     "audit_prunedmonth": "months that have been dropped, of all tenants at once",
-    "audit_checkrun": "the platform's checks of itself",
     "inference_rollupmark": "how far the roll-up has come",
 }
 

@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
+from django.core.management import CommandError
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
+from audit import partitions, protection
 from tenants import row_security
 
 APPS = ("audit", "tenants", "inference")
+
+
+def refuse_in_vain(*, plan: list[Any], **_signal: Any) -> None:
+    """Receives pre_migrate."""
+    if plan and not protection.may_change():
+        raise CommandError(
+            f"the tables belong to {protection.OWNER}: run `manage.py migrate` as the "
+            "administrator of the database (docs/deployment-database.md)"
+        )
 
 
 def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
@@ -22,9 +34,13 @@ def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
     """
     if app_config.label == APPS[-1] and "plan" in signal and not unapplied():
         with transaction.atomic(using):
-            for path in functions():
-                _run(path)
-            row_security.enforce()
+            if protection.may_change():
+                for path in functions():
+                    _run(path)
+                row_security.enforce()
+            partitions.make()
+            if settings.APPLICATION_ROLE:
+                protection.enforce(settings.APPLICATION_ROLE)
 
 
 def functions() -> list[Path]:

@@ -7,8 +7,10 @@ at once, the servers start only when a test that needs them has been collected.
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,25 @@ _embedded = Embedded()
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(map(_needs_servers, session.items)):
         _embedded.start()
+        _let_tests_truncate()
+
+
+def _let_tests_truncate() -> None:
+    """Django empties the tables between tests. Only this test database allows it."""
+    from django.db.models.signals import post_migrate
+
+    from tests.unguarded import allow_truncate
+
+    post_migrate.connect(allow_truncate, dispatch_uid="tests")  # after ours, which forbids it
+
+
+@pytest.fixture(autouse=True)
+def no_key_outlives_its_test() -> Iterator[None]:
+    """Nor the connection by which a keyring hears of others."""
+    yield
+    if module := sys.modules.get("audit.key_watch"):
+        for watch in list(module.KeyWatch.living):
+            watch.stop()
 
 
 def pytest_unconfigure() -> None:

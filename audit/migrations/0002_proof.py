@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=80)),
+                ('tenant_id', models.UUIDField(null=True)),
                 ('at', models.DateTimeField()),
                 ('ok', models.BooleanField()),
                 ('figures', models.JSONField(default=dict)),
@@ -90,6 +91,7 @@ class Migration(migrations.Migration):
                 ('subject_id', models.UUIDField()),
                 ('mode', models.CharField(choices=[('erase', 'Erase'), ('restrict', 'Restrict until retention ends, then erase')], default='erase', max_length=10)),
                 ('state', models.CharField(choices=[('requested', 'Waits for approval'), ('approved', 'Waits for execution'), ('running', 'Being executed'), ('held', 'On legal hold'), ('done', 'Done'), ('refused', 'Refused')], default='requested', max_length=10)),
+                ('removes', models.BooleanField(default=False)),
                 ('reason', models.CharField(default='', max_length=500)),
                 ('answer', models.CharField(default='', max_length=500)),
                 ('requested_by', models.CharField(max_length=80)),
@@ -132,6 +134,14 @@ class Migration(migrations.Migration):
                 ('problem', models.CharField(default='', max_length=300)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField()),
+            ],
+        ),
+        migrations.CreateModel(
+            name='KeyMark',
+            fields=[
+                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('generation', models.BigIntegerField(default=0)),
+                ('xid', models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
@@ -226,6 +236,7 @@ class Migration(migrations.Migration):
                 ('tenant_id', models.UUIDField()),
                 ('subject_id', models.UUIDField()),
                 ('request_id', models.UUIDField(unique=True)),
+                ('removes', models.BooleanField(default=False)),
                 ('at', models.DateTimeField()),
                 ('signature', models.BinaryField()),
             ],
@@ -281,17 +292,25 @@ class Migration(migrations.Migration):
             name='xid',
             field=models.BigIntegerField(db_default=audit.models.xid.Xid()),
         ),
-        migrations.AddIndex(
+        migrations.RemoveIndex(
             model_name='event',
-            index=models.Index(fields=['tenant_id', 'subject_id', '-at'], name='audit_event_subject_at'),
+            name='audit_event_tenant_actor_at',
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(fields=['tenant_id', 'api_key_id', '-at'], name='audit_event_key_at'),
+            index=models.Index(fields=['actor', '-at'], name='audit_event_actor_at'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(fields=['tenant_id', 'model', '-at'], name='audit_event_model_at'),
+            index=models.Index(fields=['subject_id', '-at'], name='audit_event_subject_at'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('action__startswith', 'completion:'), _negated=True), fields=['-at'], name='audit_event_all_acts'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('success', False), ('status__gte', 400), _connector='OR'), fields=['tenant_id', '-at'], name='audit_event_failed'),
         ),
         migrations.AddIndex(
             model_name='event',
@@ -309,6 +328,11 @@ class Migration(migrations.Migration):
             model_name='payload',
             index=models.Index(fields=['tenant_id', 'at'], name='audit_payload_tenant_at'),
         ),
+        migrations.AlterField(
+            model_name='payload',
+            name='data_key',
+            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, to='audit.datakey'),
+        ),
         migrations.AddConstraint(
             model_name='datakey',
             constraint=models.UniqueConstraint(models.F('tenant_id'), models.F('subject_id'), models.F('version'), name='audit_datakey_owner', nulls_distinct=False),
@@ -323,7 +347,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='checkrun',
-            index=models.Index(fields=['name', '-at'], name='audit_check_newest'),
+            index=models.Index(fields=['tenant_id', 'name', '-at'], name='audit_check_newest'),
         ),
         migrations.AddIndex(
             model_name='deletionrequest',
@@ -377,6 +401,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='erasurestep',
             constraint=models.UniqueConstraint(fields=('request', 'store'), name='audit_step_once'),
+        ),
+        migrations.AddIndex(
+            model_name='tombstone',
+            index=models.Index(fields=['tenant_id', 'subject_id'], name='audit_tombstone_whose'),
         ),
         migrations.RunPython(partition, migrations.RunPython.noop),
     ]

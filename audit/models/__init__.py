@@ -13,7 +13,7 @@ from audit.models.deletion import (
 )
 from audit.models.event import Event, Payload
 from audit.models.export import Export
-from audit.models.key import DataKey, KeyRotation
+from audit.models.key import DataKey, KeyMark, KeyRotation
 from audit.models.retention import LegalHold, PrunedMonth, RetentionRule
 from audit.models.seal import PLATFORM, Checkpoint, Seal, SealMark, WitnessMark
 
@@ -28,6 +28,7 @@ __all__ = [
     "ErasureStep",
     "Event",
     "Export",
+    "KeyMark",
     "KeyRotation",
     "LegalHold",
     "Payload",

@@ -5,6 +5,7 @@ class CheckRun(models.Model):
     """A check of the platform's own promises that ran: what it found, and when."""
 
     name = models.CharField(max_length=80)
+    tenant_id = models.UUIDField(null=True)  # None: of the platform as a whole
     at = models.DateTimeField()
     ok = models.BooleanField()
     figures = models.JSONField(default=dict)
@@ -12,7 +13,7 @@ class CheckRun(models.Model):
     took_ms = models.IntegerField(default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["name", "-at"], name="audit_check_newest")]
+        indexes = [models.Index(fields=["tenant_id", "name", "-at"], name="audit_check_newest")]
 
     def __str__(self) -> str:
         return self.name

@@ -39,6 +39,7 @@ class DeletionRequest(models.Model):
     state = models.CharField(
         max_length=10, choices=DeletionState, default=DeletionState.REQUESTED
     )
+    removes = models.BooleanField(default=False)  # the membership or key goes too
     reason = models.CharField(max_length=500, default="")
     answer = models.CharField(max_length=500, default="")  # to the requester: why refused or held
     requested_by = models.CharField(max_length=80)
@@ -94,8 +95,12 @@ class Tombstone(models.Model):
     tenant_id = models.UUIDField()
     subject_id = models.UUIDField()
     request_id = models.UUIDField(unique=True)
+    removes = models.BooleanField(default=False)
     at = models.DateTimeField()
     signature = models.BinaryField()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant_id", "subject_id"], name="audit_tombstone_whose")]
 
     def __str__(self) -> str:
         return f"{self.n}"

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.db import models
 
-MASTER = UUID(int=0)  # the first master key; later ones are named by their fingerprint
+# Of a key from before master keys and versions had names: whichever master key is known has
+# wrapped a tenant's, and the tenant's first one a subject's.
+MASTER = UUID(int=0)
 
 
 class DataKey(models.Model):
@@ -32,6 +34,17 @@ class DataKey(models.Model):
 
     def __str__(self) -> str:
         return f"key {self.id}"
+
+
+class KeyMark(models.Model):
+    """One row: how often keys were destroyed or replaced (audit/sql/20_key_mark.sql counts)."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    generation = models.BigIntegerField(default=0)
+    xid = models.BigIntegerField(default=0)  # of the transaction that counted last
+
+    def __str__(self) -> str:
+        return str(self.generation)
 
 
 class KeyRotation(models.Model):

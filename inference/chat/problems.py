@@ -28,6 +28,7 @@ _TEXTS: dict[str, Promise] = {
     "aborted": _("Nobody finished this answer in time."),
     "lost": _("This message was not answered. Send it again."),
     "insufficient_scope": _("Your role may not chat here."),
+    "restricted": _("Your data is being erased or is restricted: nothing of it is processed."),
     "erased": _("This text has been erased."),
 }
 _UNKNOWN = _("This answer failed.")

@@ -12,14 +12,16 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
+from inference.allowed import NotAllowed
 from inference.chat.membership import membership, still_stands
 from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
 from inference.gateway import gateway
 from inference.openai.http import client_ip
+from inference.watch import RESTRICTED, RESTRICTED_TEXT
 from tenants import signed_in
 from tenants.caller import Caller
-from tenants.door import TenantClosed, UnknownCaller
+from tenants.door import Restricted, TenantClosed, UnknownCaller
 from tenants.duties import duty
 from tenants.models import Member, User
 
@@ -52,7 +54,7 @@ class Visitor:
         return cls(user, member, key, client_ip(scope), known)
 
     async def caller(self) -> Caller:
-        """Raises Dismissed when session or membership have ended since, and DoorClosed."""
+        """Raises Dismissed when session or membership have ended since, NotAllowed, DoorClosed."""
         now = asyncio.get_running_loop().time()
         if now >= self._good_until:
             await off_loop_for(self.user, self._check)()
@@ -61,6 +63,8 @@ class Visitor:
             return await gateway().door.by_member(self.member.id)
         except TenantClosed:
             raise Dismissed(TENANT_CLOSED) from None
+        except Restricted:
+            raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
         except UnknownCaller:
             raise Dismissed(NOT_A_MEMBER) from None
 

@@ -1,9 +1,12 @@
 """Engines by kind, and the models that this installation serves."""
 
+from dataclasses import replace
 from functools import cache
 
 from django.conf import settings
 
+from audit import configuration
+from audit.sealer import Unreadable
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
@@ -16,7 +19,7 @@ KINDS: dict[str, type[Engine]] = {
 
 @cache
 def served() -> dict[str, Engine]:
-    """Model name -> its engine. Raises ValueError for an unknown kind or key."""
+    """Model name -> its engine. Raises ValueError for an unknown kind or key, or a bad secret."""
     return {name: _engine(name, entry) for name, entry in settings.ENGINES.items()}
 
 
@@ -26,6 +29,9 @@ def _engine(name: str, entry: dict[str, object]) -> Engine:
         raise ValueError(f"engine {name!r}: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     try:
         config = EngineConfig(**{"name": name, "model": name, **entry})  # type: ignore[arg-type]
+        config = replace(config, api_key=configuration.opened(config.api_key, name))
+    except Unreadable:
+        raise ValueError(f"engine {name!r}: its api_key was not sealed here for {name!r}") from None
     except TypeError as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None
     return KINDS[kind](config)

@@ -5,8 +5,9 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -22,7 +23,7 @@ class EngineConfig:
     kind: str
     url: str
     model: str  # the model, as the engine calls it
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)  # as it is, or `sealed:` (seal_secret)
     slots: int = 16
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
@@ -69,6 +70,12 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
+
+    @property
+    def upstream(self) -> str:
+        """As the record names it: a hosted service by its host, an engine of ours by its kind."""
+        host = urlsplit(self.base).hostname if self.config.hosted else None
+        return f"{self.config.kind} {host}" if host else self.config.kind
 
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         """The engine's body for a validated one: its own model name, usage always counted."""

@@ -22,9 +22,9 @@ from inference.order import Order
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
-from inference.watch import refusal
+from inference.watch import RESTRICTED, RESTRICTED_TEXT, refusal
 from tenants.caller import Caller
-from tenants.door import DoorClosed, TenantClosed, UnknownCaller
+from tenants.door import DoorClosed, Restricted, TenantClosed, UnknownCaller
 from tenants.scope import tenant_scope
 
 View = Callable[..., Awaitable[None]]
@@ -173,6 +173,9 @@ async def _caller(request: Request) -> Caller:
     except TenantClosed as closed:
         request.caller = gateway().door.last_known(key)
         raise Forbidden(_CLOSED[closed.state], code=f"tenant_{closed.state}") from None
+    except Restricted:
+        request.caller = gateway().door.last_known(key)
+        raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
     except UnknownCaller:
         raise Unauthorized("this API key is wrong, revoked or expired") from None
     except DoorClosed:

@@ -18,6 +18,8 @@ from django.conf import settings
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.staticfiles import StaticFiles
 
+from audit.key_check import hindrance as keys_hindrance
+from audit.tombstones import hindrance_at_start as tombstones_hindrance
 from config.celery import app as celery_app
 from config.pages import bounded
 from inference import probes
@@ -53,11 +55,15 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
         await bounded(pages, scope, receive, send)
 
 
+def _hindrance() -> str:
+    return hindrance() or keys_hindrance() or tombstones_hindrance()
+
+
 async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if problem := await sync_to_async(hindrance)():
+            if problem := await sync_to_async(_hindrance)():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             await open_gateway()

@@ -4,6 +4,7 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
@@ -42,6 +43,40 @@ app.conf.update(
             "options": {"expires": 1800},
         },
         "roll_up": {"task": "inference.roll_up", "schedule": 10.0, "options": {"expires": 10}},
+        "prune": {
+            "task": "audit.prune",
+            "schedule": crontab(hour=3, minute=40),
+            "options": {"expires": 3600},
+        },
+        # Months of the audit trail, ahead of time; `migrate`, at each start, makes them too.
+        "partitions": {
+            "task": "audit.partitions",
+            "schedule": crontab(hour=3, minute=5),
+            "options": {"expires": 3600},
+        },
+        "self_check": {"task": "audit.check", "schedule": 60.0, "options": {"expires": 50}},
+        # What the compliance page shows (console/compliance).
+        "checks": {
+            "task": "console.check",
+            "schedule": crontab(hour=2, minute=25),
+            "options": {"expires": 3600},
+        },
+        "subject_exports": {
+            "task": "audit.export_subjects",
+            "schedule": 10.0,
+            "options": {"expires": 10},
+        },
+        "deletions": {"task": "audit.delete", "schedule": 2.0, "options": {"expires": 5}},
+        "rotations": {"task": "audit.rotate", "schedule": 4.0, "options": {"expires": 4}},
     },
 )
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def _look_at_keys(**_signal: object) -> None:
+    """With a wrong master key a worker would take texts for erased."""
+    from audit.key_check import hindrance  # models: not before Django is set up
+
+    if problem := hindrance():
+        raise SystemExit(problem)

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from audit.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
+from audit.master_keys import platform_secret as platform_secret_file
+from audit.master_keys.private_file import make_once
+
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
 
@@ -47,30 +51,49 @@ def public_url(host: str, port: int) -> str:
     return url
 
 
-def master_key() -> bytes:
-    """The 32 bytes that every other key hangs from: FOREBAY_MASTER_KEY (base64) or a file."""
-    given = os.environ.get("FOREBAY_MASTER_KEY")
-    text = given or _master_key_file(HOME / "secrets" / "master.key")
+def master_keys() -> MasterKeys:
+    """What every other key hangs from: audit/master_keys."""
     try:
-        key = base64.b64decode(text, validate=True)
+        return from_environment(os.environ, HOME)
+    except (MasterKeyProblem, MasterKeyAway) as problem:
+        raise EnvironmentProblem(str(problem)) from None
+
+
+def platform_secret(keys: MasterKeys) -> bytes:
+    """32 bytes that stay when the master key is exchanged."""
+    try:
+        return platform_secret_file.read(os.environ, HOME, keys)
+    except (MasterKeyProblem, MasterKeyAway) as problem:
+        raise EnvironmentProblem(str(problem)) from None
+
+
+def audit_signing_key() -> bytes:
+    """An Ed25519 seed, 32 bytes: FOREBAY_AUDIT_SIGNING_KEY (base64) or a file."""
+    path = HOME / "secrets" / "audit_signing.key"
+    if not (given := os.environ.get("FOREBAY_AUDIT_SIGNING_KEY")):
+        make_once(path, base64.b64encode(secrets.token_bytes(32)).decode())
+    try:
+        seed = base64.b64decode((given or path.read_text()).strip(), validate=True)
     except ValueError:
-        key = b""
-    if len(key) != 32:
+        seed = b""
+    if len(seed) != 32:
         raise EnvironmentProblem(
-            "the master key must be 32 bytes in base64: restore FOREBAY_MASTER_KEY or "
-            f"{HOME / 'secrets' / 'master.key'} from your backup"
+            "the audit signing key must be 32 bytes in base64: restore "
+            f"FOREBAY_AUDIT_SIGNING_KEY or {path} from your backup"
         )
-    return key
+    return seed
 
 
-def _master_key_file(path: Path) -> str:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
-            new.write(base64.b64encode(secrets.token_bytes(32)).decode())
-    except FileExistsError:
-        pass
-    return path.read_text().strip()
+def witnesses() -> list[str]:
+    """FOREBAY_WITNESSES, URLs with commas in between: who hears the audit trail's checkpoints.
+
+    Without it a file, which is better than nothing: name a place that the database's keepers
+    cannot reach.
+    """
+    given = os.environ.get("FOREBAY_WITNESSES")
+    if given is None:
+        return [(HOME / "witness" / "checkpoints.jsonl").as_uri()]
+    return [url.strip() for url in given.split(",") if url.strip()]
 
 
 def engines() -> dict[str, dict[str, Any]]:

@@ -16,17 +16,22 @@ FOREBAY_HOME = environment.HOME
 env = environ.Env()
 
 # Secrets -----------------------------------------------------------------------------------------
-MASTER_KEY = environment.master_key()
+MASTER_KEYS = environment.master_keys()
+_SECRET = environment.platform_secret(MASTER_KEYS)
+AUDIT_SIGNING_KEY = environment.audit_signing_key()  # the database never sees it
+WITNESSES = environment.witnesses()
 
 
 def _derived(purpose: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=b"forebay:" + purpose).derive(MASTER_KEY)
+    return HKDF(SHA256(), 32, salt=None, info=b"forebay:" + purpose).derive(_SECRET)
 
 
 SECRET_KEY = _derived(b"django").hex()
 API_KEY_PEPPER = _derived(b"api-key")
 STREAM_KEY = _derived(b"stream")
 SECOND_FACTOR_KEY = _derived(b"second-factor")
+CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` values (audit/configuration.py)
+SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
 
 # Where we are reached ----------------------------------------------------------------------------
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
@@ -120,6 +125,8 @@ DATABASE_PATIENCE: dict[str, Any] = {
 DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
 SEES_ALL: dict[str, Any] = {"options": "-c forebay.system=on"}
 _SCOPE = SEES_ALL if DATABASE_SCOPE == "system" else {}
+# For `migrate` as a superuser: who the application is, so that the tables are handed over.
+APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
 DATABASES = {
     "default": {
         **env.db_url_config(DATABASE_URL),
@@ -156,6 +163,10 @@ MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
 CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
+
+# Deletion requests (audit/deletion.py) -----------------------------------------------------------
+DELETION_SILENCE_H = environment.number("FOREBAY_DELETION_SILENCE_H", 24)  # then approved
+DELETION_WEBHOOK = env.str("FOREBAY_DELETION_WEBHOOK", default="")  # told which recipients had data
 
 # People ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"

@@ -47,6 +47,7 @@ WORDS: dict[str, Promise] = {
     Action.LINK_USE: _("Link used"),
     Action.LINK_REVOKE: _("Link revoked"),
     Action.OPERATOR_CREATE: _("Operator created"),
+    Action.OPERATOR_REMOVE: _("Operator removed"),
     Action.SESSION_LOGIN: _("Signed in"),
     Action.SESSION_LOGOUT: _("Signed out"),
     Action.SESSION_DENIED: _("Sign-in refused"),

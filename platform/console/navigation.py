@@ -57,7 +57,14 @@ IN_TENANT: tuple[Section, ...] = (
             ("refusals", _("Refusals"), P.VIEW_LIMITS),
         ),
     ),
-    (_("Audit"), "shield", (("audit", _("Audit"), P.VIEW_AUDIT),)),
+    (
+        _("Audit"),
+        "shield",
+        (
+            ("audit", _("Audit"), P.VIEW_AUDIT),
+            ("compliance", _("Compliance"), P.VIEW_COMPLIANCE),
+        ),
+    ),
     (_("Settings"), "settings", (("tenant_settings", _("Settings"), P.VIEW_MEMBERS),)),
 )
 PLATFORM: tuple[Section, ...] = (
@@ -79,7 +86,11 @@ PLATFORM: tuple[Section, ...] = (
             ("reconciliations", _("Reconciliation"), None),
         ),
     ),
-    (_("Audit"), "shield", (("all_audit", _("Audit"), None),)),
+    (
+        _("Audit"),
+        "shield",
+        (("all_audit", _("Audit"), None), ("all_compliance", _("Compliance"), None)),
+    ),
 )
 
 

@@ -26,6 +26,7 @@ from console import (
     welcome,
 )
 from console.account import home as account
+from console.compliance import pages as compliance
 
 app_name = "console"
 
@@ -60,6 +61,10 @@ in_tenant = [
     path("teams/<uuid:team>/members/<uuid:member>/leaving/", teams.leaving, name="leaving"),
     path("roles/", roles.roles, name="roles"),
     path("audit/", audit_log.audit, name="audit"),
+    path("compliance/", compliance.compliance, name="compliance"),
+    path("compliance/run/", compliance.check_run, name="check_run"),
+    path("compliance/report/", compliance.report, name="compliance_report"),
+    path("compliance/checks/<slug:check>/", compliance.check, name="check"),
     path("limits/", limits.limits, name="limits"),
     path("quotas/", quotas.quotas, name="quotas"),
     path("quotas/<uuid:quota>/", quotas.quota, name="quota"),
@@ -99,6 +104,10 @@ urlpatterns = [
     path("console/refusals/find/", refusals.all_refusal_search, name="all_refusal_search"),
     path("console/reconciliation/", reconciliations.reconciliations, name="reconciliations"),
     path("console/audit/", audit_log.all_audit, name="all_audit"),
+    path("console/compliance/", compliance.all_compliance, name="all_compliance"),
+    path("console/compliance/run/", compliance.all_check_run, name="all_check_run"),
+    path("console/compliance/report/", compliance.all_report, name="all_compliance_report"),
+    path("console/compliance/checks/<slug:check>/", compliance.all_check, name="all_check"),
     path("console/nowhere/", home.no_tenant, name="no_tenant"),
     path("console/t/<slug:tenant>/", include(in_tenant)),
 ]

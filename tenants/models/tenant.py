@@ -8,14 +8,16 @@ from django.db import models, transaction
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from audit import retention
 from audit.actions import Action
+from audit.data_classes import AUDIT, FLOOR_DAYS
 from audit.record import act
 from tenants.models.changing import changed, locked
 from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import User
 from tenants.roles import Profile, Role
 
-RETENTION_FLOOR_DAYS = 184  # six calendar months are up to 184 days (CSL art. 23)
+RETENTION_FLOOR_DAYS = FLOOR_DAYS
 LIMITS = ("requests_per_minute", "burst", "tokens_per_minute", "max_concurrency")
 CHANGEABLE = ("tier", *LIMITS, "profile", "local_only", "retention_days", "time_zone")
 LONGEST_REASON = 200
@@ -135,6 +137,8 @@ class Tenant(models.Model):
             self.__dict__.pop("policy", None)  # of the tier that was
             self.save(update_fields=list(detail))
             act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
+            if days := detail.get("retention_days"):
+                retention.record(self.id, AUDIT, *days, by=by)
 
     def _refuse_operators(self) -> None:
         if self.members.filter(user__is_operator=True).exists():

@@ -2,9 +2,13 @@ from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.record import act
 
 
 class UserManager(BaseUserManager["User"]):
@@ -42,6 +46,16 @@ class User(AbstractBaseUser, PermissionsMixin):
             self.set_password(password)
             self.password_changed_at = timezone.now()
             self.save()
+
+    def stop_operating(self, *, by: str) -> None:
+        """Takes an operator's power away, at once. Raises ValidationError for the last one."""
+        with transaction.atomic():
+            operators = type(self).objects.select_for_update().filter(is_operator=True)
+            if not {operator.pk for operator in operators} - {self.pk}:
+                raise ValidationError(_("Somebody has to run the platform: this is the last one."))
+            act(Action.OPERATOR_REMOVE, actor=by, detail={"user": self.pk})
+            self.is_operator = False
+            self.save(update_fields=["is_operator"])
 
     @property
     def actor(self) -> str:

@@ -9,8 +9,7 @@
 -- completions there are to close these.
 create or replace function tenants_settle(rows jsonb) returns table (request uuid)
 language plpgsql rows 10
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     ended tenants_ledgerentry[];
@@ -91,8 +90,9 @@ language sql as $$
                           and n.starts = c.starts and n.percent = p.percent)
         on conflict do nothing
         returning *)
-    insert into audit_event (at, action, tenant_id, actor, route, model, success, error_code, detail)
-    select p.at, 'quota:reached', p.tenant_id, 'platform', '', q.model, true, '',
+    insert into audit_event (at, action, tenant_id, actor, route, model, upstream, success,
+                             error_code, detail)
+    select p.at, 'quota:reached', p.tenant_id, 'platform', '', q.model, '', true, '',
            jsonb_build_object('quota', q.id, 'percent', p.percent, 'unit', q.unit,
                'window', q."window", 'limit', q."limit", 'used', c.used, 'starts', c.starts)
     from passed p join tenants_quota q on q.id = p.quota_id

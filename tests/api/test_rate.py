@@ -8,7 +8,10 @@ from django.test import Client
 
 from console.api import rate
 from inference.queue.client import client
+from tenants.admission import Admission
 from tenants.models import Tenant
+from tenants.models.refusal import RefusedBy
+from tenants.refusals import Refused
 from tests.api.conftest import API, PROBLEM, Api, Enter
 
 
@@ -65,3 +68,28 @@ def test_without_redis_each_process_counts_by_itself_and_stricter(
     answers = asked(program, 5)
     assert [a.status_code for a in answers] == [200] * 3 + [429] * 2
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+
+
+class Noting:
+    """Stands where a web process notes its refusals."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Refused, Admission]] = []
+
+    def note_from_thread(self, who: Refused, admission: Admission) -> str:
+        self.noted.append((who, admission))
+        return "ref_0123"
+
+
+def test_a_refusal_has_an_id_that_explains_it(
+    acme: Tenant, with_key: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting = Noting()
+    monkeypatch.setattr("console.api.refused.refusals", lambda: noting)
+    refused = asked(with_key(acme, requests_per_minute=1), 2)[-1]
+    assert refused.json()["refusal_id"] == refused.headers["X-Refusal-Id"] == "ref_0123"
+    ((who, admission),) = noting.noted
+    assert (who.tenant_id, who.client_net, who.route) == (acme.id, "192.0.2.0", "/api/v1")
+    assert who.actor.startswith("key:")
+    assert (admission.tier, admission.limit) == (RefusedBy.KEY_RATE, 1)
+    assert 0 < admission.frees_in_ms <= 60_000

@@ -1,16 +1,29 @@
 """Master key -> tenant key -> subject key: made once, agreed on by all, gone when destroyed."""
 
+import os
+import random
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterable
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
 from pytest_django.fixtures import Settings
 
+from audit import key_watch
 from audit import keyring as module
-from audit.keyring import Keyring, Sealer, Unreadable
-from audit.models import DataKey
+from audit.keyring import Keyring, Sealer, Unreadable, destroy, keyring, wrap
+from audit.master_keys import MasterKeyMissing, MasterKeys
+from audit.master_keys.env import EnvKeys
+from audit.models import DataKey, Event
+from config.environment import PROJECT
 
+# One ring is one process.
 PLACE = b"audit_payload|somewhere"
 acme, globex = uuid4(), uuid4()
 
@@ -103,12 +116,12 @@ def test_without_the_tenants_key_no_subject_opens() -> None:
 def test_the_wrong_master_key_opens_nothing(settings: Settings) -> None:
     alice = uuid4()
     key_id = Keyring().of_subject_now(acme, alice).key_id
-    settings.MASTER_KEY = bytes(32)
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([bytes(32)]))
     stranger = Keyring()
-    with pytest.raises(Unreadable):
+    with pytest.raises(MasterKeyMissing):
         stranger.by_id_now(key_id)
     for who in (alice, uuid4()):
-        with pytest.raises(Unreadable):
+        with pytest.raises(MasterKeyMissing):
             stranger.of_subject_now(acme, who)
 
 
@@ -117,8 +130,8 @@ def test_the_ring_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CACHED_KEYS", 4)
     ring, people = Keyring(), [uuid4() for _ in range(10)]
     keys = {who: ring.of_subject_now(acme, who).key_id for who in people}
-    assert len(ring._of) <= 5
-    assert len(ring._by_id) <= 5
+    assert len(ring._cache.newest) <= 4
+    assert len(ring._cache.by_id) <= 4
     assert {who: ring.of_subject_now(acme, who).key_id for who in people} == keys
 
 
@@ -169,3 +182,142 @@ def test_a_key_that_was_rolled_back_is_not_remembered() -> None:
     kept = ring.of_subject_now(acme, alice)
     assert kept.key_id != lost.key_id
     assert DataKey.objects.filter(pk=kept.key_id).exists()
+
+
+# Destroyed ---------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_destroying_takes_every_version_and_says_what() -> None:
+    alice, bob, ring = uuid4(), uuid4(), Keyring()
+    hers, his = ring.of_subject_now(acme, alice), ring.of_subject_now(acme, bob)
+    second = DataKey(id=uuid4(), tenant_id=acme, subject_id=alice, version=2)
+    wrap(second, bytes(32), ring.of_subject_now(acme, None))
+    second.save(force_insert=True)
+    evidence = destroy(acme, alice)
+    ids = [hers.key_id, second.id]
+    assert evidence == {
+        "keys": 2,
+        "key_ids": [str(key_id) for key_id in ids],
+        "key_ids_sha256": sha256(b"".join(key_id.bytes for key_id in ids)).hexdigest(),
+    }
+    assert destroy(acme, alice)["keys"] == 0
+    for key_id in ids:
+        with pytest.raises(Unreadable, match="destroyed"):
+            Keyring().by_id_now(key_id)
+    assert Keyring().by_id_now(his.key_id)
+    assert Event.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_destruction_that_is_rolled_back_has_not_been() -> None:
+    alice = uuid4()
+    sealer = keyring.of_subject_now(acme, alice)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        assert destroy(acme, alice)["keys"] == 1
+        raise ZeroDivisionError
+    assert keyring.by_id_now(sealer.key_id).open(sealer.seal(b"here", PLACE), PLACE) == b"here"
+
+
+ELSEWHERE = """
+import sys, time, uuid, django
+django.setup()
+from audit.keyring import Unreadable, keyring
+keys = [uuid.UUID(word) for word in sys.argv[1:]]
+for key in keys:
+    keyring.by_id_now(key)
+print("has them", flush=True)
+while keys:
+    for key in list(keys):
+        try:
+            keyring.by_id_now(key)
+        except Unreadable:
+            keys.remove(key)
+            print(key, repr(time.time()), flush=True)
+    time.sleep(0.005)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_processes_forget_it_within_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two of them, busy with these very keys all the time."""
+    people = [uuid4() for _ in range(10)]
+    keys = {who: Keyring().of_subject_now(acme, who).key_id for who in people}
+    others = [elsewhere(keys.values()) for _ in range(2)]
+    for other in others:
+        assert other.stdout
+        assert other.stdout.readline() == "has them\n"
+    destroyed = {}
+    for who in people:
+        time.sleep(random.random() / 2)
+        destroy(acme, who)
+        destroyed[str(keys[who])] = time.time()
+    said = [word for other in others for word in other.communicate(timeout=10)[0].split()]
+    took = [float(at) - destroyed[key] for key, at in zip(said[::2], said[1::2], strict=True)]
+    with capsys.disabled():
+        print(f"\n  {len(took)} times forgotten elsewhere, after at most {max(took):.3f} s")
+    assert len(took) == 20
+    assert 0 <= min(took) <= max(took) < 1.0
+
+
+def elsewhere(keys: Iterable[UUID]) -> "subprocess.Popen[str]":
+    url, name = settings.DATABASE_URL, connection.settings_dict["NAME"]
+    told = {
+        "DATABASE_URL": url.rpartition("/")[0] + f"/{name}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    line = [sys.executable, "-c", ELSEWHERE, *map(str, keys)]
+    env = {**os.environ, **told}
+    return subprocess.Popen(line, env=env, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_read_just_before_it_was_destroyed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is read, then destroyed and the news of it heard, then the key is unwrapped."""
+    alice, ring = uuid4(), Keyring()
+    key_id = Keyring().of_subject_now(acme, alice).key_id
+    unwrapped = ring.unwrapped
+
+    def slowly(row: DataKey) -> bytes:
+        key = unwrapped(row)
+        if row.pk == key_id:
+            destroy(acme, alice)
+            ring._watch.look()
+        return key
+
+    monkeypatch.setattr(ring, "unwrapped", slowly)
+    ring.by_id_now(key_id)
+    assert key_id not in ring._cache.by_id
+    with pytest.raises(Unreadable):
+        ring.by_id_now(key_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_news_from_the_database_nothing_is_given_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, ring = uuid4(), Keyring()
+    ring.of_subject_now(acme, alice)
+    ring._watch._stop.set()  # the thread ends
+
+    def away() -> None:
+        raise OperationalError("no database")
+
+    monkeypatch.setattr(ring._watch, "look", away)
+    deadline = time.monotonic() + 1.5
+    with pytest.raises(OperationalError):
+        while time.monotonic() < deadline:
+            ring.of_subject_now(acme, alice)
+            time.sleep(0.01)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_leave_the_memory_of_a_process_that_has_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_watch, "IDLE_S", 0.2)
+    ring = Keyring()
+    ring.of_subject_now(acme, uuid4())
+    assert ring._cache.by_id
+    time.sleep(1.0)
+    assert not ring._cache.by_id
+    assert not ring._cache.newest
+    assert ring.of_subject_now(acme, uuid4()), "it comes back when there is something to do"

@@ -45,7 +45,7 @@ FOR_OPERATORS = [
 
 
 def as_it_stands() -> list[Any]:
-    models = (ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant)
+    models: tuple[Any, ...] = (ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant)
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 

@@ -48,11 +48,7 @@ def test_looking_for_what_is_not_there_is_no_offence(alice: Member, sign_in: Sig
     assert denied() == []
 
 
-def test_an_operator_is_refused_like_others(
-    alice: Member, operator: User, sign_in: SignIn
-) -> None:
+def test_an_operator_is_refused_like_others(alice: Member, operator: User, sign_in: SignIn) -> None:
     alice.tenant.change(by="test", profile="mlps-l3")
     assert sign_in(operator).get("/console/t/acme/audit/").status_code == 403
-    assert denied() == [
-        (operator.actor, alice.tenant_id, "console/t/<slug:tenant>/audit/", False)
-    ]
+    assert denied() == [(operator.actor, alice.tenant_id, "console/t/<slug:tenant>/audit/", False)]

@@ -1,4 +1,4 @@
-"""Two web processes in front of the same servers: every bound is one bound, revoking holds in both."""
+"""Two web processes before the same servers: a bound is one bound, revoking holds in both."""
 
 import asyncio
 import json

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,13 +84,17 @@ def _first_run(w: World) -> Link:
     return link
 
 
+def _second_operator() -> User:
+    return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
+
+
 # What each does, ready to be done: whatever it needs first is there before it is called.
 Act = Callable[[World], Callable[[], Any]]
 ACTS: dict[Action, Act] = {
     Action.TENANT_CREATE: lambda w: lambda: Tenant.open("globex", by=BY),
     Action.TENANT_CHANGE: lambda w: lambda: w.acme.change(by=BY, local_only=True),
     Action.TENANT_SUSPEND: lambda w: lambda: w.acme.suspend(by=BY, reason="unpaid"),
-    Action.TENANT_RESUME: lambda w: (t := _suspended(w)) and (lambda: t.resume(by=BY)),
+    Action.TENANT_RESUME: lambda w: partial(_suspended(w).resume, by=BY),
     Action.TENANT_CLOSE: lambda w: lambda: w.acme.close(by=BY, reason="over"),
     Action.TIER_CHANGE: lambda w: lambda: TierPolicy.objects.of("vip").change(by=BY, burst=7),
     Action.MEMBER_ADD: lambda w: lambda: w.acme.add_member(w.operator, Role.MEMBER, by=BY),
@@ -108,13 +113,13 @@ ACTS: dict[Action, Act] = {
     Action.API_KEY_CHANGE: lambda w: lambda: w.key.change(by=BY, burst=5),
     Action.API_KEY_ROTATE: lambda w: lambda: w.key.rotate(by=BY, overlap=timedelta(hours=1)),
     Action.API_KEY_REVOKE: lambda w: lambda: w.key.revoke(by=BY),
-    Action.QUOTA_CREATE: lambda w: lambda: Quota.set(
-        w.acme, unit="tokens", window="day", limit=9, by=BY
+    Action.QUOTA_CREATE: lambda w: (
+        lambda: Quota.set(w.acme, unit="tokens", window="day", limit=9, by=BY)
     ),
     Action.QUOTA_CHANGE: lambda w: lambda: w.quota.change(20, by=BY),
     Action.QUOTA_DELETE: lambda w: lambda: w.quota.drop(by=BY),
-    Action.RAISE_REQUEST: lambda w: lambda: w.quota.ask_raise(
-        1, "more", w.in_two_days(), user=w.bob.user, by=BY
+    Action.RAISE_REQUEST: lambda w: (
+        lambda: w.quota.ask_raise(1, "more", w.in_two_days(), user=w.bob.user, by=BY)
     ),
     Action.RAISE_APPROVE: lambda w: lambda: w.asked.approve(user=w.bob.user, by=BY),
     Action.RAISE_REFUSE: lambda w: lambda: w.asked.refuse(user=w.bob.user, by=BY),
@@ -122,19 +127,22 @@ ACTS: dict[Action, Act] = {
     Action.LINK_CREATE: lambda w: lambda: password_reset.issue_for_member(w.bob, by=BY),
     Action.LINK_USE: lambda w: lambda: w.invitation.use("", PASSWORD),
     Action.LINK_REVOKE: lambda w: lambda: w.invitation.revoke(by=BY),
-    Action.OPERATOR_CREATE: lambda w: (
-        (link := _first_run(w)) and (lambda: link.use("new@forebay.example", PASSWORD))
-    ),
+    Action.OPERATOR_CREATE: lambda w: partial(_first_run(w).use, "new@forebay.example", PASSWORD),
+    Action.OPERATOR_REMOVE: lambda w: partial(_second_operator().stop_operating, by=BY),
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
 }
-SUBJECTS = "tenant tier member team model api_key quota raise price link operator".split()
+SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
+SUBJECTS |= {"link", "operator"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {Action.QUOTA_REACHED, Action.QUOTA_DIFFERENCE, Action.OPERATOR_ACCESS}
 
 
 def everything() -> dict[str, list[Any]]:
     """All rows of all tables but the record's own."""
-    models = [*apps.get_app_config("tenants").get_models(include_auto_created=True), Group]
+    models: list[Any] = [
+        *apps.get_app_config("tenants").get_models(include_auto_created=True),
+        Group,
+    ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}
 
 

@@ -182,6 +182,23 @@ def test_create_operator_keeps_duties_apart(db: None) -> None:
         call_command("create_operator", "alice@acme.example")
 
 
+def test_remove_operator(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (
+        User.objects.create_user(f"{name}@forebay.example", PASSWORD, is_operator=True)
+        for name in ("first", "second")
+    )
+    client = Client()
+    client.force_login(second, "allauth.account.auth_backends.AuthenticationBackend")
+    assert client.get("/console/tenants/").status_code == 200
+    run(capsys, "remove_operator", "Second@forebay.example")
+    assert client.get("/console/tenants/").status_code == 403
+    assert Event.objects.filter(action=Action.OPERATOR_REMOVE).get().detail == {"user": second.pk}
+    with pytest.raises(CommandError, match="this is the last one"):
+        call_command("remove_operator", first.email)
+    with pytest.raises(CommandError, match="no operator"):
+        call_command("remove_operator", second.email)
+
+
 # first_run ---------------------------------------------------------------------------------------
 def test_the_very_first_start(db: None, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = run(capsys, "first_run")

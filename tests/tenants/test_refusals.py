@@ -280,3 +280,11 @@ def test_a_quota_counts_from_the_beginning_of_its_window(acme: Tenant) -> None:
     assert not explain(
         refused(acme, "quota", quota_id=quota.id, frees_at=counter.ends)
     ).still_refusing
+
+
+async def test_one_noted_from_a_thread_has_the_same_id(refusals: Refusals, acme: Tenant) -> None:
+    from_afar = await asyncio.to_thread(refusals.note_from_thread, by(acme), RATE)
+    assert from_afar == refusals.note(by(acme), RATE)
+    await refusals.flush()
+    (row,) = await rows()
+    assert (row.public_id, row.count) == (from_afar, 2)

@@ -70,6 +70,7 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
 
     async def platform() -> None:
         await together(_database(servers, preparing), servers.start_redis())
+        await preparing.apply_tombstones()
         await together(preparing.find_first_run(), processes.start(servers.engines))
 
     await together(platform(), servers.start_engine(), preparing.collect_static())
@@ -78,7 +79,8 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
 
 async def _database(servers: Servers, preparing: Preparing) -> None:
     await servers.start_database()
-    await preparing.migrate()
+    await preparing.migrate(servers.administrator)
+    await preparing.check_keys()
 
 
 async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:

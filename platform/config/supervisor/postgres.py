@@ -14,6 +14,7 @@ from config.supervisor.postgres_files import VERSION, binaries
 from config.supervisor.problem import Problem
 from config.supervisor.system_user import SystemUser
 
+ROLE = "forebay"
 _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -37,10 +38,15 @@ class Postgres:
         self._user = SystemUser()
         self._binaries = binaries(self._user)
         self._port = find_free()
-        if self._data.exists() and not (home.secrets / "database.password").exists():
-            raise Problem(f"{home.secrets}/database.password is gone: restore it from your backup")
-        password = home.password("database.password")
-        self.url = f"postgres://forebay:{password}@127.0.0.1:{self._port}/forebay"
+        for name in ("database.password", "postgres.password"):
+            if self._data.exists() and not (home.secrets / name).exists():
+                raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
+        self.url = self._url(ROLE, "database.password")
+        # Migrates, and hands the tables to a role that the platform cannot be (audit/protection.py).
+        self.administrators_url = self._url("postgres", "postgres.password")
+
+    def _url(self, role: str, secret: str) -> str:
+        return f"postgres://{role}:{self._home.password(secret)}@127.0.0.1:{self._port}/forebay"
 
     async def start(self) -> None:
         if not self._data.exists():
@@ -65,8 +71,8 @@ class Postgres:
         superuser = self._home.password("postgres.password")
         return (
             f"ALTER ROLE postgres PASSWORD '{superuser}'\n"
-            f"CREATE ROLE forebay LOGIN CREATEDB PASSWORD '{owner}'\n"
-            "CREATE DATABASE forebay OWNER forebay\n"
+            f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{owner}'\n"
+            f"CREATE DATABASE forebay OWNER {ROLE}\n"
         )
 
     def _check_version(self) -> None:

@@ -26,9 +26,17 @@ class Preparing:
         self._home, self._keeper, self._variables = home, keeper, variables
         self.first_run = FirstRun()
 
-    async def migrate(self) -> None:
-        await self._keeper.run(self._manage("migrate", "--noinput"))
+    async def migrate(self, administrator: Mapping[str, str]) -> None:
+        await self._keeper.run(self._manage("migrate", "--noinput", also=administrator))
         done("tables ready")
+
+    async def check_keys(self) -> None:
+        await self._keeper.run(self._manage("check_keys"))
+
+    async def apply_tombstones(self) -> None:
+        """What an older backup brought back is erased again before anybody can look."""
+        if (self._home.root / "witness" / "tombstones.jsonl").exists():
+            await self._keeper.run(self._manage("apply_tombstones"))
 
     async def collect_static(self) -> None:
         """Skipped while nothing that it would copy has changed."""
@@ -50,9 +58,12 @@ class Preparing:
         answer.unlink()
         self.first_run = FirstRun(**found)
 
-    def _manage(self, command: str, *arguments: str) -> Child:
+    def _manage(
+        self, command: str, *arguments: str, also: Mapping[str, str] | None = None
+    ) -> Child:
         line = [sys.executable, "manage.py", command, *arguments]
-        return self._keeper.child(command, line, self._variables, stage=Stage.WORK)
+        variables = {**self._variables, **(also or {})}
+        return self._keeper.child(command, line, variables, stage=Stage.WORK)
 
 
 def _fingerprint() -> str:

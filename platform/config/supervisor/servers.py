@@ -10,7 +10,7 @@ from config.supervisor.given import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
-from config.supervisor.postgres import Postgres
+from config.supervisor.postgres import ROLE, Postgres
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
@@ -40,6 +40,14 @@ class Servers:
             "FOREBAY_ENGINES": json.dumps(self.engines),
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
         }
+
+    @property
+    def administrator(self) -> dict[str, str]:
+        """What `migrate` is told beyond that, where the database is ours."""
+        if not self._postgres:
+            return {}
+        url = self._postgres.administrators_url
+        return {"DATABASE_URL": url, "FOREBAY_APPLICATION_ROLE": ROLE}
 
     async def start_database(self) -> None:
         if self._postgres:

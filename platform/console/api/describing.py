@@ -31,6 +31,9 @@ class ProblemShape(serializers.Serializer[Any]):
         required=False,
         help_text="What is wrong with which field; of none in particular under the empty name.",
     )
+    refusal_id = serializers.CharField(
+        required=False, help_text="Of a 429: what the refusals of the tenant explain."
+    )
 
     class Meta:
         ref_name = "Problem"
@@ -171,7 +174,10 @@ class Described(AutoSchema):
         ]
 
     def _response_headers(self) -> list[OpenApiParameter]:
-        found = [OpenApiParameter("Retry-After", int, HEADER, response=[429, 503])]
+        found = [
+            OpenApiParameter("Retry-After", int, HEADER, response=[429, 503]),
+            OpenApiParameter("X-Refusal-Id", str, HEADER, response=[429]),
+        ]
         if self.view.action == "retrieve":
             found.append(OpenApiParameter("ETag", str, HEADER, response=[200]))
         return found

@@ -16,7 +16,6 @@ from rest_framework.exceptions import (
     MethodNotAllowed,
     NotAuthenticated,
     ParseError,
-    Throttled,
     ValidationError,
 )
 
@@ -41,10 +40,12 @@ class Problem(Exception):
         *,
         errors: dict[str, list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
+        refusal_id: str = "",
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, str(detail)
         self.errors, self.headers = errors, dict(headers or {})
+        self.refusal_id = refusal_id
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         said: dict[str, Any] = {
@@ -56,6 +57,8 @@ class Problem(Exception):
         }
         if self.errors:
             said["errors"] = self.errors
+        if self.refusal_id:
+            said["refusal_id"] = self.refusal_id
         return HttpResponse(json.dumps(said), MEDIA_TYPE, self.status, headers=self.headers)
 
 
@@ -84,9 +87,6 @@ def _of_rest_framework(raised: APIException) -> Problem:
     headers = {}
     if isinstance(raised, (NotAuthenticated, AuthenticationFailed)):
         headers["WWW-Authenticate"] = 'Bearer realm="forebay"'
-    if isinstance(raised, Throttled):
-        wait = getattr(raised, "wait", None)  # which the stubs do not know
-        headers["Retry-After"] = str(int(wait or 1))
     code = "malformed" if isinstance(raised, ParseError) else raised.default_code
     if isinstance(raised, MethodNotAllowed):
         code = "method_not_allowed"

@@ -19,20 +19,28 @@ from rest_framework.views import APIView
 from console.api.requester import Requester
 from console.session_acts import client_ip
 from inference.queue.client import client
+from tenants.admission import Admission
 from tenants.client_address import counted
+from tenants.models.refusal import RefusedBy
 
 MOST_COUNTED = 10_000
 _SCRIPT = Path(__file__).with_name("rate.lua").read_text()
 
 
 class Rate(BaseThrottle):
+    tier: RefusedBy
+
     def __init__(self) -> None:
-        self._wait_ms = 0
+        self._wait_ms = self._rate = 0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        name, rate = self.whose(request)
-        self._wait_ms = _taken(f"api:{name}", rate) if rate else 0
+        name, self._rate = self.whose(request)
+        self._wait_ms = _taken(f"api:{name}", self._rate) if self._rate else 0
         return self._wait_ms == 0
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(self.tier, self._rate, self._rate, self._wait_ms)
 
     def wait(self) -> float:
         """A second at least: `Retry-After` has no fractions."""
@@ -46,6 +54,8 @@ class Rate(BaseThrottle):
 class AddressRate(Rate):
     """Comes before the key is looked at: guessing keys is a call too."""
 
+    tier = RefusedBy.IP
+
     def whose(self, request: Request) -> tuple[str, int]:
         address = counted(client_ip(request._request))
         return f"ip:{address}", settings.IP_PER_MINUTE if address else 0
@@ -53,6 +63,8 @@ class AddressRate(Rate):
 
 class KeyRate(Rate):
     """The key's own requests per minute, else its tenant's."""
+
+    tier = RefusedBy.KEY_RATE
 
     def whose(self, request: Request) -> tuple[str, int]:
         who = request.auth

@@ -113,12 +113,12 @@ class Places(Resource):
 
         Somebody who is in it already stays in it.
         """
+        into = self._team(team)
         member = self.inside.members.filter(pk=self.given()["member"]).first()
         if member is None:
             raise bad_request({"member": [_("There is no such member in this tenant.")]})
-        rows = self._rows(team)
-        self._team(team).add(member, by=self.by)
-        return self.one(self.found(rows, member=member), 201, at=member.pk)
+        into.add(member, by=self.by)
+        return self.one(self.found(self._rows(team), member=member), 201, at=member.pk)
 
     def retrieve(self, request: Any, tenant: str, team: UUID, member: UUID) -> Response:
         """Show a member's place in a team."""

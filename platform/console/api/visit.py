@@ -22,6 +22,7 @@ from console import operator_access
 from console.api.idempotency import Once, once
 from console.api.problem import problem_of
 from console.api.rate import AddressRate, KeyRate
+from console.api.refused import too_many
 from console.api.requester import Requester, refuse_where_closed
 from console.session_acts import client_ip
 from inference.ledger import network
@@ -113,7 +114,7 @@ class Visit(GenericViewSet[Any]):
 
     def _within_rate(self, request: Request, rate: AddressRate | KeyRate) -> None:
         if not rate.allow_request(request, self):
-            self.throttled(request, rate.wait())
+            raise too_many(request, rate)
 
     def _authenticated(self, request: Request) -> Requester:
         if not isinstance(request.auth, Requester):

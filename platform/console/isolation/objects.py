@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from audit.erasing import erase_texts
 from audit.keyring import keyring
-from audit.models import DataKey, Payload
+from audit.models import DataKey
 from inference.chat import conversations
 from inference.models import Completion, Conversation, State, Usage, UsageDay, UsageHour
 from tenants import model_access
@@ -40,8 +41,8 @@ class Objects:
         self._standing: dict[str, Any] = {}
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
-            "member": self._member,
             "team": self._team,
+            "member": self._member,
             "link": self._link,
             "invitation": self._link,
             "quota": self._quota,
@@ -72,17 +73,18 @@ class Objects:
         return self._kinds[kind]()
 
     def conversation(self, member: Member) -> Any:
-        found = Conversation.objects.filter(member=member).first()
+        found = Conversation.objects.filter(member_id=member.pk).first()
         return (found or conversations.start(member, "model", self._secret)).id
 
     def clear(self) -> None:
         tenant = self._tenant.id
         for rows in (Usage, UsageHour, UsageDay, Completion, Conversation):
             rows.objects.filter(tenant_id=tenant).delete()
-        Payload.objects.filter(tenant_id=tenant).delete()
-        for key in DataKey.objects.filter(tenant_id=tenant):
+        keys = list(DataKey.objects.filter(tenant_id=tenant))
+        for key in keys:
             key.delete()
             keyring.forget(key.id)
+        erase_texts(key.id for key in keys)
 
     def _named(self) -> str:
         return f"{self._secret} {next(_number)}"
@@ -91,8 +93,11 @@ class Objects:
         return ApiKey.issue(self._tenant, self._named(), by=BY)[0].id
 
     def _member(self) -> Any:
+        """In the newest team: an address may name both."""
         user = User.objects.create_user(f"m{next(_number)}@{self._secret}.invalid")
-        return self._tenant.add_member(user, Role.MEMBER, by=BY).id
+        member = self._tenant.add_member(user, Role.MEMBER, by=BY)
+        Team.objects.filter(tenant=self._tenant).latest("created_at").add(member, by=BY)
+        return member.id
 
     def _team(self) -> Any:
         return Team.form(self._tenant, self._named(), by=BY).id

@@ -83,6 +83,10 @@ PAGES: tuple[Page, ...] = (
     Page("console/refusals/find/", sees=OPERATORS),
     Page("console/reconciliation/", sees=OPERATORS),
     Page("console/audit/", sees=OPERATORS),
+    Page("console/compliance/", sees=OPERATORS),
+    Page("console/compliance/run/", acts=OPERATORS),
+    Page("console/compliance/report/", acts=OPERATORS),
+    Page("console/compliance/checks/<slug:check>/", sees=OPERATORS),
     Page("console/nowhere/", sees=ANYBODY),
     # In a tenant
     *_inside(
@@ -116,6 +120,10 @@ PAGES: tuple[Page, ...] = (
         Page("teams/<uuid:team>/members/<uuid:member>/leaving/", acts=P.MANAGE_TEAMS),
         Page("roles/", sees=P.VIEW_MEMBERS),
         Page("audit/", sees=P.VIEW_AUDIT),
+        Page("compliance/", sees=P.VIEW_COMPLIANCE),
+        Page("compliance/run/", acts=P.VIEW_COMPLIANCE),
+        Page("compliance/report/", acts=P.VIEW_COMPLIANCE),
+        Page("compliance/checks/<slug:check>/", sees=P.VIEW_COMPLIANCE),
         Page("limits/", sees=P.VIEW_LIMITS),
         Page("quotas/", sees=P.VIEW_LIMITS, acts=P.MANAGE_QUOTAS),
         Page("quotas/<uuid:quota>/", sees=P.VIEW_LIMITS, acts=P.MANAGE_QUOTAS),

@@ -125,4 +125,5 @@ def _close(tenant: Tenant) -> None:
     groups += [team.group_id for team in tenant.teams.all()]
     act(Action.TENANT_CLOSE, actor=BY, tenant_id=tenant.id, detail={"reason": "isolation shown"})
     tenant.delete()
-    Group.objects.filter(pk__in=[group for group in groups if group]).delete()
+    bare = Group.objects.filter(team__isnull=True, api_key__isnull=True)
+    bare.filter(pk__in=[group for group in groups if group]).delete()

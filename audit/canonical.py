@@ -1,0 +1,148 @@
+"""An event as one line of text: what its leaf is the hash of.
+
+The line is what PostgreSQL prints for a jsonb array of the event's facts (LINE). Whoever writes an
+event knows the line without asking the database (`line`), and both are the same, byte for byte.
+The columns `id` and `xid` say where an event stands, not what happened: they are not in it.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from audit.models import Event
+
+VERSION = "forebay-event/1"
+# In SQL, over the columns of audit_event.
+LINE = f"""jsonb_build_array('{VERSION}', tenant_id, request_id, action,
+    (extract(epoch from at) * 1000000)::bigint, actor, subject_id, api_key_id, host(client_net),
+    route, model, upstream, success, status, error_code, response_length, processing_ms,
+    tokens_in, tokens_out, encode(payload_sha256, 'hex'), detail)::text"""
+FIELDS = (
+    "version",
+    "tenant_id",
+    "request_id",
+    "action",
+    "at_us",
+    "actor",
+    "subject_id",
+    "api_key_id",
+    "client_net",
+    "route",
+    "model",
+    "upstream",
+    "success",
+    "status",
+    "error_code",
+    "response_length",
+    "processing_ms",
+    "tokens_in",
+    "tokens_out",
+    "payload_sha256",
+    "detail",
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def line(
+    *,
+    action: str,
+    at: datetime,
+    actor: str,
+    tenant_id: UUID | None = None,
+    request_id: UUID | None = None,
+    subject_id: UUID | None = None,
+    api_key_id: UUID | None = None,
+    client_net: str | None = None,
+    route: str = "",
+    model: str = "",
+    upstream: str = "",
+    success: bool = True,
+    status: int | None = None,
+    error_code: str = "",
+    response_length: int | None = None,
+    processing_ms: int | None = None,
+    tokens_in: int | None = None,
+    tokens_out: int | None = None,
+    payload_sha256: bytes | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> bytes:
+    facts = [
+        VERSION,
+        _uuid(tenant_id),
+        _uuid(request_id),
+        str(action),
+        microseconds(at),
+        actor,
+        _uuid(subject_id),
+        _uuid(api_key_id),
+        _address(client_net),
+        route,
+        model,
+        upstream,
+        success,
+        status,
+        error_code,
+        response_length,
+        processing_ms,
+        tokens_in,
+        tokens_out,
+        None if payload_sha256 is None else bytes(payload_sha256).hex(),
+    ]
+    text = json.dumps(facts, ensure_ascii=False)
+    return f"{text[:-1]}, {jsonb_text(detail or {})}]".encode()
+
+
+def of_event(event: Event) -> bytes:
+    """Of one that is being written: what was read back may have lost digits of a number."""
+    names = [name for name in FIELDS if name not in ("version", "at_us")]
+    return line(at=event.at, **{name: getattr(event, name) for name in names})
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def jsonb_text(value: Any) -> str:
+    """As PostgreSQL prints a jsonb value: keys by length, then by bytes; numbers in full."""
+    if isinstance(value, Mapping):
+        members = sorted(((str(key).encode(), one) for key, one in value.items()), key=_by_length)
+        inside = [
+            f"{json.dumps(k.decode(), ensure_ascii=False)}: {jsonb_text(v)}" for k, v in members
+        ]
+        return "{" + ", ".join(inside) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(jsonb_text, value)) + "]"
+    if isinstance(value, float | Decimal):
+        return _number(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _by_length(member: tuple[bytes, Any]) -> tuple[int, bytes]:
+    return len(member[0]), member[0]
+
+
+def _number(value: float | Decimal) -> str:
+    text = format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+    is_zero = not text.strip("-0.")
+    return text.lstrip("-") if is_zero else text  # a numeric has no zero below zero
+
+
+def _uuid(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _address(text: str | None) -> str | None:
+    """As inet prints it."""
+    if text is None or ":" not in text:
+        return text
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))

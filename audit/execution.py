@@ -1,0 +1,265 @@
+"""Executes approved deletion requests: store by store, each in a transaction with its evidence.
+
+Whoever holds the request's row works on it, nobody else. Killed anywhere, the next round goes on
+with the store that has no evidence yet. A request is done when every store says that nothing is
+left.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from audit import certificate, deletion, erasers, holds, retention
+from audit.actions import Action
+from audit.data_classes import AUDIT
+from audit.erasers import Eraser, Turn
+from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from audit.record import act
+
+log = logging.getLogger(__name__)
+BY = "system"
+QUIET = timedelta(seconds=5)  # so long may the door and requests on their way remember a subject
+ROUND_S = 20.0  # then others have their turn in this worker
+SLOWEST = timedelta(minutes=5)  # between attempts at a store that fails
+State = DeletionState
+
+
+def work() -> None:
+    """One round: the clock, then as much erasing as fits into ROUND_S."""
+    with _alone() as mine:
+        if not mine:
+            return
+        wind_the_clock()
+        until = time.monotonic() + ROUND_S
+        for pk in _waiting():
+            while time.monotonic() < until and advance(pk):
+                pass
+
+
+def advance(pk: UUID) -> bool:
+    """One store of one request. True when another one can follow at once."""
+    store = ""
+    try:
+        with transaction.atomic():
+            request = _taken(pk)
+            if request is None or not _may_go_on(request):
+                return False
+            step = _next_step(request)
+            if step is None:
+                return _finish_if_clean(request)
+            store = step.store
+            return _done(request, step)
+    except Exception as problem:
+        log.exception("request %s: store %s", pk, store)
+        _failed(pk, store, problem)
+        return False
+
+
+# The clock ---------------------------------------------------------------------------------------
+def wind_the_clock() -> None:
+    now = timezone.now()
+    open_ones = DeletionRequest.objects.open()
+    silent = Q(state=State.REQUESTED, requested_at__lte=now - deletion.silence())
+    for request in open_ones.filter(silent):
+        _each(request, lambda one: deletion.approve(one, by=deletion.SILENT))
+    for request in open_ones.filter(state=State.HELD):
+        _each(request, _resume_if_free)
+    for request in late_ones(now):
+        log.error("deletion request %s is due at %s and not done", request.id, request.due_at)
+        _each(request, deletion.mark_late)
+
+
+def late_ones(now: datetime) -> list[DeletionRequest]:
+    """Nearly due, not held, not alerted yet. A restriction is kept as soon as it has begun."""
+    found = DeletionRequest.objects.open().exclude(state=State.HELD)
+    restricted = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
+    asked_before = now - deletion.ALERT
+    return list(found.exclude(restricted).filter(alerted_at=None, requested_at__lte=asked_before))
+
+
+def _each(request: DeletionRequest, verb: object) -> None:
+    assert callable(verb)
+    try:
+        with transaction.atomic():
+            verb(request)
+    except deletion.DeletionRefused:  # a person was first
+        pass
+
+
+def _resume_if_free(request: DeletionRequest) -> None:
+    deletion.locked(request)
+    free = holds.in_force(request.tenant_id, request.subject_id) is None
+    if request.state == State.HELD and free:
+        deletion.resume(request)
+
+
+# One step ----------------------------------------------------------------------------------------
+def _waiting() -> list[UUID]:
+    found = DeletionRequest.objects.filter(state__in=(State.APPROVED, State.RUNNING))
+    return list(found.order_by("requested_at").values_list("pk", flat=True))
+
+
+def _taken(pk: UUID) -> DeletionRequest | None:
+    """None while another worker has it."""
+    rows = DeletionRequest.objects.select_for_update(skip_locked=True)
+    return rows.filter(pk=pk, state__in=(State.APPROVED, State.RUNNING)).first()
+
+
+def _may_go_on(request: DeletionRequest) -> bool:
+    """No new hold comes into force before this transaction ends."""
+    try:
+        holds.refuse_if_held(request.tenant_id, request.subject_id)
+    except holds.OnHold as held:
+        deletion.hold(request, held.hold)
+        return False
+    return True
+
+
+def _next_step(request: DeletionRequest) -> ErasureStep | None:
+    if request.started_at is None:
+        _begin(request)
+    names = {store.name for store in _stores(request)}
+    steps = [s for s in request.steps.filter(finished_at=None) if s.store in names and _is_due(s)]
+    order = {store.name: n for n, store in enumerate(erasers.in_order())}
+    return min(steps, key=lambda step: order[step.store], default=None)
+
+
+def _begin(request: DeletionRequest) -> None:
+    """From now on the door refuses the subject (tenants/restriction.py)."""
+    request.state, request.started_at = State.RUNNING, timezone.now()
+    request.save(update_fields=["state", "started_at"])
+    same = {"tenant_id": request.tenant_id, "request": request}
+    steps = [ErasureStep(store=store.name, **same) for store in erasers.in_order()]
+    ErasureStep.objects.bulk_create(steps, ignore_conflicts=True)
+
+
+def _stores(request: DeletionRequest) -> list[Eraser]:
+    """While data is restricted, only what processes it is stopped."""
+    known = erasers.in_order()
+    return [s for s in known if s.stops_processing] if is_restricted(request) else known
+
+
+def _is_due(step: ErasureStep) -> bool:
+    tried_at = step.evidence.get("tried_at")
+    if not tried_at:
+        return True
+    pause = min(timedelta(seconds=2 ** min(step.attempts, 10)), SLOWEST)
+    return timezone.now() >= datetime.fromisoformat(tried_at) + pause
+
+
+def _done(request: DeletionRequest, step: ErasureStep) -> bool:
+    store = erasers.find(step.store)
+    assert store
+    who = request.tenant_id, request.subject_id
+    if store.turn == Turn.WHO and not _only_left(request, store):
+        return False
+    found = store.erase(*who)
+    step.evidence = erasers.added(_without_tries(step), found)
+    step.attempts += 1
+    step.save()
+    _conclude(step, store.verify(*who))
+    if "key_ids_sha256" in found:
+        _record_keys(request, found)
+    return True
+
+
+def _conclude(step: ErasureStep, left: int) -> None:
+    if left:
+        step.problem = f"{left} left"
+        step.evidence["tried_at"] = timezone.now().isoformat()
+    else:
+        step.problem, step.finished_at = "", timezone.now()
+    step.save()
+
+
+def _only_left(request: DeletionRequest, store: Eraser) -> bool:
+    """What leads to all the rest goes when all the rest is gone, and nothing comes in any more."""
+    others = request.steps.filter(finished_at=None).exclude(store=store.name)
+    assert request.started_at
+    return not others.exists() and timezone.now() >= request.started_at + QUIET
+
+
+def _record_keys(request: DeletionRequest, found: erasers.Evidence) -> None:
+    detail = {"request": str(request.id), "keys": found["keys"], "sha256": found["key_ids_sha256"]}
+    act(
+        Action.KEY_ERASE,
+        actor=BY,
+        tenant_id=request.tenant_id,
+        subject_id=request.subject_id,
+        detail=detail,
+    )
+
+
+def _without_tries(step: ErasureStep) -> erasers.Evidence:
+    return {name: value for name, value in step.evidence.items() if name != "tried_at"}
+
+
+def _failed(pk: UUID, store: str, problem: Exception) -> None:
+    with transaction.atomic():
+        steps = ErasureStep.objects.select_for_update(of=("self",))
+        step = steps.filter(request_id=pk, store=store, finished_at=None).first()
+        if step:
+            step.attempts += 1
+            step.problem = f"{type(problem).__name__}: {problem}"[:500]
+            step.evidence["tried_at"] = timezone.now().isoformat()
+            step.save()
+
+
+# The end -----------------------------------------------------------------------------------------
+def _finish_if_clean(request: DeletionRequest) -> bool:
+    """Looks through all stores once more: what came back meanwhile is gone through again."""
+    if is_restricted(request) or request.steps.filter(finished_at=None).exists():
+        return False  # until its time, or until a store that failed is due again
+    again = [s.name for s in erasers.in_order() if s.verify(request.tenant_id, request.subject_id)]
+    if again:
+        log.warning("request %s: something came back in %s", request.id, ", ".join(again))
+        request.steps.filter(store__in=again).update(finished_at=None)
+        return True
+    _finish(request)
+    return False
+
+
+def _finish(request: DeletionRequest) -> None:
+    request.state, request.finished_at = State.DONE, timezone.now()
+    request.certificate = certificate.issue(request)
+    request.save(update_fields=["state", "finished_at", "certificate"])
+    detail = {"request": str(request.id), "sha256": certificate.sha256_of(request.certificate)}
+    act(
+        Action.DELETION_FINISH,
+        actor=BY,
+        tenant_id=request.tenant_id,
+        subject_id=request.subject_id,
+        detail=detail,
+    )
+
+
+# Restriction -------------------------------------------------------------------------------------
+def is_restricted(request: DeletionRequest) -> bool:
+    """Not erased yet, and not to be read by anybody."""
+    return request.mode == DeletionMode.RESTRICT and timezone.now() < restricted_until(request)
+
+
+def restricted_until(request: DeletionRequest) -> datetime:
+    """When retention ends of the last thing that was recorded."""
+    last = request.started_at or request.requested_at
+    return last + timedelta(days=retention.days_of(request.tenant_id, AUDIT))
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """One round at a time, so that it never takes all of a worker's threads."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_lock(hashtextextended('audit.deletion', 0))")
+        mine = bool(cursor.fetchone()[0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                cursor.execute("select pg_advisory_unlock(hashtextextended('audit.deletion', 0))")

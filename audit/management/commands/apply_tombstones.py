@@ -1,0 +1,34 @@
+"""Erases again what an older backup brought back. `make run` does it after every `migrate`."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit import tombstones
+from audit.holds import OnHold
+from audit.scope import scope
+
+
+class Command(BaseCommand):
+    help = "Erases again the persons whose erased data a restored backup brought back."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--all", action="store_true", help="go through every erased person")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with scope(system=True):
+                waiting = tombstones.unapplied(thorough=options["all"])
+        except tombstones.BadTombstone as problem:
+            raise CommandError(
+                f"{tombstones.path()}: {problem}; restore the file from its backup"
+            ) from None
+        again = 0
+        for line in waiting:
+            try:
+                tombstones.apply(line)
+                again += 1
+            except OnHold as kept:
+                self.stdout.write(f"request {line.request_id} waits: {kept}")
+        if waiting:
+            self.stdout.write(f"{again} erased persons were erased again")

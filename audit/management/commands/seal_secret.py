@@ -1,0 +1,24 @@
+import sys
+from getpass import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit import configuration
+
+
+class Command(BaseCommand):
+    help = (
+        "Seals a secret for the configuration, for example an engine's api_key in FOREBAY_ENGINES. "
+        "Reads it from standard input, prints what to write in its place."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the model in FOREBAY_ENGINES that it is for")
+
+    def handle(self, *args: Any, **options: Any) -> str:
+        typed = getpass("Secret: ") if sys.stdin.isatty() else sys.stdin.readline()
+        if not (secret := typed.strip()):
+            raise CommandError("there is no secret on standard input")
+        return configuration.seal(secret, options["name"])

@@ -1,0 +1,455 @@
+#!/usr/bin/env python3
+"""Verifies what Forebay hands out, without Forebay: exports, receipts, certificates.
+
+One file. It needs Python 3.11 or newer and the package `cryptography`, and asks no network.
+
+    python forebay_verify.py export audit.jsonl --public-key KEY --checkpoint-witness heard.jsonl
+    python forebay_verify.py receipt 'eyJyZXF1ZXN0X2lkIjoi…' --export audit.jsonl
+    python forebay_verify.py certificate certificate.json
+
+KEY is the platform's Ed25519 public key in base64 (or a file of it), as you got it from somebody
+you trust. Without one, the key in the file is taken, and that is said. The program ends with
+0 when all is as it was sealed, 1 with findings, 2 when it cannot read what it was given.
+
+Hashes are SHA-256, trees those of RFC 6962, signatures Ed25519 over a first line that names what
+is signed (`forebay-checkpoint/1`), then the body.
+"""
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FORMAT = "forebay-export/1"
+WAITS_US = 60_000_000  # so long an event may be without a seal
+SHOWN = 200
+ZERO = bytes(32)
+
+
+class Broken(ValueError):
+    """The file is not what it says it is, so that nothing more can be told."""
+
+
+class Result:
+    def __init__(self) -> None:
+        self.findings: list[str] = []
+        self.notes: list[str] = []
+        self.figures: dict[str, int] = {}
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def add(self, finding: str) -> None:
+        self.findings.append(finding)
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.figures[what] = self.figures.get(what, 0) + number
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "found": len(self.findings),
+            "figures": self.figures,
+            "notes": self.notes,
+            "findings": self.findings[:SHOWN],
+        }
+
+    def __str__(self) -> str:
+        figures = ", ".join(f"{number} {what}" for what, number in self.figures.items())
+        lines = [figures, *(f"note: {note}" for note in self.notes)]
+        lines += [f"FOUND {finding}" for finding in self.findings[:SHOWN]]
+        lines.append("All is as it was sealed." if self.ok else f"{len(self.findings)} findings.")
+        return "\n".join(lines)
+
+
+# Hashes and signatures ---------------------------------------------------------------------------
+def leaf_of(line: bytes) -> bytes:
+    return sha256(b"\x00" + line).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    level = list(leaves)
+    while len(level) > 1:
+        above = [_node(*pair) for pair in zip(level[::2], level[1::2], strict=False)]
+        level = above + ([level[-1]] if len(level) % 2 else [])
+    return level[0] if level else sha256(b"").digest()
+
+
+def is_in(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """RFC 9162, 2.1.3.2."""
+    if not 0 <= index < size:
+        return False
+    place, last, found = index, size - 1, leaf
+    for beside in path:
+        if last == 0:
+            return False
+        if place % 2 or place == last:
+            found = _node(beside, found)
+            while place and not place % 2:
+                place, last = place >> 1, last >> 1
+        else:
+            found = _node(found, beside)
+        place, last = place >> 1, last >> 1
+    return last == 0 and found == root
+
+
+def seal_hash(seal: dict[str, Any]) -> bytes:
+    return sha256(
+        b"\x02"
+        + UUID(seal["tenant_id"]).bytes
+        + seal["batch"].to_bytes(8, "big")
+        + seal["first_seq"].to_bytes(8, "big")
+        + seal["size"].to_bytes(4, "big")
+        + bytes.fromhex(seal["root"])
+        + bytes.fromhex(seal["previous"])
+        + seal["sealed_at_us"].to_bytes(8, "big")
+    ).digest()
+
+
+def checkpoint_text(found: dict[str, Any]) -> bytes:
+    words = ("n", "size", "root", "previous", "at_us")
+    return "".join(f"{found[word]}\n" for word in words).encode()
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """JSON as it is signed: keys sorted, no spaces."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def key_id(key: bytes) -> str:
+    return sha256(key).hexdigest()[:32]
+
+
+class Keys:
+    """Those that are trusted, by their id."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = {key_id(key): key for key in keys}
+
+    def why_not(self, first_line: str, body: bytes, signature: str, by: str) -> str:
+        """"" when a trusted key signed it."""
+        key = self._keys.get(by)
+        if key is None:
+            return f"is signed with a key that is not trusted ({by})"
+        try:
+            given = base64.b64decode(signature, validate=True)
+            Ed25519PublicKey.from_public_bytes(key).verify(given, f"{first_line}\n".encode() + body)
+        except (InvalidSignature, ValueError):
+            return "has a wrong signature"
+        return ""
+
+
+# Exports -----------------------------------------------------------------------------------------
+class Row(NamedTuple):
+    number: int
+    found: dict[str, Any]
+
+
+def verify_export(
+    path: Path, keys: Sequence[bytes] | None = None, witnesses: Sequence[Path] = ()
+) -> Result:
+    """`keys`: raw public ones. Raises OSError, and Broken for what is no export."""
+    result = Result()
+    header, manifest, digest = _ends(path)
+    if keys is None:
+        keys = [base64.b64decode(manifest["public_key"])]
+        result.notes.append(
+            "the public key is the file's own: compare it with one that you got elsewhere: "
+            + manifest["public_key"]
+        )
+    export = _Export(header, Keys(keys), _heard(witnesses), result)
+    for row in _rows(path):
+        export.take(row)
+    export.end(manifest, digest)
+    return result
+
+
+def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The first and the last line, and the hash of all that stands before the last."""
+    digest, first, last = sha256(), b"", b""
+    with path.open("rb") as file:
+        for line in file:
+            digest.update(last)
+            first, last = first or line, line
+    header, manifest = _parsed(first), _parsed(last)
+    if header.get("type") != "header" or header.get("format") != FORMAT:
+        raise Broken("this is no export of Forebay's audit trail")
+    if manifest.get("type") != "manifest":
+        raise Broken("the export is cut off: its last line is no manifest")
+    return header, manifest, digest.hexdigest()
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            yield Row(number, _parsed(line))
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        raise Broken("a line is no JSON") from None
+    if not isinstance(found, dict):
+        raise Broken("a line is no object")
+    return found
+
+
+class _Export:
+    """Takes an export line by line: a checkpoint before its seals, a seal before its events."""
+
+    def __init__(
+        self, header: dict[str, Any], keys: Keys, heard: dict[int, bytes], result: Result
+    ) -> None:
+        self._header, self._keys, self._heard, self._result = header, keys, heard, result
+        self._checkpoints: dict[int, dict[str, Any]] = {}
+        self._seal: dict[str, Any] | None = None
+        self._leaves: list[bytes] = []
+        self._next = 0  # the place in the batch from which on an event may come
+        self._missing = 0  # events of whole batches that are not in the file
+
+    def take(self, row: Row) -> None:
+        take = {
+            "header": lambda found: None,
+            "manifest": lambda found: None,
+            "checkpoint": self._take_checkpoint,
+            "seal": self._take_seal,
+            "event": self._take_event,
+        }.get(str(row.found.get("type")))
+        try:
+            if take:
+                take(row.found)
+            else:
+                self._result.count("lines of other kinds")
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as problem:
+            self._result.add(f"line {row.number} cannot be read: {problem!r}")
+
+    def _take_checkpoint(self, found: dict[str, Any]) -> None:
+        n, text = found["n"], checkpoint_text(found)
+        self._result.count("checkpoints")
+        args = ("forebay-checkpoint/1", text, found["signature"], found["key_id"])
+        if why := self._keys.why_not(*args):
+            self._result.add(f"checkpoint {n} {why}")
+        before = self._checkpoints.get(n - 1)
+        if before and found["previous"] != _digest(before):
+            self._result.add(f"checkpoint {n} does not hold on to the one before")
+        if self._heard and self._heard.get(n, text) != text:
+            self._result.add(f"the witness knows another checkpoint {n}")
+        self._result.count("checkpoints that the witness knows", n in self._heard)
+        self._checkpoints = {n: found, **({n - 1: before} if before else {})}
+
+    def _take_seal(self, seal: dict[str, Any]) -> None:
+        self._end_batch()
+        self._result.count("seals")
+        packed = base64.b64decode(seal["leaves"])
+        self._leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
+        for wrong in self._wrong_with(seal):
+            self._result.add(f"seal {seal['batch']} {wrong}")
+        self._seal, self._next = seal, 0
+
+    def _wrong_with(self, seal: dict[str, Any]) -> Iterator[str]:
+        if len(self._leaves) != seal["size"]:
+            yield "does not have as many events as it says"
+        if root_of(self._leaves).hex() != seal["root"]:
+            yield "is the root of other events"
+        checkpoint = self._checkpoints.get(seal["checkpoint"])
+        path = [bytes.fromhex(text) for text in seal["path"]]
+        hash_ = seal_hash(seal)
+        if checkpoint is None:
+            yield "has no checkpoint"
+        elif not is_in(hash_, seal["position"], seal["of"], path, bytes.fromhex(checkpoint["root"])):
+            yield f"is not under checkpoint {seal['checkpoint']}"
+        if seal["tenant_id"] != self._header["tenant_id"]:
+            yield "is another tenant's"
+        before = self._seal
+        if before and seal["batch"] == before["batch"] + 1:
+            if seal["previous"] != seal_hash(before).hex():
+                yield "does not hold on to the one before"
+            if seal["first_seq"] != before["first_seq"] + before["size"]:
+                yield "leaves a gap after the one before"
+        elif before and (self._header["complete"] or seal["batch"] <= before["batch"]):
+            yield f"follows {before['batch']}: something is missing, or twice"
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        self._result.count("events")
+        line: str = event["line"]
+        if event["batch"] is None:
+            return self._take_unsealed(line)
+        seal, seq = self._seal, event["seq"]
+        if seal is None or seal["batch"] != event["batch"]:
+            return self._result.add(f"event {seq} stands under no seal")
+        place = seq - seal["first_seq"]
+        if not self._next <= place < len(self._leaves):
+            return self._result.add(f"event {seq} stands in the wrong place, or twice")
+        self._missing += place - self._next
+        self._next = place + 1
+        if leaf_of(line.encode()) != self._leaves[place]:
+            self._result.add(f"event {seq} is not what was sealed")
+        return None
+
+    def _take_unsealed(self, line: str) -> None:
+        self._result.count("not yet sealed")
+        if self._header["made_at_us"] - json.loads(line)[4] > WAITS_US:
+            self._result.add("an event had no seal, long after it was written")
+
+    def _end_batch(self) -> None:
+        if self._seal is None:
+            return
+        missing, self._missing = self._missing + len(self._leaves) - self._next, 0
+        self._result.count("events beside them, of which only the hash is here", missing)
+        if missing and self._header["complete"] and self._lies_inside(self._seal):
+            self._result.add(f"{missing} events of seal {self._seal['batch']} are missing")
+
+    def _lies_inside(self, seal: dict[str, Any]) -> bool:
+        since, until = self._header["since_us"], self._header["until_us"]
+        return (since is None or seal["first_at_us"] >= since) and (
+            until is None or seal["last_at_us"] < until
+        )
+
+    def end(self, manifest: dict[str, Any], digest: str) -> None:
+        self._end_batch()
+        body = {name: value for name, value in manifest.items() if name != "signature"}
+        if why := self._keys.why_not(
+            FORMAT, canonical(body), str(manifest.get("signature")), str(manifest.get("key_id"))
+        ):
+            self._result.add(f"the manifest {why}")
+        if manifest.get("sha256") != digest:
+            self._result.add("the file is not the one that the manifest was made for")
+        for what in ("events", "seals", "checkpoints"):
+            if manifest.get(what) != self._result.figures.get(what, 0):
+                self._result.add(f"the manifest counts other {what}")
+
+
+def _digest(checkpoint: dict[str, Any]) -> str:
+    return sha256(b"forebay-checkpoint/1\n" + checkpoint_text(checkpoint)).hexdigest()
+
+
+def _heard(witnesses: Sequence[Path]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for path in witnesses:
+        for line in path.read_bytes().splitlines():
+            try:
+                one = json.loads(line)
+                found.setdefault(int(one["n"]), checkpoint_text(one))
+            except (ValueError, KeyError, TypeError):
+                continue  # a line that was torn: the checkpoint was told once more
+    return found
+
+
+# Receipts and certificates -----------------------------------------------------------------------
+def read_receipt(text: str) -> dict[str, Any]:
+    """The header's value. Raises Broken."""
+    try:
+        found = json.loads(base64.b64decode(text.strip(), validate=True))
+        words = ("request_id", "leaf", "at", "key_id", "sig")
+        return {word: found[word] for word in words}
+    except (ValueError, KeyError, TypeError):
+        raise Broken("this is no receipt") from None
+
+
+def receipt_text(receipt: dict[str, Any]) -> bytes:
+    return "{request_id}\n{leaf}\n{at}\n".format(**receipt).encode()
+
+
+def verify_receipt(
+    text: str, keys: Sequence[bytes], export: Path | None = None
+) -> Result:
+    """With an export: whether the request is in it, under a seal."""
+    result, receipt = Result(), read_receipt(text)
+    args = (receipt_text(receipt), str(receipt["sig"]), str(receipt["key_id"]))
+    if why := Keys(keys).why_not("forebay-receipt/1", *args):
+        result.add(f"the receipt {why}")
+    result.count("receipts")
+    if export and not any(receipt["leaf"] in _leaves_in(row) for row in _rows(export)):
+        result.add(f"request {receipt['request_id']} is under no seal of this export")
+    return result
+
+
+def _leaves_in(row: Row) -> set[str]:
+    if row.found.get("type") != "seal":
+        return set()
+    packed = base64.b64decode(row.found["leaves"]).hex()
+    return {packed[at : at + 64] for at in range(0, len(packed), 64)}
+
+
+def verify_document(found: dict[str, Any], keys: Sequence[bytes] | None = None) -> Result:
+    """A certificate of erasure, or another of Forebay's documents with a body and a signature."""
+    result = Result()
+    try:
+        body, signature, by = found["body"], str(found["signature"]), str(found["key_id"])
+        first_line = str(body["format"])
+        if keys is None:
+            keys = [base64.b64decode(found["public_key"])]
+            result.notes.append(f"the public key is the file's own: {found['public_key']}")
+    except (KeyError, TypeError, ValueError):
+        raise Broken("this is no signed document") from None
+    if not first_line.startswith("forebay-"):
+        raise Broken("this is no document of Forebay's")
+    result.count("documents")
+    if why := Keys(keys).why_not(first_line, canonical(body), signature, by):
+        result.add(f"the document {why}")
+    return result
+
+
+# The command -------------------------------------------------------------------------------------
+def _key(text: str) -> bytes:
+    """Raises Broken."""
+    path = Path(text)
+    try:
+        words = path.read_text() if path.is_file() else text
+        key = base64.b64decode(words.strip(), validate=True)
+    except (ValueError, OSError):
+        key = b""
+    if len(key) != 32:
+        raise Broken("a public key is 32 bytes in base64, or a file of that")
+    return key
+
+
+def _run(words: argparse.Namespace) -> Result:
+    keys = [_key(text) for text in words.public_key] or None
+    if words.what == "export":
+        return verify_export(Path(words.file), keys, [Path(name) for name in words.witness])
+    if words.what == "certificate":
+        return verify_document(_parsed(Path(words.file).read_bytes()), keys)
+    path = Path(words.file)
+    text = path.read_text() if len(words.file) < 200 and path.is_file() else words.file
+    export = Path(words.export) if words.export else None
+    if keys is None and export is None:
+        raise Broken("a receipt needs --public-key")
+    return verify_receipt(text, keys or [_key(_ends(Path(words.export))[1]["public_key"])], export)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    reader = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    reader.add_argument("what", choices=("export", "receipt", "certificate"))
+    reader.add_argument("file", help="a file; a receipt also by itself")
+    reader.add_argument("--public-key", action="append", default=[], metavar="KEY")
+    reader.add_argument("--checkpoint-witness", dest="witness", action="append", default=[])
+    reader.add_argument("--export", help="in which the receipt's request must be")
+    reader.add_argument("--json", action="store_true")
+    words = reader.parse_args(arguments)
+    try:
+        result = _run(words)
+    except (OSError, ValueError) as problem:
+        print(f"cannot verify: {problem}", file=sys.stderr)  # noqa: T201
+        return 2
+    print(json.dumps(result.as_json()) if words.json else result)  # noqa: T201
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

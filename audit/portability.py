@@ -1,0 +1,210 @@
+"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, sealed under their own
+key, gone after its time. Who holds something of a person registers how it is told.
+
+A ZIP of one JSONL file for each kind, and a manifest with counts, hashes, recipients and days.
+"""
+
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.utils import timezone
+
+from audit import exports, retention, sealed_file
+from audit.actions import Action
+from audit.data_classes import EXPORTS
+from audit.keyring import Unreadable, keyring
+from audit.models import Event, Export
+from audit.record import act
+
+log = logging.getLogger(__name__)
+KIND = "subject"
+LOST = timedelta(hours=1)  # a job that was killed is begun anew; one that takes longer is given up
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Portable:
+    """`rows` yields what JSON can hold, oldest first, for a tenant's and a subject's id."""
+
+    name: str  # of the file: lower case, without its ending
+    rows: Callable[[UUID, UUID], Iterator[Row]]
+
+
+_known: dict[str, Portable] = {}
+
+
+def register(portable: Portable) -> None:
+    _known[portable.name] = portable
+
+
+# What people do ----------------------------------------------------------------------------------
+def ask(tenant_id: UUID, subject_id: UUID, *, by: str) -> Export:
+    """The one that is being made, else a new one. On record."""
+    mine = {"tenant_id": tenant_id, "subject_id": subject_id, "kind": KIND}
+    with transaction.atomic():
+        making = Export.objects.filter(**mine, state=exports.MAKING).first()
+        if making:
+            return making
+        days = retention.days_of(tenant_id, EXPORTS)
+        expires_at = timezone.now() + timedelta(days=days)
+        export = Export.objects.create(**mine, actor=by, expires_at=expires_at)
+        _act(export, by, asked=True)
+        transaction.on_commit(_wake)
+    return export
+
+
+def of_subject(tenant_id: UUID, subject_id: UUID) -> list[Export]:
+    mine = Export.objects.filter(tenant_id=tenant_id, subject_id=subject_id, kind=KIND)
+    return list(mine.filter(expires_at__gt=timezone.now()).order_by("-created_at")[:10])
+
+
+def download(export: Export, *, by: str) -> Iterator[bytes]:
+    """The ZIP in pieces; on record before the first one. Raises FileNotFoundError, Unreadable."""
+    path = exports.path_of(export)
+    if export.state != exports.READY or exports.expired(export) or not path.exists():
+        raise FileNotFoundError(path.name)
+    assert export.data_key_id
+    sealer = keyring.by_id_now(export.data_key_id)
+    _act(export, by, download=True)
+    return sealed_file.opened(path, sealer, _place(export))
+
+
+# The job -----------------------------------------------------------------------------------------
+def work() -> None:
+    """Makes what waits. The row's lock is the lease: killed, it is begun anew at the next beat."""
+    waiting = Export.objects.filter(state=exports.MAKING, kind=KIND).order_by("created_at")
+    for pk in list(waiting.values_list("pk", flat=True)):
+        with transaction.atomic():
+            rows = Export.objects.select_for_update(skip_locked=True)
+            export = rows.filter(pk=pk, state=exports.MAKING).first()
+            if export:
+                _make(export)
+
+
+def _make(export: Export) -> None:
+    try:
+        with transaction.atomic():
+            _write(export)
+        export.state = exports.READY
+    except (Unreadable, OSError) as problem:
+        log.exception("export %s failed", export.pk)
+        too_late = timezone.now() > export.created_at + LOST
+        gone = isinstance(problem, Unreadable)
+        export.state = exports.FAILED if gone or too_late else exports.MAKING
+        export.problem = str(problem)[:300]
+    export.save()
+
+
+def _write(export: Export) -> None:
+    assert export.subject_id
+    sealer = keyring.of_subject_now(export.tenant_id, export.subject_id)
+    path, place = exports.path_of(export), _place(export)
+    with sealed_file.SealedFile(path, sealer, place) as file:
+        told = _Told(file)
+        with zipfile.ZipFile(told, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+            export.rows = _fill(archive, export.tenant_id, export.subject_id)
+    export.data_key_id, export.bytes, export.sha256 = (
+        sealer.key_id,
+        file.size,
+        told.hash.hexdigest(),
+    )
+
+
+class _Told:
+    """A file that is only written to, as far as ZIP needs it."""
+
+    def __init__(self, file: sealed_file.SealedFile) -> None:
+        self._file, self.hash = file, sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return self._file.write(bytes(data))
+
+    def flush(self) -> None:
+        """Its end is written when the file is left."""
+
+
+def _fill(archive: zipfile.ZipFile, tenant_id: UUID, subject_id: UUID) -> int:
+    files: dict[str, Row] = {}
+    for portable in sorted(_known.values(), key=lambda one: one.name):
+        name = f"{portable.name}.jsonl"
+        files[name] = _file(archive, name, portable.rows(tenant_id, subject_id))
+    manifest = {
+        "format": "forebay-subject-export/1",
+        "tenant": str(tenant_id),
+        "subject": str(subject_id),
+        "made_at": timezone.now().isoformat(),
+        "purpose": "to answer the person's own requests, and to prove that it was done",
+        "recipients": _recipients(tenant_id, subject_id),
+        "kept_for_days": {rule.data_class.name: rule.days for rule in retention.rules(tenant_id)},
+        "files": files,
+    }
+    archive.writestr("manifest.json", _json(manifest, indent=2))
+    return sum(file["rows"] for file in files.values())
+
+
+def _file(archive: zipfile.ZipFile, name: str, rows: Iterator[Row]) -> Row:
+    digest, count = sha256(), 0
+    with archive.open(name, "w", force_zip64=True) as file:
+        for row in rows:
+            line = _json(row).encode() + b"\n"
+            file.write(line)
+            digest.update(line)
+            count += 1
+    return {"rows": count, "sha256": digest.hexdigest()}
+
+
+def _recipients(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    """Engines and services that have answered."""
+    answered = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    found = answered.exclude(upstream="").values_list("upstream", flat=True)
+    return sorted(set(found.distinct()))
+
+
+def _json(value: Any, **options: Any) -> str:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, **options)
+
+
+def _place(export: Export) -> bytes:
+    return b"audit_export|%b|%b" % (export.tenant_id.bytes, export.id.bytes)
+
+
+def _act(export: Export, by: str, **detail: bool) -> None:
+    act(
+        Action.SUBJECT_EXPORT,
+        actor=by,
+        tenant_id=export.tenant_id,
+        subject_id=export.subject_id,
+        detail={"export": str(export.id), **detail},
+    )
+
+
+def _wake() -> None:
+    from audit.tasks import export_subjects  # it imports this module
+
+    try:
+        export_subjects.delay()
+    except Exception:  # the broker is away: beat asks within seconds
+        log.warning("an export waits for the next beat", exc_info=True)
+
+
+# What `audit` itself tells -----------------------------------------------------------------------
+def _acts(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    """What is on record about the person beside their requests."""
+    found = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    acts = found.exclude(action__startswith="completion:").order_by("at", "id")
+    names = ("at", "action", "success", "client_net", "detail")
+    yield from acts.values(*names).iterator()
+
+
+def register_own() -> None:
+    register(Portable("acts", _acts))

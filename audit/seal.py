@@ -1,0 +1,195 @@
+"""The sealer: once a second, what was written comes under seal, and the seals under a signature.
+
+It takes events of transactions that are over, in an order in which none can come in between any
+more: by transaction, then by id, up to the oldest transaction that still runs. It holds no lock
+that a request could wait for.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from audit import merkle, signing
+from audit.canonical import LINE, microseconds
+from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.models import PLATFORM, Checkpoint, Seal
+from audit.scope import scope
+
+LOCK = 0x5EA1ED  # one sealer at a time, of all processes
+ROUND = 10_000  # events
+BATCH = 512  # events: a proof within it has nine hashes at most
+BUSY_S = 5.0  # so long at a stretch while there is more
+
+_MARK = """
+    select xid, event_id, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    from audit_sealmark where id = 1"""
+_AFTER = "from audit_event where (xid, id) > (%s, %s)"
+# By the index alone: a plan that sorts would read the whole trail where much waits.
+_IN_ORDER = "set local enable_seqscan = off; set local enable_bitmapscan = off"
+_UNSEALED = f"""
+    select id, xid, coalesce(tenant_id, '{PLATFORM}'), at, {LINE} from (
+        select * {_AFTER} and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        order by xid, id limit %s) next order by xid, id"""
+_HEADS = """
+    select head.* from unnest(%s::uuid[]) tenant cross join lateral (
+        select tenant_id, batch, first_seq + size, hash from audit_seal
+        where tenant_id = tenant order by batch desc limit 1) head"""
+_MOVE = """
+    insert into audit_sealmark (id, xid, event_id, at) values (1, %s, %s, now())
+    on conflict (id) do update set xid = excluded.xid, event_id = excluded.event_id, at = now()"""
+
+
+class SetBack(Exception):
+    """This database counts transactions from further back than the sealer has come."""
+
+
+class _Row(NamedTuple):
+    id: int
+    xid: int
+    tenant_id: UUID
+    at: datetime
+    line: str
+
+
+class _Head(NamedTuple):
+    """Where a tenant's chain goes on."""
+
+    batch: int = 0
+    next_seq: int = 1
+    hash: bytes = ZERO
+
+
+def seal_due() -> int:
+    """Seals all that is there, within BUSY_S. Answers how many events."""
+    began, sealed = time.monotonic(), 0
+    while count := seal_round():
+        sealed += count
+        if count < ROUND or time.monotonic() - began > BUSY_S:
+            break
+    return sealed
+
+
+def seal_round() -> int:
+    """One round, all of it or nothing; 0 also while another process is at it. Raises SetBack."""
+    with scope(system=True), connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(_IN_ORDER)
+        cursor.execute(_UNSEALED, [*_mark(cursor), ROUND])
+        rows = [_Row(*row) for row in cursor.fetchall()]
+        if rows:
+            _seal(cursor, rows)
+            cursor.execute(_MOVE, [rows[-1].xid, rows[-1].id])
+        return len(rows)
+
+
+def unsealed_age() -> float:
+    """Seconds that the event which is next in line has waited; 0 when none waits."""
+    with scope(system=True), connection.cursor() as cursor:
+        statement = f"select extract(epoch from now() - at) {_AFTER} order by xid, id limit 1"
+        cursor.execute(statement, _mark(cursor))
+        waiting = cursor.fetchone()
+        return max(0.0, float(waiting[0])) if waiting else 0.0
+
+
+def _mark(cursor: CursorWrapper) -> tuple[int, int]:
+    cursor.execute(_MARK)
+    xid, event_id, newest = cursor.fetchone() or (0, 0, 0)
+    if xid > newest:
+        raise SetBack(
+            f"the sealer has come to transaction {xid}, but this PostgreSQL only to {newest}: "
+            "restore it from a base backup, which keeps the count, not from a dump"
+        )
+    return xid, event_id
+
+
+def _seal(cursor: CursorWrapper, rows: list[_Row]) -> None:
+    now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
+    n = last.n + 1 if last else 1
+    seals = list(_numbered(cursor, _chained(_heads(cursor, rows), rows, now), n))
+    Seal.objects.bulk_create(seals, batch_size=500)
+    facts = Signed(
+        n=n,
+        size=(last.size if last else 0) + len(rows),
+        root=merkle.root([seal.hash for seal in seals]),
+        previous=signed(last).digest if last else ZERO,
+        at_us=microseconds(now),
+    )
+    Checkpoint.objects.create(
+        n=n,
+        size=facts.size,
+        root=facts.root,
+        previous=facts.previous,
+        at=now,
+        key_id=signing.key_id(),
+        signature=signing.sign(facts.text, CHECKPOINT),
+    )
+
+
+def signed(checkpoint: Checkpoint) -> Signed:
+    return Signed(
+        checkpoint.n,
+        checkpoint.size,
+        bytes(checkpoint.root),
+        bytes(checkpoint.previous),
+        microseconds(checkpoint.at),
+    )
+
+
+def _heads(cursor: CursorWrapper, rows: Iterable[_Row]) -> dict[UUID, _Head]:
+    cursor.execute(_HEADS, [list({row.tenant_id for row in rows})])
+    return {tenant_id: _Head(batch, seq, bytes(hash_)) for tenant_id, batch, seq, hash_ in cursor}
+
+
+def _chained(heads: dict[UUID, _Head], rows: list[_Row], now: datetime) -> Iterator[Seal]:
+    for batch in _batches(rows):
+        tenant_id = batch[0].tenant_id
+        seal = _next_seal(heads.get(tenant_id, _Head()), batch, now)
+        heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, seal.hash)
+        yield seal
+
+
+def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
+    """Each tenant's rows, in order, a batch at a time."""
+    of_tenant: dict[UUID, list[_Row]] = {}
+    for row in rows:
+        of_tenant.setdefault(row.tenant_id, []).append(row)
+    for theirs in of_tenant.values():
+        for start in range(0, len(theirs), BATCH):
+            yield theirs[start : start + BATCH]
+
+
+def _next_seal(head: _Head, batch: list[_Row], now: datetime) -> Seal:
+    leaves = [merkle.leaf(row.line.encode()) for row in batch]
+    facts: dict[str, Any] = {
+        "tenant_id": batch[0].tenant_id,
+        "batch": head.batch + 1,
+        "first_seq": head.next_seq,
+        "size": len(batch),
+        "root": merkle.root(leaves),
+        "previous": head.hash,
+    }
+    return Seal(
+        **facts,
+        hash=seal_hash(**facts, sealed_at_us=microseconds(now)),
+        leaves=b"".join(leaves),
+        event_ids=[row.id for row in batch],
+        first_at=min(row.at for row in batch),
+        last_at=max(row.at for row in batch),
+        sealed_at=now,
+    )
+
+
+def _numbered(cursor: CursorWrapper, seals: Iterable[Seal], checkpoint: int) -> Iterator[Seal]:
+    """Ids without a gap: one that is missing shows."""
+    cursor.execute("select coalesce(max(id), 0) from audit_seal")
+    (last,) = cursor.fetchone()
+    for position, seal in enumerate(seals):
+        seal.id, seal.checkpoint, seal.position = last + 1 + position, checkpoint, position
+        yield seal

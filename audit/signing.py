@@ -1,0 +1,57 @@
+"""The platform's signature under its evidence: Ed25519, with a key that the database has not.
+
+What is signed begins with a line that says what it is (`forebay-receipt/1`), so that a signature
+under one kind of evidence is worth nothing under another.
+"""
+
+from functools import lru_cache
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from django.conf import settings
+
+SEED = 32  # bytes
+
+
+def signed_text(body: bytes, purpose: str) -> bytes:
+    return f"forebay-{purpose}/1\n".encode() + body
+
+
+def sign(body: bytes, purpose: str) -> bytes:
+    """64 bytes over the purpose's line and the body."""
+    return _private(settings.AUDIT_SIGNING_KEY).sign(signed_text(body, purpose))
+
+
+def verify(body: bytes, signature: bytes, purpose: str, key: bytes | None = None) -> bool:
+    """`key`: a raw public key; without one, ours."""
+    try:
+        _public(key or public_key()).verify(signature, signed_text(body, purpose))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def public_key() -> bytes:
+    """Raw, 32 bytes."""
+    return _raw_public(settings.AUDIT_SIGNING_KEY)
+
+
+def key_id(key: bytes | None = None) -> str:
+    """What a public key is called: 32 hex digits."""
+    return sha256(key or public_key()).hexdigest()[:32]
+
+
+@lru_cache(8)
+def _private(seed: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+@lru_cache(8)
+def _raw_public(seed: bytes) -> bytes:
+    return _private(seed).public_key().public_bytes_raw()
+
+
+@lru_cache(64)
+def _public(key: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(key)

@@ -1,0 +1,183 @@
+"""Looking for words in sealed texts: opened and looked through one by one, never indexed.
+
+Whoever does it says why. It is on record in the same transaction, the words sealed beside it, and
+so is what was refused. Nothing here asks for permissions: that is for those who call.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit import texts
+from audit.actions import Action
+from audit.keyring import keyring
+from audit.models import DataKey, Event, Payload
+from audit.record import act
+
+AN_HOUR = 10  # searches of one person
+MOST_TEXTS = 10_000
+LONGEST_RANGE = timedelta(days=31)
+SHORTEST, LONGEST = 3, 200  # characters of what is looked for
+LONGEST_REASON = 500
+AROUND = 60
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    request_id: UUID
+    field: str
+    at: datetime
+    before: str
+    words: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    hits: list[Hit] = field(default_factory=list)
+    looked_at: int = 0
+    unreadable: int = 0  # of erased people
+    looked_back_to: datetime | None = None  # older ones were not looked at
+    refused: bool = False  # too many in this hour
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    field: str
+    at: datetime
+    read: texts.Read | None  # None: it has been erased
+
+
+def search(
+    tenant_id: UUID,
+    words: str,
+    *,
+    by: str,
+    reason: str,
+    since: datetime,
+    until: datetime,
+    subject_id: UUID | None = None,
+) -> Found:
+    """Raises ValidationError; what comes too often is `refused`, and on record."""
+    words, why = _checked(words, since, until), _reason(reason)
+    asked = {"reason": why, "since": since.isoformat(), "until": until.isoformat()}
+    with transaction.atomic():
+        if _too_many(tenant_id, by):
+            detail = {**asked, "why": "too many in an hour"}
+            _record(tenant_id, by, words, subject_id, detail, success=False)
+            return Found(refused=True)
+        found = _looked_through(_payloads(tenant_id, since, until, subject_id), words)
+        detail = {**asked, "texts": found.looked_at, "found": len(found.hits)}
+        _record(tenant_id, by, words, subject_id, detail)
+    return found
+
+
+def view(tenant_id: UUID, request_id: UUID, *, by: str, reason: str) -> list[Viewed]:
+    """The texts of one request; on record. Raises ValidationError."""
+    why = _reason(reason)
+    with transaction.atomic():
+        payloads = Payload.objects.filter(tenant_id=tenant_id, request_id=request_id)
+        found = [Viewed(p.field, p.at, texts.opened(p)) for p in payloads.order_by("at", "id")]
+        events = Event.objects.filter(tenant_id=tenant_id, request_id=request_id)
+        subject = events.exclude(subject_id=None).values_list("subject_id", flat=True).first()
+        detail = {"request": str(request_id), "reason": why, "texts": len(found)}
+        act(Action.PROMPT_VIEW, actor=by, tenant_id=tenant_id, subject_id=subject, detail=detail)
+    return found
+
+
+def left_this_hour(tenant_id: UUID, by: str) -> int:
+    since = timezone.now() - timedelta(hours=1)
+    made = Event.objects.of_tenant(tenant_id).by(by).between(since, None)
+    return max(0, AN_HOUR - made.filter(action=Action.AUDIT_SEARCH, success=True).count())
+
+
+def _too_many(tenant_id: UUID, by: str) -> bool:
+    """One search of a person at a time, so that none slips through the count."""
+    with connection.cursor() as cursor:
+        lock = f"text search:{tenant_id}:{by}"
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    return left_this_hour(tenant_id, by) == 0
+
+
+def _payloads(
+    tenant_id: UUID, since: datetime, until: datetime, subject_id: UUID | None
+) -> list[Payload]:
+    """The newest MOST_TEXTS, and one more where there are more."""
+    found = Payload.objects.filter(tenant_id=tenant_id, at__gte=since, at__lt=until)
+    if subject_id:
+        keys = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+        found = found.filter(data_key_id__in=list(keys.values_list("pk", flat=True)))
+    return list(found.order_by("-at", "-id")[: MOST_TEXTS + 1])
+
+
+def _looked_through(payloads: list[Payload], words: str) -> Found:
+    hits, unreadable, needle = [], 0, words.casefold()
+    for payload in payloads[:MOST_TEXTS]:
+        read = texts.opened(payload)
+        if read is None:
+            unreadable += 1
+        elif (hit := _hit(payload, read.text, needle)) and len(hits) < MOST_SHOWN:
+            hits.append(hit)
+    more = len(payloads) > MOST_TEXTS
+    looked_at = min(len(payloads), MOST_TEXTS)
+    return Found(hits, looked_at, unreadable, payloads[looked_at - 1].at if more else None)
+
+
+def _hit(payload: Payload, text: str, needle: str) -> Hit | None:
+    """Lower case can be longer or shorter than what it was made of: then the place is near it."""
+    at = text.casefold().find(needle)
+    if at < 0:
+        return None
+    ends = at + len(needle)
+    before, after = text[max(0, at - AROUND) : at], text[ends : ends + AROUND]
+    return Hit(payload.request_id, payload.field, payload.at, before, text[at:ends], after)
+
+
+def _record(
+    tenant_id: UUID,
+    by: str,
+    words: str,
+    subject_id: UUID | None,
+    detail: dict[str, Any],
+    *,
+    success: bool = True,
+) -> None:
+    """The words are a text too: they may name somebody."""
+    event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
+    sealer = keyring.of_subject_now(tenant_id, None)
+    assert event.request_id
+    where = texts.place(tenant_id, event.request_id, "search")
+    payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
+    payload.field, payload.data_key_id = "search", sealer.key_id
+    payload.sealed = sealer.seal(words.encode(), where)
+    event.tenant_id, event.subject_id, event.actor = tenant_id, subject_id, by
+    event.success, event.detail = success, detail
+    event.payload_sha256 = sha256(payload.sealed).digest()
+    event.save(force_insert=True)
+    payload.save(force_insert=True)
+
+
+def _checked(words: str, since: datetime, until: datetime) -> str:
+    words = " ".join(words.split())
+    if not SHORTEST <= len(words) <= LONGEST:
+        raise ValidationError({"words": _("Between 3 and 200 characters.")})
+    if not since < until:
+        raise ValidationError({"until": _("This is before its beginning.")})
+    if until - since > LONGEST_RANGE:
+        raise ValidationError({"until": _("At most 31 days at once.")})
+    return words
+
+
+def _reason(text: str) -> str:
+    text = text.strip()
+    if not text or len(text) > LONGEST_REASON:
+        raise ValidationError({"reason": _("Say why, in at most 500 characters.")})
+    return text

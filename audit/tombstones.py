@@ -1,0 +1,236 @@
+"""Who has been erased, written down where a backup of the database does not reach.
+
+A line is signed, and is on disk before the key it speaks of is destroyed. After a restore, what an
+older backup brought back is erased again before anybody can look (`manage.py apply_tombstones`).
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning
+from django.db import connection
+from django.utils import timezone
+
+from audit import erasers, holds, signing
+from audit.actions import Action
+from audit.erasers import Evidence, Turn
+from audit.models import DeletionRequest, DeletionState, Tombstone
+from audit.record import act
+from audit.scope import scope
+
+PURPOSE = "tombstone"
+BY = "command:apply_tombstones"
+REMEDY = "run `manage.py apply_tombstones`, which erases them again"
+_WITH_KEYS = """
+    select distinct t.request_id from audit_tombstone t join audit_datakey k
+    on k.tenant_id = t.tenant_id and k.subject_id = t.subject_id"""
+
+
+class BadTombstone(Exception):
+    """A line that is not as it was written. Nothing is erased on its word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    tenant_id: UUID
+    subject_id: UUID
+    request_id: UUID
+    removes: bool
+    at: datetime
+    signature: bytes
+
+    @property
+    def whose(self) -> tuple[UUID, UUID]:
+        return self.tenant_id, self.subject_id
+
+    @property
+    def body(self) -> bytes:
+        return _body(self.tenant_id, self.subject_id, self.request_id, self.removes, self.at)
+
+    @classmethod
+    def parse(cls, text: str) -> "Line":
+        """Raises BadTombstone."""
+        try:
+            found: dict[str, Any] = json.loads(text)
+            line = cls(
+                UUID(found["tenant_id"]),
+                UUID(found["subject_id"]),
+                UUID(found["request_id"]),
+                bool(found["removes"]),
+                datetime.fromisoformat(found["at"]),
+                bytes.fromhex(found["signature"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise BadTombstone("a line is broken") from None
+        if not signing.verify(line.body, line.signature, PURPOSE):
+            raise BadTombstone(f"the signature of request {line.request_id} is not ours")
+        return line
+
+    def __str__(self) -> str:
+        said = {
+            "tenant_id": str(self.tenant_id),
+            "subject_id": str(self.subject_id),
+            "request_id": str(self.request_id),
+            "removes": self.removes,
+            "at": self.at.isoformat(),
+            "key_id": signing.key_id(),
+            "signature": self.signature.hex(),
+        }
+        return json.dumps(said)
+
+
+def _body(
+    tenant_id: UUID, subject_id: UUID, request_id: UUID, removes: bool, at: datetime
+) -> bytes:
+    leaves = "removes" if removes else "stays"
+    words = [tenant_id, subject_id, request_id, leaves, at.isoformat()]
+    return "\n".join(map(str, words)).encode()
+
+
+def path() -> Path:
+    return Path(settings.FOREBAY_HOME) / "witness" / "tombstones.jsonl"
+
+
+# Writing -----------------------------------------------------------------------------------------
+def place(tenant_id: UUID, subject_id: UUID) -> None:
+    """For the request that is being executed. Inside a transaction, once; the file is first.
+
+    Without a request it is done again after a restore: the line is there already.
+    """
+    running = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
+    request = running.filter(tenant_id=tenant_id, subject_id=subject_id).first()
+    if request is None or Tombstone.objects.filter(request_id=request.id).exists():
+        return
+    line = _on_file(request.id) or _written(request)
+    keep(line)
+
+
+def keep(line: Line) -> None:
+    """In the database as well: there the keyring looks for it."""
+    Tombstone.objects.get_or_create(
+        request_id=line.request_id,
+        defaults={
+            "tenant_id": line.tenant_id,
+            "subject_id": line.subject_id,
+            "removes": line.removes,
+            "at": line.at,
+            "signature": line.signature,
+        },
+    )
+
+
+def _on_file(request_id: UUID) -> Line | None:
+    """From an attempt that was killed before its commit."""
+    return next((line for line in lines() if line.request_id == request_id), None)
+
+
+def _written(request: DeletionRequest) -> Line:
+    at = timezone.now()
+    body = _body(request.tenant_id, request.subject_id, request.id, request.removes, at)
+    line = Line(
+        request.tenant_id,
+        request.subject_id,
+        request.id,
+        request.removes,
+        at,
+        signing.sign(body, PURPOSE),
+    )
+    _append(str(line))
+    return line
+
+
+def _append(text: str) -> None:
+    """On disk when it returns. A line that a crash cut off stays a line of its own."""
+    path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(os.open(path(), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            text = text if file.read(1) == b"\n" else f"\n{text}"
+        file.write(f"{text}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# Reading -----------------------------------------------------------------------------------------
+def lines() -> list[Line]:
+    """Raises BadTombstone: a line whose writing was cut off is passed over, a forged one is not."""
+    try:
+        written = path().read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [Line.parse(text) for text in written if not _cut_off(text)]
+
+
+def _cut_off(text: str) -> bool:
+    return not text.strip() or not text.rstrip().endswith("}")
+
+
+def unapplied(*, thorough: bool = False) -> list[Line]:
+    """Lines whose subject is here again. Thorough: also where only other stores would show it."""
+    found = lines()
+    if not found or thorough:
+        return found
+    known = set(Tombstone.objects.values_list("request_id", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_KEYS)
+        back = {row[0] for row in cursor.fetchall()}
+    return [line for line in found if line.request_id not in known or line.request_id in back]
+
+
+def removes(tenant_id: UUID, subject_id: UUID) -> bool:
+    """Whether the person was to go with their data."""
+    placed = Tombstone.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return placed.filter(removes=True).exists()
+
+
+# After a restore ---------------------------------------------------------------------------------
+def apply(line: Line) -> dict[str, Evidence]:
+    """Erases again, in one transaction: evidence by store. Raises OnHold.
+
+    Recipients are not told a second time.
+    """
+    who = line.tenant_id, line.subject_id
+    with scope(system=True):
+        holds.refuse_if_held(*who)
+        keep(line)
+        stores = [one for one in erasers.in_order() if one.turn != Turn.RECIPIENTS]
+        found = {store.name: store.erase(*who) for store in stores}
+        detail = {"request": str(line.request_id), "again": True}
+        act(Action.KEY_ERASE, actor=BY, tenant_id=who[0], subject_id=who[1], detail=detail)
+    return found
+
+
+def hindrance() -> str:
+    """Why nobody may look into this database yet, in one line; "" when they may."""
+    try:
+        with scope(system=True):
+            waiting = [line for line in unapplied() if not holds.in_force(*line.whose)]
+    except BadTombstone as problem:
+        return f"{path()}: {problem}; restore the file from its backup"
+    if not waiting:
+        return ""
+    return f"an older backup brought {len(waiting)} erased persons back: {REMEDY}"
+
+
+def hindrance_at_start() -> str:
+    try:
+        return hindrance()
+    finally:
+        connection.close()
+
+
+def check(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    if not databases or "audit_tombstone" not in connection.introspection.table_names():
+        return []
+    problem = hindrance()
+    return [Warning(problem, hint=REMEDY, id="audit.W002")] if problem else []

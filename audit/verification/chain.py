@@ -1,0 +1,242 @@
+"""Seals and checkpoints, by themselves: every link, every root, every signature."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from audit import merkle, signing
+from audit.canonical import microseconds
+from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.verification.pruned import Pruned
+from audit.verification.report import Report
+from audit.verification.span import Span
+from audit.verification.spool import Batch, Spool
+
+_REACH = """
+    select coalesce(min(checkpoint), 0), coalesce(max(checkpoint), 0) from audit_seal
+    where last_at >= coalesce(%(since)s::timestamptz, '-infinity')
+      and first_at < coalesce(%(until)s::timestamptz, 'infinity')
+      and tenant_id = coalesce(%(tenant)s::uuid, tenant_id)"""
+_SEALS = """
+    select id, tenant_id, batch, first_seq, size, first_at, last_at, root, previous, hash,
+           checkpoint, position, sealed_at,
+           case when tenant_id = coalesce(%(tenant)s::uuid, tenant_id) then event_ids end,
+           case when tenant_id = coalesce(%(tenant)s::uuid, tenant_id) then leaves end
+    from audit_seal where checkpoint between %(first)s and %(last)s
+    order by checkpoint, position, id"""
+CHECKPOINTS = """
+    select n, size, root, previous, at, key_id, signature
+    from audit_checkpoint where n between %(first)s and %(last)s order by n"""
+_EVER = 2**62
+
+
+class SealRow(NamedTuple):
+    id: int
+    tenant_id: UUID
+    batch: int
+    first_seq: int
+    size: int
+    first_at: datetime
+    last_at: datetime
+    root: bytes
+    previous: bytes
+    hash: bytes
+    checkpoint: int
+    position: int
+    sealed_at: datetime
+    event_ids: list[int] | None  # None: another tenant's, of which only the hash is looked at
+    leaves: bytes | None
+
+
+class CheckpointRow(NamedTuple):
+    n: int
+    size: int
+    root: bytes
+    previous: bytes
+    at: datetime
+    key_id: str
+    signature: bytes
+
+    @property
+    def signed(self) -> Signed:
+        return Signed(self.n, self.size, self.root, self.previous, microseconds(self.at))
+
+
+class Chain:
+    """Goes along the checkpoints and lays what the seals promise into the spool."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        span: Span,
+        keys: Iterable[bytes],
+        pruned: Pruned,
+        report: Report,
+    ) -> None:
+        self._connection, self._span, self._pruned = connection, span, pruned
+        self._keys = {signing.key_id(key): key for key in keys}
+        self._report = report
+        self._heads: dict[UUID, tuple[int, int, bytes]] = {}  # batch, next sequence number, hash
+        self._last_seal: int | None = None
+        self._before: Signed | None = None
+        self._from_the_start = True
+        self.spool = Spool()
+        self.gone = 0  # events that may be missing altogether
+
+    def walk(self) -> None:
+        first, last = self._reach()
+        self._from_the_start = first <= 1
+        if self._from_the_start:
+            self._last_seal = 0
+        else:
+            self._before = self._anchor(first - 1)
+        rows = self._stream("seals", SealRow, _SEALS, first, last)
+        checkpoints = self._stream("checkpoints", CheckpointRow, CHECKPOINTS, first, last)
+        for checkpoint, seals in self._together(checkpoints, rows):
+            self._checkpoint(checkpoint, seals)
+            for position, seal in enumerate(seals):
+                self._place(seal, position)
+                if seal.leaves is not None:
+                    self._seal(seal, checkpoint)
+
+    def _reach(self) -> tuple[int, int]:
+        span = self._span
+        if span.since is None and span.until is None:
+            return 0, _EVER
+        asked = {"since": span.since, "until": span.until, "tenant": span.tenant_id}
+        found = self._connection.execute(_REACH, asked).fetchone()
+        return found or (0, 0)
+
+    def _anchor(self, n: int) -> Signed | None:
+        asked = {"first": n, "last": n}
+        found = self._connection.execute(CHECKPOINTS, asked, binary=True).fetchone()
+        return CheckpointRow(*found).signed if found else None
+
+    def _stream(self, name: str, kind: Any, statement: str, first: int, last: int) -> Iterator[Any]:
+        asked = {"first": first, "last": last, "tenant": self._span.tenant_id}
+        with self._connection.cursor(name, binary=True) as cursor:
+            cursor.itersize = 200
+            cursor.execute(statement, asked)
+            for row in cursor:
+                yield kind(*row)
+
+    def _together(
+        self, checkpoints: Iterator[CheckpointRow], seals: Iterator[SealRow]
+    ) -> Iterator[tuple[CheckpointRow, list[SealRow]]]:
+        groups = ((n, list(group)) for n, group in groupby(seals, key=lambda s: s.checkpoint))
+        n, group = next(groups, (_EVER, []))
+        for checkpoint in checkpoints:
+            while n < checkpoint.n:
+                self._unsigned(n, group)
+                n, group = next(groups, (_EVER, []))
+            if n == checkpoint.n:
+                yield checkpoint, group
+                n, group = next(groups, (_EVER, []))
+            else:
+                yield checkpoint, []
+        while n < _EVER:
+            self._unsigned(n, group)
+            n, group = next(groups, (_EVER, []))
+
+    def _unsigned(self, n: int, seals: list[SealRow]) -> None:
+        text = f"checkpoint {n} is missing: {len(seals)} seals have no signature"
+        self._report.add("checkpoint_missing", text, checkpoint=n)
+
+    # One checkpoint ------------------------------------------------------------------------------
+    def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
+        self._report.count("checkpoints")
+        before, self._before = self._before, row.signed
+        for wrong in self._wrong_with(row, seals, before):
+            self._report.add("checkpoint_broken", f"checkpoint {row.n}: {wrong}", checkpoint=row.n)
+        key = self._keys.get(row.key_id)
+        if key is None:
+            text = f"checkpoint {row.n} is signed with a foreign key ({row.key_id})"
+            self._report.add("foreign_key", text, checkpoint=row.n)
+        elif not signing.verify(row.signed.text, row.signature, CHECKPOINT, key):
+            text = f"the signature of checkpoint {row.n} is wrong"
+            self._report.add("signature_wrong", text, checkpoint=row.n)
+
+    def _wrong_with(
+        self, row: CheckpointRow, seals: list[SealRow], before: Signed | None
+    ) -> Iterator[str]:
+        number, size, digest = (before.n, before.size, before.digest) if before else (0, 0, ZERO)
+        if row.n != number + 1:
+            yield f"follows {number}: something is missing in between"
+        elif row.previous != digest:
+            yield "does not hold on to the one before"
+        elif row.size != size + sum(seal.size for seal in seals):
+            yield "counts other events than its seals"
+        if not seals:
+            yield "has no seals"
+        elif row.root != merkle.root([seal.hash for seal in seals]):
+            yield "is the root of other seals"
+
+    # One seal ------------------------------------------------------------------------------------
+    def _place(self, seal: SealRow, position: int) -> None:
+        expected = None if self._last_seal is None else self._last_seal + 1
+        self._last_seal = seal.id
+        if expected not in (None, seal.id) or seal.position != position:
+            self._broken(seal, "does not stand in its place")
+
+    def _seal(self, seal: SealRow, checkpoint: CheckpointRow) -> None:
+        self._report.count("seals")
+        known = self._heads.get(seal.tenant_id, (0, 1, ZERO) if self._from_the_start else None)
+        self._heads[seal.tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
+        for wrong in _wrong_with(seal, known):
+            self._broken(seal, wrong)
+        if seal.sealed_at != checkpoint.at:
+            self._broken(seal, "is of another time than its checkpoint")
+        self._expect(seal)
+
+    def _broken(self, seal: SealRow, what: str) -> None:
+        self._report.add(
+            "seal_broken",
+            f"seal {seal.batch} {what}",
+            tenant_id=seal.tenant_id,
+            batch=seal.batch,
+            checkpoint=seal.checkpoint,
+        )
+
+    def _expect(self, seal: SealRow) -> None:
+        ids, leaves = seal.event_ids or [], seal.leaves or b""
+        if not self._span.overlaps(seal.first_at, seal.last_at):
+            return
+        self._report.count("sealed", len(ids))
+        if self._pruned.covers(seal.first_at, seal.last_at):
+            self.gone += len(ids)
+        elif len(leaves) == 32 * len(ids):
+            first, last = microseconds(seal.first_at), microseconds(seal.last_at)
+            may_miss = self._pruned.touches(seal.first_at, seal.last_at)
+            self.spool.put(
+                Batch(
+                    seal.tenant_id, seal.checkpoint, seal.batch, first, last, may_miss, ids, leaves
+                )
+            )
+
+
+def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator[str]:
+    """`known` is what the tenant's batch before leaves; None where we began in the middle."""
+    ids, packed = seal.event_ids or [], seal.leaves or b""
+    leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
+    if not seal.size == len(ids) == len(leaves) > 0 or len(packed) % 32:
+        yield "does not have as many events as it says"
+    if known and (seal.batch, seal.first_seq) != (known[0] + 1, known[1]):
+        yield f"follows {known[0]}: the numbers have a gap"
+    elif known and seal.previous != known[2]:
+        yield "does not hold on to the one before"
+    if merkle.root(leaves) != seal.root:
+        yield "is the root of other events"
+    facts = seal[1:5] + (seal.root, seal.previous, microseconds(seal.sealed_at))
+    if _hashed(*facts) != seal.hash:
+        yield "has another hash"
+
+
+def _hashed(*facts: Any) -> bytes:
+    try:
+        return seal_hash(*facts)
+    except OverflowError:  # a number that no seal has
+        return b""

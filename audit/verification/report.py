@@ -1,0 +1,51 @@
+"""What a verification found."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+KEPT = 200  # findings told in full; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`kind` for programs, `text` for people."""
+
+    kind: str
+    text: str
+    tenant_id: str | None = None
+    checkpoint: int | None = None
+    batch: int | None = None
+    event_id: int | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    findings: list[Finding] = field(default_factory=list)
+    found: int = 0
+    figures: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.found
+
+    def add(self, kind: str, text: str, *, tenant_id: UUID | None = None, **where: Any) -> None:
+        self.found += 1
+        if len(self.findings) < KEPT:
+            tenant = None if tenant_id is None else str(tenant_id)
+            self.findings.append(Finding(kind, text, tenant, **where))
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.figures[what] = self.figures.get(what, 0) + number
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "found": self.found,
+            "figures": self.figures,
+            "notes": self.notes,
+            "took_s": round(self.took_s, 3),
+            "findings": [asdict(finding) for finding in self.findings],
+        }

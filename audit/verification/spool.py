@@ -1,0 +1,53 @@
+"""What the seals say that there must be, set aside until the events come by.
+
+40 bytes for each event under seal: in memory while they are few, else on disk.
+"""
+
+import tempfile
+from array import array
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+IN_MEMORY = 64 * 1024 * 1024
+
+
+class Batch(NamedTuple):
+    tenant_id: UUID
+    checkpoint: int
+    batch: int
+    first_us: int
+    last_us: int
+    may_miss: bool  # it reaches into a month that has been dropped
+    ids: list[int]
+    leaves: bytes
+
+
+class Spool:
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)
+        self._heads: list[tuple[UUID, int, int, int, int, bool, int]] = []
+
+    def put(self, batch: Batch) -> None:
+        self._file.write(array("q", batch.ids).tobytes())
+        self._file.write(batch.leaves)
+        self._heads.append((*batch[:6], len(batch.ids)))
+
+    def rounds(self) -> Iterator[list[Batch]]:
+        """Those that came under seal together, in the order in which they did."""
+        for _, batches in groupby(self._batches(), key=lambda batch: batch.checkpoint):
+            yield list(batches)
+
+    def reach(self) -> tuple[int, int] | None:
+        """The first and the last moment of any of it, in microseconds."""
+        if not self._heads:
+            return None
+        return min(head[3] for head in self._heads), max(head[4] for head in self._heads)
+
+    def _batches(self) -> Iterator[Batch]:
+        self._file.seek(0)
+        for *head, size in self._heads:
+            ids = array("q")
+            ids.frombytes(self._file.read(8 * size))
+            yield Batch(*head, ids.tolist(), self._file.read(32 * size))  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""The 429 of the management API: with an id by which console and API explain it, as on /v1."""
+
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from console.api.problem import Problem
+from console.api.rate import Rate
+from console.api.requester import Requester
+from console.session_acts import client_ip
+from inference.gateway import refusals
+from inference.ledger import network
+from tenants.refusals import Refused
+
+ROUTE = "/api/v1"
+
+
+def too_many(request: Request, rate: Rate) -> Problem:
+    seconds = int(rate.wait())
+    headers, refusal_id = {"Retry-After": str(seconds)}, _noted(request, rate)
+    if refusal_id:
+        headers["X-Refusal-Id"] = refusal_id
+    text = _("Too many calls. Try again in %(seconds)s s.") % {"seconds": seconds}
+    return Problem(429, "throttled", text, headers=headers, refusal_id=refusal_id)
+
+
+def _noted(request: Request, rate: Rate) -> str:
+    who = request.auth
+    key = who.key if isinstance(who, Requester) else None
+    refused = Refused(
+        tenant_id=key.tenant_id if key else None,
+        actor=f"key:{key.id}" if key else "",
+        route=ROUTE,
+        client_net=network(client_ip(request._request)),
+    )
+    noting = refusals()
+    return noting.note_from_thread(refused, rate.admission) if noting else ""

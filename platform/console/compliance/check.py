@@ -1,0 +1,50 @@
+"""A check looks at the running platform, now: what it found, and how it is told to people."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from console.compliance.texts import Text
+from tenants.models import Tenant
+
+
+class Reach(Enum):
+    GENERAL = "general"  # of the platform as such: tells nothing of anybody, so everybody may see
+    EACH = "each"  # once over the whole platform, for operators, and once for each tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`problem` is a word of Check.problems, "" when all is well. Figures are JSON."""
+
+    problem: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    what: Text
+    todo: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`run` is given a tenant, and sees its rows only, or None: the platform as a whole."""
+
+    name: str
+    label: Text
+    how: Text  # what it does when it runs
+    run: Callable[[Tenant | None], Found]
+    problems: dict[str, Problem]
+    reach: Reach = Reach.EACH
+
+
+BROKEN = "broken"  # the check itself could not run
+COULD_NOT_RUN = Problem(
+    Text("The check could not run.", "该检查未能运行。"),
+    Text(
+        "Look in the log of the process that ran it; this is no evidence for anything.",
+        "请查看运行该检查的进程日志；在此之前，它不能证明任何事项。",
+    ),
+)

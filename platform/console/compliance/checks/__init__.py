@@ -1,0 +1,39 @@
+"""The checks by name. A family of them is one file; what is in its CHECKS is found here."""
+
+from console.compliance.check import Check
+from console.compliance.checks import (
+    access,
+    accounts,
+    append_only,
+    data_map,
+    duties,
+    erasure,
+    filters,
+    isolation,
+    keys,
+    passwords,
+    recipients,
+    retention,
+    sign_in,
+    trail,
+    transport,
+)
+
+_FAMILIES = (
+    isolation,
+    append_only,
+    trail,
+    retention,
+    keys,
+    accounts,
+    passwords,
+    sign_in,
+    duties,
+    access,
+    filters,
+    erasure,
+    data_map,
+    recipients,
+    transport,
+)
+CHECKS: dict[str, Check] = {check.name: check for family in _FAMILIES for check in family.CHECKS}

@@ -1,0 +1,55 @@
+"""Tenants are kept apart by PostgreSQL: the catalogue is compared with what it should be."""
+
+from django.conf import settings
+
+from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.texts import Text
+from tenants import composite_keys, isolation_check, row_security
+from tenants.models import Tenant
+
+SHOWN = 20
+
+
+def _catalogue(_tenant: Tenant | None) -> Found:
+    problems = row_security.check()
+    if settings.DATABASE_SCOPE != "system" and isolation_check._sees_all_by_itself():
+        problems.append("forebay.system is on in the settings of the role or the database")
+    guarded = row_security.guarded()
+    figures = {
+        "tables": len(guarded),
+        "policies": sum(map(len, guarded.values())),
+        "tenant_keys": len(composite_keys.wanted()),
+        "gaps": len(problems),
+    }
+    if problems:
+        return Found("gaps", {**figures, "found": problems[:SHOWN]})
+    return Found("", figures)
+
+
+CHECKS = (
+    Check(
+        "row_security",
+        Text("Row-level security of every table", "每张表的行级安全策略"),
+        Text(
+            "Compares PostgreSQL's catalogue (tables, partitions, policies, foreign keys, role) "
+            "with what the models ask for.",
+            "将 PostgreSQL 系统目录（表、分区、策略、外键、角色）与模型的要求逐项比对。",
+        ),
+        _catalogue,
+        {
+            "gaps": Problem(
+                Text(
+                    "The database does not keep tenants apart everywhere.",
+                    "数据库未能在所有位置隔离租户。",
+                ),
+                Text(
+                    "Run `manage.py migrate`: it puts tables, policies and keys in their place. "
+                    "Let DATABASE_URL name a role that is no superuser.",
+                    "运行 `manage.py migrate`，它会补齐表、策略和外键；"
+                    "DATABASE_URL 中的角色不得为超级用户。",
+                ),
+            )
+        },
+        Reach.GENERAL,
+    ),
+)

@@ -1,0 +1,133 @@
+"""How bytes travel here: in TLS, within one machine, or in clear."""
+
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.texts import Text
+from inference.engines import served
+from tenants.models import Tenant
+
+TLS, INSIDE, CLEAR = "tls", "same_machine", "clear"
+
+
+def _browsers(_tenant: Tenant | None) -> Found:
+    policy = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
+    figures: dict[str, Any] = {
+        "public_url": settings.PUBLIC_URL,
+        "tls_at_proxy": settings.PUBLIC_URL.startswith("https://"),
+        "hsts_days": settings.SECURE_HSTS_SECONDS // 86400,
+        "cookies_secure": settings.SESSION_COOKIE_SECURE and settings.CSRF_COOKIE_SECURE,
+        "cookies_http_only": settings.SESSION_COOKIE_HTTPONLY,
+        "same_site": settings.SESSION_COOKIE_SAMESITE,
+        "frames": settings.X_FRAME_OPTIONS,
+        "scripts_from": " ".join(policy["script-src"]),
+    }
+    kept = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
+    if not kept or "'unsafe-inline'" in figures["scripts_from"]:
+        return Found("loosened", figures)
+    safe = figures["tls_at_proxy"] and figures["cookies_secure"] and figures["hsts_days"]
+    return Found("" if safe else "no_tls", figures)
+
+
+def _hops(_tenant: Tenant | None) -> Found:
+    hops = {"database": _database(), "redis": _of(settings.REDIS_URL, "rediss")}
+    engines = [_of(engine.config.url, "https") for engine in served().values()]
+    for kind in (TLS, INSIDE, CLEAR):
+        hops[f"engines_{kind}"] = engines.count(kind)
+    clear = CLEAR in hops.values() or hops[f"engines_{CLEAR}"]
+    return Found("clear" if clear else "", hops)
+
+
+def _database() -> str:
+    """Asks the connection that is open, not the settings."""
+    with connection.cursor() as cursor:
+        cursor.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+        row = cursor.fetchone()
+    host = str(connection.settings_dict["HOST"] or "")
+    return TLS if row and row[0] else INSIDE if _is_here(host) else CLEAR
+
+
+def _of(url: str, safe: str) -> Any:
+    parts = urlsplit(url)
+    if parts.scheme == safe:
+        return TLS
+    return INSIDE if parts.scheme == "unix" or _is_here(parts.hostname or "") else CLEAR
+
+
+def _is_here(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith("/"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+CHECKS = (
+    Check(
+        "browsers",
+        Text("TLS, cookies and headers towards browsers", "面向浏览器的 TLS、Cookie 与响应头"),
+        Text(
+            "Reads the settings in force. TLS ends at your reverse proxy: which versions and "
+            "ciphers it takes is not seen from here.",
+            "读取生效的设置。TLS 由您的反向代理终结：其协议版本与密码套件在此不可见。",
+        ),
+        _browsers,
+        {
+            "no_tls": Problem(
+                Text(
+                    "This installation is reached without TLS.",
+                    "本安装未通过 TLS 提供访问。",
+                ),
+                Text(
+                    "Put a reverse proxy with TLS 1.3 before it and set "
+                    "FOREBAY_PUBLIC_URL=https://…: cookies and HSTS follow by themselves.",
+                    "请在前面部署支持 TLS 1.3 的反向代理，并设置 FOREBAY_PUBLIC_URL=https://…；"
+                    "Cookie 与 HSTS 将自动生效。",
+                ),
+            ),
+            "loosened": Problem(
+                Text(
+                    "The protection of cookies or scripts has been loosened.",
+                    "Cookie 或脚本的保护被放宽。",
+                ),
+                Text(
+                    "Put the shipped settings of cookies and of the content security policy back.",
+                    "请恢复 Cookie 与内容安全策略的出厂设置。",
+                ),
+            ),
+        },
+        Reach.GENERAL,
+    ),
+    Check(
+        "hops",
+        Text("Connections behind the door", "内部连接"),
+        Text(
+            "Asks the open database connection whether it is in TLS, and looks at the addresses of "
+            "Redis and of each engine. Within one machine there is no wire.",
+            "向已打开的数据库连接查询是否使用 TLS，并检查 Redis 与各引擎的地址；"
+            "同一台机器内无网络传输。",
+        ),
+        _hops,
+        {
+            "clear": Problem(
+                Text(
+                    "A connection to another machine is not in TLS.",
+                    "存在未使用 TLS 的跨机器连接。",
+                ),
+                Text(
+                    "Use sslmode=verify-full in DATABASE_URL, rediss:// in REDIS_URL, https:// "
+                    "for engines.",
+                    "在 DATABASE_URL 中使用 sslmode=verify-full，REDIS_URL 使用 rediss://，"
+                    "引擎使用 https://。",
+                ),
+            )
+        },
+        Reach.GENERAL,
+    ),
+)

@@ -1,0 +1,306 @@
+"""The data map: what of a person stands in which field. A field without a class fails the tests.
+
+`-`: nothing of a person. Fields are separated by spaces; nothing is left out. Generated evidence:
+the record of processing (GDPR article 30) in the signed report.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from django.apps import apps
+
+from console.compliance.texts import Text
+
+
+class Data(StrEnum):
+    NONE = "none"
+    IDENTITY = "identity"
+    CREDENTIAL = "credential"
+    CONTENT = "content"
+    PSEUDONYM = "pseudonym"
+    NETWORK = "network"
+    BEHAVIOUR = "behaviour"
+
+
+D = Data
+LABELS: dict[Data, Text] = {
+    D.IDENTITY: Text("Name and address of email", "姓名与电子邮件地址"),
+    D.CREDENTIAL: Text("Credentials, hashed or sealed", "凭据（哈希或加密）"),
+    D.CONTENT: Text("Texts, sealed under the person's key", "文本内容（以个人密钥加密）"),
+    D.PSEUDONYM: Text("Pseudonyms and references to a person", "假名与对个人的引用"),
+    D.NETWORK: Text("Network addresses and devices", "网络地址与设备"),
+    D.BEHAVIOUR: Text("When and what a person did", "个人的行为与时间"),
+    D.NONE: Text("Nothing of a person", "不含个人信息"),
+}
+PURPOSES: dict[Data, Text] = {
+    D.IDENTITY: Text("To let people in and to show who did what", "身份认证与责任追溯"),
+    D.CREDENTIAL: Text("To prove who somebody is", "身份验证"),
+    D.CONTENT: Text(
+        "To answer, and to keep the record that the law asks for", "提供服务与依法留存"
+    ),
+    D.PSEUDONYM: Text("To account for use without names", "以假名方式记录使用情况"),
+    D.NETWORK: Text("To detect and stop attacks", "发现并阻止攻击"),
+    D.BEHAVIOUR: Text("Audit, quotas and billing", "审计、配额与计费"),
+}
+MAP: dict[str, dict[Data, str]] = {
+    # Of the frameworks
+    "auth.Permission": {D.NONE: "id name content_type codename"},
+    "auth.Group": {D.NONE: "id name"},
+    "auth.Group_permissions": {D.NONE: "id group permission"},
+    "contenttypes.ContentType": {D.NONE: "id app_label model"},
+    "sessions.Session": {D.CREDENTIAL: "session_key session_data", D.NONE: "expire_date"},
+    "account.EmailAddress": {
+        D.IDENTITY: "email",
+        D.PSEUDONYM: "user",
+        D.NONE: "id verified primary",
+    },
+    "account.EmailConfirmation": {
+        D.PSEUDONYM: "email_address",
+        D.CREDENTIAL: "key",
+        D.NONE: "id created sent",
+    },
+    "mfa.Authenticator": {
+        D.PSEUDONYM: "user",
+        D.CREDENTIAL: "data",
+        D.BEHAVIOUR: "created_at last_used_at",
+        D.NONE: "id type",
+    },
+    "socialaccount.SocialApp": {
+        D.CREDENTIAL: "secret key",
+        D.NONE: "id provider provider_id name client_id settings",
+    },
+    "socialaccount.SocialAccount": {
+        D.IDENTITY: "uid extra_data",
+        D.PSEUDONYM: "user",
+        D.BEHAVIOUR: "last_login date_joined",
+        D.NONE: "id provider",
+    },
+    "socialaccount.SocialToken": {
+        D.CREDENTIAL: "token token_secret",
+        D.PSEUDONYM: "account",
+        D.NONE: "id app expires_at",
+    },
+    "usersessions.UserSession": {
+        D.PSEUDONYM: "user",
+        D.NETWORK: "ip user_agent data",
+        D.BEHAVIOUR: "created_at last_seen_at",
+        D.CREDENTIAL: "session_key",
+        D.NONE: "id",
+    },
+    "axes.AccessFailureLog": {
+        D.PSEUDONYM: "username",
+        D.NETWORK: "user_agent ip_address http_accept path_info",
+        D.BEHAVIOUR: "attempt_time",
+        D.NONE: "id locked_out",
+    },
+    "axes.AccessAttempt": {
+        D.PSEUDONYM: "username",
+        D.NETWORK: "user_agent ip_address http_accept path_info",
+        D.CONTENT: "get_data post_data",
+        D.BEHAVIOUR: "attempt_time failures_since_start",
+        D.NONE: "id",
+    },
+    "axes.AccessAttemptExpiration": {D.NONE: "access_attempt expires_at"},
+    "axes.AccessLog": {
+        D.PSEUDONYM: "username session_hash",
+        D.NETWORK: "user_agent ip_address http_accept path_info",
+        D.BEHAVIOUR: "attempt_time logout_time",
+        D.NONE: "id",
+    },
+    "guardian.UserObjectPermission": {
+        D.PSEUDONYM: "user",
+        D.NONE: "id permission content_type object_pk",
+    },
+    "guardian.GroupObjectPermission": {D.NONE: "id permission content_type object_pk group"},
+    # Proof
+    "audit.CheckRun": {D.NONE: "id name tenant_id at ok figures problem took_ms"},
+    "audit.DeletionRequest": {
+        D.PSEUDONYM: "subject_id requested_by approved_by certificate",
+        D.CONTENT: "reason answer",
+        D.BEHAVIOUR: "requested_at approved_at",
+        D.NONE: "id tenant_id mode state removes due_at alerted_at started_at finished_at",
+    },
+    "audit.ErasureStep": {
+        D.NONE: "id tenant_id request store evidence attempts problem finished_at"
+    },
+    "audit.Tombstone": {
+        D.PSEUDONYM: "subject_id",
+        D.NONE: "n tenant_id request_id removes at signature",
+    },
+    "audit.DataKey": {
+        D.PSEUDONYM: "subject_id",
+        D.CREDENTIAL: "wrapped",
+        D.NONE: "id tenant_id version wrapped_by created_at",
+    },
+    "audit.KeyMark": {D.NONE: "id generation xid"},
+    "audit.KeyRotation": {
+        D.PSEUDONYM: "actor",
+        D.NONE: "id tenant_id old_key_id new_key_id total done started_at finished_at",
+    },
+    "audit.Event": {
+        D.PSEUDONYM: "actor subject_id api_key_id",
+        D.NETWORK: "client_net",
+        D.BEHAVIOUR: "at action route model success status error_code response_length "
+        "processing_ms tokens_in tokens_out detail",
+        D.NONE: "id tenant_id request_id upstream payload_sha256 xid",
+    },
+    "audit.Payload": {D.CONTENT: "sealed", D.NONE: "id at tenant_id request_id field data_key"},
+    "audit.Export": {
+        D.PSEUDONYM: "subject_id actor asked",
+        D.NONE: "id tenant_id kind state data_key_id rows bytes sha256 problem created_at "
+        "expires_at",
+    },
+    "audit.RetentionRule": {
+        D.PSEUDONYM: "changed_by",
+        D.NONE: "id tenant_id data_class days changed_at",
+    },
+    "audit.LegalHold": {
+        D.PSEUDONYM: "subject_id requested_by approved_by released_by",
+        D.CONTENT: "reason",
+        D.NONE: "id tenant_id covers_from covers_until requested_at approved_at expires_at "
+        "renewed released_at",
+    },
+    "audit.PrunedMonth": {D.NONE: "id table month rows first_seal last_seal pruned_at"},
+    "audit.Seal": {
+        D.NONE: "id tenant_id batch first_seq size first_at last_at event_ids leaves root "
+        "previous hash checkpoint position sealed_at"
+    },
+    "audit.Checkpoint": {D.NONE: "n size root previous at key_id signature"},
+    "audit.SealMark": {D.NONE: "id xid event_id at"},
+    "audit.WitnessMark": {D.NONE: "name n at problem"},
+    # People, keys, limits
+    "tenants.TierPolicy": {
+        D.NONE: "tier weight requests_per_minute burst tokens_per_minute max_concurrency"
+    },
+    "tenants.User_groups": {D.NONE: "id user group"},
+    "tenants.User_user_permissions": {D.NONE: "id user permission"},
+    "tenants.User": {
+        D.IDENTITY: "email name",
+        D.CREDENTIAL: "password",
+        D.BEHAVIOUR: "last_login created_at password_changed_at",
+        D.NONE: "id is_superuser is_active is_operator",
+    },
+    "tenants.Tenant": {
+        D.NONE: "id name tier state profile local_only retention_days time_zone "
+        "requests_per_minute burst tokens_per_minute max_concurrency created_at"
+    },
+    "tenants.Member": {D.PSEUDONYM: "id user subject_id", D.NONE: "tenant role created_at"},
+    "tenants.Team": {D.NONE: "id tenant name group created_at"},
+    "tenants.TeamPlace": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
+    "tenants.ApiKey": {
+        D.PSEUDONYM: "id public_id created_by subject_id replaced_by",
+        D.CREDENTIAL: "digest",
+        D.NETWORK: "allowed_networks",
+        D.BEHAVIOUR: "last_used_at",
+        D.NONE: "tenant name group team scopes allowed_models requests_per_minute burst "
+        "tokens_per_minute max_concurrency created_at expires_at revoked_at",
+    },
+    "tenants.IdempotentRequest": {
+        D.PSEUDONYM: "actor",
+        D.CONTENT: "body sealed",
+        D.NONE: "id tenant route key data_key_id created_at",
+    },
+    "tenants.LedgerEntry": {
+        D.PSEUDONYM: "api_key_id member_id",
+        D.BEHAVIOUR: "at counts_at model requests tokens cost",
+        D.NONE: "id tenant request_id kind",
+    },
+    "tenants.Reconciliation": {
+        D.NONE: "id tenant day ran_at requests_ledger requests_usage tokens_ledger tokens_usage "
+        "cost_ledger cost_usage counters_off"
+    },
+    "tenants.Link": {
+        D.IDENTITY: "email",
+        D.PSEUDONYM: "created_by",
+        D.CREDENTIAL: "digest",
+        D.NONE: "id purpose tenant role created_at expires_at used_at",
+    },
+    "tenants.PasswordHistory": {
+        D.PSEUDONYM: "user",
+        D.CREDENTIAL: "password",
+        D.NONE: "id created_at",
+    },
+    "tenants.Price": {D.NONE: "id model prompt cached completion since"},
+    "tenants.Quota": {
+        D.PSEUDONYM: "api_key member",
+        D.NONE: "id tenant model unit window limit created_at",
+    },
+    "tenants.QuotaCounter": {D.BEHAVIOUR: "reserved used", D.NONE: "id tenant quota starts ends"},
+    "tenants.QuotaNotice": {D.NONE: "id tenant quota starts percent at"},
+    "tenants.QuotaRaise": {
+        D.PSEUDONYM: "requested_by decided_by",
+        D.CONTENT: "reason",
+        D.NONE: "id tenant quota amount state requested_at decided_at expires_at",
+    },
+    "tenants.Refusal": {
+        D.PSEUDONYM: "actor",
+        D.NETWORK: "client_net",
+        D.BEHAVIOUR: "route model used minute first_at last_at frees_at count",
+        D.NONE: "id tenant tier quota_id limit",
+    },
+    "tenants.RestrictedModel": {D.NONE: "id tenant name created_at"},
+    "tenants.RestrictedModelUserObjectPermission": {
+        D.PSEUDONYM: "user",
+        D.NONE: "id permission content_object",
+    },
+    "tenants.RestrictedModelGroupObjectPermission": {D.NONE: "id permission group content_object"},
+    # Requests and conversations
+    "inference.Completion": {
+        D.PSEUDONYM: "api_key member",
+        D.BEHAVIOUR: "model route stream state created_at settled_at",
+        D.NONE: "id tenant",
+    },
+    "inference.Usage": {
+        D.PSEUDONYM: "api_key_id member_id",
+        D.BEHAVIOUR: "model prompt_tokens completion_tokens cached_tokens cost status "
+        "finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
+        D.NONE: "completion tenant team_id xid",
+    },
+    "inference.Conversation": {
+        D.PSEUDONYM: "member",
+        D.CONTENT: "sealed_title",
+        D.BEHAVIOUR: "model created_at updated_at",
+        D.NONE: "id tenant data_key_id",
+    },
+    "inference.Message": {
+        D.CONTENT: "sealed",
+        D.BEHAVIOUR: "author finish_reason created_at",
+        D.NONE: "id tenant conversation completion_id data_key_id",
+    },
+    "inference.RollupMark": {D.NONE: "id xid completion_id at"},
+}
+_ROLLUP = {
+    D.PSEUDONYM: "member_id api_key_id",
+    D.BEHAVIOUR: "starts model requests prompt_tokens cached_tokens completion_tokens cost "
+    "cancelled errors_client errors_engine errors_platform ttft inter_token queue_wait",
+    D.NONE: "id tenant team_id",
+}
+MAP |= {"inference.UsageHour": _ROLLUP, "inference.UsageDay": _ROLLUP}
+
+
+def gaps() -> list[str]:
+    """Fields of the running models without a class, and classes of fields that are no more."""
+    there, known = set(_fields()), set(_classified())
+    without = [f"{name} has no class" for name in sorted(there - known)]
+    return without + [f"{name} is no more" for name in sorted(known - there)]
+
+
+def by_class() -> dict[Data, list[str]]:
+    """Class -> the fields that hold it: "tenants.User.email"."""
+    found: dict[Data, list[str]] = {data: [] for data in Data}
+    for model, classes in MAP.items():
+        for data, fields in classes.items():
+            found[data] += [f"{model}.{name}" for name in fields.split()]
+    return found
+
+
+def _fields() -> Iterator[str]:
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.managed and not model._meta.proxy:
+            for field in model._meta.concrete_fields:
+                yield f"{model._meta.label}.{field.name}"
+
+
+def _classified() -> Iterator[str]:
+    for fields in by_class().values():
+        yield from fields

@@ -1,0 +1,123 @@
+"""The signed report: what stood on the page when it was made, to be verified without the platform.
+
+JSON: {"body", "public_key", "key_id", "signature"}, Ed25519 over the line `forebay-report/1` and
+the canonical body (audit/certificate.py has the same form). HTML: the same for people, to be
+printed; it carries the signed JSON, and in its last line a signature over all before it.
+"""
+
+import base64
+import json
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from audit import signing
+from audit.certificate import canonical
+from audit.models import Checkpoint
+from console.compliance.clause import REGIMES
+from console.compliance.standing import STATES, Evidence, Line, Standing
+from tenants.models import Tenant
+
+FORMAT = "forebay-report/1"
+PURPOSE, HTML_PURPOSE = "report", "report-html"
+Report = dict[str, Any]
+
+
+def make(found: Standing, tenant: Tenant | None, regime: str, *, by: str) -> Report:
+    body = {
+        "format": FORMAT,
+        "made_at": timezone.now().isoformat(),
+        "made_by": by,
+        "installation": settings.PUBLIC_URL,
+        "version": version("forebay"),
+        "tenant": {"id": str(tenant.id), "name": tenant.name} if tenant else None,
+        "profile": tenant.profile if tenant else settings.PROFILE,
+        "regimes": {n: text.both() for n, text in REGIMES.items() if regime in ("", n)},
+        "note": NOTE,
+        "blockers": [blocker.evidence.check.name for blocker in found.blockers],
+        "clauses": [_clause(line) for line in found.lines],
+        "checks": {one.check.name: _check(one) for one in found.evidence},
+        "checkpoint": _checkpoint(),
+    }
+    return {
+        "body": body,
+        "public_key": base64.b64encode(signing.public_key()).decode(),
+        "key_id": signing.key_id(),
+        "signature": base64.b64encode(signing.sign(canonical(body), PURPOSE)).decode(),
+    }
+
+
+NOTE = {
+    "en": "Results of checks that ran on the running platform. It is no assessment, no score and "
+    "no legal advice; what is marked as the customer's is not looked at.",
+    "zh-hans": "本报告为在运行中的平台上实际执行的检查结果，不是测评、评分或法律意见；"
+    "标为客户负责的事项未作检查。",
+}
+
+
+def verifies(found: Report) -> bool:
+    """With the key of this installation."""
+    signature = base64.b64decode(found["signature"])
+    return signing.verify(canonical(found["body"]), signature, PURPOSE)
+
+
+def as_json(found: Report) -> bytes:
+    return json.dumps(found, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def as_html(found: Report, shown: Standing) -> bytes:
+    """In the language of the page; the JSON inside has both."""
+    inside = json.dumps(found, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
+    context = {"report": found, "body": found["body"], "standing": shown, "inside": inside}
+    html = render_to_string("console/compliance/report.html", context).encode()
+    signature = base64.b64encode(signing.sign(html, HTML_PURPOSE)).decode()
+    return html + f"<!-- forebay-report-html/1 {signing.key_id()} {signature} -->\n".encode()
+
+
+def sha256_of(found: Report) -> str:
+    return sha256(canonical(found["body"])).hexdigest()
+
+
+def _clause(line: Line) -> dict[str, Any]:
+    clause = line.clause
+    texts = {
+        name: text.both()
+        for name in ("title", "asks", "feature", "customer", "missing")
+        if (text := getattr(clause, name)).en
+    }
+    return {
+        "regime": clause.regime,
+        "number": clause.number,
+        **texts,
+        "state": line.state,
+        "state_word": STATES[line.state].both(),
+        "checks": list(clause.checks),
+    }
+
+
+def _check(one: Evidence) -> dict[str, Any]:
+    told: dict[str, Any] = {"label": one.check.label.both(), "how": one.check.how.both()}
+    if one.run is None:
+        return told | {"ran": False}
+    told |= {
+        "ran": True,
+        "ok": one.run.ok,
+        "at": one.run.at.isoformat(),
+        "took_ms": one.run.took_ms,
+        "figures": one.run.figures,
+    }
+    if problem := one.problem:
+        told |= {"problem": problem.what.both(), "todo": problem.todo.both()}
+    return told
+
+
+def _checkpoint() -> dict[str, Any] | None:
+    newest = Checkpoint.objects.order_by("-n").first()
+    if newest is None:
+        return None
+    root = bytes(newest.root).hex()
+    return {"n": newest.n, "size": newest.size, "root": root, "at": newest.at.isoformat()}

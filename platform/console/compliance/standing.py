@@ -1,0 +1,132 @@
+"""Where an installation, or a tenant, stands: every clause with the newest result of its checks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from audit.models import CheckRun
+from console.compliance import gdpr, mlps
+from console.compliance.check import BROKEN, COULD_NOT_RUN, Check, Problem, Reach
+from console.compliance.checks import CHECKS
+from console.compliance.clause import REGIMES, Clause
+from console.compliance.texts import Text
+from tenants.models import Tenant
+from tenants.scope import system_scope
+
+CLAUSES: tuple[Clause, ...] = (*mlps.CLAUSES, *gdpr.CLAUSES)
+
+
+class State(StrEnum):
+    PROBLEM = "problem"
+    WAITING = "waiting"  # a check has not run yet
+    SHOWN = "shown"
+    MISSING = "missing"  # this version has nothing
+    CUSTOMER = "customer"
+
+
+STATES: dict[State, Text] = {
+    State.PROBLEM: Text("Problem", "存在问题"),
+    State.WAITING: Text("Not checked yet", "尚未检查"),
+    State.SHOWN: Text("Evidence", "有证据"),
+    State.MISSING: Text("Not in this version", "本版本未提供"),
+    State.CUSTOMER: Text("By the customer", "由客户负责"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    check: Check
+    run: CheckRun | None
+
+    @property
+    def problem(self) -> Problem | None:
+        if self.run is None or self.run.ok:
+            return None
+        return self.check.problems.get(self.run.problem, COULD_NOT_RUN)
+
+    @property
+    def is_broken(self) -> bool:
+        return bool(self.run and self.run.problem == BROKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    clause: Clause
+    evidence: list[Evidence]
+
+    @property
+    def state(self) -> State:
+        if any(one.problem for one in self.evidence):
+            return State.PROBLEM
+        if not self.evidence:
+            return State.CUSTOMER if self.clause.customer.en else State.MISSING
+        if any(one.run is None for one in self.evidence):
+            return State.WAITING
+        return State.SHOWN
+
+    @property
+    def state_word(self) -> Text:
+        return STATES[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A check that failed, and the clauses that rest on it."""
+
+    evidence: Evidence
+    problem: Problem
+    clauses: list[Clause]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    lines: list[Line]
+
+    @property
+    def blockers(self) -> list[Blocker]:
+        failed = {e.check.name: e for line in self.lines for e in line.evidence if e.problem}
+        return [
+            Blocker(one, one.problem, [n.clause for n in self.lines if name in n.clause.checks])
+            for name, one in failed.items()
+            if one.problem
+        ]
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """Of every check that a clause here rests on, each once."""
+        return list({e.check.name: e for line in self.lines for e in line.evidence}.values())
+
+    def numbers(self) -> list[tuple[State, Text, int]]:
+        """How many clauses are in which state. They add up to no score."""
+        states = [line.state for line in self.lines]
+        return [(state, STATES[state], states.count(state)) for state in State if state in states]
+
+
+def standing(tenant: Tenant | None, regime: str = "") -> Standing:
+    runs = newest(tenant)
+    wanted = [c for c in CLAUSES if not regime or c.regime == regime]
+    return Standing([Line(clause, list(_evidence(clause, runs))) for clause in wanted])
+
+
+def newest(tenant: Tenant | None) -> dict[str, CheckRun]:
+    """Name of a check -> its newest run. Of the platform, a tenant sees what is GENERAL."""
+    with system_scope():
+        found = _newest(None)
+        if tenant is None:
+            return found
+    general = {n: run for n, run in found.items() if CHECKS[n].reach is Reach.GENERAL}
+    return general | _newest(tenant)
+
+
+def _newest(tenant: Tenant | None) -> dict[str, CheckRun]:
+    runs = CheckRun.objects.filter(tenant_id=tenant.id if tenant else None, name__in=list(CHECKS))
+    return {run.name: run for run in runs.order_by("name", "-at", "-pk").distinct("name")}
+
+
+def _evidence(clause: Clause, runs: dict[str, CheckRun]) -> Iterable[Evidence]:
+    for name in clause.checks:
+        yield Evidence(CHECKS[name], runs.get(name))
+
+
+def known_regime(text: str) -> str:
+    return text if text in REGIMES else ""

@@ -1,0 +1,47 @@
+"""What the compliance pages need to write results."""
+
+from typing import Any
+
+from django import template
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+
+from console.compliance import figures_words
+from console.compliance.check import Check
+from console.compliance.personal import LABELS
+
+register = template.Library()
+register.filter("told", figures_words.told)
+register.filter("found", figures_words.found)
+COLOURS = {
+    "problem": "bg-red-lt",
+    "waiting": "bg-yellow-lt",
+    "shown": "bg-green-lt",
+    "customer": "bg-azure-lt",
+    "missing": "bg-secondary-lt",
+}
+
+
+@register.filter
+def state_colour(state: str) -> str:
+    return COLOURS[state]
+
+
+@register.filter
+def table_name(name: str) -> str:
+    return str(next((text for data, text in LABELS.items() if data == name), name))
+
+
+@register.filter
+def in_language(texts: dict[str, str]) -> str:
+    """Of a report, which has both."""
+    return texts["zh-hans" if (get_language() or "").startswith("zh") else "en"]
+
+
+@register.simple_tag(takes_context=True)
+def check_link(context: Any, check: Check) -> SafeString:
+    tenant = context["request"].tenant
+    name, args = ("check", [tenant.name, check.name]) if tenant else ("all_check", [check.name])
+    return format_html('<a href="{}">{}</a>', reverse(f"console:{name}", args=args), check.label)

@@ -1,0 +1,127 @@
+import base64
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.dateparse import parse_date, parse_datetime
+
+from audit.offline import forebay_verify
+from audit.verify import Report, Span, Witness, opened, verify
+from audit.witness import configured, from_file
+from tenants.models import Tenant
+from tenants.scope import system_scope
+
+FINE, FINDINGS, CANNOT_RUN = 0, 1, 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Verifies the audit trail, or an export of it: events, seals, signatures, texts, "
+        "witnesses. Ends with 0 when all is as it was written, 1 with findings, 2 if it cannot run."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", help="name or id of one; without it, everything")
+        parser.add_argument("--from", dest="since", metavar="MOMENT", help="ISO 8601, inclusive")
+        parser.add_argument("--to", dest="until", metavar="MOMENT", help="ISO 8601, exclusive")
+        parser.add_argument("--export", metavar="FILE", help="an export instead of the database")
+        parser.add_argument(
+            "--witness",
+            action="append",
+            metavar="FILE",
+            help="what a witness has heard; without it, the files that are configured",
+        )
+        parser.add_argument(
+            "--public-key", action="append", default=[], help="an earlier one of ours, base64"
+        )
+        parser.add_argument("--no-texts", dest="texts", action="store_false")
+        parser.add_argument("--json", action="store_true", help="for programs")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            ok = self._export(**options) if options["export"] else self._trail(**options)
+        except (OSError, ValueError, psycopg.Error) as problem:
+            raise CommandError(f"cannot verify: {problem}", returncode=CANNOT_RUN) from None
+        if not ok:
+            raise SystemExit(FINDINGS)
+
+    def _trail(self, **options: Any) -> bool:
+        span = Span(_tenant(options["tenant"]), _moment(options["since"]), _moment(options["until"]))
+        with opened() as connection:
+            report = verify(
+                connection,
+                span,
+                keys=[_key(text) for text in options["public_key"]],
+                witnesses=_witnesses(options["witness"]),
+                texts=options["texts"],
+            )
+        lines = [json.dumps(report.as_json())] if options["json"] else _told(report)
+        self.stdout.write("\n".join(lines))
+        return report.ok
+
+    def _export(self, **options: Any) -> bool:
+        keys = [_key(text) for text in options["public_key"]]
+        found = forebay_verify.verify_export(
+            Path(options["export"]), keys or None, [Path(name) for name in options["witness"] or ()]
+        )
+        self.stdout.write(json.dumps(found.as_json()) if options["json"] else str(found))
+        return found.ok
+
+
+def _told(report: Report) -> Iterator[str]:
+    figures = {"sealed": 0, "seals": 0, "checkpoints": 0, **report.figures}
+    yield (
+        "{sealed} events under {seals} seals and {checkpoints} checkpoints".format(**figures)
+        + f" looked at in {report.took_s:.1f} s"
+    )
+    words = {
+        "waiting": "wait for their seal",
+        "pruned": "went with their months",
+        "texts_erased": "lost their text to an erasure",
+        "witnessed": "checkpoints were heard by witnesses",
+    }
+    yield from (f"  {figures[name]} {word}" for name, word in words.items() if figures.get(name))
+    yield from (f"  note: {note}" for note in report.notes)
+    yield from (f"FOUND {finding.kind}: {finding.text}" for finding in report.findings)
+    if report.found > len(report.findings):
+        yield f"… and {report.found - len(report.findings)} more"
+    yield "All is as it was written." if report.ok else f"{report.found} findings."
+
+
+def _tenant(text: str | None) -> UUID | None:
+    if not text:
+        return None
+    with system_scope():
+        found = Tenant.objects.filter(name=text).first()
+    if found:
+        return found.id
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError(f"there is no tenant named {text!r}") from None
+
+
+def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    day = parse_date(text)
+    moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
+    if moment is None:
+        raise ValueError(f"{text!r} is no moment in ISO 8601")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _key(text: str) -> bytes:
+    key = base64.b64decode(text, validate=True)
+    if len(key) != 32:
+        raise ValueError("a public key is 32 bytes in base64")
+    return key
+
+
+def _witnesses(names: list[str] | None) -> list[Witness]:
+    return configured() if names is None else [from_file(Path(name)) for name in names]

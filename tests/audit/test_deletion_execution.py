@@ -1,0 +1,349 @@
+"""A deletion that is executed: everything of one person goes, nothing of anybody else's."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from audit import certificate, deletion, erasers, execution, holds, tombstones
+from audit.actions import Action
+from audit.erasers import Eraser, Turn
+from audit.keyring import Unreadable, keyring
+from audit.models import DeletionMode, DeletionRequest, DeletionState, Event, Tombstone
+from inference import erasure
+from inference.models import Completion
+from tenants.models import Member, Tenant, User
+from tenants.roles import Role
+from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked, untouched
+
+pytestmark = pytest.mark.django_db(transaction=True)
+State = DeletionState
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    tombstones.path().unlink(missing_ok=True)
+    yield
+    tombstones.path().unlink(missing_ok=True)
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+def ask(subject: Subject, **more: Any) -> DeletionRequest:
+    return deletion.ask(*subject.who, by="member:1", decides=True, **more)
+
+
+def done(request: DeletionRequest) -> DeletionRequest:
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == State.DONE, [
+        (s.store, s.problem) for s in request.steps.filter(finished_at=None)
+    ]
+    return request
+
+
+def test_everything_of_a_member_goes_and_nothing_of_anybody_else(acme: Tenant) -> None:
+    alice, bob, robot = a_member(acme, "alice"), a_member(acme, "bob"), a_key(acme)
+    events = Event.objects.filter(subject_id=alice.id, action__startswith="completion:").count()
+    request = done(ask(alice))
+    assert alice.left() == {}
+    assert untouched(bob)
+    assert untouched(robot)
+    skeleton = Event.objects.filter(subject_id=alice.id, action__startswith="completion:")
+    assert skeleton.count() == events  # the law wants that it happened
+    evidence = {step.store: step.evidence for step in request.steps.all()}
+    assert evidence["subject_keys"]["keys"] == 1
+    assert evidence["texts"] == {"texts": 4}
+    assert evidence["conversations"] == {"conversations": 1, "messages": 2}
+    assert evidence["exports"] == {"exports": 1}
+    assert evidence["streams"] == {"streams": 2}
+    assert evidence["refusals"] == {"refusals": 1}
+    assert evidence["answers"] == {"answers": 1}
+    assert evidence["recipients"]["told"] == "none"
+    assert evidence["pseudonym"] == {"members": 1, "keys": 0, "accounts": 0}
+
+
+def test_a_member_who_stays_is_somebody_new_to_the_trail(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    done(ask(alice))
+    stays = Member.objects.get(user__email="alice@acme.example")
+    assert alice.member
+    assert stays.pk != alice.member.pk
+    assert stays.subject_id != alice.id
+    completions = Completion.objects.filter(tenant=acme)
+    assert set(completions.values_list("member_id", flat=True)) == {None}
+    keyring.of_subject_now(acme.id, stays.subject_id)  # and can go on
+
+
+def test_a_key_goes_on_under_another_pseudonym(acme: Tenant) -> None:
+    robot, other = a_key(acme), a_key(acme, "other")
+    done(ask(robot))
+    assert robot.left() == {}
+    assert untouched(other)
+    assert robot.key
+    assert acme.api_keys.get(digest=robot.key.digest).subject_id != robot.id
+
+
+def test_who_wants_to_leave_leaves_with_their_account(acme: Tenant) -> None:
+    a_member(acme, "owner", Role.OWNER)
+    alice = a_member(acme, "alice")
+    request = done(ask(alice, removes=True))
+    assert alice.left() == {}
+    assert not User.objects.filter(email="alice@acme.example").exists()
+    (step,) = request.steps.filter(store="pseudonym")
+    assert step.evidence == {"members": 1, "keys": 0, "accounts": 1}
+
+
+def test_the_last_owner_stays_but_is_unknown(acme: Tenant) -> None:
+    alice = a_member(acme, "alice", Role.OWNER)
+    done(ask(alice, removes=True))
+    assert alice.left() == {}
+    assert acme.members.filter(role=Role.OWNER).count() == 1
+
+
+def test_an_erased_subject_never_gets_a_key_again(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    done(ask(alice))
+    with pytest.raises(Unreadable):
+        keyring.of_subject_now(*alice.who)
+
+
+def test_each_act_is_on_record_with_the_erasure(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    request = done(ask(alice))
+    acts = Event.objects.filter(detail__request=str(request.id)).order_by("id")
+    assert list(acts.values_list("action", flat=True)) == [
+        Action.DELETION_REQUEST,
+        Action.DELETION_APPROVE,
+        Action.KEY_ERASE,
+        Action.DELETION_FINISH,
+    ]
+
+
+def test_the_certificate_says_what_was_done_and_verifies(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    found = done(ask(alice)).certificate
+    assert found
+    assert certificate.verifies(found)
+    assert alice.word not in json.dumps(found)
+    assert {store["store"] for store in found["body"]["stores"]} == {
+        eraser.name for eraser in erasers.in_order()
+    }
+    assert not any("key_ids" in store["evidence"] for store in found["body"]["stores"])
+    found["body"]["stores"].pop()
+    assert not certificate.verifies(found)
+
+
+def test_an_open_request_is_ended_first(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    order = asked(alice, over=False)
+    request = done(ask(alice))
+    assert alice.left() == {}
+    closed = Completion.objects.get(id=order.id)
+    assert closed.state == "cancelled"
+    assert request.steps.get(store="requests").evidence == {"cancelled": 1}
+
+
+def test_one_on_its_way_into_the_queue_is_waited_for(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_member(acme, "alice")
+    asked(alice, over=False, age_s=0)
+    request = ask(alice)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == State.RUNNING
+    step = request.steps.get(store="requests")
+    assert (step.problem, step.finished_at) == ("1 left", None)
+    assert alice.left()["members"] == 1  # who it is goes last
+    monkeypatch.setattr(erasure, "ON_THE_WAY_S", 0)
+    request.steps.filter(store="requests").update(evidence={})
+    done(request)
+    assert alice.left() == {}
+
+
+def test_what_comes_in_late_is_gone_through_again(acme: Tenant) -> None:
+    """A runner had the key in its memory, and settled after the texts were erased."""
+    alice = a_member(acme, "alice")
+    sealer = keyring.of_subject_now(*alice.who)
+    request = ask(alice)
+    while execution.advance(request.id):
+        if request.steps.filter(store="texts").exclude(finished_at=None).exists():
+            break
+    order = asked_with(alice, sealer)
+    assert alice.left()["texts"] == 2
+    done(request)
+    assert alice.left() == {}
+    assert request.steps.get(store="texts").evidence == {"texts": 6}
+    assert Completion.objects.get(id=order).state == "done"
+
+
+def asked_with(alice: Subject, sealer: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(keyring), "of_subject_now", lambda *_: sealer)
+        return asked(alice).id
+
+
+# Twice, killed, failing ---------------------------------------------------------------------------
+def test_a_store_that_fails_is_tried_again_and_the_others_go_on(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_member(acme, "alice")
+    asked(alice, upstream=HOSTED)
+    settings_url = "http://127.0.0.1:9/nobody"
+    monkeypatch.setattr(settings, "DELETION_WEBHOOK", settings_url)
+    request = ask(alice)
+    execution.work()
+    step = request.steps.get(store="recipients")
+    assert step.finished_at is None
+    assert "refused" in step.problem
+    request.refresh_from_db()
+    assert request.state == State.RUNNING
+    assert set(alice.left()) == {"members", "ids"}
+    monkeypatch.setattr(settings, "DELETION_WEBHOOK", "")
+    execution.work()  # not due again yet
+    assert request.steps.get(store="recipients").attempts == 1
+    step.evidence = {}
+    step.save()
+    done(request)
+    (told,) = request.steps.get(store="recipients").evidence["told"]
+    assert (told["recipient"], told["requests"], told["told"]) == (HOSTED, 1, "log")
+
+
+def test_killed_after_any_step_it_goes_on_and_does_nothing_twice(acme: Tenant) -> None:
+    """Each step is a transaction: after a kill there is the one before, or the one after."""
+    alice = a_member(acme, "alice")
+    request = ask(alice)
+    ran: list[str] = []
+    stores = {name: eraser for name, eraser in erasers._known.items()}
+
+    class Killed(BaseException):
+        pass
+
+    def dies_once(eraser: Eraser) -> Eraser:
+        tries = iter([True, False])
+
+        def erase(*who: Any) -> erasers.Evidence:
+            found = eraser.erase(*who)
+            ran.append(eraser.name)
+            if next(tries, False):
+                raise Killed
+            return found
+
+        verify, stops = eraser.verify, eraser.stops_processing
+        return Eraser(eraser.name, eraser.label, eraser.turn, erase, verify, stops)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(erasers, "_known", {n: dies_once(e) for n, e in stores.items()})
+        for _ in stores:
+            with pytest.raises(Killed):
+                execution.work()
+        done(request)
+    assert sorted(ran) == sorted([*stores] * 2)
+    assert alice.left() == {}
+    assert Event.objects.filter(action=Action.KEY_ERASE, subject_id=alice.id).count() == 1
+    assert Event.objects.filter(action=Action.DELETION_FINISH, subject_id=alice.id).count() == 1
+    assert Tombstone.objects.filter(subject_id=alice.id).count() == 1
+    assert len(tombstones.lines()) == 1
+    assert request.steps.get(store="texts").evidence == {"texts": 4}
+
+
+def test_an_eraser_that_says_something_is_left_is_not_believed_to_be_done(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_member(acme, "alice")
+    stubborn = Eraser("stubborn", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(erasers, "_known", {**erasers._known, "stubborn": stubborn})
+    request = ask(alice)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == State.RUNNING
+    assert alice.left()["members"] == 1
+
+
+# Legal holds --------------------------------------------------------------------------------------
+def hold(subject: Subject, **more: Any) -> Any:
+    later = timezone.now() + timedelta(days=30)
+    return holds.request(
+        subject.tenant.id, by="member:2", reason="a court", expires_at=later, **more
+    )
+
+
+def test_a_hold_stops_a_deletion_before_its_next_store(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    request = ask(alice)
+    assert execution.advance(request.id)  # open requests
+    kept = hold(alice, subject_id=alice.id)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == State.HELD
+    assert request.answer
+    assert untouched(alice)
+    holds.release(kept, by="member:3", reason="over")
+    done(request)
+    assert alice.left() == {}
+    acts = Event.objects.filter(subject_id=alice.id, action=Action.DELETION_HELD)
+    assert acts.count() == 1
+
+
+def test_a_hold_on_somebody_else_stops_nothing(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    hold(bob, subject_id=bob.id)
+    done(ask(alice))
+
+
+def test_who_asks_under_a_hold_is_told(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    kept = hold(alice)
+    request = deletion.ask(*alice.who, by="member:1")
+    assert (request.state, bool(request.answer)) == (State.HELD, True)
+    holds.release(kept, by="member:3", reason="over")
+    execution.work()
+    request.refresh_from_db()
+    assert (request.state, request.answer) == (State.REQUESTED, "")  # still waits for approval
+
+
+# Restriction --------------------------------------------------------------------------------------
+def test_restricted_data_is_kept_but_nobody_reads_it(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    sealer = keyring.of_subject_now(*alice.who)
+    request = ask(alice, mode=DeletionMode.RESTRICT)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == State.RUNNING
+    assert alice.left()["texts"] == 4
+    for opens in (
+        lambda: keyring.of_subject_now(*alice.who),
+        lambda: keyring.by_id_now(sealer.key_id),
+    ):
+        keyring.rest()
+        with pytest.raises(Unreadable):
+            opens()
+    assert execution.late_ones(timezone.now() + timedelta(hours=71)) == []
+
+
+def test_restricted_data_goes_when_retention_ends(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    request = ask(alice, mode=DeletionMode.RESTRICT)
+    execution.work()
+    started = timezone.now() - timedelta(days=201)
+    DeletionRequest.objects.filter(pk=request.pk).update(started_at=started)
+    done(request)
+    assert alice.left() == {}
+
+
+def test_a_restriction_can_become_an_erasure(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    request = ask(alice, mode=DeletionMode.RESTRICT)
+    execution.work()
+    assert ask(alice).pk == request.pk
+    done(request)
+    assert alice.left() == {}

@@ -1,0 +1,201 @@
+"""Legal holds: two people, a year at most, in force at once, and over by themselves."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.db.utils import DatabaseError
+from django.utils import timezone
+
+from audit import holds
+from audit.models import Event, LegalHold
+
+pytestmark = pytest.mark.django_db
+TENANT, OTHER, SUBJECT = uuid4(), uuid4(), uuid4()
+
+
+def soon(**more: int) -> datetime:
+    return timezone.now() + timedelta(**(more or {"days": 30}))
+
+
+def placed(tenant: UUID = TENANT, **given: Any) -> LegalHold:
+    given = {"by": "user:1", "reason": "Case 4711", "expires_at": soon(), **given}
+    return holds.request(tenant, **given)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
+
+
+def words() -> list[str]:
+    events = Event.objects.filter(action__startswith="hold:").order_by("id")
+    return [event.action for event in events]
+
+
+def test_it_holds_from_the_request_on() -> None:
+    assert holds.in_force(TENANT) is None
+    hold = placed()
+    assert holds.in_force(TENANT) == hold
+    assert holds.in_force(TENANT, SUBJECT) == hold
+    assert holds.in_force(OTHER) is None
+
+
+def test_of_one_subject_it_holds_nobody_else() -> None:
+    hold = placed(subject_id=SUBJECT)
+    assert holds.in_force(TENANT, SUBJECT) == hold
+    assert holds.in_force(TENANT, uuid4()) is None
+    assert holds.in_force(TENANT) == hold  # the tenant as a whole is not free
+
+
+def test_without_approval_it_ends_after_72_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = placed()
+    begins = hold.requested_at
+    at(monkeypatch, begins + timedelta(hours=71, minutes=59))
+    assert holds.in_force(TENANT)
+    at(monkeypatch, begins + timedelta(hours=72, seconds=1))
+    assert holds.in_force(TENANT) is None
+    with pytest.raises(holds.Ended):
+        holds.approve(hold, by="user:2")
+
+
+def test_approved_it_stays_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = placed()
+    holds.approve(hold, by="user:2")
+    at(monkeypatch, hold.expires_at - timedelta(seconds=1))
+    assert holds.in_force(TENANT) == hold
+    at(monkeypatch, hold.expires_at)
+    assert holds.in_force(TENANT) is None
+
+
+def test_another_person_approves() -> None:
+    hold = placed(by="member:a", person="user:1")
+    with pytest.raises(holds.SamePerson):  # in another role
+        holds.approve(hold, by="operator:1", person="user:1")
+    holds.approve(hold, by="member:b", person="user:2")
+    assert (hold.requested_by, hold.approved_by) == ("user:1", "user:2")
+    with pytest.raises(holds.AlreadyApproved):
+        holds.approve(hold, by="member:c", person="user:3")
+
+
+def test_the_database_wants_two_people_too() -> None:
+    hold = placed()
+    now = timezone.now()
+    with pytest.raises(IntegrityError, match="audit_hold_two_people"), transaction.atomic():
+        LegalHold.objects.filter(pk=hold.pk).update(approved_by="user:1", approved_at=now)
+
+
+@pytest.mark.parametrize("days", [-1, 0, 366])
+def test_it_expires_within_a_year(days: int) -> None:
+    with pytest.raises(ValidationError):
+        placed(expires_at=soon(days=days))
+    assert words() == []
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_a_reason_is_given(reason: str) -> None:
+    with pytest.raises(ValidationError):
+        placed(reason=reason)
+
+
+def test_it_is_renewed_for_at_most_a_year_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = placed(expires_at=soon(days=300))
+    holds.approve(hold, by="user:2")
+    at(monkeypatch, hold.requested_at + timedelta(days=200))
+    with pytest.raises(ValidationError):
+        holds.renew(hold, by="user:2", expires_at=soon(days=366))
+    with pytest.raises(ValidationError):
+        holds.renew(hold, by="user:2", expires_at=soon(days=10))  # shorter than it is
+    holds.renew(hold, by="user:2", expires_at=soon(days=365))
+    at(monkeypatch, hold.requested_at + timedelta(days=500))
+    assert holds.in_force(TENANT) == hold
+    assert hold.renewed == 1
+
+
+def test_over_it_is_neither_renewed_nor_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = placed(expires_at=soon(days=10))
+    holds.approve(hold, by="user:2")
+    at(monkeypatch, hold.expires_at + timedelta(seconds=1))
+    with pytest.raises(holds.Ended):
+        holds.renew(hold, by="user:2", expires_at=soon(days=10))
+    with pytest.raises(holds.Ended):
+        holds.release(hold, by="user:2", reason="over")
+
+
+def test_released_it_is_over_at_once() -> None:
+    hold = placed()
+    holds.release(hold, by="user:2", reason="The case is closed.")
+    assert holds.in_force(TENANT) is None
+    with pytest.raises(holds.Ended):
+        holds.release(hold, by="user:2", reason="again")
+
+
+def test_every_act_is_on_record() -> None:
+    hold = placed(subject_id=SUBJECT)
+    holds.approve(hold, by="user:2")
+    holds.renew(hold, by="user:3", expires_at=soon(days=60))
+    holds.release(hold, by="user:4", reason="closed")
+    assert words() == ["hold:request", "hold:approve", "hold:renew", "hold:release"]
+    event = Event.objects.get(action="hold:request")
+    assert (event.tenant_id, event.subject_id, event.actor) == (TENANT, SUBJECT, "user:1")
+    assert event.detail["reason"] == "Case 4711"
+
+
+def test_which_months_it_covers() -> None:
+    day = datetime(2026, 3, 10, tzinfo=UTC)
+    hold = placed(covers_from=day, covers_until=day + timedelta(days=1))
+    march = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    assert holds.covering(*march) == hold
+    assert holds.covering(*march, tenant_ids=[OTHER]) is None
+    assert holds.covering(march[1], march[1] + timedelta(days=30)) is None
+    assert holds.covering(march[0] - timedelta(days=28), march[0]) is None
+
+
+def test_its_dates_are_in_order() -> None:
+    with pytest.raises(ValidationError):
+        placed(covers_from=soon(days=2), covers_until=soon(days=1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reason = 'another'",
+        "requested_by = 'user:9'",
+        "tenant_id = gen_random_uuid()",
+        "expires_at = expires_at - interval '29 days'",
+        "expires_at = expires_at + interval '2 years'",
+        "covers_until = now()",
+    ],
+)
+def test_the_database_keeps_it_as_it_was_placed(change: str) -> None:
+    hold = placed()
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"update audit_legalhold set {change} where id = %s", [hold.pk])
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("delete from audit_legalhold")
+    assert holds.in_force(TENANT) == hold
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hold_that_is_placed_while_something_is_erased_waits_for_it() -> None:
+    placed_at: list[float] = []
+
+    def place() -> None:
+        placed()
+        placed_at.append(timezone.now().timestamp())
+        connection.close()
+
+    with transaction.atomic():
+        holds.refuse_if_held(TENANT, SUBJECT)
+        other = threading.Thread(target=place)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        done = timezone.now().timestamp()
+    other.join(10)
+    assert placed_at[0] >= done
+    with pytest.raises(holds.OnHold), transaction.atomic():
+        holds.refuse_if_held(TENANT, SUBJECT)

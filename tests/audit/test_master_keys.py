@@ -1,0 +1,374 @@
+"""Master keys in a file, in the environment, in a KMS; wrong and missing ones."""
+
+import base64
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.core.management import CommandError, call_command
+
+from audit import key_check
+from audit.keyring import Keyring
+from audit.master_keys import (
+    MasterKeyAway,
+    MasterKeyMissing,
+    MasterKeyProblem,
+    MasterKeys,
+    from_environment,
+    platform_secret,
+)
+from audit.master_keys.env import EnvKeys
+from audit.master_keys.raw import UNNAMED
+from audit.models import PLATFORM, DataKey
+from audit.sealer import Sealer, Unreadable
+from config.environment import PROJECT
+from tests.audit.transit_server import TOKEN, TransitServer, transit
+
+unit = pytest.mark.unit
+PLACE, KEY = b"audit_datakey|here", bytes(range(32))
+
+
+def text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+ONE, TWO, THREE = (bytes([n]) * 32 for n in (1, 2, 3))
+
+
+@pytest.fixture
+def kms() -> Iterator[TransitServer]:
+    with transit() as server:
+        yield server
+
+
+def told(server: TransitServer, **more: str) -> dict[str, str]:
+    return {
+        "FOREBAY_MASTER_KEY_FROM": "kms",
+        "FOREBAY_KMS_URL": server.url,
+        "FOREBAY_KMS_TOKEN": TOKEN,
+        "FOREBAY_KMS_KEY": "forebay",
+        **more,
+    }
+
+
+# In the environment ------------------------------------------------------------------------------
+@unit
+def test_one_from_the_environment(tmp_path: Path) -> None:
+    keys = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
+    by, sealed = keys.seal(KEY, PLACE)
+    assert keys.open(by, sealed, PLACE) == KEY
+    assert by == keys.current_id() != UNNAMED
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Unreadable):
+        keys.open(by, sealed, PLACE + b"!")
+
+
+@unit
+def test_older_ones_still_open(tmp_path: Path) -> None:
+    by, sealed = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path).seal(KEY, PLACE)
+    older = f"{text(THREE)}, {text(ONE)}"
+    told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": older}
+    keys = from_environment(told, tmp_path)
+    assert keys.open(by, sealed, PLACE) == KEY
+    assert keys.current_id() != by
+    assert keys.seal(KEY, PLACE).by == keys.current_id()
+    with pytest.raises(MasterKeyMissing):
+        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).open(by, sealed, PLACE)
+
+
+@unit
+def test_what_was_wrapped_before_they_had_names_opens(tmp_path: Path) -> None:
+    sealed = Sealer(UNNAMED, AESGCM(ONE)).seal(KEY, PLACE)
+    told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
+    assert from_environment(told, tmp_path).open(UNNAMED, sealed, PLACE) == KEY
+    with pytest.raises(Unreadable):
+        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).open(UNNAMED, sealed, PLACE)
+
+
+@unit
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"FOREBAY_MASTER_KEY": "short"}, "must be 32 bytes in base64"),
+        ({"FOREBAY_MASTER_KEY": text(b"x" * 31)}, "must be 32 bytes in base64"),
+        ({"FOREBAY_MASTER_KEY": text(ONE), "FOREBAY_MASTER_KEYS_OLD": "?"}, "KEYS_OLD"),
+        ({"FOREBAY_MASTER_KEY_FROM": "env"}, "FOREBAY_MASTER_KEY is not set"),
+        ({"FOREBAY_MASTER_KEY_FROM": "hsm"}, "must be file or env or kms"),
+        ({"FOREBAY_MASTER_KEY_FROM": "kms"}, "FOREBAY_KMS_URL is not set"),
+        (
+            {
+                "FOREBAY_MASTER_KEY_FROM": "kms",
+                "FOREBAY_KMS_URL": "ftp://kms",
+                "FOREBAY_KMS_KEY": "k",
+                "FOREBAY_KMS_TOKEN": "t",
+            },
+            "http:// or https://",
+        ),
+    ],
+)
+def test_a_bad_one_is_one_line(variables: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyProblem) as problem:
+        from_environment(variables, tmp_path)
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+# In a file ---------------------------------------------------------------------------------------
+@unit
+def test_the_first_start_makes_one(tmp_path: Path) -> None:
+    first, again = from_environment({}, tmp_path), from_environment({}, tmp_path)
+    by, sealed = first.seal(KEY, PLACE)
+    assert again.open(by, sealed, PLACE) == KEY
+    path = tmp_path / "secrets" / "master.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["master.key"]
+
+
+@unit
+def test_a_new_one_is_known_at_once_to_those_that_run(tmp_path: Path) -> None:
+    ours, others = from_environment({}, tmp_path), from_environment({}, tmp_path)
+    before, sealed_before = others.seal(KEY, PLACE)
+    new = ours.current.renew()
+    assert others.current_id() == new != before
+    by, sealed = ours.seal(KEY, PLACE)
+    assert others.open(by, sealed, PLACE) == others.open(before, sealed_before, PLACE) == KEY
+    path = tmp_path / "secrets" / "master.key"
+    path.write_text(path.read_text().splitlines()[0])  # the older one is taken out
+    with pytest.raises(MasterKeyMissing):
+        others.open(before, sealed_before, PLACE)
+
+
+@unit
+def test_a_lost_file_is_not_made_again(tmp_path: Path) -> None:
+    keys = from_environment({}, tmp_path)
+    platform_secret.read({}, tmp_path, keys)
+    (tmp_path / "secrets" / "master.key").unlink()
+    with pytest.raises(MasterKeyProblem, match=r"master\.key is missing: restore"):
+        from_environment({}, tmp_path)
+    with pytest.raises(MasterKeyAway):
+        keys.seal(KEY, PLACE)
+
+
+# The platform's secret ---------------------------------------------------------------------------
+@unit
+def test_the_secret_is_the_first_master_key_and_stays(tmp_path: Path) -> None:
+    old = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
+    assert platform_secret.read({}, tmp_path, old) == ONE
+    told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
+    assert platform_secret.read({}, tmp_path, from_environment(told, tmp_path)) == ONE
+    new = from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path)  # the old one is gone
+    assert platform_secret.read({}, tmp_path, new) == ONE
+    wrong = from_environment({"FOREBAY_MASTER_KEY": text(THREE)}, tmp_path)
+    with pytest.raises(MasterKeyProblem, match="wrong master key"):
+        platform_secret.read({}, tmp_path, wrong)
+
+
+@unit
+def test_the_secret_may_come_from_the_environment(tmp_path: Path) -> None:
+    keys = from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path)
+    assert platform_secret.read({"FOREBAY_PLATFORM_SECRET": text(ONE)}, tmp_path, keys) == ONE
+    with pytest.raises(MasterKeyProblem, match="FOREBAY_PLATFORM_SECRET"):
+        platform_secret.read({"FOREBAY_PLATFORM_SECRET": "x"}, tmp_path, keys)
+
+
+# In a KMS ----------------------------------------------------------------------------------------
+@unit
+def test_a_kms_wraps_and_unwraps(kms: TransitServer, tmp_path: Path) -> None:
+    keys = from_environment(told(kms), tmp_path)
+    by, sealed = keys.seal(KEY, PLACE)
+    assert sealed.startswith(b"vault:v1:")
+    assert KEY not in sealed
+    assert by == keys.current_id()
+    assert from_environment(told(kms), tmp_path).open(by, sealed, PLACE) == KEY
+    with pytest.raises(Unreadable):
+        keys.open(by, sealed, b"another place")
+    with pytest.raises(Unreadable):
+        keys.open(by, sealed[:-8] + b"AAAAAAA=", PLACE)
+    with pytest.raises(MasterKeyMissing):
+        keys.open(uuid4(), sealed, PLACE)
+
+
+@unit
+def test_a_new_version_there_is_a_new_master_key_here(kms: TransitServer, tmp_path: Path) -> None:
+    ours, others = from_environment(told(kms), tmp_path), from_environment(told(kms), tmp_path)
+    before, old = ours.seal(KEY, PLACE)
+    new = ours.current.renew()
+    by, sealed = ours.seal(KEY, PLACE)
+    assert new == by != before
+    assert sealed.startswith(b"vault:v2:")
+    assert others.open(by, sealed, PLACE) == others.open(before, old, PLACE) == KEY
+    kms.oldest = 2
+    with pytest.raises(Unreadable):
+        others.open(before, old, PLACE)
+
+
+@unit
+def test_a_hiccup_is_tried_again(kms: TransitServer, tmp_path: Path) -> None:
+    keys = from_environment(told(kms), tmp_path)
+    kms.failures = 2
+    by, sealed = keys.seal(KEY, PLACE)
+    assert keys.open(by, sealed, PLACE) == KEY
+
+
+@unit
+def test_a_kms_that_is_sealed_or_gone_is_away_not_lost(tmp_path: Path) -> None:
+    with transit() as kms:
+        keys = from_environment(told(kms), tmp_path)
+        by, sealed = keys.seal(KEY, PLACE)
+        kms.sealed = True
+        with pytest.raises(MasterKeyAway, match="503: Vault is sealed"):
+            keys.open(by, sealed, PLACE)
+        kms.sealed = False
+        assert keys.open(by, sealed, PLACE) == KEY
+    with pytest.raises(MasterKeyAway, match="does not answer"):
+        keys.open(by, sealed, PLACE)
+
+
+@unit
+def test_a_token_that_is_not_good(kms: TransitServer, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s.expired\n")
+    by_file = {"FOREBAY_KMS_TOKEN": "", "FOREBAY_KMS_TOKEN_FILE": str(file)}
+    keys = from_environment(told(kms, **by_file), tmp_path)
+    with pytest.raises(MasterKeyAway, match="403: permission denied"):
+        keys.seal(KEY, PLACE)
+    assert len(kms.asked) == 1, "a refusal is not tried again"
+    file.write_text(TOKEN)  # somebody renewed it
+    assert keys.open(*keys.seal(KEY, PLACE), PLACE) == KEY
+
+
+@unit
+def test_from_the_environment_to_a_kms_and_back(kms: TransitServer, tmp_path: Path) -> None:
+    raw = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
+    by, sealed = raw.seal(KEY, PLACE)
+    moved = from_environment(told(kms, FOREBAY_MASTER_KEYS_OLD=text(ONE)), tmp_path)
+    assert moved.open(by, sealed, PLACE) == KEY
+    there, wrapped = moved.seal(KEY, PLACE)
+    back = told(kms, FOREBAY_MASTER_KEY_FROM="env", FOREBAY_MASTER_KEY=text(TWO))
+    assert from_environment(back, tmp_path).open(there, wrapped, PLACE) == KEY
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tenants_keys_under_a_kms(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
+    settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
+    acme, alice = uuid4(), uuid4()
+    sealed = Keyring().of_subject_now(acme, alice).seal(b"a prompt", PLACE)
+    asked = len(kms.asked)
+    ring = Keyring()
+    assert ring.of_subject_now(acme, alice).open(sealed, PLACE) == b"a prompt"
+    ring.of_subject_now(acme, uuid4())
+    assert len(kms.asked) - asked <= 2, "a tenant's key is unwrapped once in a process"
+    kms.sealed = True
+    assert ring.of_subject_now(acme, alice).open(sealed, PLACE) == b"a prompt"
+    with pytest.raises(MasterKeyAway):
+        Keyring().of_subject_now(acme, alice)
+
+
+# At the start ------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_the_right_keys_start(settings: Any) -> None:
+    assert key_check.hindrance() == ""
+    Keyring().of_subject_now(uuid4(), uuid4())
+    assert key_check.hindrance() == ""
+    call_command("check_keys")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wrong_master_key_is_one_clear_line(settings: Any) -> None:
+    """Even of an installation in which nobody has done anything yet."""
+    assert key_check.hindrance() == ""
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
+    with pytest.raises(CommandError) as problem:
+        call_command("check_keys")
+    line = str(problem.value)
+    assert line.startswith("wrong master key: 1 tenants' keys are under another one")
+    assert "restore FOREBAY_MASTER_KEY" in line
+    assert "\n" not in line
+    assert DataKey.objects.filter(tenant_id=PLATFORM).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_master_key_taken_out_too_early(settings: Any) -> None:
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
+    assert key_check.hindrance() == ""
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
+    Keyring().of_subject_now(uuid4(), None)
+    assert key_check.hindrance() == ""
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
+    assert "FOREBAY_MASTER_KEYS_OLD until" in key_check.hindrance()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_from_before_they_had_names(settings: Any) -> None:
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
+    row = DataKey(id=uuid4(), tenant_id=uuid4(), subject_id=None)
+    place = b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
+    row.wrapped = Sealer(UUID(int=0), AESGCM(ONE)).seal(KEY, place)
+    row.save()
+    assert key_check.hindrance() == ""
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
+    assert "wrong master key" in key_check.hindrance()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_damaged_row_keeps_nothing_shut(settings: Any) -> None:
+    assert key_check.hindrance() == ""
+    for _ in range(3):
+        Keyring().of_subject_now(uuid4(), None)
+    damaged = DataKey.objects.exclude(tenant_id=PLATFORM).order_by("id").first()
+    assert damaged
+    DataKey.objects.filter(pk=damaged.pk).update(wrapped=bytes(60))
+    assert key_check.hindrance() == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_secret_is_found_out(settings: Any) -> None:
+    assert key_check.hindrance() == ""
+    settings.SECRET_CHECK = ONE
+    assert key_check.hindrance().startswith("wrong platform secret")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_kms_that_is_away_at_the_start(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
+    settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
+    assert key_check.hindrance() == ""
+    kms.sealed = True
+    said = key_check.hindrance()
+    assert said == "the master key is not to be had: the KMS answered 503: Vault is sealed"
+
+
+@unit
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"FOREBAY_MASTER_KEY": "nonsense"}, "the master key must be 32 bytes in base64"),
+        ({"FOREBAY_MASTER_KEY": text(TWO)}, "wrong master key: "),
+    ],
+)
+def test_every_process_says_so_in_one_line(
+    variables: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    home = {"FOREBAY_HOME": str(tmp_path), "PATH": ""}
+    show = [sys.executable, "-c", "import config.settings as s; print(s.API_KEY_PEPPER.hex())"]
+
+    def started(**more: str) -> "subprocess.CompletedProcess[str]":
+        env = {**home, **more}
+        return subprocess.run(
+            show, env=env, cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+
+    first = started(FOREBAY_MASTER_KEY=text(ONE))
+    assert first.returncode == 0, first.stderr
+    ended = started(**variables)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
+    exchanged = started(FOREBAY_MASTER_KEY=text(TWO), FOREBAY_MASTER_KEYS_OLD=text(ONE))
+    assert exchanged.stdout == first.stdout, "API keys hold on"
+    assert started(FOREBAY_MASTER_KEY=text(TWO)).stdout == first.stdout

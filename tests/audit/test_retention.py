@@ -1,0 +1,363 @@
+"""What is kept how long: floors that nobody lowers, previews, and 201 days gone by."""
+
+from calendar import monthrange
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from audit import data_classes, holds, keyring, pruning, retention, seal
+from audit.data_classes import AUDIT, DataClass
+from audit.models import CheckRun, Event, Payload, PrunedMonth, RetentionRule, Seal
+from tenants.models import Tenant
+from tests.unguarded import protected
+
+CLASS = "notes"
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+@pytest.fixture
+def notes() -> Iterator[list[datetime]]:
+    """A class of data whose rows are moments in a list."""
+    rows: list[datetime] = []
+
+    def count(tenant_id: UUID, before: datetime) -> data_classes.Counts:
+        found = [at for at in rows if at < before]
+        return {f"{at:%Y-%m}": {"notes": found.count(at)} for at in found}
+
+    def erase(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+        gone = [at for at in rows if at < before and not spare]
+        rows[:] = [at for at in rows if at not in gone]
+        return len(gone)
+
+    before = dict(data_classes._registry.classes)
+    data_classes.register(DataClass(CLASS, "Notes", 30, 7, count, erase))  # type: ignore[arg-type]
+    yield rows
+    data_classes._registry.classes = before
+
+
+def run(statement: str, *values: object) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def days_ago(days: float) -> datetime:
+    return timezone.now() - timedelta(days=days)
+
+
+def event(tenant: Tenant | None, at: datetime, *, text: bool = False) -> Event:
+    made = Event.objects.create(
+        at=at,
+        action="completion:received",
+        actor="key:x",
+        tenant_id=tenant and tenant.id,
+        request_id=uuid4(),
+    )
+    if text and tenant:
+        key = keyring.keyring.of_subject_now(tenant.id, None).key_id
+        given = {"tenant_id": tenant.id, "request_id": made.request_id, "data_key_id": key}
+        Payload.objects.create(at=at, field="request", sealed=b"x", **given)
+    return made
+
+
+# The floor ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("days", [-1, 0, 1, 179, 180, 183])
+def test_nobody_goes_below_the_floor(tenant: Tenant, days: int) -> None:
+    with pytest.raises(ValidationError, match="184"):
+        retention.change(tenant.id, AUDIT, days, by="test")
+    with pytest.raises(ValidationError):
+        tenant.change(by="test", retention_days=days)
+    for statement, values in (
+        ("update tenants_tenant set retention_days = %s where id = %s", (max(days, 0), tenant.id)),
+        (
+            "insert into audit_retentionrule (tenant_id, data_class, days, changed_by, changed_at)"
+            " values (%s, 'audit', %s, 'x', now())",
+            (tenant.id, max(days, 0)),
+        ),
+    ):
+        with pytest.raises(DatabaseError, match="at least 184"), transaction.atomic():
+            run(statement, *values)
+    assert retention.days_of(tenant.id, AUDIT) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "drop trigger tenants_retention_floor on tenants_tenant",
+        "drop trigger audit_retention_floor on audit_retentionrule",
+        "alter table tenants_tenant disable trigger all",
+        "create or replace function audit_retention_floor(data_class text) returns integer "
+        "language sql immutable as 'select 0'",
+        "create or replace function audit_keep_tenant_floor() returns trigger language plpgsql "
+        "as 'begin return new; end'",
+        "drop function audit_retention_floor(text) cascade",
+        "update audit_legalhold set released_at = null; alter table audit_legalhold disable "
+        "trigger audit_hold_kept",
+    ],
+)
+def test_no_statement_of_the_application_lowers_it(statement: str) -> None:
+    with protected():
+        with pytest.raises(DatabaseError, match="must be owner|permission denied"):
+            with transaction.atomic():
+                run(statement)
+
+
+def test_the_tenants_days_are_the_trails(tenant: Tenant) -> None:
+    """There is one figure, wherever it is changed."""
+    tenant.change(by="test", retention_days=365)
+    assert retention.days_of(tenant.id, AUDIT) == 365
+    retention.change(tenant.id, AUDIT, 400, by="test")
+    tenant.refresh_from_db()
+    assert tenant.retention_days == 400
+    assert not RetentionRule.objects.exists()
+    told = [e.detail for e in Event.objects.filter(action="retention:change").order_by("id")]
+    assert [one["days"] for one in told] == [[200, 365], [365, 400]]
+
+
+def test_another_class_has_a_rule_of_its_own(tenant: Tenant, notes: list[datetime]) -> None:
+    assert retention.days_of(tenant.id, CLASS) == 30
+    with pytest.raises(ValidationError):
+        retention.change(tenant.id, CLASS, 6, by="test")
+    retention.change(tenant.id, CLASS, 7, by="member:a")
+    assert retention.days_of(tenant.id, CLASS) == 7
+    assert retention.days_of(uuid4(), CLASS) == 30
+    (rule,) = [rule for rule in retention.rules(tenant.id) if rule.data_class.name == CLASS]
+    assert (rule.days, rule.changed_by) == (7, "member:a")
+    with pytest.raises(KeyError):
+        retention.change(tenant.id, "nothing", 10, by="test")
+
+
+# Before a change ---------------------------------------------------------------------------------
+def test_a_preview_counts_and_changes_nothing(tenant: Tenant, notes: list[datetime]) -> None:
+    notes += [days_ago(10), days_ago(20), days_ago(40)]
+    seen = retention.preview(tenant.id, CLASS, 15)
+    assert seen.total == {"notes": 2}
+    assert (seen.present, seen.days, seen.hold) == (30, 15, None)
+    assert len(notes) == 3
+    assert retention.days_of(tenant.id, CLASS) == 30
+    assert not Event.objects.filter(action="retention:change").exists()
+
+
+def test_the_trail_is_counted_by_month(tenant: Tenant) -> None:
+    tenant.change(by="test", retention_days=400)
+    for days in (190, 210, 300):
+        event(tenant, days_ago(days), text=days > 200)
+    seen = retention.preview(tenant.id, AUDIT, 200)
+    assert seen.total == {"events": 2, "texts": 2}
+    assert set(seen.months) == {f"{days_ago(210):%Y-%m}", f"{days_ago(300):%Y-%m}"}
+    assert retention.preview(tenant.id, AUDIT, 500).months == {}  # more is kept: nothing goes
+
+
+def test_what_would_go_is_on_record(tenant: Tenant, notes: list[datetime]) -> None:
+    notes += [days_ago(20)]
+    hold = holds.request(tenant.id, by="a", reason="x", expires_at=days_ago(-9))
+    seen = retention.change(tenant.id, CLASS, 15, by="member:a")
+    assert seen.hold == hold
+    told = Event.objects.get(action="retention:change")
+    assert told.detail["would_go"] == {f"{days_ago(20):%Y-%m}": {"notes": 1}}
+    assert (told.actor, told.detail["days"]) == ("member:a", [30, 15])
+
+
+def test_the_record_and_the_change_stand_or_fall_together(
+    tenant: Tenant, notes: list[datetime]
+) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        retention.change(tenant.id, CLASS, 15, by="a")
+        raise RuntimeError
+    assert retention.days_of(tenant.id, CLASS) == 30
+    assert not Event.objects.filter(action="retention:change").exists()
+
+
+# A night's work on what has no months ------------------------------------------------------------
+def test_what_is_too_old_goes(tenant: Tenant, notes: list[datetime]) -> None:
+    notes += [days_ago(29), days_ago(31)]
+    assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
+    assert len(notes) == 1
+    told = Event.objects.get(action="audit:prune")
+    assert told.detail == {"data_class": CLASS, "rows": 1, "days": 30}
+    assert pruning.prune().rows == {}  # once
+
+
+def test_a_lowered_retention_takes_more_and_a_raised_one_less(
+    tenant: Tenant, notes: list[datetime]
+) -> None:
+    notes += [days_ago(10), days_ago(31), days_ago(50)]
+    retention.change(tenant.id, CLASS, 40, by="test")
+    assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
+    retention.change(tenant.id, CLASS, 7, by="test")
+    assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 2}
+
+
+def test_a_hold_keeps_it(tenant: Tenant, notes: list[datetime]) -> None:
+    notes += [days_ago(50)]
+    until = days_ago(-30)
+    hold = holds.request(tenant.id, by="a", reason="case", expires_at=until)
+    assert f"{CLASS} {tenant.id}" in pruning.prune().kept
+    holds.release(hold, by="b", reason="closed")
+    one = holds.request(tenant.id, by="a", reason="case", expires_at=until, subject_id=uuid4())
+    assert not pruning.prune().rows  # this class spares whoever it is
+    holds.release(one, by="b", reason="closed")
+    later = holds.request(
+        tenant.id, by="a", reason="case", expires_at=until, covers_from=days_ago(10)
+    )
+    assert holds.in_force(tenant.id) == later  # of what is younger than that
+    assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
+
+
+def test_an_eraser_that_fails_stops_no_other(tenant: Tenant, notes: list[datetime]) -> None:
+    def fails(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+        raise OSError("disk")
+
+    notes += [days_ago(50)]
+    data_classes.register(DataClass("broken", "Broken", 30, 7, None, fails))  # type: ignore[arg-type]
+    night = pruning.prune()
+    assert night.failed == {f"broken {tenant.id}": "OSError('disk')"}
+    assert night.rows == {f"{CLASS} {tenant.id}": 1}
+    run_ = CheckRun.objects.get(name=pruning.CHECK)
+    assert (run_.ok, "disk" in run_.problem) == (False, True)
+
+
+# 201 days later ----------------------------------------------------------------------------------
+@pytest.fixture
+def months(transactional_db: None) -> Iterator[list[date]]:
+    """Partitions of the last twenty months: of 28, 29, 30 and 31 days."""
+    before = {m for (m,) in run("select relid::text from pg_partition_tree('audit_event')")}
+    month, made = timezone.now().date().replace(day=1), []
+    for _ in range(20):
+        month = (month - timedelta(days=1)).replace(day=1)
+        made.append(month)
+        for table in pruning.TABLES:
+            run("select audit_attach_month(%s, %s)", table, month)
+    yield made[::-1]
+    for table in pruning.TABLES:
+        for (part,) in run("select relid::text from pg_partition_tree(%s)", table):
+            if str(part).replace("payload", "event") not in before:
+                run(f"drop table {part}")
+    run("truncate audit_prunedmonth")
+
+
+def each_day(tenant: Tenant, since: date, days: int) -> None:
+    for n in range(days):
+        noon = datetime(since.year, since.month, since.day, 12, tzinfo=UTC) + timedelta(days=n)
+        event(tenant, noon, text=n % 10 == 0)
+
+
+def over(month: date, days: int) -> bool:
+    ends = month + timedelta(days=monthrange(month.year, month.month)[1])
+    return ends <= (timezone.now() - timedelta(days=days)).date()
+
+
+def there() -> list[date]:
+    return [m for (m,) in run(pruning._MONTHS, "audit_event", r"audit\_event\_y%")]  # type: ignore[misc]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_201_days_whole_months_go_and_their_roots_stay(months: list[date]) -> None:
+    tenant = Tenant.open("acme", by="test")
+    each_day(tenant, months[0], (timezone.now().date() - months[0]).days)
+    seal.seal_due()
+    seals = Seal.objects.count()
+    night = pruning.prune()
+    due = [month for month in months if over(month, 200)]
+    assert len(due) >= 12
+    assert set(monthrange(m.year, m.month)[1] for m in due) >= {28, 30, 31}
+    assert not night.failed
+    for month in due:
+        days = monthrange(month.year, month.month)[1]
+        assert night.rows[f"audit_event {month:%Y-%m}"] == days
+        pruned = PrunedMonth.objects.get(table="audit_event", month=month)
+        assert (pruned.rows, pruned.first_seal is not None) == (days, True)
+    assert [month for month in there() if month in months] == months[len(due) :]
+    oldest = Event.objects.order_by("at").values_list("at", flat=True)[0]
+    assert oldest.date() == months[len(due)]  # not a day too many, not one too few
+    assert Payload.objects.order_by("at")[0].at > days_ago(200)  # texts go by the day
+    assert Seal.objects.count() == seals
+    words = Event.objects.filter(action="audit:prune", tenant_id=None)
+    assert words.count() == 2 * len(due)
+    assert pruning.prune().rows == {}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("days", [184, 200, 201, 365])
+def test_the_longest_retention_of_any_tenant_decides(months: list[date], days: int) -> None:
+    Tenant.open("acme", by="test", retention_days=184)
+    Tenant.open("globex", by="test", retention_days=days)
+    pruning.prune()
+    kept = max(days, 200)  # the platform's own events have the usual time
+    assert [m for m in there() if m in months] == [m for m in months if not over(m, kept)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_texts_of_a_tenant_that_keeps_less_go_before(months: list[date]) -> None:
+    short = Tenant.open("acme", by="test", retention_days=184)
+    long = Tenant.open("globex", by="test", retention_days=600)
+    for tenant in (short, long):
+        for days in (180, 190, 300):
+            event(tenant, days_ago(days), text=True)
+    seal.seal_due()
+    night = pruning.prune()
+    assert night.rows == {f"texts {short.id}": 2}
+    assert Payload.objects.filter(tenant_id=short.id).count() == 1
+    assert Payload.objects.filter(tenant_id=long.id).count() == 3
+    assert Event.objects.filter(action="completion:received").count() == 6
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        run("delete from audit_payload")  # nor is the other tenant's to be had like this
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_month_that_is_not_under_seal_stays(months: list[date]) -> None:
+    tenant = Tenant.open("acme", by="test")
+    day = months[3] + timedelta(days=4)
+    event(tenant, datetime(day.year, day.month, day.day, tzinfo=UTC))
+    night = pruning.prune()
+    assert set(night.failed) == {f"{table} {months[3]:%Y-%m}" for table in pruning.TABLES}
+    assert "not under seal" in next(iter(night.failed.values()))
+    assert months[3] in there()
+    assert months[2] not in there()
+    seal.seal_due()
+    assert pruning.prune().failed == {}
+    assert months[3] not in there()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_held_month_stays_until_the_hold_is_over(months: list[date]) -> None:
+    tenant = Tenant.open("acme", by="test")
+    begins = datetime(months[2].year, months[2].month, 5, tzinfo=UTC)
+    hold = holds.request(
+        tenant.id,
+        by="a",
+        reason="case",
+        expires_at=days_ago(-30),
+        covers_from=begins,
+        covers_until=begins + timedelta(hours=1),
+    )
+    night = pruning.prune()
+    name = f"{months[2]:%Y-%m}"
+    assert set(night.kept) >= {f"audit_payload {name}", f"audit_event {name}"}
+    assert not any(kept.startswith("audit_") and name not in kept for kept in night.kept)
+    assert months[2] in there()
+    assert months[1] not in there()
+    holds.release(hold, by="b", reason="closed")
+    assert pruning.prune().kept == {}
+    assert months[2] not in there()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("parent", pruning.TABLES)
+def test_what_is_too_young_cannot_be_dropped_by_the_application(
+    months: list[date], parent: str
+) -> None:
+    Tenant.open("acme", by="test", retention_days=184)
+    for month in (*months[-6:], timezone.now().date().replace(day=1)):
+        with pytest.raises(DatabaseError, match="younger"), transaction.atomic():
+            run("select audit_prune_month(%s, %s)", parent, month)

@@ -1,0 +1,150 @@
+"""What an older backup brings back is erased again, before anybody can look."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.utils import timezone
+
+from audit import deletion, execution, holds, tombstones
+from audit.keyring import Unreadable, keyring
+from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Payload, Tombstone
+from inference.models import Conversation, Message
+from tenants.models import Member, Tenant
+from tests.audit.subjects import Subject, a_member, untouched
+from tests.unguarded import unguarded
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BACKED_UP: tuple[type[models.Model], ...] = (DataKey, Payload, Member, Conversation, Message)
+
+
+@pytest.fixture(autouse=True)
+def no_tombstones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    tombstones.path().unlink(missing_ok=True)
+    yield
+    tombstones.path().unlink(missing_ok=True)
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return Tenant.open("acme", by="test")
+
+
+def erase(subject: Subject) -> DeletionRequest:
+    request = deletion.ask(*subject.who, by="member:1", decides=True)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == DeletionState.DONE
+    return request
+
+
+def backup(subject: Subject) -> list[tuple[type[models.Model], list[Any]]]:
+    tenant = subject.tenant.id
+    return [(table, list(table._base_manager.filter(tenant_id=tenant))) for table in BACKED_UP]
+
+
+def restore(rows: list[tuple[type[models.Model], list[Any]]], *, whole: bool) -> None:
+    """`whole`: the backup knows nothing of the request either."""
+    with unguarded():
+        if whole:
+            for table in (ErasureStep, DeletionRequest, Tombstone):
+                table.objects.all().delete()
+        for table, old in rows:
+            there = set(table._base_manager.values_list("pk", flat=True))
+            if table is Member:  # who has become somebody else meanwhile
+                table._base_manager.filter(user__in=[m.user_id for m in old]).exclude(
+                    pk__in=[m.pk for m in old]
+                ).delete()
+            table._base_manager.bulk_create([row for row in old if row.pk not in there])
+
+
+def applied(*arguments: str) -> str:
+    told = StringIO()
+    call_command("apply_tombstones", *arguments, stdout=told)
+    return told.getvalue()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_restored_backup_is_erased_again(acme: Tenant, whole: bool) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    rows = backup(alice)
+    erase(alice)
+    assert alice.left() == {}
+    restore(rows, whole=whole)
+    assert {"keys", "texts", "conversations", "members"} <= set(alice.left())
+    assert "apply_tombstones" in tombstones.hindrance()
+    keyring.rest()
+    if not whole:  # even before: the stone itself keeps the key shut
+        with pytest.raises(Unreadable):
+            keyring.of_subject_now(*alice.who)
+    assert "1 erased persons" in applied()
+    assert alice.left() == {}
+    assert tombstones.hindrance() == ""
+    assert untouched(bob)
+    assert applied() == ""
+
+
+def test_texts_alone_come_back_without_a_key_and_are_found_thoroughly(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    rows = [(table, old) for table, old in backup(alice) if table is Payload]
+    erase(alice)
+    restore(rows, whole=False)
+    assert set(alice.left()) == {"texts"}
+    applied("--all")
+    assert alice.left() == {}
+
+
+def test_a_line_is_on_disk_and_signed(acme: Tenant) -> None:
+    request = erase(a_member(acme, "alice"))
+    (line,) = tombstones.lines()
+    assert line.request_id == request.pk
+    assert tombstones.path().stat().st_mode & 0o077 == 0
+    stone = Tombstone.objects.get()
+    assert bytes(stone.signature) == line.signature
+
+
+def test_a_forged_line_erases_nobody(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    erase(alice)
+    text = tombstones.path().read_text()
+    forged = text.replace(str(alice.id), str(bob.id))
+    tombstones.path().write_text(text + forged)
+    with pytest.raises(CommandError, match="not ours"):
+        applied()
+    assert "backup" in tombstones.hindrance()
+    assert untouched(bob)
+
+
+def test_a_line_that_a_crash_cut_off_is_no_line(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    erase(alice)
+    with tombstones.path().open("a") as file:
+        file.write('{"tenant_id": "1234')
+    assert applied() == ""
+    erase(bob)
+    assert len(tombstones.lines()) == 2
+
+
+def test_a_hold_keeps_what_a_backup_brought_back(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    rows = backup(alice)
+    erase(alice)
+    restore(rows, whole=True)
+    later = timezone.now() + timedelta(days=1)
+    holds.request(acme.id, by="member:2", reason="a court", expires_at=later)
+    assert "waits" in applied()
+    assert alice.left()["keys"] == 1
+    assert tombstones.hindrance() == ""
+
+
+def test_whoever_is_gone_from_an_empty_database_stays_gone(acme: Tenant) -> None:
+    erase(a_member(acme, "alice"))
+    with unguarded(), connection.cursor() as cursor:
+        cursor.execute("delete from audit_tombstone")
+    assert "1 erased" in applied()
+    assert Tombstone.objects.count() == 1

@@ -1,0 +1,194 @@
+"""What a verification says of a trail that is as it was, and of one that has every right to lack
+something."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from audit import seal, signing
+from audit.actions import Action
+from audit.verify import Span, Witness
+from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def trail(db: None) -> Iterator[Trail]:
+    with superuser() as root:
+        empty(root)
+        yield Trail(root)
+
+
+def kinds(trail: Trail, **options: Any) -> set[str]:
+    return {finding.kind for finding in trail.verify(**options).findings}
+
+
+def test_a_trail_as_it_was_written_is_fine(trail: Trail) -> None:
+    trail.grow(rounds=5)
+    report = trail.verify(witnesses=[Witness("file", trail.witnessed, told=5)])
+    assert report.ok, report.findings
+    assert report.figures["sealed"] == 75
+    assert report.figures["checkpoints"] == report.figures["witnessed"] == 5
+
+
+def test_an_empty_trail_is_fine(trail: Trail) -> None:
+    assert trail.verify().ok
+
+
+def test_one_tenant_alone(trail: Trail) -> None:
+    trail.grow(rounds=5)
+    report = trail.verify(span=Span(ACME))
+    assert report.ok, report.findings
+    assert 0 < report.figures["sealed"] < 75
+    trail.root.execute("update audit_event set model = 'x' where id = (select min(id) from"
+                       " audit_event where tenant_id = %s)", [GLOBEX])  # fmt: skip
+    assert trail.verify(span=Span(ACME)).ok
+    assert kinds(trail, span=Span(GLOBEX)) == {"event_changed"}
+
+
+@pytest.mark.parametrize(("since", "until"), [(0.3, 0.6), (0.0, 0.5), (0.5, 1.0), (0.98, 0.99)])
+def test_a_time_alone(trail: Trail, since: float, until: float) -> None:
+    trail.grow(rounds=8)
+    first, last = trail.root.execute("select min(at), max(at) from audit_event").fetchone() or ()
+    span = Span(None, first + since * (last - first), first + until * (last - first))
+    report = trail.verify(span=span)
+    assert report.ok, report.findings
+    inside = "select id from audit_event where at >= %s and at < %s order by random() limit 1"
+    for (event_id,) in trail.root.execute(inside, [span.since, span.until]).fetchall():
+        trail.root.execute("delete from audit_event where id = %s", [event_id])
+        assert "event_missing" in kinds(trail, span=span)
+
+
+def test_an_event_that_waits_for_its_seal(trail: Trail) -> None:
+    trail.grow(rounds=1)
+    trail.write(at=datetime.now(UTC))
+    trail.root.commit()
+    report = trail.verify()
+    assert report.ok
+    assert report.figures["waiting"] == 1
+    trail.write(at=datetime.now(UTC) - timedelta(minutes=2))
+    trail.root.commit()
+    assert kinds(trail) == {"event_waits"}
+
+
+def test_a_text_that_is_gone_with_its_key(trail: Trail) -> None:
+    subject = trail._uuid()
+    trail.write(tenant_id=ACME, subject_id=subject, action=Action.COMPLETION_RECEIVED)
+    trail.grow(rounds=1)
+    trail.root.execute("delete from audit_datakey where subject_id = %s", [subject])
+    assert kinds(trail) == {"text_key"}
+    trail.root.execute("delete from audit_payload p using audit_event e where"
+                       " e.request_id = p.request_id and e.subject_id = %s", [subject])  # fmt: skip
+    assert kinds(trail) == {"text_missing"}
+    trail.write(tenant_id=ACME, subject_id=subject, action=Action.KEY_ERASE, at=datetime.now(UTC))
+    trail.seal()
+    report = trail.verify()
+    assert report.ok, report.findings
+    assert report.figures["texts_erased"] == 1
+
+
+def test_a_month_that_was_dropped(trail: Trail) -> None:
+    trail._at = datetime(2026, 1, 31, 23, 59, 57, tzinfo=UTC)
+    trail.grow(rounds=3, events=10)  # one of the rounds reaches into February
+    trail._at = datetime.now(UTC) - timedelta(minutes=1)
+    trail.grow(rounds=2)
+    january = "at < '2026-02-01T00:00Z'"
+    gone = trail.root.execute(f"delete from audit_event where {january}").rowcount
+    trail.root.execute(f"delete from audit_payload where {january}")
+    assert kinds(trail) == {"event_missing"}
+    drop = """insert into audit_prunedmonth ("table", month, rows, pruned_at)
+              values (%s, '2026-01-01', %s, now())"""
+    trail.root.execute(drop, ["audit_event", gone])
+    assert "pruned_untold" in kinds(trail)
+    told = {"table": "audit_event", "month": "2026-01", "rows": gone}
+    trail.write(action=Action.AUDIT_PRUNE, tenant_id=None, detail=seal_json(told))
+    trail.seal()
+    report = trail.verify()
+    assert report.ok, report.findings
+    assert report.figures["pruned"] == gone
+    trail.root.execute("delete from audit_event where id = (select min(id) from audit_event)")
+    assert not trail.verify().ok  # more is gone than was dropped
+
+
+def seal_json(value: Any) -> Any:
+    from psycopg.types.json import Jsonb
+
+    return Jsonb(value)
+
+
+def test_a_month_is_not_dropped_before_its_time(trail: Trail) -> None:
+    trail.grow(rounds=2)
+    month = f"{datetime.now(UTC):%Y-%m}-01"
+    trail.root.execute(f"""insert into audit_prunedmonth ("table", month, rows, pruned_at)
+                           values ('audit_event', '{month}', 30, now())""")
+    trail.root.execute("delete from audit_event")
+    assert {"pruned_early", "event_missing"} <= kinds(trail)
+
+
+def test_a_witness_that_lost_something_is_no_witness(trail: Trail) -> None:
+    trail.grow(rounds=5)
+    assert kinds(trail, witnesses=[Witness("w", trail.witnessed[:3], told=5)]) == {"witness_lost"}
+    gap = [*trail.witnessed[:2], *trail.witnessed[3:]]
+    assert kinds(trail, witnesses=[Witness("w", gap)]) == {"witness_lost"}
+    twice = [*trail.witnessed, *trail.witnessed[2:], b"{torn"]
+    assert not kinds(trail, witnesses=[Witness("w", twice, told=5)])
+    late = trail.witnessed[2:]
+    assert not kinds(trail, witnesses=[Witness("w", late, told=5)])
+
+
+def run(*words: str) -> tuple[int, str]:
+    out = io.StringIO()
+    try:
+        call_command("audit_verify", *words, stdout=out, stderr=out)
+    except SystemExit as end:
+        return int(str(end.code or 0)), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_the_command_tells_people_and_programs(trail: Trail, tmp_path: Path) -> None:
+    trail.grow(rounds=3)
+    witness = tmp_path / "witness.jsonl"
+    witness.write_bytes(b"\n".join(trail.witnessed) + b"\n")
+    code, said = run("--witness", str(witness))
+    assert code == 0, said
+    assert "45 events" in said
+    code, said = run("--json", "--tenant", str(ACME), "--no-texts")
+    assert (code, json.loads(said)["ok"]) == (0, True)
+    trail.root.execute("update audit_event set actor = 'x' where id = (select max(id) - 2 from"
+                       " audit_event)")  # fmt: skip
+    trail.root.commit()
+    code, said = run("--witness", str(witness))
+    assert code == 1
+    assert "is not what was sealed" in said
+    found = json.loads(run("--json")[1])
+    assert found["findings"][0]["kind"] == "event_changed"
+
+
+def test_the_command_says_why_it_cannot_run(tmp_path: Path) -> None:
+    for words in (
+        ["--witness", str(tmp_path / "nowhere")],
+        ["--tenant", "no-such-tenant"],
+        ["--from", "yesterday"],
+        ["--public-key", "abc"],
+    ):
+        code, said = run(*words)
+        assert (code, "Traceback" in said) == (2, False), said
+
+
+def test_a_key_of_before_can_be_named(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    trail.grow(rounds=2)
+    before = signing.public_key()
+    settings.AUDIT_SIGNING_KEY = bytes(range(32))
+    trail.grow(rounds=1)
+    assert kinds(trail) == {"foreign_key"}
+    assert trail.verify(keys=[before]).ok
+    assert seal.seal_round() == 0
