@@ -45,49 +45,69 @@ def write(
 ) -> Manifest:
     """Of one tenant (None: of the platform): everything in a time, or some of its `events`.
 
-    Needs to see all tenants: a seal's path to its checkpoint goes past those of others. Answers
-    the manifest, which is also the last line.
+    Answers the manifest, which is also the last line.
     """
-    complete = events is None
-    with scope(system=True):
-        theirs = (Event.objects.all() if events is None else events).filter(tenant_id=tenant_id)
-        theirs = theirs.between(since, until)  # type: ignore[attr-defined]
-        file = _File(out)
-        file.put(_header(tenant_id or PLATFORM, since, until, complete=complete))
-        _put_sealed(file, tenant_id or PLATFORM, theirs)
-        _put_unsealed(file, theirs)
-        return file.end()
+    manifest: Manifest = {}
+    with scope(system=True):  # a seal's path to its checkpoint goes past other tenants'
+        for piece in pieces(tenant_id, since, until, events=events, manifest=manifest):
+            out.write(piece)
+    return manifest
+
+
+def pieces(
+    tenant_id: UUID | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    events: QuerySet[Event] | None = None,
+    manifest: Manifest | None = None,
+) -> Iterator[bytes]:
+    """What `write` writes, for a connection that sees all tenants; fills in `manifest`."""
+    chosen = Event.objects.all() if events is None else events
+    theirs = _between(chosen.filter(tenant_id=tenant_id), since, until)
+    owner, file = tenant_id or PLATFORM, _File()
+    yield file.line(_header(owner, since, until, complete=events is None))
+    yield from _sealed_pieces(file, owner, theirs)
+    yield from _unsealed_pieces(file, theirs)
+    yield file.end({} if manifest is None else manifest)
 
 
 class _File:
-    """Writes lines, and keeps count of them."""
+    """Makes lines, and keeps count of them."""
 
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out, self._digest = out, sha256()
-        self.counts = {"event": 0, "seal": 0, "checkpoint": 0}
+    def __init__(self) -> None:
+        self._digest = sha256()
+        self._counts = {"event": 0, "seal": 0, "checkpoint": 0}
         self.last_checkpoint = 0
 
-    def put(self, record: dict[str, Any]) -> None:
+    def line(self, record: dict[str, Any]) -> bytes:
         line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         self._digest.update(line)
-        self._out.write(line)
-        if record["type"] in self.counts:
-            self.counts[record["type"]] += 1
+        if record["type"] in self._counts:
+            self._counts[record["type"]] += 1
+        return line
 
-    def end(self) -> Manifest:
-        body = {
+    def end(self, manifest: Manifest) -> bytes:
+        manifest |= {
             "type": "manifest",
             "format": FORMAT,
-            **{f"{kind}s": count for kind, count in self.counts.items()},
+            **{f"{kind}s": count for kind, count in self._counts.items()},
             "sha256": self._digest.hexdigest(),
             "public_key": base64.b64encode(signing.public_key()).decode(),
             "key_id": signing.key_id(),
         }
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        signature = base64.b64encode(signing.sign(text.encode(), PURPOSE)).decode()
-        manifest = {**body, "signature": signature}
-        self._out.write(json.dumps(manifest, separators=(",", ":")).encode() + b"\n")
-        return manifest
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        signature = signing.sign(text.encode(), PURPOSE)
+        manifest["signature"] = base64.b64encode(signature).decode()
+        return json.dumps(manifest, separators=(",", ":")).encode() + b"\n"
+
+
+def _between(
+    events: QuerySet[Event], since: datetime | None, until: datetime | None
+) -> QuerySet[Event]:
+    if since:
+        events = events.filter(at__gte=since)
+    return events.filter(at__lt=until) if until else events
 
 
 def _header(
@@ -104,19 +124,24 @@ def _header(
     }
 
 
-def _put_sealed(file: _File, tenant_id: UUID, events: QuerySet[Event]) -> None:
+def _sealed_pieces(file: _File, tenant_id: UUID, events: QuerySet[Event]) -> Iterator[bytes]:
     batches = groupby(_sealed(tenant_id, events), key=lambda row: row[0])
     listed = ((seal_id, [row[1:] for row in rows]) for seal_id, rows in batches)
     while some := list(islice(listed, AT_ONCE)):
         proofs = _Proofs([seal_id for seal_id, _ in some])
         for seal_id, rows in some:
-            seal = proofs.seals[seal_id]
-            if seal.checkpoint != file.last_checkpoint:
-                file.put(proofs.checkpoint(seal))
-                file.last_checkpoint = seal.checkpoint
-            file.put(proofs.seal(seal))
-            for n, line in rows:
-                file.put(_event(seal.batch, seal.first_seq + n - 1, line))
+            yield b"".join(_batch(file, proofs, proofs.seals[seal_id], rows))
+
+
+def _batch(
+    file: _File, proofs: "_Proofs", seal: Seal, rows: list[tuple[int, str]]
+) -> Iterator[bytes]:
+    if seal.checkpoint != file.last_checkpoint:
+        file.last_checkpoint = seal.checkpoint
+        yield file.line(proofs.checkpoint(seal))
+    yield file.line(proofs.seal(seal))
+    for n, line in rows:
+        yield file.line(_event(seal.batch, seal.first_seq + n - 1, line))
 
 
 def _sealed(tenant_id: UUID, events: QuerySet[Event]) -> Iterator[tuple[int, int, str]]:
@@ -136,12 +161,12 @@ def _lines(events: QuerySet[Event]) -> Any:
     return events.annotate(line=RawSQL(LINE, [])).values("id", "line")  # noqa: S611
 
 
-def _put_unsealed(file: _File, events: QuerySet[Event]) -> None:
+def _unsealed_pieces(file: _File, events: QuerySet[Event]) -> Iterator[bytes]:
     mark = SealMark.objects.first() or SealMark()
-    behind = RawSQL("(xid, id) > (%s, %s)", [mark.xid, mark.event_id])  # noqa: S611
+    behind = RawSQL("(xid, id) > (%s, %s)", [mark.xid, mark.event_id])
     waiting = events.annotate(waits=behind).filter(waits=True).order_by("xid", "id")
     for row in _lines(waiting).iterator():
-        file.put(_event(None, None, row["line"]))
+        yield file.line(_event(None, None, row["line"]))
 
 
 def _event(batch: int | None, seq: int | None, line: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from threading import Lock
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from audit.sealer import Sealer
 
+Name = TypeVar("Name")
 Owner = tuple[UUID, UUID | None]  # tenant, and subject; None: the tenant's own
 
 
@@ -79,7 +80,7 @@ class KeyCache:
                 del self.newest[owner]
 
 
-def _put(into: "OrderedDict[object, Sealer]", name: object, sealer: Sealer, size: int) -> None:
+def _put(into: "OrderedDict[Name, Sealer]", name: Name, sealer: Sealer, size: int) -> None:
     into[name] = sealer
     if len(into) > size:
         into.popitem(last=False)

@@ -1,5 +1,5 @@
-"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, sealed under their own
-key, gone after its time. Who holds something of a person registers how it is told.
+"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, sealed under their
+own key, gone after its time. Who holds something of a person registers how it is told.
 
 A ZIP of one JSONL file for each kind, and a manifest with counts, hashes, recipients and days.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from typing import IO, Any, cast
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -110,7 +110,7 @@ def _write(export: Export) -> None:
     path, place = exports.path_of(export), _place(export)
     with sealed_file.SealedFile(path, sealer, place) as file:
         told = _Told(file)
-        with zipfile.ZipFile(told, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(cast("IO[bytes]", told), "w", zipfile.ZIP_DEFLATED) as archive:
             export.rows = _fill(archive, export.tenant_id, export.subject_id)
     export.data_key_id, export.bytes, export.sha256 = (
         sealer.key_id,

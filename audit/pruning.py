@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
@@ -43,12 +44,12 @@ def prune() -> Night:
     for table in TABLES:
         for month in due_months(table):
             name = f"{table} {month:%Y-%m}"
-            _tried(night, name, lambda t=table, m=month: erasing.prune_month(t, m))
+            _tried(night, name, partial(erasing.prune_month, table, month))
     for tenant_id in data_classes.tenants():
-        _tried(night, f"texts {tenant_id}", lambda t=tenant_id: _texts(t))
+        _tried(night, f"texts {tenant_id}", partial(_texts, tenant_id))
         for one in data_classes.known():
             if one.erase:
-                _tried(night, f"{one.name} {tenant_id}", lambda o=one, t=tenant_id: _aged(o, t))
+                _tried(night, f"{one.name} {tenant_id}", partial(_aged, one, tenant_id))
     _noted(night, time.monotonic() - began)
     return night
 

@@ -117,7 +117,7 @@ def _seal(cursor: CursorWrapper, rows: list[_Row]) -> None:
     facts = Signed(
         n=n,
         size=(last.size if last else 0) + len(rows),
-        root=merkle.root([seal.hash for seal in seals]),
+        root=merkle.root([bytes(seal.hash) for seal in seals]),
         previous=signed(last).digest if last else ZERO,
         at_us=microseconds(now),
     )
@@ -151,7 +151,7 @@ def _chained(heads: dict[UUID, _Head], rows: list[_Row], now: datetime) -> Itera
     for batch in _batches(rows):
         tenant_id = batch[0].tenant_id
         seal = _next_seal(heads.get(tenant_id, _Head()), batch, now)
-        heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, seal.hash)
+        heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, bytes(seal.hash))
         yield seal
 
 

@@ -33,7 +33,8 @@ _TABLES = """
     select c.relname, p.relname, c.relrowsecurity and c.relforcerowsecurity,
            c.relowner::regrole::text,
            array(select case grantee when 0 then 'public' else grantee::regrole::text end
-                       || ' ' || privilege_type from aclexplode(c.relacl) where grantee <> c.relowner)
+                       || ' ' || privilege_type
+                 from aclexplode(c.relacl) where grantee <> c.relowner)
            || array(select 'column ' || attname from pg_attribute
                     where attrelid = c.oid and attacl is not null),
            array(select polname || ' ' || polcmd::text || ' '
@@ -171,9 +172,9 @@ def _loose_roles(tables: list[Any]) -> Iterator[str]:
 
 
 def _strays() -> Iterator[str]:
-    if _rows("select to_regproc('audit_stray_rows') is not null")[0][0]:
-        if _rows("select audit_stray_rows()")[0][0]:
-            yield "rows lie in no month: see the partitions _default"
+    there = _rows("select to_regproc('audit_stray_rows') is not null")[0][0]
+    if there and _rows("select audit_stray_rows()")[0][0]:
+        yield "rows lie in no month: see the partitions _default"
 
 
 def unsealed_s() -> float:

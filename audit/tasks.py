@@ -2,7 +2,17 @@
 
 from celery import shared_task
 
-from audit import execution, partitions, portability, pruning, rotation, self_check
+from audit import (
+    execution,
+    exports,
+    partitions,
+    portability,
+    pruning,
+    rotation,
+    seal,
+    self_check,
+    witness,
+)
 
 
 @shared_task(name="audit.delete", ignore_result=True)
@@ -33,3 +43,18 @@ def make_partitions() -> None:
 @shared_task(name="audit.check", ignore_result=True)
 def check() -> None:
     self_check.run()
+
+
+@shared_task(name="audit.export", ignore_result=True)
+def export() -> None:
+    exports.work()
+
+
+@shared_task(name="audit.seal", ignore_result=True)
+def seal_due() -> None:
+    seal.seal_due()
+
+
+@shared_task(name="audit.tell_witnesses", ignore_result=True)
+def tell_witnesses() -> None:
+    witness.feed_all()

@@ -75,8 +75,8 @@ def search(
             _record(tenant_id, by, words, subject_id, detail, success=False)
             return Found(refused=True)
         found = _looked_through(_payloads(tenant_id, since, until, subject_id), words)
-        detail = {**asked, "texts": found.looked_at, "found": len(found.hits)}
-        _record(tenant_id, by, words, subject_id, detail)
+        counts = {"texts": found.looked_at, "found": len(found.hits)}
+        _record(tenant_id, by, words, subject_id, {**asked, **counts})
     return found
 
 
@@ -119,7 +119,8 @@ def _payloads(
 
 
 def _looked_through(payloads: list[Payload], words: str) -> Found:
-    hits, unreadable, needle = [], 0, words.casefold()
+    hits: list[Hit] = []
+    unreadable, needle = 0, words.casefold()
     for payload in payloads[:MOST_TEXTS]:
         read = texts.opened(payload)
         if read is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.db import connection as django_connection
+from psycopg.conninfo import make_conninfo
 
 from audit import signing
 from audit.verification.chain import Chain
@@ -18,6 +20,7 @@ from audit.verification.events import Events
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
 from audit.verification.span import Span
+from audit.verification.spool import Spool
 from audit.verification.texts import check_texts
 from audit.verification.witnessed import Witness
 
@@ -57,10 +60,11 @@ def _events(
     gone: Pruned,
     report: Report,
 ) -> None:
-    chain = Chain(connection, span, keys, gone, report)
-    chain.walk()
-    events = Events(connection, span, chain.spool, report)
-    events.match()
+    with Spool() as spool:
+        chain = Chain(connection, span, keys, gone, spool, report)
+        chain.walk()
+        events = Events(connection, span, spool, report)
+        events.match()
     missing = chain.gone + events.missing
     report.count("pruned", missing)
     if span.is_all() and missing > gone.rows:
@@ -82,8 +86,9 @@ def _unreadable(report: Report) -> Iterator[None]:
 @contextmanager
 def opened(dsn: str = "") -> Iterator[psycopg.Connection[Any]]:
     """The whole trail as it is at one moment. Raises psycopg.Error."""
-    patience = settings.DATABASE_PATIENCE
-    with psycopg.connect(dsn or settings.DATABASE_URL, **patience, **settings.SEES_ALL) as own:
+    ours = make_conninfo(settings.DATABASE_URL, dbname=django_connection.settings_dict["NAME"])
+    options = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
+    with psycopg.connect(dsn or ours, **options) as own:
         own.execute("set transaction isolation level repeatable read read only")
         own.execute("set local enable_partitionwise_join = on")
         yield own

@@ -7,7 +7,7 @@ nothing but time: it hears the rest when it is back.
 import base64
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,7 +79,8 @@ def witness(url: str) -> Witness:
     if kind not in KINDS:
         known = ", ".join(sorted(KINDS))
         raise ValueError(f"FOREBAY_WITNESSES: {kind!r} is no kind of witness; known are {known}")
-    return KINDS[kind](url)
+    found: Witness = KINDS[kind](url)
+    return found
 
 
 def configured() -> list[Heard]:
@@ -96,7 +97,13 @@ def _kept_in(path: Path, told: int) -> Heard:
 
 def from_file(path: Path, told: int = 0) -> Heard:
     """`told`: the last checkpoint that it must know. Raises OSError."""
-    return Heard(str(path), path.open("rb"), told)
+    path.stat()
+    return Heard(str(path), _lines(path), told)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
 
 
 def name_of(url: str) -> str:

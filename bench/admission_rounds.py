@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import random
 from collections import Counter
 from time import perf_counter
@@ -28,6 +29,8 @@ async def measured(options: argparse.Namespace) -> list[AdmissionRow]:
     bare = BarePath({key: await path.gateway.door.by_key(key) for key in keys})
     await bare.open()
     beat = asyncio.create_task(path.beat())
+    gc.collect()
+    gc.freeze()  # as the web process does when it has started (config/asgi.py)
     rows = [AdmissionRow(setting.name) for setting in SETTINGS]
     for number in range(options.rounds):
         for setting, row in zip(SETTINGS, rows, strict=True):

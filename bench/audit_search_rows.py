@@ -82,7 +82,8 @@ def people(tenant: UUID) -> list[tuple[UUID, str, str]]:
             "select subject_id, actor, host(net) from subject where tenant_id = %s order by number",
             [tenant],
         )
-        return cursor.fetchall()
+        found: list[tuple[UUID, str, str]] = cursor.fetchall()
+    return found
 
 
 def index_sizes() -> dict[str, float]:

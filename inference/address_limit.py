@@ -1,4 +1,4 @@
-"""In front of the door: an address pays for each key that has to be looked up.
+"""In front of the door: an address pays for each key that nobody here has come in with.
 
 So whoever tries keys is soon refused without asking the database; and an address that is over its
 limit is refused without asking anybody.
@@ -24,7 +24,7 @@ async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
     if not address:
         return 0
     admission, counted_at = gateway.turnstile.blocked(address), 0
-    if admission is None and not gateway.door.remembered(key):
+    if admission is None and not gateway.door.expected(key):
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
         admission, counted_at = await gateway.turnstile.admit(ask)
     if admission and admission.tier:

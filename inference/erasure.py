@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.erasers import Eraser, Evidence, Turn, register
-from audit.models import Event
+from audit.models import DeletionRequest, DeletionState, Event
 from audit.own_erasers import key_ids
 from inference import recipients, sweeper
 from inference.ledger import Outcome
@@ -23,6 +23,7 @@ from inference.stream import frames
 from inference.stream.writer import KEPT_S
 
 ON_THE_WAY_S = 15  # so long may one that is on record take into the queue
+WATCH_S = 2.0  # within that time every web process has looked who may still be here
 BATCH = 500
 ERASED = "erased"
 
@@ -41,9 +42,18 @@ def _received(tenant_id: UUID, subject_id: UUID) -> QuerySet[Event]:
 
 def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Those that run are told to end, and are gone at a later look."""
+    if _just_begun(tenant_id, subject_id):
+        return {"cancelled": 0}
     told = list(_open(tenant_id, subject_id))
     ended = sum(_end(completion) for completion in told)
     return {"cancelled": ended}
+
+
+def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
+    """The web processes end their streams themselves, and tell the readers why (watch.py)."""
+    begun = datetime.now(UTC) - timedelta(seconds=WATCH_S)
+    found = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return found.filter(state=DeletionState.RUNNING, started_at__gt=begun).exists()
 
 
 def _end(completion: Completion) -> bool:

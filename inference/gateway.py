@@ -169,7 +169,7 @@ class Gateway:
         try:
             if before_queue:
                 await before_queue(order.id)
-            sealed, sink.verdict = await self._record(caller, order)
+            sealed, sink.verdict, sink.payload_sha256 = await self._record(caller, order)
         except BaseException as problem:
             self.returns.forget(order.id.bytes)
             self._errand(self.turnstile.undo(ask, counted_at))
@@ -224,7 +224,7 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         return self.exhausted.found(caller, order.model, order.charge, now)
 
-    async def _record(self, caller: Caller, order: Order) -> tuple[bytes, Verdict]:
+    async def _record(self, caller: Caller, order: Order) -> tuple[bytes, Verdict, str]:
         try:
             key = keyring.of_subject(order.tenant_id, order.subject_id)
             sealer = await asyncio.wait_for(key, KEY_PATIENCE_S)
@@ -242,7 +242,7 @@ class Gateway:
         if said.out_of:
             self.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
             raise _no_room(said.out_of)
-        return sealed, said
+        return sealed, said, row["payload_sha256"]
 
     async def _close_late(self, order: Order, recorded: asyncio.Future[Any]) -> None:
         """It came on record after its client had been refused: it must not run."""

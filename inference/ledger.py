@@ -13,9 +13,11 @@ from uuid import UUID
 
 import msgspec
 
-from audit import record
+from audit import canonical, merkle, receipts, record
+from audit.actions import Action
 from audit.group_commit import Row
 from audit.keyring import Sealer
+from audit.receipts import Receipt
 from inference.order import Order, packed
 from tenants.quotas import windows
 
@@ -157,6 +159,25 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         ),
         "message": base64.b64encode(message).decode() if message else None,
     }
+
+
+def receipt(order: Order, payload_sha256: str) -> Receipt:
+    """For whoever asked: that the request is on record, as `received_row` wrote it."""
+    at = datetime.fromtimestamp(order.created_at, UTC)
+    line = canonical.line(
+        action=Action.COMPLETION_RECEIVED,
+        at=at,
+        actor=order.actor,
+        tenant_id=order.tenant_id,
+        request_id=order.id,
+        subject_id=order.subject_id,
+        api_key_id=order.charge.api_key_id,
+        client_net=network(order.client_ip),
+        route=order.route,
+        model=order.model,
+        payload_sha256=bytes.fromhex(payload_sha256),
+    )
+    return receipts.issue(order.id, merkle.leaf(line), canonical.microseconds(at))
 
 
 def milliseconds(seconds: float) -> int:

@@ -1,6 +1,7 @@
 """Retention of what stands here: conversations, a row per request, and the sums of usage."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -82,7 +83,7 @@ def _erase_sums(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> in
 
 
 def _in_batches(statement: str, tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    given = {"tenant": tenant_id, "before": before, "spare": list(spare)}
+    given: dict[str, Any] = {"tenant": tenant_id, "before": before, "spare": list(spare)}
     rows, batch = 0, BATCH
     with connection.cursor() as cursor:
         while batch == BATCH:

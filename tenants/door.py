@@ -1,11 +1,13 @@
 """Credentials in, a typed Caller out. Nothing behind the door looks at a key again.
 
-A caller is remembered for CACHE_S, so that a revoked key is refused within a second everywhere
-and a busy key costs the database one look per CACHE_S. Without the database nobody new comes in.
+A caller is remembered for REMEMBERED_S, as long as the database tells us of every change to what
+stands here (changes.py); while it does not, for CACHE_S. Either way what was taken from somebody is
+gone within a second everywhere. Without the database nobody new comes in.
 """
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
@@ -16,6 +18,7 @@ from psycopg.rows import dict_row
 
 from tenants import secret_keys
 from tenants.caller import Caller, Limits, QuotaRef
+from tenants.changes import Changes
 from tenants.last_used import LastUsed
 from tenants.models.api_key import Scope
 from tenants.models.tenant import State
@@ -30,8 +33,10 @@ from tenants.restriction import restricted
 from tenants.roles import Permission, may
 
 CACHE_S = 0.5
+REMEMBERED_S = 300.0
 CACHED = 10_000
 PATIENCE_S = 2.0
+STALE_S = 0.8  # an answer that took longer may tell of somebody who is revoked by now
 _PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
 
 # A restricted model is withheld unless a team of the caller, or its key, has been granted it.
@@ -56,7 +61,7 @@ _TENANT = f"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
     select k.id as api_key_id, k.subject_id, k.team_id, k.scopes, k.allowed_models,
-           k.allowed_networks,
+           k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
            array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
                  coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
@@ -102,18 +107,30 @@ class DoorClosed(Exception):
     """The database that knows the callers does not answer."""
 
 
+@dataclass(slots=True)
+class _Known:
+    """An answer of the database. Times are the event loop's."""
+
+    caller: Caller
+    asked_at: float
+    until: float  # it may not be used any longer, whatever is heard
+    refused: bool = False  # at a later look
+
+
 class Door:
     """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._last_used = LastUsed(dsn)
+        self._changes = Changes(dsn)
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
-        self._known: OrderedDict[bytes | UUID, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[bytes | UUID, _Known] = OrderedDict()
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
     async def close(self) -> None:
+        await self._changes.close()
         await self._last_used.close()
         if self._connection:
             await self._connection.close()
@@ -132,10 +149,15 @@ class Door:
         """Whom the key is known to open for right now, without a look."""
         return self._remembered(secret_keys.digest(text))
 
+    def expected(self, text: str) -> bool:
+        """Whether the key opened when it was looked up last: its owner is not trying keys."""
+        known = self._known.get(secret_keys.digest(text))
+        return known is not None and not known.refused
+
     def last_known(self, text: str) -> Caller | None:
         """Whom the key opened for when it was looked up last: good for telling whom to tell."""
         known = self._known.get(secret_keys.digest(text))
-        return known[0] if known else None
+        return known.caller if known else None
 
     async def by_member(self, member_id: UUID) -> Caller:
         """For a signed-in person: the membership must still stand."""
@@ -143,8 +165,14 @@ class Door:
 
     def _remembered(self, credential: bytes | UUID) -> Caller | None:
         known = self._known.get(credential)
-        if known and known[1] > asyncio.get_running_loop().time():
-            return known[0]
+        if known is None or known.refused:
+            return None
+        now, asked_at = asyncio.get_running_loop().time(), known.asked_at
+        if now >= known.until or self._changes.touched(known.caller.tenant_id, asked_at):
+            return None
+        if now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now):
+            self._known.move_to_end(credential)
+            return known.caller
         return None
 
     async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
@@ -165,21 +193,41 @@ class Door:
             done.exception()  # whoever asked has it, if anybody is still there
 
     async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
-        asked_at = asyncio.get_running_loop().time()
-        try:
-            row = await self._fetch(query, credential)
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
-            raise DoorClosed(str(problem)) from None
+        row, asked_at = await self._told(query, credential)
+        known = self._known.get(credential)
         if row is None:
             self._known.pop(credential, None)
             raise UnknownCaller
-        caller = _caller(row, credential)
-        self._known[credential] = caller, asked_at + CACHE_S
+        try:
+            caller = _caller(row, credential)
+        except UnknownCaller:
+            if known:
+                known.refused = True
+            raise
+        left = row.get("expires_in_s")
+        until = asked_at + (REMEMBERED_S if left is None else min(left, REMEMBERED_S))
+        self._known[credential] = _Known(caller, asked_at, until)
+        self._known.move_to_end(credential)
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
         return caller
 
-    async def _fetch(self, query: str, credential: bytes | UUID) -> dict[str, Any] | None:
+    async def _told(
+        self, query: str, credential: bytes | UUID
+    ) -> tuple[dict[str, Any] | None, float]:
+        """What the database says, and when it was asked. Raises DoorClosed."""
+        for _ in range(2):
+            try:
+                row, asked_at = await self._fetch(query, credential)
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
+                raise DoorClosed(str(problem)) from None
+            if asyncio.get_running_loop().time() - asked_at < STALE_S:
+                return row, asked_at
+        raise DoorClosed("PostgreSQL is too slow")
+
+    async def _fetch(
+        self, query: str, credential: bytes | UUID
+    ) -> tuple[dict[str, Any] | None, float]:
         """Over the connection there is, else over a new one: it may have died while idle."""
         async with self._turn:
             if self._connection:
@@ -196,10 +244,11 @@ class Door:
 
 async def _one(
     connection: psycopg.AsyncConnection[Any], query: str, credential: bytes | UUID
-) -> dict[str, Any] | None:
+) -> tuple[dict[str, Any] | None, float]:
     cursor = connection.cursor(row_factory=dict_row)
+    asked_at = asyncio.get_running_loop().time()
     await cursor.execute(query, (credential,), prepare=True)
-    return await cursor.fetchone()
+    return await cursor.fetchone(), asked_at
 
 
 def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:

@@ -33,9 +33,9 @@ _PREFIX = "ref_"
 _WRITE = """
     with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
         flush uuid, action text, id uuid, tenant_id uuid, actor text, api_key_id uuid, tier text,
-        quota_id uuid, route text, model text, client_net inet, "limit" bigint, used bigint, minute timestamptz,
-        first_at timestamptz, last_at timestamptz, frees_at timestamptz, count int, status int,
-        code text, detail jsonb)),
+        quota_id uuid, route text, model text, client_net inet, "limit" bigint, used bigint,
+        minute timestamptz, first_at timestamptz, last_at timestamptz, frees_at timestamptz,
+        count int, status int, code text, detail jsonb)),
     told as (
         insert into audit_event (at, action, tenant_id, request_id, actor, api_key_id, client_net,
                                  route, model, upstream, success, status, error_code, detail)
@@ -252,7 +252,7 @@ def _of_others(count: int) -> dict[str, Any]:
 
 
 def _hex(value: UUID | None) -> str | None:
-    return value and value.hex
+    return value.hex if value else None
 
 
 def _iso(seconds: float) -> str:

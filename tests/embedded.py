@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,19 @@ def _let_tests_truncate() -> None:
 def no_key_outlives_its_test() -> Iterator[None]:
     """Nor the connection by which a keyring hears of others."""
     yield
+    _stop_watching()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any) -> Any:
+    """What longer fixtures leave behind must not keep the test database from being dropped."""
+    made = yield
+    if fixturedef.argname == "django_db_setup":
+        fixturedef.addfinalizer(_stop_watching)
+    return made
+
+
+def _stop_watching() -> None:
     if module := sys.modules.get("audit.key_watch"):
         for watch in list(module.KeyWatch.living):
             watch.stop()

@@ -107,7 +107,9 @@ class Payload(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["request_id", "field", "at"], name="audit_payload_once"),
+            models.UniqueConstraint(
+                fields=["request_id", "field", "at"], name="audit_payload_once"
+            ),
         ]
         indexes = [
             models.Index(fields=["data_key", "at"], name="audit_payload_key_at"),

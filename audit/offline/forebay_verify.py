@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Verifies what Forebay hands out, without Forebay: exports, receipts, certificates.
+"""Verifies what Forebay hands out, without Forebay: exports, receipts, certificates, reports.
 
 One file. It needs Python 3.11 or newer and the package `cryptography`, and asks no network.
 
     python forebay_verify.py export audit.jsonl --public-key KEY --checkpoint-witness heard.jsonl
     python forebay_verify.py receipt 'eyJyZXF1ZXN0X2lkIjoi…' --export audit.jsonl
     python forebay_verify.py certificate certificate.json
+    python forebay_verify.py report report.html --public-key KEY
 
 KEY is the platform's Ed25519 public key in base64 (or a file of it), as you got it from somebody
 you trust. Without one, the key in the file is taken, and that is said. The program ends with
@@ -18,6 +19,7 @@ is signed (`forebay-checkpoint/1`), then the body.
 import argparse
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -141,7 +143,7 @@ class Keys:
         self._keys = {key_id(key): key for key in keys}
 
     def why_not(self, first_line: str, body: bytes, signature: str, by: str) -> str:
-        """"" when a trusted key signed it."""
+        """ "" when a trusted key signed it."""
         key = self._keys.get(by)
         if key is None:
             return f"is signed with a key that is not trusted ({by})"
@@ -271,7 +273,9 @@ class _Export:
         hash_ = seal_hash(seal)
         if checkpoint is None:
             yield "has no checkpoint"
-        elif not is_in(hash_, seal["position"], seal["of"], path, bytes.fromhex(checkpoint["root"])):
+        elif not is_in(
+            hash_, seal["position"], seal["of"], path, bytes.fromhex(checkpoint["root"])
+        ):
             yield f"is not under checkpoint {seal['checkpoint']}"
         if seal["tenant_id"] != self._header["tenant_id"]:
             yield "is another tenant's"
@@ -365,9 +369,7 @@ def receipt_text(receipt: dict[str, Any]) -> bytes:
     return "{request_id}\n{leaf}\n{at}\n".format(**receipt).encode()
 
 
-def verify_receipt(
-    text: str, keys: Sequence[bytes], export: Path | None = None
-) -> Result:
+def verify_receipt(text: str, keys: Sequence[bytes], export: Path | None = None) -> Result:
     """With an export: whether the request is in it, under a seal."""
     result, receipt = Result(), read_receipt(text)
     args = (receipt_text(receipt), str(receipt["sig"]), str(receipt["key_id"]))
@@ -405,6 +407,37 @@ def verify_document(found: dict[str, Any], keys: Sequence[bytes] | None = None) 
     return result
 
 
+# Reports -----------------------------------------------------------------------------------------
+REPORT, PRINTED = "forebay-report/1", "forebay-report-html/1"
+_INSIDE = re.compile(rb'<script type="application/json" id="forebay-report">(.*?)</script>', re.S)
+_LAST = re.compile(rb"<!-- forebay-report-html/1 (\w+) ([\w+/=]+) -->\s*\Z")
+
+
+def verify_report(raw: bytes, keys: Sequence[bytes] | None = None) -> Result:
+    """A report on compliance: JSON, or the page to print, which has the JSON inside."""
+    is_page = raw.lstrip()[:1] == b"<"
+    inside = _INSIDE.search(raw) if is_page else None
+    if is_page and inside is None:
+        raise Broken("no signed report is inside")
+    found = _parsed(inside[1] if inside else raw)
+    result = verify_document(found, keys)
+    if found["body"]["format"] != REPORT:
+        result.add("this is another kind of document, no report")
+    if is_page:
+        _verify_page(raw, keys or [base64.b64decode(found["public_key"])], result)
+    return result
+
+
+def _verify_page(raw: bytes, keys: Sequence[bytes], result: Result) -> None:
+    last = _LAST.search(raw)
+    if last is None:
+        result.add("the page is not signed to its end")
+        return
+    by, signature = last[1].decode(), last[2].decode()
+    if why := Keys(keys).why_not(PRINTED, raw[: last.start()], signature, by):
+        result.add(f"the page {why}")
+
+
 # The command -------------------------------------------------------------------------------------
 def _key(text: str) -> bytes:
     """Raises Broken."""
@@ -423,6 +456,8 @@ def _run(words: argparse.Namespace) -> Result:
     keys = [_key(text) for text in words.public_key] or None
     if words.what == "export":
         return verify_export(Path(words.file), keys, [Path(name) for name in words.witness])
+    if words.what == "report":
+        return verify_report(Path(words.file).read_bytes(), keys)
     if words.what == "certificate":
         return verify_document(_parsed(Path(words.file).read_bytes()), keys)
     path = Path(words.file)
@@ -435,7 +470,7 @@ def _run(words: argparse.Namespace) -> Result:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     reader = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    reader.add_argument("what", choices=("export", "receipt", "certificate"))
+    reader.add_argument("what", choices=("export", "receipt", "certificate", "report"))
     reader.add_argument("file", help="a file; a receipt also by itself")
     reader.add_argument("--public-key", action="append", default=[], metavar="KEY")
     reader.add_argument("--checkpoint-witness", dest="witness", action="append", default=[])

@@ -75,16 +75,17 @@ class Chain:
         span: Span,
         keys: Iterable[bytes],
         pruned: Pruned,
+        spool: Spool,
         report: Report,
     ) -> None:
         self._connection, self._span, self._pruned = connection, span, pruned
+        self._spool = spool
         self._keys = {signing.key_id(key): key for key in keys}
         self._report = report
         self._heads: dict[UUID, tuple[int, int, bytes]] = {}  # batch, next sequence number, hash
         self._last_seal: int | None = None
         self._before: Signed | None = None
         self._from_the_start = True
-        self.spool = Spool()
         self.gone = 0  # events that may be missing altogether
 
     def walk(self) -> None:
@@ -211,7 +212,7 @@ class Chain:
         elif len(leaves) == 32 * len(ids):
             first, last = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.touches(seal.first_at, seal.last_at)
-            self.spool.put(
+            self._spool.put(
                 Batch(
                     seal.tenant_id, seal.checkpoint, seal.batch, first, last, may_miss, ids, leaves
                 )
@@ -230,7 +231,7 @@ def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator
         yield "does not hold on to the one before"
     if merkle.root(leaves) != seal.root:
         yield "is the root of other events"
-    facts = seal[1:5] + (seal.root, seal.previous, microseconds(seal.sealed_at))
+    facts = (*seal[1:5], seal.root, seal.previous, microseconds(seal.sealed_at))
     if _hashed(*facts) != seal.hash:
         yield "has another hash"
 

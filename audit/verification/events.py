@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
@@ -22,6 +23,7 @@ _STRAYS = """
                         from audit_sealmark)
     from audit_event where id = any(%s)"""
 _CHUNK = 10_000
+AHEAD = 20_000  # events that are read on when one is not where it should be
 _EPOCH = moment(0)
 
 
@@ -41,17 +43,28 @@ class Events:
         self._report = report
         self._seen: dict[int, Seen] = {}  # read, and not yet asked for
         self._owed: dict[int, tuple[bytes, Batch]] = {}  # asked for, and not yet seen
+        self._reached: dict[UUID, int] = {}  # by tenant: the place of its last event
         self.missing = 0  # in batches that may miss some
 
     def match(self) -> None:
         rows = self._rows()
         for batches in self._spool.rounds():
-            wanted = sum(len(batch.ids) for batch in batches)
-            self._seen.update(islice(rows, max(0, wanted - len(self._seen))))
+            self._read_on(rows, batches)
             for batch in batches:
                 self._batch(batch)
         self._seen.update(rows)
         self._settle()
+
+    def _read_on(self, rows: Iterator[tuple[int, Seen]], batches: list[Batch]) -> None:
+        """So far that the round is there, or until it cannot be expected any more."""
+        wanted = sum(len(batch.ids) for batch in batches)
+        self._seen.update(islice(rows, max(0, wanted - len(self._seen))))
+        ids = [event_id for batch in batches if not batch.may_miss for event_id in batch.ids]
+        while len(self._seen) < wanted + AHEAD and not all(map(self._seen.__contains__, ids)):
+            before = len(self._seen)
+            self._seen.update(islice(rows, wanted))
+            if len(self._seen) == before:
+                break
 
     def _rows(self) -> Iterator[tuple[int, Seen]]:
         with self._connection.cursor() as cursor, cursor.copy(self._statement()) as copy:
@@ -63,7 +76,8 @@ class Events:
                 yield int(event_id), Seen(place, int(at_us), leaf)
 
     def _batch(self, batch: Batch) -> None:
-        first, last, reached, complete = 2**62, -(2**62), -1, True
+        first, last, complete = 2**62, -(2**62), True
+        reached = self._reached.get(batch.tenant_id, -1)
         for n, event_id in enumerate(batch.ids):
             leaf = batch.leaves[32 * n : 32 * n + 32]
             seen = self._seen.pop(event_id, None)
@@ -77,6 +91,7 @@ class Events:
                 self._say("event_moved", "does not stand in its order", event_id, batch)
             reached = seen.place
             first, last = min(first, seen.at_us), max(last, seen.at_us)
+        self._reached[batch.tenant_id] = reached
         if complete and (first, last) != (batch.first_us, batch.last_us):
             text = f"seal {batch.batch} is not of the time that it says"
             self._report.add(

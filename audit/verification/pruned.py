@@ -11,8 +11,10 @@ from audit.verification.report import Report
 FLOOR = timedelta(days=184)
 _PRUNED = """
     select "table", month, rows, pruned_at, exists (
-        select from audit_event e where e.action = 'audit:prune' and e.detail->>'table' = p."table"
-        and e.detail->>'month' = to_char(p.month, 'YYYY-MM') and (e.detail->>'rows')::bigint = p.rows)
+        select from audit_event e
+        where e.action = 'audit:prune' and e.detail->>'table' = p."table"
+          and e.detail->>'month' = to_char(p.month, 'YYYY-MM')
+          and (e.detail->>'rows')::bigint = p.rows)
     from audit_prunedmonth p order by month"""
 
 

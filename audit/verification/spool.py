@@ -7,7 +7,7 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 IN_MEMORY = 64 * 1024 * 1024
@@ -26,8 +26,14 @@ class Batch(NamedTuple):
 
 class Spool:
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (see __exit__)
         self._heads: list[tuple[UUID, int, int, int, int, bool, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._file.close()
 
     def put(self, batch: Batch) -> None:
         self._file.write(array("q", batch.ids).tobytes())
@@ -47,7 +53,9 @@ class Spool:
 
     def _batches(self) -> Iterator[Batch]:
         self._file.seek(0)
-        for *head, size in self._heads:
+        for head in self._heads:
+            size = head[6]
             ids = array("q")
             ids.frombytes(self._file.read(8 * size))
-            yield Batch(*head, ids.tolist(), self._file.read(32 * size))  # type: ignore[arg-type]
+            leaves = self._file.read(32 * size)
+            yield Batch(*head[:6], ids.tolist(), leaves)

@@ -16,6 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.utils import translation
 
+from audit.master_keys import MasterKeyUnavailable
 from inference.allowed import NotAllowed
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
@@ -35,7 +36,7 @@ from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 MAX_TASKS, MAX_FOLLOWED = 16, 8
-_AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone)
+_AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone, MasterKeyUnavailable)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):

@@ -9,7 +9,8 @@ from uuid import UUID
 import orjson
 from channels.db import database_sync_to_async
 
-from inference import address_limit, allowed, charging
+from audit import receipts
+from inference import address_limit, allowed, charging, ledger
 from inference.engines.base import Engine
 from inference.gateway import gateway
 from inference.models import Completion, State
@@ -218,6 +219,7 @@ async def _submit(
         address_counted_at=request.address_counted_at,
     )
     request.extra.append((b"x-request-id", str(order.id).encode()))
+    request.extra.append((receipts.HEADER, bytes(ledger.receipt(order, sink.payload_sha256))))
     request.extra += limits.headers(admission)
     if order.stream:  # a whole answer's headers tell what remains once it is settled
         request.extra += quotas.headers(sink.verdict)

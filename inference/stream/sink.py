@@ -18,6 +18,7 @@ class Sink:
         self.finished = False
         self.hung_up = False  # the client has gone
         self.verdict = NO_QUOTA  # what quotas said of the request
+        self.payload_sha256 = ""  # of its sealed text on record
         self._frames: deque[Frame] = deque()
         self._more = asyncio.Event()
 

@@ -42,7 +42,10 @@ app.conf.update(
             "schedule": crontab(minute=15),
             "options": {"expires": 1800},
         },
+        "seal": {"task": "audit.seal", "schedule": 1.0, "options": {"expires": 5}},
+        "witnesses": {"task": "audit.tell_witnesses", "schedule": 1.0, "options": {"expires": 2}},
         "roll_up": {"task": "inference.roll_up", "schedule": 10.0, "options": {"expires": 10}},
+        "exports": {"task": "audit.export", "schedule": 30.0, "options": {"expires": 30}},
         "prune": {
             "task": "audit.prune",
             "schedule": crontab(hour=3, minute=40),

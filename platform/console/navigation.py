@@ -62,6 +62,9 @@ IN_TENANT: tuple[Section, ...] = (
         "shield",
         (
             ("audit", _("Audit"), P.VIEW_AUDIT),
+            ("retention", _("Retention"), P.VIEW_AUDIT),
+            ("legal_holds", _("Legal holds"), P.VIEW_AUDIT),
+            ("deletions", _("Deletion requests"), P.MANAGE_DELETIONS),
             ("compliance", _("Compliance"), P.VIEW_COMPLIANCE),
         ),
     ),
@@ -89,7 +92,14 @@ PLATFORM: tuple[Section, ...] = (
     (
         _("Audit"),
         "shield",
-        (("all_audit", _("Audit"), None), ("all_compliance", _("Compliance"), None)),
+        (
+            ("all_audit", _("Audit"), None),
+            ("all_retention", _("Retention"), None),
+            ("all_holds", _("Legal holds"), None),
+            ("all_deletions", _("Deletion requests"), None),
+            ("all_compliance", _("Compliance"), None),
+            ("keys_at_rest", _("Keys at rest"), None),
+        ),
     ),
 )
 

@@ -107,3 +107,11 @@ class Member(models.Model):
 
 class LastOwner(Exception):
     pass
+
+
+def is_last_owner(one: object) -> bool:
+    """Whoever it is: without this one, nobody could manage the tenant."""
+    if not isinstance(one, Member) or one.role != Role.OWNER:
+        return False
+    owners = Member.objects.filter(tenant_id=one.tenant_id, role=Role.OWNER)
+    return not owners.exclude(pk=one.pk).exists()

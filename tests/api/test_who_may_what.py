@@ -22,7 +22,9 @@ MANAGES = "owner admin operator management:write"
 KEYS = f"{MANAGES} developer"
 APPROVES = "owner admin operator"
 AUDITS = "owner admin auditor operator audit:read"
+HOLDS = "owner admin auditor operator"
 OPERATOR = "operator"
+SECURITY = "owner operator"
 
 T = "tenants/acme/"
 TABLE = {
@@ -39,6 +41,22 @@ TABLE = {
     f"PATCH {T}limits/": OPERATOR,
     f"GET {T}notices/": SEES,
     f"GET {T}events/": AUDITS,
+    f"GET {T}events/0/": AUDITS,
+    f"GET {T}audit-exports/": AUDITS,
+    f"POST {T}audit-exports/": AUDITS,
+    f"GET {T}audit-exports/{NIL}/": AUDITS,
+    f"DELETE {T}audit-exports/{NIL}/": AUDITS,
+    f"GET {T}audit-exports/{NIL}/file/": AUDITS,
+    f"GET {T}retention/": AUDITS,
+    f"GET {T}retention/audit/": AUDITS,
+    f"PATCH {T}retention/audit/": SECURITY,
+    f"GET {T}retention/audit/preview/": AUDITS,
+    f"GET {T}holds/": AUDITS,
+    f"POST {T}holds/": HOLDS,
+    f"GET {T}holds/{NIL}/": AUDITS,
+    f"POST {T}holds/{NIL}/approve/": HOLDS,
+    f"POST {T}holds/{NIL}/renew/": HOLDS,
+    f"POST {T}holds/{NIL}/release/": HOLDS,
     f"GET {T}usage/": SEES,
     f"GET {T}usage/export/": SEES,
     f"GET {T}members/": SEES,
@@ -83,11 +101,22 @@ TABLE = {
     f"POST {T}raises/{NIL}/refuse/": APPROVES,
     f"GET {T}refusals/": SEES,
     f"GET {T}refusals/ref_{NIL}/": SEES,
+    f"GET {T}deletion-requests/": ALL,  # one's own
+    f"POST {T}deletion-requests/": ALL,
+    f"GET {T}deletion-requests/{NIL}/": ALL,
+    f"POST {T}deletion-requests/{NIL}/approve/": APPROVES,
+    f"POST {T}deletion-requests/{NIL}/refuse/": APPROVES,
+    f"GET {T}key-rotations/": SECURITY,
+    f"POST {T}key-rotations/": SECURITY,
+    f"GET {T}key-rotations/{NIL}/": SECURITY,
     f"GET {T}reconciliations/": SEES,
     f"GET {T}reconciliations/0/": SEES,
     "GET tiers/": OPERATOR,
     "GET tiers/vip/": OPERATOR,
     "PATCH tiers/vip/": OPERATOR,
+    "GET deletion-requests/": ALL,
+    "POST deletion-requests/": ALL,
+    f"GET deletion-requests/{NIL}/": ALL,
     "GET prices/": OPERATOR,
     "POST prices/": OPERATOR,
     "GET prices/0/": OPERATOR,

@@ -103,7 +103,7 @@ class Trail:
             "model": "smollm2",
             "upstream": "llama_cpp",
             "payload_sha256": None,
-            "detail": Jsonb({"name": "a \"name\"\n", "count": self.random.randint(1, 9)}),
+            "detail": Jsonb({"name": 'a "name"\n', "count": self.random.randint(1, 9)}),
         }
 
     def _uuid(self) -> UUID:

@@ -10,7 +10,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit import append_only, partitions, protection
+from audit import append_only, partitions, protection, record
 from audit.actions import Action
 from audit.models import DataKey, Event, LegalHold, Payload
 from audit.record import act
@@ -145,22 +145,25 @@ class TestRoles:
         refused(f"select audit_erase_texts(array['{payload.data_key_id}'::uuid])", "after its key")
 
     def test_the_application_works_as_before(self) -> None:
-        from inference import ledger
-        from tests.inference.orders import an_order
-
         act(Action.TENANT_CHANGE, actor="test")
         assert Event.objects.filter(actor="test").count() == 1
         assert partitions.make() == []
-        assert an_order and ledger
         payload = a_text()
         DataKey.objects.get(pk=payload.data_key_id).delete()
         assert erase(payload) == 1
 
-    def test_events_of_requests_are_added_once(self) -> None:
+    def test_requests_are_put_on_record_once(self) -> None:
         row = {"id": str(uuid4()), "at": timezone.now().isoformat(), "actor": "key", "route": ""}
+        row |= {"tenant_id": str(uuid4()), "data_key_id": str(uuid4()), "model": "", "request": ""}
+        columns, into = record.RECEIVED_COLUMNS, record.RECEIVED
         for _ in range(2):
-            run(_INSERT, [orjson.dumps([row]).decode()])
+            run(
+                f"with j as (select * from jsonb_to_recordset(%s::jsonb) as x({columns})), {into} "
+                "select",
+                [orjson.dumps([row]).decode()],
+            )
         assert Event.objects.filter(request_id=row["id"]).count() == 1
+        assert Payload.objects.filter(request_id=row["id"]).count() == 1
 
     def test_months_are_made(self) -> None:
         (made,) = run("select audit_make_partitions(9)")[0]
@@ -175,15 +178,6 @@ class TestRoles:
             protection.enforce("forebay")
             assert protection.owner_exists()
         assert not protection.may_change()
-
-
-_INSERT = """
-    with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
-        id uuid, at timestamptz, actor text, route text))
-    insert into audit_event (at, action, request_id, actor, route, model, upstream, success,
-                             error_code, detail)
-    select at, 'completion:received', id, actor, route, '', '', true, '', '{}' from j
-    on conflict (request_id, action, at) do nothing"""
 
 
 def _a_column(table: str) -> str:

@@ -1,8 +1,11 @@
 """A deletion that is executed: everything of one person goes, nothing of anybody else's."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +30,7 @@ State = DeletionState
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    monkeypatch.setattr(erasure, "WATCH_S", 0)
     tombstones.path().unlink(missing_ok=True)
     yield
     tombstones.path().unlink(missing_ok=True)
@@ -128,7 +132,7 @@ def test_each_act_is_on_record_with_the_erasure(acme: Tenant) -> None:
     ]
 
 
-def test_the_certificate_says_what_was_done_and_verifies(acme: Tenant) -> None:
+def test_the_certificate_says_what_was_done_and_verifies(acme: Tenant, tmp_path: Path) -> None:
     alice = a_member(acme, "alice")
     found = done(ask(alice)).certificate
     assert found
@@ -138,8 +142,20 @@ def test_the_certificate_says_what_was_done_and_verifies(acme: Tenant) -> None:
         eraser.name for eraser in erasers.in_order()
     }
     assert not any("key_ids" in store["evidence"] for store in found["body"]["stores"])
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(found, indent=2))
+    assert offline(path) == 0
     found["body"]["stores"].pop()
     assert not certificate.verifies(found)
+    path.write_text(json.dumps(found))
+    assert offline(path) == 1
+
+
+def offline(path: Path) -> int:
+    """As a regulator runs it: one file, nothing of the platform."""
+    tool = Path(certificate.__file__).parent / "offline" / "forebay_verify.py"
+    line = [sys.executable, "-I", str(tool), "certificate", str(path)]
+    return subprocess.run(line, capture_output=True, timeout=30).returncode
 
 
 def test_an_open_request_is_ended_first(acme: Tenant) -> None:
@@ -223,7 +239,7 @@ def test_killed_after_any_step_it_goes_on_and_does_nothing_twice(acme: Tenant) -
     alice = a_member(acme, "alice")
     request = ask(alice)
     ran: list[str] = []
-    stores = {name: eraser for name, eraser in erasers._known.items()}
+    stores = dict(erasers._known)
 
     class Killed(BaseException):
         pass
@@ -320,13 +336,11 @@ def test_restricted_data_is_kept_but_nobody_reads_it(acme: Tenant) -> None:
     request.refresh_from_db()
     assert request.state == State.RUNNING
     assert alice.left()["texts"] == 4
-    for opens in (
-        lambda: keyring.of_subject_now(*alice.who),
-        lambda: keyring.by_id_now(sealer.key_id),
-    ):
-        keyring.rest()
-        with pytest.raises(Unreadable):
-            opens()
+    keyring.rest()
+    with pytest.raises(Unreadable):
+        keyring.of_subject_now(*alice.who)
+    with pytest.raises(Unreadable):
+        keyring.by_id_now(sealer.key_id)
     assert execution.late_ones(timezone.now() + timedelta(hours=71)) == []
 
 

@@ -50,6 +50,7 @@ def event(at: datetime, tenant_id: UUID | None = None, **more: object) -> Event:
 
 
 def text(of: Event) -> Payload:
+    assert of.tenant_id
     key = DataKey.objects.create(tenant_id=of.tenant_id, subject_id=uuid4(), wrapped=b"")
     same = {"at": of.at, "tenant_id": of.tenant_id, "request_id": of.request_id}
     return Payload.objects.create(field="request", data_key=key, sealed=b"x", **same)
@@ -165,7 +166,9 @@ def test_several_at_once_make_each_month_once() -> None:
 
     def make(_: int) -> list[str]:
         try:
-            return list(run("select audit_make_partitions(%s)", [ahead])[0][0])  # type: ignore[call-overload]
+            ((names,),) = run("select audit_make_partitions(%s)", [ahead])
+            assert isinstance(names, list)
+            return names
         finally:
             connection.close()
 

@@ -3,6 +3,7 @@
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from audit import data_classes, holds, keyring, pruning, retention, seal
+from audit.ages import Counts
 from audit.data_classes import AUDIT, DataClass
 from audit.models import CheckRun, Event, Payload, PrunedMonth, RetentionRule, Seal
 from tenants.models import Tenant
@@ -29,7 +31,7 @@ def notes() -> Iterator[list[datetime]]:
     """A class of data whose rows are moments in a list."""
     rows: list[datetime] = []
 
-    def count(tenant_id: UUID, before: datetime) -> data_classes.Counts:
+    def count(tenant_id: UUID, before: datetime) -> Counts:
         found = [at for at in rows if at < before]
         return {f"{at:%Y-%m}": {"notes": found.count(at)} for at in found}
 
@@ -44,7 +46,7 @@ def notes() -> Iterator[list[datetime]]:
     data_classes._registry.classes = before
 
 
-def run(statement: str, *values: object) -> list[tuple[object, ...]]:
+def run(statement: str, *values: Any) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
@@ -59,7 +61,7 @@ def event(tenant: Tenant | None, at: datetime, *, text: bool = False) -> Event:
         at=at,
         action="completion:received",
         actor="key:x",
-        tenant_id=tenant and tenant.id,
+        tenant_id=tenant.id if tenant else None,
         request_id=uuid4(),
     )
     if text and tenant:

@@ -347,7 +347,7 @@ def test_killed_in_the_middle_it_goes_on(which: str, look: psycopg.Connection) -
     words = ["--tenant", "t0"] if which == "tenant" else ["--master", "--new"]
     goes_on = words[:2] if which == "tenant" else ["--master"]
     progress = "select done from audit_keyrotation where finished_at is null"
-    killed = []
+    killed: list[int] = []
     for attempt in range(3):
         with elsewhere(*(words if attempt == 0 else goes_on)) as process:
             before, deadline = (killed[-1] if killed else 0), time.monotonic() + 20

@@ -17,7 +17,7 @@ from audit.models import CheckRun, Event
 from audit.record import act
 from tests.unguarded import administrator, as_shipped, protected
 
-MONTH = "audit_event_y{:%Y_m%m}".format(datetime.now(UTC))
+MONTH = f"audit_event_y{datetime.now(UTC):%Y_m%m}"
 
 
 def run(statement: str) -> None:

@@ -1,6 +1,6 @@
 """What an older backup brings back is erased again, before anybody can look."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -43,23 +43,25 @@ def erase(subject: Subject) -> DeletionRequest:
     return request
 
 
-def backup(subject: Subject) -> list[tuple[type[models.Model], list[Any]]]:
+Rows = Sequence[tuple[type[models.Model], list[Any]]]
+
+
+def backup(subject: Subject) -> Rows:
     tenant = subject.tenant.id
     return [(table, list(table._base_manager.filter(tenant_id=tenant))) for table in BACKED_UP]
 
 
-def restore(rows: list[tuple[type[models.Model], list[Any]]], *, whole: bool) -> None:
+def restore(rows: Rows, *, whole: bool) -> None:
     """`whole`: the backup knows nothing of the request either."""
     with unguarded():
         if whole:
-            for table in (ErasureStep, DeletionRequest, Tombstone):
-                table.objects.all().delete()
+            for forgotten in (ErasureStep, DeletionRequest, Tombstone):
+                forgotten._base_manager.all().delete()
         for table, old in rows:
             there = set(table._base_manager.values_list("pk", flat=True))
             if table is Member:  # who has become somebody else meanwhile
-                table._base_manager.filter(user__in=[m.user_id for m in old]).exclude(
-                    pk__in=[m.pk for m in old]
-                ).delete()
+                fresh = Member.objects.exclude(pk__in=[m.pk for m in old])
+                fresh.filter(user__in=[m.user_id for m in old]).delete()
             table._base_manager.bulk_create([row for row in old if row.pk not in there])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from audit import seal, signing
 from audit.actions import Action
@@ -56,7 +56,9 @@ def test_one_tenant_alone(trail: Trail) -> None:
 @pytest.mark.parametrize(("since", "until"), [(0.3, 0.6), (0.0, 0.5), (0.5, 1.0), (0.98, 0.99)])
 def test_a_time_alone(trail: Trail, since: float, until: float) -> None:
     trail.grow(rounds=8)
-    first, last = trail.root.execute("select min(at), max(at) from audit_event").fetchone() or ()
+    reach = trail.root.execute("select min(at), max(at) from audit_event").fetchone()
+    assert reach
+    first, last = reach
     span = Span(None, first + since * (last - first), first + until * (last - first))
     report = trail.verify(span=span)
     assert report.ok, report.findings
@@ -149,6 +151,8 @@ def run(*words: str) -> tuple[int, str]:
         call_command("audit_verify", *words, stdout=out, stderr=out)
     except SystemExit as end:
         return int(str(end.code or 0)), out.getvalue()
+    except CommandError as problem:
+        return problem.returncode, str(problem)
     return 0, out.getvalue()
 
 

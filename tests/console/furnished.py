@@ -31,6 +31,11 @@ IN_PLATFORM = (
     "/console/refusals/",
     "/console/reconciliation/",
     "/console/audit/",
+    "/console/retention/",
+    "/console/holds/",
+    "/console/deletions/",
+    "/console/compliance/",
+    "/console/compliance/checks/data_map/",
 )
 LISTS = (
     "",
@@ -45,7 +50,14 @@ LISTS = (
     "quotas/",
     "raises/",
     "refusals/",
+    "deletions/",
     "audit/",
+    "audit/exports/",
+    "audit/texts/",
+    "retention/",
+    "holds/",
+    "compliance/",
+    "compliance/checks/role_matrix/",
     "settings/",
 )
 

@@ -190,7 +190,7 @@ def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in: A
     here = row.locator("[aria-current=page]")
     expect(here).to_have_text("Refusals")
     expect(here).to_be_in_viewport()
-    sections.get_by_role("link", name="Audit").click()
+    sections.get_by_role("link", name="Overview").click()
     expect(row).to_have_count(0)  # a section of one page
 
 

@@ -10,6 +10,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
+from audit import holds
+from audit.models import Event, Export
 from console import urls
 from tenants import model_access
 from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
@@ -25,6 +27,7 @@ OPERATOR = frozenset({"operator"})
 OWNERS = frozenset({"operator", "alice"})
 MANAGERS = OWNERS | {"erin"}
 AUDITORS = MANAGERS | {"carol"}
+READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 
 Row = tuple[str, str, frozenset[str], int]
@@ -63,6 +66,26 @@ IN_TENANT: list[Row] = [
     ("post", "disbanding", MANAGERS, 302),
     ("get", "roles", STAFF, 200),
     ("get", "audit", AUDITORS, 200),
+    ("get", "audit_event", AUDITORS, 200),
+    ("get", "text_search", READERS, 200),
+    ("post", "text_search", READERS, 200),
+    ("get", "text_view", READERS, 200),
+    ("post", "text_view", READERS, 200),
+    ("get", "audit_exports", AUDITORS, 200),
+    ("post", "audit_exports", AUDITORS, 200),
+    ("post", "audit_export_file", AUDITORS, 404),  # nothing has been made
+    ("post", "audit_export_drop", AUDITORS, 302),
+    ("get", "retention", AUDITORS, 200),
+    ("post", "retention", OWNERS, 200),
+    ("get", "legal_holds", AUDITORS, 200),
+    ("post", "legal_holds", AUDITORS, 200),
+    ("post", "hold_approval", AUDITORS, 302),
+    ("post", "hold_renewal", AUDITORS, 302),
+    ("post", "hold_release", AUDITORS, 302),
+    ("get", "compliance", AUDITORS, 200),
+    ("get", "check", AUDITORS, 200),
+    ("post", "check_run", AUDITORS, 302),
+    ("post", "compliance_report", AUDITORS, 200),
     ("get", "limits", STAFF, 200),
     ("post", "limits", OPERATOR, 200),  # the empty form comes back with its errors
     ("get", "quotas", STAFF, 200),
@@ -93,6 +116,11 @@ PLATFORM: list[Row] = [
     ("get", "tenants", OPERATOR, 200),
     ("post", "tenants", OPERATOR, 200),
     ("get", "all_audit", OPERATOR, 200),
+    ("get", "all_retention", OPERATOR, 200),
+    ("get", "all_holds", OPERATOR, 200),
+    ("get", "all_compliance", OPERATOR, 200),
+    ("post", "all_check_run", OPERATOR, 302),
+    ("post", "all_compliance_report", OPERATOR, 200),
     ("get", "tiers", OPERATOR, 200),
     ("get", "prices", OPERATOR, 200),
     ("post", "prices", OPERATOR, 200),
@@ -102,12 +130,13 @@ PLATFORM: list[Row] = [
     ("get", "reconciliations", OPERATOR, 200),
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
-ALSO_SHOWN |= {"tenant_settings"}
+ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
+ALSO_SHOWN |= {"legal_holds"}
 POST_ONLY = sorted(
     {name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN | {"sign_out"}
 )
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
-ELSEWHERE |= {"account", "session_end", "other_sessions_end"}
+ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 
 
 @pytest.fixture
@@ -132,10 +161,31 @@ def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
         "leaving": {**member, **team},
+        "check": {"check": "aead"},
+        **_trail(acme),
         "link_revocation": {"link": Link.objects.get().pk},
         "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
     }
     return objects
+
+
+def _trail(tenant: Tenant) -> dict[str, dict[str, Any]]:
+    """An event with a request id, a file and a hold."""
+    now, soon = timezone.now(), timezone.now() + timedelta(days=1)
+    request = uuid.uuid4()
+    same = {"tenant_id": tenant.id, "actor": "key:x"}
+    event = Event.objects.create(at=now, action="completion:received", request_id=request, **same)
+    export = Export.objects.create(
+        kind="audit", state="ready", asked={"form": "csv"}, expires_at=soon, **same
+    )
+    hold = holds.request(tenant.id, by="t", reason="case", expires_at=soon)
+    files = ("audit_export_file", "audit_export_drop")
+    return {
+        "audit_event": {"event": event.pk},
+        "text_view": {"completion": request},
+        **dict.fromkeys(files, {"audit_export": export.pk}),
+        **{f"hold_{verb}": {"hold": hold.pk} for verb in ("approval", "renewal", "release")},
+    }
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from channels.db import database_sync_to_async
 from django.conf import settings as configured
 from pytest_django.fixtures import Settings
 
-from audit.models import Event
+from audit.keyring import Keyring
+from audit.master_keys import MasterKeys
+from audit.master_keys.env import EnvKeys
+from audit.models import DataKey, Event
 from inference import engines, ledger
 from inference import gateway as module
 from inference.gateway import Gateway, NotAdmitted, OutOfService
@@ -201,6 +204,28 @@ async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
 
 async def _is(asked: Any, expected: object) -> bool:
     return bool(await asked == expected)
+
+
+@pytest.mark.parametrize("damage", ["another master key", "the tenant's key is lost"])
+async def test_without_its_key_nothing_runs_and_the_place_is_given_back(
+    gateway: Gateway,
+    caller: Caller,
+    queue: FairQueue,
+    link: RedisLink,
+    settings: Settings,
+    damage: str,
+) -> None:
+    make = in_database(Keyring().of_subject_now)
+    await make(caller.tenant_id, caller.subject_id)
+    if damage == "another master key":
+        settings.MASTER_KEYS = MasterKeys(EnvKeys([bytes(32)]))
+    else:
+        await in_database(DataKey.objects.filter(subject_id=None).delete)()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller)
+    assert await on_record() == []
+    assert await queue.pop(5, "runner-1") == []
+    await until(lambda: _is(busy(link, caller), 0))
 
 
 async def test_one_that_came_on_record_too_late_is_closed_and_does_not_run(

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -12,10 +14,14 @@ import psycopg
 import pytest
 from django.utils import timezone
 
+from audit import merkle
+from audit.canonical import LINE
 from audit.group_commit import Row
 from audit.keyring import Sealer, keyring
 from audit.models import Event, Payload
 from inference import ledger
+from inference.engines.base import EngineConfig
+from inference.engines.openai import OpenAIEngine
 from inference.ledger import Outcome
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
@@ -315,3 +321,38 @@ def test_an_order_travels_whole() -> None:
     order = an_order(id=uuid4())
     assert unpacked(packed(order)) == order
     assert Item.parse(str(order.item).encode()) == order.item
+
+
+def test_a_receipt_names_what_was_recorded(
+    database: psycopg.Connection[Any], order: Order, key: ApiKey
+) -> None:
+    order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
+    row = ledger.received_row(order, ledger.sealed_order(order, sealer_of(order)))
+    run(database, ledger.RECEIVED, row)
+    statement = f"select {LINE} from audit_event where request_id = %s"
+    (line,) = database.execute(statement, [order.id]).fetchone() or ("",)
+    receipt = ledger.receipt(order, row["payload_sha256"])
+    assert (receipt.request_id, receipt.leaf) == (order.id, merkle.leaf(line.encode()))
+    assert receipt.is_ours()
+
+
+def test_the_record_names_key_upstream_and_ciphertexts(
+    database: psycopg.Connection[Any], order: Order, key: ApiKey
+) -> None:
+    run(database, ledger.RECEIVED, received(order, key))
+    order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
+    run(database, ledger.SETTLED, settled(order, upstream="openai api.example", **ANSWER))
+    asked, answered = Event.objects.filter(request_id=order.id).order_by("id")
+    assert (asked.upstream, answered.upstream) == ("", "openai api.example")
+    assert asked.api_key_id == answered.api_key_id == key.id
+    for event, field in ((asked, "request"), (answered, "response")):
+        sealed = Payload.objects.get(request_id=order.id, field=field).sealed
+        assert event.payload_sha256
+        assert bytes(event.payload_sha256) == sha256(bytes(sealed)).digest()
+
+
+def test_a_hosted_service_is_named_by_its_host_alone() -> None:
+    url = "https://user:secret@api.example:8443/v1"
+    config = EngineConfig(name="m", kind="openai", url=url, model="m", hosted=True)
+    assert OpenAIEngine(config).upstream == "openai api.example"
+    assert OpenAIEngine(replace(config, hosted=False)).upstream == "openai"

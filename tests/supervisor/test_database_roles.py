@@ -42,7 +42,7 @@ def as_superuser(platform: Running, statement: str) -> None:
     secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
     there = psycopg.connect(platform.told["DATABASE_URL"], user="postgres", password=secret)
     with there as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
 
 
 def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,9 +57,7 @@ def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_tables_are_handed_over_at_each_start(
-    start: Callable[..., Running], home: Path
-) -> None:
+def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], home: Path) -> None:
     platform = start().ready()
     assert owners(platform) == ["forebay_owner"]
     found = manage(platform, "audit_check")

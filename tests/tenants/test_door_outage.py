@@ -8,6 +8,7 @@ import pytest
 
 from tenants import door as module
 from tenants import secret_keys
+from tenants.changes import VALID_S
 from tenants.door import CACHE_S, Door, DoorClosed, UnknownCaller
 from tenants.models import ApiKey, Tenant
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
@@ -111,8 +112,8 @@ async def test_many_who_ask_during_an_outage_all_learn_it(door: Door, line: Weak
 
 async def test_a_frozen_database_closes_the_door(door: Door, line: WeakLine, key: str) -> None:
     await door.by_key(key)
-    await asyncio.sleep(CACHE_S)
     line.freeze()
+    await asyncio.sleep(VALID_S)
     try:
         assert await closed_within(door, key, 1.5)
     finally:
@@ -132,8 +133,8 @@ async def test_giving_up_on_the_database_leaves_other_sockets_alone(
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     await door.by_key(key)
-    await asyncio.sleep(CACHE_S)
     line.freeze()
+    await asyncio.sleep(VALID_S)
     assert await closed_within(door, key, 1.5)
     host, port = server.sockets[0].getsockname()
     pairs = [await asyncio.open_connection(host, port) for _ in range(4)]

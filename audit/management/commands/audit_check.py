@@ -22,4 +22,6 @@ class Command(BaseCommand):
             )
         if problems:
             raise CommandError(f"{len(problems)} problems: {self_check.REMEDY}")
-        self.stdout.write(f"as it should be; oldest event without a seal: {run.figures['unsealed_s']} s")
+        self.stdout.write(
+            f"as it should be; oldest event without a seal: {run.figures['unsealed_s']} s"
+        )

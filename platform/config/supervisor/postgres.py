@@ -42,7 +42,7 @@ class Postgres:
             if self._data.exists() and not (home.secrets / name).exists():
                 raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
         self.url = self._url(ROLE, "database.password")
-        # Migrates, and hands the tables to a role that the platform cannot be (audit/protection.py).
+        # Migrates, and hands the tables to a role that the platform is not (audit/protection.py).
         self.administrators_url = self._url("postgres", "postgres.password")
 
     def _url(self, role: str, secret: str) -> str:

@@ -30,7 +30,7 @@ def page(
     ordering = query.get("ordering", orderings[0])
     if ordering not in orderings:
         raise bad_request({"ordering": [_("Choose one of %s.") % ", ".join(orderings)]})
-    limit = _limit(query.get("limit", str(USUAL)))
+    limit = limit_of(query.get("limit", str(USUAL)))
     salt = _salt(query, place, ordering)
     field, back = ordering.removeprefix("-"), ordering.startswith("-")
     if cursor := query.get("cursor"):
@@ -45,7 +45,8 @@ def page(
     return found[:limit], signing.dumps([ends, str(last.pk)], salt=salt)
 
 
-def _limit(text: str) -> int:
+def limit_of(text: str) -> int:
+    """Raises Problem."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST):
         raise bad_request({"limit": [_("Choose a number from 1 to %d.") % MOST]})
     return int(text)

@@ -63,6 +63,8 @@ _KINDS: dict[type[django_filters.Filter], dict[str, Any]] = {
     django_filters.IsoDateTimeFilter: {"type": "string", "format": "date-time"},
     django_filters.DateFilter: {"type": "string", "format": "date"},
     django_filters.CharFilter: {"type": "string", "minLength": 1},
+    django_filters.BooleanFilter: {"type": "boolean"},
+    django_filters.NumberFilter: {"type": "integer"},
     django_filters.ChoiceFilter: {"type": "string"},
 }
 
@@ -204,6 +206,9 @@ def _schema(one: django_filters.Filter) -> dict[str, Any]:
     schema = dict(next(said for kind, said in _KINDS.items() if isinstance(one, kind)))
     if "choices" in one.extra:
         schema["enum"] = [value for value, _label in one.extra["choices"]]
+    for bound, name in (("min_value", "minimum"), ("max_value", "maximum")):
+        if bound in one.extra:
+            schema[name] = one.extra[bound]
     if longest := one.extra.get("max_length"):
         schema["maxLength"] = longest
     return schema

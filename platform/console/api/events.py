@@ -3,14 +3,25 @@
 from typing import Any
 
 import django_filters as f
+from django import forms
+from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from audit import search
 from audit.actions import Action
 from audit.models import Event
+from audit.proof_state import Standing, proof_state
+from audit.search import BadCursor, Filters
+from console.api import cursor
+from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict import Shape
+from inference.ledger import network
 from tenants.roles import Permission as P
+
+Rows = tuple[list[Event], str]  # and the cursor of the next ones
+STANDINGS = [(one.name.lower(), one.name.lower()) for one in Standing]
 
 
 class EventShape(Shape):
@@ -18,44 +29,159 @@ class EventShape(Shape):
     at = s.DateTimeField()
     action = s.CharField()
     actor = s.CharField()
+    subject = s.UUIDField(
+        source="subject_id", allow_null=True, help_text="The pseudonym of whom it is about."
+    )
     request_id = s.UUIDField(allow_null=True)
     client_net = s.CharField(allow_null=True, help_text="The address without its last part.")
     route = s.CharField()
     model = s.CharField()
+    upstream = s.CharField(help_text="Which engine or service answered.")
     success = s.BooleanField()
     status = s.IntegerField(allow_null=True)
     error_code = s.CharField()
+    response_length = s.IntegerField(allow_null=True)
+    processing_ms = s.IntegerField(allow_null=True)
+    tokens_in = s.IntegerField(allow_null=True)
+    tokens_out = s.IntegerField(allow_null=True)
     detail = s.DictField()
     EXAMPLE = {
         "id": 90210,
         "at": "2026-01-31T08:00:00Z",
         "action": "api_key:create",
         "actor": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "subject": None,
         "request_id": None,
         "client_net": "192.0.2.0",
         "route": "",
         "model": "",
+        "upstream": "",
         "success": True,
         "status": None,
         "error_code": "",
+        "response_length": None,
+        "processing_ms": None,
+        "tokens_in": None,
+        "tokens_out": None,
         "detail": {"name": "build server"},
     }
+
+
+class ProofShape(Shape):
+    standing = s.ChoiceField(STANDINGS, help_text="`sealed`: computed anew just now, and agrees.")
+    number = s.IntegerField(allow_null=True, help_text="Of the event in the tenant's trail.")
+    batch = s.IntegerField(allow_null=True)
+    sealed_at = s.DateTimeField(allow_null=True)
+    checkpoint = s.IntegerField(allow_null=True)
+    key_id = s.CharField(allow_null=True, help_text="Of the key that signed the checkpoint.")
+
+
+class ProvenEvent(EventShape):
+    proof = ProofShape()
+    EXAMPLE = {
+        **EventShape.EXAMPLE,
+        "proof": {
+            "standing": "sealed",
+            "number": 4711,
+            "batch": 12,
+            "sealed_at": "2026-01-31T08:00:01Z",
+            "checkpoint": 86400,
+            "key_id": "9f86d081884c7d659a2feaa0c55ad015",
+        },
+    }
+
+
+class StatusFilter(f.NumberFilter):
+    field_class = forms.IntegerField
 
 
 class EventFilter(f.FilterSet):
     action = f.ChoiceFilter(choices=[(action.value, action.value) for action in Action])
     actor = f.CharFilter(max_length=80)
+    subject = f.UUIDFilter()
+    key = f.UUIDFilter()
     request_id = f.UUIDFilter()
-    since = f.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = f.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    model = f.CharFilter(max_length=120)
+    route = f.CharFilter(max_length=80)
+    status = StatusFilter(min_value=0, max_value=999)
+    client_ip = f.CharFilter(max_length=45)
+    kind = f.ChoiceFilter(choices=[("acts", "acts")])
+    outcome = f.ChoiceFilter(choices=[("failed", "failed")])
+    since = f.IsoDateTimeFilter()
+    until = f.IsoDateTimeFilter()
+
+
+def filters_from(given: dict[str, Any]) -> Filters:
+    """Raises Problem."""
+    net = network(given["client_ip"]) if given.get("client_ip") else ""
+    if net is None:
+        raise bad_request({"client_ip": [_("This is no IP address.")]})
+    return Filters(
+        action=given.get("action") or "",
+        actors=(given["actor"],) if given.get("actor") else None,
+        subject_id=given.get("subject"),
+        api_key_id=given.get("key"),
+        request_id=given.get("request_id"),
+        model=given.get("model") or "",
+        route=given.get("route") or "",
+        status=given.get("status"),
+        net=net,
+        acts=given.get("kind") == "acts",
+        failed=given.get("outcome") == "failed",
+        since=given.get("since"),
+        until=given.get("until"),
+    )
 
 
 class Events(Resource):
-    needs = {"list": P.VIEW_AUDIT}
+    needs = {"list": P.VIEW_AUDIT, "retrieve": P.VIEW_AUDIT}
     shape = EventShape
+    gives = {"retrieve": ProvenEvent}
     asks = {"list": EventFilter}
     orderings = ("-at", "at")
 
     def list(self, request: Any, tenant: str) -> Response:
-        """List what is on a tenant's record."""
-        return self.listed(Event.objects.of_tenant(self.inside.id))
+        """List what is on a tenant's record.
+
+        A page can hold less than was asked for, or nothing, while `next_cursor` is there: what is
+        looked for is rare, and the next page goes on looking.
+        """
+        asked = self.asked(Event.objects.none())
+        filters = filters_from(asked.form.cleaned_data)
+        query = request.GET
+        ordering = query.get("ordering", self.orderings[0])
+        if ordering not in self.orderings:
+            text = _("Choose one of %s.") % ", ".join(self.orderings)
+            raise bad_request({"ordering": [text]})
+        limit = cursor.limit_of(query.get("limit", str(cursor.USUAL)))
+        rows, following = self._rows(filters, query.get("cursor", ""), ordering, limit)
+        results = [EventShape(row).data for row in rows]
+        return Response({"results": results, "next_cursor": following or None})
+
+    def retrieve(self, request: Any, tenant: str, event: int) -> Response:
+        """Show an event and how it stands: under which seal, and whether that holds."""
+        found = self.found(Event.objects.of_tenant(self.inside.id), pk=event)
+        state = proof_state(found)
+        seal, checkpoint = state.seal, state.checkpoint
+        proof = {
+            "standing": state.standing.name.lower(),
+            "number": state.number or None,
+            "batch": seal.batch if seal else None,
+            "sealed_at": seal.sealed_at if seal else None,
+            "checkpoint": seal.checkpoint if seal else None,
+            "key_id": checkpoint.key_id if checkpoint else None,
+        }
+        return self.one(found, proof=ProofShape(proof).data)
+
+    def _rows(
+        self, filters: Filters, given: str, ordering: str, limit: int
+    ) -> Rows:
+        tenant, newer = self.inside.id, ordering == "at"
+        start = given or (search.beginning(tenant, filters) if newer else "")
+        side = "newer" if newer else "older"
+        try:
+            found = search.page(tenant, filters, start, limit, side=side)
+        except BadCursor:
+            text = _("This cursor is not of this list with these filters.")
+            raise bad_request({"cursor": [text]}) from None
+        return (found.rows[::-1], found.newer) if newer else (found.rows, found.older)

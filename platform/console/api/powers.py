@@ -24,9 +24,10 @@ SCOPES: dict[Scope, frozenset[P]] = {
     Scope.MANAGEMENT_WRITE: frozenset(
         {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS}
     ),
-    Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT}),
+    Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
 }
-# Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner.
+# Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner;
+# MANAGE_RETENTION and MANAGE_HOLDS decide what is kept: people do.
 
 ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may give, or take from somebody
 

@@ -6,10 +6,14 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from console.api.audit_exports import AuditExports
+from console.api.deletions import Deletions, OwnDeletions
 from console.api.docs import Docs, Schema
 from console.api.events import Events
 from console.api.invitations import Invitations
+from console.api.key_rotations import KeyRotations
 from console.api.keys import Keys
+from console.api.legal_holds import LegalHolds
 from console.api.limits import Limits, Tiers
 from console.api.me import Me
 from console.api.members import Members
@@ -18,9 +22,11 @@ from console.api.nowhere import nowhere
 from console.api.prices import Prices
 from console.api.quotas import Notices, Quotas
 from console.api.raises import Raises
+from console.api.receipts import Receipts
 from console.api.reconciliations import Reconciliations
 from console.api.refusals import Refusals
 from console.api.resource import Resource
+from console.api.retention import Retention
 from console.api.roles import Roles
 from console.api.teams import Places, Teams
 from console.api.tenants import Tenants
@@ -59,7 +65,16 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("roles/", Roles, get="show"),
     at("limits/", Limits, get="retrieve", patch="partial_update"),
     at("notices/", Notices, get="list"),
-    at("events/", Events, get="list"),
+    *several("events/", "int:event", Events),
+    *several("audit-exports/", "uuid:audit_export", AuditExports),
+    at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),
+    at("retention/", Retention, get="show"),
+    at("retention/<slug:data_class>/", Retention, get="retrieve", patch="partial_update"),
+    at("retention/<slug:data_class>/preview/", Retention, get="preview"),
+    *several("holds/", "uuid:hold", LegalHolds),
+    at("holds/<uuid:hold>/approve/", LegalHolds, post="approve"),
+    at("holds/<uuid:hold>/renew/", LegalHolds, post="renew"),
+    at("holds/<uuid:hold>/release/", LegalHolds, post="release"),
     at("usage/", Usage, get="report"),
     at("usage/export/", Usage, get="export"),
     *several("members/", "uuid:member", Members),
@@ -78,6 +93,11 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("raises/<uuid:quota_raise>/approve/", Raises, post="approve"),
     at("raises/<uuid:quota_raise>/refuse/", Raises, post="refuse"),
     *several("refusals/", "slug:refusal", Refusals),
+    at("receipts/<uuid:receipt>/", Receipts, get="retrieve"),
+    *several("deletion-requests/", "uuid:deletion_request", Deletions),
+    at("deletion-requests/<uuid:deletion_request>/approve/", Deletions, post="approve"),
+    at("deletion-requests/<uuid:deletion_request>/refuse/", Deletions, post="refuse"),
+    *several("key-rotations/", "uuid:rotation", KeyRotations),
     *several("reconciliations/", "int:reconciliation", Reconciliations),
 ]
 urlpatterns = [
@@ -87,6 +107,7 @@ urlpatterns = [
     at("tiers/", Tiers, get="show_all"),
     at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
     *several("prices/", "int:price", Prices),
+    *several("deletion-requests/", "uuid:deletion_request", OwnDeletions),
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),
     path("schema/", Schema.as_view(), name="schema"),

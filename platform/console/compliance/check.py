@@ -38,6 +38,7 @@ class Check:
     run: Callable[[Tenant | None], Found]
     problems: dict[str, Problem]
     reach: Reach = Reach.EACH
+    over: str = ""  # the figure without which the check had nothing to look at
 
 
 BROKEN = "broken"  # the check itself could not run

@@ -9,6 +9,10 @@ REGIMES: dict[str, Text] = {
     MLPS: Text("MLPS 2.0 level 3 (GB/T 22239-2019)", "等保 2.0 三级（GB/T 22239-2019）"),
     GDPR: Text("GDPR, Regulation (EU) 2016/679", "GDPR（欧盟 2016/679 号条例）"),
 }
+SHORT: dict[str, Text] = {
+    MLPS: Text("MLPS 2.0 level 3", "等保 2.0 三级"),
+    GDPR: Text("GDPR", "GDPR"),
+}
 
 
 @dataclass(frozen=True, slots=True)

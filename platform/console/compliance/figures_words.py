@@ -148,6 +148,7 @@ WORDS: dict[str, Text] = {
     "refused_concurrency": T("by the tenant's requests at once", "租户并发"),
     "refused_quota": T("by quota", "配额"),
 }
+_ORDER = {name: place for place, name in enumerate(WORDS)}
 YES, NO = T("yes", "是"), T("no", "否")
 VALUES: dict[str, Text] = {
     "tls": T("TLS", "TLS"),
@@ -159,11 +160,8 @@ LISTS = ("found", "table")  # shown beneath, not among the figures
 
 def told(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each figure, as people read them."""
-    return [
-        (str(WORDS.get(name, name)), _value(value))
-        for name, value in figures.items()
-        if name not in LISTS
-    ]
+    names = sorted(figures, key=lambda name: _ORDER.get(name, len(_ORDER)))  # jsonb keeps none
+    return [(str(WORDS.get(n, n)), _value(figures[n])) for n in names if n not in LISTS]
 
 
 def found(figures: dict[str, Any]) -> list[str]:

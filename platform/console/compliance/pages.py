@@ -15,7 +15,7 @@ from console.compliance import report as reports
 from console.compliance import running
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
 from console.compliance.checks import CHECKS
-from console.compliance.clause import REGIMES
+from console.compliance.clause import SHORT
 from console.compliance.standing import known_regime, standing
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.paging import page
@@ -77,7 +77,7 @@ def _page(request: ConsoleRequest) -> HttpResponse:
     context = {
         "standing": found,
         "regime": regime,
-        "regimes": list(REGIMES.items()),
+        "regimes": list(SHORT.items()),
         "shapes": [("html", _("Report to print (HTML)")), ("json", _("Report (JSON)"))],
         "oldest": min(runs, default=None),
         "newest": max(runs, default=None),

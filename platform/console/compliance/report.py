@@ -109,6 +109,7 @@ def _check(one: Evidence) -> dict[str, Any]:
         "at": one.run.at.isoformat(),
         "took_ms": one.run.took_ms,
         "figures": one.run.figures,
+        "nothing_to_look_at": one.is_empty,
     }
     if problem := one.problem:
         told |= {"problem": problem.what.both(), "todo": problem.todo.both()}

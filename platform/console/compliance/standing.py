@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from audit.models import CheckRun
 from console.compliance import gdpr, mlps
-from console.compliance.check import BROKEN, COULD_NOT_RUN, Check, Problem, Reach
+from console.compliance.check import COULD_NOT_RUN, Check, Problem, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import REGIMES, Clause
 from console.compliance.texts import Text
@@ -45,8 +45,10 @@ class Evidence:
         return self.check.problems.get(self.run.problem, COULD_NOT_RUN)
 
     @property
-    def is_broken(self) -> bool:
-        return bool(self.run and self.run.problem == BROKEN)
+    def is_empty(self) -> bool:
+        """All is well, because there was nothing to look at."""
+        over = self.check.over
+        return bool(over and self.run and self.run.ok and not self.run.figures.get(over))
 
 
 @dataclass(frozen=True, slots=True)

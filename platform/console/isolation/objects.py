@@ -8,9 +8,12 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from audit import exports, holds, rotation
+from audit.actions import Action
 from audit.erasing import erase_texts
 from audit.keyring import keyring
-from audit.models import DataKey
+from audit.models import DataKey, DeletionRequest, ErasureStep, Event, Export, KeyRotation
+from audit.record import act
 from inference.chat import conversations
 from inference.models import Completion, Conversation, State, Usage, UsageDay, UsageHour
 from tenants import model_access
@@ -49,7 +52,14 @@ class Objects:
             "asked": self._raise,
             "quota_raise": self._raise,
             "reconciliation": self._reconciliation,
+            "rotation": self._rotation,
             "refusal": self._refusal,
+            "event": self._event,
+            "receipt": self._receipt,
+            "audit_export": self._export,
+            "hold": self._hold,
+            "deletion": self._deletion,
+            "deletion_request": self._deletion,
             "completion": self._completion,
             "model": self._restricted,
         }
@@ -78,7 +88,19 @@ class Objects:
 
     def clear(self) -> None:
         tenant = self._tenant.id
-        for rows in (Usage, UsageHour, UsageDay, Completion, Conversation):
+        for hold in holds.holding().filter(tenant_id=tenant):
+            holds.release(hold, by=BY, reason="isolation shown")
+        for rows in (
+            Export,
+            ErasureStep,
+            DeletionRequest,
+            KeyRotation,
+            Usage,
+            UsageHour,
+            UsageDay,
+            Completion,
+            Conversation,
+        ):
             rows.objects.filter(tenant_id=tenant).delete()
         keys = list(DataKey.objects.filter(tenant_id=tenant))
         for key in keys:
@@ -134,6 +156,47 @@ class Objects:
             **moments,
         ).id
 
+    def _event(self) -> Any:
+        act(Action.TENANT_CHANGE, actor=BY, tenant_id=self._tenant.id, detail={"x": self._secret})
+        return Event.objects.of_tenant(self._tenant.id).latest("id").id
+
+    def _receipt(self) -> Any:
+        """Of a request, by its id."""
+        return Event.objects.create(
+            at=timezone.now(),
+            action=Action.COMPLETION_RECEIVED,
+            actor=BY,
+            tenant_id=self._tenant.id,
+            request_id=uuid4(),
+            model=self._secret,
+        ).request_id
+
+    def _export(self) -> Any:
+        return Export.objects.create(
+            tenant_id=self._tenant.id,
+            kind=exports.KIND,
+            state=exports.READY,
+            actor=BY,
+            asked={"form": "csv", "model": self._secret},
+            expires_at=timezone.now() + timedelta(hours=1),
+        ).id
+
+    def _hold(self) -> Any:
+        ends = timezone.now() + timedelta(hours=1)
+        placed = holds.request(self._tenant.id, by=BY, reason=self._named(), expires_at=ends)
+        return placed.id
+
+    def _deletion(self) -> Any:
+        now = timezone.now()
+        return DeletionRequest.objects.create(
+            tenant_id=self._tenant.id,
+            subject_id=uuid4(),
+            reason=self._secret,
+            requested_by=BY,
+            requested_at=now,
+            due_at=now + timedelta(hours=72),
+        ).id
+
     def _completion(self) -> Any:
         now = timezone.now()
         same = {"tenant": self._tenant, "model": self._secret, "created_at": now}
@@ -149,6 +212,9 @@ class Objects:
         day = timezone.now().date() - timedelta(days=next(_number))
         same = {"tenant": self._tenant, "day": day, "ran_at": timezone.now()}
         return Reconciliation.objects.create(**same, **sums).id
+
+    def _rotation(self) -> Any:
+        return rotation.start_tenant(self._tenant.id, by=BY).pk
 
     def _restricted(self) -> Any:
         return model_access.restrict(self._tenant, self._named(), by=BY).id

@@ -7,10 +7,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from console.compliance import figures_words
 from console.compliance.check import Check
 from console.compliance.personal import LABELS
+from tenants.roles import Role
 
 register = template.Library()
 register.filter("told", figures_words.told)
@@ -31,7 +33,9 @@ def state_colour(state: str) -> str:
 
 @register.filter
 def table_name(name: str) -> str:
-    return str(next((text for data, text in LABELS.items() if data == name), name))
+    """Of a class of personal data, or of a role."""
+    roles = {**dict(Role.choices), "operator": _("Platform operator")}
+    return str(roles.get(name) or next((text for d, text in LABELS.items() if d == name), name))
 
 
 @register.filter

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from audit.models import DeletionRequest
 from console import navigation
 from console.door import ConsoleRequest
 from console.permission_words import WORDS
@@ -95,6 +96,18 @@ def seen_by(person: User | None, request: ConsoleRequest) -> str:
 @register.simple_tag
 def menu(request: ConsoleRequest) -> navigation.Menu:
     return navigation.menu(request)
+
+
+@register.simple_tag
+def late_deletions(request: ConsoleRequest) -> int:
+    """Requests to erase that are nearly due, for who can do something about it."""
+    tenant = getattr(request, "tenant", None)
+    if tenant and Permission.MANAGE_DELETIONS not in request.permissions:
+        return 0
+    if tenant is None and not request.user.is_operator:
+        return 0
+    late = DeletionRequest.objects.open().filter(alerted_at__isnull=False)
+    return (late.filter(tenant_id=tenant.id) if tenant else late).count()
 
 
 @register.simple_tag

@@ -51,7 +51,9 @@ class Command(BaseCommand):
             raise SystemExit(FINDINGS)
 
     def _trail(self, **options: Any) -> bool:
-        span = Span(_tenant(options["tenant"]), _moment(options["since"]), _moment(options["until"]))
+        span = Span(
+            _tenant(options["tenant"]), _moment(options["since"]), _moment(options["until"])
+        )
         with opened() as connection:
             report = verify(
                 connection,

@@ -103,6 +103,7 @@ CHECKS = (
                 ),
             )
         },
+        over="requests",
     ),
     Check(
         "operator_access",

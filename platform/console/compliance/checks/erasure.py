@@ -147,6 +147,7 @@ CHECKS = (
                 ),
             ),
         },
+        over="done",
     ),
     Check(
         "erased",
@@ -179,6 +180,7 @@ CHECKS = (
                 ),
             ),
         },
+        over="erased",
     ),
     Check(
         "holds",

@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit import merkle, signing
 from audit.canonical import LINE, microseconds
 from audit.chain import CHECKPOINT, ZERO, seal_hash
-from audit.models import Checkpoint, Seal, WitnessMark
+from audit.models import Checkpoint, Event, Seal, WitnessMark
 from audit.seal import signed, unsealed_age
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
@@ -39,7 +39,15 @@ def _verified(tenant: Tenant | None) -> Found:
         "newest_checkpoint": max((c.n for c in checkpoints), default=0),
         "wrong": len(wrong),
     }
-    return Found("broken_seal", {**figures, "found": wrong[:20]}) if wrong else Found("", figures)
+    if wrong:
+        return Found("broken_seal", {**figures, "found": wrong[:20]})
+    return Found("" if seals or _nothing_to_seal() else "nothing_sealed", figures)
+
+
+def _nothing_to_seal() -> bool:
+    now = timezone.now()
+    late = now - timedelta(seconds=BEHIND_S)
+    return not Event.objects.filter(at__gt=now - timedelta(days=DAYS), at__lt=late).exists()
 
 
 def _wrong(seal: Seal) -> list[str]:
@@ -146,8 +154,16 @@ CHECKS = (
                     "take a copy of the database before anything else.",
                     "运行 `manage.py audit_verify`，保存其输出与见证文件，并首先复制数据库。",
                 ),
-            )
+            ),
+            "nothing_sealed": Problem(
+                Text("Events are there, but none is under seal.", "有审计事件，但均未封存。"),
+                Text(
+                    "See whether Celery's beat and a worker run: they seal each second.",
+                    "请确认 Celery beat 与 worker 正在运行：它们每秒封存一次。",
+                ),
+            ),
         },
+        over="seals",
     ),
     Check(
         "unsealed",

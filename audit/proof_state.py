@@ -1,0 +1,71 @@
+"""How an event stands: under which seal and checkpoint, and whether both still hold."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from django.db import connection
+
+from audit import merkle, signing
+from audit.canonical import LINE
+from audit.chain import CHECKPOINT
+from audit.models import PLATFORM, Checkpoint, Event, Seal
+from audit.seal import signed
+
+HASH = 32  # bytes of a leaf
+
+
+class Standing(Enum):
+    UNSEALED = auto()  # it was written a moment ago, or the sealer is away
+    SEALED = auto()  # and everything holds
+    CHANGED = auto()  # it is not what was put under seal
+    BROKEN = auto()  # the seal or its checkpoint is not what it was
+
+
+@dataclass(frozen=True, slots=True)
+class ProofState:
+    standing: Standing
+    seal: Seal | None = None
+    checkpoint: Checkpoint | None = None
+    number: int = 0  # of the event in its tenant's trail
+
+
+def proof_state(event: Event) -> ProofState:
+    seal = _seal_of(event)
+    if seal is None:
+        return ProofState(Standing.UNSEALED)
+    place = seal.event_ids.index(event.id)
+    leaves = [bytes(seal.leaves)[n : n + HASH] for n in range(0, len(bytes(seal.leaves)), HASH)]
+    checkpoint = Checkpoint.objects.filter(n=seal.checkpoint).first()
+    return ProofState(
+        _standing(event, seal, leaves, place, checkpoint),
+        seal,
+        checkpoint,
+        seal.first_seq + place,
+    )
+
+
+def _seal_of(event: Event) -> Seal | None:
+    seals = Seal.objects.filter(
+        tenant_id=event.tenant_id or PLATFORM, last_at__gte=event.at, first_at__lte=event.at
+    )
+    return seals.filter(event_ids__contains=[event.id]).order_by("last_at").first()
+
+
+def _standing(
+    event: Event, seal: Seal, leaves: list[bytes], place: int, checkpoint: Checkpoint | None
+) -> Standing:
+    if merkle.root(leaves) != bytes(seal.root) or checkpoint is None:
+        return Standing.BROKEN
+    signature = bytes(checkpoint.signature)
+    if not signing.verify(signed(checkpoint).text, signature, CHECKPOINT):
+        return Standing.BROKEN
+    same = merkle.leaf(_line(event)) == leaves[place]
+    return Standing.SEALED if same else Standing.CHANGED
+
+
+def _line(event: Event) -> bytes:
+    """As it is stored: what Python has read may have lost digits of a number."""
+    with connection.cursor() as cursor:
+        where = "where id = %s and at = %s"
+        cursor.execute(f"select {LINE} from audit_event {where}", [event.id, event.at])
+        return str(cursor.fetchone()[0]).encode()

@@ -1,0 +1,122 @@
+"""Files of the audit trail: made by a job, sealed until somebody takes them, gone after a while."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from audit import exports
+from audit.actions import Action
+from audit.keyring import Unreadable
+from audit.models import Export
+from console.api.events import filters_from
+from console.api.problem import not_found
+from console.api.requester import denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from console.recently_proven import is_proven
+from console.usage import streamed
+from tenants.roles import Permission as P
+
+STATES = (exports.MAKING, exports.READY, exports.FAILED)
+
+
+class ExportShape(Shape):
+    id = s.UUIDField()
+    form = s.ChoiceField(list(exports.FORMS), source="asked.form")
+    state = s.ChoiceField(STATES)
+    percent = s.IntegerField(source="asked.percent", default=0)
+    events = s.IntegerField(source="rows")
+    bytes = s.IntegerField()
+    sha256 = s.CharField(help_text="Of the file; empty until it is ready.")
+    problem = s.CharField()
+    actor = s.CharField()
+    asked = s.DictField(help_text="What was asked for.")
+    created_at = s.DateTimeField()
+    expires_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": "0192e6a0-aabb-7c6e-9f6e-1f2a3b4c5d6e",
+        "form": "jsonl",
+        "state": "ready",
+        "percent": 100,
+        "events": 120_000,
+        "bytes": 98_000_000,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "problem": "",
+        "actor": "member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "asked": {"form": "jsonl", "since": "2026-01-01T00:00:00+00:00"},
+        "created_at": "2026-01-31T08:00:00Z",
+        "expires_at": "2026-02-07T08:00:00Z",
+    }
+
+
+class NewExport(Shape):
+    form = s.ChoiceField(list(exports.FORMS), help_text="`jsonl` has proofs and verifies offline.")
+    action = s.ChoiceField([action.value for action in Action], required=False)
+    actor = s.CharField(max_length=80, required=False)
+    subject = s.UUIDField(required=False)
+    key = s.UUIDField(required=False)
+    request_id = s.UUIDField(required=False)
+    model = s.CharField(max_length=120, required=False)
+    route = s.CharField(max_length=80, required=False)
+    status = s.IntegerField(min_value=0, max_value=999, required=False)
+    client_ip = s.CharField(max_length=45, required=False)
+    since = s.DateTimeField(required=False)
+    until = s.DateTimeField(required=False)
+    EXAMPLE = {"form": "jsonl", "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+
+
+class AuditExports(Resource):
+    needs = dict.fromkeys(("list", "create", "retrieve", "destroy", "file"), P.EXPORT_AUDIT)
+    shape = ExportShape
+    takes = {"create": NewExport}
+    files = {"file": ("application/x-ndjson", "text/csv")}
+    volatile = ("state", "percent", "events", "bytes", "sha256", "problem", "asked")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List the files that were made, and are being made."""
+        return self.listed(self._exports())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Have a file made of the audit trail.
+
+        On record. It is made in the background: ask for it until its state is `ready`.
+        """
+        given = self.given()
+        form = given.pop("form")
+        made = exports.ask(self.inside.id, filters_from(given), form, by=self.by)
+        return self.one(made, 201)
+
+    def retrieve(self, request: Any, tenant: str, audit_export: UUID) -> Response:
+        """Show how far a file is."""
+        return self.one(self.found(self._exports(), pk=audit_export))
+
+    def destroy(self, request: Any, tenant: str, audit_export: UUID) -> Response:
+        """Delete a file before its time."""
+        exports.drop(self.to_change(self._exports(), pk=audit_export), by=self.by)
+        return Response(status=204)
+
+    def file(self, request: Any, tenant: str, audit_export: UUID) -> HttpResponseBase:
+        """Download a file.
+
+        On record. Whoever comes in person has proved within ten minutes that it is them.
+        """
+        found: Export = self.found(self._exports(), pk=audit_export)
+        if self.who.user and not is_proven(request._request):
+            text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
+            raise denied(text, "proof_needed")
+        try:
+            pieces = exports.download(found, by=self.by)
+        except (FileNotFoundError, Unreadable):
+            raise not_found() from None
+        kind = exports.FORMS[found.asked["form"]]
+        answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=kind)
+        name = exports.file_name(found, self.inside.name)
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+    def _exports(self) -> Any:
+        return Export.objects.filter(tenant_id=self.inside.id, kind=exports.KIND)

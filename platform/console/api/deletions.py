@@ -1,0 +1,241 @@
+"""A person's, or a key's, data to be erased: asked for, decided, executed, and proven."""
+
+import contextlib
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit import deletion, erasers
+from audit.deletion import AlreadyBegun, AlreadyDecided
+from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from console.api.problem import Problem, bad_request
+from console.api.requester import Requester, denied
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from tenants.models import ApiKey, Member, Scope
+from tenants.models.member import is_last_owner
+from tenants.roles import Permission as P
+from tenants.roles import Profile
+from tenants.scope import person_scope
+
+EXAMPLE: dict[str, Any] = {
+    "id": "0192e6a0-88cc-7c6e-9f6e-1f2a3b4c5d6e",
+    "subject": "0192e6a0-99dd-7c6e-9f6e-1f2a3b4c5d6e",
+    "mode": "erase",
+    "state": "running",
+    "removes": False,
+    "reason": "I am leaving",
+    "answer": "",
+    "requested_by": "member:0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e",
+    "requested_at": "2026-01-31T08:00:00Z",
+    "due_at": "2026-02-03T08:00:00Z",
+    "approved_at": "2026-01-31T09:00:00Z",
+    "started_at": "2026-01-31T09:00:02Z",
+    "finished_at": None,
+}
+
+
+class DeletionShape(Shape):
+    id = s.UUIDField()
+    subject = s.UUIDField(source="subject_id", help_text="The pseudonym in the audit trail.")
+    mode = s.ChoiceField(DeletionMode.choices)
+    state = s.ChoiceField(DeletionState.choices)
+    removes = s.BooleanField(help_text="The membership or key goes too.")
+    reason = s.CharField()
+    answer = s.CharField(help_text="Why it was refused, or is held.")
+    requested_by = s.CharField()
+    requested_at = s.DateTimeField()
+    due_at = s.DateTimeField(help_text="72 hours after it was asked for.")
+    approved_at = s.DateTimeField(allow_null=True)
+    started_at = s.DateTimeField(allow_null=True)
+    finished_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = EXAMPLE
+
+
+class StepShape(Shape):
+    store = s.CharField()
+    name = s.SerializerMethodField(help_text="For people.")
+    attempts = s.IntegerField()
+    problem = s.CharField()
+    finished_at = s.DateTimeField(allow_null=True)
+
+    def get_name(self, step: ErasureStep) -> str:
+        return erasers.label(step.store)
+
+
+class WholeDeletion(DeletionShape):
+    steps = s.SerializerMethodField(help_text="The stores, with what became of each.")
+    certificate = s.JSONField(allow_null=True, help_text="Signed; verifies offline.")
+    EXAMPLE = {
+        **EXAMPLE,
+        "steps": [
+            {
+                "store": "texts",
+                "name": "Prompts and answers in the audit trail",
+                "attempts": 1,
+                "problem": "",
+                "finished_at": "2026-01-31T09:00:03Z",
+            }
+        ],
+        "certificate": None,
+    }
+
+    def get_steps(self, request: DeletionRequest) -> list[dict[str, Any]]:
+        return [dict(StepShape(step).data) for step in request.steps.order_by("id")]
+
+
+class NewDeletion(Shape):
+    mode = s.ChoiceField(DeletionMode.choices)
+    member = s.UUIDField(required=False, help_text="Whose data; without it and `key`: your own.")
+    key = s.UUIDField(required=False)
+    removes = s.BooleanField(default=False, help_text="The membership or key goes too.")
+    reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
+    EXAMPLE = {
+        "mode": "erase",
+        "member": "0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e",
+        "removes": False,
+        "reason": "By letter of 30 January",
+    }
+
+
+class Refusal(Shape):
+    answer = s.CharField(max_length=deletion.LONGEST_TEXT, help_text="Who asked will read it.")
+    EXAMPLE = {"answer": "This data is needed for a contract that still runs."}
+
+
+class DeletionFilter(f.FilterSet):
+    state = f.ChoiceFilter(choices=DeletionState.choices)
+    subject = f.UUIDFilter(field_name="subject_id")
+
+
+class Deletions(Resource):
+    needs = {
+        "list": Who.ANYBODY,
+        "create": Who.ANYBODY,
+        "retrieve": Who.ANYBODY,
+        "approve": P.MANAGE_DELETIONS,
+        "refuse": P.MANAGE_DELETIONS,
+    }
+    shape = DeletionShape
+    gives = {"retrieve": WholeDeletion}
+    takes = {"create": NewDeletion, "refuse": Refusal}
+    asks = {"list": DeletionFilter}
+    orderings = ("-requested_at", "requested_at")
+
+    def list(self, request: Any, **where: Any) -> Response:
+        """List deletion requests: the tenant's for who decides on them, else one's own."""
+        return self.listed(self._rows())
+
+    def create(self, request: Any, **where: Any) -> Response:
+        """Ask for data to be erased, or restricted.
+
+        Everybody asks for themselves; for others whoever decides on deletions, whose request is
+        approved as it is made. A key needs `management:write` and says whose data it is; its
+        request waits for a person. While one is open, asking again answers with the same.
+        """
+        given = self.given()
+        whose = self._whose(given.pop("member", None), given.pop("key", None))
+        if given["removes"] and is_last_owner(whose):
+            raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
+        asked = deletion.ask(
+            self.inside.id,
+            whose.subject_id,
+            by=self.by,
+            decides=self._decides,
+            **given,
+        )
+        return self.one(asked, 201)
+
+    def retrieve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+        """Show a deletion request, its stores and, when it is done, its certificate."""
+        found = self.found(self._rows(), pk=deletion_request)
+        said = WholeDeletion(found).data
+        return Response(said, headers={"ETag": self.etag(self.shape(found).data)})
+
+    def approve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+        """Approve a deletion request: it is executed at once."""
+        return self._decided(deletion_request, deletion.approve)
+
+    def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+        """Refuse a deletion request, and say why."""
+        return self._decided(deletion_request, deletion.refuse, **self.given())
+
+    @property
+    def _decides(self) -> bool:
+        return P.MANAGE_DELETIONS in self.who.permissions
+
+    @property
+    def _is_program(self) -> bool:
+        """A key that manages may ask for others, and waits. Where duties are kept apart, none."""
+        key = self.who.key
+        manages = key is not None and Scope.MANAGEMENT_WRITE in key.scopes
+        return manages and self.inside.profile != Profile.MLPS
+
+    def _rows(self) -> QuerySet[DeletionRequest]:
+        rows = DeletionRequest.objects.filter(tenant_id=self.inside.id)
+        if self._decides:
+            return rows
+        own = Q(requested_by=self.by)
+        me = self.who.member or self.who.key
+        return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
+
+    def _whose(self, member: UUID | None, key: UUID | None) -> Member | ApiKey:
+        """Raises Problem; what belongs to somebody else does not exist."""
+        if member is None and key is None and self.who.member:
+            return self.who.member
+        if (member is None) == (key is None):
+            raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
+        myself = self.who.member is not None and self.who.member.pk == member
+        if not (self._decides or myself or self._is_program):
+            raise denied(_("You can ask for your own data only."))
+        tenant = self.inside
+        rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
+        found: Member | ApiKey = self.found(rows, pk=member or key)
+        return found
+
+    def _decided(self, pk: UUID, verb: Any, **given: Any) -> Response:
+        found = self.found(self._rows(), pk=pk)
+        try:
+            verb(found, by=self.by, **given)
+        except AlreadyBegun:
+            raise Problem(409, "already_begun", _("It is being executed already.")) from None
+        except AlreadyDecided:
+            raise Problem(409, "already_decided", _("It is decided already.")) from None
+        return self.one(found)
+
+
+class OwnDeletionShape(DeletionShape):
+    """A page of it has a name of its own in the schema."""
+
+
+class OwnDeletions(Deletions):
+    """The same without a tenant in the path: the key's, or the only one of a person."""
+
+    shape = OwnDeletionShape
+    needs = {act: need for act, need in Deletions.needs.items() if act not in ("approve", "refuse")}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        with contextlib.suppress(APIException):  # a wrong key is refused where all are
+            if isinstance(request.auth, Requester):
+                kwargs["tenant"] = _home(request.auth)
+        super().initial(request, *args, **kwargs)
+
+
+def _home(who: Requester) -> str:
+    """Raises Problem."""
+    if who.key:
+        return who.key.tenant.name
+    assert who.user
+    with person_scope(who.user.pk):
+        names = [member.tenant.name for member in Member.objects.of(who.user)[:2]]
+    if len(names) != 1:
+        text = _("Say in which tenant: /api/v1/tenants/<tenant>/deletion-requests/")
+        raise bad_request({"tenant": [text]})
+    return names[0]

@@ -1,0 +1,64 @@
+"""A tenant's encryption key: exchanged on request, while its requests go on."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from audit import rotation
+from audit.models import KeyRotation
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.roles import Permission as P
+
+
+class KeyRotationShape(Shape):
+    id = s.UUIDField()
+    new_key_id = s.UUIDField()
+    total = s.IntegerField(help_text="Keys of people and programs that were to be wrapped anew.")
+    done = s.IntegerField()
+    started_at = s.DateTimeField()
+    finished_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "id": "0192e6a0-9d2e-7c1a-8e5b-3a4b5c6d7e8f",
+        "new_key_id": "0192e6a0-9d2e-7c1a-8e5b-4a4b5c6d7e8f",
+        "total": 120,
+        "done": 50,
+        "started_at": "2026-01-31T08:00:00Z",
+        "finished_at": None,
+    }
+
+
+class Nothing(Shape):
+    EXAMPLE = {}
+
+
+class KeyRotations(Resource):
+    needs = {
+        "list": P.MANAGE_SECURITY,
+        "create": P.MANAGE_SECURITY,
+        "retrieve": P.MANAGE_SECURITY,
+    }
+    shape = KeyRotationShape
+    takes = {"create": Nothing}
+    orderings = ("-started_at", "started_at")
+    volatile = ("done", "finished_at")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List the exchanges of a tenant's encryption key."""
+        return self.listed(KeyRotation.objects.filter(tenant_id=self.inside.id))
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Exchange a tenant's encryption key.
+
+        What is new is under the new key at once; the rest follows within seconds. While one is
+        under way, it is the answer. No text is touched, and everything opens throughout.
+        """
+        self.given()
+        return self.one(rotation.start_tenant(self.inside.id, by=self.by), 201)
+
+    def retrieve(self, request: Any, tenant: str, rotation: UUID) -> Response:
+        """Show how far an exchange has come."""
+        rows = KeyRotation.objects.filter(tenant_id=self.inside.id)
+        return self.one(self.found(rows, pk=rotation))

@@ -1,0 +1,144 @@
+"""Legal holds: one person places one, another approves it. Keys are no persons: they only look."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters as f
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from audit import holds
+from audit.holds import AlreadyApproved, Ended, HoldRefused, SamePerson
+from audit.models import LegalHold
+from console.api.problem import Problem
+from console.api.requester import denied
+from console.api.resource import Resource
+from console.api.strict import Shape
+from console.legal_holds import person
+from tenants.roles import Permission as P
+
+
+class HoldShape(Shape):
+    id = s.UUIDField()
+    subject = s.UUIDField(source="subject_id", allow_null=True, help_text="Null: everybody.")
+    covers_from = s.DateTimeField(allow_null=True)
+    covers_until = s.DateTimeField(allow_null=True)
+    reason = s.CharField()
+    in_force = s.SerializerMethodField()
+    requested_at = s.DateTimeField()
+    approved_at = s.DateTimeField(
+        allow_null=True, help_text="Without it, it ends 72 hours after it was asked for."
+    )
+    expires_at = s.DateTimeField()
+    renewed = s.IntegerField()
+    released_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "id": "0192e6a0-ccdd-7c6e-9f6e-1f2a3b4c5d6e",
+        "subject": None,
+        "covers_from": "2026-01-01T00:00:00Z",
+        "covers_until": None,
+        "reason": "Case 4711",
+        "in_force": True,
+        "requested_at": "2026-01-31T08:00:00Z",
+        "approved_at": "2026-01-31T09:00:00Z",
+        "expires_at": "2026-07-31T08:00:00Z",
+        "renewed": 0,
+        "released_at": None,
+    }
+
+    def get_in_force(self, hold: LegalHold) -> bool:
+        return not holds.has_ended(hold)
+
+
+class NewHold(Shape):
+    subject = s.UUIDField(required=False, help_text="Whose data; without it: everybody's.")
+    covers_from = s.DateTimeField(required=False)
+    covers_until = s.DateTimeField(required=False)
+    reason = s.CharField(max_length=holds.LONGEST_REASON)
+    expires_at = s.DateTimeField(help_text="Within a year.")
+    EXAMPLE = {"reason": "Case 4711", "expires_at": "2026-07-31T08:00:00Z"}
+
+
+class Renewal(Shape):
+    expires_at = s.DateTimeField(help_text="Within a year from now.")
+    EXAMPLE = {"expires_at": "2027-01-31T08:00:00Z"}
+
+
+class Release(Shape):
+    reason = s.CharField(max_length=holds.LONGEST_REASON)
+    EXAMPLE = {"reason": "The case is closed."}
+
+
+class HoldFilter(f.FilterSet):
+    subject = f.UUIDFilter(field_name="subject_id")
+
+
+_REFUSED = {
+    SamePerson: ("same_person", _("Another person than the one who placed it has to approve.")),
+    AlreadyApproved: ("already_decided", _("Somebody has approved it already.")),
+    Ended: ("expired", _("This hold is over. Place a new one.")),
+}
+
+
+class LegalHolds(Resource):
+    needs = {
+        "list": P.VIEW_AUDIT,
+        "create": P.MANAGE_HOLDS,
+        "retrieve": P.VIEW_AUDIT,
+        "approve": P.MANAGE_HOLDS,
+        "renew": P.MANAGE_HOLDS,
+        "release": P.MANAGE_HOLDS,
+    }
+    shape = HoldShape
+    takes = {"create": NewHold, "renew": Renewal, "release": Release}
+    asks = {"list": HoldFilter}
+    orderings = ("-requested_at", "requested_at")
+    volatile = ("in_force",)
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List legal holds, those that are over too."""
+        return self.listed(self._holds())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Place a legal hold.
+
+        In force at once; another person has to approve it within 72 hours.
+        """
+        given = self.given()
+        given["subject_id"] = given.pop("subject", None)
+        placed = holds.request(self.inside.id, by=self.by, person=self._person(), **given)
+        return self.one(placed, 201)
+
+    def retrieve(self, request: Any, tenant: str, hold: UUID) -> Response:
+        """Show a legal hold."""
+        return self.one(self.found(self._holds(), pk=hold))
+
+    def approve(self, request: Any, tenant: str, hold: UUID) -> Response:
+        """Approve a legal hold that somebody else has placed."""
+        return self._acted(hold, "approve", person=self._person())
+
+    def renew(self, request: Any, tenant: str, hold: UUID) -> Response:
+        """Let a legal hold last longer."""
+        return self._acted(hold, "renew", **self.given())
+
+    def release(self, request: Any, tenant: str, hold: UUID) -> Response:
+        """Release a legal hold: what it kept may go from now on."""
+        return self._acted(hold, "release", person=self._person(), **self.given())
+
+    def _acted(self, hold: UUID, verb: str, **given: Any) -> Response:
+        found = self.found(self._holds(), pk=hold)
+        try:
+            getattr(holds, verb)(found, by=self.by, **given)
+        except HoldRefused as problem:
+            code, text = _REFUSED[type(problem)]
+            raise Problem(409, code, str(text)) from None
+        return self.one(found)
+
+    def _person(self) -> str:
+        if self.who.user is None:
+            raise denied(str(_("People do this, not keys.")))
+        return person(self.who.user)
+
+    def _holds(self) -> Any:
+        return LegalHold.objects.filter(tenant_id=self.inside.id)

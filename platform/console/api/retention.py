@@ -1,0 +1,126 @@
+"""How long each kind of data stays, and what a change would let go. People change it, not keys."""
+
+from typing import Any
+
+import django_filters as f
+from django import forms
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from audit import data_classes, retention
+from audit.data_classes import MOST_DAYS, DataClass
+from audit.models import RetentionRule
+from audit.retention import Preview, Rule
+from console.api.problem import not_found
+from console.api.resource import Resource
+from console.api.strict import Shape
+from tenants.roles import Permission as P
+
+
+class RuleShape(Shape):
+    data_class = s.CharField(source="data_class.name")
+    # DRF takes declared fields out of the class: Field.label stays
+    label = s.CharField(source="data_class.label")  # type: ignore[assignment]
+    days = s.IntegerField()
+    floor_days = s.IntegerField(source="data_class.floor_days", help_text="It never gets below.")
+    default_days = s.IntegerField(source="data_class.default_days")
+    changed_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "data_class": "audit",
+        "label": "Audit trail: events and texts of requests",
+        "days": 200,
+        "floor_days": 184,
+        "default_days": 200,
+        "changed_at": None,
+    }
+
+
+class RulesShape(Shape):
+    results = RuleShape(many=True)
+    EXAMPLE = {"results": [RuleShape.EXAMPLE]}
+
+
+class RuleChange(Shape):
+    days = s.IntegerField(min_value=1, max_value=MOST_DAYS)
+    EXAMPLE = {"days": 365}
+
+
+class PreviewShape(Shape):
+    data_class = s.CharField(source="data_class.name")
+    present = s.IntegerField()
+    days = s.IntegerField()
+    before = s.DateTimeField(help_text="What is older would go.")
+    months = s.DictField(child=s.DictField(child=s.IntegerField()), help_text="Rows, by kind.")
+    on_hold = s.SerializerMethodField(help_text="A legal hold keeps it all the same.")
+    EXAMPLE = {
+        "data_class": "audit",
+        "present": 365,
+        "days": 200,
+        "before": "2026-01-31T08:00:00Z",
+        "months": {"2026-01": {"events": 120, "texts": 80}},
+        "on_hold": False,
+    }
+
+    def get_on_hold(self, seen: Preview) -> bool:
+        return seen.hold is not None
+
+
+class DaysFilter(f.NumberFilter):
+    field_class = forms.IntegerField
+
+
+class PreviewQuestion(f.FilterSet):
+    days = DaysFilter(min_value=1, max_value=MOST_DAYS, required=True)
+
+
+class Retention(Resource):
+    needs = {
+        "show": P.VIEW_AUDIT,
+        "retrieve": P.VIEW_AUDIT,
+        "preview": P.VIEW_AUDIT,
+        "partial_update": P.MANAGE_RETENTION,
+    }
+    shape = RuleShape
+    gives = {"show": RulesShape, "preview": PreviewShape}
+    takes = {"partial_update": RuleChange}
+    asks = {"preview": PreviewQuestion}
+
+    def show(self, request: Any, tenant: str) -> Response:
+        """Show how long each kind of data stays."""
+        rules = retention.rules(self.inside.id)
+        return Response({"results": [RuleShape(rule).data for rule in rules]})
+
+    def retrieve(self, request: Any, tenant: str, data_class: str) -> Response:
+        """Show how long one kind of data stays."""
+        return self._answer(self._rule(data_class))
+
+    def preview(self, request: Any, tenant: str, data_class: str) -> Response:
+        """Show what would go with another number of days. Nothing changes."""
+        one = self._class(data_class)
+        asked = self.asked(RetentionRule.objects.none())
+        seen = retention.preview(self.inside.id, one.name, asked.form.cleaned_data["days"])
+        return Response(PreviewShape(seen).data)
+
+    def partial_update(self, request: Any, tenant: str, data_class: str) -> Response:
+        """Change how long one kind of data stays, from tonight on.
+
+        On record with what goes. Nobody gets below the floor.
+        """
+        given = self.given()
+        self.refuse_unless_as_known(self._rule(data_class))
+        if "days" in given:
+            retention.change(self.inside.id, data_class, given["days"], by=self.by)
+        return self._answer(self._rule(data_class))
+
+    def _rule(self, name: str) -> Rule:
+        return retention.rule(self.inside.id, self._class(name))
+
+    def _class(self, name: str) -> DataClass:
+        try:
+            return data_classes.of(name)
+        except KeyError:
+            raise not_found() from None
+
+    def _answer(self, rule: Rule) -> Response:
+        said = RuleShape(rule).data
+        return Response(said, headers={"ETag": self.etag(said)})

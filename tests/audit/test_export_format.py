@@ -1,0 +1,228 @@
+"""An export verifies offline, by a program that knows nothing of Forebay; a bent one does not."""
+
+import base64
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from audit import export_format, inclusion, merkle, receipts, signing
+from audit.models import PLATFORM, Event, Seal
+from audit.offline import forebay_verify
+from audit.receipts import Receipt
+from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+KEY = base64.b64encode(b"\0" * 32).decode()
+
+
+@pytest.fixture
+def trail(db: None) -> Iterator[Trail]:
+    with superuser() as root:
+        empty(root)
+        made = Trail(root)
+        made.grow(rounds=5, events=20)
+        yield made
+
+
+def exported(path: Path, **asked: Any) -> tuple[Path, dict[str, Any]]:
+    file = io.BytesIO()
+    manifest = export_format.write(file, **asked)
+    path.write_bytes(file.getvalue())
+    return path, manifest
+
+
+def check(path: Path, **options: Any) -> forebay_verify.Result:
+    return forebay_verify.verify_export(path, [signing.public_key()], **options)
+
+
+@pytest.fixture
+def whole(trail: Trail, tmp_path: Path) -> Path:
+    return exported(tmp_path / "acme.jsonl", tenant_id=ACME)[0]
+
+
+@pytest.mark.parametrize("tenant", [ACME, GLOBEX, None])
+def test_an_export_verifies_offline(trail: Trail, tmp_path: Path, tenant: Any) -> None:
+    path, manifest = exported(tmp_path / "export.jsonl", tenant_id=tenant)
+    result = check(path)
+    assert result.ok, result.findings
+    assert manifest["events"] == Event.objects.filter(tenant_id=tenant).count()
+    assert manifest["seals"] == Seal.objects.of_tenant(tenant or PLATFORM).count()
+
+
+def test_some_events_verify_as_well(trail: Trail, tmp_path: Path) -> None:
+    some = Event.objects.filter(action="completion:received")
+    path, manifest = exported(tmp_path / "some.jsonl", tenant_id=ACME, events=some)
+    result = check(path)
+    assert result.ok, result.findings
+    assert 0 < manifest["events"] == some.filter(tenant_id=ACME).count()
+    assert result.figures["events beside them, of which only the hash is here"] > 0
+
+
+def test_a_time_verifies_and_is_complete(trail: Trail, tmp_path: Path) -> None:
+    moments = list(Event.objects.order_by("at").values_list("at", flat=True))
+    asked = {"tenant_id": ACME, "since": moments[25], "until": moments[75]}
+    path, manifest = exported(tmp_path / "time.jsonl", **asked)
+    assert check(path).ok
+    inside = Event.objects.of_tenant(ACME).between(moments[25], moments[75])
+    assert manifest["events"] == inside.count()
+
+
+def test_nothing_is_an_export_too(trail: Trail, tmp_path: Path) -> None:
+    path, manifest = exported(tmp_path / "none.jsonl", tenant_id=trail._uuid())
+    assert check(path).ok
+    assert manifest["events"] == 0
+
+
+def test_what_has_no_seal_yet_is_there_and_marked(trail: Trail, tmp_path: Path) -> None:
+    trail._at += timedelta(minutes=29)
+    trail.write(tenant_id=ACME, action="api_key:create")
+    trail.root.commit()
+    path, _ = exported(tmp_path / "export.jsonl", tenant_id=ACME)
+    result = check(path)
+    assert result.ok, result.findings
+    assert result.figures["not yet sealed"] == 1
+
+
+def test_the_witness_speaks(trail: Trail, whole: Path, tmp_path: Path) -> None:
+    heard = tmp_path / "heard.jsonl"
+    heard.write_bytes(b"\n".join(trail.witnessed) + b"\n{torn")
+    assert check(whole, witnesses=[heard]).ok
+    other = json.loads(trail.witnessed[2])
+    other["root"] = "00" * 32
+    heard.write_text(json.dumps(other))
+    assert "witness" in check(whole, witnesses=[heard]).findings[0]
+
+
+def test_a_bent_export_shows(whole: Path, tmp_path: Path) -> None:
+    """Each of 300 files with one byte changed, one line gone, twice, or moved."""
+    random, text = Random(7), whole.read_bytes()
+    bent = tmp_path / "bent.jsonl"
+    for n in range(300):
+        lines = text.splitlines(keepends=True)
+        place = random.randrange(len(lines))
+        if n % 4 == 0:
+            at = random.randrange(len(text))
+            bent.write_bytes(
+                text[:at] + bytes([text[at] ^ 1 << random.randrange(7)]) + text[at + 1 :]
+            )
+        elif n % 4 == 1:
+            bent.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+        elif n % 4 == 2:
+            bent.write_bytes(b"".join([*lines[: place + 1], lines[place], *lines[place + 1 :]]))
+        else:
+            lines.insert(random.randrange(len(lines)), lines.pop(place))
+            bent.write_bytes(b"".join(lines))
+        if bent.read_bytes() == text:
+            continue
+        with contextlib.suppress(forebay_verify.Broken):
+            assert not check(bent).ok
+
+
+def test_whoever_makes_a_manifest_anew_has_not_our_key(whole: Path) -> None:
+    """Line by line changed, with hash and counts that fit: the seals do not."""
+    lines = [json.loads(line) for line in whole.read_text().splitlines()]
+    event = next(line for line in lines if line["type"] == "event")
+    event["line"] = event["line"].replace("smollm2", "smollm3")
+    file = export_format._File()
+    body = b"".join(file.line(line) for line in lines[:-1])
+    whole.write_bytes(body + file.end({}))  # signed by us, even
+    assert check(whole).findings == [f"event {event['seq']} is not what was sealed"]
+
+
+def offline(*words: str) -> tuple[int, str]:
+    """As an auditor runs it: the file alone, without Django."""
+    program = [sys.executable, "-I", "-W", "error", forebay_verify.__file__]
+    ran = subprocess.run([*program, *words], capture_output=True, text=True, check=False)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_the_program_runs_by_itself(whole: Path, tmp_path: Path) -> None:
+    ours = base64.b64encode(signing.public_key()).decode()
+    code, said = offline("export", str(whole), "--public-key", ours)
+    assert (code, "All is as it was sealed" in said) == (0, True), said
+    code, said = offline("export", str(whole), "--json")
+    assert (code, "compare it" in said) == (0, True)
+    assert offline("export", str(whole), "--public-key", KEY)[0] == 1
+    assert offline("export", str(tmp_path / "nowhere"))[0] == 2
+    whole.write_bytes(b'{"type":"header"}\n')
+    assert offline("export", str(whole))[0] == 2
+
+
+def receipt_of(trail: Trail) -> Receipt:
+    event = Event.objects.of_tenant(ACME).filter(action="completion:received").first()
+    assert event
+    assert event.request_id
+    found = inclusion.of_request(ACME, event.request_id)[0]
+    return receipts.issue(event.request_id, bytes.fromhex(found["leaf"]), 1)
+
+
+def test_a_receipt_verifies_offline(trail: Trail, whole: Path) -> None:
+    receipt = receipt_of(trail)
+    text = bytes(receipt).decode()
+    assert receipts.parse(text) == receipt
+    assert receipt.is_ours()
+    assert len(text) < 450
+    ours = base64.b64encode(signing.public_key()).decode()
+    assert offline("receipt", text, "--public-key", ours, "--export", str(whole))[0] == 0
+    assert offline("receipt", text, "--public-key", KEY)[0] == 1
+    assert offline("receipt", text)[0] == 2
+    assert offline("receipt", "rubbish", "--public-key", ours)[0] == 2
+    nowhere = receipts.issue(receipt.request_id, merkle.leaf(b"x"), 1)
+    code, said = offline(
+        "receipt", bytes(nowhere).decode(), "--public-key", ours, "--export", str(whole)
+    )
+    assert (code, "under no seal" in said) == (1, True)
+    assert not receipt._replace(at_us=2).is_ours()
+    for bad in ("", "e30=", "bnVsbA==", base64.b64encode(b'{"request_id":1}').decode()):
+        with pytest.raises(ValueError, match="no receipt"):
+            receipts.parse(bad)
+
+
+def test_where_an_event_stands(trail: Trail) -> None:
+    receipt = receipt_of(trail)
+    (found,) = inclusion.of_request(ACME, receipt.request_id)
+    proof = found["proof"]
+    seal, checkpoint = proof["seal"], proof["checkpoint"]
+    path = [bytes.fromhex(text) for text in proof["path"]]
+    place, root = proof["seq"] - seal["first_seq"], bytes.fromhex(seal["root"])
+    assert merkle.verify_inclusion(receipt.leaf, place, seal["size"], path, root)
+    up = [bytes.fromhex(text) for text in seal["path"]]
+    top = bytes.fromhex(checkpoint["root"])
+    args = (forebay_verify.seal_hash(seal), seal["position"], seal["of"], up, top)
+    assert merkle.verify_inclusion(*args)
+    assert forebay_verify.is_in(*args)
+    assert len(json.dumps(proof)) < 2048
+    assert inclusion.of_request(GLOBEX, receipt.request_id) == []
+    new = trail.write(tenant_id=ACME, action="completion:received")
+    trail.root.commit()
+    request_id = Event.objects.get(id=new).request_id
+    assert request_id
+    assert inclusion.of_request(ACME, request_id)[0]["proof"] is None
+
+
+def test_a_signed_document_verifies_offline(tmp_path: Path) -> None:
+    body = {"format": "forebay-certificate/1", "subject": "名"}
+    text = forebay_verify.canonical(body)
+    document = {
+        "body": body,
+        "key_id": signing.key_id(),
+        "public_key": base64.b64encode(signing.public_key()).decode(),
+        "signature": base64.b64encode(signing.sign(text, "certificate")).decode(),
+    }
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(document))
+    assert offline("certificate", str(path))[0] == 0
+    body["subject"] = "other"
+    path.write_text(json.dumps(document))
+    assert offline("certificate", str(path))[0] == 1
+    path.write_text("{}")
+    assert offline("certificate", str(path))[0] == 2
