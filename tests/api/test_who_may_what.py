@@ -42,6 +42,7 @@ TABLE = {
     f"GET {T}notices/": SEES,
     f"GET {T}events/": AUDITS,
     f"GET {T}events/0/": AUDITS,
+    f"GET {T}receipts/{NIL}/": AUDITS,
     f"GET {T}audit-exports/": AUDITS,
     f"POST {T}audit-exports/": AUDITS,
     f"GET {T}audit-exports/{NIL}/": AUDITS,

@@ -1,8 +1,11 @@
 """What is kept how long: floors that nobody lowers, previews, and 201 days gone by."""
 
+import contextlib
+import json
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,10 +14,12 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit import data_classes, holds, keyring, pruning, retention, seal
+from audit import data_classes, exports, holds, keyring, pruning, retention, seal, signing
 from audit.ages import Counts
 from audit.data_classes import AUDIT, DataClass
 from audit.models import CheckRun, Event, Payload, PrunedMonth, RetentionRule, Seal
+from audit.offline import forebay_verify
+from audit.search import Filters
 from tenants.models import Tenant
 from tests.unguarded import protected
 
@@ -108,10 +113,9 @@ def test_nobody_goes_below_the_floor(tenant: Tenant, days: int) -> None:
     ],
 )
 def test_no_statement_of_the_application_lowers_it(statement: str) -> None:
-    with protected():
-        with pytest.raises(DatabaseError, match="must be owner|permission denied"):
-            with transaction.atomic():
-                run(statement)
+    with protected(), pytest.raises(DatabaseError, match="must be owner|permission denied"):
+        with transaction.atomic():
+            run(statement)
 
 
 def test_the_tenants_days_are_the_trails(tenant: Tenant) -> None:
@@ -363,3 +367,31 @@ def test_what_is_too_young_cannot_be_dropped_by_the_application(
     for month in (*months[-6:], timezone.now().date().replace(day=1)):
         with pytest.raises(DatabaseError, match="younger"), transaction.atomic():
             run("select audit_prune_month(%s, %s)", parent, month)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_old_export_verifies_when_its_months_are_gone(
+    months: list[date], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.FOREBAY_HOME = tmp_path
+    monkeypatch.setattr(exports, "_wake", lambda: None)
+    tenant = Tenant.open("acme", by="test")
+    each_day(tenant, months[0], 90)
+    seal.seal_due()
+    until = datetime(months[3].year, months[3].month, 1, tzinfo=UTC)
+    export = exports.ask(tenant.id, Filters(until=until), "jsonl", by="test")
+    assert exports.work() == 1
+    export.refresh_from_db()
+    assert export.state == "ready", export.problem
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(b"".join(exports.download(export, by="test")))
+    pruning.prune()
+    assert not Event.objects.filter(action="completion:received").exists()
+    result = forebay_verify.verify_export(file, [signing.public_key()])
+    assert result.ok, result.findings
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len([line for line in lines if "completion:received" in str(line)]) >= 89
+    text = file.read_text().replace('"key:x"', '"key:y"', 1)
+    file.write_text(text)
+    with contextlib.suppress(forebay_verify.Broken):
+        assert not forebay_verify.verify_export(file, [signing.public_key()]).ok

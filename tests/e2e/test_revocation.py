@@ -43,8 +43,9 @@ def act(platform: Platform, verb: str) -> None:
 
 
 @pytest.fixture
-def ready_to_act(staged: Platform) -> Callable[[str], Callable[[], float]]:
-    """A shell takes seconds to start: it waits for the word, and tells when it has acted."""
+def ready_to_act(staged: Platform) -> Iterator[Callable[[str], Callable[[], float]]]:
+    """A shell takes seconds to start and to end: it waits for the word, and tells when it acted."""
+    shells: list[threading.Thread] = []
 
     def prepared(verb: str) -> Callable[[], float]:
         told = f"test:act:{uuid4().hex}"
@@ -57,18 +58,20 @@ def ready_to_act(staged: Platform) -> Callable[[str], Callable[[], float]]:
         link = redis.Redis.from_url(staged.running()["REDIS_URL"])
         thread = threading.Thread(target=act, args=[staged, waits + verb + after])
         thread.start()
+        shells.append(thread)
         eventually(lambda: link.get(f"{told}:ready"), 30)
 
         def go() -> float:
             link.rpush(told, 1)
             done = link.blpop([f"{told}:done"], 30)
             assert done
-            thread.join()
             return float(done[1])
 
         return go
 
-    return prepared
+    yield prepared
+    for shell in shells:
+        shell.join()
 
 
 class Reader:

@@ -255,7 +255,7 @@ async def test_a_grant_is_heard_of_and_its_end_too(door: Door, acme: Tenant, ali
     model, team = await in_database(prepared)()
     ask = lambda: door.by_member(alice.id)  # noqa: E731
     assert (await known_for_long(door, ask)).withheld_models == {"m"}
-    grants = model.restrictedmodelgroupobjectpermission_set
+    grants: Any = model.restrictedmodelgroupobjectpermission_set
 
     def grant() -> None:
         permission = Permission.objects.get(codename="use_restrictedmodel")
