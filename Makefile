@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench manage isolation
+.PHONY: help run test check bench manage isolation soak
 
 help:
 	@echo 'make run                start Forebay on http://127.0.0.1:8000 (Ctrl-C stops it)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make isolation          show on the running Forebay that tenants do not see each other'
 	@echo 'make check              lint, types, import contract, migrations, unit tests: no server needed'
 	@echo "make test               every test, with coverage (ARGS='tests/audit -x' for some)"
+	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
 	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
@@ -40,6 +41,11 @@ check: .venv/.dev
 	.venv/bin/lint-imports
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -m unit $(ARGS)
+
+# An hour or more: everything with the counts that are asked for.
+soak: .venv/.dev
+	FOREBAY_TEST_KILLS=50 FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
+		$(PY) -m pytest -s tests/e2e tests/audit/test_tampering.py --timeout 5400 $(ARGS)
 
 bench: .venv/.dev
 	$(PY) -m bench $(ARGS)

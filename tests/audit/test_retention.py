@@ -391,7 +391,7 @@ def test_an_old_export_verifies_when_its_months_are_gone(
     assert result.ok, result.findings
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len([line for line in lines if "completion:received" in str(line)]) >= 89
-    text = file.read_text().replace('"key:x"', '"key:y"', 1)
+    text = file.read_text().replace("key:x", "key:y", 1)
     file.write_text(text)
     with contextlib.suppress(forebay_verify.Broken):
         assert not forebay_verify.verify_export(file, [signing.public_key()]).ok

@@ -252,10 +252,12 @@ async def test_a_grant_is_heard_of_and_its_end_too(door: Door, acme: Tenant, ali
         team.add(alice, by="test")
         return RestrictedModel.objects.create(tenant=acme, name="m"), team
 
+    async def ask() -> Caller:
+        return await door.by_member(alice.id)
+
     model, team = await in_database(prepared)()
-    ask = lambda: door.by_member(alice.id)  # noqa: E731
     assert (await known_for_long(door, ask)).withheld_models == {"m"}
-    grants: Any = model.restrictedmodelgroupobjectpermission_set
+    grants = model.restrictedmodelgroupobjectpermission_set
 
     def grant() -> None:
         permission = Permission.objects.get(codename="use_restrictedmodel")
@@ -264,7 +266,8 @@ async def test_a_grant_is_heard_of_and_its_end_too(door: Door, acme: Tenant, ali
     def end() -> None:
         grants.all().delete()
 
-    for act, withheld in ((grant, frozenset[str]()), (end, {"m"})):
+    steps: list[tuple[Callable[[], None], set[str]]] = [(grant, set()), (end, {"m"})]
+    for act, withheld in steps:
         await in_database(act)()
         began = time.monotonic()
         while (await ask()).withheld_models != withheld:
