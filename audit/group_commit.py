@@ -5,6 +5,7 @@ No timer and no window: under load the groups grow by themselves, alone a row wa
 
 import asyncio
 import logging
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ GROUP = 500
 GROUP_BYTES = 8 * 1024 * 1024
 BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 QUEUE = 20_000
+LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
 
@@ -45,11 +47,14 @@ class GroupCommit:
         self._rows: list[tuple[Row, asyncio.Future[Any], float]] = []
         self._more = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._aside: GroupCommit | None = None
+        self._is_aside = False
+        self._stuck: Counter[int] = Counter()  # rows that are aside, by stripe
         self._task = asyncio.create_task(self._work())
 
     async def write(self, row: Row) -> Any:
         """What the statement says of the row, once it is durable. Raises StoreUnavailable."""
-        if len(self._rows) >= QUEUE:
+        if len(self._rows) + self._stuck.total() >= QUEUE:
             raise StoreUnavailable("too many rows wait for the database")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
@@ -63,6 +68,8 @@ class GroupCommit:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if self._aside:
+            await self._aside.close()
         if self._connection:
             await self._connection.close()
 
@@ -73,7 +80,7 @@ class GroupCommit:
             if not self._rows:
                 self._more.clear()
             try:
-                await self._commit(group)
+                await self._commit(self._without_stuck(group))
             except Exception as problem:  # whatever it is, the next group has its chance
                 log.exception("a group of %d rows failed", len(group))
                 reason = StoreUnavailable(f"the group failed: {problem!r}")
@@ -91,8 +98,12 @@ class GroupCommit:
         return group
 
     async def _commit(self, group: list[tuple[Row, asyncio.Future[Any], float]]) -> None:
+        if not group:
+            return
         try:
             said = await self._execute([row for row, _, _ in group])
+        except psycopg.errors.LockNotAvailable:
+            await self._by_stripe(group)
         except BAD_ROW as problem:
             await self._one_by_one(group, problem)
         except (psycopg.Error, OSError) as problem:
@@ -108,6 +119,7 @@ class GroupCommit:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
             )
+            await self._connection.execute(f"set lock_timeout to {LOCK_WAIT_MS}")
         parameter = orjson.dumps(rows).decode()
         cursor = await self._connection.execute(self._statement, (parameter,), prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
@@ -127,6 +139,54 @@ class GroupCommit:
             self._more.set()
         await asyncio.sleep(0.1)
 
+    # A tenant whose locks are held must not hold up the others -----------------------------------
+    async def _by_stripe(self, group: list[Any]) -> None:
+        """Somebody holds a lock that a row wants: the rows of other tenants go through."""
+        found: dict[int, list[Any]] = {}
+        for entry in group:
+            found.setdefault(_stripe(entry[0]), []).append(entry)
+        if len(found) > 1:
+            for entries in found.values():
+                await self._commit(entries)
+        elif self._is_aside:
+            self._again(group)
+        else:
+            self._set_aside(group)
+
+    def _set_aside(self, group: list[Any]) -> None:
+        """On a connection of their own they wait for as long as they may."""
+        if self._aside is None:
+            self._aside = GroupCommit(self._dsn, self._statement, patience_s=self._patience_s)
+            self._aside._is_aside = True
+        for entry in group:
+            stripe = _stripe(entry[0])
+            self._stuck[stripe] += 1
+            entry[1].add_done_callback(lambda _, stripe=stripe: self._free(stripe))
+        self._aside._rows += group
+        self._aside._more.set()
+
+    def _without_stuck(self, group: list[Any]) -> list[Any]:
+        """Who is behind rows that are aside goes there too: nobody is tried in vain each time."""
+        if not self._stuck:
+            return group
+        stuck = [entry for entry in group if _stripe(entry[0]) in self._stuck]
+        if stuck:
+            self._set_aside(stuck)
+        return [entry for entry in group if _stripe(entry[0]) not in self._stuck]
+
+    def _free(self, stripe: int) -> None:
+        self._stuck[stripe] -= 1
+        if not self._stuck[stripe]:
+            del self._stuck[stripe]
+
+    def _again(self, group: list[Any]) -> None:
+        oldest = asyncio.get_running_loop().time() - self._patience_s
+        late = [entry for entry in group if entry[2] < oldest]
+        _fail(late, StoreUnavailable("somebody holds a lock that the row wants"))
+        self._rows += [entry for entry in group if entry[2] >= oldest]
+        if self._rows:
+            self._more.set()
+
     async def _one_by_one(self, group: list[Any], problem: Exception) -> None:
         """One bad row must not take its neighbours down."""
         if len(group) == 1:
@@ -135,6 +195,11 @@ class GroupCommit:
             return
         for entry in group:
             await self._commit([entry])
+
+
+def _stripe(row: Row) -> int:
+    """Tenants of one stripe share a lock (tenants/sql/quota_1_locks.sql)."""
+    return int(str(row.get("tenant_id") or "0")[:2], 16) & 63
 
 
 def _fail(group: list[Any], reason: Exception) -> None:

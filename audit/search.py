@@ -21,12 +21,15 @@ from audit.actions import Action
 from audit.models import Event
 from audit.scope import scope
 
-PAGE, LOOK = 50, 20_000
+PAGE, LOOK = 50, 5_000
 MOST_ACTORS = 20  # each has its own way through an index
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 REQUESTS = (Action.COMPLETION_RECEIVED, Action.COMPLETION_COMPLETED)
 # As the partial indexes say it.
 ACTS = "not (action like 'completion:%%')"
+# PostgreSQL would take the platform's index for a tenant too, and read everybody's acts. It
+# cannot where the question does not say what the index does.
+ALL_ACTS = f"{ACTS} and id > 0"
 FAILED = "(not success or status >= 400)"
 PLANNER = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
 _BEFORE = ", ".join(f"current_setting('{name}')" for name in PLANNER)
@@ -260,7 +263,7 @@ def _drivers(
     if tenant_id and filters.net:
         asked.append(("client_net = %s", filters.net))
     if filters.acts or filters.action not in ("", *REQUESTS):
-        asked.append((ACTS,))
+        asked.append((ACTS if tenant_id else ALL_ACTS,))
     if tenant_id and (filters.failed or (filters.status or 0) >= 400):
         asked.append((FAILED,))
     others = list(_others(tenant_id, filters))

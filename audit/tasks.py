@@ -5,6 +5,7 @@ from celery import shared_task
 from audit import (
     execution,
     exports,
+    full_verification,
     partitions,
     portability,
     pruning,
@@ -43,6 +44,11 @@ def make_partitions() -> None:
 @shared_task(name="audit.check", ignore_result=True)
 def check() -> None:
     self_check.run()
+
+
+@shared_task(name="audit.verify", ignore_result=True)
+def verify() -> None:
+    full_verification.run()
 
 
 @shared_task(name="audit.export", ignore_result=True)

@@ -1,4 +1,4 @@
-"""python -m bench [--quick] [--only mock|engine|memory|admission|usage] [--no-litellm] …"""
+"""python -m bench [--quick] [--only mock|engine|…|audit-search] [--no-litellm] …"""
 
 import argparse
 import signal
@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, engine, machine, markdown, memory, report
+from bench import audit_search, audit_verify, compare, engine, machine, markdown, memory, report
 from bench.admission import AdmissionReport
 from bench.apart import measured_apart
+from bench.audit import AuditReport
+from bench.audit_search import SearchReport
+from bench.audit_verify import VerifyReport
 from bench.children import REPOSITORY
 from bench.litellm_proxy import LiteLLMProxy
 from bench.litellm_proxy import version as litellm_version
@@ -19,8 +22,10 @@ from bench.targets import MODEL, MockEngine, Target, use_of
 from bench.under_test import Forebay
 from bench.usage import FULL, UsageReport
 
-PARTS = ("mock", "engine", "memory", "admission", "usage")
-FEW = 500_000  # usage rows of a quick run
+APART = ("admission", "usage", "audit", "audit-verify", "audit-search")
+PARTS = ("mock", "engine", "memory", *APART)
+FEW = 500_000  # rows of a quick run
+FEW_VERIFIED = 100_000
 
 
 def read_options() -> argparse.Namespace:
@@ -79,6 +84,20 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
     if "usage" in parts:
         rows = FEW if results.quick else FULL
         results.usage = measured_apart("bench.usage", UsageReport, rows=rows)
+    if "audit" in parts:
+        rounds, seconds = (1, 3.0) if results.quick else (5, 6.0)
+        results.audit = measured_apart(
+            "bench.audit",
+            AuditReport,
+            rounds=options.rounds or rounds,
+            seconds=options.seconds or seconds,
+        )
+    if "audit-verify" in parts:
+        events = FEW_VERIFIED if results.quick else audit_verify.FULL
+        results.audit_verify = measured_apart("bench.audit_verify", VerifyReport, events=events)
+    if "audit-search" in parts:
+        rows = FEW if results.quick else audit_search.FULL
+        results.audit_search = measured_apart("bench.audit_search", SearchReport, rows=rows)
 
 
 def with_mock(

@@ -26,10 +26,12 @@ _OPEN = """
 _LEFT = "select coalesce(sum(reserved), 0)::bigint from tenants_quotacounter"
 
 
-def opened(number: int) -> list[str]:
+def opened(number: int, *, quotas: bool = True) -> list[str]:
     """The texts of their keys."""
     Price.set(MODEL, 2, "0.5", 8, by="bench")
-    tenants = [Tenant(name=f"tenant-{n}", **LIMITS) for n in range(number)]
+    tenants = [
+        Tenant(name=f"{'tenant' if quotas else 'free'}-{n}", **LIMITS) for n in range(number)
+    ]
     Tenant.objects.bulk_create(tenants, 1000)
     minted = [secret_keys.mint() for _ in tenants]
     keys = [
@@ -37,7 +39,7 @@ def opened(number: int) -> list[str]:
         for tenant, m in zip(tenants, minted, strict=True)
     ]
     ApiKey.objects.bulk_create(keys, 1000)
-    kinds = list(product(Unit.values, Window.values))
+    kinds = list(product(Unit.values, Window.values)) if quotas else []
     Quota.objects.bulk_create(
         [Quota(tenant=t, unit=u, window=w, limit=ROOMY) for t in tenants for u, w in kinds], 1000
     )

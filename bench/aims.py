@@ -4,6 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.admission import RATE, SETTINGS, AdmissionReport
+from bench.audit import RATE as AUDIT_RATE
+from bench.audit import AuditReport
+from bench.audit_search import SearchReport
+from bench.audit_verify import VerifyReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
@@ -81,6 +85,28 @@ def of_usage(report: UsageReport) -> Iterator[Aim]:
     slowest = max(report.pages, key=lambda page: page.p95)
     text = f"slowest usage page with {report.rows:,} rows behind it ({slowest.page}), p95"
     yield at_most(text, slowest.p95, "ms", 1000)
+
+
+def of_audit(report: AuditReport) -> Iterator[Aim]:
+    for row in report.floods:
+        yield at_least(f"audited requests/s, {row.name}", row.per_second, "1/s", 1000)
+    text = f"audit on against off at {AUDIT_RATE}/s: added p99"
+    yield at_most(text, report.added.p99, "ms", 10)
+    text = f"a request waited for the sealer, in {report.looks:,} looks"
+    yield at_most(text, report.held, "times", 0)
+
+
+def of_verify(report: VerifyReport) -> Iterator[Aim]:
+    text = f"verification of {report.events:,} events, median"
+    yield at_most(text, report.verified_s, "s", 10)
+
+
+def of_search(report: SearchReport) -> Iterator[Aim]:
+    for limit in sorted({one.aim_ms for one in report.questions}):
+        asked = [one for one in report.questions if one.aim_ms == limit]
+        slowest = max(asked, key=lambda one: one.p95_ms)
+        text = f"slowest audit search of {report.rows:,} events ({slowest.question}), p95"
+        yield at_most(text, slowest.p95_ms, "ms", limit)
 
 
 def at_least(text: str, value: float | None, unit: str, limit: float) -> Aim:

@@ -1,22 +1,24 @@
-"""How long sealing and verifying a million events take, in a PostgreSQL of its own.
+"""python -m bench.audit_verify [--events N]: sealing and verifying a million events.
 
-python -m bench.audit_verify [--events 1000000]
+Own PostgreSQL and Valkey in a temporary folder, which is removed afterwards (some 2 GB).
 """
 
 import argparse
-import asyncio
 import json
 import os
 import resource
-import sys
-import tempfile
-import threading
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from bench import machine
+from bench.cells import cell, table
+from bench.figures import median
 from bench.processes import use_by_role
+from bench.servers import django_on_own_servers
 
+FULL = 1_000_000
+TIMES = 3
 _INSERT = """
     insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
         client_net, route, model, upstream, success, status, error_code, response_length,
@@ -30,43 +32,81 @@ _INSERT = """
     from generate_series(%s::int, %s::int) n"""
 
 
-def _run(events: int) -> dict[str, Any]:
+@dataclass(slots=True)
+class Verified:
+    """Seconds: on the clock, and of CPU."""
+
+    s: float
+    python_s: float
+    postgres_s: float
+    idle: float  # share of the cores' time that nobody used meanwhile
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    events: int
+    sealed_s: float = 0.0
+    seal_rounds: int = 0
+    peak_mib: int = 0
+    verified: list[Verified] = field(default_factory=list)
+
+    @property
+    def verified_s(self) -> float | None:
+        return median(one.s for one in self.verified)
+
+
+def section(report: VerifyReport) -> str:
+    said = (
+        f"{report.events:,} events of 40 tenants, made by SQL and sealed by audit/seal.py in "
+        f"{report.seal_rounds} rounds and {report.sealed_s:.1f} s "
+        f"({report.events / report.sealed_s:,.0f} events/s), verified {len(report.verified)} times "
+        f"by audit/verify.py: every event, seal, checkpoint and signature; there are no texts. "
+        f"One Python process; its memory peaked at {report.peak_mib} MiB."
+    )
+    if report.events < FULL:
+        said = f"**Fewer events than the {FULL:,} of the aim.** {said}"
+    head = ("verified in s", "Python's CPU s", "PostgreSQL's CPU s", "idle")
+    body = (
+        (cell(one.s), cell(one.python_s), cell(one.postgres_s), f"{one.idle:.0%}")
+        for one in report.verified
+    )
+    return f"{said}\n\n{table(head, body)}"
+
+
+def measured(events: int) -> VerifyReport:
     import psycopg
     from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connection
 
     from audit import seal
-    from audit.verify import opened, verify
 
-    call_command("migrate", verbosity=0)
     with psycopg.connect(settings.DATABASE_URL, autocommit=True, **settings.SEES_ALL) as own:
         for first in range(1, events + 1, 100_000):
             own.execute(_INSERT, [first, min(events, first + 99_999)])
         own.execute("vacuum analyze audit_event")
-    found: dict[str, Any] = {"events": events}
-    began, sealed, rounds = time.monotonic(), 0, 0
-    while count := seal.seal_round():
-        sealed, rounds = sealed + count, rounds + 1
-    took = time.monotonic() - began
-    found["seal"] = {"s": round(took, 2), "rounds": rounds, "events_per_s": round(sealed / took)}
-    with connection.cursor() as cursor:
-        cursor.execute("vacuum analyze audit_seal")
-    found["verify"] = []
-    for _ in range(3):
-        python, postgres = time.process_time(), _postgres_s()
-        with opened() as trail:
-            report = verify(trail, texts=False)
-        assert report.ok, report.findings
-        found["verify"].append(
-            {
-                "s": round(report.took_s, 2),
-                "python_cpu_s": round(time.process_time() - python, 2),
-                "postgres_cpu_s": round(_postgres_s() - postgres, 2),
-            }
-        )
-    found["verify_peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return found
+        report, began = VerifyReport(events), time.monotonic()
+        while seal.seal_round():
+            report.seal_rounds += 1
+        report.sealed_s = time.monotonic() - began
+        own.execute("vacuum analyze audit_seal")
+    report.verified = [verified() for _ in range(TIMES)]
+    report.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return report
+
+
+def verified() -> Verified:
+    from audit.verify import opened, verify
+
+    idle, python, postgres = machine.idle_seconds(), time.process_time(), _postgres_s()
+    with opened() as trail:
+        report = verify(trail, texts=False)
+    if not report.ok:
+        raise AssertionError(report.findings)
+    return Verified(
+        s=report.took_s,
+        python_s=time.process_time() - python,
+        postgres_s=_postgres_s() - postgres,
+        idle=(machine.idle_seconds() - idle) / report.took_s / machine.cores(),
+    )
 
 
 def _postgres_s() -> float:
@@ -74,38 +114,21 @@ def _postgres_s() -> float:
     return use_by_role([os.getpid()])["postgres"].cpu_ms / 1000
 
 
-def main() -> int:
-    words = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    words.add_argument("--events", type=int, default=1_000_000)
-    events = words.parse_args().events
-    folder = Path(tempfile.mkdtemp(prefix="forebay-bench-"))
-    folder.chmod(0o755)
-    os.environ["FOREBAY_HOME"] = str(folder / "home")
-    os.environ["FOREBAY_DATABASE_SCOPE"] = "system"
-    os.environ.setdefault("FOREBAY_MFA", "optional")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    from config.supervisor.home import Home
-    from config.supervisor.keeper import Keeper
-    from config.supervisor.kin import Kin
-    from config.supervisor.postgres import Postgres
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.audit_verify")
+    parser.add_argument("--events", type=int, default=FULL)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    return parser.parse_args()
 
-    home = Home(folder / "home")
-    home.take()
-    keeper = Keeper(home, Kin(home))
-    postgres = Postgres(home, keeper)
-    os.environ["DATABASE_URL"] = postgres.url
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
-    asyncio.run_coroutine_threadsafe(postgres.start(), loop).result(60)
-    try:
-        import django
 
-        django.setup()
-        print(json.dumps(_run(events), indent=1))
-    finally:
-        asyncio.run_coroutine_threadsafe(keeper.stop(), loop).result(60)
-    return 0
+def main() -> None:
+    options = read_options()
+    with django_on_own_servers():
+        report = measured(options.events)
+    print(section(report))
+    if options.json:
+        options.json.write_text(json.dumps(asdict(report), indent=1))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

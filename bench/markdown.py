@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench import admission, usage
+from bench import admission, audit, audit_search, audit_verify, usage
 from bench.aims import Aim
 from bench.cells import cell, pair, table
 from bench.compare import Row
@@ -56,6 +56,15 @@ def sections(results: Results) -> Iterator[str]:
     if results.usage is not None:
         yield "## Usage pages"
         yield usage.section(results.usage)
+    if results.audit is not None:
+        yield "## Audit"
+        yield audit.section(results.audit)
+    if results.audit_verify is not None:
+        yield "## Verification of the audit trail"
+        yield audit_verify.section(results.audit_verify)
+    if results.audit_search is not None:
+        yield "## Search in the audit trail"
+        yield audit_search.section(results.audit_search)
     if results.comparison or results.engine or results.memory:
         yield "## How it was measured"
         yield METHOD

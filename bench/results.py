@@ -5,7 +5,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.admission import AdmissionReport
-from bench.aims import Aim, of_admission, of_comparison, of_engine, of_memory, of_usage
+from bench.aims import (
+    Aim,
+    of_admission,
+    of_audit,
+    of_comparison,
+    of_engine,
+    of_memory,
+    of_search,
+    of_usage,
+    of_verify,
+)
+from bench.audit import AuditReport
+from bench.audit_search import SearchReport
+from bench.audit_verify import VerifyReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.memory import MemoryReport
@@ -26,6 +39,9 @@ class Results:
     memory: MemoryReport | None = None
     admission: AdmissionReport | None = None
     usage: UsageReport | None = None
+    audit: AuditReport | None = None
+    audit_verify: VerifyReport | None = None
+    audit_search: SearchReport | None = None
 
     def aims(self) -> list[Aim]:
         return list(self._aims())
@@ -41,6 +57,12 @@ class Results:
             yield from of_admission(self.admission)
         if self.usage is not None:
             yield from of_usage(self.usage)
+        if self.audit is not None:
+            yield from of_audit(self.audit)
+        if self.audit_verify is not None:
+            yield from of_verify(self.audit_verify)
+        if self.audit_search is not None:
+            yield from of_search(self.audit_search)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

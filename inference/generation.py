@@ -12,7 +12,7 @@ import orjson
 
 from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import Sealer
-from inference.engines.base import Engine, EngineAway, EngineFailed
+from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.ledger import Outcome, milliseconds, settled_row
 from inference.order import Item, Order
 from inference.stream import events as sse
@@ -21,7 +21,9 @@ from inference.stream.writer import Writer
 
 log = logging.getLogger(__name__)
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
+ENGINE_AGAIN_S = 0.25
 MAX_ATTEMPTS = 3
+LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
 class Generation:
@@ -116,15 +118,14 @@ class Generation:
 
     async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
         self.upstream = self.engine.upstream[:120]
-        give_up, pause = time.time() + ENGINE_PATIENCE_S, 0.0
+        give_up = time.time() + ENGINE_PATIENCE_S
         while True:
             try:
                 return await self._ask_once(session, writer)
-            except EngineAway:
+            except EngineAway:  # it never got the request: what broke later is not sent again
                 if self.first_at or time.time() > give_up:
                     raise
-                await asyncio.sleep(pause)  # at once at first: an idle connection had been closed
-                pause = 0.25
+                await asyncio.sleep(ENGINE_AGAIN_S)
 
     async def _ask_once(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
         if not self.order.stream:
@@ -218,7 +219,8 @@ class Generation:
         prompt = _count(self.usage, "prompt_tokens")
         generated = _count(self.usage, "completion_tokens")
         if prompt is None:
-            ran = self.first_at is not None or self.sent_before or not cut
+            began = self.first_at is not None or isinstance(failure, AnswerTooLong)
+            ran = began or self.sent_before or not cut
             prompt = await self.engine.count_prompt(session, self.order) if ran else 0
         text = self._text(body)
         details = self.usage.get("prompt_tokens_details")
@@ -228,7 +230,7 @@ class Generation:
             finish_reason=self._how_it_ended(failure),
             error_code=failure.code if failure else "",
             prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
-            completion_tokens=self._counted()
+            completion_tokens=self._counted(failure)
             if generated is None
             else generated + self.tokens_before,
             cached_tokens=_count(details, "cached_tokens") or 0,
@@ -240,8 +242,10 @@ class Generation:
             response=body or text.encode(),
         )
 
-    def _counted(self) -> int:
+    def _counted(self, failure: EngineFailed | None) -> int:
         """Pieces of text: an engine sends one for each token."""
+        if isinstance(failure, AnswerTooLong):  # so many at least
+            return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
         return sum(1 for event in self.sent_events if sse.text_in(event))
 
     def _since_start(self, at: float | None) -> int | None:

@@ -70,7 +70,8 @@ class Runner:
         self.ledger = GroupCommit(
             settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        # Shorter than engines keep them: a request that meets the closing is not sent again.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
         timeout = aiohttp.ClientTimeout(total=None, connect=5)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             self.session = session

@@ -40,6 +40,7 @@ class Caller:
     key_limits: Limits = NO_LIMITS
     api_key_id: UUID | None = None
     member_id: UUID | None = None
+    maker_id: UUID | None = None  # the member who made the key: their quotas count its requests
     team_id: UUID | None = None  # the key's, or the member's where there is one only
     role: str = ""  # a member's
     profile: str = ""

@@ -60,12 +60,12 @@ _TENANT = f"""
           coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY})] as limits"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
-    select k.id as api_key_id, k.subject_id, k.team_id, k.scopes, k.allowed_models,
+    select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes, k.allowed_models,
            k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
            array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
                  coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
-           {_QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="null::uuid")} as quotas,
+           {_QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")} as quotas,
            {restricted("t.id", "k.subject_id")} as restricted,
            {_TENANT}
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}
@@ -281,6 +281,7 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
         **common,
         actor=f"key:{row['api_key_id']}",
         api_key_id=row["api_key_id"],
+        maker_id=row["maker_id"],
         key_limits=Limits(*row["key_limits"]),
         scopes=frozenset(row["scopes"]),
         allowed_models=frozenset(row["allowed_models"]),

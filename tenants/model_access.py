@@ -95,6 +95,15 @@ def withheld_from(member: Member) -> set[str]:
     return set(withheld.values_list("name", flat=True))
 
 
+def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
+    """Whether the key has a team without the member, or a model that is withheld from them."""
+    if key.team_id and not (member and member.team_places.filter(team=key.team_id).exists()):
+        return True
+    grants = RestrictedModelGroupObjectPermission.objects.filter(group=key.group_id)
+    granted = set(grants.values_list("content_object__name", flat=True)) if key.group_id else set()
+    return bool(granted & withheld_from(member) if member else granted)
+
+
 def hand_on(old: ApiKey, fresh: ApiKey) -> None:
     """A key's successor has the grants that it has."""
     if old.group is None:

@@ -34,15 +34,15 @@ def owed(user: User) -> bool:
     return settings.SECOND_FACTOR != OPTIONAL and not enrolled(user) and bound(user)
 
 
-def reset(user: User, *, by: str) -> int:
+def reset(user: User, *, by: str, how: str = "reset") -> int:
     """For a lost phone: takes every factor away and ends every session. Returns how many factors.
 
-    Whoever must have one is led to enrol at the next sign-in.
+    Whoever must have one is led to enrol at the next sign-in. `by`: "" for the person themselves.
     """
     with transaction.atomic():
         found = Authenticator.objects.filter(user_id=user.pk)
         kinds = sorted(found.values_list("type", flat=True))
         found.delete()
         end_sessions(user)
-        record(Action.MFA_REMOVE, user, by=by, detail={"factors": kinds, "how": "reset"})
+        record(Action.MFA_REMOVE, user, by=by, detail={"factors": kinds, "how": how})
     return sum(kind in FACTORS for kind in kinds)

@@ -306,7 +306,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(condition=models.Q(('action__startswith', 'completion:'), _negated=True), fields=['-at'], name='audit_event_all_acts'),
+            index=models.Index(condition=models.Q(models.Q(('action__startswith', 'completion:'), _negated=True), ('id__gt', 0)), fields=['-at'], name='audit_event_all_acts'),
         ),
         migrations.AddIndex(
             model_name='event',

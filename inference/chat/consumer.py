@@ -41,6 +41,7 @@ _AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone, MasterKeyUnavailabl
 
 class ChatConsumer(AsyncWebsocketConsumer):
     visitor: Visitor
+    _over = False
 
     async def connect(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,6 +65,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _signed_out(self, why: str) -> None:
         """By the person, from here or elsewhere, or by a new password."""
         self._tasks.add(self._started(self.close(SIGNED_OUT, why), self._tasks.discard))
+
+    async def close(self, code: Any = None, reason: Any = None) -> None:
+        self._over = True  # tasks on their way have nobody to speak to any more
+        await super().close(code, reason)
 
     async def websocket_disconnect(self, message: Any) -> None:
         gateway().watch.dismiss(self)
@@ -162,6 +167,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # Speaking ------------------------------------------------------------------------------------
     async def _say(self, message: ToPage) -> None:
+        if self._over:
+            return
         with contextlib.suppress(OSError):  # the page has gone: its disconnect is on the way
             await self.send(text_data=protocol.written(message))
 

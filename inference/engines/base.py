@@ -6,12 +6,13 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
+from inference.engines.fields import CHAT, TEXT, Fields
 from inference.order import Order
 
 
@@ -30,18 +31,7 @@ class EngineConfig:
 
 
 log = logging.getLogger(__name__)
-# What engines would take from anybody, and only the platform may set: it would pass by limits,
-# fair shares or the walls between tenants.
-OURS = (
-    "best_of",
-    "cache_salt",
-    "chat_template",
-    "id_slot",
-    "kv_transfer_params",
-    "lora",
-    "n_predict",
-    "priority",
-)
+LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 
 
@@ -55,10 +45,20 @@ class EngineFailed(Exception):
 
 
 class EngineAway(EngineFailed):
-    """No connection, or 503 while it loads: nothing has been generated, another try may work."""
+    """No connection, or 503 while it loads: it has not begun, another try may work."""
 
     def __init__(self, message: str) -> None:
         super().__init__(503, "engine_unavailable", message, retry_after=2)
+
+
+class AnswerTooLong(EngineFailed):
+    """It was generated, and costs what it cost."""
+
+    def __init__(self) -> None:
+        what = f"the answer is longer than {LONGEST_ANSWER} bytes"
+        super().__init__(
+            502, "answer_too_long", f"{what}; ask for fewer tokens or logprobs, or for a stream"
+        )
 
 
 class Engine:
@@ -66,10 +66,12 @@ class Engine:
 
     chat_path = "/chat/completions"
     text_path = "/completions"
+    own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
+        self._chat_fields, self._text_fields = CHAT | self.own_fields, TEXT | self.own_fields
 
     @property
     def upstream(self) -> str:
@@ -77,10 +79,14 @@ class Engine:
         host = urlsplit(self.base).hostname if self.config.hosted else None
         return f"{self.config.kind} {host}" if host else self.config.kind
 
+    def fields(self, *, chat: bool) -> Fields:
+        """What reaches the engine; nothing else does."""
+        return self._chat_fields if chat else self._text_fields
+
     def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
         """The engine's body for a validated one: its own model name, usage always counted."""
-        for name in OURS:
-            body.pop(name, None)
+        for name in body.keys() - self.fields(chat=chat).keys():
+            del body[name]
         body["model"] = self.config.model
         if (limit := body.pop("max_completion_tokens", None)) is not None:
             body["max_tokens"] = limit
@@ -99,9 +105,8 @@ class Engine:
         try:
             async with self._post(session, order) as response:
                 await self._raise_for(response)
-                body: bytes = await response.read()
-                return body
-        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
+                return await _whole(response)
+        except aiohttp.ClientConnectorError as problem:
             raise away(problem) from None
         except aiohttp.ClientError as problem:
             raise broken_off(problem) from None
@@ -110,13 +115,11 @@ class Engine:
         self, session: aiohttp.ClientSession, order: Order
     ) -> AsyncGenerator[list[bytes]]:
         """Complete SSE events (without their blank line), as many as came at once."""
-        started = False
         try:
             async with self._post(session, order) as response:
                 await self._raise_for(response)
                 rest = b""
                 async for data in response.content.iter_any():
-                    started = True
                     rest += data
                     if b"\r" in rest:  # sse-starlette ends its lines with CRLF
                         rest = rest.replace(b"\r\n", b"\n")
@@ -127,9 +130,7 @@ class Engine:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")
                 if rest.strip():
                     yield [rest]
-        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as problem:
-            if started:
-                raise broken_off(problem) from None
+        except aiohttp.ClientConnectorError as problem:
             raise away(problem) from None
         except aiohttp.ClientError as problem:
             raise broken_off(problem) from None
@@ -152,7 +153,7 @@ class Engine:
     async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
             return
-        raise self.refusal(response.status, await response.read())
+        raise self.refusal(response.status, await _whole(response))
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         """What an error answer of the engine means for the client."""
@@ -169,12 +170,25 @@ class Engine:
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
 
 
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Raises AnswerTooLong."""
+    pieces, length = list[bytes](), 0
+    async for piece in response.content.iter_any():
+        length += len(piece)
+        if length > LONGEST_ANSWER:
+            response.close()
+            raise AnswerTooLong
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def away(problem: Exception) -> EngineAway:
     log.warning("the engine does not answer: %s", problem)  # its address is not for clients
     return EngineAway("the engine does not answer")
 
 
 def broken_off(problem: Exception) -> EngineFailed:
+    """Also where nothing has come yet: what killed one engine is not sent to the next."""
     log.warning("the engine broke off an answer: %s", problem)
     return EngineFailed(502, "engine_failed", "the engine broke off the answer")
 

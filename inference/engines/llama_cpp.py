@@ -6,15 +6,34 @@ import aiohttp
 import orjson
 
 from inference.engines.base import Engine
+from inference.engines.fields import BOOL, integer, number, one_of
 from inference.order import Order
 
 # An answer under one of these cannot be taken up in the middle by its text alone.
-_NOT_BY_TEXT = ("tools", "response_format", "logprobs", "grammar", "json_schema")
+_NOT_BY_TEXT = ("tools", "response_format", "logprobs")
 
 
 class LlamaCppEngine(Engine):
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
+    own_fields = {
+        "top_k": integer(-1, 2**31 - 1),
+        "min_p": number(0, 1),
+        "typical_p": number(0, 1),
+        "top_n_sigma": number(-1, 100),
+        "xtc_probability": number(0, 1),
+        "xtc_threshold": number(0, 1),
+        "dynatemp_range": number(0, 2),
+        "dynatemp_exponent": number(0, 10),
+        "repeat_penalty": number(0, 10),
+        "repeat_last_n": integer(-1, 4096),  # each answer gets a buffer of that length
+        "mirostat": integer(0, 2),
+        "mirostat_tau": number(0, 100),
+        "mirostat_eta": number(0, 1),
+        "ignore_eos": BOOL,
+        "cache_prompt": BOOL,
+        "reasoning_format": one_of("none", "auto", "deepseek"),
+    }
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""

@@ -1,76 +1,36 @@
 """What a request may look like. A wrong one is told what is wrong, where, and what would be right.
 
-Only fields that Forebay relies on are looked at; the others pass through to the engine.
+What an engine gets stands in `inference/engines/fields.py` and with its kind; what goes on here is
+the same for all.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
 from inference.engines.base import Engine
+from inference.engines.fields import IGNORED, Rule, integer, number, strings
 from inference.openai.errors import BadRequest
 
 Body = dict[str, Any]
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
-DEEPEST = 250
+DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
+LONGEST_SCHEMA = 64 * 1024  # bytes of JSON; an engine makes a grammar of it
+LONGEST_TOOLS = 256 * 1024
+MOST_HOPS = 8  # from a `$ref` to the schema that it means
+LONGEST_PATTERN, MOST_GROUPS = 2000, 64  # of a regular expression in a schema
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
 
 
-class Rule(NamedTuple):
-    holds: Callable[[Any], bool]
-    should: str
-
-
-def _number(low: float, high: float) -> Rule:
-    return Rule(
-        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high,
-        f"a number from {low:g} to {high:g}",
-    )
-
-
-def _integer(low: int, high: int) -> Rule:
-    return Rule(
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
-        f"a whole number from {low} to {high}",
-    )
-
-
-def _strings(most: int) -> Rule:
-    return Rule(
-        lambda v: (
-            isinstance(v, str)
-            or (isinstance(v, list) and len(v) <= most and all(isinstance(s, str) for s in v))
-        ),
-        f"a string or a list of at most {most} strings",
-    )
-
-
-_BOOL = Rule(lambda v: isinstance(v, bool), "true or false")
-_OBJECT = Rule(lambda v: isinstance(v, dict), "an object")
-_LIST = Rule(lambda v: isinstance(v, list), "a list")
-_STRING = Rule(lambda v: isinstance(v, str), "a string")
-
-_COMMON: dict[str, Rule] = {
-    "stream": _BOOL,
-    "stream_options": _OBJECT,
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
-    "frequency_penalty": _number(-2, 2),
-    "presence_penalty": _number(-2, 2),
-    "seed": _integer(-(2**63), 2**63 - 1),
-    "stop": _strings(16),
-    "n": Rule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead"),
-    "user": _STRING,
+_SCHEMAS = {
+    "response_format": LONGEST_SCHEMA,
+    "guided_json": LONGEST_SCHEMA,
+    "guided_choice": LONGEST_SCHEMA,
+    "tools": LONGEST_TOOLS,
 }
-CHAT: dict[str, Rule] = {
-    **_COMMON,
-    "logprobs": _BOOL,
-    "top_logprobs": _integer(0, 20),
-    "tools": _LIST,
-    "response_format": _OBJECT,
-}
-TEXT: dict[str, Rule] = {**_COMMON, "logprobs": _integer(0, 20), "echo": _BOOL}
+MEDIA = ("image_url", "input_audio", "audio_url", "video_url", "file")
+_PARTS = ("text", "refusal", *MEDIA)
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -87,11 +47,28 @@ def parsed(raw: bytes) -> Body:
 
 
 def _check_depth(body: Body) -> None:
-    """orjson reads deeper than it writes."""
-    try:
-        orjson.dumps(body)
-    except TypeError:
-        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+    for name, value in body.items():
+        if _deeper(value, DEEPEST):
+            raise BadRequest(
+                f"`{name}` is nested too deeply: more than {DEEPEST} levels",
+                code="invalid_json",
+                param=name,
+            )
+
+
+def _deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def model_of(body: Body) -> str:
@@ -102,7 +79,7 @@ def model_of(body: Body) -> str:
 
 
 def check_chat(body: Body, engine: Engine) -> None:
-    _check(body, CHAT, engine)
+    _check(body, engine, chat=True)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRequest("`messages` must be a list with at least one message", param="messages")
@@ -118,6 +95,11 @@ def _check_message(message: Any, where: str) -> None:
         roles = ", ".join(sorted(_ROLES))
         raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
     content = message.get("content")
+    if isinstance(content, list):
+        for i, part in enumerate(content):
+            _check_part(part, f"{where}.content[{i}]")
+    for arguments in _arguments(message):
+        _check_arguments(arguments, where)
     if isinstance(content, str | list) and content:
         return
     if message["role"] == "assistant" and (message.get("tool_calls") or content is not None):
@@ -129,22 +111,64 @@ def _check_message(message: Any, where: str) -> None:
     )
 
 
+def _check_part(part: Any, where: str) -> None:
+    if not isinstance(part, dict) or part.get("type") not in _PARTS:
+        raise BadRequest(
+            f"`{where}` must be an object whose `type` is one of {', '.join(_PARTS)}", param=where
+        )
+    kind = part["type"]
+    for name in sorted(part.keys() - {"type", kind, "cache_control", "prompt_cache_breakpoint"}):
+        raise BadRequest(f"`{where}.{name}` is not a field of a {kind} part", param=where)
+    should = "a string" if kind in ("text", "refusal") else "a string or an object"
+    if not isinstance(part.get(kind), str if should == "a string" else str | dict):
+        raise BadRequest(f"`{where}.{kind}` must be {should}", param=where)
+
+
+def _arguments(message: Body) -> list[Any]:
+    calls = message.get("tool_calls")
+    calls = calls if isinstance(calls, list) else []
+    asked = [call.get("function") for call in calls if isinstance(call, dict)]
+    asked.append(message.get("function_call"))
+    return [function.get("arguments") for function in asked if isinstance(function, dict)]
+
+
+def _check_arguments(text: Any, where: str) -> None:
+    """They are JSON in a string, which engines read and walk too."""
+    if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
+        return
+    try:
+        too_deep = _deeper(orjson.loads(text), DEEPEST)
+    except ValueError:
+        too_deep = True
+    if too_deep:
+        what = f"JSON that is nested at most {DEEPEST} levels deep"
+        raise BadRequest(f"the arguments of a call in `{where}` must be {what}", param=where)
+
+
 def check_text(body: Body, engine: Engine) -> None:
-    _check(body, TEXT, engine)
+    _check(body, engine, chat=False)
     prompt = body.get("prompt")
     if not isinstance(prompt, str) or not prompt:
         raise BadRequest("`prompt` must be a non-empty string", param="prompt")
 
 
-def _check(body: Body, rules: dict[str, Rule], engine: Engine) -> None:
-    for name, rule in rules.items():
-        value = body.get(name)
-        if value is not None and not rule.holds(value):
+def _check(body: Body, engine: Engine, *, chat: bool) -> None:
+    fields = engine.fields(chat=chat)
+    for name, value in body.items():
+        if value is None:
+            continue
+        rule = fields.get(name) or IGNORED.get(name)
+        if rule is None:
+            raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
+        if not rule.holds(value):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+    for name, longest in _SCHEMAS.items():
+        if body.get(name) is not None:
+            _check_schema(name, body[name], longest)
     options = body.get("stream_options")
     if options and not body.get("stream"):
         raise BadRequest("`stream_options` needs `stream`: true", param="stream_options")
-    limit = _integer(1, engine.config.context_length)
+    limit = integer(1, engine.config.context_length)
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
         if value is not None and not limit.holds(value):
@@ -152,11 +176,69 @@ def _check(body: Body, rules: dict[str, Rule], engine: Engine) -> None:
             raise BadRequest(f"`{name}` must be {what}", param=name)
 
 
+def _check_schema(name: str, schema: Any, longest: int) -> None:
+    if len(orjson.dumps(schema)) > longest:
+        raise BadRequest(f"`{name}` must be at most {longest} bytes of JSON", param=name)
+    for node in _nodes(schema):
+        pattern = node.get("pattern")
+        if isinstance(pattern, str) and not _is_plain(pattern):
+            what = f"{LONGEST_PATTERN} characters and {MOST_GROUPS} groups"
+            raise BadRequest(f"a pattern in `{name}` must be at most {what}", param=name)
+    if any(map(_goes_round, _roots(name, schema))):
+        what = f"over more than {MOST_HOPS} others"
+        raise BadRequest(f"a `$ref` in `{name}` leads to no schema, or {what}", param=name)
+
+
+def _nodes(schema: Any) -> Iterable[Body]:
+    level = [schema]
+    while level:
+        yield from (node for node in level if isinstance(node, dict))
+        level = [inner for outer in level for inner in _inside(outer)]
+
+
+def _roots(name: str, schema: Any) -> list[Any]:
+    """The schemas in the field, which their `$ref`s start from."""
+    if name == "tools":
+        functions = [tool.get("function") for tool in schema if isinstance(tool, dict)]
+        return [found.get("parameters") for found in functions if isinstance(found, dict)]
+    if name == "response_format":
+        inner = schema.get("json_schema")
+        return [schema.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
+    return [schema]
+
+
+def _goes_round(root: Any) -> bool:
+    """Whether from `$ref` to `$ref` there is no end; llama.cpp dies of it."""
+    for node in _nodes(root):
+        found: Any = node
+        for _ in range(MOST_HOPS + 1):
+            ref = found.get("$ref") if isinstance(found, dict) else None
+            if not isinstance(ref, str) or not ref.startswith("#"):
+                break
+            found = _target(root, ref)
+        else:
+            return True
+    return False
+
+
+def _target(root: Any, ref: str) -> Any:
+    found = root
+    for name in ref.split("/", DEEPEST + 1)[1:]:
+        if isinstance(found, list) and name.isascii() and name.isdigit() and len(name) < 7:
+            found = found[int(name)] if int(name) < len(found) else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _is_plain(pattern: str) -> bool:
+    return len(pattern) <= LONGEST_PATTERN and pattern.count("(") <= MOST_GROUPS
+
+
 def check_length(raw_length: int, body: Body, engine: Engine) -> None:
     """What can never fit is refused before it takes anybody's place; images are not counted."""
     messages = body.get("messages") or ()
-    if any(isinstance(message.get("content"), list) for message in messages):
-        return
+    raw_length -= sum(_media_length(message) for message in messages)
     tokens = engine.config.context_length
     if raw_length > tokens * LONGEST_TOKEN:
         raise BadRequest(
@@ -164,6 +246,12 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
             code="context_length_exceeded",
             param="messages" if messages else "prompt",
         )
+
+
+def _media_length(message: Body) -> int:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return sum(len(orjson.dumps(part[part["type"]])) for part in parts if part["type"] in MEDIA)
 
 
 def estimate(raw_length: int, body: Body) -> int:
@@ -174,7 +262,7 @@ def estimate(raw_length: int, body: Body) -> int:
 
 def plain_call(asked: Body, engine: Engine) -> Body:
     """The body for /v1/completions of a POST /v1/inference."""
-    rules = {"temperature": _number(0.1, 1.0), "stop_words": _strings(16)}
+    rules: dict[str, Rule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
     for name, rule in rules.items():
         if asked.get(name) is not None and not rule.holds(asked[name]):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)

@@ -58,6 +58,12 @@ app.conf.update(
             "options": {"expires": 3600},
         },
         "self_check": {"task": "audit.check", "schedule": 60.0, "options": {"expires": 50}},
+        # All of the trail: before the checks, which show what it found.
+        "verify": {
+            "task": "audit.verify",
+            "schedule": crontab(hour=1, minute=25),
+            "options": {"expires": 3600},
+        },
         # What the compliance page shows (console/compliance).
         "checks": {
             "task": "console.check",

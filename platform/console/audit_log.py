@@ -30,8 +30,8 @@ def audit_event(request: TenantRequest, event: int) -> HttpResponse:
 
 
 @operators_only
-def all_audit_event(request: ConsoleRequest, event: int) -> HttpResponse:
-    return _event(request, get_object_or_404(Event, pk=event))
+def all_audit_event(request: ConsoleRequest, any_event: int) -> HttpResponse:
+    return _event(request, get_object_or_404(Event, pk=any_event))
 
 
 def shown(request: ConsoleRequest, form: AuditFilter) -> Page:

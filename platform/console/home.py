@@ -3,6 +3,7 @@
 from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 
+from console.account.invitations import waiting
 from console.door import ConsoleRequest, signed_in
 from tenants.models import Member, User
 from tenants.roles import Permission
@@ -28,4 +29,6 @@ def landing(user: User) -> str:
     for member in members:
         if member.permissions - {Permission.CHAT}:
             return resolve_url("console:overview", tenant=member.tenant.name)
-    return CHAT if members else resolve_url("console:no_tenant")
+    if members:
+        return CHAT
+    return resolve_url("console:account" if waiting(user) else "console:no_tenant")

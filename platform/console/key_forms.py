@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from console.api.powers import scopes_to_give
 from console.door import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
+from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
 from tenants.models.tenant import LIMITS
+from tenants.roles import Permission
 
 SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", *LIMITS)
 ADVANCED = ("scopes", "allowed_models", "allowed_networks", *LIMITS)
@@ -20,7 +22,13 @@ ADVANCED = ("scopes", "allowed_models", "allowed_networks", *LIMITS)
 
 def may_handle(request: TenantRequest, key: ApiKey) -> bool:
     """Whether this person could have made the key: else its new text would be a way up."""
+    if not _manages_teams(request) and reaches_beyond(key, request.member):
+        return False
     return set(key.scopes) <= _scopes(request)
+
+
+def _manages_teams(request: TenantRequest) -> bool:
+    return Permission.MANAGE_TEAMS in request.permissions
 
 
 def _scopes(request: TenantRequest) -> frozenset[str]:
@@ -71,6 +79,8 @@ class KeyForm(ConsoleForm):
         team = self.fields["team"]
         assert isinstance(team, forms.ModelChoiceField)
         teams: QuerySet[Team] = request.tenant.teams.order_by("name")
+        if not _manages_teams(request):
+            teams = teams.filter(places__member=request.member)
         team.queryset = teams
 
     def _offer(self, name: str, allowed: Collection[str], choices: list[tuple[str, Any]]) -> None:

@@ -44,7 +44,7 @@ def member(request: TenantRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def role(request: TenantRequest, member: UUID) -> HttpResponse:
     found = _touchable(request, member)
-    form = RoleForm(request.POST, roles_to_give(request), found.role)
+    form = RoleForm(request.POST, _roles(request, found), found.role)
     if not form.is_valid():
         return _page(request, found, form=form)
     try:
@@ -94,13 +94,20 @@ def _found(request: TenantRequest, member: UUID) -> Member:
 def _touchable(request: TenantRequest, member: UUID) -> Member:
     found = _found(request, member)
     if Role(found.role) not in roles_to_give(request):
-        raise PermissionDenied(_("Only an owner can change or remove an owner."))
+        raise PermissionDenied(_("This role may do more than yours: ask an owner."))
     return found
 
 
+def _roles(request: TenantRequest, found: Member) -> list[Role]:
+    """Those to choose from: nobody gains anything by changing their own."""
+    roles, own = roles_to_give(request), request.member and request.member.pk == found.pk
+    held, profile = request.permissions, request.tenant.profile
+    return [role for role in roles if not own or permissions(role, profile) <= held]
+
+
 def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
-    roles = roles_to_give(request)
-    touchable = Permission.MANAGE_MEMBERS in request.permissions and Role(found.role) in roles
+    manages = Permission.MANAGE_MEMBERS in request.permissions
+    touchable = manages and Role(found.role) in roles_to_give(request)
     held = permissions(found.role, request.tenant.profile)
     context = {
         "person": found,
@@ -108,7 +115,7 @@ def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
         "held": [p for p in Permission if p in held],
         "second_factor": second_factor.enrolled(found.user),
         "touchable": touchable,
-        "form": RoleForm(None, roles, found.role),
+        "form": RoleForm(None, _roles(request, found), found.role),
         **shown,
     }
     return render(request, "console/member.html", context)

@@ -87,9 +87,9 @@ def link_revocation(request: TenantRequest, link: UUID) -> HttpResponse:
 
 
 def roles_to_give(request: TenantRequest) -> list[Role]:
-    """Nobody makes owners but owners (and operators)."""
-    owner = request.user.is_operator or (request.member and request.member.role == Role.OWNER)
-    return [role for role in Role if owner or role != Role.OWNER]
+    """None that may do more than its giver. Owners and operators give all."""
+    giver = request.member
+    return [r for r in Role if request.user.is_operator or (giver and giver.may_give(r))]
 
 
 def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpResponse:

@@ -11,13 +11,17 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
 from console.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
 from tenants.models import Quota, Tenant
+from tenants.models.quota import SetByPlatform
 from tenants.quotas.standing import Standing, standings
 from tenants.roles import Permission
+
+_SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a raise.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,12 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
     if request.method != "POST":
         return detail(request, found)
     _need_to_manage(request)
+    _refuse_the_platforms(request, found)
     form = LimitForm(request.POST, found.unit)
     if not form.is_valid():
         return detail(request, found, form=form)
-    found.change(form.cleaned_data["limit"], by=request.actor)
+    limit, platform = form.cleaned_data["limit"], request.user.is_operator
+    found.change(limit, by=request.actor, platform=platform)
     messages.success(request, _("The quota is changed and holds from now on."))
     return redirect("console:quota", tenant=request.tenant.name, quota=quota)
 
@@ -76,7 +82,9 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
 @require_POST
 @permitted(Permission.MANAGE_QUOTAS)
 def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
-    _found(request, quota).drop(by=request.actor)
+    found = _found(request, quota)
+    _refuse_the_platforms(request, found)
+    found.drop(by=request.actor, platform=request.user.is_operator)
     messages.success(request, _("The quota is dropped. What was used stays on record."))
     return redirect("console:quotas", tenant=request.tenant.name)
 
@@ -91,6 +99,7 @@ def detail(request: TenantRequest, quota: Quota, **given: Any) -> HttpResponse:
         "notices": quota.notices.order_by("-at")[:10],
         "form": LimitForm(None, quota.unit, initial={"limit": f"{present['limit']:f}"}),
         "asking": RaiseForm(None, quota.unit),
+        "may_change": request.user.is_operator or not quota.set_by_platform,
         **given,
     }
     return render(request, "console/quotas/quota.html", context)
@@ -111,12 +120,21 @@ def _set(request: TenantRequest, form: QuotaForm) -> bool:
             window=given["window"],
             limit=given["limit"],
             by=request.actor,
+            platform=request.user.is_operator,
             **form.scoped(request.tenant),
         )
     except ValidationError as problem:
         form.refuse(problem)
         return False
+    except SetByPlatform:
+        form.add_error(None, _SET_BY_PLATFORM)
+        return False
     return True
+
+
+def _refuse_the_platforms(request: TenantRequest, quota: Quota) -> None:
+    if quota.set_by_platform and not request.user.is_operator:
+        raise PermissionDenied(_SET_BY_PLATFORM)
 
 
 def _need_to_manage(request: TenantRequest) -> None:

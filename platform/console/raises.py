@@ -15,7 +15,13 @@ from console.quota_forms import RaiseForm
 from console.quotas import detail
 from console.recently_proven import recently_proven
 from tenants.models import Quota, QuotaRaise
-from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseRefused, SamePerson
+from tenants.models.quota_raise import (
+    AlreadyDecided,
+    Expired,
+    OperatorsOnly,
+    RaiseRefused,
+    SamePerson,
+)
 from tenants.roles import Permission
 
 WITH = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
@@ -91,6 +97,8 @@ def _why(problem: RaiseRefused) -> str:
         return _("Another person than the one who asked has to decide.")
     if isinstance(problem, Expired):
         return _("This raise would be over by now. Ask for a new one.")
+    if isinstance(problem, OperatorsOnly):
+        return _("The platform has set this quota: an operator decides about it.")
     assert isinstance(problem, AlreadyDecided)
     return _("Somebody has decided already.")
 

@@ -33,6 +33,7 @@ from console import (
     welcome,
 )
 from console.account import home as account
+from console.account import invitations
 from console.compliance import pages as compliance
 
 app_name = "console"
@@ -117,6 +118,7 @@ urlpatterns = [
     path("login/", sign_in.sign_in, name="sign_in"),
     path("logout/", sign_in.sign_out, name="sign_out"),
     path("account/", account.account, name="account"),
+    path("account/invitations/<uuid:link>/acceptance/", invitations.acceptance, name="acceptance"),
     path("account/data/", own_data.own_data, name="own_data"),
     path("account/data/<uuid:member>/deletion/", own_data.own_deletion, name="own_deletion"),
     path("account/data/<uuid:member>/export/", own_data.own_export, name="own_export"),
@@ -145,7 +147,7 @@ urlpatterns = [
     path("console/reconciliation/", reconciliations.reconciliations, name="reconciliations"),
     path("console/keys-at-rest/", keys_at_rest.keys_at_rest, name="keys_at_rest"),
     path("console/audit/", audit_log.all_audit, name="all_audit"),
-    path("console/audit/<int:event>/", audit_log.all_audit_event, name="all_audit_event"),
+    path("console/audit/<int:any_event>/", audit_log.all_audit_event, name="all_audit_event"),
     path("console/retention/", retention.all_retention, name="all_retention"),
     path("console/holds/", legal_holds.all_holds, name="all_holds"),
     path("console/compliance/", compliance.all_compliance, name="all_compliance"),

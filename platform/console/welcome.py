@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from audit.actions import Action
 from console import session_acts
 from console.account import lockout
+from console.account.invitations import is_vouched_for
 from console.door import before_sign_in
 from console.forms import ConsoleForm
 from console.sign_in import enter, locked
@@ -102,6 +103,9 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     if link is None:
         return _gone(request)
     account = link.account(request.POST.get("email", ""))
+    _refuse_its_maker(request, link, account)
+    if account and account == request.user and is_vouched_for(account):
+        return redirect("console:account")  # where it waits
     form = _form(request, link, account)
     if form.is_bound and form.is_valid():
         try:
@@ -120,6 +124,15 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
             form.add_error("password", ValidationError(_("That is not this account's password.")))
     context = {"form": form, "link": link, "account": account}
     return render(request, "console/welcome.html", context)
+
+
+def _refuse_its_maker(request: HttpRequest, link: Link, account: User | None) -> None:
+    """Nobody makes an account of somebody else's address. Raises PermissionDenied."""
+    if account or link.purpose != Purpose.INVITATION or not request.user.is_authenticated:
+        return
+    if link.made_by(request.user):
+        said = _("You made this invitation. Its link is for %(email)s: send it to them.")
+        raise PermissionDenied(said % {"email": link.email})
 
 
 def _used(request: HttpRequest, link: Link, account: User | None, given: dict[str, Any]) -> User:

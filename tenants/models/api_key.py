@@ -29,6 +29,7 @@ class Scope(models.TextChoices):
     AUDIT_READ = "audit:read", _("Audit: read")
 
 
+POWERFUL = (Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, Scope.AUDIT_READ)
 CHANGEABLE = (
     "name",
     "scopes",
@@ -69,6 +70,10 @@ _MAPPED_BITS = 96  # in front of an IPv4 address that is written as an IPv6 one
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> "ApiKeyQuerySet":
         return self.filter(revoked_at=None)
+
+    def powerful(self) -> "ApiKeyQuerySet":
+        """Live ones that manage a tenant, or see its audit trail."""
+        return self.live().filter(scopes__overlap=list(POWERFUL))
 
 
 class ApiKey(models.Model):
@@ -189,8 +194,9 @@ class ApiKey(models.Model):
             act(Action.API_KEY_ROTATE, actor=by, tenant_id=self.tenant_id, detail=told)
         return fresh, text
 
-    def revoke(self, *, by: str) -> None:
+    def revoke(self, *, by: str, reason: str = "") -> None:
         """Takes effect within a second in every process (the door's cache). Idempotent."""
+        why = {"reason": reason} if reason else {}
         with transaction.atomic():
             fresh = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())
             if fresh:
@@ -198,7 +204,7 @@ class ApiKey(models.Model):
                     Action.API_KEY_REVOKE,
                     actor=by,
                     tenant_id=self.tenant_id,
-                    detail=self._described(),
+                    detail={**self._described(), **why},
                 )
         self.refresh_from_db(fields=["revoked_at"])
 

@@ -1,4 +1,3 @@
-import contextlib
 import hmac
 import secrets
 import uuid
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.record import act
+from tenants.models.api_key import ApiKey
 from tenants.models.changing import locked
 from tenants.models.member import Member
 from tenants.models.tenant import OperatorsStayOut, State, Tenant
@@ -27,6 +27,9 @@ class Purpose(models.TextChoices):
     RESET = "reset", _("Choose a new password")
 
 
+MOST_WAITING = 50  # are offered to one person
+
+
 class LinkQuerySet(models.QuerySet["Link"]):
     def usable(self) -> "LinkQuerySet":
         """Unused, in time, and not into a tenant that is suspended or closing."""
@@ -38,17 +41,11 @@ class LinkQuerySet(models.QuerySet["Link"]):
         waiting = self.usable().filter(tenant=tenant, purpose=Purpose.INVITATION)
         return waiting.order_by("-created_at")
 
-    def accept(self, email: str) -> User | None:
-        """Uses every invitation of somebody whom an identity provider vouches for: there is no
-        password to set. None without an invitation.
-        """
-        invitations = self.usable().filter(purpose=Purpose.INVITATION, email__iexact=email)
-        with transaction.atomic():
-            user = None
-            for link in invitations.select_related("tenant"):
-                with contextlib.suppress(AlreadyUsed, OperatorsStayOut):
-                    user = link.join(email)
-        return user
+    def waiting_for(self, email: str) -> list["Link"]:
+        """For whom an identity provider vouches: they need no link, but say which they accept."""
+        waiting = self.usable().filter(purpose=Purpose.INVITATION, email__iexact=email)
+        newest = waiting.select_related("tenant").order_by("-created_at")[:MOST_WAITING]
+        return [link for link in newest if link.maker_may()]
 
     def by_token(self, token: str) -> "Link | None":
         found = self.usable().filter(digest=_digest(token)).select_related("tenant").first()
@@ -118,8 +115,10 @@ class Link(models.Model):
     def maker_may(self) -> bool:
         """Whether who made an invitation could still make it: no link outlives that power."""
         kind, _, number = self.created_by.partition(":")
-        if self.tenant is None or kind not in ("member", "user", "operator"):
+        if self.tenant is None or kind not in ("member", "user", "operator", "key"):
             return True  # by the platform itself
+        if kind == "key":
+            return self._key_may(number)
         members = Member.objects.filter(tenant=self.tenant, user__is_active=True)
         maker = members.filter(**{"pk" if kind == "member" else "user": number}).first()
         if maker and maker.may_give(Role(self.role)):
@@ -127,6 +126,15 @@ class Link(models.Model):
         operators = User.objects.filter(is_operator=True, is_active=True)
         person = str(maker.user_id) if maker else number if kind == "operator" else "0"
         return self._operators_may() and operators.filter(pk=person).exists()
+
+    def _key_may(self, number: str) -> bool:
+        from tenants import key_powers  # it knows keys
+
+        keys = ApiKey.objects.live().filter(tenant=self.tenant, pk=number)
+        key = keys.select_related("tenant", "created_by__user").first()
+        if key is None or key.expired:
+            return False
+        return key_powers.may_give(key, Role(self.role))
 
     def _operators_may(self) -> bool:
         """Where duties are kept apart, they bring in the first owner only."""
@@ -147,12 +155,23 @@ class Link(models.Model):
             self.spend()
             return self._welcome(email, password, name)
 
-    def join(self, email: str) -> User:
-        """Gives what an invitation promised to who has been vouched for. Raises AlreadyUsed."""
+    def join(self, user: User) -> User:
+        """Gives what an invitation promised to who has been vouched for.
+
+        Raises AlreadyUsed and OperatorsStayOut.
+        """
         with transaction.atomic():
             self.spend()
-            user = User.objects.filter(email=email.lower()).first()
-            return self._promised(user or User.objects.create_user(email))
+            return self._promised(user)
+
+    def made_by(self, user: User) -> bool:
+        """In person, or by a key of theirs."""
+        kind, _, number = self.created_by.partition(":")
+        if kind == "member":
+            return user.memberships.filter(pk=number).exists()
+        if kind == "key":
+            return ApiKey.objects.filter(pk=number, created_by__user=user).exists()
+        return kind in ("user", "operator") and number == str(user.pk)
 
     def spend(self) -> None:
         """Inside a transaction. Raises AlreadyUsed, also when it is unusable by now."""

@@ -50,9 +50,10 @@ class Member(models.Model):
         return permission in self.permissions
 
     def may_give(self, role: Role) -> bool:
-        """Nobody makes owners, and nobody unmakes them, but owners."""
+        """Owners give every role; others none that may do what they may not themselves."""
+        given = permissions(role, self.tenant.profile)
         return self.may(Permission.MANAGE_MEMBERS) and (
-            self.role == Role.OWNER or role != Role.OWNER
+            self.role == Role.OWNER or given <= self.permissions
         )
 
     @transaction.atomic
@@ -75,7 +76,8 @@ class Member(models.Model):
 
     @transaction.atomic
     def remove(self, *, by: str) -> None:
-        """With their places in teams, and the unused invitations from and for them.
+        """With their places in teams, the unused invitations from and for them, and the keys that
+        they made to manage or to audit with; keys for inference alone stay: production goes on.
 
         Raises LastOwner: a tenant without an owner could never be managed again.
         """
@@ -88,6 +90,9 @@ class Member(models.Model):
             subject_id=self.subject_id,
             detail={"member": str(self.id), "role": self.role},
         )
+        keys = apps.get_model("tenants", "ApiKey").objects.powerful().filter(created_by=self)
+        for key in keys:
+            key.revoke(by=by, reason="its maker was removed")
         links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
         from_them = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
         links.filter(from_them | models.Q(email__iexact=self.user.email)).delete()

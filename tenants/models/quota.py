@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from tenants.models.quota_raise import QuotaRaise
 
 MOST = 10**15  # sums of such numbers still fit into a bigint
+MOST_QUOTAS = 200  # of a tenant, but for what the platform sets: each request looks at them
+
+
+class SetByPlatform(Exception):
+    """An operator has set this quota: the tenant does not change it, nor drop it."""
 
 
 class Unit(models.TextChoices):
@@ -64,6 +69,7 @@ class Quota(models.Model):
     limit = models.BigIntegerField(
         _("limit"), validators=[MinValueValidator(0), MaxValueValidator(MOST)]
     )
+    set_by_platform = models.BooleanField(default=False, editable=False)  # operators change it only
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[QuotaQuerySet] = QuotaQuerySet.as_manager()  # type: ignore[assignment]
@@ -103,38 +109,49 @@ class Quota(models.Model):
         api_key: ApiKey | None = None,
         member: Member | None = None,
         model: str = "",
+        platform: bool = False,
     ) -> "Quota":
         """Makes or changes a quota. It holds at once, for what the window has seen before too.
 
-        Raises ValidationError.
+        `platform`: an operator sets it, or a command. Raises ValidationError, SetByPlatform.
         """
         scope = {"api_key": api_key, "member": member, "model": model}
         with transaction.atomic():
-            counters.hold_alone(tenant.id)
+            counters.one_sets_at_a_time(tenant.id)
             known = cls.objects.filter(tenant=tenant, unit=unit, window=window, **scope).first()
             if known:
-                known.change(limit, by=by)
+                known.change(limit, by=by, platform=platform)
                 return known
             quota = cls(tenant=tenant, unit=unit, window=window, limit=limit, **scope)
+            quota.set_by_platform = platform
             quota.full_clean()
+            if not platform:
+                cls._refuse_too_many(tenant)
             quota.save(force_insert=True)
-            counters.open_now(quota.id, window, tenant.time_zone)
             quota._act(Action.QUOTA_CREATE, by, limit=limit)
+            counters.open_now(tenant.id, [(quota.id, window)], tenant.time_zone)
         return quota
 
-    def change(self, limit: int, *, by: str) -> None:
-        """Holds from the next request on. Raises ValidationError."""
+    def change(self, limit: int, *, by: str, platform: bool = False) -> None:
+        """Holds from the next request on; the platform's is what the platform has changed.
+
+        Raises ValidationError, SetByPlatform.
+        """
         with transaction.atomic():
             locked(self)
-            if detail := changed(self, {"limit": limit}, ["limit"]):
-                self.save(update_fields=["limit"])
+            self._refuse_tenants(platform)
+            fields = {"limit": limit, "set_by_platform": platform}
+            if detail := changed(self, fields, list(fields)):
+                self.save(update_fields=list(detail))
                 self._act(Action.QUOTA_CHANGE, by, **detail)
 
-    def drop(self, *, by: str) -> None:
-        """The ledger stays."""
+    def drop(self, *, by: str, platform: bool = False) -> None:
+        """The ledger stays. Raises SetByPlatform."""
         with transaction.atomic():
-            counters.hold_alone(self.tenant_id)
+            locked(self)
+            self._refuse_tenants(platform)
             self._act(Action.QUOTA_DELETE, by, limit=self.limit)
+            counters.hold_alone(self.tenant_id)
             self.delete()
 
     def standing(self, at: datetime | None = None) -> Standing:
@@ -149,6 +166,12 @@ class Quota(models.Model):
 
         return QuotaRaise.ask(self, amount, reason, expires_at, user=user, by=by)
 
+    def binds(self, api_key: ApiKey) -> bool:
+        """Whether it is the key's own, its successor's or its maker's."""
+        keys = {api_key.pk, api_key.replaced_by_id} - {None}
+        maker = api_key.created_by_id
+        return self.api_key_id in keys or (maker is not None and self.member_id == maker)
+
     def clean(self) -> None:
         self.model = self.model.strip()
         problems = {}
@@ -160,6 +183,16 @@ class Quota(models.Model):
             problems["model"] = _("A quota is of one key, one member or one model.")
         if problems:
             raise ValidationError(problems)
+
+    @classmethod
+    def _refuse_too_many(cls, tenant: Tenant) -> None:
+        if cls.objects.filter(tenant=tenant, set_by_platform=False).count() >= MOST_QUOTAS:
+            text = _("A tenant has at most %(most)s quotas. Drop one that is not needed.")
+            raise ValidationError(text, code="too_many", params={"most": MOST_QUOTAS})
+
+    def _refuse_tenants(self, platform: bool) -> None:
+        if self.set_by_platform and not platform:
+            raise SetByPlatform
 
     @property
     def described(self) -> dict[str, str]:

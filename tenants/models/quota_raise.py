@@ -26,6 +26,10 @@ class SamePerson(RaiseRefused):
     """Who asks for more does not grant it."""
 
 
+class OperatorsOnly(RaiseRefused):
+    """More of what the platform has set is the platform's to give."""
+
+
 class Expired(RaiseRefused):
     """It would be over by now."""
 
@@ -104,7 +108,7 @@ class QuotaRaise(models.Model):
         return asked
 
     def approve(self, *, user: User, by: str) -> None:
-        """Holds from the next request on. Raises RaiseRefused: SamePerson, Expired, …"""
+        """Holds from the next request on. Raises RaiseRefused: SamePerson, OperatorsOnly, …"""
         self._decide(RaiseState.APPROVED, user, by)
 
     def refuse(self, *, user: User, by: str) -> None:
@@ -123,6 +127,8 @@ class QuotaRaise(models.Model):
         with transaction.atomic():
             locked(self)
             self._refuse_to_decide(user)
+            if state == RaiseState.APPROVED and self.quota.set_by_platform and not user.is_operator:
+                raise OperatorsOnly
             self.state, self.decided_by, self.decided_at = state, user, timezone.now()
             self.save(update_fields=["state", "decided_by", "decided_at"])
             approved = state == RaiseState.APPROVED

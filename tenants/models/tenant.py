@@ -15,6 +15,7 @@ from audit.record import act
 from tenants.models.changing import changed, locked
 from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import User
+from tenants.quotas import counters
 from tenants.roles import Profile, Role
 
 RETENTION_FLOOR_DAYS = FLOOR_DAYS
@@ -139,6 +140,9 @@ class Tenant(models.Model):
             act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
             if days := detail.get("retention_days"):
                 retention.record(self.id, AUDIT, *days, by=by)
+            if "time_zone" in detail:
+                quotas = self.quotas.values_list("id", "window")
+                counters.open_now(self.id, quotas, self.time_zone)
 
     def _refuse_operators(self) -> None:
         if self.members.filter(user__is_operator=True).exists():

@@ -41,6 +41,8 @@ def parse(text: str) -> Given:
 def set_quotas(
     given: list[Given], tenant: Tenant, *, by: str, api_key: ApiKey | None = None
 ) -> None:
-    """Raises ValidationError."""
+    """As the platform: the tenant does not lift them. Raises ValidationError."""
     for unit, window, limit in given:
-        Quota.set(tenant, unit=unit, window=window, limit=limit, by=by, api_key=api_key)
+        Quota.set(
+            tenant, unit=unit, window=window, limit=limit, by=by, api_key=api_key, platform=True
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -44,30 +44,38 @@ class Standing:
 
 
 def standings(quotas: Sequence[Quota], time_zone: str, at: datetime) -> dict[UUID, Standing]:
-    """By quota id, for quotas of one tenant; two queries, and one for each without a counter."""
+    """By quota id, for quotas of one tenant; two queries, and one for each without a counter.
+
+    After a change of the time zone a window of the old one may go on: the fuller one is told.
+    """
     bounds = {quota.id: windows.bounds(quota.window, at, time_zone) for quota in quotas}
-    counted = _counted(bounds)
+    counted = _counted(bounds, at)
     raised = _raised(list(bounds), at)
     found = {}
     for quota in quotas:
-        starts, ends = bounds[quota.id]
-        used, reserved = counted.get(quota.id) or counters.ledger_sum(quota.id, starts, ends)
-        more = raised.get(quota.id, 0)
+        present, more = bounds[quota.id], raised.get(quota.id, 0)
+        by_window = counted.get(quota.id, {})
+        if present not in by_window:
+            by_window[present] = counters.ledger_sum(quota.id, *present)
+        (starts, ends), (used, reserved) = max(
+            by_window.items(), key=lambda each: (sum(each[1]), each[0] == present)
+        )
         found[quota.id] = Standing(quota.limit, more, used, reserved, starts, ends)
     return found
 
 
-def _counted(bounds: dict[UUID, windows.Bounds]) -> dict[UUID, tuple[int, int]]:
+def _counted(
+    ids: Iterable[UUID], at: datetime
+) -> dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]]:
+    """(used, reserved) by quota and window."""
     rows = apps.get_model("tenants", "QuotaCounter")._default_manager.filter(
-        quota_id__in=bounds, starts__in={each.starts for each in bounds.values()}
+        quota_id__in=ids, starts__lte=at, ends__gt=at
     )
-    return {
-        quota_id: (used, reserved)
-        for quota_id, starts, used, reserved in rows.values_list(
-            "quota_id", "starts", "used", "reserved"
-        )
-        if starts == bounds[quota_id].starts
-    }
+    columns = ("quota_id", "starts", "ends", "used", "reserved")
+    found: dict[UUID, dict[tuple[datetime, datetime], tuple[int, int]]] = {}
+    for quota_id, starts, ends, used, reserved in rows.values_list(*columns):
+        found.setdefault(quota_id, {})[starts, ends] = used, reserved
+    return found
 
 
 def _raised(ids: list[UUID], at: datetime) -> dict[UUID, int]:

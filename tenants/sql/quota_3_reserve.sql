@@ -31,6 +31,18 @@ language sql stable as $$
         and (q.api_key_id is null or q.api_key_id = tenants_standing_key(r.api_key_id))
 $$;
 
+-- The windows in which requests arrive, of every quota that their tenants have.
+create or replace function tenants_windows(rows jsonb)
+returns table (tenant_id uuid, quota uuid, starts timestamptz, ends timestamptz)
+language sql stable as $$
+    select distinct q.tenant_id, q.id,
+           case q."window" when 'day' then r.day_starts else r.month_starts end,
+           case q."window" when 'day' then r.day_ends else r.month_ends end
+    from (select distinct tenant_id, day_starts, day_ends, month_starts, month_ends
+          from tenants_asked(rows)) r
+    join tenants_quota q on q.tenant_id = r.tenant_id
+$$;
+
 -- Answers for requests that quotas count; either `taken`, a list of [unit, limit, remaining, ends]
 -- by quota, or `refused` is set. Refused requests leave nothing behind. Those that are in the
 -- ledger already (a group that is sent again) stay in, count once, and get no answer.
@@ -56,9 +68,9 @@ declare
     place int;
     i int;
 begin
-    -- Quotas whose window has just begun.
-    select array_agg(distinct q.tenant_id) into opening
-    from tenants_counted(rows) x join tenants_quota q on q.id = x.quota
+    -- Windows that have just begun: of all quotas of a tenant, whatever the requests are. Later,
+    -- with a ledger that has grown, everybody would wait for the sum of a quota used for once.
+    select array_agg(distinct x.tenant_id) into opening from tenants_windows(rows) x
     where not exists (
         select from tenants_quotacounter c where c.quota_id = x.quota and c.starts = x.starts);
 
@@ -66,13 +78,11 @@ begin
     from tenants_asked(rows) r;
 
     if opening is not null then
-        perform tenants_open_counter(o.quota, o.starts, o.ends) from (
-            select distinct x.quota, x.starts, x.ends
-            from tenants_counted(rows) x join tenants_quota q on q.id = x.quota
-            where q.tenant_id = any(opening)) o;
+        perform tenants_open_counter(x.quota, x.starts, x.ends) from tenants_windows(rows) x
+        where x.tenant_id = any(opening);
     end if;
 
-    -- Those of an earlier time zone's windows too: they go on counting, but refuse nobody.
+    -- Those of an earlier time zone's windows too: nobody begins anew by moving to another one.
     select array_agg(distinct c.id order by c.id) into counters
     from tenants_counted(rows) x join tenants_quotacounter c on c.quota_id = x.quota
     where c.starts <= x.at and c.ends > x.at;
@@ -94,7 +104,7 @@ begin
 
         for asking in
             select x.id, array_agg(array_position(counters, c.id)) as places,
-                   array_agg(x.amount) as amounts, array_agg(c.starts = x.starts) as binding
+                   array_agg(x.amount) as amounts
             from (select distinct on (x.id, x.quota) x.* from tenants_counted(rows) x
                   order by x.id, x.quota, x.n) x
             join tenants_quotacounter c on c.quota_id = x.quota and c.id = any(counters)
@@ -108,7 +118,7 @@ begin
             refused := null;
             for i in 1 .. cardinality(asking.places) loop
                 place := asking.places[i];
-                if asking.binding[i] and asking.amounts[i] > greatest(room[place], 0) then
+                if asking.amounts[i] > greatest(room[place], 0) then
                     taken := null;
                     refused := about[place] || jsonb_build_object('asked', asking.amounts[i],
                         'reserved', (about[place] ->> 'reserved')::bigint + added[place]);
@@ -121,11 +131,9 @@ begin
                     place := asking.places[i];
                     room[place] := room[place] - asking.amounts[i];
                     added[place] := added[place] + asking.amounts[i];
-                    if asking.binding[i] then
-                        taken := taken || jsonb_build_array(jsonb_build_array(
-                            about[place] -> 'unit', allowed[place], greatest(room[place], 0),
-                            about[place] -> 'ends'));
-                    end if;
+                    taken := taken || jsonb_build_array(jsonb_build_array(
+                        about[place] -> 'unit', allowed[place], greatest(room[place], 0),
+                        about[place] -> 'ends'));
                 end loop;
             end if;
             return next;

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 
@@ -19,7 +20,7 @@ from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
 from tests.account.conftest import code, try_password, with_app
-from tests.console.conftest import PASSWORD
+from tests.console.conftest import PASSWORD, SignIn
 
 GRACE = "grace@acme.example"
 PEOPLE: dict[str, dict[str, object]] = {
@@ -70,6 +71,11 @@ def by_provider(client: Client, who: str, onward: str = "") -> Any:
     return client.get(f"{back.path}?{back.query}")
 
 
+def accept(client: Client, tenant: Tenant) -> Any:
+    link = Link.objects.usable().get(tenant=tenant)
+    return client.post(f"/account/invitations/{link.pk}/acceptance/")
+
+
 @pytest.mark.django_db
 def test_the_page_offers_it_and_the_browser_may_go_there(client: Client) -> None:
     page = client.get("/login/?next=/console/t/acme/").content.decode()
@@ -112,7 +118,9 @@ def test_who_was_invited_joins_without_a_password(acme: Tenant, client: Client) 
     Link.issue(
         Purpose.INVITATION, by="test", email="Grace@Acme.example", tenant=acme, role=Role.DEVELOPER
     )
-    by_provider(client, "grace")
+    assert client.get(by_provider(client, "grace")["Location"])["Location"] == "/account/"
+    assert not Member.objects.exists()
+    assert accept(client, acme)["Location"] == "/"
     member = Member.objects.get()
     assert (member.user.email, member.role, member.tenant) == (GRACE, Role.DEVELOPER, acme)
     assert not member.user.has_usable_password()
@@ -133,6 +141,7 @@ def test_an_account_without_a_password_is_not_taken_over_by_an_invitation(
 ) -> None:
     Link.issue(Purpose.INVITATION, by="test", email=GRACE, tenant=acme, role=Role.OWNER)
     by_provider(client, "grace")
+    accept(client, acme)
     url = Link.issue(Purpose.INVITATION, by="mallory", email=GRACE, tenant=globex)
     form = {"password": PASSWORD, "again": PASSWORD, "name": "Mallory"}
     answer = Client().post(urlsplit(url).path, form)
@@ -141,7 +150,91 @@ def test_an_account_without_a_password_is_not_taken_over_by_an_invitation(
 
 
 @pytest.mark.django_db
+def test_only_those_invitations_are_used_that_are_accepted(
+    acme: Tenant, globex: Tenant, client: Client
+) -> None:
+    for by, tenant in (("test", acme), ("mallory", globex)):
+        Link.issue(Purpose.INVITATION, by=by, email=GRACE, tenant=tenant, role=Role.MEMBER)
+    by_provider(client, "grace")
+    accept(client, acme)
+    assert [member.tenant for member in Member.objects.all()] == [acme]
+    page = client.get("/account/").content.decode()
+    assert "globex" in page
+    assert "acme" not in page
+
+
+@pytest.mark.django_db
+def test_who_has_no_password_joins_a_second_tenant(
+    acme: Tenant, globex: Tenant, client: Client
+) -> None:
+    Link.issue(Purpose.INVITATION, by="test", email=GRACE, tenant=acme, role=Role.MEMBER)
+    by_provider(client, "grace")
+    accept(client, acme)
+    url = Link.issue(Purpose.INVITATION, by="test", email=GRACE, tenant=globex, role=Role.MEMBER)
+    assert client.get(urlsplit(url).path)["Location"] == "/account/"
+    accept(client, globex)
+    assert {member.tenant for member in Member.objects.all()} == {acme, globex}
+
+
+@pytest.mark.django_db
+def test_nobody_accepts_what_is_not_for_them(
+    alice: Member, bob: Member, globex: Tenant, client: Client, sign_in: SignIn
+) -> None:
+    for email in (GRACE, bob.user.email):
+        Link.issue(Purpose.INVITATION, by="test", email=email, tenant=globex, role=Role.OWNER)
+    by_provider(client, "alice")
+    bobs = sign_in(bob)  # no provider has said that the address is his
+    for link in Link.objects.all():
+        for one in (client, bobs):
+            assert one.post(f"/account/invitations/{link.pk}/acceptance/").status_code == 404
+    assert "globex" not in bobs.get("/account/").content.decode()
+    assert not globex.members.exists()
+
+
+@pytest.mark.django_db
+def test_a_revoked_invitation_is_not_accepted(acme: Tenant, client: Client) -> None:
+    Link.issue(Purpose.INVITATION, by="test", email=GRACE, tenant=acme, role=Role.MEMBER)
+    by_provider(client, "grace")
+    link = Link.objects.get()
+    link.revoke(by="test")
+    assert client.post(f"/account/invitations/{link.pk}/acceptance/").status_code == 404
+    assert not Member.objects.exists()
+
+
+@pytest.mark.django_db
+def test_whoever_made_an_account_of_her_address_loses_it(
+    acme: Tenant, globex: Tenant, client: Client
+) -> None:
+    url = Link.issue(Purpose.INVITATION, by="mallory", email=GRACE, tenant=globex, role=Role.MEMBER)
+    mallorys = Client()
+    form = {"password": PASSWORD, "again": PASSWORD, "name": "Grace"}
+    assert mallorys.post(urlsplit(url).path, form).status_code == 302
+    user = User.objects.get()
+    with_app(user)
+    Link.issue(Purpose.INVITATION, by="alice", email=GRACE, tenant=acme, role=Role.DEVELOPER)
+    assert by_provider(client, "grace")["Location"] == "/"
+    assert mallorys.get("/account/").status_code == 302
+    user.refresh_from_db()
+    assert not user.has_usable_password()
+    assert not Authenticator.objects.exists()
+    removed = Event.objects.get(action=Action.MFA_REMOVE, tenant_id=globex.id)
+    assert removed.detail == {"factors": ["totp"], "how": "identity provider"}
+    assert Event.objects.filter(action=Action.PASSWORD_CHANGE).count() == 1
+    accept(client, acme)
+    assert client.get("/console/t/acme/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_an_operators_factors_stay(operator: User, client: Client) -> None:
+    User.objects.filter(pk=operator.pk).update(email=GRACE)
+    with_app(operator)
+    assert by_provider(client, "grace")["Location"] == "/login/second-factor/"
+
+
+@pytest.mark.django_db
 def test_a_second_factor_is_asked_for_as_well(alice: Member, client: Client) -> None:
+    by_provider(client, "alice")
+    client.post("/logout/")
     with_app(alice.user)
     assert by_provider(client, "alice", "/console/t/acme/")["Location"] == "/login/second-factor/"
     assert client.get("/console/t/acme/").status_code == 302

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from starlette.testclient import TestClient
 
@@ -22,6 +23,7 @@ from tenants.models import (
     Reconciliation,
     Refusal,
     Tenant,
+    User,
 )
 from tests.api.conftest import API, Api, Enter, errors, issued, served
 
@@ -80,6 +82,45 @@ def test_a_key_does_not_change_its_own_quota(acme: Tenant, with_key: Enter) -> N
     assert program.patch(f"{T}quotas/{own.pk}/", limit=9).status_code == 403
     assert program.delete(f"{T}quotas/{own.pk}/").status_code == 403
     assert program.patch(f"{T}quotas/{other.pk}/", limit=9).status_code == 200
+
+
+def test_a_key_does_not_change_its_successors_quota_nor_its_makers(
+    acme: Tenant, bob: Member
+) -> None:
+    key, text = issued(acme, created_by=bob)
+    program = Api(Client(), text)
+    kind: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1, "by": "test"}
+    makers, own = Quota.set(acme, **kind, member=bob), Quota.set(acme, **kind, api_key=key)
+    for path in ("keys/", f"keys/{issued(acme)[0].pk}/rotate/"):
+        assert program.post(f"{T}{path}", name="x", scopes=["inference"]).status_code in (400, 403)
+    assert program.post(f"{T}keys/", name="x", scopes=["inference"]).status_code == 403
+    key.rotate(by="test", overlap=timedelta(days=1))
+    for quota in (makers, own):
+        assert program.patch(f"{T}quotas/{quota.pk}/", limit=9).status_code == 403
+    assert program.post(f"{T}keys/", name="x", scopes=["inference"]).status_code == 403
+
+
+def test_the_platforms_quota_is_the_operators(
+    api: Api, acme: Tenant, erin: Member, operator: User, enter: Enter, with_key: Enter
+) -> None:
+    kind: dict[str, Any] = {"unit": "cost", "window": "day", "limit": 5}
+    path = enter(operator).post(f"{T}quotas/", **kind).headers["Location"]
+    for who in (api, with_key(acme)):
+        for answer in (who.patch(path, limit=10**9), who.delete(path)):
+            assert answer.status_code == 403
+            assert answer.json()["type"] == "urn:forebay:problem:set_by_platform"
+    assert api.get(path).json()["set_by_platform"] is True
+    ends = (timezone.now() + timedelta(days=2)).isoformat()
+    body = {"quota": path.split("/")[-2], "amount": 3, "reason": "a launch", "expires_at": ends}
+    asked = api.post(f"{T}raises/", **body).headers["Location"]
+    answer = enter(erin).post(f"{asked}approve/")
+    assert (answer.status_code, answer.json()["type"]) == (
+        403,
+        "urn:forebay:problem:set_by_platform",
+    )
+    assert enter(operator).post(f"{asked}approve/").status_code == 200
+    assert enter(operator).patch(path, limit=6).json()["limit"] == 6
+    assert enter(operator).delete(path).status_code == 204
 
 
 def test_one_asks_for_more_and_another_decides(

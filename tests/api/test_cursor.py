@@ -69,3 +69,12 @@ def test_a_changed_cursor_is_refused(api: Api) -> None:
     for text in forged:
         answer = api.get(KEYS, cursor=text)
         assert (answer.status_code, list(errors(answer))) == (400, ["cursor"]), text
+
+
+@pytest.mark.parametrize(
+    "limit", ["000100" + "0" * 4400, "000100999", "0100", "201", "0", "-1", ""]
+)
+def test_a_limit_is_a_number_to_200(api: Api, limit: str) -> None:
+    said = api.get(KEYS, limit=limit)
+    assert said.status_code == 400
+    assert "limit" in errors(said)

@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from tenants import secret_keys
-from tenants.models import ApiKey, Member, Scope, Team, Tenant
-from tenants.roles import DUTIES
+from tenants import model_access, secret_keys
+from tenants.models import ApiKey, Member, RestrictedModel, Scope, Team, Tenant, User
+from tenants.roles import DUTIES, Role
 from tenants.roles import Permission as P
 from tests.api.conftest import Enter, errors, issued
 
@@ -101,6 +101,8 @@ def test_a_developer_gives_no_scope_beyond_their_role(
 BOUNDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"requests_per_minute": 10}, {"requests_per_minute": 11}),
     ({"requests_per_minute": 10}, {"requests_per_minute": 0}),
+    ({"requests_per_minute": 10}, {"requests_per_minute": 10, "burst": 1_000_000}),
+    ({"requests_per_minute": 10, "burst": 5}, {"requests_per_minute": 10}),
     ({"tokens_per_minute": 10}, {}),
     ({"max_concurrency": 2}, {"max_concurrency": None}),
     ({"allowed_networks": ["127.0.0.1"]}, {}),
@@ -181,3 +183,70 @@ def test_a_keys_key_is_its_makers_too(alice: Member, erin: Member, with_key: Ent
     program = with_key(alice.tenant, created_by=erin)
     assert program.post(KEYS, name="child", scopes=["management:write"]).status_code == 201
     assert ApiKey.objects.get(name="child").created_by == erin
+
+
+def test_a_demoted_makers_key_may_no_more_than_they(
+    alice: Member, erin: Member, with_key: Enter
+) -> None:
+    program = with_key(alice.tenant, created_by=erin)
+    assert program.post(TEAMS, name="search").status_code == 201
+    erin.change_role(Role.DEVELOPER, by="test")
+    assert program.post(TEAMS, name="more").status_code == 403
+    assert program.get("tenants/acme/events/").status_code == 403
+    assert program.get(KEYS).status_code == 200
+    erin.change_role(Role.MEMBER, by="test")
+    assert program.get(KEYS).status_code == 403
+
+
+def test_an_operator_who_is_a_member_lends_a_key_their_power(
+    alice: Member, operator: User, with_key: Enter
+) -> None:
+    own = alice.tenant.add_member(operator, Role.MEMBER, by="test")
+    program = with_key(alice.tenant, created_by=own)
+    assert program.post(TEAMS, name="search").status_code == 201
+
+
+# Restricted models -------------------------------------------------------------------------------
+@pytest.fixture
+def team(acme: Tenant) -> Team:
+    """It may use the model `large`, as nobody else may."""
+    team = Team.form(acme, "search", by="test")
+    model_access.grant(model_access.restrict(acme, "large", by="test"), team, by="test")
+    return team
+
+
+def test_a_developer_gives_a_key_no_team_but_their_own(
+    bob: Member, team: Team, enter: Enter
+) -> None:
+    key, api = issued(bob.tenant, ["inference"])[0], enter(bob)
+    wanted = {"team": str(team.pk)}
+    assert api.post(KEYS, name="mine", **wanted).status_code == 403
+    assert api.patch(f"{KEYS}{key.pk}/", **wanted).status_code == 403
+    assert ApiKey.objects.get().team is None
+    team.add(bob, by="test")
+    assert api.post(KEYS, name="mine", **wanted).status_code == 201
+    assert api.patch(f"{KEYS}{key.pk}/", **wanted).status_code == 200
+    team.take_out(bob, by="test")
+    assert api.post(f"{KEYS}{key.pk}/rotate/").status_code == 403
+
+
+def test_a_developer_takes_over_no_key_with_a_model_that_is_withheld_from_them(
+    bob: Member, alice: Member, team: Team, enter: Enter
+) -> None:
+    key, _text = issued(bob.tenant, ["inference"])
+    model_access.grant(RestrictedModel.objects.get(), key, by="test")
+    path = f"{KEYS}{key.pk}/"
+    assert enter(bob).post(f"{path}rotate/").status_code == 403
+    assert enter(bob).patch(path, name="mine").status_code == 403
+    assert enter(alice).patch(path, name="hers").status_code == 200
+    team.add(bob, by="test")
+    assert enter(bob).post(f"{path}rotate/").status_code == 201
+
+
+def test_a_developers_key_reaches_no_further_than_they(
+    bob: Member, team: Team, with_key: Enter
+) -> None:
+    program = with_key(bob.tenant, created_by=bob)
+    wanted = {"scopes": ["inference"], "team": str(team.pk)}
+    assert program.post(KEYS, name="up", **wanted).status_code == 403
+    assert program.post(KEYS, name="level", scopes=["inference"]).status_code == 201

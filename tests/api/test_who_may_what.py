@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from audit.models import Event
 from tenants.models import Member, Scope, Tenant, User
+from tenants.roles import Role
 from tests.api.conftest import API, Api, Enter
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -151,6 +152,11 @@ def everybody(
     return people | programs | {"operator": enter(operator)}
 
 
+@pytest.fixture
+def givers(everybody: dict[str, Api], acme: Tenant, with_key: Enter) -> dict[str, Api]:
+    return everybody | {"all scopes": with_key(acme)}
+
+
 def test_only_those_may_who_stand_in_the_table(everybody: dict[str, Api]) -> None:
     found = {
         row: {name for name, api in everybody.items() if ask(api, row).status_code != 403}
@@ -211,34 +217,45 @@ def _patterns(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern
 # What a person gives and takes: roles, not permissions -------------------------------------------
 GIVES = {
     "owner": "owner admin developer auditor member",
-    "admin": "admin developer auditor member",
+    "admin": "admin developer member",  # no auditors: they read prompts
     "operator": "owner admin developer auditor member",
     "management:write": "developer member",
+    "all scopes": "developer member",
 }
 
 
 @pytest.mark.parametrize("giver", GIVES)
-def test_roles_are_given_from_above_only(
-    giver: str, everybody: dict[str, Api], acme: Tenant
-) -> None:
+def test_roles_are_given_from_above_only(giver: str, givers: dict[str, Api], acme: Tenant) -> None:
     given = set()
     for role in ("owner", "admin", "developer", "auditor", "member"):
         body = {"email": f"{role}@new.example", "role": role}
-        answer = everybody[giver].post(f"{T}invitations/", **body)
+        answer = givers[giver].post(f"{T}invitations/", **body)
         assert answer.status_code in (201, 403), answer.content
         given |= {role} if answer.status_code == 201 else set()
     assert given == set(GIVES[giver].split())
 
 
-@pytest.mark.parametrize("giver", ["admin", "management:write"])
+@pytest.mark.parametrize("giver", ["admin", "management:write", "all scopes"])
 def test_nobody_unmakes_who_stands_above_them(
-    giver: str, everybody: dict[str, Api], alice: Member, erin: Member
+    giver: str, givers: dict[str, Api], alice: Member, erin: Member, carol: Member
 ) -> None:
-    above = {"admin": [alice], "management:write": [alice, erin]}[giver]
+    above = [alice, carol] if giver == "admin" else [alice, erin, carol]
     for member in above:
-        path, tag = f"{T}members/{member.pk}/", everybody["owner"]
+        path, tag = f"{T}members/{member.pk}/", givers["owner"]
         etag = tag.get(path).headers["ETag"]
-        assert everybody[giver].patch(path, etag, role="member").status_code == 403
-        assert everybody[giver].delete(path, etag).status_code == 403
+        assert givers[giver].patch(path, etag, role="member").status_code == 403
+        assert givers[giver].delete(path, etag).status_code == 403
         member.refresh_from_db()
-    assert (alice.role, erin.role) == ("owner", "admin")
+    assert (alice.role, erin.role, carol.role) == ("owner", "admin", "auditor")
+
+
+def test_nobody_becomes_more_by_changing_their_own_role(
+    alice: Member, erin: Member, operator: User, givers: dict[str, Api]
+) -> None:
+    path = f"{T}members/{erin.pk}/"
+    assert givers["admin"].patch(path, role="auditor").status_code == 403
+    own = alice.tenant.add_member(operator, Role.MEMBER, by="test")
+    assert givers["operator"].patch(f"{T}members/{own.pk}/", role="owner").status_code == 403
+    assert givers["operator"].patch(path, role="auditor").status_code == 200
+    own.refresh_from_db()
+    assert own.role == "member"

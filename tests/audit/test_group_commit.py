@@ -113,3 +113,38 @@ async def test_who_waits_while_it_closes_is_told(table: str) -> None:
     await nowhere.close()
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(waiting, 2)
+
+
+STRIPES = """
+    with asked as (select %s::jsonb as rows),
+    held as materialized (
+        select pg_advisory_xact_lock_shared(stripe) from (
+            select distinct n as stripe from asked, jsonb_to_recordset(asked.rows) as x(n int)
+            order by 1) s)
+    insert into {table} (id, n) select id, n
+    from asked, jsonb_to_recordset(asked.rows) as x(id uuid, n int), (select count(*) from held) h
+    on conflict (id) do nothing"""
+
+
+async def test_rows_whose_lock_is_held_hold_up_nobody_else(
+    dsn: str, look: psycopg.Connection, table: str
+) -> None:
+    store = GroupCommit(dsn, STRIPES.format(table=table), patience_s=5)
+
+    def of(tenant: int) -> dict[str, object]:
+        return {**row(tenant), "tenant_id": f"{tenant:02x}" + "0" * 30}
+
+    look.execute("select pg_advisory_lock(7)")
+    stuck = [asyncio.create_task(store.write(of(7))) for _ in range(3)]
+    await asyncio.wait_for(asyncio.gather(*[store.write(of(8)) for _ in range(9)]), 3)
+    stuck.append(asyncio.create_task(store.write(of(7))))
+    began = asyncio.get_running_loop().time()
+    for _ in range(5):
+        await store.write(of(9))
+    assert asyncio.get_running_loop().time() - began < 1
+    assert not any(task.done() for task in stuck)
+    look.execute("select pg_advisory_unlock(7)")
+    await asyncio.wait_for(asyncio.gather(*stuck), 3)
+    assert count(look, table, "id") == 18
+    assert not store._stuck
+    await store.close()

@@ -20,7 +20,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import override
 
-from audit import signing
+from audit import full_verification, signing
 from audit.actions import Action
 from audit.models import (
     Checkpoint,
@@ -154,10 +154,28 @@ def no_witness(acme: Tenant) -> None:
     a_checkpoint()
 
 
-def a_checkpoint() -> None:
-    when = timezone.now() - timedelta(hours=1)
+def a_checkpoint(hours_ago: int = 1) -> None:
+    when = timezone.now() - timedelta(hours=hours_ago)
     facts = {"size": 1, "root": b"1" * 32, "previous": bytes(32), "key_id": "x", "signature": b"x"}
     Checkpoint.objects.create(n=1, at=when, **facts)
+
+
+def a_verification_that_found_something(acme: Tenant) -> None:
+    figures = {"sealed": 9, "found": 1, "kinds": {"event_changed": 1}}
+    _a_verification(hours_ago=5, ok=False, figures=figures)
+
+
+def a_verification_from_last_week(acme: Tenant) -> None:
+    _a_verification(hours_ago=7 * 24, ok=True, figures={"sealed": 9, "found": 0})
+
+
+def no_verification_of_an_old_trail(acme: Tenant) -> None:
+    a_checkpoint(hours_ago=72)
+
+
+def _a_verification(*, hours_ago: int, **fields: Any) -> None:
+    at = timezone.now() - timedelta(hours=hours_ago)
+    CheckRun.objects.create(name=full_verification.NAME, at=at, **fields)
 
 
 def an_event_that_waits_for_its_seal(acme: Tenant) -> None:
@@ -277,6 +295,9 @@ FAILURES: list[tuple[str, str, Stage]] = [
     ("retention_floor", "floor_gave_way", drop_the_floor),
     ("oldest_row", "kept_too_long", an_event_from_long_ago),
     ("unsealed", "behind", an_event_that_waits_for_its_seal),
+    ("verified", "findings", a_verification_that_found_something),
+    ("verified", "stale", a_verification_from_last_week),
+    ("verified", "stale", no_verification_of_an_old_trail),
     ("witnesses", "unheard", a_witness_that_does_not_hear),
     ("witnesses", "none", no_witness),
     ("keys", "stuck", a_stuck_rotation),
@@ -496,7 +517,7 @@ def test_where_there_was_nothing_to_look_at_the_page_says_so(
     client.post(PAGE + "run/")
     page = client.get(PAGE)
     empty = {one.check.name for one in page.context["standing"].evidence if one.is_empty}
-    assert empty == {"trail", "recorded", "erased", "deletion_clock"}
+    assert empty == {"trail", "verified", "recorded", "erased", "deletion_clock"}
     assert "there was nothing to look at yet" in page.content.decode()
 
 

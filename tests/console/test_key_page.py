@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from tenants import secret_keys
+from tenants import model_access, secret_keys
 from tenants.models import ApiKey, Member, Quota, Scope, Team, Tenant
 from tenants.roles import Role
 from tests.console.conftest import SignIn, join
@@ -35,6 +35,7 @@ def key(bob: Member) -> ApiKey:
 
 def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) -> None:
     team = Team.form(acme, "risk", by="test")
+    team.add(bob, by="test")
     form = {
         "name": "fraud scoring",
         "days": "30",
@@ -83,6 +84,26 @@ def test_another_tenants_team_is_no_choice(
     assert "Select a valid choice" in answer.content.decode()
     key.refresh_from_db()
     assert key.team is None
+
+
+def test_a_team_without_the_person_is_no_choice(
+    alice: Member, bob: Member, acme: Tenant, key: ApiKey, sign_in: SignIn
+) -> None:
+    team = Team.form(acme, "risk", by="test")
+    answer = sign_in(bob).post(page_of(key), form_of(key, team=str(team.pk)))
+    assert "Select a valid choice" in answer.content.decode()
+    assert team.name not in sign_in(bob).get(KEYS).content.decode()
+    sign_in(alice).post(page_of(key), form_of(key, team=str(team.pk)))
+    key.refresh_from_db()
+    assert key.team == team
+    assert sign_in(bob).post(f"{page_of(key)}rotation/", {"hours": "24"}).status_code == 403
+
+
+def test_a_granted_key_is_no_way_up(bob: Member, key: ApiKey, sign_in: SignIn) -> None:
+    restricted = model_access.restrict(bob.tenant, "large", by="t")
+    model_access.grant(restricted, key, by="t")
+    assert sign_in(bob).post(f"{page_of(key)}rotation/", {"hours": "24"}).status_code == 403
+    assert sign_in(bob).post(page_of(key), form_of(key, name="mine")).status_code == 403
 
 
 def test_a_change_writes_what_was_changed_only(bob: Member, key: ApiKey, sign_in: SignIn) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import polib
 import pytest
@@ -20,6 +21,10 @@ TEMPLATES = Path(settings.BASE_DIR) / "templates"
 @pytest.fixture(scope="module")
 def catalogue() -> polib.POFile:
     return polib.pofile(str(CATALOGUE))
+
+
+def texts(book: Any) -> dict[Any, Any]:
+    return {(e.msgctxt, e.msgid): (e.msgstr, e.msgstr_plural) for e in book}
 
 
 def places(text: str) -> set[str]:
@@ -43,8 +48,7 @@ def test_what_is_filled_in_is_kept(catalogue: polib.POFile) -> None:
 @pytest.mark.unit
 def test_the_compiled_catalogue_is_up_to_date(catalogue: polib.POFile) -> None:
     compiled = polib.mofile(str(CATALOGUE)[:-2] + "mo")
-    texts = [{(e.msgctxt, e.msgid): (e.msgstr, e.msgstr_plural) for e in book} for book in (compiled, catalogue)]
-    assert texts[0] == texts[1]
+    assert texts(compiled) == texts(catalogue)
 
 
 @pytest.mark.unit

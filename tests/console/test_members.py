@@ -1,11 +1,13 @@
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from tenants.models import Link, Member, User
+from tenants.models import ApiKey, Link, Member, User
+from tenants.models.link import Purpose
 from tenants.roles import Role
 from tests.console.conftest import PASSWORD, SignIn, join
 
@@ -28,6 +30,34 @@ def test_an_invitation_link_is_shown_once_and_works(alice: Member, sign_in: Sign
     Client().post(found[1], {"name": "Grace", "password": PASSWORD, "again": PASSWORD})
     assert Member.objects.get(user__email="grace@acme.example").role == Role.DEVELOPER
     assert Event.objects.filter(action=Action.LINK_CREATE, actor=alice.actor).count() == 1
+
+
+@pytest.mark.parametrize("by", ["alice", "her key", "operator"])
+def test_who_made_an_invitation_does_not_use_it(
+    alice: Member, operator: User, sign_in: SignIn, by: str
+) -> None:
+    scopes = ["management:write"]
+    key, _ = ApiKey.issue(alice.tenant, "x", by="t", created_by=alice, scopes=scopes)
+    makers: dict[str, Member | ApiKey | User] = {
+        "alice": alice,
+        "her key": key,
+        "operator": operator,
+    }
+    maker = makers[by]
+    url = Link.issue(
+        Purpose.INVITATION,
+        by=maker.actor,
+        email="grace@bank.example",
+        tenant=alice.tenant,
+        role=Role.MEMBER,
+    )
+    path, form = urlsplit(url).path, {"password": PASSWORD, "again": PASSWORD, "name": "Grace"}
+    client = sign_in(operator if by == "operator" else alice)
+    for answer in (client.get(path), client.post(path, form)):
+        assert answer.status_code == 403
+        assert "Its link is for grace@bank.example" in answer.content.decode()
+    assert not User.objects.filter(email="grace@bank.example").exists()
+    assert Client().post(path, form).status_code == 302
 
 
 @pytest.mark.parametrize(

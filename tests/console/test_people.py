@@ -39,6 +39,27 @@ def test_an_administrator_neither_makes_nor_unmakes_owners(
     assert Member.objects.get(pk=bob.pk).role == Role.DEVELOPER
 
 
+def test_an_administrator_has_no_way_to_read_prompts(
+    alice: Member, erin: Member, carol: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(erin)
+    made = client.post(f"{PEOPLE}{erin.pk}/role/", {"role": "auditor"})
+    assert "Select a valid choice" in made.content.decode()
+    form = {"email": "erin2@acme.example", "role": "auditor", "days": "7"}
+    assert "Select a valid choice" in client.post(f"{PEOPLE}invitation/", form).content.decode()
+    assert client.post(f"{PEOPLE}{carol.pk}/reset-link/").status_code == 403
+    assert not Link.objects.exists()
+    assert client.post(f"{PEOPLE}{erin.pk}/role/", {"role": "developer"}).status_code == 302
+    assert sign_in(alice).post(f"{PEOPLE}{erin.pk}/role/", {"role": "auditor"}).status_code == 302
+
+
+def test_an_owner_gains_no_second_duty(alice: Member, acme: Tenant, sign_in: SignIn) -> None:
+    join(acme, "second@acme.example", Role.OWNER)
+    acme.change(by="test", profile=Profile.MLPS)
+    made = sign_in(alice).post(f"{PEOPLE}{alice.pk}/role/", {"role": "auditor"})
+    assert "Select a valid choice" in made.content.decode()
+
+
 def test_the_last_owner_stays_owner(alice: Member, sign_in: SignIn) -> None:
     answer = sign_in(alice).post(f"{PEOPLE}{alice.pk}/role/", {"role": "admin"})
     assert "at least one owner" in answer.content.decode()

@@ -137,6 +137,7 @@ POST_ONLY = sorted(
 )
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
+ELSEWHERE |= {"acceptance"}
 
 
 @pytest.fixture

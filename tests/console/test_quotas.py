@@ -248,3 +248,19 @@ def test_acts_are_recorded_where_they_happen(
         (Action.RAISE_REQUEST, erin.actor),
         (Action.RAISE_REFUSE, alice.actor),
     }
+
+
+def test_the_platforms_quota_has_no_form(alice: Member, operator: User, sign_in: SignIn) -> None:
+    sign_in(operator).post(QUOTAS, FORM)
+    quota = Quota.objects.get()
+    client = sign_in(alice)
+    page = client.get(f"{QUOTAS}{quota.pk}/").content.decode()
+    assert "Set by the platform" in page
+    assert "Drop quota" not in page
+    for act in ("", "drop/"):
+        assert client.post(f"{QUOTAS}{quota.pk}/{act}", {"limit": "9"}).status_code == 403
+    again = client.post(QUOTAS, {**FORM, "limit": "9000000"}).content.decode()
+    assert "ask for a raise" in again
+    quota.refresh_from_db()
+    assert (quota.limit, quota.set_by_platform) == (2_000_000, True)
+    assert "Drop quota" in sign_in(operator).get(f"{QUOTAS}{quota.pk}/").content.decode()

@@ -1,5 +1,8 @@
 """What a request sets aside is never less than what it can cost."""
 
+from dataclasses import replace
+from uuid import uuid4
+
 import orjson
 import pytest
 from hypothesis import given
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from inference import charging
 from inference.engines.base import Engine, EngineConfig
 from inference.openai import quotas
-from inference.openai.shapes import Body
+from inference.openai.shapes import MEDIA, Body
 from inference.stream.frames import Frame, Kind
 from tenants.caller import Caller, QuotaRef
 from tenants.charge import Charge
@@ -25,6 +28,12 @@ prices = st.floats(0, 50)
 
 def charge(body: bytes, max_tokens: int | None, prices: Prices = FREE) -> Charge:
     return charging.charge(caller(), ENGINE, prices, body=body, max_tokens=max_tokens)
+
+
+def test_a_key_is_charged_to_its_maker_too() -> None:
+    who = replace(caller(), maker_id=uuid4())
+    charged = charging.charge(who, ENGINE, FREE, body=b"x", max_tokens=1)
+    assert (charged.member_id, charged.api_key_id) == (who.maker_id, who.api_key_id)
 
 
 @given(
@@ -50,6 +59,18 @@ def test_an_open_answer_sets_the_rest_of_the_context_aside() -> None:
     assert charge(b"x" * 36, None).tokens == CONTEXT
     assert charge(b"x" * 36, 10).tokens == 36 + charging.TEMPLATE + 10
     assert charge(b"x" * 10_000, 10).tokens == CONTEXT
+
+
+@pytest.mark.parametrize("kind", MEDIA)
+def test_an_image_may_fill_the_context(kind: str) -> None:
+    def asked(*parts: dict[str, str]) -> bytes:
+        return orjson.dumps({"messages": [{"role": "user", "content": parts}]})
+
+    image = {"type": kind, kind: "https://x.example/a.png"}
+    assert charge(asked(image), 10).tokens == CONTEXT
+    assert charge(asked(image), 10, Prices(9, 9, 1)).prompt_tokens == CONTEXT
+    quoted = asked({"type": "text", "text": orjson.dumps(image).decode()})
+    assert charge(quoted, 10).tokens == len(quoted) + charging.TEMPLATE + 10
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Engines: what they are sent, how their answers are read, and what their errors mean."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,12 +12,20 @@ from aiohttp import web
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines import KINDS
-from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, error_in
+from inference.engines import KINDS, base
+from inference.engines.base import (
+    AnswerTooLong,
+    Engine,
+    EngineAway,
+    EngineConfig,
+    EngineFailed,
+    error_in,
+)
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.order import Order
 from tests.inference.orders import an_order
+from tests.inference.scripted import Traces, generation
 
 pytestmark = pytest.mark.unit
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -142,7 +151,7 @@ async def test_nobody_there_is_away(session: aiohttp.ClientSession) -> None:
     assert (away.value.status, away.value.retry_after) == (503, 2)
 
 
-async def test_one_that_hangs_up_before_it_answers_is_away(
+async def test_one_that_hangs_up_over_a_request_does_not_get_it_again(
     served: Served, session: aiohttp.ClientSession
 ) -> None:
     async def hangs_up(request: web.Request) -> web.StreamResponse:
@@ -151,10 +160,26 @@ async def test_one_that_hangs_up_before_it_answers_is_away(
         return web.Response()
 
     served.handler = hangs_up
-    with pytest.raises(EngineAway):
-        await an_engine(served.url).answer(session, an_order())
-    with pytest.raises(EngineAway):
-        await heard(an_engine(served.url), session, an_order())
+    engine = an_engine(served.url)
+    for stream in (True, False):
+        traces, order = Traces(), an_order(stream=stream, deadline=time.time() + 5)
+        await generation(engine, order).run(session, traces.writer, traces.ledger, traces.sealer)
+        assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
+    assert len(served.asked) == 2
+
+
+async def test_an_answer_without_end_is_not_read(
+    served: Served, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LONGEST_ANSWER", 1_000_000)
+    engine = an_engine(served.url)
+    served.streams(*[b"x" * 100_000] * 10)
+    assert len(await engine.answer(session, an_order())) == 1_000_000
+    for status in (200, 500):
+        served.says(b"x" * 1_000_001, status)
+        with pytest.raises(AnswerTooLong, match="1000000 bytes") as refused:
+            await engine.answer(session, an_order())
+        assert (refused.value.status, refused.value.code) == (502, "answer_too_long")
 
 
 @pytest.mark.parametrize(

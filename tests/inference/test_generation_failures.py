@@ -7,11 +7,12 @@ import pytest
 
 from audit.group_commit import StoreUnavailable
 from inference import generation as module
-from inference.engines.base import EngineAway, EngineFailed
+from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
 from inference.generation import MAX_ATTEMPTS
 from inference.order import Order
 from inference.stream import events as sse
 from inference.stream.frames import Kind
+from tenants.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
 
@@ -110,6 +111,14 @@ async def test_an_engine_that_goes_in_mid_answer_is_not_asked_again() -> None:
     assert len(engine.asked) == 1
     assert traces.error["code"] == "engine_unavailable"
     assert traces.row["tokens_out"] == 2
+
+
+async def test_an_answer_too_long_to_be_read_is_not_for_nothing() -> None:
+    for aside, counted in ((100_000, 4096), (300, 300)):
+        traces, order = Traces(), an_order(stream=False, charge=Charge(completion_tokens=aside))
+        await traces.of(ScriptedEngine([AnswerTooLong()]), order)
+        assert (traces.last.status, traces.error["code"]) == (502, "answer_too_long")
+        assert (traces.row["tokens_in"], traces.row["tokens_out"]) == (42, counted)
 
 
 async def test_a_deadline_ends_it() -> None:

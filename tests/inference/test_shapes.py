@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engines.base import Engine, EngineConfig
+from inference.engines.base import EngineConfig
+from inference.engines.fields import CHAT, IGNORED, TEXT
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.openai import OpenAIEngine
 from inference.openai import shapes
 from inference.openai.errors import BadRequest
 
 pytestmark = pytest.mark.unit
-ENGINE = Engine(EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=2048))
+ENGINE = OpenAIEngine(EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=2048))
+LLAMA = LlamaCppEngine(EngineConfig("smol", "llama_cpp", "http://x", "smol", context_length=2048))
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -78,6 +82,12 @@ def message(**fields: Any) -> dict[str, Any]:
         ({"top_logprobs": 21}, "top_logprobs", "from 0 to 20"),
         ({"tools": {}}, "tools", "a list"),
         ({"response_format": "json"}, "response_format", "an object"),
+        ({"response_format": {"type": "structural_tag"}}, "response_format", "json_schema"),
+        ({"logit_bias": {"5": "much"}}, "logit_bias", "an object"),
+        ({"logit_bias": {str(n): 1 for n in range(1025)}}, "logit_bias", "1024"),
+        ({"chat_template_kwargs": {"chat_template": "x"}}, "chat_template_kwargs", "thinking"),
+        ({"best_of": 2}, "best_of", "1"),
+        ({"modalities": ["audio"]}, "modalities", "text"),
         ({"max_tokens": 0}, "max_tokens", "from 1 to 2048"),
         ({"max_tokens": -1}, "max_tokens", "context length"),
         ({"max_tokens": 2049}, "max_tokens", "context length"),
@@ -147,11 +157,172 @@ def test_a_good_completion_passes(body: dict[str, Any]) -> None:
     shapes.check_text(body, ENGINE)
 
 
-def test_fields_nobody_here_knows_go_to_the_engine() -> None:
-    extra = {"min_p": 0.1, "guided_json": {"type": "object"}, "chat_template_kwargs": {"x": 1}}
-    body = chat(**extra)
+OUTSIDE = [
+    "audio",
+    "cache_salt",
+    "chat_template",
+    "dry_penalty_last_n",
+    "functions",
+    "grammar",
+    "guided_grammar",
+    "guided_regex",
+    "id_slot",
+    "json_schema",
+    "kv_transfer_params",
+    "lora",
+    "lora_path",
+    "min_keep",
+    "mm_processor_kwargs",
+    "n_cmpl",
+    "n_keep",
+    "n_predict",
+    "n_probs",
+    "priority",
+    "prompt_embeds",
+    "prompt_logprobs",
+    "request_id",
+    "response_fields",
+    "samplers",
+    "session_params",
+    "structured_outputs",
+    "t_max_predict_ms",
+    "truncate_prompt_tokens",
+    "use_beam_search",
+    "verbose",
+    "web_search_options",
+]
+
+
+@pytest.mark.parametrize("engine", [ENGINE, LLAMA])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_field_that_is_not_listed_is_refused(name: str, engine: OpenAIEngine) -> None:
+    for check, body in ((shapes.check_chat, chat()), (shapes.check_text, text())):
+        with pytest.raises(BadRequest) as refused:
+            check({**body, name: 16}, engine)
+        assert (refused.value.status, refused.value.param) == (400, name)
+        assert f"`{name}` is not supported" in refused.value.message
+        assert name not in engine.prepare({**body, name: 16}, chat="messages" in body)
+
+
+def test_each_kind_takes_its_own_fields() -> None:
+    told = {"top_k": 40, "min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}}
+    vllm = {"repetition_penalty": 1.1, "guided_json": {"type": "object"}}
+    llama = {"repeat_penalty": 1.1, "mirostat": 2, "typical_p": 0.9}
+    for engine, own, others in ((ENGINE, vllm, llama), (LLAMA, llama, vllm)):
+        body = chat(**told, **own)
+        shapes.check_chat(body, engine)
+        assert (told | own).items() <= engine.prepare(body, chat=True).items()
+        with pytest.raises(BadRequest):
+            shapes.check_chat(chat(**others), engine)
+
+
+def test_a_buffer_is_no_longer_than_it_needs_to_be() -> None:
+    with pytest.raises(BadRequest):
+        shapes.check_chat(chat(repeat_last_n=2**31 - 1), LLAMA)
+
+
+def test_openais_own_fields_are_taken_and_not_passed_on() -> None:
+    own = {"metadata": {"a": "b"}, "store": True, "service_tier": "auto", "best_of": 1}
+    for check, body in ((shapes.check_chat, chat(**own)), (shapes.check_text, text(**own))):
+        check(body, ENGINE)
+        assert not own.keys() & ENGINE.prepare(body, chat="messages" in body).keys()
+    body = chat(functions=None, n_cmpl=None)  # says nothing
     shapes.check_chat(body, ENGINE)
-    assert extra.items() <= ENGINE.prepare(body, chat=True).items()
+    assert ENGINE.prepare(body, chat=True).keys() == {"model", "messages"}
+
+
+# What kills an engine ---------------------------------------------------------------------------
+def nested(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        found = {"items": found}
+    return found
+
+
+def formatted(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
+@pytest.mark.parametrize("depth", [70, 200, 800, 100_000])
+def test_no_engine_gets_what_is_nested_deeply(depth: int) -> None:
+    rest = b"[" * depth + b"]" * depth
+    for name in (b"tools", b"response_format", b"messages"):
+        with pytest.raises(BadRequest) as refused:
+            shapes.parsed(b'{"model":"m","%b":%b}' % (name, rest))
+        assert refused.value.code == "invalid_json"
+        if depth < 1000:
+            assert refused.value.param == name.decode()
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": rest.decode()}}
+    with pytest.raises(BadRequest, match="nested") as refused:
+        shapes.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
+    assert refused.value.param == "messages[1]"
+
+
+def test_what_is_nested_as_people_do_passes() -> None:
+    body = chat(response_format=formatted(nested(40)), tools=[{"type": "function"}])
+    shapes.check_chat(shapes.parsed(orjson.dumps(body)), ENGINE)
+    many = orjson.dumps([{"a": [n]} for n in range(100)]).decode()
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": many}}
+    shapes.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
+
+
+@pytest.mark.parametrize("name", ["response_format", "guided_json", "tools"])
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"enum": ["x" * 300_000]}, "bytes of JSON"),
+        ({"type": "string", "pattern": "^" + "(" * 65 + "a" + ")" * 65 + "$"}, "64 groups"),
+        ({"type": "string", "pattern": "a" * 2001}, "2000 characters"),
+        ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}}, "leads to no"),
+        ({"anyOf": [{"$ref": "#/anyOf/1"}, {"$ref": "#/anyOf/0"}]}, "leads to no"),
+        ({"$ref": "#"}, "leads to no"),
+    ],
+)
+def test_a_schema_is_bounded(name: str, schema: dict[str, Any], says: str) -> None:
+    whole: dict[str, Any] = {
+        "response_format": formatted(schema),
+        "guided_json": schema,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
+    }
+    with pytest.raises(BadRequest, match=says) as refused:
+        shapes.check_chat(chat(**{name: whole[name]}), ENGINE)
+    assert refused.value.param == name
+
+
+def test_a_schema_may_speak_of_itself() -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#/$defs/r"}}}
+    schema = {**tree, "$defs": {"r": {"$ref": "#/$defs/s"}, "s": tree}}
+    shapes.check_chat(chat(response_format=formatted(schema)), ENGINE)
+
+
+def test_texts_in_a_list_count_as_a_prompt() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    for parts, fits in (([image], True), ([{"type": "text", "text": "a b " * 20_000}], False)):
+        body = message(role="user", content=[*parts, {"type": "text", "text": "Hello"}])
+        shapes.check_chat(body, ENGINE)
+        with contextlib.nullcontext() if fits else pytest.raises(BadRequest) as refused:
+            shapes.check_length(len(orjson.dumps(body)), body, ENGINE)
+        if refused:
+            assert refused.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "Hello",
+        5,
+        {},
+        {"type": []},
+        {"type": "image_embeds", "image_embeds": "AAAA"},
+        {"type": "text", "text": 5},
+        {"type": "text", "text": "x", "uuid": "1", "image_embeds": "AAAA"},
+        {"type": "image_url"},
+    ],
+)
+def test_a_part_is_of_a_known_kind(part: Any) -> None:
+    with pytest.raises(BadRequest) as refused:
+        shapes.check_chat(message(role="user", content=[part]), ENGINE)
+    assert refused.value.param == "messages[1].content[0]"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +346,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-names = st.sampled_from(["messages", "prompt", *shapes.CHAT, *shapes.TEXT, "max_tokens"])
+names = st.sampled_from(["messages", "prompt", *CHAT, *TEXT, *IGNORED, "grammar"])
 
 
 @given(st.dictionaries(names, json_values, max_size=4))

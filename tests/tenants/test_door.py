@@ -58,6 +58,19 @@ async def test_a_key_opens_the_door(door: Door, acme: Tenant, key: tuple[ApiKey,
     )
 
 
+async def test_a_makers_quota_counts_the_makers_keys(
+    door: Door, acme: Tenant, alice: Member
+) -> None:
+    kind: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1}
+    quota = await in_database(Quota.set)(acme, **kind, by="test", member=alice)
+    _, text = await in_database(ApiKey.issue)(acme, "ci", by="test", created_by=alice)
+    _, other = await in_database(ApiKey.issue)(acme, "cd", by="test")
+    caller = await door.by_key(text)
+    assert (caller.maker_id, caller.member_id) == (alice.id, None)
+    assert [ref.id for ref in caller.quotas] == [quota.id]
+    assert (await door.by_key(other)).quotas == ()
+
+
 async def test_a_vip_tenant_weighs_more(door: Door, globex: Tenant) -> None:
     _, text = await in_database(ApiKey.issue)(globex, "ci", by="test")
     assert (await door.by_key(text)).weight == 4

@@ -8,7 +8,7 @@ from django.db import connection
 
 from audit.actions import Action
 from audit.models import Event
-from tenants.models import Link, Member, Team, Tenant, User
+from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
 from tenants.roles import Permission, Profile, Role
@@ -95,18 +95,33 @@ def test_a_removed_member_leaves_nothing_that_opens(acme: Tenant, alice: Member)
     assert other
 
 
+def test_who_leaves_takes_the_keys_along_that_manage(acme: Tenant, alice: Member) -> None:
+    bob = join(acme, "bob", Role.ADMIN)
+    scopes = [["inference"], ["inference", "management:write"], ["audit:read"], ["management:read"]]
+    keys = [ApiKey.issue(acme, "x", by="t", created_by=bob, scopes=s)[0] for s in scopes]
+    hers = ApiKey.issue(acme, "x", by="t", created_by=alice, scopes=["management:write"])[0]
+    bob.remove(by=alice.actor)
+    assert set(ApiKey.objects.live()) == {keys[0], hers}
+    events = Event.objects.filter(action=Action.API_KEY_REVOKE, actor=alice.actor)
+    assert {event.detail["key"] for event in events} == {str(key.pk) for key in keys[1:]}
+    assert {event.detail["reason"] for event in events} == {"its maker was removed"}
+
+
 def test_added_twice_is_one_member(acme: Tenant, alice: Member) -> None:
     again = acme.add_member(alice.user, Role.MEMBER, by="test")
     assert (again.pk, again.role) == (alice.pk, Role.OWNER)
     assert Event.objects.filter(action=Action.MEMBER_ADD).count() == 1
 
 
-def test_nobody_makes_owners_but_owners(acme: Tenant, alice: Member, bob: Member) -> None:
+def test_nobody_gives_a_role_that_may_do_more(acme: Tenant, alice: Member, bob: Member) -> None:
     admin = join(acme, "eve", Role.ADMIN)
     assert all(alice.may_give(role) for role in Role)
-    assert [role for role in Role if admin.may_give(role)] == [r for r in Role if r != Role.OWNER]
+    given = {role for role in Role if admin.may_give(role)}
+    assert given == {Role.ADMIN, Role.DEVELOPER, Role.MEMBER}  # auditors read prompts
     assert not any(bob.may_give(role) for role in Role)
     acme.change(by="test", profile=Profile.MLPS)
+    alice.refresh_from_db()
+    assert all(alice.may_give(role) for role in Role)
     admin.refresh_from_db()
     assert not any(admin.may_give(role) for role in Role)  # people are security's business there
 

@@ -241,20 +241,30 @@ def test_a_request_counts_in_the_window_in_which_it_came_in(book: Book, acme: Te
     assert stands(ours) == (0, 1)
 
 
-def test_in_another_time_zone_the_day_is_another(book: Book, acme: Tenant) -> None:
+def test_in_another_time_zone_the_old_day_goes_on_binding(book: Book, acme: Tenant) -> None:
     ours = quota(acme, 2)
-    at = ours.standing().starts + timedelta(hours=1)
-    first = Asked(acme, at=at)
+    ends = ours.standing().ends
+    at = ends - timedelta(hours=1)
+    first, second = Asked(acme, at=at), Asked(acme, at=at)
     assert book.take(first) == [True]
     acme.time_zone = "Pacific/Auckland"
     acme.save()
-    second = Asked(acme, at=at + timedelta(seconds=1))
-    assert book.take(second) == [True]  # the same two in the new day …
-    assert book.take(Asked(acme, at=at + timedelta(seconds=2))) == [False]
-    book.settle(first.over(), second.over())
-    counted = set(QuotaCounter.objects.values_list("used", "reserved"))
-    assert counted == {(2, 0)}  # … and in the old one
+    assert book.take(second, Asked(acme, at=at)) == [True, False]
+    book.settle(first.over(at=at), second.over(at=at))
+    QuotaCounter.objects.exclude(ends=ends).update(used=0)  # as if its day had begun just now
+    assert book.take(Asked(acme, at=at)) == [False]
+    assert ours.standing(at).used == 2
+    assert book.take(Asked(acme, at=ends)) == [True]  # when the old day is over
     assert QuotaCounter.objects.count() == 2
+
+
+def test_a_window_opens_for_all_quotas_with_the_first_request(book: Book, acme: Tenant) -> None:
+    """The sum of one that is used for once would come when the ledger has grown."""
+    quota(acme, 9)
+    rare = quota(acme, 9, model="rare")
+    tomorrow = rare.standing().ends + timedelta(seconds=1)
+    assert book.take(Asked(acme, at=tomorrow)) == [True]
+    assert rare.counters.count() == 2
 
 
 def test_a_rotated_keys_quota_counts_both(book: Book, acme: Tenant, key: ApiKey) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
+from tenants.quotas import counters
 from tenants.quotas.counters import ledger_sum
 from tests.tenants.book import Asked, Book
 
@@ -33,9 +34,9 @@ def at_once(dsn: str, works: list[Callable[[Book], Any]]) -> list[Any]:
 
 
 def each_counter_is_its_ledgers_sum() -> None:
-    counters = list(QuotaCounter.objects.all())
-    assert counters
-    for counter in counters:
+    found_counters = list(QuotaCounter.objects.all())
+    assert found_counters
+    for counter in found_counters:
         found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
         assert found == (counter.used, counter.reserved)
 
@@ -152,3 +153,27 @@ def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(dsn: str, acme:
     each_counter_is_its_ledgers_sum()
     lost.connection.close()
     book.connection.close()
+
+
+def test_nobody_waits_for_a_long_look_at_the_ledger(
+    dsn: str, acme: Tenant, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in, and what ends, during the sum behind a new quota counts once."""
+    asked = [Asked(acme) for _ in range(6)]
+    book.take(*asked[:4])
+    book.settle(*[each.over() for each in asked[:2]])
+    during: list[Any] = []
+
+    def meanwhile(tenant_id: Any) -> None:  # after the long look, before the stripe is held
+        if not during:
+            during.append(book.connection.execute("set lock_timeout to 1000"))
+            book.take(*asked[4:])
+            book.settle(*[each.over() for each in asked[2:5]])
+        hold_alone(tenant_id)
+
+    hold_alone = counters.hold_alone
+    monkeypatch.setattr(counters, "hold_alone", meanwhile)
+    ours = Quota.set(acme, unit="requests", window="day", limit=9, by="test")
+    assert during
+    assert (ours.standing().used, ours.standing().reserved) == (5, 1)
+    each_counter_is_its_ledgers_sum()

@@ -4,14 +4,22 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from audit.models import Event
-from tenants.models import ApiKey, Price, Quota, QuotaRaise, Tenant, User
-from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseState, SamePerson
+from tenants.models import ApiKey, LedgerEntry, Price, Quota, QuotaRaise, Tenant, User
+from tenants.models.quota import MOST_QUOTAS, SetByPlatform
+from tenants.models.quota_raise import (
+    AlreadyDecided,
+    Expired,
+    OperatorsOnly,
+    RaiseState,
+    SamePerson,
+)
 from tenants.quotas.options import Given, parse
 from tenants.quotas.standing import standings
 
@@ -187,3 +195,54 @@ def test_commands_set_quotas(acme: Tenant) -> None:
         ("cost", "month", 9, None),
         ("tokens", "day", 7, key.id),
     }
+    assert all(q.set_by_platform for q in Quota.objects.of(hooli))
+
+
+def test_what_the_platform_has_set_only_the_platform_changes(acme: Tenant, bob: User) -> None:
+    wide: dict[str, Any] = {"unit": "cost", "window": "day", "limit": 10**9}
+    theirs = Quota.set(acme, **wide, by="member:alice")
+    quota = Quota.set(acme, **{**wide, "limit": 5}, by="operator:1", platform=True)
+    assert (quota, quota.limit, quota.set_by_platform) == (theirs, 5, True)  # it takes it over
+    for lift in (
+        lambda: quota.change(9, by="member:alice"),
+        lambda: quota.drop(by="member:alice"),
+        lambda: Quota.set(acme, **wide, by="member:alice"),
+    ):
+        with pytest.raises(SetByPlatform):
+            lift()
+    quota.refresh_from_db()
+    assert quota.limit == 5
+    quota.change(6, by="operator:1", platform=True)
+    asked = quota.ask_raise(
+        9, "the fair", soon(), user=User.objects.create_user("a@b.example"), by="a"
+    )
+    with pytest.raises(OperatorsOnly):
+        asked.approve(user=bob, by="member:bob")
+    bob.is_operator = True
+    asked.approve(user=bob, by="operator:bob")
+    assert quota.standing().allowed == 15
+    quota.drop(by="operator:1", platform=True)
+
+
+def test_a_tenant_has_so_many_quotas_and_no_more(acme: Tenant) -> None:
+    kind: dict[str, Any] = {"unit": "tokens", "window": "day", "limit": 1}
+    names = (f"m{n}" for n in range(MOST_QUOTAS))
+    Quota.objects.bulk_create(Quota(tenant=acme, model=name, **kind) for name in names)
+    with pytest.raises(ValidationError, match="at most 200 quotas"):
+        Quota.set(acme, **kind, by="test", model="one more")
+    Quota.set(acme, **kind, by="operator:1", model="one more", platform=True)
+
+
+def test_a_hop_over_time_zones_begins_no_day_anew(acme: Tenant) -> None:
+    quota = Quota.set(acme, unit="requests", window="day", limit=5, by="test")
+    at = datetime.now(UTC)
+    for _ in range(5):
+        LedgerEntry.objects.create(
+            at=at, counts_at=at, tenant=acme, request_id=uuid4(), kind="settle", model="m"
+        )
+    quota.counters.update(used=5)
+    acme.change(by="test", time_zone="Pacific/Auckland")
+    counted = quota.counters.values_list("used", flat=True)
+    assert list(counted) == [5, 5]  # the new day's is there before its first request
+    quota.counters.filter(starts=quota.standing().starts).update(used=0)
+    assert quota.standing().used == 5  # whichever is fuller

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from audit.actions import Action
 from console import session_acts
+from console.account.invitations import waiting
 from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.door import ConsoleRequest, own_account, signed_in
@@ -42,6 +43,7 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "second_factor": second_factor.enrolled(user),
         "bound": second_factor.bound(user),
         "places": _places(request),
+        "invitations": waiting(user),
         "identities": SocialAccount.objects.filter(user_id=user.pk),
     }
     return render(request, "account/home.html", shown)

@@ -1,7 +1,8 @@
 """Signing in by an identity provider (OpenID Connect): only who was invited, or has an account.
 
 The provider is believed about an address of email that it calls verified, and only about the
-domains that its entry names, if it names any. An account is never made for a stranger.
+domains that its entry names, if it names any. An account is never made for a stranger, and whoever
+made one of an address that was not theirs loses it to whom the first provider vouches for.
 """
 
 import logging
@@ -10,11 +11,13 @@ from functools import wraps
 from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.base.constants import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as openid_connect
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -22,9 +25,13 @@ from requests import RequestException
 
 from audit.actions import Action
 from console import session_acts
+from console.account.invitations import is_vouched_for
+from tenants import second_factor
 from tenants.models import Link, User
 from tenants.scope import system_scope
+from tenants.signed_in import end_sessions
 
+HOW = "identity provider"
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +68,8 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(redirect("console:account"))
         if not sociallogin.is_existing:
             self._welcome(sociallogin)
+        elif sociallogin.user.is_active and not is_vouched_for(sociallogin.user):
+            self._hand_over(request, sociallogin.user)
         if not sociallogin.is_existing or not sociallogin.user.is_active:
             known = sociallogin.user if sociallogin.is_existing else None
             session_acts.record(Action.SESSION_DENIED, request, known, success=False)
@@ -68,16 +77,33 @@ class IdentityProviders(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(redirect("account_login"))
 
     def _welcome(self, sociallogin: SocialLogin) -> None:
-        """Whoever waits for this person has said what they may do: their invitations are used."""
+        """Makes an account of whom somebody waits for. Which invitations they accept they say."""
         emails = [e.email for e in sociallogin.email_addresses if e.verified]
         with system_scope():
             for email in emails:
                 if not self.can_authenticate_by_email(sociallogin, email):
                     continue
-                if user := Link.objects.accept(email):
+                if Link.objects.waiting_for(email):
+                    known = User.objects.filter(email=email.lower()).first()
+                    user = known or User.objects.create_user(email)
                     sociallogin.user = user
                     sociallogin.connect(self.request, user)
                     return
+
+    def _hand_over(self, request: HttpRequest, user: User) -> None:
+        """Nobody has shown yet that the address is theirs: what somebody set there is dropped, all
+        ways in and all sessions. An operator's factors stay: no invitation makes one.
+        """
+        with transaction.atomic():
+            if not user.is_operator and Authenticator.objects.filter(user_id=user.pk).exists():
+                second_factor.reset(user, by="", how=HOW)
+            if user.has_usable_password():
+                user.set_unusable_password()
+                user.save(update_fields=["password"])
+                session_acts.record(
+                    Action.PASSWORD_CHANGE, request, user, success=True, detail={"how": HOW}
+                )
+            end_sessions(user)
 
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
         """Some providers write "false", which is true for Python."""

@@ -47,7 +47,7 @@ def page(
 
 def limit_of(text: str) -> int:
     """Raises Problem."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST):
+    if not (len(text) <= 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
         raise bad_request({"limit": [_("Choose a number from 1 to %d.") % MOST]})
     return int(text)
 

@@ -165,6 +165,7 @@ class Deletions(Resource):
 
     def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Refuse a deletion request, and say why."""
+        self.found(self._rows(), pk=deletion_request)  # before what is said of it is looked at
         return self._decided(deletion_request, deletion.refuse, **self.given())
 
     @property

@@ -73,8 +73,8 @@ class Invitations(Resource):
     def create(self, request: Any, tenant: str) -> Response:
         """Invite somebody.
 
-        The link is in this answer only. Only owners invite owners; a key invites neither owners
-        nor administrators.
+        The link is in this answer only. Nobody invites into a role that may do more than their
+        own; a key invites developers and members only.
         """
         given = self.given()
         refuse_role(self.who, given["role"])

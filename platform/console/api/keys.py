@@ -17,7 +17,8 @@ from console.api.problem import bad_request
 from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
-from tenants.models import ApiKey, Scope
+from tenants.model_access import reaches_beyond
+from tenants.models import ApiKey, Member, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES
 from tenants.roles import Permission as P
 
@@ -154,11 +155,11 @@ class Keys(Resource):
         """Issue a key.
 
         Its text is in this answer only. Whoever issues it must hold what its scopes allow; a key
-        issues keys that may do no more than itself, anywhere.
+        issues keys that may do no more than itself, anywhere; one with a quota of its own none.
         """
         given = self._settings()
-        maker = self.who.key.created_by if self.who.key else self.who.member
-        key, text = ApiKey.issue(self.inside, by=self.by, created_by=maker, **given)
+        self._refuse_an_escape()
+        key, text = ApiKey.issue(self.inside, by=self.by, created_by=self._maker(), **given)
         self._refuse_a_way_up(key)
         return self.one(key, 201, secret=text)
 
@@ -188,6 +189,7 @@ class Keys(Resource):
         found = self.found(self.inside.api_keys.all(), pk=key)
         self._refuse_self(found)
         self._refuse_a_way_up(found)
+        self._refuse_an_escape()
         fresh, text = found.rotate(by=self.by, overlap=overlap)
         self._refuse_a_way_up(fresh)
         answer = self.one(fresh, 201, secret=text)
@@ -215,8 +217,21 @@ class Keys(Resource):
         if self.who.key and self.who.key.pk == key.pk:
             raise denied(_("A key does not change itself."))
 
+    def _maker(self) -> Member | None:
+        return self.who.key.created_by if self.who.key else self.who.member
+
+    def _refuse_an_escape(self) -> None:
+        """What a key gives out would not count against the key's own quotas."""
+        if self.who.key:
+            own = [self.who.key.pk, self.who.key.replaced_by_id]
+            if self.inside.quotas.filter(api_key__in=own).exists():
+                raise denied(_("A key with a quota of its own gives out no keys."))
+
     def _refuse_a_way_up(self, key: ApiKey) -> None:
         """Raises Problem: what was done is undone."""
+        manages = P.MANAGE_TEAMS in self.who.permissions
+        if not manages and reaches_beyond(key, self._maker()):
+            raise denied(_("This key reaches a team or a model that you do not."))
         if not set(key.scopes) <= scopes_to_give(self.who.permissions, self.inside.profile):
             raise denied(_("These scopes allow more than you may do here."))
         if self.who.key and (fields := wider(key, self.who.key)):

@@ -116,18 +116,22 @@ class LegalHolds(Resource):
 
     def approve(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Approve a legal hold that somebody else has placed."""
-        return self._acted(hold, "approve", person=self._person())
+        return self._acted(self._found(hold), "approve", person=self._person())
 
     def renew(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Let a legal hold last longer."""
-        return self._acted(hold, "renew", **self.given())
+        return self._acted(self._found(hold), "renew", **self.given())
 
     def release(self, request: Any, tenant: str, hold: UUID) -> Response:
         """Release a legal hold: what it kept may go from now on."""
-        return self._acted(hold, "release", person=self._person(), **self.given())
+        found = self._found(hold)
+        return self._acted(found, "release", person=self._person(), **self.given())
 
-    def _acted(self, hold: UUID, verb: str, **given: Any) -> Response:
-        found = self.found(self._holds(), pk=hold)
+    def _found(self, hold: UUID) -> LegalHold:
+        found: LegalHold = self.found(self._holds(), pk=hold)
+        return found
+
+    def _acted(self, found: LegalHold, verb: str, **given: Any) -> Response:
         try:
             getattr(holds, verb)(found, by=self.by, **given)
         except HoldRefused as problem:

@@ -5,10 +5,10 @@ from typing import Any
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.powers import permissions_of
 from console.api.requester import Requester
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
+from tenants.key_powers import permissions_of
 from tenants.models import Member
 from tenants.roles import Permission
 

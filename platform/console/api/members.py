@@ -15,7 +15,7 @@ from console.api.strict import Shape
 from tenants.models import Member
 from tenants.models.member import LastOwner
 from tenants.roles import Permission as P
-from tenants.roles import Role
+from tenants.roles import Role, permissions
 
 
 class MemberShape(Shape):
@@ -66,12 +66,14 @@ class Members(Resource):
     def partial_update(self, request: Any, tenant: str, member: UUID) -> Response:
         """Change a member's role.
 
-        Only owners make owners. A key never makes owners or administrators.
+        Nobody gives or takes a role that may do more than their own; a key makes developers and
+        members only. Nobody gains anything by changing their own role.
         """
         given = self.given()
         found = self._to_change(member)
         if "role" in given:
             refuse_role(self.who, given["role"])
+            self._refuse_a_way_up(found, given["role"])
             with _owners_kept():
                 found.change_role(Role(given["role"]), by=self.by)
         return self.one(found)
@@ -86,6 +88,12 @@ class Members(Resource):
         found: Member = self.to_change(self._rows(), pk=member)
         refuse_role(self.who, found.role)
         return found
+
+    def _refuse_a_way_up(self, found: Member, role: str) -> None:
+        """Raises Problem."""
+        gained = permissions(role, self.inside.profile) - self.who.permissions
+        if self.who.member and self.who.member.pk == found.pk and gained:
+            raise denied(_("Nobody gives more to themselves: ask another owner."))
 
     def _rows(self) -> Any:
         return self.inside.members.select_related("user", "tenant")

@@ -25,6 +25,7 @@ class QuotaShape(Shape):
     key = s.UUIDField(source="api_key_id", allow_null=True)
     member = s.UUIDField(source="member_id", allow_null=True)
     model = s.CharField(help_text="Empty: of every model.")
+    set_by_platform = s.BooleanField(help_text="Only operators change it, or drop it.")
     created_at = s.DateTimeField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -34,6 +35,7 @@ class QuotaShape(Shape):
         "key": None,
         "member": None,
         "model": "",
+        "set_by_platform": False,
         "created_at": "2026-01-31T08:00:00Z",
     }
 
@@ -114,7 +116,10 @@ class Quotas(Resource):
                 raise bad_request({name: [_("There is no such one in this tenant.")]})
         api_key = given.pop("key", None)
         self._refuse_known(given, api_key)
-        return self.one(Quota.set(self.inside, by=self.by, api_key=api_key, **given), 201)
+        made = Quota.set(
+            self.inside, by=self.by, api_key=api_key, platform=self.who.is_operator, **given
+        )
+        return self.one(made, 201)
 
     def retrieve(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Show a quota."""
@@ -123,20 +128,20 @@ class Quotas(Resource):
     def partial_update(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Change a quota's limit.
 
-        A key does not change its own.
+        A key does not change its own, and only operators change what the platform has set.
         """
         given = self.given()
         found = self._to_change(quota)
         if "limit" in given:
-            found.change(given["limit"], by=self.by)
+            found.change(given["limit"], by=self.by, platform=self.who.is_operator)
         return self.one(found)
 
     def destroy(self, request: Any, tenant: str, quota: UUID) -> Response:
         """Drop a quota.
 
-        A key does not drop its own.
+        A key does not drop its own, and only operators drop what the platform has set.
         """
-        self._to_change(quota).drop(by=self.by)
+        self._to_change(quota).drop(by=self.by, platform=self.who.is_operator)
         return Response(status=204)
 
     def standing(self, request: Any, tenant: str, quota: UUID) -> Response:
@@ -146,8 +151,11 @@ class Quotas(Resource):
 
     def _to_change(self, quota: UUID) -> Quota:
         found: Quota = self.to_change(self.inside.quotas.all(), pk=quota)
-        if self.who.key and found.api_key_id == self.who.key.pk:
+        if self.who.key and found.binds(self.who.key):
             raise denied(_("A key does not change itself."))
+        if found.set_by_platform and not self.who.is_operator:
+            text = _("The platform has set this quota: ask for a raise.")
+            raise denied(text, "set_by_platform")
         return found
 
     def _refuse_known(self, given: dict[str, Any], api_key: Any) -> None:

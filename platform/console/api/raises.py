@@ -14,7 +14,13 @@ from console.api.resource import Resource
 from console.api.strict import Shape
 from tenants.models import Quota, User
 from tenants.models.quota import MOST
-from tenants.models.quota_raise import AlreadyDecided, Expired, RaiseState, SamePerson
+from tenants.models.quota_raise import (
+    AlreadyDecided,
+    Expired,
+    OperatorsOnly,
+    RaiseState,
+    SamePerson,
+)
 from tenants.roles import Permission as P
 
 
@@ -102,7 +108,10 @@ class Raises(Resource):
         return self.one(self.found(self._rows(), pk=quota_raise))
 
     def approve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
-        """Approve a raise: it holds from the next request on."""
+        """Approve a raise: it holds from the next request on.
+
+        Of a quota that the platform has set, only operators do.
+        """
         return self._decided(quota_raise, "approve")
 
     def refuse(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
@@ -113,6 +122,9 @@ class Raises(Resource):
         found = self.found(self._rows(), pk=quota_raise)
         try:
             getattr(found, verb)(user=self._person(), by=self.by)
+        except OperatorsOnly:
+            text = _("The platform has set this quota: an operator decides about it.")
+            raise denied(text, "set_by_platform") from None
         except tuple(_REFUSED) as problem:
             code, text = _REFUSED[type(problem)]
             raise Problem(409, code, text) from None

@@ -11,12 +11,12 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from console.api.powers import ROLES_OF_KEYS, permissions_of
 from console.api.problem import Problem, not_found
 from console.recently_proven import is_proven
 from console.session_acts import client_ip
 from tenants import secret_keys
 from tenants.duties import duty
+from tenants.key_powers import ROLES_OF_KEYS, permissions_of
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.models.tenant import State
 from tenants.roles import Permission, Role, operator_permissions
@@ -44,12 +44,14 @@ class Requester:
         return bool(self.user and self.user.is_operator)
 
     def roles_to_give(self) -> frozenset[Role]:
-        """And to take away: only owners and operators make owners, a key no administrators."""
+        """And to take away: none that may do more than its giver. Owners and operators give all."""
         if self.key:
-            audits = Permission.VIEW_AUDIT in self.permissions
-            return frozenset(ROLES_OF_KEYS) | ({Role.AUDITOR} if audits else frozenset())
-        owner = self.is_operator or (self.member and self.member.role == Role.OWNER)
-        return frozenset(role for role in Role if owner or role != Role.OWNER)
+            return frozenset(ROLES_OF_KEYS)
+        return frozenset(
+            role
+            for role in Role
+            if self.is_operator or (self.member and self.member.may_give(role))
+        )
 
     def into(self, name: str) -> tuple["Requester", Tenant]:
         """Raises Problem: a stranger's tenant does not exist."""
@@ -106,7 +108,7 @@ def _key(text: str) -> ApiKey | None:
     if not secret_keys.well_formed(text):
         return None
     with system_scope():
-        keys = ApiKey.objects.live().select_related("tenant", "created_by")
+        keys = ApiKey.objects.live().select_related("tenant", "created_by__user")
         key = keys.filter(digest=secret_keys.digest(text)).first()
     return None if key is None or key.expired else key
 

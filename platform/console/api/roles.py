@@ -5,9 +5,9 @@ from typing import Any
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.powers import SCOPES, key_permissions
 from console.api.resource import Resource
 from console.api.strict import Shape
+from tenants.key_powers import SCOPES, key_permissions
 from tenants.models import Scope
 from tenants.roles import DUTIES, Permission, Profile, Role, operator_permissions, permissions
 

@@ -136,6 +136,8 @@ WORDS: dict[str, Text] = {
     "sealed_at": T("sealed at", "封存时间"),
     "witnesses": T("witnesses", "见证"),
     "behind": T("behind", "滞后"),
+    "witnessed": T("checkpoints that witnesses heard", "见证所记检查点"),
+    "verified_at": T("verified at", "校验时间"),
     "newest_heard": T("newest heard", "收到的最新"),
     "found": T("found", "发现"),
     "table": T("table", "表格"),

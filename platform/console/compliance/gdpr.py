@@ -76,7 +76,7 @@ CLAUSES = (
             "This page, its signed report, and a trail that verifies offline.",
             "本页、签名报告以及可离线校验的审计记录。",
         ),
-        "trail append_only witnesses",
+        "trail verified append_only witnesses",
     ),
     _c(
         "Art. 12(3)",

@@ -210,7 +210,7 @@ CLAUSES = (
             "sealed each second, witnesses outside the database.",
             "失败即关闭：无审计事件则不应答。触发器保证只可追加，每秒封存，数据库之外有见证。",
         ),
-        "recorded append_only protections trail unsealed witnesses",
+        "recorded append_only protections trail verified unsealed witnesses",
         T("Backups of the database.", "数据库备份。"),
     ),
     _c(

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from console.api.powers import key_permissions
 from console.isolation.asgi_client import Headers
 from console.isolation.stage import Person, Stage
+from tenants.key_powers import key_permissions
 from tenants.models import Member, Scope
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions
 

@@ -1,6 +1,6 @@
 """The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +34,13 @@ class Proof:
         return [cell for cell in self.cells if cell.problem and not cell.leak]
 
 
-async def prove(application: Any, *, at_home: bool = True) -> Proof:
-    """Through the whole application in this process, over connections that see nothing."""
+async def prove(
+    application: Any, *, at_home: bool = True, told: Callable[[Cell], None] = lambda cell: None
+) -> Proof:
+    """Through the whole application in this process, over connections that see nothing.
+
+    `told` hears of each answer as it comes.
+    """
     with nothing_open():
         stage = await database_sync_to_async(Stage.set)()
         try:
@@ -43,7 +48,10 @@ async def prove(application: Any, *, at_home: bool = True) -> Proof:
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
             walk = Walk(stage, client, at_home=at_home)
             async with client.alive():
-                cells = [cell async for cell in walk.cells()]
+                cells = []
+                async for cell in walk.cells():
+                    cells.append(cell)
+                    told(cell)
             after = await database_sync_to_async(rows_of)(stage)
         finally:
             await database_sync_to_async(stage.clear)()

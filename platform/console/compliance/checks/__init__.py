@@ -17,12 +17,14 @@ from console.compliance.checks import (
     sign_in,
     trail,
     transport,
+    verification,
 )
 
 _FAMILIES = (
     isolation,
     append_only,
     trail,
+    verification,
     retention,
     keys,
     accounts,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from console.isolation import proof, report
+from console.isolation.walk import Cell
 from tenants.isolation_check import REMEDY
+
+EVERY = 250  # requests between two lines of progress
 
 
 class Command(BaseCommand):
@@ -18,15 +22,27 @@ class Command(BaseCommand):
         "prints what was answered, and takes it all away again."
     )
 
+    _asked = 0
+
     def handle(self, *args: Any, **options: Any) -> None:
         logging.disable(logging.WARNING)  # each refusal would be a line
         self._refuse_gaps(proof.catalogue())
         application = import_string(settings.ASGI_APPLICATION)
-        found = asyncio.run(proof.prove(application))
+        # So that whatever stops us, what we made is taken away.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        found = asyncio.run(proof.prove(application, told=self._progress))
         for line in (*report.lines(found), "", *report.summary(found)):
             self.stdout.write(line)
         if found.leaks or found.wrong or found.touched:
             raise CommandError("tenants are not kept apart everywhere: see above")
+
+    def _progress(self, cell: Cell) -> None:
+        """Some thousand requests take minutes."""
+        self._asked += 1
+        if cell.problem:
+            self.stderr.write(f"{cell.method} {cell.path} as {cell.caller}: {cell.problem}")
+        if self._asked % EVERY == 0:
+            self.stderr.write(f"{self._asked} requests, now at {cell.path}")
 
     def _refuse_gaps(self, gaps: list[str]) -> None:
         """Over a database with gaps no web process starts: there is nothing to walk."""

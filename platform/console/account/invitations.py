@@ -1,0 +1,50 @@
+"""Invitations of somebody for whose address an identity provider has vouched.
+
+Nobody else's are shown: whoever has only a password may have made the account of an address that
+is not theirs. Nothing is joined unasked: a stranger can invite anybody.
+"""
+
+from uuid import UUID
+
+from allauth.socialaccount.models import SocialAccount
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from console.door import ConsoleRequest, signed_in
+from tenants.models import Link, User
+from tenants.models.link import AlreadyUsed
+from tenants.models.tenant import OperatorsStayOut
+from tenants.scope import system_scope
+
+
+def is_vouched_for(user: User) -> bool:
+    """An identity goes to the account of its verified address only (console/account/oidc.py)."""
+    return bool(SocialAccount.objects.filter(user_id=user.pk).exists())
+
+
+def waiting(user: User) -> list[Link]:
+    if not is_vouched_for(user):
+        return []
+    with system_scope():
+        return Link.objects.waiting_for(user.email)
+
+
+@require_POST
+@signed_in
+def acceptance(request: ConsoleRequest, link: UUID) -> HttpResponse:
+    found = next((one for one in waiting(request.user) if one.pk == link), None)
+    if found is None or found.tenant is None:
+        raise Http404
+    try:
+        with system_scope():
+            found.join(request.user)
+    except AlreadyUsed:
+        raise Http404 from None
+    except OperatorsStayOut:
+        messages.error(request, _("Operators cannot join this tenant."))
+        return redirect("console:account")
+    messages.success(request, _("You have joined %(tenant)s.") % {"tenant": found.tenant.name})
+    return redirect("console:home")
