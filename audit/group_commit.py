@@ -120,6 +120,8 @@ class GroupCommit:
                 self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
             )
             await self._connection.execute(f"set lock_timeout to {LOCK_WAIT_MS}")
+            # Rows are found by their ids, whatever the statistics of a young table say.
+            await self._connection.execute("set enable_seqscan to off")
         parameter = orjson.dumps(rows).decode()
         cursor = await self._connection.execute(self._statement, (parameter,), prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}

@@ -18,6 +18,7 @@ from bench.servers import django_on_own_servers
 
 RATE = 200  # requests a second, with the audit trail and without
 TENANTS = 100
+OLD = 100_000  # completions that are there already
 STEPS = ("received", "settled", "both")
 ROLES = ("writer", "postgres", "sealer")
 
@@ -38,7 +39,8 @@ METHOD = f"""\
 One process on one event loop writes each request twice, as gateway and runner do: RECEIVED with
 the sealed prompt (1 KB) and its signed receipt, then SETTLED with the sealed answer (1 KB), both
 through audit.group_commit.GroupCommit, for {TENANTS} tenants with a key and six quotas each (in
-one row without any). "Audited" are requests of which both are durable. A second process seals
+one row without any), with {OLD:,} completions in the table and statistics of it, as on a platform
+in use. "Audited" are requests of which both are durable. A second process seals
 each second as Celery's job does, and tells the witness file; "sealed" is over the time that it
 worked. A write is "while sealing" when a round was at work at some time of it. "Held" counts looks
 at pg_stat_activity, 20 a second, in which a request waited for a lock of the sealer's.

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 from django.conf import settings
+from django.db import connection
 
 from audit import record
 from audit.group_commit import GroupCommit, Row
@@ -36,6 +37,11 @@ OUTCOME = Outcome(
 )
 AUDIT_OF_RECEIVED = f"{record.RECEIVED},"
 AUDIT_OF_SETTLED = f"{record.COMPLETED},"
+_OLD = """
+    insert into inference_completion
+        (id, tenant_id, api_key_id, model, route, stream, state, created_at, settled_at)
+    select gen_random_uuid(), k.tenant_id, k.id, %s, %s, false, 'done', now(), now()
+    from tenants_apikey k, generate_series(1, %s / (select count(*) from tenants_apikey)) n"""
 OF_AUDIT = ("data_key_id", "request", "response", "payload_sha256")
 
 
@@ -64,6 +70,13 @@ def askings(*, quotas: bool = True) -> list[Asking]:
         Asking(key.tenant_id, key.subject_id, key.id, f"10.1.0.{n % 250}")
         for n, key in enumerate(keys)
     ]
+
+
+def make_old_completions(number: int) -> None:
+    """As on a platform in use. On empty tables PostgreSQL plans to read all of them each time."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OLD, [MODEL, ROUTE, number])
+        cursor.execute("analyze")
 
 
 class On:

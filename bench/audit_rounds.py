@@ -19,6 +19,7 @@ from bench import admission_tenants, machine
 from bench.admission import Slice, Spread
 from bench.audit import (
     FLOODS,
+    OLD,
     RATE,
     TENANTS,
     AuditReport,
@@ -28,7 +29,7 @@ from bench.audit import (
     Together,
     Waits,
 )
-from bench.audit_path import Asking, Off, On, Write, askings
+from bench.audit_path import Asking, Off, On, Write, askings, make_old_completions
 from bench.audit_sealing import Sealer
 from bench.compare import tell
 from bench.figures import percentile
@@ -49,6 +50,7 @@ async def measured(rounds: int, seconds: float) -> AuditReport:
     asking = await in_database(askings)()
     await in_database(admission_tenants.opened)(TENANTS, quotas=False)
     free = await in_database(askings)(quotas=False)
+    await in_database(make_old_completions)(OLD)
     on, off, sealer = On(), Off(), Sealer()
     gc.collect()
     gc.freeze()  # as the web process does when it has started (config/asgi.py)

@@ -50,6 +50,7 @@ _QUOTAS = """coalesce((
     from tenants_quota q where q.tenant_id = t.id
       and (q.api_key_id is null or q.api_key_id = {key})
       and (q.member_id is null or q.member_id = {member})), '[]')"""
+_OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
 _WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
 _TENANT = f"""
     t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, 
@@ -60,12 +61,13 @@ _TENANT = f"""
           coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY})] as limits"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
-    select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes, k.allowed_models,
+    select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes,
+           k.allowed_models,
            k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
            array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
                  coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
-           {_QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")} as quotas,
+           {_OF_KEY} as quotas,
            {restricted("t.id", "k.subject_id")} as restricted,
            {_TENANT}
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}

@@ -304,9 +304,17 @@ class Migration(migrations.Migration):
             model_name='event',
             index=models.Index(fields=['subject_id', '-at'], name='audit_event_subject_at'),
         ),
+        migrations.RemoveIndex(
+            model_name='event',
+            name='audit_event_acts',
+        ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(condition=models.Q(models.Q(('action__startswith', 'completion:'), _negated=True), ('id__gt', 0)), fields=['-at'], name='audit_event_all_acts'),
+            index=models.Index(condition=models.Q(('action__in', ('completion:received', 'completion:completed')), _negated=True), fields=['tenant_id', '-at'], name='audit_event_acts'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(models.Q(('action__in', ('completion:received', 'completion:completed')), _negated=True), ('id__gt', 0)), fields=['-at'], name='audit_event_all_acts'),
         ),
         migrations.AddIndex(
             model_name='event',

@@ -62,7 +62,9 @@ class DeletionRequest(models.Model):
                 condition=~models.Q(state__in=("done", "refused")),
             ),
         ]
-        indexes = [models.Index(fields=["tenant_id", "-requested_at"], name="audit_deletion_newest")]
+        indexes = [
+            models.Index(fields=["tenant_id", "-requested_at"], name="audit_deletion_newest"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -9,6 +9,10 @@ from django.db import models
 from audit.models.key import DataKey
 from audit.models.xid import Xid
 
+# Of requests, all others are acts. Written as a list of words and not as a pattern: of a pattern
+# PostgreSQL guesses nothing where policies hold, and leaves the small indexes of acts aside.
+REQUESTS = ("completion:received", "completion:completed")
+
 
 class EventQuerySet(models.QuerySet["Event"]):
     """The questions an auditor asks, as filters that chain."""
@@ -77,12 +81,12 @@ class Event(models.Model):
             models.Index(
                 fields=["tenant_id", "-at"],
                 name="audit_event_acts",
-                condition=~models.Q(action__startswith="completion:"),
+                condition=~models.Q(action__in=REQUESTS),
             ),
             models.Index(
                 fields=["-at"],
                 name="audit_event_all_acts",  # the id keeps it from tenants' searches
-                condition=~models.Q(action__startswith="completion:") & models.Q(id__gt=0),
+                condition=~models.Q(action__in=REQUESTS) & models.Q(id__gt=0),
             ),
             models.Index(
                 fields=["tenant_id", "-at"],

@@ -6,13 +6,15 @@ for more of them than the few that a quick run can afford.
 
 import os
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
@@ -64,6 +66,17 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def _one_connection() -> Iterator[None]:
+    """As Django's own test client: a request neither begins nor ends the test's connection."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.usefixtures("_one_connection")
 @pytest.mark.timeout(0 if EXAMPLES > 10 else 300)
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous")
 def test_no_answer_is_other_than_described(
@@ -100,13 +113,16 @@ def _tried(
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
+        looked_at = CHECKS
         if dice.random() < 0.8:
             known = {n: places[n] for n in case.path_parameters or {} if n in places}
+            if known and operation.method in ("get", "delete"):  # what was wrong may be right now
+                looked_at = [c for c in CHECKS if c is not checks.negative_data_rejection]
             case.path_parameters = {**(case.path_parameters or {}), **known}
         if dice.random() < 0.5 and operation.method in ("patch", "delete"):
             case.headers = {**(case.headers or {}), "If-Match": "*"}
         with transaction.atomic():
-            case.call_and_validate(headers=headers, checks=CHECKS)
+            case.call_and_validate(headers=headers, checks=looked_at)
             transaction.set_rollback(True)
 
     try:

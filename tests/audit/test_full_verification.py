@@ -66,6 +66,7 @@ def test_what_comes_while_it_looks_is_nothing_that_is_wrong(
 ) -> None:
     trail.grow(rounds=2)
     witness.feed_all()
+
     def meanwhile(opened: psycopg.Connection[Any], **options: Any) -> Any:
         opened.execute("select 1")  # from here on it sees nothing new
         trail.grow(rounds=2)

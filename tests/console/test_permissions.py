@@ -138,6 +138,10 @@ POST_ONLY = sorted(
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 ELSEWHERE |= {"acceptance"}
+# tests/console/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
+ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
+ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
+ELSEWHERE |= {"all_deletions", "keys_at_rest"}
 
 
 @pytest.fixture

@@ -39,11 +39,11 @@ def planted(stage: Stage) -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", ACTS, ids=[page.path.split("/", 3)[3] for page in ACTS])
 def test_no_form_takes_what_it_does_not_show(page: Page, stage: Stage, as_person: As) -> None:
-    before, theirs = _state(stage), rows_of(stage)
     path = page.path.replace("<slug:tenant>", stage.own.tenant.name)
     for name, pattern in parameters(page.path):
         if name != "tenant":
             path = path.replace(pattern, str(stage.own.objects.fresh(name)))
+    before, theirs = _state(stage), rows_of(stage)
     owner = as_person(stage.own.people[Role.OWNER])
     answer = owner.post(f"/{path}", {**planted(stage), **page.form})
     assert answer.status_code < 500
@@ -57,7 +57,7 @@ def test_nor_does_a_form_that_is_filled_in(stage: Stage, as_person: As) -> None:
     before, theirs = _state(stage), rows_of(stage)
     forms: dict[str, dict[str, Any]] = {
         "keys/": {"name": "planted", "days": "90", "scopes": ["inference"]},
-        "members/invitation/": {"email": "planted@own.invalid", "role": "member"},
+        "members/invitation/": {"email": "planted@own.invalid", "role": "member", "days": "7"},
         "teams/": {"name": "planted"},
         "quotas/": {"scope": "", "unit": "requests", "window": "day", "limit": "1000"},
     }

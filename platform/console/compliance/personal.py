@@ -223,7 +223,7 @@ MAP: dict[str, dict[Data, str]] = {
     "tenants.Price": {D.NONE: "id model prompt cached completion since"},
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
-        D.NONE: "id tenant model unit window limit created_at",
+        D.NONE: "id tenant model unit window limit set_by_platform created_at",
     },
     "tenants.QuotaCounter": {D.BEHAVIOUR: "reserved used", D.NONE: "id tenant quota starts ends"},
     "tenants.QuotaNotice": {D.NONE: "id tenant quota starts percent at"},
