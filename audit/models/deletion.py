@@ -36,9 +36,7 @@ class DeletionRequest(models.Model):
     tenant_id = models.UUIDField()
     subject_id = models.UUIDField()  # the pseudonym; whose it was is destroyed with the rest
     mode = models.CharField(max_length=10, choices=DeletionMode, default=DeletionMode.ERASE)
-    state = models.CharField(
-        max_length=10, choices=DeletionState, default=DeletionState.REQUESTED
-    )
+    state = models.CharField(max_length=10, choices=DeletionState, default=DeletionState.REQUESTED)
     removes = models.BooleanField(default=False)  # the membership or key goes too
     reason = models.CharField(max_length=500, default="")
     answer = models.CharField(max_length=500, default="")  # to the requester: why refused or held

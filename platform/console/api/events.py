@@ -173,9 +173,7 @@ class Events(Resource):
         }
         return self.one(found, proof=ProofShape(proof).data)
 
-    def _rows(
-        self, filters: Filters, given: str, ordering: str, limit: int
-    ) -> Rows:
+    def _rows(self, filters: Filters, given: str, ordering: str, limit: int) -> Rows:
         tenant, newer = self.inside.id, ordering == "at"
         start = given or (search.beginning(tenant, filters) if newer else "")
         side = "newer" if newer else "older"
