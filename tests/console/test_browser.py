@@ -170,7 +170,7 @@ def test_dark_light_and_chinese_are_remembered(alice: Member, page: Page, sign_i
 def test_a_phone_shows_every_page_without_sideways_scrolling(
     alice: Member, operator: User, globex: Tenant, page: Page, sign_in: Any
 ) -> None:
-    urls = furnish(alice)
+    urls = [url for url in furnish(alice) if "/audit/texts/" not in url]  # not for operators
     page.set_viewport_size({"width": 375, "height": 800})
     sign_in("op@forebay.example")
     for url in [*IN_PLATFORM, *urls]:
