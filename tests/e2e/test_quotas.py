@@ -122,6 +122,7 @@ def test_all_ways_share_one_budget(staged: Platform, mock: Mock) -> None:
     assert answers == [200] * 10 + [429] * 20
 
 
+@pytest.mark.timeout(900)
 def test_what_remains_is_the_ledgers_after_each_of_1000_calls(staged: Platform, mock: Mock) -> None:
     mock.behave(tokens=3, interval_ms=0.0)
     acme = Budgeted(staged, "requests/month=5000", "tokens/day=900000", "cost/day=10000000")
