@@ -1,7 +1,8 @@
-"""In front of the door: an address pays for each key that nobody here has come in with.
+"""Each request counts for its address, once: for most, their admission sees to it.
 
-So whoever tries keys is soon refused without asking the database; and an address that is over its
-limit is refused without asking anybody.
+In front of the door an address pays for each key that nobody here has come in with, so that whoever
+tries keys is soon refused without asking the database; and for what no admission follows. An
+address that is over its limit is refused without asking anybody.
 """
 
 from uuid import uuid4
@@ -15,8 +16,12 @@ from tenants.client_address import counted
 from tenants.refusals import Refused
 
 
-async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
+async def charge(
+    gateway: Gateway, key: str, client_ip: str, route: str, *, at_once: bool = False
+) -> int:
     """When the address was charged for this request; 0: not yet, its admission will.
+
+    `at_once`: no admission follows.
 
     Raises NotAdmitted.
     """
@@ -24,12 +29,19 @@ async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
     if not address:
         return 0
     admission, counted_at = gateway.turnstile.blocked(address), 0
-    if admission is None and not gateway.door.expected(key):
+    if admission is None and (at_once or not gateway.door.expected(key)):
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
         admission, counted_at = await gateway.turnstile.admit(ask)
     if admission and admission.tier:
         raise _noted(gateway, admission, key, client_ip, route)
     return counted_at
+
+
+async def charge_unadmitted(gateway: Gateway, client_ip: str) -> None:
+    """For a request that was refused before its admission: it must not be free."""
+    address = counted(client_ip) if settings.IP_PER_MINUTE else ""
+    if address and gateway.turnstile.blocked(address) is None:
+        await gateway.turnstile.admit(Ask(str(uuid4()), address, settings.IP_PER_MINUTE))
 
 
 def _noted(

@@ -32,6 +32,7 @@ class Request:
         self.extra: Headers = []
         self.caller: Caller | None = None  # once it is known
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
+        self.at_admission = False  # which charges the address
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")

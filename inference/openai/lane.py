@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from inference import address_limit
 from inference.allowed import NoSuchModel, NotAllowed
 from inference.gateway import NotAdmitted, OutOfService, gateway
 from inference.ledger import network
@@ -80,6 +81,8 @@ async def _dispatch_by_id(request: Request, path: str) -> None:
 async def _refuse(request: Request, error: ApiError) -> None:
     if error.status in (401, 403):
         _put_on_record(request, error)
+    if request.caller and not (request.address_counted_at or request.at_admission):
+        await address_limit.charge_unadmitted(gateway(), request.client_ip)
     if request.started:
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % error.body(), more=False)
     else:

@@ -165,7 +165,11 @@ async def _caller(request: Request) -> Caller:
     scheme, _, key = request.header(b"authorization").partition(" ")
     key = key.strip() if scheme.lower() == "bearer" else request.header(b"x-api-key")
     request.address_counted_at = await address_limit.charge(
-        gateway(), key, request.client_ip, request.path.rstrip("/")
+        gateway(),
+        key,
+        request.client_ip,
+        request.path.rstrip("/"),
+        at_once=request.method == "GET",
     )
     if not key:
         raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
@@ -205,6 +209,7 @@ async def _submit(
     estimate = shapes.estimate(length, body)
     charging.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
+    request.at_admission = True
     order, sink, admission = await gateway().submit(
         caller,
         engine,

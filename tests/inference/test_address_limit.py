@@ -57,10 +57,14 @@ def looks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 async def get_models(ip: str, key: str | None) -> Answer:
+    return await ask(ip, key, "GET", "/v1/models")
+
+
+async def ask(ip: str, key: str | None, method: str, path: str, body: bytes = b"") -> Answer:
     headers = [(b"authorization", f"Bearer {key}".encode())] if key is not None else []
     scope = {
-        "method": "GET",
-        "path": "/v1/models",
+        "method": method,
+        "path": path,
         "query_string": b"",
         "headers": headers,
         "client": (ip, 1),
@@ -68,13 +72,17 @@ async def get_models(ip: str, key: str | None) -> Answer:
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": body}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     await lane(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), orjson.loads(sent[1]["body"])
+
+
+async def post_rubbish(ip: str, key: str) -> Answer:
+    return await ask(ip, key, "POST", "/v1/chat/completions", b"{rubbish")
 
 
 async def test_unknown_keys_count_and_are_soon_not_looked_up(
@@ -98,12 +106,18 @@ async def test_so_do_keys_that_cannot_be_any(
     assert looks == []
 
 
-async def test_a_known_key_is_not_charged_at_the_door(
+async def test_what_no_admission_follows_is_charged_too(
     gateway: Gateway, ip: str, acme: Tenant
 ) -> None:
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
-    answers = [(await get_models(ip, key))[0] for _ in range(20)]
-    assert answers == [200] * 20
+    answers = [(await get_models(ip, key))[0] for _ in range(8)]
+    assert answers == [200] * 5 + [429] * 3
+
+
+async def test_a_bad_body_is_charged_too(gateway: Gateway, ip: str, acme: Tenant) -> None:
+    _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    answers = [(await post_rubbish(ip, key))[0] for _ in range(8)]
+    assert answers == [400] * 6 + [429] * 2  # the sixth is the first that finds no room
 
 
 async def test_an_address_over_its_limit_is_refused_whatever_its_key(
