@@ -14,6 +14,7 @@ from inference import engines
 from inference import gateway as module
 from inference.gateway import Gateway, NotAdmitted, OutOfService
 from inference.models import Completion, Usage
+from inference.queue.client import client as redis
 from inference.queue.fair_queue import FairQueue
 from tenants.admission import concurrency_key
 from tenants.caller import Caller, Limits, QuotaRef
@@ -45,6 +46,7 @@ async def gateway(
     settings.IP_PER_MINUTE = 0
     monkeypatch.setattr(module, "wake_up", lambda _: None)
     engines.served.cache_clear()
+    redis().flushall()  # what another test lost there would make the limits strict
     gateway = Gateway()
     yield gateway
     await gateway.stop()
