@@ -1,6 +1,7 @@
 """Calls are limited per address and per key, with a true Retry-After; without Redis stricter."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -45,10 +46,10 @@ def test_a_key_has_its_own_limit_or_its_tenants(acme: Tenant, with_key: Enter) -
     assert [a.status_code for a in asked(with_key(acme), 3)] == [200, 200, 429]
 
 
-def test_what_retry_after_says_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "api:test:true"
-    assert [rate._taken(name, 600) for _ in range(600)].count(0) >= 600
-    wait_ms = rate._taken(name, 600)
+def test_what_retry_after_says_is_true() -> None:
+    name = f"api:test:{uuid4()}"
+    waits = (rate._taken(name, 600) for _ in range(6000))  # some come back while they are taken
+    wait_ms = next(wait for wait in waits if wait)
     assert 0 < wait_ms <= 100
     waited = client().eval(  # by Redis's own clock
         "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)", 0

@@ -33,7 +33,7 @@ async def test_another_tenants_ids_mean_nothing(settings: Any) -> None:
         heard = await _asked(stage, answer)
         assert await database_sync_to_async(rows_of)(stage) == before
         await database_sync_to_async(stage.clear)()
-    failed = [message for message in heard if message["type"] == "failed"]
+    failed = [message for message in heard if message["type"] == "error"]
     assert [message["code"] for message in failed] == ["not_found"] * 3
     assert stage.other.secret not in json.dumps(heard)
 

@@ -69,6 +69,11 @@ _KINDS: dict[type[django_filters.Filter], dict[str, Any]] = {
 }
 
 
+_TEXT: dict[str, Any] = {"type": "string", "format": "binary"}
+_ROWS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
+_FILES = {"text/csv": _TEXT, "application/x-ndjson": _TEXT, "application/json": _ROWS}
+
+
 class Described(AutoSchema):
     view: Resource  # type: ignore[override]  # every view that it describes is one
 
@@ -108,8 +113,8 @@ class Described(AutoSchema):
         if action == "destroy":
             said[204] = OpenApiResponse(description="Done.")
         elif media := view.files.get(action):
-            schema = {"type": "string", "format": "binary"}
-            said[(200, *media)] = OpenApiResponse(schema, "The file.")
+            for one in media:
+                said[200, one] = OpenApiResponse(_FILES[one], "The file.")
         else:
             said[201 if action in view.creates else 200] = OpenApiResponse(shape, "Done.")
         errors = _ALWAYS | _BY_METHOD.get(self.method, set())
