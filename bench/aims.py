@@ -79,6 +79,10 @@ def of_admission(report: AdmissionReport) -> Iterator[Aim]:
     if few and many:
         text = f"admission, {many.name} against {few.name}: p50 more by"
         yield at_most(text, difference(many.added.p50, few.added.p50), "ms", 1)
+    for fault in report.faults[1:]:
+        more = difference(fault.p99, report.faults[0].p99)
+        yield at_most(f"admission, Redis {fault.name}: p99 more by", more, "ms", 300)
+        yield at_most(f"admission, Redis {fault.name}: let in", fault.let_in, "", fault.may)
 
 
 def of_usage(report: UsageReport) -> Iterator[Aim]:

@@ -38,6 +38,7 @@ from bench.processes import use_by_role
 WARMUP_S = 1.0
 HELD_S = 0.1  # as if it ran so long
 LOOK_S = 0.05
+PAIRS = 3  # of on and off in each round: a stall of the disk decides the p99 of one slice
 _HELD = """
     select count(*) from pg_stat_activity
     where wait_event_type = 'Lock' and %s = any(pg_blocking_pids(pid))"""
@@ -56,13 +57,14 @@ async def measured(rounds: int, seconds: float) -> AuditReport:
     gc.freeze()  # as the web process does when it has started (config/asgi.py)
     report = AuditReport(seconds, [FloodRow(setting.name) for setting in FLOODS], [], [])
     try:
+        for number in range(rounds * PAIRS):  # before the floods, which leave much to be vacuumed
+            tell(f"pair {number + 1}/{rounds * PAIRS}: audit on and off at {RATE}/s")
+            await both(report, on, off, asking, sealer, number)
         for number in range(rounds):
             for setting, row in zip(FLOODS, report.floods, strict=True):
                 tell(f"round {number + 1}/{rounds}: audit, {setting.name}")
                 whose = asking if setting.quotas else free
                 row.rounds.append(await flood(on, whose, sealer, setting.requests, seconds))
-            tell(f"round {number + 1}/{rounds}: audit on and off at {RATE}/s")
-            await both(report, on, off, asking, sealer, number)
     finally:
         sealer.stop()
         await asyncio.gather(on.close(), off.close())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -10,10 +11,10 @@ from django.conf import settings
 from tenants.admission import Ask
 from tests.tenants.callers import caller
 
-PROCESSES, TASKS, BURST = 4, 64, 100
+PROCESSES, TASKS, BURST = 4, 64, 1000
 ROOT = Path(__file__).parents[2]
 _RUSH = """
-import asyncio, json, sys, uuid
+import asyncio, json, sys, time, uuid
 from tenants.admission import Ask, SharedAdmission
 from tenants.caller import Limits
 from tenants.redis_link import RedisLink
@@ -25,7 +26,8 @@ async def main(url, tenant, key, tasks, burst):
     shared = SharedAdmission(link, nothing)
     await link.call("PING")
     print("ready", flush=True)
-    sys.stdin.readline()
+    together = float(sys.stdin.readline())
+    time.sleep(max(0, together - time.time()))
 
     async def one():
         for _ in range(burst // 10):
@@ -51,7 +53,8 @@ async def test_processes_together_let_in_exactly_the_burst() -> None:
     for process in each:
         assert process.stdout
         assert await process.stdout.readline() == b"ready\n"
-    answers = await asyncio.gather(*[process.communicate(b"go\n") for process in each])
+    together = b"%f\n" % (time.time() + 0.3)
+    answers = await asyncio.gather(*[process.communicate(together) for process in each])
     asked, let_in = zip(*[json.loads(out) for out, _ in answers], strict=True)
     assert sum(asked) == PROCESSES * TASKS * BURST // 10
     assert sum(let_in) == BURST
