@@ -38,7 +38,10 @@ class Actors:
                 ids[kind].add(pk)
         names = {m.actor: m.user.email for m in _members(tenant).filter(pk__in=ids["member"])}
         names |= {key.actor: key.name for key in _keys(tenant).filter(pk__in=ids["key"])}
-        if tenant is None:
+        if tenant:  # who followed a link, for one, was no member before
+            people = _members(tenant).filter(user__in=ids["user"])
+            names |= {f"user:{m.user_id}": m.user.email for m in people}
+        else:
             users = User.objects.filter(pk__in=ids["user"] | ids["operator"])
             names |= {user.actor: user.email for user in users}
         return cls(names, inside=tenant is not None)
@@ -85,9 +88,12 @@ def actors_named(text: str, tenant: Tenant | None) -> list[str]:
     if ":" in text:
         return [text]
     people = Q(user__email__iexact=text) | Q(user__name__iexact=text)
-    actors = [member.actor for member in _members(tenant).filter(people)]
+    members = list(_members(tenant).filter(people))
+    actors = [member.actor for member in members]
     actors += [key.actor for key in _keys(tenant).filter(Q(name__iexact=text) | Q(public_id=text))]
-    if tenant is None:
+    if tenant:
+        actors += [f"user:{member.user_id}" for member in members]
+    else:
         users = User.objects.filter(Q(email__iexact=text) | Q(name__iexact=text))
         actors += [f"{kind}:{user.pk}" for user in users for kind in ("operator", "user")]
     return actors

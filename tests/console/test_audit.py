@@ -58,6 +58,16 @@ def test_by_person(alice: Member, bob: Member, ask: Any, who: str) -> None:
     assert found == [("session:login", "alice@acme.example")]
 
 
+def test_who_was_no_member_yet_is_found_and_named_too(
+    alice: Member, charlie: Member, ask: Any
+) -> None:
+    for member in (alice, charlie):
+        act(Action.LINK_USE, actor=f"user:{member.user_id}", tenant_id=alice.tenant_id)
+    assert ask(who="alice@acme.example", action="link:use") == [("link:use", "alice@acme.example")]
+    named = [who for _, who in ask(action="link:use")]
+    assert named == [f"user:{charlie.user_id}", "alice@acme.example"]
+
+
 def test_by_key(acme: Tenant, ask: Any) -> None:
     key, _ = ApiKey.issue(acme, "fraud scoring", by="test")
     act(Action.COMPLETION_RECEIVED, actor=key.actor, tenant_id=acme.id)
