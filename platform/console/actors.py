@@ -39,7 +39,7 @@ class Actors:
         names = {m.actor: m.user.email for m in _members(tenant).filter(pk__in=ids["member"])}
         names |= {key.actor: key.name for key in _keys(tenant).filter(pk__in=ids["key"])}
         if tenant:  # who followed a link, for one, was no member before
-            people = _members(tenant).filter(user__in=ids["user"])
+            people = _members(tenant).filter(user__pk__in=ids["user"])
             names |= {f"user:{m.user_id}": m.user.email for m in people}
         else:
             users = User.objects.filter(pk__in=ids["user"] | ids["operator"])

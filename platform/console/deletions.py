@@ -37,7 +37,9 @@ class AskForm(ConsoleForm):
         max_length=254,
         widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or key name")}),
     )
-    mode = forms.ChoiceField(label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices)
+    mode = forms.ChoiceField(
+        label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
+    )
     removes = forms.BooleanField(
         label=gettext_lazy("Also end the membership, or delete the key"), required=False
     )

@@ -33,7 +33,9 @@ SALT = "deletion-request"  # of the link by which a request can be followed with
 
 
 class OwnForm(ConsoleForm):
-    mode = forms.ChoiceField(label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices)
+    mode = forms.ChoiceField(
+        label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
+    )
     removes = forms.BooleanField(label=gettext_lazy("I also leave the tenant"), required=False)
     reason = forms.CharField(
         label=gettext_lazy("Reason"), max_length=deletion.LONGEST_TEXT, required=False
