@@ -15,10 +15,10 @@ from django.views.decorators.http import require_POST
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm, ReasonField
 from console.recently_proven import recently_proven
-from tenants.models.tenant import RETENTION_FLOOR_DAYS, Closed, Tenant
+from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile
 
-FIELDS = ("profile", "local_only", "retention_days", "time_zone")
+FIELDS = ("profile", "local_only", "time_zone")  # retention has a page that counts first
 OLD_NAMES = ("Etc/", "SystemV/", "US/")
 TIME_ZONES = sorted(
     name for name in available_timezones() if "/" in name and not name.startswith(OLD_NAMES)
@@ -35,12 +35,6 @@ class SettingsForm(ConsoleForm):
         label=gettext_lazy("Local only"),
         required=False,
         help_text=gettext_lazy("No prompt ever leaves this installation."),
-    )
-    retention_days = forms.IntegerField(
-        label=gettext_lazy("Retention in days"),
-        min_value=RETENTION_FLOOR_DAYS,
-        max_value=36500,
-        help_text=gettext_lazy("At least 184 days: the law asks for six months of records."),
     )
     time_zone = forms.CharField(
         label=gettext_lazy("Time zone"),

@@ -33,7 +33,7 @@ IN_A_TENANT = [
     ("members/{member}/reset-link/", {}),
     ("members/{member}/removal/", {}),
     ("raises/{asked}/approval/", {}),
-    ("settings/", {"profile": "mlps-l3", "retention_days": "200", "time_zone": "UTC"}),
+    ("settings/", {"profile": "mlps-l3", "time_zone": "UTC"}),
 ]
 FOR_OPERATORS = [
     ("/console/tenants/", {"name": "new", "tier": "vip", "profile": "asvs-5"}),

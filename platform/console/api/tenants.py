@@ -52,15 +52,18 @@ class TenantChange(Shape):
     tier = s.ChoiceField(Tier.choices, required=False)
     profile = s.ChoiceField(Profile.choices, required=False)
     local_only = s.BooleanField(required=False)
-    retention_days = s.IntegerField(
-        min_value=RETENTION_FLOOR_DAYS, max_value=_MOST_DAYS, required=False
-    )
     time_zone = s.CharField(max_length=60, required=False)
     EXAMPLE = {"tier": "vip"}
 
 
 class NewTenant(TenantChange):
     name = s.RegexField(r"^[a-z0-9][a-z0-9-]*$", max_length=60)
+    retention_days = s.IntegerField(
+        min_value=RETENTION_FLOOR_DAYS,
+        max_value=_MOST_DAYS,
+        required=False,
+        help_text="Of the audit trail; changed later under retention/, which can tell what goes.",
+    )
     owner = s.EmailField(required=False, help_text="Gets an invitation; its link is answered once.")
     EXAMPLE = {"name": "acme", "owner": "alice@acme.example", **_TENANT}
 
@@ -82,7 +85,7 @@ class TenantFilter(f.FilterSet):
 
 
 # Which changes need more than being an operator, and which an owner may make too.
-_SECURITY = ("profile", "local_only", "retention_days", "time_zone")
+_SECURITY = ("profile", "local_only", "time_zone")
 
 
 class Tenants(Resource):
