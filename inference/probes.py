@@ -15,18 +15,31 @@ from inference.openai.http import Request
 
 PATHS = frozenset({"/livez", "/readyz"})
 PATIENCE_S = 2.0
+KEPT_S = 0.5  # a flood of probes asks us, and not the database
 
 
 async def probe(scope: Any, receive: Any, send: Any) -> None:
     request = Request(scope, receive, send)
     if request.path == "/livez":
         return await request.answer(b'{"alive":true}')
-    checks = await _checks()
+    checks = await _recent()
     ready = all(checks.values())
     turnstile = gateway().turnstile
     limits = {"alone": turnstile.alone, "outages": turnstile.outages}
     body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
+
+
+_last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
+
+
+async def _recent() -> dict[str, bool]:
+    """The last look, or one that is under way, unless it began too long ago."""
+    global _last
+    loop = asyncio.get_running_loop()
+    if _last is None or _last[1].get_loop() is not loop or loop.time() - _last[0] > KEPT_S:
+        _last = loop.time(), asyncio.create_task(_checks())
+    return await asyncio.shield(_last[1])
 
 
 async def _checks() -> dict[str, bool]:
