@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import redis
 from django.conf import settings
+from psycopg.conninfo import make_conninfo
 
 from bench.children import Child
 from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
@@ -257,3 +258,41 @@ def test_a_revoked_key_is_refused_within_a_second(hurt: Platform) -> None:
             )
         time.sleep(1)
         assert asking.get("/v1/models").status_code == 401
+
+
+_FULL = """
+    create function test_disk_is_full() returns trigger language plpgsql as $$
+    begin
+        raise exception 'could not extend file: No space left on device' using errcode = '53100';
+    end $$;
+    create trigger test_disk_is_full before insert on audit_event
+        for each row execute function test_disk_is_full()"""
+_FREE = "drop function if exists test_disk_is_full cascade"
+
+
+def test_a_full_disk_lets_nothing_through_without_a_record(hurt: Platform, engine: Mock) -> None:
+    """PostgreSQL refuses rows of the trail with the error that it gives for a full disk."""
+    engine.behave(tokens=60, interval_ms=25)
+    password = (hurt.home / "secrets" / "postgres.password").read_text().strip()
+    dsn = make_conninfo(hurt.running()["DATABASE_URL"], user="postgres", password=password)
+    with psycopg.connect(dsn, autocommit=True) as database:
+        try:
+            with stream(hurt) as answer:
+                reading = events(answer.iter_lines())
+                next(reading)
+                database.execute(_FULL)
+                asked = engine.state()["requests"]
+                refused = chat(hurt, max_tokens=1)
+                assert (refused.status_code, engine.state()["requests"]) == (503, asked)
+                assert int(refused.headers["retry-after"]) > 0
+                said = [next(reading)[1] for _ in range(59)]
+                eventually(lambda: engine.state()["running"] == 0)
+                began = time.monotonic()
+                threading.Timer(3, database.execute, [_FREE]).start()
+                said += [data for _, data in reading]
+                assert said[-1] == "[DONE]"
+                assert time.monotonic() - began > 2  # its end was not told before it was on record
+        finally:
+            database.execute(_FREE)
+    assert chat(hurt, max_tokens=1).status_code == 200
+    settled_exactly_once(hurt)
