@@ -1,5 +1,6 @@
 """`make isolation`: what a customer runs on their own deployment."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[st
     assert printed[-1].endswith("0 leaks, 0 wrong answers")
     assert not Tenant.objects.exists()
     assert not User.objects.exists()
+    assert logging.getLogger(__name__).isEnabledFor(logging.WARNING)  # the silence is over
 
 
 def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -25,12 +27,10 @@ class Command(BaseCommand):
     _asked = 0
 
     def handle(self, *args: Any, **options: Any) -> None:
-        logging.disable(logging.WARNING)  # each refusal would be a line
         self._refuse_gaps(proof.catalogue())
         application = import_string(settings.ASGI_APPLICATION)
-        # So that whatever stops us, what we made is taken away.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        found = asyncio.run(proof.prove(application, told=self._progress))
+        with _undisturbed():
+            found = asyncio.run(proof.prove(application, told=self._progress))
         for line in (*report.lines(found), "", *report.summary(found)):
             self.stdout.write(line)
         if found.leaks or found.wrong or found.touched:
@@ -50,3 +50,15 @@ class Command(BaseCommand):
             self.stdout.write(f"catalogue: {problem}")
         if gaps:
             raise CommandError(f"the database does not keep tenants apart: {REMEDY}")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No line in the log for each refusal; whatever stops us, what we made is taken away."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        signal.signal(signal.SIGTERM, before)
