@@ -32,6 +32,17 @@ def verify(body: bytes, signature: bytes, purpose: str, key: bytes | None = None
     return True
 
 
+def is_ours(body: bytes, signature: bytes, purpose: str) -> bool:
+    """With the key of now, or one that we had before."""
+    return any(verify(body, signature, purpose, key) for key in trusted().values())
+
+
+def trusted() -> dict[str, bytes]:
+    """The public keys under which evidence of ours may be, by id: ours is the first."""
+    keys = [public_key(), *settings.AUDIT_PUBLIC_KEYS_OLD]
+    return {key_id(key): key for key in keys}
+
+
 def public_key() -> bytes:
     """Raw, 32 bytes."""
     return _raw_public(settings.AUDIT_SIGNING_KEY)

@@ -55,6 +55,9 @@ class Line:
     def body(self) -> bytes:
         return _body(self.tenant_id, self.subject_id, self.request_id, self.removes, self.at)
 
+    def is_ours(self) -> bool:
+        return signing.is_ours(self.body, self.signature, PURPOSE)
+
     @classmethod
     def parse(cls, text: str) -> "Line":
         """Raises BadTombstone."""
@@ -70,7 +73,7 @@ class Line:
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise BadTombstone("a line is broken") from None
-        if not signing.verify(line.body, line.signature, PURPOSE):
+        if not line.is_ours():
             raise BadTombstone(f"the signature of request {line.request_id} is not ours")
         return line
 

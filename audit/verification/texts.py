@@ -1,30 +1,37 @@
 """The sealed texts: each is the ciphertext that its event names, and hangs from its key.
 
-One that is gone must have been erased with its subject's key, or dropped with its month.
+One that is gone must have been erased with its subject's key, or its time was over.
 """
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
+from audit.actions import Action
+from audit.verification.gone_texts import GoneTexts
 from audit.verification.pruned import Pruned
 from audit.verification.report import Report
 from audit.verification.span import Span
 
+FIELDS = {
+    Action.COMPLETION_RECEIVED: "request",
+    Action.COMPLETION_COMPLETED: "response",
+    Action.AUDIT_SEARCH: "search",
+}
+OF_THE_TENANT = frozenset({"search"})  # sealed with the tenant's key: these are nobody's own words
 _TEXTS = """
-    with erased as materialized (
-        select tenant_id, subject_id, max(at) as at from audit_event
-        where action = 'subject_key:erase' and subject_id is not null group by 1, 2)
-    select e.id, e.tenant_id, p.id is null as missing,
-           p.id is not null and sha256(p.sealed) <> e.payload_sha256 as changed,
-           exists (select from erased x where x.tenant_id = e.tenant_id
-                   and x.subject_id = e.subject_id and x.at >= e.at) as erased
+    select e.id, e.tenant_id, e.subject_id, e.at, kind.field, p.id is null,
+           p.id is not null and sha256(p.sealed) <> e.payload_sha256
     from audit_event e
+    left join unnest(%(actions)s::text[], %(fields)s::text[]) as kind(action, field)
+        on kind.action = e.action
     left join audit_payload p on p.request_id = e.request_id and p.at = e.at
-        and p.tenant_id = e.tenant_id and p.field = case e.action
-            when 'completion:received' then 'request' else 'response' end
+        and p.tenant_id = e.tenant_id and p.field = kind.field
     left join audit_datakey k on k.id = p.data_key_id and k.tenant_id = e.tenant_id
-        and k.subject_id = e.subject_id
+        and k.subject_id is not distinct from
+            case when kind.field = any(%(tenants)s) then null else e.subject_id end
     where e.payload_sha256 is not null
       and e.tenant_id = coalesce(%(tenant)s::uuid, e.tenant_id)
       and e.at >= coalesce(%(since)s::timestamptz, '-infinity')
@@ -32,6 +39,22 @@ _TEXTS = """
       and not exists (select from unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[])
                       as month(begins, ends) where e.at >= begins and e.at < ends)
       and (p.id is null or k.id is null or sha256(p.sealed) <> e.payload_sha256)"""
+_ERASURES = """
+    select id, tenant_id, subject_id from audit_event
+    where action = 'subject_key:erase'
+      and tenant_id = coalesce(%(tenant)s::uuid, tenant_id)
+      and at >= coalesce(%(since)s::timestamptz, '-infinity')
+      and at < coalesce(%(until)s::timestamptz, 'infinity')"""
+
+
+class Row(NamedTuple):
+    event_id: int
+    tenant_id: UUID
+    subject_id: UUID | None
+    at: datetime
+    field: str | None
+    missing: bool
+    changed: bool
 
 
 def check_texts(
@@ -43,15 +66,30 @@ def check_texts(
         "until": span.until,
         "begins": [month.begins for month in pruned.texts],
         "ends": [month.ends for month in pruned.texts],
+        "actions": list(FIELDS),
+        "fields": list(FIELDS.values()),
+        "tenants": list(OF_THE_TENANT),
     }
-    for event_id, tenant_id, missing, changed, erased in connection.execute(_TEXTS, asked):
-        where = {"tenant_id": tenant_id, "event_id": event_id}
-        if changed:
-            report.add("text_changed", f"the text of event {event_id} was changed", **where)
-        elif erased:
-            report.count("texts_erased")
-        elif missing:
-            report.add("text_missing", f"the text of event {event_id} is gone", **where)
-        else:
-            text = f"the text of event {event_id} does not hang from its subject's key"
-            report.add("text_key", text, **where)
+    gone = GoneTexts(connection, report)
+    for event_id, tenant_id, subject_id in connection.execute(_ERASURES, asked):
+        if not gone.erased(tenant_id, subject_id):
+            text = f"event {event_id} speaks of an erasure that has no tombstone"
+            report.add("erased_without_tombstone", text, tenant_id=tenant_id, event_id=event_id)
+    for row in connection.execute(_TEXTS, asked):
+        _judge(Row(*row), gone, report)
+    gone.settle()
+
+
+def _judge(row: Row, gone: GoneTexts, report: Report) -> None:
+    where: dict[str, Any] = {"tenant_id": row.tenant_id, "event_id": row.event_id}
+    if row.changed:
+        report.add("text_changed", f"the text of event {row.event_id} was changed", **where)
+    elif row.field not in OF_THE_TENANT and gone.erased(row.tenant_id, row.subject_id):
+        report.count("texts_erased")
+    elif row.missing and gone.ran_out(row.tenant_id, row.at):
+        report.count("texts_pruned")
+    elif row.missing:
+        report.add("text_missing", f"the text of event {row.event_id} is gone", **where)
+    else:
+        text = f"the text of event {row.event_id} does not hang from its subject's key"
+        report.add("text_key", text, **where)

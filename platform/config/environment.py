@@ -84,6 +84,27 @@ def audit_signing_key() -> bytes:
     return seed
 
 
+def audit_public_keys_old() -> list[bytes]:
+    """FOREBAY_AUDIT_PUBLIC_KEYS_OLD, raw ones in base64 with commas in between: whose signatures
+    from before an exchange of the signing key we still know for ours.
+    """
+    given = os.environ.get("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "")
+    return [_public_key(word.strip()) for word in given.split(",") if word.strip()]
+
+
+def _public_key(word: str) -> bytes:
+    try:
+        key = base64.b64decode(word, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise EnvironmentProblem(
+            "FOREBAY_AUDIT_PUBLIC_KEYS_OLD: each key must be 32 bytes in base64, with commas in "
+            f"between, not {word[:60]!r}"
+        )
+    return key
+
+
 def witnesses() -> list[str]:
     """FOREBAY_WITNESSES, URLs with commas in between: who hears the audit trail's checkpoints.
 

@@ -19,6 +19,7 @@ env = environ.Env()
 MASTER_KEYS = environment.master_keys()
 _SECRET = environment.platform_secret(MASTER_KEYS)
 AUDIT_SIGNING_KEY = environment.audit_signing_key()  # the database never sees it
+AUDIT_PUBLIC_KEYS_OLD = environment.audit_public_keys_old()
 WITNESSES = environment.witnesses()
 
 

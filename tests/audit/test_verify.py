@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit import seal, signing
+from audit import seal, signing, tombstones
 from audit.actions import Action
 from audit.verify import Span, Witness
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
@@ -91,9 +92,21 @@ def test_a_text_that_is_gone_with_its_key(trail: Trail) -> None:
     assert kinds(trail) == {"text_missing"}
     trail.write(tenant_id=ACME, subject_id=subject, action=Action.KEY_ERASE, at=datetime.now(UTC))
     trail.seal()
+    assert kinds(trail) == {"text_missing", "erased_without_tombstone"}
+    _lay_tombstone(trail, subject)
     report = trail.verify()
     assert report.ok, report.findings
     assert report.figures["texts_erased"] == 1
+
+
+def _lay_tombstone(trail: Trail, subject: UUID) -> None:
+    at, request = datetime.now(UTC), trail._uuid()
+    body = tombstones._body(ACME, subject, request, False, at)
+    trail.root.execute(
+        "insert into audit_tombstone (tenant_id, subject_id, request_id, removes, at, signature)"
+        " values (%s, %s, %s, false, %s, %s)",
+        [ACME, subject, request, at, signing.sign(body, tombstones.PURPOSE)],
+    )
 
 
 def test_a_month_that_was_dropped(trail: Trail) -> None:
