@@ -9,6 +9,7 @@ from audit.models import PLATFORM
 ZERO = bytes(32)  # stands before the first
 CHECKPOINT = "checkpoint"  # the purpose of its signature
 _HEAD = b"forebay-checkpoint/1\n"
+_SEAL = b"forebay-seal/2\n"
 
 
 def seal_hash(
@@ -16,20 +17,24 @@ def seal_hash(
     batch: int,
     first_seq: int,
     size: int,
+    first_at_us: int,
+    last_at_us: int,
     root: bytes,
     previous: bytes,
     sealed_at_us: int,
 ) -> bytes:
-    """`previous` is the hash of the tenant's batch before."""
+    """`previous` is the hash of the tenant's batch before; the times are those of its events."""
     return sha256(
-        b"\x02"
+        _SEAL
         + (tenant_id or PLATFORM).bytes
         + batch.to_bytes(8)
         + first_seq.to_bytes(8)
         + size.to_bytes(4)
+        + first_at_us.to_bytes(8, signed=True)
+        + last_at_us.to_bytes(8, signed=True)
         + root
         + previous
-        + sealed_at_us.to_bytes(8)
+        + sealed_at_us.to_bytes(8, signed=True)
     ).digest()
 
 

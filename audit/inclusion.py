@@ -10,7 +10,7 @@ from audit import merkle
 from audit.canonical import LINE
 from audit.export_format import checkpoint_record, seal_record
 from audit.models import Checkpoint, Event, Seal
-from audit.scope import scope
+from audit.seal import hashes_under
 
 
 def of_request(tenant_id: UUID, request_id: UUID) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def _proof(tenant_id: UUID, event: Event) -> dict[str, Any] | None:
         return None
     place, packed = seal.event_ids.index(event.pk), bytes(seal.leaves)
     leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
-    hashes = _hashes(seal.checkpoint)
+    hashes = hashes_under(seal.checkpoint)
     return {
         "seq": seal.first_seq + place,
         "path": _hex(merkle.inclusion_proof(leaves, place)),
@@ -51,12 +51,6 @@ def _proof(tenant_id: UUID, event: Event) -> dict[str, Any] | None:
         },
         "checkpoint": checkpoint_record(Checkpoint.objects.get(n=seal.checkpoint)),
     }
-
-
-def _hashes(checkpoint: int) -> list[bytes]:
-    with scope(system=True):  # of others' seals no more than the hash
-        beside = Seal.objects.filter(checkpoint=checkpoint).order_by("position")
-        return [bytes(hash_) for hash_ in beside.values_list("hash", flat=True)]
 
 
 def _hex(hashes: list[bytes]) -> list[str]:

@@ -8,7 +8,7 @@ that a request could wait for.
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -142,6 +142,28 @@ def signed(checkpoint: Checkpoint) -> Signed:
     )
 
 
+def hashed(seal: Seal) -> bytes:
+    """What the hash of a seal with these facts is, whatever its own column says."""
+    return seal_hash(
+        seal.tenant_id,
+        seal.batch,
+        seal.first_seq,
+        seal.size,
+        microseconds(seal.first_at),
+        microseconds(seal.last_at),
+        bytes(seal.root),
+        bytes(seal.previous),
+        microseconds(seal.sealed_at),
+    )
+
+
+def hashes_under(checkpoint: int) -> list[bytes]:
+    """Those of the round's seals, in their order: of other tenants' no more than the hash."""
+    with scope(system=True):
+        beside = Seal.objects.filter(checkpoint=checkpoint).order_by("position")
+        return [bytes(hash_) for hash_ in beside.values_list("hash", flat=True)]
+
+
 def _heads(cursor: CursorWrapper, rows: Iterable[_Row]) -> dict[UUID, _Head]:
     cursor.execute(_HEADS, [list({row.tenant_id for row in rows})])
     return {tenant_id: _Head(batch, seq, bytes(hash_)) for tenant_id, batch, seq, hash_ in cursor}
@@ -167,23 +189,21 @@ def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
 
 def _next_seal(head: _Head, batch: list[_Row], now: datetime) -> Seal:
     leaves = [merkle.leaf(row.line.encode()) for row in batch]
-    facts: dict[str, Any] = {
-        "tenant_id": batch[0].tenant_id,
-        "batch": head.batch + 1,
-        "first_seq": head.next_seq,
-        "size": len(batch),
-        "root": merkle.root(leaves),
-        "previous": head.hash,
-    }
-    return Seal(
-        **facts,
-        hash=seal_hash(**facts, sealed_at_us=microseconds(now)),
-        leaves=b"".join(leaves),
-        event_ids=[row.id for row in batch],
+    seal = Seal(
+        tenant_id=batch[0].tenant_id,
+        batch=head.batch + 1,
+        first_seq=head.next_seq,
+        size=len(batch),
         first_at=min(row.at for row in batch),
         last_at=max(row.at for row in batch),
+        event_ids=[row.id for row in batch],
+        leaves=b"".join(leaves),
+        root=merkle.root(leaves),
+        previous=head.hash,
         sealed_at=now,
     )
+    seal.hash = hashed(seal)
+    return seal
 
 
 def _numbered(cursor: CursorWrapper, seals: Iterable[Seal], checkpoint: int) -> Iterator[Seal]:

@@ -110,14 +110,16 @@ def is_in(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 
 def seal_hash(seal: dict[str, Any]) -> bytes:
     return sha256(
-        b"\x02"
+        b"forebay-seal/2\n"
         + UUID(seal["tenant_id"]).bytes
         + seal["batch"].to_bytes(8, "big")
         + seal["first_seq"].to_bytes(8, "big")
         + seal["size"].to_bytes(4, "big")
+        + seal["first_at_us"].to_bytes(8, "big", signed=True)
+        + seal["last_at_us"].to_bytes(8, "big", signed=True)
         + bytes.fromhex(seal["root"])
         + bytes.fromhex(seal["previous"])
-        + seal["sealed_at_us"].to_bytes(8, "big")
+        + seal["sealed_at_us"].to_bytes(8, "big", signed=True)
     ).digest()
 
 

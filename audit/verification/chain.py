@@ -11,7 +11,7 @@ import psycopg
 from audit import merkle, signing
 from audit.canonical import microseconds
 from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
-from audit.verification.pruned import Pruned
+from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Report
 from audit.verification.span import Span
 from audit.verification.spool import Batch, Spool
@@ -207,11 +207,12 @@ class Chain:
         if not self._span.overlaps(seal.first_at, seal.last_at):
             return
         self._report.count("sealed", len(ids))
-        if self._pruned.covers(seal.first_at, seal.last_at):
+        times = Times(seal.first_at, seal.last_at, seal.sealed_at)
+        if self._pruned.covers(times):
             self.gone += len(ids)
         elif len(leaves) == 32 * len(ids):
             first, last = microseconds(seal.first_at), microseconds(seal.last_at)
-            may_miss = self._pruned.touches(seal.first_at, seal.last_at)
+            may_miss = self._pruned.may_lack(times)
             self._spool.put(
                 Batch(
                     seal.tenant_id, seal.checkpoint, seal.batch, first, last, may_miss, ids, leaves
@@ -231,13 +232,13 @@ def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator
         yield "does not hold on to the one before"
     if merkle.root(leaves) != seal.root:
         yield "is the root of other events"
-    facts = (*seal[1:5], seal.root, seal.previous, microseconds(seal.sealed_at))
-    if _hashed(*facts) != seal.hash:
+    if _hashed(seal) != seal.hash:
         yield "has another hash"
 
 
-def _hashed(*facts: Any) -> bytes:
+def _hashed(seal: SealRow) -> bytes:
+    first, last, sealed = map(microseconds, (seal.first_at, seal.last_at, seal.sealed_at))
     try:
-        return seal_hash(*facts)
+        return seal_hash(*seal[1:5], first, last, seal.root, seal.previous, sealed)
     except OverflowError:  # a number that no seal has
         return b""

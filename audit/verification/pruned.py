@@ -1,21 +1,35 @@
-"""Months that have been dropped: believed only where law and the trail itself allow it."""
+"""Months that have been dropped: believed only where law and the trail itself allow it.
 
-from dataclasses import dataclass
+Whoever owns the database can write that a month was dropped, and have the event that says so come
+under seal. Nobody can make what was sealed lately look as if it had been sealed half a year ago.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from audit.verification.report import Report
 
 FLOOR = timedelta(days=184)
+LATE = timedelta(days=31)  # so long a sealer may have been away
+CLOCK = timedelta(days=1)  # so far it may have been set back meanwhile
 _PRUNED = """
-    select "table", month, rows, pruned_at, exists (
-        select from audit_event e
-        where e.action = 'audit:prune' and e.detail->>'table' = p."table"
-          and e.detail->>'month' = to_char(p.month, 'YYYY-MM')
-          and (e.detail->>'rows')::bigint = p.rows)
-    from audit_prunedmonth p order by month"""
+    select p."table", p.month, p.rows, p.pruned_at,
+        (select count(*) from audit_event e where {told}),
+        exists (select from audit_event e where {told} and (e.detail->>'rows')::bigint = p.rows),
+        case p."table" when 'audit_event' then exists (select from audit_event where {inside})
+                       when 'audit_payload' then exists (select from audit_payload where {inside})
+        end
+    from audit_prunedmonth p order by p.month""".format(
+    told="""e.action = 'audit:prune' and e.detail->>'table' = p."table"
+            and e.detail->>'month' = to_char(p.month, 'YYYY-MM')""",
+    inside="""at >= p.month::timestamp at time zone 'UTC'
+            and at < (p.month + interval '1 month') at time zone 'UTC'""",
+)
+_FIRST = "select min(at) from audit_checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +40,68 @@ class Month:
     rows: int
 
 
-class Pruned:
-    def __init__(self, months: list[Month]) -> None:
-        self._events = [month for month in months if month.table == "audit_event"]
-        self._texts = [month for month in months if month.table == "audit_payload"]
-        self.rows = sum(month.rows for month in self._events)
+class Times(NamedTuple):
+    """Of a batch: of its first and its last event, and of its seal. All are in the seal's hash."""
 
-    def covers(self, first: datetime, last: datetime) -> bool:
-        """Whether nothing between the two can be there any more (they are in a round)."""
-        return any(month.begins <= first and last < month.ends for month in self._events)
+    first: datetime
+    last: datetime
+    sealed: datetime
+
+
+@dataclass(slots=True)
+class Pruned:
+    months: list[Month]
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def rows(self) -> int:
+        return sum(month.rows for month in self._events)
+
+    @property
+    def texts(self) -> list[Month]:
+        return [month for month in self.months if month.table == "audit_payload"]
+
+    def covers(self, batch: Times) -> bool:
+        """Whether nothing of it can be there any more."""
+        inside = any(m.begins <= batch.first and batch.last < m.ends for m in self._events)
+        return inside and self._may_go(batch)
+
+    def may_lack(self, batch: Times) -> bool:
+        """Whether some of it may be gone."""
+        return self.touches(batch.first, batch.last) and self._may_go(batch)
 
     def touches(self, first: datetime, last: datetime) -> bool:
         return any(month.begins <= last and first < month.ends for month in self._events)
 
     @property
-    def texts(self) -> list[Month]:
-        return self._texts
+    def _events(self) -> Iterator[Month]:
+        return (month for month in self.months if month.table == "audit_event")
+
+    def _may_go(self, batch: Times) -> bool:
+        """It was sealed when its events were new, and that is long enough ago."""
+        soon = batch.last - CLOCK <= batch.sealed <= batch.first + LATE
+        return soon and batch.sealed <= self.now - FLOOR
 
 
 def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
-    """What may be missing. A month that was dropped too early, or by nobody, is a finding."""
+    """What may be missing. A month that cannot have gone as it says is a finding."""
+    (began,) = connection.execute(_FIRST).fetchone() or (None,)
     rows = connection.execute(_PRUNED).fetchall()
     gone = {(table, month) for table, month, *_ in rows}
-    believed = []
-    for table, month, count, at, told in rows:
+    believed = Pruned([])
+    for table, month, count, at, told, as_it_says, left in rows:
         begins = datetime(month.year, month.month, 1, tzinfo=UTC)
         ends = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
-        told_by_one_that_went = ("audit_event", date(at.year, at.month, 1)) in gone
-        if at - ends < FLOOR or datetime.now(UTC) - ends < FLOOR:
-            report.add("pruned_early", f"{table} of {month:%Y-%m} was dropped before its time")
-        elif not told and not told_by_one_that_went:
-            report.add("pruned_untold", f"{table} of {month:%Y-%m} is gone, and no event says so")
+        told_by_one_that_went = not told and ("audit_event", date(at.year, at.month, 1)) in gone
+        name = f"{table} of {month:%Y-%m}"
+        if at - ends < FLOOR or believed.now - ends < FLOOR:
+            report.add("pruned_early", f"{name} was dropped before its time")
+        elif began is None or ends < began - LATE:
+            report.add("pruned_untold", f"{name} is older than the first seal: nothing was there")
+        elif not (told == 1 and as_it_says) and not told_by_one_that_went:
+            report.add("pruned_untold", f"{name} is gone, and no event says so, or one too many")
+        elif left:
+            report.add("pruned_in_part", f"{name} is said to be gone, but some of it is there")
         else:
-            believed.append(Month(table, begins, ends, count))
-    return Pruned(believed)
+            believed.months.append(Month(table, begins, ends, count))
+    return believed

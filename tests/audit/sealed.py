@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import psycopg
@@ -17,7 +18,10 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
+from audit import seal
 from audit.actions import Action
+from audit.keyring import keyring, wrap
+from audit.models import DataKey
 from audit.seal import seal_round
 from audit.verify import Report, verify
 from audit.witness import record_of
@@ -37,7 +41,7 @@ _PAYLOAD = """
     values (%(at)s, %(tenant_id)s, %(request_id)s, %(field)s, %(key)s, %(sealed)s)"""
 _KEY = """
     insert into audit_datakey (id, tenant_id, subject_id, version, wrapped_by, wrapped, created_at)
-    values (%(key)s, %(tenant_id)s, %(subject_id)s, 1, %(tenant_id)s, '', now())"""
+    values (%(key)s, %(tenant_id)s, %(subject_id)s, 1, %(wrapped_by)s, %(wrapped)s, now())"""
 
 
 @contextmanager
@@ -68,6 +72,13 @@ class Trail:
                 self.write()
             self.seal()
 
+    def grow_at(self, at: datetime, rounds: int = 2, events: int = 15) -> None:
+        """As if that were now."""
+        before, self._at = self._at, at
+        with clock_of_the_sealer(at + timedelta(minutes=5)):
+            self.grow(rounds, events)
+        self._at = before
+
     def seal(self) -> None:
         self.root.commit()
         assert seal_round()
@@ -78,13 +89,20 @@ class Trail:
         event = {**self._facts(), **facts}
         if field := PAYLOADS.get(event["action"]):
             sealed = self.random.randbytes(60)
-            event |= {"field": field, "sealed": sealed, "key": self._uuid()}
+            event |= {"field": field, "sealed": sealed, **self._key(event)}
             event["payload_sha256"] = sha256(sealed).digest()
             self.root.execute(_KEY, event)
             self.root.execute(_PAYLOAD, event)
         found = self.root.execute(_EVENT, event).fetchone()
         assert found
         return int(found[0])
+
+    def _key(self, event: dict[str, Any]) -> dict[str, Any]:
+        """One of the subject's, under the tenant's."""
+        given = {"tenant_id": event["tenant_id"], "subject_id": event["subject_id"]}
+        row = DataKey(id=self._uuid(), **given)
+        wrap(row, self.random.randbytes(32), keyring.of_subject_now(event["tenant_id"], None))
+        return {"key": row.id, "wrapped_by": row.wrapped_by, "wrapped": row.wrapped}
 
     def _facts(self) -> dict[str, Any]:
         self._at += timedelta(milliseconds=self.random.randint(1, 900))
@@ -113,6 +131,17 @@ class Trail:
         return verify(self.root, **options)
 
 
+@contextmanager
+def clock_of_the_sealer(at: datetime) -> Iterator[None]:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return at
+
+    with patch.object(seal, "datetime", Clock):
+        yield
+
+
 def _checkpoints(root: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     return root.execute(
         "select n, size, root, previous, at, key_id, signature from audit_checkpoint order by n"
@@ -120,6 +149,7 @@ def _checkpoints(root: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
 
 
 def empty(root: psycopg.Connection[Any]) -> None:
+    keyring.rest()  # it would remember keys that are not there
     root.execute(
         "truncate audit_event, audit_payload, audit_datakey, audit_seal, audit_checkpoint, "
         "audit_sealmark, audit_witnessmark, audit_prunedmonth"

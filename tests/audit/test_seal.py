@@ -12,7 +12,7 @@ from audit import merkle, seal, signing
 from audit.canonical import LINE
 from audit.chain import CHECKPOINT, ZERO
 from audit.models import PLATFORM, Checkpoint, Seal, SealMark
-from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
+from tests.audit.sealed import ACME, GLOBEX, Trail, clock_of_the_sealer, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,16 +136,20 @@ def test_a_database_that_counts_from_further_back_is_refused(trail: Trail) -> No
         seal.seal_round()
 
 
-def test_a_clock_that_was_set_back_does_no_harm(
-    trail: Trail, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_that_was_set_back_does_no_harm(trail: Trail) -> None:
     trail.grow(rounds=2)
-
-    class Earlier(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            return datetime.now(UTC) - timedelta(hours=3)
-
-    monkeypatch.setattr(seal, "datetime", Earlier)
-    trail.grow(rounds=1)
+    with clock_of_the_sealer(datetime.now(UTC) - timedelta(hours=3)):
+        trail.grow(rounds=1)
     assert trail.verify().ok
+
+
+def test_a_seal_holds_the_time_of_its_events(trail: Trail) -> None:
+    trail.grow(rounds=1)
+    found = Seal.objects.first()
+    assert found
+    assert seal.hashed(found) == bytes(found.hash)
+    for name in ("first_at", "last_at", "sealed_at"):
+        moment = getattr(found, name)
+        setattr(found, name, moment + timedelta(microseconds=1))
+        assert seal.hashed(found) != bytes(found.hash)
+        setattr(found, name, moment)

@@ -8,6 +8,7 @@ FOREBAY_TAMPERINGS and FOREBAY_CLEAN_RUNS say how many (`make soak`: 5,000 and 1
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "500"))
 CLEAN_RUNS = int(os.environ.get("FOREBAY_CLEAN_RUNS", "100"))
 ROUNDS = 6
+OLD = datetime.now(UTC).replace(day=10) - timedelta(days=245)  # its month may be dropped
 
 # Where an event stands, not what happened: `xid` may change as long as the order does not, and a
 # text's own id, and when a key was made, say nothing.
@@ -235,16 +237,17 @@ class Intruder:
     def _reseal_after(self, kept: int, key: Ed25519PrivateKey, named: str) -> None:
         hashes = dict[tuple[UUID, int], bytes]()
         rows = self.root.execute("select id, tenant_id, batch, first_seq, size, event_ids,"
-                                 " checkpoint, sealed_at, hash from audit_seal"
+                                 " checkpoint, first_at, last_at, sealed_at, hash from audit_seal"
                                  " order by checkpoint, position").fetchall()  # fmt: skip
-        for id_, tenant, batch, first, size, ids, n, sealed_at, hash_ in rows:
+        for id_, tenant, batch, first, size, ids, n, first_at, last_at, sealed_at, hash_ in rows:
             if n <= kept:
                 hashes[tenant, batch] = bytes(hash_)
                 continue
             leaves = self._leaves(ids)
             root, previous = merkle.root(leaves), hashes.get((tenant, batch - 1), ZERO)
-            facts = (tenant, batch, first, size, root, previous)
-            hashes[tenant, batch] = mine = seal_hash(*facts, microseconds(sealed_at))
+            times = microseconds(first_at), microseconds(last_at)
+            facts = (tenant, batch, first, size, *times, root, previous, microseconds(sealed_at))
+            hashes[tenant, batch] = mine = seal_hash(*facts)
             self.run("update audit_seal set leaves = %s, root = %s, previous = %s, hash = %s"
                      " where id = %s", b"".join(leaves), root, previous, mine, id_)  # fmt: skip
         self._sign_after(kept, key, named)
@@ -270,9 +273,10 @@ class Intruder:
         lines = dict(rows.fetchall())
         return [merkle.leaf(lines[event_id].encode()) for event_id in ids]
 
-    def _write_and_seal(self, sign: Callable[[bytes, str], bytes]) -> None:
+    def _write_and_seal(self, sign: Callable[[bytes, str], bytes], **facts: Any) -> None:
         trail = Trail(self.root, seed=self.random.randrange(2**30))
-        ids = [trail.write(tenant_id=None, action="tenant:create") for _ in range(3)]
+        wanted = {"action": "tenant:create", **facts}
+        ids = [trail.write(tenant_id=None, **wanted) for _ in range(1 if facts else 3)]
         n, size, root, previous, at = self.one(
             "select n, size, root, previous, at from audit_checkpoint order by n desc limit 1"
         )
@@ -286,18 +290,74 @@ class Intruder:
         leaves, now = self._leaves(ids), self.one("select date_trunc('milliseconds', now())")
         first_at, last_at = self.one("select min(at), max(at) from audit_event where id = any(%s)",
                                      ids)  # fmt: skip
-        facts = (tenant, batch + 1, seq, len(ids), merkle.root(leaves), bytes(hash_))
-        mine = seal_hash(*facts, microseconds(now))
+        head, held = (tenant, batch + 1, seq, len(ids)), (merkle.root(leaves), bytes(hash_))
+        times = microseconds(first_at), microseconds(last_at)
+        mine = seal_hash(*head, *times, *held, microseconds(now))
         self.run("insert into audit_seal (tenant_id, batch, first_seq, size, root, previous, hash,"
                  " id, event_ids, leaves, first_at, last_at, checkpoint, position, sealed_at)"
-                 " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)", *facts,
-                 mine, seal_id, ids, b"".join(leaves), first_at, last_at, n + 1, now)  # fmt: skip
+                 " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)", *head,
+                 *held, mine, seal_id, ids, b"".join(leaves), first_at, last_at, n + 1,
+                 now)  # fmt: skip
         new = Signed(n + 1, size + len(ids), merkle.root([mine]), last.digest, microseconds(now))
         self.run("insert into audit_checkpoint (n, size, root, previous, at, key_id, signature)"
                  " values (%s, %s, %s, %s, %s, %s, %s)", new.n, new.size, new.root, new.previous,
                  now, signing.key_id(), sign(new.text, CHECKPOINT))  # fmt: skip
         self.run("update audit_sealmark set (xid, event_id) = (select max(xid), max(id)"
                  " from audit_event)")  # fmt: skip
+
+    # 11 ------------------------------------------------------------------------------------------
+    def forge_a_dropped_month(self) -> str:
+        """Batches go, and the trail says itself that retention took them: sealed, by us."""
+        month = self.random.choice(("2020-01", "2024-12", f"{self._old():%Y-%m}"))
+        seals = self._some_seals()
+        rows = self._take_events(seals)
+        if self.random.random() < 0.7:  # else the batches are of another time than the month
+            self.run("update audit_seal set (first_at, last_at) = (%s, %s) where id = any(%s)",
+                     f"{month}-10", f"{month}-11", seals)  # fmt: skip
+        self._say_dropped("audit_event", month, rows)
+        return f"{rows} events of seals {seals} went with {month}"
+
+    def forge_a_dropped_month_of_texts(self) -> str:
+        month = self.random.choice((f"{self._old():%Y-%m}", f"{datetime.now(UTC):%Y-%m}"))
+        text = self.pick("audit_payload")
+        self.run("delete from audit_payload where id = %s", text)
+        self._say_dropped("audit_payload", month, 1)
+        return f"text {text} went with {month}"
+
+    def forge_word_of_a_dropped_month(self) -> str:
+        """The event alone, or the row alone."""
+        month, seals = f"{self._old():%Y-%m}", self._some_seals()
+        rows = self._take_events(seals)
+        if self.random.random() < 0.5:
+            self._say_dropped("audit_event", month, rows, row=False)
+        else:
+            self._say_dropped("audit_event", month, rows, event=False)
+        return f"{rows} events of seals {seals}"
+
+    def _old(self) -> datetime:
+        return OLD - timedelta(days=self.random.choice((0, 0, 0, 31, 800)))
+
+    def _some_seals(self) -> list[int]:
+        whose = self.one("select tenant_id from audit_seal order by random() limit 1")
+        rows = self.root.execute("select id from audit_seal where tenant_id = %s", [whose])
+        ids = [id_ for (id_,) in rows]
+        return self.random.sample(ids, self.random.randrange(1, len(ids) + 1))
+
+    def _take_events(self, seals: list[int]) -> int:
+        theirs = "e.id = any(array(select unnest(event_ids) from audit_seal where id = any(%s)))"
+        self.run("delete from audit_payload p using audit_event e"
+                 f" where e.request_id = p.request_id and {theirs}", seals)  # fmt: skip
+        return self.run(f"delete from audit_event e where {theirs}", seals)
+
+    def _say_dropped(
+        self, table: str, month: str, rows: int, *, row: bool = True, event: bool = True
+    ) -> None:
+        if row:
+            self.run('insert into audit_prunedmonth ("table", month, rows, pruned_at)'
+                     " values (%s, %s, %s, now())", table, f"{month}-01", rows)  # fmt: skip
+        if event:
+            told = {"table": table, "month": month, "rows": rows}
+            self._write_and_seal(signing.sign, action="audit:prune", detail=Jsonb(told))
 
 
 KINDS = (
@@ -311,6 +371,9 @@ KINDS = (
     Intruder.restore_old_head,
     Intruder.change_proofs,
     Intruder.reseal_with_another_key,
+    Intruder.forge_a_dropped_month,
+    Intruder.forge_a_dropped_month_of_texts,
+    Intruder.forge_word_of_a_dropped_month,
 )
 
 
@@ -335,7 +398,8 @@ def trail(db: None) -> Iterator[Trail]:
 
 
 def test_every_tampering_shows(trail: Trail, capsys: pytest.CaptureFixture[str]) -> None:
-    trail.grow(rounds=ROUNDS, events=12)
+    trail.grow_at(OLD, rounds=2, events=12)
+    trail.grow(rounds=ROUNDS - 2, events=12)
     random = Random(500)
     missed, found, told = list[str](), Counter[str](), Counter[str]()
     for number in range(TAMPERINGS):

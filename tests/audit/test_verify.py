@@ -11,9 +11,11 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from psycopg.types.json import Jsonb
 
 from audit import seal, signing, tombstones
 from audit.actions import Action
+from audit.models import Seal
 from audit.verify import Span, Witness
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 
@@ -109,22 +111,15 @@ def _lay_tombstone(trail: Trail, subject: UUID) -> None:
     )
 
 
+JANUARY = "at < '2026-02-01T00:00Z'"
+
+
 def test_a_month_that_was_dropped(trail: Trail) -> None:
-    trail._at = datetime(2026, 1, 31, 23, 59, 57, tzinfo=UTC)
-    trail.grow(rounds=3, events=10)  # one of the rounds reaches into February
-    trail._at = datetime.now(UTC) - timedelta(minutes=1)
-    trail.grow(rounds=2)
-    january = "at < '2026-02-01T00:00Z'"
-    gone = trail.root.execute(f"delete from audit_event where {january}").rowcount
-    trail.root.execute(f"delete from audit_payload where {january}")
-    assert kinds(trail) == {"event_missing"}
-    drop = """insert into audit_prunedmonth ("table", month, rows, pruned_at)
-              values (%s, '2026-01-01', %s, now())"""
-    trail.root.execute(drop, ["audit_event", gone])
+    gone = _without_january(trail)
+    assert "event_missing" in kinds(trail)
+    _say_dropped(trail, "2026-01", gone)
     assert "pruned_untold" in kinds(trail)
-    told = {"table": "audit_event", "month": "2026-01", "rows": gone}
-    trail.write(action=Action.AUDIT_PRUNE, tenant_id=None, detail=seal_json(told))
-    trail.seal()
+    _write_of_it(trail, "2026-01", gone)
     report = trail.verify()
     assert report.ok, report.findings
     assert report.figures["pruned"] == gone
@@ -132,10 +127,92 @@ def test_a_month_that_was_dropped(trail: Trail) -> None:
     assert not trail.verify().ok  # more is gone than was dropped
 
 
-def seal_json(value: Any) -> Any:
-    from psycopg.types.json import Jsonb
+def _without_january(trail: Trail) -> int:
+    late = datetime(2026, 1, 31, 23, 59, 57, tzinfo=UTC)
+    trail.grow_at(late, rounds=3, events=10)  # one of the rounds reaches into February
+    trail.grow(rounds=2)
+    trail.root.execute(f"delete from audit_payload where {JANUARY}")
+    return trail.root.execute(f"delete from audit_event where {JANUARY}").rowcount
 
-    return Jsonb(value)
+
+def _say_dropped(trail: Trail, month: str, rows: int, table: str = "audit_event") -> None:
+    drop = """insert into audit_prunedmonth ("table", month, rows, pruned_at)
+              values (%s, %s, %s, now())"""
+    trail.root.execute(drop, [table, f"{month}-01", rows])
+
+
+def _write_of_it(trail: Trail, month: str, rows: int, table: str = "audit_event") -> None:
+    told = {"table": table, "month": month, "rows": rows}
+    now = datetime.now(UTC)
+    trail.write(action=Action.AUDIT_PRUNE, tenant_id=None, at=now, detail=Jsonb(told))
+    trail.seal()
+
+
+@pytest.mark.parametrize("month", ["2020-01", "2026-01"])  # before the first seal, and after it
+@pytest.mark.parametrize("hashed", [False, True])
+def test_what_was_sealed_lately_did_not_go_with_a_month(
+    trail: Trail, month: str, hashed: bool
+) -> None:
+    """Whoever owns the database says so in all places, and has it sealed by us."""
+    trail.grow_at(datetime(2026, 1, 20, tzinfo=UTC), rounds=1, events=1)
+    trail.grow(rounds=3)
+    _take_as_if_of(trail, datetime.fromisoformat(f"{month}-10T00:00Z"), hashed=hashed)
+    rows = trail.root.execute(f"delete from audit_event where {JANUARY}").rowcount
+    rows += Seal.objects.of_tenant(ACME).order_by("-batch")[0].size
+    _say_dropped(trail, month, rows)
+    _write_of_it(trail, month, rows)
+    found = kinds(trail, witnesses=[Witness("w", trail.witnessed, told=5)])
+    assert {"checkpoint_broken" if hashed else "seal_broken", "event_missing"} <= found
+    assert ("pruned_untold" in found) == (month == "2020-01")
+
+
+def _take_as_if_of(trail: Trail, at: datetime, *, hashed: bool) -> None:
+    """The newest batch's events, and the seal says that they were of that time."""
+    theirs = Seal.objects.of_tenant(ACME).order_by("-batch")[0]
+    trail.root.execute("delete from audit_payload where request_id in (select request_id"
+                       " from audit_event where id = any(%s))", [theirs.event_ids])  # fmt: skip
+    trail.root.execute("delete from audit_event where id = any(%s)", [theirs.event_ids])
+    theirs.first_at = theirs.last_at = at
+    hash_ = seal.hashed(theirs) if hashed else bytes(theirs.hash)
+    trail.root.execute("update audit_seal set (first_at, last_at, hash) = (%s, %s, %s)"
+                       " where id = %s", [at, at, hash_, theirs.id])  # fmt: skip
+
+
+def test_events_that_bear_an_old_time_and_a_new_seal_did_not_go_with_a_month(trail: Trail) -> None:
+    trail.grow_at(datetime(2026, 1, 20, tzinfo=UTC), rounds=1)
+    trail._at = datetime(2026, 1, 25, tzinfo=UTC)
+    trail.grow(rounds=1)
+    gone = trail.root.execute("delete from audit_event").rowcount
+    trail.root.execute("delete from audit_payload")
+    _say_dropped(trail, "2026-01", gone)
+    _write_of_it(trail, "2026-01", gone)
+    report = trail.verify()
+    assert {finding.kind for finding in report.findings} == {"event_missing"}
+    assert report.found == 15
+
+
+def test_a_month_does_not_go_in_part(trail: Trail) -> None:
+    trail.grow_at(datetime(2026, 1, 20, tzinfo=UTC), rounds=2)
+    trail.grow(rounds=1)
+    for table in ("audit_event", "audit_payload"):
+        gone = f"delete from {table} where id = (select min(id) from {table} where {JANUARY})"
+        assert trail.root.execute(gone).rowcount == 1
+        _say_dropped(trail, "2026-01", 1, table)
+        _write_of_it(trail, "2026-01", 1, table)
+        assert "pruned_in_part" in kinds(trail)
+
+
+def test_a_month_is_told_of_once(trail: Trail) -> None:
+    """More went at its edge than was dropped: who says so has to say it a second time."""
+    gone = _without_january(trail)
+    _write_of_it(trail, "2026-01", gone)
+    edge = "id = (select min(id) from audit_event where not " + JANUARY + ")"
+    trail.root.execute("delete from audit_payload p using audit_event e"
+                       f" where p.request_id = e.request_id and e.{edge}")  # fmt: skip
+    trail.root.execute(f"delete from audit_event where {edge}")
+    _say_dropped(trail, "2026-01", gone + 1)
+    _write_of_it(trail, "2026-01", gone + 1)
+    assert "pruned_untold" in kinds(trail)
 
 
 def test_a_month_is_not_dropped_before_its_time(trail: Trail) -> None:

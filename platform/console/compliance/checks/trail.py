@@ -10,10 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from audit import merkle, signing
-from audit.canonical import LINE, microseconds
-from audit.chain import CHECKPOINT, ZERO, seal_hash
+from audit.canonical import LINE
+from audit.chain import CHECKPOINT, ZERO
 from audit.models import Checkpoint, Event, Seal, WitnessMark
-from audit.seal import signed, unsealed_age
+from audit.seal import hashed, signed, unsealed_age
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Tenant
@@ -53,20 +53,12 @@ def _nothing_to_seal() -> bool:
 def _wrong(seal: Seal) -> list[str]:
     """What of a batch is not as it was sealed."""
     leaves = _leaves(seal)
-    facts: dict[str, Any] = {
-        "tenant_id": seal.tenant_id,
-        "batch": seal.batch,
-        "first_seq": seal.first_seq,
-        "size": seal.size,
-        "root": bytes(seal.root),
-        "previous": bytes(seal.previous),
-    }
     problems = []
     if b"".join(leaves) != bytes(seal.leaves) or len(leaves) != seal.size:
         problems.append("its events are not those that were sealed")
     if leaves and merkle.root(leaves) != bytes(seal.root):
         problems.append("its root is not that of its events")
-    if seal_hash(**facts, sealed_at_us=microseconds(seal.sealed_at)) != bytes(seal.hash):
+    if hashed(seal) != bytes(seal.hash):
         problems.append("it has been changed")
     if bytes(seal.previous) != _hash_before(seal):
         problems.append("the batch before it is not the one it was chained to")
