@@ -63,6 +63,7 @@ class Action(StrEnum):
     HOLD_REQUEST = "hold:request"
     HOLD_APPROVE = "hold:approve"
     HOLD_RENEW = "hold:renew"
+    HOLD_ASK_RELEASE = "hold:ask_release"
     HOLD_RELEASE = "hold:release"
     DELETION_REQUEST = "deletion:request"
     DELETION_APPROVE = "deletion:approve"
@@ -77,6 +78,7 @@ class Action(StrEnum):
     AUDIT_EXPORT = "audit:export"
     AUDIT_VERIFY = "audit:verify"
     AUDIT_PRUNE = "audit:prune"
+    AUDIT_RESUME = "audit:resume"  # after a restore: what was lost with it
     AUDIT_DRIFT = "audit:drift"  # the catalogue is not what it should be
     COMPLIANCE_REPORT = "compliance:report"
 

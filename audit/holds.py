@@ -1,7 +1,9 @@
 """Legal holds: what must be kept for a court is neither erased nor dropped, whoever asks for it.
 
-One person places a hold, another one approves it. People are compared as `person`, which stays the
-same in every tenant and role; `by` is the actor as the trail writes it.
+One person places a hold, another one approves it; one asks for its release, another one approves
+that; and nobody renews it twice running. People are compared as `person`, which stays the same in
+every tenant and role; `by` is the actor as the trail writes it. How long a hold waits for approval,
+and whether it keeps something meanwhile, the database says (sql/5_retention.sql).
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,6 @@ from audit.actions import Action
 from audit.models import LegalHold
 from audit.record import act
 
-WAITS = timedelta(hours=72)  # for the second person
 LONGEST = timedelta(days=365)
 LONGEST_REASON = 500
 
@@ -29,7 +30,7 @@ class HoldRefused(Exception):
 
 
 class SamePerson(HoldRefused):
-    """Who places a hold does not approve it."""
+    """Who places a hold does not approve it; nor who asks for its release, or renewed it last."""
 
 
 class Ended(HoldRefused):
@@ -53,7 +54,7 @@ def holding(at: datetime | None = None) -> QuerySet[LegalHold]:
     """Those in force at a moment, of every tenant that may be seen."""
     at = at or timezone.now()
     unreleased = Q(released_at=None) | Q(released_at__gt=at)
-    approved = Q(approved_at__lte=at) | Q(requested_at__gt=at - WAITS)
+    approved = Q(approved_at__lte=at) | Q(holds_meanwhile=True, waits_until__gt=at)
     return LegalHold.objects.filter(
         unreleased, approved, requested_at__lte=at, expires_at__gt=at
     ).order_by("requested_at", "id")
@@ -115,7 +116,9 @@ def request(
     covers_from: datetime | None = None,
     covers_until: datetime | None = None,
 ) -> LegalHold:
-    """In force at once; without approval it ends by itself after WAITS. Raises ValidationError."""
+    """In force at once, if it `holds_meanwhile`; without approval it ends by itself at
+    `waits_until`. Raises ValidationError.
+    """
     now = timezone.now()
     _refuse_dates(now, expires_at, covers_from, covers_until)
     hold = LegalHold(
@@ -148,35 +151,59 @@ def approve(hold: LegalHold, *, by: str, person: str = "") -> None:
         _act(Action.HOLD_APPROVE, hold, by)
 
 
-def renew(hold: LegalHold, *, by: str, expires_at: datetime) -> None:
-    """Raises Ended, ValidationError: at most LONGEST from now, and later than it is."""
+def renew(hold: LegalHold, *, by: str, expires_at: datetime, person: str = "") -> None:
+    """A release that was asked for has to be asked for again. Raises SamePerson, Ended,
+    ValidationError: at most LONGEST from now, and later than it is.
+    """
     with transaction.atomic():
         _locked(hold)
         _refuse_ended(hold)
+        if (hold.renewed_by or hold.requested_by) == (person or by):
+            raise SamePerson
         _refuse_dates(timezone.now(), expires_at)
         if expires_at <= hold.expires_at:
             raise ValidationError({"expires_at": _("It lasts until then already.")})
         before, hold.expires_at = hold.expires_at, expires_at
-        hold.renewed += 1
-        hold.save(update_fields=["expires_at", "renewed"])
+        hold.renewed, hold.renewed_by = hold.renewed + 1, person or by
+        _ask(hold, "", "")
+        hold.save()
         _act(Action.HOLD_RENEW, hold, by, before=before.isoformat())
 
 
-def release(hold: LegalHold, *, by: str, reason: str, person: str = "") -> None:
-    """From now on what it kept may go. Raises Ended, ValidationError."""
+def release(hold: LegalHold, *, by: str, reason: str = "", person: str = "") -> bool:
+    """The first person asks for it and says why, another one approves: from then on what it kept
+    may go. Answers whether it is released. Raises SamePerson, Ended, ValidationError.
+    """
     with transaction.atomic():
         _locked(hold)
         _refuse_ended(hold)
-        why = _reason(reason)
+        if not hold.release_asked_by:
+            _ask(hold, person or by, _reason(reason))
+            hold.save()
+            _act(Action.HOLD_ASK_RELEASE, hold, by, reason=hold.release_reason)
+            return False
+        if hold.release_asked_by == (person or by):
+            raise SamePerson
         hold.released_by, hold.released_at = person or by, timezone.now()
-        hold.save(update_fields=["released_by", "released_at"])
-        _act(Action.HOLD_RELEASE, hold, by, reason=why)
+        hold.save()
+        _act(Action.HOLD_RELEASE, hold, by, reason=hold.release_reason)
+    return True
+
+
+def is_in_force(hold: LegalHold) -> bool:
+    return not has_ended(hold) and (hold.approved_at is not None or hold.holds_meanwhile)
 
 
 def has_ended(hold: LegalHold) -> bool:
+    """Nobody can approve, renew or release it any more."""
     now = timezone.now()
-    waited = hold.approved_at is None and hold.requested_at <= now - WAITS
+    waited = hold.approved_at is None and hold.waits_until <= now
     return waited or hold.released_at is not None or hold.expires_at <= now
+
+
+def _ask(hold: LegalHold, person: str, reason: str) -> None:
+    hold.release_asked_by, hold.release_reason = person, reason
+    hold.release_asked_at = timezone.now() if person else None
 
 
 def _refuse_ended(hold: LegalHold) -> None:

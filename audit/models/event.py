@@ -1,6 +1,6 @@
 """What happened, and the sealed texts beside it: partitioned by month, rows are only ever added."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from audit.models.xid import Xid
 # Of requests, all others are acts. Written as a list of words and not as a pattern: of a pattern
 # PostgreSQL guesses nothing where policies hold, and leaves the small indexes of acts aside.
 REQUESTS = ("completion:received", "completion:completed")
+# No clock shows another time; an infinite one would stop the sealer.
+_AT = models.Q(at__gte=datetime(2000, 1, 1, tzinfo=UTC), at__lt=datetime(2200, 1, 1, tzinfo=UTC))
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -68,6 +70,7 @@ class Event(models.Model):
             models.UniqueConstraint(
                 fields=["request_id", "action", "at"], name="audit_event_once_per_request"
             ),
+            models.CheckConstraint(condition=_AT, name="audit_event_of_a_clock"),
         ]
         # Each costs the hot path; what every one is for: audit/search.py. An actor or a subject
         # is of one tenant, so that theirs need no tenant in front and serve the platform too.
@@ -114,6 +117,7 @@ class Payload(models.Model):
             models.UniqueConstraint(
                 fields=["request_id", "field", "at"], name="audit_payload_once"
             ),
+            models.CheckConstraint(condition=_AT, name="audit_payload_of_a_clock"),
         ]
         indexes = [
             models.Index(fields=["data_key", "at"], name="audit_payload_key_at"),

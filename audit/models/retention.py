@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 
 class RetentionRule(models.Model):
@@ -28,7 +29,9 @@ class LegalHold(models.Model):
     """Nothing of the tenant, or of one subject, is erased or dropped while it is in force.
 
     In force from the moment it is asked for (what it protects must not vanish while it waits);
-    without a second person's approval it ends by itself after WAITS_H hours.
+    without a second person's approval it ends by itself at `waits_until`. One like it that nobody
+    approved lately: then `holds_meanwhile` is false, and it keeps nothing before it is approved.
+    Both are the database's to say (sql/5_retention.sql).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -39,10 +42,16 @@ class LegalHold(models.Model):
     reason = models.CharField(max_length=500)
     requested_by = models.CharField(max_length=80)
     requested_at = models.DateTimeField(auto_now_add=True)
+    waits_until = models.DateTimeField(db_default=Now())
+    holds_meanwhile = models.BooleanField(db_default=True)
     approved_by = models.CharField(max_length=80, default="")
     approved_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     renewed = models.PositiveSmallIntegerField(default=0)
+    renewed_by = models.CharField(max_length=80, default="")  # the last one
+    release_asked_by = models.CharField(max_length=80, default="")
+    release_asked_at = models.DateTimeField(null=True)
+    release_reason = models.CharField(max_length=500, default="")
     released_by = models.CharField(max_length=80, default="")
     released_at = models.DateTimeField(null=True)
 
@@ -50,6 +59,11 @@ class LegalHold(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(approved_by=F("requested_by")), name="audit_hold_two_people"
+            ),
+            models.CheckConstraint(
+                condition=Q(released_at=None)
+                | Q(release_asked_at__isnull=False) & ~Q(released_by=F("release_asked_by")),
+                name="audit_hold_two_people_release",
             ),
         ]
         indexes = [models.Index(fields=["tenant_id", "subject_id"], name="audit_hold_whose")]

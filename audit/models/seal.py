@@ -74,11 +74,17 @@ class Checkpoint(models.Model):
 
 
 class SealMark(models.Model):
-    """How far the sealer has come: events up to this transaction and id are under seal."""
+    """How far the sealer has come: events up to this transaction and id are under seal.
+
+    A restore from a dump starts the count of transactions anew: `restarts` are the last ids of
+    before. Of what is younger than the last one alone, `xid` and `event_id` speak.
+    """
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     xid = models.BigIntegerField(default=0)
     event_id = models.BigIntegerField(default=0)
+    restarts = ArrayField(models.BigIntegerField(), default=list, db_default=[])
+    set_back = models.BooleanField(default=False, db_default=False)  # nothing goes on by itself
     at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

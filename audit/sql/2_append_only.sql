@@ -15,14 +15,20 @@ begin
         using errcode = 'insufficient_privilege';
 end $$;
 
+-- Without approval a hold keeps what it covers for a while, and not time and again (5_retention.sql).
+create or replace function audit_hold_in_force(h audit_legalhold) returns boolean
+language sql stable as $$
+    select h.released_at is null and h.expires_at > now()
+       and (h.approved_at is not null or h.holds_meanwhile and h.waits_until > now())
+$$;
+
 -- Whose the text is, its event knows; one without an event may be anybody's.
 create or replace function audit_text_on_hold(tenant uuid, request uuid, written timestamptz)
 returns boolean
 language sql stable as $$
     select exists (
         select from audit_legalhold h
-        where h.tenant_id = tenant and h.released_at is null and h.expires_at > now()
-          and (h.approved_at is not null or h.requested_at > now() - interval '72 hours')
+        where h.tenant_id = tenant and audit_hold_in_force(h)
           and coalesce(h.covers_from, '-infinity') <= written
           and coalesce(h.covers_until, 'infinity') > written
           and (h.subject_id is null or not exists (
@@ -120,8 +126,9 @@ begin
         raise exception '% is not there', part using errcode = 'undefined_table';
     end if;
     lock table audit_legalhold in share mode;  -- no hold begins meanwhile
-    if audit_month_on_hold(first) then
-        raise exception 'a legal hold keeps %', part using errcode = 'AU001';
+    if audit_hold_over(first) is not null then
+        raise exception 'a legal hold keeps %: %', part, audit_hold_over(first)
+            using errcode = 'AU001';
     end if;
     execute format('lock table %I in share mode', part);
     if audit_unsealed_of_month(first) > 0 then

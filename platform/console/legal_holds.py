@@ -1,4 +1,4 @@
-"""Legal holds: placed by one person, approved by another one, renewed and released."""
+"""Legal holds: placed by one person, approved by another one; renewed and released by two."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +63,9 @@ class RenewalForm(ConsoleForm):
 
 
 class ReleaseForm(ConsoleForm):
-    reason = forms.CharField(max_length=holds.LONGEST_REASON)
+    """Who approves a release has been told why."""
+
+    reason = forms.CharField(max_length=holds.LONGEST_REASON, required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Line:
     whose: str
     requested_by: str
     approved_by: str
+    release_asked_by: str
     released_by: str
     ended: bool
     tenant: str = ""
@@ -82,7 +85,15 @@ class Line:
             return _("Released")
         if self.ended:
             return _("Expired") if self.hold.approved_at else _("Never approved")
-        return _("In force") if self.hold.approved_at else _("In force, waits for approval")
+        if self.hold.approved_at:
+            return _("In force")
+        waits = _("In force, waits for approval")
+        return waits if self.hold.holds_meanwhile else _("Not in force before it is approved")
+
+    @property
+    def last_renewed_by(self) -> str:
+        """As a person: who may not renew it now."""
+        return self.hold.renewed_by or self.hold.requested_by
 
 
 @permitted(Permission.VIEW_AUDIT)
@@ -110,7 +121,7 @@ def _place(request: TenantRequest, form: HoldForm) -> HttpResponse:
         return _page(request, form)
     given = form.cleaned_data
     try:
-        holds.request(
+        hold = holds.request(
             request.tenant.id,
             by=request.actor,
             person=person(request.user),
@@ -123,9 +134,22 @@ def _place(request: TenantRequest, form: HoldForm) -> HttpResponse:
     except ValidationError as problem:
         form.refuse(problem)
         return _page(request, form)
-    said = _("The hold is in force. Another person has to approve it within 72 hours.")
-    messages.success(request, said)
+    _tell_placed(request, hold)
     return _back(request)
+
+
+def _tell_placed(request: TenantRequest, hold: LegalHold) -> None:
+    if hold.holds_meanwhile:
+        said = _("The hold is in force. Another person has to approve it within 72 hours.")
+        messages.success(request, said)
+    else:
+        messages.warning(
+            request,
+            _(
+                "This hold keeps nothing before another person approves it: one like it was "
+                "placed within the last 30 days, and nobody approved it."
+            ),
+        )
 
 
 @require_POST
@@ -149,7 +173,8 @@ def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
     try:
         if not form.is_valid():
             raise ValidationError(_("Say until when."))
-        holds.renew(found, by=request.actor, expires_at=form.cleaned_data["expires_at"])
+        until = form.cleaned_data["expires_at"]
+        holds.renew(found, by=request.actor, person=person(request.user), expires_at=until)
         messages.success(request, _("Renewed."))
     except HoldRefused as problem:
         messages.error(request, why(problem))
@@ -163,15 +188,18 @@ def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
 @recently_proven
 def hold_release(request: TenantRequest, hold: UUID) -> HttpResponse:
     found, form = _found(request, hold), ReleaseForm(request.POST)
-    if not form.is_valid():
-        messages.error(request, _("Say why it is released."))
-        return _back(request)
-    reason = form.cleaned_data["reason"]
     try:
-        holds.release(found, by=request.actor, person=person(request.user), reason=reason)
-        messages.success(request, _("Released: what it kept may go from now on."))
+        reason = form.cleaned_data["reason"] if form.is_valid() else ""
+        by = {"by": request.actor, "person": person(request.user)}
+        if holds.release(found, reason=reason, **by):
+            messages.success(request, _("Released: what it kept may go from now on."))
+        else:
+            said = _("Asked for. It stays in force until another person approves its release.")
+            messages.success(request, said)
     except HoldRefused as problem:
         messages.error(request, why(problem))
+    except ValidationError:
+        messages.error(request, _("Say why it is released."))
     return _back(request)
 
 
@@ -182,7 +210,7 @@ def person(user: User) -> str:
 
 def why(problem: HoldRefused) -> str:
     if isinstance(problem, SamePerson):
-        return _("Another person than the one who placed it has to approve.")
+        return _("Another person than the one who did the step before has to do this one.")
     if isinstance(problem, AlreadyApproved):
         return _("Somebody has approved it already.")
     assert isinstance(problem, Ended)
@@ -215,6 +243,7 @@ def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
         _whose(hold, tenant),
         named(hold.requested_by, tenant, inside=inside),
         named(hold.approved_by, tenant, inside=inside),
+        named(hold.release_asked_by, tenant, inside=inside),
         named(hold.released_by, tenant, inside=inside),
         holds.has_ended(hold),
         tenant.name if tenant else "",

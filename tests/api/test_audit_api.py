@@ -222,8 +222,14 @@ def test_one_places_another_approves(acme: Tenant, auditor: Api, enter: Enter) -
     assert other.post(path + "approve/").status_code == 409
     later = in_days(60)
     assert other.post(path + "renew/", expires_at=later).json()["renewed"] == 1
-    assert other.post(path + "renew/", expires_at=in_days(700)).status_code == 400
-    assert other.post(path + "release/", reason="closed").json()["in_force"] is False
+    assert auditor.post(path + "renew/", expires_at=in_days(700)).status_code == 400
+    assert other.post(path + "renew/", expires_at=in_days(90)).status_code == 409
+    assert auditor.post(path + "release/").status_code == 400
+    asked = auditor.post(path + "release/", reason="closed").json()
+    assert (asked["in_force"], asked["release_reason"]) == (True, "closed")
+    assert auditor.post(path + "release/").json()["type"].endswith("same_person")
+    assert holds.in_force(acme.id)
+    assert other.post(path + "release/").json()["in_force"] is False
     assert other.post(path + "release/", reason="closed").status_code == 409
     assert holds.in_force(acme.id) is None
 

@@ -125,20 +125,133 @@ def test_over_it_is_neither_renewed_nor_released(monkeypatch: pytest.MonkeyPatch
         holds.release(hold, by="user:2", reason="over")
 
 
+def released(hold: LegalHold) -> None:
+    holds.release(hold, by="user:8", reason="The case is closed.")
+    holds.release(hold, by="user:9")
+
+
 def test_released_it_is_over_at_once() -> None:
     hold = placed()
-    holds.release(hold, by="user:2", reason="The case is closed.")
+    released(hold)
     assert holds.in_force(TENANT) is None
     with pytest.raises(holds.Ended):
         holds.release(hold, by="user:2", reason="again")
+
+
+def test_nobody_releases_it_alone() -> None:
+    hold = placed(by="member:a", person="user:1")
+    holds.approve(hold, by="member:b", person="user:2")
+    with pytest.raises(ValidationError):
+        holds.release(hold, by="member:a", person="user:1")
+    assert not holds.release(hold, by="member:a", person="user:1", reason="closed")
+    with pytest.raises(holds.SamePerson):  # in another role
+        holds.release(hold, by="operator:1", person="user:1", reason="closed")
+    assert holds.in_force(TENANT) == hold
+    assert holds.release(hold, by="member:b", person="user:2")
+    assert (hold.release_asked_by, hold.released_by) == ("user:1", "user:2")
+    assert holds.in_force(TENANT) is None
+    assert words()[-2:] == ["hold:ask_release", "hold:release"]
+    assert Event.objects.get(action="hold:ask_release").detail["reason"] == "closed"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "released_by = 'user:1', released_at = now()",
+        "release_asked_by = 'user:1', release_asked_at = now(), released_by = 'user:2', "
+        "released_at = now()",
+    ],
+)
+def test_the_database_wants_a_release_asked_for_and_approved(change: str) -> None:
+    hold = placed()
+    holds.release(hold, by="user:1", reason="closed")
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"update audit_legalhold set {change} where id = %s", [hold.pk])
+    assert holds.in_force(TENANT) == hold
+
+
+def test_a_renewal_takes_back_what_was_asked() -> None:
+    hold = placed()
+    holds.release(hold, by="user:1", reason="closed")
+    holds.renew(hold, by="user:2", expires_at=soon(days=60))
+    assert not holds.release(hold, by="user:3", reason="closed")
+
+
+def test_nobody_renews_it_twice_running() -> None:
+    hold = placed(by="member:a", person="user:1")
+    holds.approve(hold, by="user:2")
+    with pytest.raises(holds.SamePerson):
+        holds.renew(hold, by="operator:1", person="user:1", expires_at=soon(days=60))
+    holds.renew(hold, by="user:2", expires_at=soon(days=60))
+    with pytest.raises(holds.SamePerson):
+        holds.renew(hold, by="user:2", expires_at=soon(days=90))
+    longer = "expires_at = expires_at + interval '1 day'"
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"update audit_legalhold set {longer} where id = %s", [hold.pk])
+    holds.renew(hold, by="user:1", expires_at=soon(days=90))
+    assert (hold.renewed, hold.renewed_by) == (2, "user:1")
+
+
+# Placed anew -------------------------------------------------------------------------------------
+def keeps_this_month() -> UUID | None:
+    with connection.cursor() as cursor:
+        cursor.execute("select audit_hold_over(current_date)")
+        found: UUID | None = cursor.fetchone()[0]
+    return found
+
+
+def test_one_that_nobody_approved_keeps_nothing_when_it_is_placed_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, begins = placed(), timezone.now()
+    assert keeps_this_month() == first.pk  # everybody's months stay for it
+    at(monkeypatch, begins - timedelta(days=4))
+    lapsed = placed(OTHER)
+    at(monkeypatch, begins)
+    again = placed(OTHER, by="user:3", covers_from=begins)
+    elsewhere = placed(OTHER, subject_id=SUBJECT)  # by who has let the other one lapse
+    for hold in (again, elsewhere):
+        assert not hold.holds_meanwhile
+        assert not holds.is_in_force(hold)
+        assert not holds.has_ended(hold)
+    assert holds.in_force(OTHER) is None
+    released(first)
+    assert keeps_this_month() is None
+    holds.approve(again, by="user:2")
+    assert holds.in_force(OTHER) == again
+    assert keeps_this_month() == again.pk
+    assert lapsed.waits_until == lapsed.requested_at + timedelta(hours=72)
+
+
+def test_after_a_month_it_may_be_placed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    begins = timezone.now()
+    at(monkeypatch, begins - timedelta(days=30, minutes=1))
+    placed()
+    at(monkeypatch, begins)
+    assert placed().holds_meanwhile
+
+
+def test_other_people_and_other_subjects_wait_for_nobody() -> None:
+    assert placed(subject_id=SUBJECT).holds_meanwhile
+    assert placed(subject_id=uuid4()).holds_meanwhile
+    assert placed(by="user:2").holds_meanwhile
+    assert placed(OTHER).holds_meanwhile
+
+
+def test_nobody_lets_it_wait_longer() -> None:
+    hold = placed()
+    longer = "waits_until = waits_until + interval '1 day'"
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"update audit_legalhold set {longer} where id = %s", [hold.pk])
 
 
 def test_every_act_is_on_record() -> None:
     hold = placed(subject_id=SUBJECT)
     holds.approve(hold, by="user:2")
     holds.renew(hold, by="user:3", expires_at=soon(days=60))
-    holds.release(hold, by="user:4", reason="closed")
-    assert words() == ["hold:request", "hold:approve", "hold:renew", "hold:release"]
+    released(hold)
+    steps = ["request", "approve", "renew", "ask_release", "release"]
+    assert words() == [f"hold:{step}" for step in steps]
     event = Event.objects.get(action="hold:request")
     assert (event.tenant_id, event.subject_id, event.actor) == (TENANT, SUBJECT, "user:1")
     assert event.detail["reason"] == "Case 4711"

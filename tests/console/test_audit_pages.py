@@ -338,13 +338,30 @@ def test_renewed_and_released(client: Client, second: Member, sign_in: SignIn) -
     hold = LegalHold.objects.get()
     url = f"{ACME}holds/{hold.pk}/"
     until = {"expires_at": f"{in_days(60):%Y-%m-%dT%H:%M}"}
-    assert "Renewed" in said(client.post(f"{url}renewal/", until, follow=True))
+    assert "Another person" in said(client.post(f"{url}renewal/", until, follow=True))
+    other = sign_in(second)
+    assert "Renewed" in said(other.post(f"{url}renewal/", until, follow=True))
+    assert "Another person renews it" in said(other.get(f"{ACME}holds/"))
     late = {"expires_at": f"{in_days(600):%Y-%m-%dT%H:%M}"}
     assert "within the next year" in said(client.post(f"{url}renewal/", late, follow=True))
     assert "Say why" in said(client.post(f"{url}release/", {}, follow=True))
-    assert "Released" in said(client.post(f"{url}release/", {"reason": "over"}, follow=True))
+    asked = said(client.post(f"{url}release/", {"reason": "settled"}, follow=True))
+    assert "stays in force until another person approves its release" in asked
+    assert "Another person" in said(client.post(f"{url}release/", follow=True))
+    assert holds.in_force(hold.tenant_id) == hold
+    shown = said(other.get(f"{ACME}holds/"))
+    assert "settled" in shown
+    assert "Approve the release" in shown
+    assert "Released" in said(other.post(f"{url}release/", follow=True))
     assert holds.in_force(hold.tenant_id) is None
     assert "is over" in said(client.post(f"{url}release/", {"reason": "over"}, follow=True))
+
+
+def test_placed_anew_it_keeps_nothing_before_it_is_approved(client: Client) -> None:
+    place(client)
+    answer = said(place(client, reason="Case 4712"))
+    assert "keeps nothing before another person approves it" in answer
+    assert "Not in force before it is approved" in answer
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import override
 
-from audit import full_verification, signing
+from audit import full_verification, holds, signing
 from audit.actions import Action
 from audit.models import (
     Checkpoint,
@@ -671,3 +671,13 @@ def test_values_as_people_read_them() -> None:
         )
     assert told == [("最早", "2026-01-02 03:04"), ("可解密", "是"), ("比特翻转", "1,234")]
     assert settings_.PUBLIC_URL
+
+
+def test_the_hold_that_keeps_an_old_month_is_named(acme: Tenant, globex: Tenant) -> None:
+    for tenant in (acme, globex):
+        an_event_from_long_ago(tenant)
+    ends = timezone.now() + timedelta(days=3)
+    hold = holds.request(acme.id, by="a", reason="case", expires_at=ends)
+    for tenant, told in ((None, str(hold.pk)), (acme, str(hold.pk)), (globex, "another tenant's")):
+        seen = found("oldest_row", tenant)
+        assert (seen.problem, seen.figures["kept_by"]) == ("", told)

@@ -1,4 +1,6 @@
-"""Legal holds: one person places one, another approves it. Keys are no persons: they only look."""
+"""Legal holds: one person places one or asks for its release, another approves that. Keys are no
+persons: they only look.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -25,13 +27,20 @@ class HoldShape(Shape):
     covers_from = s.DateTimeField(allow_null=True)
     covers_until = s.DateTimeField(allow_null=True)
     reason = s.CharField()
-    in_force = s.SerializerMethodField()
+    in_force = s.SerializerMethodField(
+        help_text="False while it waits, where one like it was placed within the last 30 days "
+        "and never approved."
+    )
     requested_at = s.DateTimeField()
     approved_at = s.DateTimeField(
         allow_null=True, help_text="Without it, it ends 72 hours after it was asked for."
     )
     expires_at = s.DateTimeField()
     renewed = s.IntegerField()
+    release_asked_at = s.DateTimeField(
+        allow_null=True, help_text="It stays in force until another person approves."
+    )
+    release_reason = s.CharField()
     released_at = s.DateTimeField(allow_null=True)
     EXAMPLE = {
         "id": "0192e6a0-ccdd-7c6e-9f6e-1f2a3b4c5d6e",
@@ -44,11 +53,13 @@ class HoldShape(Shape):
         "approved_at": "2026-01-31T09:00:00Z",
         "expires_at": "2026-07-31T08:00:00Z",
         "renewed": 0,
+        "release_asked_at": None,
+        "release_reason": "",
         "released_at": None,
     }
 
     def get_in_force(self, hold: LegalHold) -> bool:
-        return not holds.has_ended(hold)
+        return holds.is_in_force(hold)
 
 
 class NewHold(Shape):
@@ -66,7 +77,11 @@ class Renewal(Shape):
 
 
 class Release(Shape):
-    reason = s.CharField(max_length=holds.LONGEST_REASON)
+    reason = s.CharField(
+        max_length=holds.LONGEST_REASON,
+        required=False,
+        help_text="Of who asks for it; who approves it need not say more.",
+    )
     EXAMPLE = {"reason": "The case is closed."}
 
 
@@ -75,7 +90,7 @@ class HoldFilter(f.FilterSet):
 
 
 _REFUSED = {
-    SamePerson: ("same_person", _("Another person than the one who placed it has to approve.")),
+    SamePerson: ("same_person", _("Another person has to do this.")),
     AlreadyApproved: ("already_decided", _("Somebody has approved it already.")),
     Ended: ("expired", _("This hold is over. Place a new one.")),
 }
@@ -103,7 +118,8 @@ class LegalHolds(Resource):
     def create(self, request: Any, tenant: str) -> Response:
         """Place a legal hold.
 
-        In force at once; another person has to approve it within 72 hours.
+        In force at once; another person has to approve it within 72 hours. Where one like it was
+        placed within the last 30 days and never approved, it keeps nothing before it is approved.
         """
         given = self.given()
         given["subject_id"] = given.pop("subject", None)
@@ -119,11 +135,14 @@ class LegalHolds(Resource):
         return self._acted(self._found(hold), "approve", person=self._person())
 
     def renew(self, request: Any, tenant: str, hold: UUID) -> Response:
-        """Let a legal hold last longer."""
-        return self._acted(self._found(hold), "renew", **self.given())
+        """Let a legal hold last longer: another person than who placed or renewed it last."""
+        return self._acted(self._found(hold), "renew", person=self._person(), **self.given())
 
     def release(self, request: Any, tenant: str, hold: UUID) -> Response:
-        """Release a legal hold: what it kept may go from now on."""
+        """Ask for the release of a legal hold, or approve what somebody else has asked for.
+
+        It stays in force until the second of two people has called this.
+        """
         found = self._found(hold)
         return self._acted(found, "release", person=self._person(), **self.given())
 

@@ -21,6 +21,7 @@ WORDS: dict[str, Text] = {
     "longest_days": T("longest retention in days", "最长保存天数"),
     "months_dropped": T("months dropped", "已删除的月份"),
     "holds": T("holds in force", "生效的保全"),
+    "kept_by": T("legal hold that keeps it", "使其保留的法律保全"),
     "must": T("must have one", "必须启用"),
     "enrolled": T("have one", "已启用"),
     "others_enrolled": T("others who have one", "其他已启用者"),

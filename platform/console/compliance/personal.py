@@ -155,10 +155,10 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant_id data_class days changed_at",
     },
     "audit.LegalHold": {
-        D.PSEUDONYM: "subject_id requested_by approved_by released_by",
-        D.CONTENT: "reason",
-        D.NONE: "id tenant_id covers_from covers_until requested_at approved_at expires_at "
-        "renewed released_at",
+        D.PSEUDONYM: "subject_id requested_by approved_by renewed_by release_asked_by released_by",
+        D.CONTENT: "reason release_reason",
+        D.NONE: "id tenant_id covers_from covers_until requested_at waits_until holds_meanwhile "
+        "approved_at expires_at renewed release_asked_at released_at",
     },
     "audit.PrunedMonth": {D.NONE: "id table month rows first_seal last_seal pruned_at"},
     "audit.Seal": {
@@ -166,7 +166,7 @@ MAP: dict[str, dict[Data, str]] = {
         "previous hash checkpoint position sealed_at"
     },
     "audit.Checkpoint": {D.NONE: "n size root previous at key_id signature"},
-    "audit.SealMark": {D.NONE: "id xid event_id at"},
+    "audit.SealMark": {D.NONE: "id xid event_id restarts set_back at"},
     "audit.WitnessMark": {D.NONE: "name n at problem"},
     # People, keys, limits
     "tenants.TierPolicy": {

@@ -1,5 +1,6 @@
 """How long the trail stays: never shorter than the law asks for, and not for ever."""
 
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from audit import holds, retention
 from audit.data_classes import AUDIT, FLOOR_DAYS
-from audit.models import Event, PrunedMonth, RetentionRule
+from audit.models import Event, LegalHold, PrunedMonth, RetentionRule
 from console.compliance.check import Check, Found, Problem
 from console.compliance.looking import Refused
 from console.compliance.texts import Text
@@ -74,17 +75,21 @@ def _oldest(tenant: Tenant | None) -> Found:
         "holds": holds.holding().count(),
     }
     too_old = figures["age_days"] > longest + MONTH_AND_SOME
-    return Found("kept_too_long" if too_old and not _any_hold() else "", figures)
+    if too_old and oldest:
+        figures["kept_by"] = _kept_by(oldest, tenant)
+    return Found("kept_too_long" if too_old and not figures["kept_by"] else "", figures)
 
 
-def _any_hold() -> bool:
-    """Any tenant's hold stops a whole month (the function opens every row for itself alone)."""
+def _kept_by(oldest: datetime, tenant: Tenant | None) -> str:
+    """The hold that keeps the month of the oldest event, any tenant's: the function opens every
+    row for itself alone, so that a tenant is told of its own ones and that there are others.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "select exists (select from generate_series(now() - interval '10 years', now(), "
-            "'1 month') as m(at) where audit_month_on_hold(date_trunc('month', m.at)::date))"
-        )
-        return bool(cursor.fetchone()[0])
+        cursor.execute("select audit_hold_over(date_trunc('month', %s, 'UTC')::date)", [oldest])
+        (hold,) = cursor.fetchone()
+    if hold and tenant and not LegalHold.objects.filter(tenant_id=tenant.id, pk=hold).exists():
+        return "another tenant's"
+    return str(hold or "")
 
 
 def _longest() -> int:
