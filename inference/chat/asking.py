@@ -125,6 +125,6 @@ def _rows(
 def withdraw(asked: Asked) -> None:
     """The request did not get on record: as if nothing had been asked."""
     if asked.begins:
-        conversations.delete(asked.conversation)
+        conversations.withdraw(asked.conversation)
     else:
         Message.objects.filter(pk__in=[asked.question.pk, asked.answer.pk]).delete()

@@ -6,6 +6,7 @@ from uuid import uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
+from audit import holds
 from audit.actions import Action
 from audit.keyring import keyring
 from audit.record import act
@@ -45,7 +46,19 @@ def rename(conversation: Conversation, title: str) -> None:
 
 
 def delete(conversation: Conversation) -> None:
-    """With all its messages."""
+    """With all its messages. Raises OnHold."""
+    with transaction.atomic():
+        refuse_if_held(conversation)
+        withdraw(conversation)
+
+
+def refuse_if_held(conversation: Conversation) -> None:
+    """Raises OnHold, within a transaction."""
+    holds.refuse_if_held(conversation.tenant_id, conversation.member.subject_id)
+
+
+def withdraw(conversation: Conversation) -> None:
+    """One that began with a request which did not get on record: no hold keeps it."""
     with transaction.atomic():
         _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
         conversation.delete()

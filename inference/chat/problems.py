@@ -29,6 +29,7 @@ _TEXTS: dict[str, Promise] = {
     "lost": _("This message was not answered. Send it again."),
     "insufficient_scope": _("Your role may not chat here."),
     "restricted": _("Your data is being erased or is restricted: nothing of it is processed."),
+    "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "erased": _("This text has been erased."),
 }
 _UNKNOWN = _("This answer failed.")

@@ -15,11 +15,13 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from audit.holds import OnHold
 from inference.chat import conversations as verbs
 from inference.chat import listing, tabs
 from inference.chat.answers import turns
 from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
+from inference.chat.problems import problem
 from inference.chat.stopping import stop_all
 from inference.models import Conversation
 from tenants.duties import duty
@@ -100,9 +102,13 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
 @signed_in
 @require_POST
 def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
-    with _inside(user, conversation) as opened:
-        stop_all(opened)
-        verbs.delete(opened)
+    try:
+        with _inside(user, conversation) as opened:
+            verbs.refuse_if_held(opened)
+            stop_all(opened)
+            verbs.delete(opened)
+    except OnHold:
+        return _json(problem("on_hold"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, conversation)
     return HttpResponse(status=204)
 
@@ -130,5 +136,5 @@ def _chosen(request: HttpRequest, user: User) -> Any:
     return found or membership(user, "")
 
 
-def _json(content: Any) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(content), content_type="application/json")
+def _json(content: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), "application/json", status)

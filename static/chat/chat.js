@@ -192,7 +192,7 @@ sidebar.addEventListener("deleting", ({ detail }) => {
 sidebar.addEventListener("deleted", ({ detail }) => {
   if (detail.id === view.conversation?.id) show(null);
 });
-sidebar.addEventListener("failed", () => notices.notice(say("failed")));
+sidebar.addEventListener("failed", ({ detail }) => notices.notice(detail || say("failed")));
 for (const button of document.querySelectorAll("[data-new]")) {
   button.addEventListener("click", () => show(null));
 }

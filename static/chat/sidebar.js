@@ -144,7 +144,8 @@ export class Sidebar extends EventTarget {
     dialog.querySelector("[data-question]").textContent = say("delete_question", { title });
     if (!(await answered(dialog))) return;
     this.#tell("deleting", row);
-    if (!(await posted(`${row.url}deletion/`, {}))) return this.#tell("failed");
+    const answer = await posted(`${row.url}deletion/`, {});
+    if (answer !== true) return this.#tell("failed", answer?.text);
     this.#rows = this.#rows.filter((one) => one.id !== row.id);
     this.#draw();
     this.#tell("deleted", row);
@@ -195,6 +196,7 @@ export async function fetched(url, query = {}, told = () => {}) {
   }
 }
 
+// Null when there was no answer; with 409 it says why.
 async function posted(url, fields) {
   try {
     const response = await fetch(url, {
@@ -202,7 +204,7 @@ async function posted(url, fields) {
       headers: { "X-CSRFToken": csrf },
       body: new URLSearchParams(fields),
     });
-    if (!response.ok) return null;
+    if (!response.ok && response.status !== 409) return null;
     return response.status === 204 ? true : await response.json();
   } catch {
     return null;

@@ -1,7 +1,11 @@
 """A member's conversations: kept sealed, changed by verbs, on record."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from audit import holds
 from audit.keyring import keyring
 from audit.models import DataKey, Event
 from inference.chat import conversations, listing
@@ -51,6 +55,16 @@ def test_deleting(bob: Member) -> None:
     conversations.delete(conversations.start(bob, "mock", "one"))
     assert not Conversation.objects.exists()
     assert Event.objects.filter(action="conversation:delete", actor=bob.actor).count() == 1
+
+
+def test_a_hold_keeps_it_but_not_what_never_got_on_record(bob: Member) -> None:
+    found, ends = conversations.start(bob, "mock", "one"), timezone.now() + timedelta(days=9)
+    holds.request(bob.tenant_id, by="user:8", reason="case", expires_at=ends)
+    with pytest.raises(holds.OnHold):
+        conversations.delete(found)
+    assert Conversation.objects.exists()
+    conversations.withdraw(found)
+    assert not Conversation.objects.exists()
 
 
 def test_without_the_key_nothing_can_be_read(bob: Member) -> None:

@@ -1,11 +1,14 @@
 """The pages of the chat: each person gets their own conversations and nobody else's."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from audit import holds
 from inference.chat import conversations
 from inference.chat.sealing import title_of
 from inference.models import Conversation
@@ -102,6 +105,22 @@ def test_changes_need_the_token(bob: Member, secret: Conversation) -> None:
         assert client.post(f"/chat/c/{secret.id}/{address}", {"title": "x"}).status_code == 403
         assert client.get(f"/chat/c/{secret.id}/{address}").status_code == 405
     assert title_of(Conversation.objects.get()) == "a secret"
+
+
+def test_what_a_legal_hold_keeps_is_not_deleted(bob: Member, secret: Conversation) -> None:
+    ends = timezone.now() + timedelta(days=9)
+    hold = holds.request(
+        bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
+    )
+    client, address = sign_in(bob), f"/chat/c/{secret.id}/deletion/"
+    answer = client.post(address)
+    assert (answer.status_code, answer.json()["code"]) == (409, "on_hold")
+    assert "legal hold" in answer.json()["text"]
+    assert title_of(Conversation.objects.get()) == "a secret"
+    for person in ("user:8", "user:9"):
+        holds.release(hold, by=person, reason="closed")
+    assert client.post(address).status_code == 204
+    assert not Conversation.objects.exists()
 
 
 def test_an_empty_title_is_refused(bob: Member, secret: Conversation) -> None:
