@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from audit import signing
 from audit.verification.chain import Chain
+from audit.verification.data_keys import check_data_keys
 from audit.verification.events import Events
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
@@ -34,10 +35,13 @@ def verify(
     keys: Iterable[bytes] = (),
     witnesses: Iterable[Witness] = (),
     texts: bool = True,
+    at_home: bool = False,
 ) -> Report:
-    """`connection` is in a transaction that sees every tenant; `keys`: public ones beside ours."""
+    """`connection` is in a transaction that sees every tenant; `keys`: public ones beside those
+    that we trust; `at_home`: here the master key must be at hand.
+    """
     began, report, span = time.monotonic(), Report(), span or Span()
-    trusted = [signing.public_key(), *keys]
+    trusted = [*signing.trusted().values(), *keys]
     gone = Pruned([])
     with _unreadable(report):
         gone = pruned(connection, report)
@@ -46,6 +50,8 @@ def verify(
     if texts:
         with _unreadable(report):
             check_texts(connection, span, gone, report)
+        with _unreadable(report):
+            check_data_keys(connection, span, report, must=at_home)
     for witness in witnesses:
         with _unreadable(report):
             witness.check(connection, trusted, report)

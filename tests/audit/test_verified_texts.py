@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
@@ -15,6 +15,7 @@ from audit import (
     deletion,
     execution,
     full_verification,
+    holds,
     keyring,
     pruning,
     seal,
@@ -23,7 +24,9 @@ from audit import (
     tombstones,
 )
 from audit.actions import Action
-from audit.models import CheckRun, Event, Payload
+from audit.master_keys import MasterKeys
+from audit.master_keys.env import EnvKeys
+from audit.models import CheckRun, DataKey, Event, Payload
 from audit.verification.texts import FIELDS
 from audit.verify import verify
 from tenants.models import Tenant
@@ -247,3 +250,48 @@ def test_a_stone_from_before_an_exchange_of_keys_counts(
     with connection.cursor() as cursor:
         cursor.execute("select count(*) from audit_tombstone")
         assert cursor.fetchone() == (1,)
+
+
+# Keys --------------------------------------------------------------------------------------------
+def test_a_key_that_was_overwritten(acme: Tenant, root: psycopg.Connection) -> None:
+    alice, _bob = a_member(acme, "alice"), a_member(acme, "bob")
+    assert found(root) == {}
+    root.execute("update audit_datakey set wrapped = '\\x00' where subject_id = %s", [alice.id])
+    root.commit()
+    assert found(root) == {"key_unreadable": 1}
+    made = full_verification.run()
+    assert (made.ok, made.figures["kinds"]) == (False, {"key_unreadable": 1})
+    assert made.figures["data_keys"] >= 3
+    root.execute("update audit_datakey set wrapped = '\\x00' where subject_id is null")
+    root.commit()
+    keyring.keyring.rest()
+    assert found(root)["key_unreadable"] == made.figures["data_keys"]
+
+
+def test_whoever_has_no_master_key_is_told(
+    acme: Tenant, root: psycopg.Connection, settings: Any
+) -> None:
+    a_member(acme, "alice")
+    seal.seal_due()
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([b"\1" * 32]))
+    keyring.keyring.rest()
+    report = verify(root)
+    assert (report.ok, "not at hand" in report.notes[0]) == (True, True)
+    report = verify(root, at_home=True)
+    assert {finding.kind for finding in report.findings} == {"key_unreadable"}
+
+
+def test_no_key_goes_while_a_hold_is_over_it(acme: Tenant, root: psycopg.Connection) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    end = timezone.now() + timedelta(days=9)
+    hold = holds.request(acme.id, by="a", reason="x", expires_at=end, subject_id=alice.id)
+    holds.approve(hold, by="b")
+    for whose in ({"subject_id": alice.id}, {"subject_id": None}):
+        with pytest.raises(DatabaseError, match="legal hold"), transaction.atomic():
+            DataKey.objects.filter(tenant_id=acme.id, **whose).delete()
+    with pytest.raises(DatabaseError, match="legal hold"):
+        keyring.destroy(*alice.who)
+    assert keyring.destroy(*bob.who)["keys"] == 1
+    root.execute("update audit_legalhold set expires_at = now()")
+    root.commit()
+    assert keyring.destroy(*alice.who)["keys"] == 1
