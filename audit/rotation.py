@@ -85,6 +85,13 @@ def go_on_with_all() -> None:
             go_on(rotation, until=until)
 
 
+def left_behind() -> list[UUID]:
+    """Tenants' keys that still need another master key than the current one."""
+    current = settings.MASTER_KEYS.current_id()
+    with scope(system=True):
+        return list(_tenants_keys().exclude(wrapped_by=current).values_list("id", flat=True))
+
+
 def _going(tenant_id: UUID | None) -> KeyRotation | None:
     return KeyRotation.objects.filter(tenant_id=tenant_id, finished_at=None).first()
 

@@ -44,6 +44,12 @@ def keep(home: Path, master_keys: MasterKeys) -> None:
         _opened(path, master_keys)
 
 
+def is_under(home: Path, key_id: UUID) -> bool:
+    """Whether no other master key is needed for it, as far as it is kept in a file."""
+    path = home / "secrets" / "platform.secret"
+    return not path.exists() or path.read_text().startswith(f"{key_id} ")
+
+
 def _first(master_keys: MasterKeys) -> bytes:
     keeper = master_keys.current
     return keeper.keys()[-1] if isinstance(keeper, RawKeys) else secrets.token_bytes(SIZE)

@@ -9,7 +9,7 @@ from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from audit.master_keys import MasterKeys, MasterKeyUnavailable
+from audit.master_keys import MasterKeys, MasterKeyUnavailable, platform_secret
 from audit.models import DataKey, KeyRotation
 from console.actors import Actors
 from console.door import ConsoleRequest, operators_only
@@ -44,6 +44,7 @@ def keys_at_rest(request: ConsoleRequest) -> HttpResponse:
         "page": shown,
         "exchanges": _exchanges(shown.rows),
         "all_current": all(each.current for each in masters),
+        "secret_left": not problem and _is_secret_left(),
     }
     return render(request, "console/keys_at_rest.html", context)
 
@@ -62,6 +63,15 @@ def _masters() -> tuple[list[MasterKey], str]:
         ], ""
     except MasterKeyUnavailable as problem:
         return [], str(problem)
+
+
+def _is_secret_left() -> bool:
+    """Whether the platform's secret still needs an older master key."""
+    try:
+        current = settings.MASTER_KEYS.current_id()
+        return not platform_secret.is_under(settings.FOREBAY_HOME, current)
+    except (MasterKeyUnavailable, OSError):
+        return True
 
 
 def _exchanges(rotations: Iterable[KeyRotation]) -> list[Exchange]:

@@ -170,6 +170,19 @@ def test_the_secret_is_the_first_master_key_and_stays(tmp_path: Path) -> None:
 
 
 @unit
+def test_the_secret_names_the_master_key_that_it_needs(tmp_path: Path) -> None:
+    old = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
+    told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
+    new = from_environment(told, tmp_path)
+    assert platform_secret.is_under(tmp_path, new.current_id()), "there is none yet"
+    platform_secret.read({}, tmp_path, old)
+    assert platform_secret.is_under(tmp_path, old.current_id())
+    assert not platform_secret.is_under(tmp_path, new.current_id())
+    platform_secret.keep(tmp_path, new)
+    assert platform_secret.is_under(tmp_path, new.current_id())
+
+
+@unit
 def test_the_secret_may_come_from_the_environment(tmp_path: Path) -> None:
     keys = from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path)
     assert platform_secret.read({"FOREBAY_PLATFORM_SECRET": text(ONE)}, tmp_path, keys) == ONE
@@ -190,6 +203,11 @@ def test_a_kms_wraps_and_unwraps(kms: TransitServer, tmp_path: Path) -> None:
         keys.open(by, sealed, b"another place")
     with pytest.raises(Unreadable):
         keys.open(by, sealed[:-8] + b"AAAAAAA=", PLACE)
+    for damaged in (sealed[:-3], sealed[:20], b"vault:v1:", b"something else"):
+        asked = len(kms.asked)
+        with pytest.raises(Unreadable):
+            keys.open(by, damaged, PLACE)
+        assert len(kms.asked) == asked, "it is not asked what it thinks of that"
     with pytest.raises(MasterKeyMissing):
         keys.open(uuid4(), sealed, PLACE)
 
@@ -204,8 +222,10 @@ def test_a_new_version_there_is_a_new_master_key_here(kms: TransitServer, tmp_pa
     assert sealed.startswith(b"vault:v2:")
     assert others.open(by, sealed, PLACE) == others.open(before, old, PLACE) == KEY
     kms.oldest = 2
-    with pytest.raises(Unreadable):
+    with pytest.raises(MasterKeyAway, match="disallowed by policy"):
         others.open(before, old, PLACE)
+    kms.oldest = 1  # somebody allows it again
+    assert others.open(before, old, PLACE) == KEY
 
 
 @unit

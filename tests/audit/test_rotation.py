@@ -24,7 +24,7 @@ from django.db import connection
 from audit import key_check, rotation
 from audit.actions import Action
 from audit.keyring import Keyring, newest
-from audit.master_keys import MasterKeyMissing, MasterKeys, from_environment
+from audit.master_keys import MasterKeyMissing, MasterKeys, from_environment, platform_secret
 from audit.master_keys.env import EnvKeys
 from audit.models import DataKey, Event, KeyRotation
 from audit.models.key import MASTER
@@ -383,6 +383,64 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--tenant", "nobody"], ["--tenant", "acme", "--new"], []):
         with pytest.raises(CommandError):
             call_command("rotate_keys", *words)
+
+
+def test_an_older_master_key_that_is_needed_is_named(
+    settings: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, MasterKeys(EnvKeys([ONE]))
+    people(acme := uuid4(), 1)
+    people(uuid4(), 1)
+    lost = DataKey.objects.get(tenant_id=acme, subject_id=None)
+    DataKey.objects.filter(pk=lost.pk).update(wrapped=bytes(60))
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
+    for words in (["--master"], ["--master", "--json"]):
+        with pytest.raises(CommandError, match=f"keep the older .* 1 tenants' keys .*{lost.pk}"):
+            call_command("rotate_keys", *words)
+        assert "taken out" not in capsys.readouterr().out
+    DataKey.objects.filter(pk=lost.pk).update(wrapped=bytes(lost.wrapped))  # from a backup
+    call_command("rotate_keys", "--master")
+    assert "can be taken out" in capsys.readouterr().out
+
+
+def test_the_secret_that_cannot_be_written_needs_the_older_master_key(
+    settings: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, MasterKeys(EnvKeys([ONE]))
+    platform_secret.read({}, tmp_path, settings.MASTER_KEYS)
+    settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
+
+    def read_only(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(platform_secret, "replace", read_only)
+        with pytest.raises(CommandError, match=r"keep the older .*/platform\.secret"):
+            call_command("rotate_keys", "--master")
+    assert "taken out" not in capsys.readouterr().out
+    call_command("rotate_keys", "--master")
+    assert "can be taken out" in capsys.readouterr().out
+
+
+def test_a_version_that_the_kms_disallows_is_not_given_up(settings: Any, tmp_path: Path) -> None:
+    with transit() as kms:
+        told = {
+            "FOREBAY_MASTER_KEY_FROM": "kms",
+            "FOREBAY_KMS_URL": kms.url,
+            "FOREBAY_KMS_TOKEN": "s.just-for-tests",
+            "FOREBAY_KMS_KEY": "forebay",
+        }
+        settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, from_environment(told, tmp_path)
+        texts = people(uuid4(), 1)
+        settings.MASTER_KEYS.current.renew()
+        kms.oldest = 2
+        with pytest.raises(CommandError, match="disallowed by policy"):
+            call_command("rotate_keys", "--master")
+        assert KeyRotation.objects.get().finished_at is None
+        kms.oldest = 1
+        call_command("rotate_keys", "--master")
+        kms.oldest = 2
+        all_open(texts)
 
 
 def test_a_master_key_of_the_environment_is_renewed_there(settings: Any) -> None:

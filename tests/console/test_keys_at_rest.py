@@ -1,5 +1,6 @@
 """The operators' page of master keys and their exchanges."""
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ from django.test import Client
 
 from audit import rotation
 from audit.keyring import Keyring
-from audit.master_keys import MasterKeyAway, MasterKeys
+from audit.master_keys import MasterKeyAway, MasterKeys, platform_secret
 from audit.master_keys.env import EnvKeys
 from tenants.models import Tenant, User
 
@@ -30,8 +31,8 @@ def page(client: Client) -> str:
     return answer.content.decode()
 
 
-def test_before_and_after_an_exchange(operator: Client, settings: Any) -> None:
-    settings.MASTER_KEYS = MasterKeys(ONE)
+def test_before_and_after_an_exchange(operator: Client, settings: Any, tmp_path: Path) -> None:
+    settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, MasterKeys(ONE)
     tenants = [Tenant.open(name, by="x") for name in ("acme", "globex")]
     for tenant in tenants:
         Keyring().of_subject_now(tenant.id, uuid4())
@@ -55,6 +56,16 @@ def test_before_and_after_an_exchange(operator: Client, settings: Any) -> None:
     assert "manage.py rotate_keys" in shown
     assert "under way" not in shown
     assert "Older ones can be taken out" in shown
+
+
+def test_the_platforms_secret_counts_too(operator: Client, settings: Any, tmp_path: Path) -> None:
+    settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, MasterKeys(ONE)
+    platform_secret.read({}, tmp_path, settings.MASTER_KEYS)
+    assert "Older ones can be taken out" in page(operator)
+    settings.MASTER_KEYS = MasterKeys(TWO, ONE)
+    shown = page(operator)
+    assert "own secret is under an older master key" in shown
+    assert "taken out" not in shown
 
 
 def test_a_kms_that_is_away(

@@ -12,6 +12,7 @@ from tenants.models import Tenant
 from tenants.scope import system_scope
 
 BY = "command:rotate_keys"
+NAMED = 20  # ids in one line
 
 
 class Command(JsonCommand):
@@ -42,6 +43,13 @@ class Command(JsonCommand):
         with system_scope():
             return _described(KeyRotation.objects.get(pk=found.pk))
 
+    def handle(self, *args: Any, **options: Any) -> str:
+        said = super().handle(*args, **options)
+        if options["master"] and (kept := _kept_for()):
+            self.stdout.write(said)
+            raise CommandError(f"keep the older master keys: {kept}")
+        return said
+
     def _started(self, options: dict[str, Any]) -> KeyRotation:
         if options["master"]:
             return rotation.start_master(by=BY, renew=options["new"])
@@ -51,9 +59,21 @@ class Command(JsonCommand):
 
     def text(self, answer: Answer) -> str:
         lines = [f"{answer['done']} of {answer['total']} keys are now under {answer['new']}."]
-        if answer["master"]:
+        if answer["master"] and not _kept_for():
             lines.append("Older master keys can be taken out: nothing is under them any more.")
         return "\n".join(lines)
+
+
+def _kept_for() -> str:
+    """What still needs an older master key; "" when nothing does."""
+    reasons = []
+    if left := rotation.left_behind():
+        ids = ", ".join(map(str, left[:NAMED])) + (", …" if len(left) > NAMED else "")
+        reasons.append(f"{len(left)} tenants' keys could not be opened and are under them ({ids})")
+    current = settings.MASTER_KEYS.current_id()
+    if not platform_secret.is_under(settings.FOREBAY_HOME, current):
+        reasons.append("secrets/platform.secret is under one of them: it cannot be written")
+    return "; ".join(reasons)
 
 
 def _tenant(name: str) -> UUID:
