@@ -1,4 +1,5 @@
-"""Are these the master key and the secret that this database was made with? Asked at every start.
+"""Are these the master key, the secret and the signing key that this database was made with? Asked
+at every start.
 
 The platform's own key (tenant `PLATFORM`) and a check value under it are made on the first start,
 so that even an empty installation knows its master key.
@@ -12,9 +13,10 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection
 from django.db.models import QuerySet
 
+from audit import signing
 from audit.keyring import keyring, newest, place, wrap
 from audit.master_keys import MasterKeyAway, MasterKeyMissing
-from audit.models import PLATFORM, DataKey
+from audit.models import PLATFORM, Checkpoint, DataKey
 from audit.models.key import MASTER
 from audit.scope import scope
 from audit.sealer import Unreadable
@@ -26,12 +28,17 @@ _RESTORE = (
     "restore FOREBAY_MASTER_KEY or FOREBAY_HOME/secrets/master.key from your backup, or name the "
     "missing key in FOREBAY_MASTER_KEYS_OLD until `manage.py rotate_keys --master` is through"
 )
+_RESTORE_SIGNING = (
+    "restore FOREBAY_AUDIT_SIGNING_KEY or FOREBAY_HOME/secrets/audit_signing.key from your backup; "
+    "where it was exchanged or is lost for good, name its public key, which each witness has "
+    "heard, in FOREBAY_AUDIT_PUBLIC_KEYS_OLD (docs/audit.md)"
+)
 
 
 def hindrance() -> str:
     """Why no process may start with these keys, in one line; "" when it may."""
     try:
-        return _master_key_problem() or _secret_problem()
+        return _master_key_problem() or _secret_problem() or _signing_key_problem()
     except MasterKeyAway as problem:
         return f"the master key is not to be had: {problem}"
     except OperationalError as problem:
@@ -87,6 +94,20 @@ def _secret_problem() -> str:
         "FOREBAY_HOME/secrets/platform.secret or FOREBAY_PLATFORM_SECRET from your backup (where "
         "there was neither, it is the first FOREBAY_MASTER_KEY)"
     )
+
+
+def _signing_key_problem() -> str:
+    """A key that was lost is made anew with the next start: with it, all of before looks forged."""
+    known = signing.trusted()
+    with scope(system=True):
+        by_number = Checkpoint.objects.order_by("n")
+        for checkpoint in filter(None, (by_number.last(), by_number.first())):
+            if checkpoint.key_id not in known:
+                return (
+                    f"unknown audit signing key: checkpoint {checkpoint.n} is signed with "
+                    f"{checkpoint.key_id}; {_RESTORE_SIGNING}"
+                )
+    return ""
 
 
 def _kept_check() -> bytes:

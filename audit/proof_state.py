@@ -57,7 +57,7 @@ def _standing(
     if merkle.root(leaves) != bytes(seal.root) or checkpoint is None:
         return Standing.BROKEN
     signature = bytes(checkpoint.signature)
-    if not signing.verify(signed(checkpoint).text, signature, CHECKPOINT):
+    if not signing.is_ours(signed(checkpoint).text, signature, CHECKPOINT):
         return Standing.BROKEN
     same = merkle.leaf(_line(event)) == leaves[place]
     return Standing.SEALED if same else Standing.CHANGED

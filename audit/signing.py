@@ -39,8 +39,12 @@ def is_ours(body: bytes, signature: bytes, purpose: str) -> bool:
 
 def trusted() -> dict[str, bytes]:
     """The public keys under which evidence of ours may be, by id: ours is the first."""
-    keys = [public_key(), *settings.AUDIT_PUBLIC_KEYS_OLD]
-    return {key_id(key): key for key in keys}
+    return {key_id(key): key for key in (public_key(), *older())}
+
+
+def older() -> list[bytes]:
+    """Public keys from before exchanges of ours (docs/audit.md)."""
+    return list(settings.AUDIT_PUBLIC_KEYS_OLD)
 
 
 def public_key() -> bytes:

@@ -118,8 +118,11 @@ def name_of(url: str) -> str:
 
 
 def record_of(row: Iterable[Any]) -> bytes:
-    """One line of JSON. The public key goes along: who keeps it need not ask us for it later."""
+    """One line of JSON. The public key goes along, where we still know it: who keeps it need not
+    ask us for it later.
+    """
     n, size, root, previous, at, key_id, signature = row
+    key = signing.trusted().get(key_id)
     record = {
         "format": FORMAT,
         "n": n,
@@ -129,7 +132,7 @@ def record_of(row: Iterable[Any]) -> bytes:
         "at_us": microseconds(at),
         "key_id": key_id,
         "signature": base64.b64encode(signature).decode(),
-        "public_key": base64.b64encode(signing.public_key()).decode(),
+        **({"public_key": base64.b64encode(key).decode()} if key else {}),
     }
     return json.dumps(record, separators=(",", ":")).encode()
 

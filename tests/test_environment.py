@@ -39,7 +39,13 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FOREBAY_IP_PER_MINUTE", "many"), ("FOREBAY_PROFILE", "none"), ("FOREBAY_OIDC", "[{}]")],
+    [
+        ("FOREBAY_IP_PER_MINUTE", "many"),
+        ("FOREBAY_PROFILE", "none"),
+        ("FOREBAY_OIDC", "[{}]"),
+        ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "c2hvcnQ="),
+        ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "-----"),
+    ],
 )
 def test_a_wrong_value_is_one_clear_line(name: str, value: str) -> None:
     ended = started(**{name: value})

@@ -62,7 +62,7 @@ NOTE = {
 def verifies(found: Report) -> bool:
     """With the key of this installation."""
     signature = base64.b64decode(found["signature"])
-    return signing.verify(canonical(found["body"]), signature, PURPOSE)
+    return signing.is_ours(canonical(found["body"]), signature, PURPOSE)
 
 
 def as_json(found: Report) -> bytes:

@@ -10,6 +10,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
+from audit import signing
 from audit.offline import forebay_verify
 from audit.verify import Report, Span, Witness, opened, verify
 from audit.witness import configured, from_file
@@ -37,7 +38,10 @@ class Command(BaseCommand):
             help="what a witness has heard; without it, the files that are configured",
         )
         parser.add_argument(
-            "--public-key", action="append", default=[], help="an earlier one of ours, base64"
+            "--public-key",
+            action="append",
+            default=[],
+            help="base64, beside ours and those in FOREBAY_AUDIT_PUBLIC_KEYS_OLD",
         )
         parser.add_argument("--no-texts", dest="texts", action="store_false")
         parser.add_argument("--json", action="store_true", help="for programs")
@@ -67,10 +71,9 @@ class Command(BaseCommand):
         return report.ok
 
     def _export(self, **options: Any) -> bool:
-        keys = [_key(text) for text in options["public_key"]]
-        found = forebay_verify.verify_export(
-            Path(options["export"]), keys or None, [Path(name) for name in options["witness"] or ()]
-        )
+        keys = [*signing.trusted().values(), *map(_key, options["public_key"])]
+        heard = [Path(name) for name in options["witness"] or ()]
+        found = forebay_verify.verify_export(Path(options["export"]), keys, heard)
         self.stdout.write(json.dumps(found.as_json()) if options["json"] else str(found))
         return found.ok
 

@@ -1,0 +1,140 @@
+"""The signing key is exchanged: what was signed before stays ours, once its public key is named."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from audit import (
+    export_format,
+    full_verification,
+    key_check,
+    receipts,
+    seal,
+    signing,
+    tombstones,
+    witness,
+)
+from audit.models import Checkpoint, Event
+from audit.offline import forebay_verify
+from audit.proof_state import Standing, proof_state
+from tests.audit.sealed import ACME, Trail, empty, superuser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+OTHER = bytes(range(32))
+
+
+@pytest.fixture
+def trail(db: None, tmp_path: Path, settings: Any) -> Iterator[Trail]:
+    settings.WITNESSES = [(tmp_path / "heard.jsonl").as_uri()]
+    tombstones.path().unlink(missing_ok=True)
+    with superuser() as root:
+        empty(root)
+        yield Trail(root)
+    tombstones.path().unlink(missing_ok=True)
+
+
+@pytest.fixture
+def before(trail: Trail, settings: Any) -> bytes:
+    """The public key with which two rounds were signed; there is another key now."""
+    trail.grow(rounds=2)
+    key, settings.AUDIT_SIGNING_KEY = signing.public_key(), OTHER
+    return key
+
+
+def exported(to: Path) -> Path:
+    file = io.BytesIO()
+    export_format.write(file, tenant_id=ACME)
+    to.write_bytes(file.getvalue())
+    return to
+
+
+def test_a_key_that_was_lost_is_not_made_anew_in_silence(
+    trail: Trail, before: bytes, settings: Any
+) -> None:
+    said = key_check.hindrance()
+    assert said.startswith("unknown audit signing key: checkpoint 2 ")
+    assert "FOREBAY_AUDIT_PUBLIC_KEYS_OLD" in said
+    assert "\n" not in said
+    settings.AUDIT_PUBLIC_KEYS_OLD = [before]
+    assert key_check.hindrance() == ""
+    trail.grow(rounds=1)
+    settings.AUDIT_PUBLIC_KEYS_OLD = []  # taken out again: the first checkpoint has it still
+    assert "checkpoint 1 " in key_check.hindrance()
+
+
+def test_all_of_before_stays_ours(trail: Trail, before: bytes, settings: Any) -> None:
+    settings.AUDIT_PUBLIC_KEYS_OLD = [before]
+    trail.grow(rounds=1)
+    witness.feed_all()
+    made = full_verification.run()
+    assert made.ok, made.problem
+    assert made.figures["witnessed"] == 3
+    seal.seal_due()
+    first = Event.objects.exclude(tenant_id=None).order_by("id").first()
+    assert first
+    assert proof_state(first).standing == Standing.SEALED
+
+
+def test_who_did_not_name_it_has_a_finding(trail: Trail, before: bytes) -> None:
+    trail.grow(rounds=1)
+    assert full_verification.run().figures["kinds"]["foreign_key"] == 2
+
+
+def test_a_witness_hears_the_key_that_signed(
+    trail: Trail, before: bytes, settings: Any, tmp_path: Path
+) -> None:
+    settings.AUDIT_PUBLIC_KEYS_OLD = [before]
+    trail.grow(rounds=1)
+    witness.feed_all()
+    for line in (tmp_path / "heard.jsonl").read_bytes().splitlines():
+        record = json.loads(line)
+        key = base64.b64decode(record["public_key"])
+        assert signing.key_id(key) == record["key_id"]
+    settings.AUDIT_PUBLIC_KEYS_OLD = []
+    row = Checkpoint.objects.values_list(
+        "n", "size", "root", "previous", "at", "key_id", "signature"
+    ).get(n=1)
+    assert "public_key" not in json.loads(witness.record_of(row))
+
+
+def test_tombstones_and_receipts_stay_ours(db: None, settings: Any) -> None:
+    at, ids = timezone.now(), (uuid4(), uuid4(), uuid4())
+    signature = signing.sign(tombstones._body(*ids, False, at), tombstones.PURPOSE)
+    text = str(tombstones.Line(*ids, False, at, signature))
+    receipt = receipts.issue(uuid4(), b"\7" * 32, 1)
+    before, settings.AUDIT_SIGNING_KEY = signing.public_key(), OTHER
+    assert not receipt.is_ours()
+    with pytest.raises(tombstones.BadTombstone):
+        tombstones.Line.parse(text)
+    settings.AUDIT_PUBLIC_KEYS_OLD = [before]
+    assert receipt.is_ours()
+    assert tombstones.Line.parse(text).whose == ids[:2]
+
+
+def test_an_export_brings_both_keys(
+    trail: Trail, before: bytes, settings: Any, tmp_path: Path
+) -> None:
+    settings.AUDIT_PUBLIC_KEYS_OLD = [before]
+    trail.grow(rounds=1)
+    found = forebay_verify.verify_export(exported(tmp_path / "e.jsonl"))
+    assert found.ok, found.findings
+
+
+def test_the_command_believes_our_keys_and_not_the_files(
+    trail: Trail, before: bytes, settings: Any, tmp_path: Path
+) -> None:
+    trail.grow(rounds=1)
+    file = exported(tmp_path / "e.jsonl")
+    settings.AUDIT_SIGNING_KEY = b"\1" * 32
+    with pytest.raises(SystemExit):
+        call_command("audit_verify", "--export", str(file), stdout=io.StringIO())
+    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS_OLD = OTHER, [before]
+    call_command("audit_verify", "--export", str(file), stdout=io.StringIO())
