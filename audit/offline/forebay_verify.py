@@ -22,6 +22,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +33,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FORMAT = "forebay-export/1"
 WAITS_US = 60_000_000  # so long an event may be without a seal
+DAY_US = 86_400_000_000
+FLOOR_US = 184 * DAY_US  # before that nothing is dropped, by law
+LATE_US = 31 * DAY_US  # so long a sealer may have been away
 SHOWN = 200
 ZERO = bytes(32)
+UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError)
 
 
 class Broken(ValueError):
@@ -170,7 +175,7 @@ def verify_export(
     result = Result()
     header, manifest, digest = _ends(path)
     if keys is None:
-        keys = [base64.b64decode(manifest["public_key"])]
+        keys = _own_keys(manifest)
         result.notes.append(
             "the public key is the file's own: compare it with one that you got elsewhere: "
             + manifest["public_key"]
@@ -179,6 +184,8 @@ def verify_export(
     for row in _rows(path):
         export.take(row)
     export.end(manifest, digest)
+    if witnesses and result.figures.get("checkpoints") and not result.figures.get(KNOWN):
+        result.add("the witness knows none of the checkpoints")
     return result
 
 
@@ -195,6 +202,23 @@ def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
     if manifest.get("type") != "manifest":
         raise Broken("the export is cut off: its last line is no manifest")
     return header, manifest, digest.hexdigest()
+
+
+def _own_keys(manifest: dict[str, Any]) -> list[bytes]:
+    """The installation's key, and those that it had before."""
+    older = manifest.get("public_keys_old") or []
+    return [_own_key(manifest), *(_own_key({"public_key": key}) for key in older)]
+
+
+def _own_key(found: dict[str, Any]) -> bytes:
+    """The public key that stands in the document itself."""
+    try:
+        key = base64.b64decode(found["public_key"], validate=True)
+    except (KeyError, ValueError, TypeError):
+        key = b""
+    if len(key) != 32:
+        raise Broken("it has no public key of its own: name one")
+    return key
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -225,6 +249,8 @@ class _Export:
         self._leaves: list[bytes] = []
         self._next = 0  # the place in the batch from which on an event may come
         self._missing = 0  # events of whole batches that are not in the file
+        self._dropped: set[str] = set()  # months that seals name
+        self._whole: set[str] = set()  # months of batches of which nothing was dropped
 
     def take(self, row: Row) -> None:
         take = {
@@ -239,7 +265,7 @@ class _Export:
                 take(row.found)
             else:
                 self._result.count("lines of other kinds")
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as problem:
+        except UNREADABLE as problem:
             self._result.add(f"line {row.number} cannot be read: {problem!r}")
 
     def _take_checkpoint(self, found: dict[str, Any]) -> None:
@@ -251,9 +277,11 @@ class _Export:
         before = self._checkpoints.get(n - 1)
         if before and found["previous"] != _digest(before):
             self._result.add(f"checkpoint {n} does not hold on to the one before")
-        if self._heard and self._heard.get(n, text) != text:
+        if n in self._heard and self._heard[n] != text:
             self._result.add(f"the witness knows another checkpoint {n}")
-        self._result.count("checkpoints that the witness knows", n in self._heard)
+        elif n not in self._heard and n < max(self._heard, default=0):
+            self._result.add(f"the witness does not know checkpoint {n}, but later ones")
+        self._result.count(KNOWN, n in self._heard)
         self._checkpoints = {n: found, **({n - 1: before} if before else {})}
 
     def _take_seal(self, seal: dict[str, Any]) -> None:
@@ -261,15 +289,22 @@ class _Export:
         self._result.count("seals")
         packed = base64.b64decode(seal["leaves"])
         self._leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
-        for wrong in self._wrong_with(seal):
+        wrongs = (self._wrong_leaves, self._wrong_with, self._wrong_place, self._wrong_months)
+        for wrong in (what for found in wrongs for what in found(seal)):
             self._result.add(f"seal {seal['batch']} {wrong}")
         self._seal, self._next = seal, 0
 
-    def _wrong_with(self, seal: dict[str, Any]) -> Iterator[str]:
+    def _wrong_leaves(self, seal: dict[str, Any]) -> Iterator[str]:
+        if seal.get("dropped") and not self._leaves:
+            if not all(month in seal["dropped"] for month in _months(seal)):
+                yield "lacks its events, of which only some were dropped"
+            return
         if len(self._leaves) != seal["size"]:
             yield "does not have as many events as it says"
         if root_of(self._leaves).hex() != seal["root"]:
             yield "is the root of other events"
+
+    def _wrong_with(self, seal: dict[str, Any]) -> Iterator[str]:
         checkpoint = self._checkpoints.get(seal["checkpoint"])
         path = [bytes.fromhex(text) for text in seal["path"]]
         hash_ = seal_hash(seal)
@@ -281,14 +316,38 @@ class _Export:
             yield f"is not under checkpoint {seal['checkpoint']}"
         if seal["tenant_id"] != self._header["tenant_id"]:
             yield "is another tenant's"
-        before = self._seal
+
+    def _wrong_place(self, seal: dict[str, Any]) -> Iterator[str]:
+        before, complete = self._seal, self._header["complete"]
         if before and seal["batch"] == before["batch"] + 1:
             if seal["previous"] != seal_hash(before).hex():
                 yield "does not hold on to the one before"
             if seal["first_seq"] != before["first_seq"] + before["size"]:
                 yield "leaves a gap after the one before"
-        elif before and (self._header["complete"] or seal["batch"] <= before["batch"]):
+        elif before and (complete or seal["batch"] <= before["batch"]):
             yield f"follows {before['batch']}: something is missing, or twice"
+        elif before is None and complete and seal["batch"] != 1 and not self._is_earlier(seal):
+            yield "is the first one here: what was before it is missing"
+        if seal["batch"] == 1 and (seal["first_seq"], seal["previous"]) != (1, ZERO.hex()):
+            yield "is not how a trail begins"
+
+    def _is_earlier(self, seal: dict[str, Any]) -> bool:
+        since = self._header["since_us"]
+        return since is not None and bool(seal["last_at_us"] < since)
+
+    def _wrong_months(self, seal: dict[str, Any]) -> Iterator[str]:
+        """Dropped is only what was sealed when it was new, half a year ago."""
+        named, months = set(seal.get("dropped", ())), set(_months(seal))
+        self._dropped |= named
+        if not named:
+            self._whole |= months
+            return
+        made, sealed = self._header["made_at_us"], seal["sealed_at_us"]
+        late = not seal["last_at_us"] - DAY_US <= sealed <= seal["first_at_us"] + LATE_US
+        if not named <= months or late or sealed > made - FLOOR_US:
+            yield "cannot have lost its events to retention"
+        if any(_ends_us(month) > made - FLOOR_US for month in named):
+            yield "names a month that is too young to be dropped"
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self._result.count("events")
@@ -305,6 +364,8 @@ class _Export:
         self._next = place + 1
         if leaf_of(line.encode()) != self._leaves[place]:
             self._result.add(f"event {seq} is not what was sealed")
+        if "dropped" in seal and _month(json.loads(line)[4]) in seal["dropped"]:
+            self._result.add(f"event {seq} is here, and its month is said to be dropped")
         return None
 
     def _take_unsealed(self, line: str) -> None:
@@ -316,6 +377,10 @@ class _Export:
         if self._seal is None:
             return
         missing, self._missing = self._missing + len(self._leaves) - self._next, 0
+        if self._seal.get("dropped"):
+            gone = missing if self._leaves else self._seal["size"]
+            self._result.count("events that went with their months, or beside them", gone)
+            return
         self._result.count("events beside them, of which only the hash is here", missing)
         if missing and self._header["complete"] and self._lies_inside(self._seal):
             self._result.add(f"{missing} events of seal {self._seal['batch']} are missing")
@@ -326,8 +391,30 @@ class _Export:
             until is None or seal["last_at_us"] < until
         )
 
+    def _end_of_the_trail(self) -> None:
+        head, seal, until = self._header["head"], self._seal, self._header["until_us"]
+        for n, text in self._heard.items():
+            waited = self._header["made_at_us"] - int(text.split()[-1])
+            if n > head["checkpoint"] and waited > WAITS_US:
+                self._result.add(f"the witness knew checkpoint {n} before this was made")
+        if not self._header["complete"]:
+            return
+        if (seal["batch"] if seal else 0) == head["batch"]:
+            if head["checkpoint"] and head["checkpoint"] not in self._checkpoints:
+                self._result.add(f"checkpoint {head['checkpoint']}, the newest, is missing")
+            if head["broken"] is not None:
+                self._result.add(f"the trail was not whole at checkpoint {head['broken']}")
+        elif seal is None or until is None or seal["first_at_us"] < until:
+            self._result.add(f"not all seals up to {head['batch']} are here")
+        for month in sorted(self._dropped & self._whole):
+            self._result.add(f"{month} is said to be dropped, but some of it was not")
+
     def end(self, manifest: dict[str, Any], digest: str) -> None:
-        self._end_batch()
+        try:
+            self._end_batch()
+            self._end_of_the_trail()
+        except UNREADABLE as problem:
+            self._result.add(f"the header cannot be read: {problem!r}")
         body = {name: value for name, value in manifest.items() if name != "signature"}
         if why := self._keys.why_not(
             FORMAT, canonical(body), str(manifest.get("signature")), str(manifest.get("key_id"))
@@ -340,6 +427,28 @@ class _Export:
                 self._result.add(f"the manifest counts other {what}")
 
 
+def _months(seal: dict[str, Any]) -> Iterator[str]:
+    """Those in which its events are, as 2026-01."""
+    day, last = _moment(seal["first_at_us"]).replace(day=1), _moment(seal["last_at_us"])
+    while day <= last:
+        yield f"{day:%Y-%m}"
+        day = (day + timedelta(days=31)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _month(at_us: int) -> str:
+    return f"{_moment(at_us):%Y-%m}"
+
+
+def _ends_us(month: str) -> int:
+    begins = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    ends = (begins + timedelta(days=31)).replace(day=1)
+    return int(ends.timestamp()) * 1_000_000
+
+
+def _moment(at_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+
+
 def _digest(checkpoint: dict[str, Any]) -> str:
     return sha256(b"forebay-checkpoint/1\n" + checkpoint_text(checkpoint)).hexdigest()
 
@@ -350,7 +459,9 @@ def _heard(witnesses: Sequence[Path]) -> dict[int, bytes]:
         for line in path.read_bytes().splitlines():
             try:
                 one = json.loads(line)
-                found.setdefault(int(one["n"]), checkpoint_text(one))
+                found.setdefault(
+                    int(one["n"]), checkpoint_text({**one, "at_us": int(one["at_us"])})
+                )
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was torn: the checkpoint was told once more
     return found
@@ -371,11 +482,19 @@ def receipt_text(receipt: dict[str, Any]) -> bytes:
     return "{request_id}\n{leaf}\n{at}\n".format(**receipt).encode()
 
 
-def verify_receipt(text: str, keys: Sequence[bytes], export: Path | None = None) -> Result:
-    """With an export: whether the request is in it, under a seal."""
-    result, receipt = Result(), read_receipt(text)
+def verify_receipt(
+    text: str,
+    keys: Sequence[bytes] | None = None,
+    export: Path | None = None,
+    witnesses: Sequence[Path] = (),
+) -> Result:
+    """With an export, which is verified too: whether the request is in it, under a seal."""
+    receipt, result = read_receipt(text), Result()
+    if export:
+        result = verify_export(export, keys, witnesses)
+        keys = keys or _own_keys(_ends(export)[1])
     args = (receipt_text(receipt), str(receipt["sig"]), str(receipt["key_id"]))
-    if why := Keys(keys).why_not("forebay-receipt/1", *args):
+    if why := Keys(keys or ()).why_not("forebay-receipt/1", *args):
         result.add(f"the receipt {why}")
     result.count("receipts")
     if export and not any(receipt["leaf"] in _leaves_in(row) for row in _rows(export)):
@@ -386,23 +505,30 @@ def verify_receipt(text: str, keys: Sequence[bytes], export: Path | None = None)
 def _leaves_in(row: Row) -> set[str]:
     if row.found.get("type") != "seal":
         return set()
-    packed = base64.b64decode(row.found["leaves"]).hex()
+    packed = base64.b64decode(str(row.found.get("leaves"))).hex()
     return {packed[at : at + 64] for at in range(0, len(packed), 64)}
 
 
-def verify_document(found: dict[str, Any], keys: Sequence[bytes] | None = None) -> Result:
-    """A certificate of erasure, or another of Forebay's documents with a body and a signature."""
+CERTIFICATE = "forebay-certificate/1"
+
+
+def verify_document(
+    found: dict[str, Any], keys: Sequence[bytes] | None = None, kind: str = CERTIFICATE
+) -> Result:
+    """A certificate of erasure, or another `kind` of document with a body and a signature."""
     result = Result()
     try:
         body, signature, by = found["body"], str(found["signature"]), str(found["key_id"])
         first_line = str(body["format"])
         if keys is None:
-            keys = [base64.b64decode(found["public_key"])]
+            keys = [_own_key(found)]
             result.notes.append(f"the public key is the file's own: {found['public_key']}")
     except (KeyError, TypeError, ValueError):
         raise Broken("this is no signed document") from None
     if not first_line.startswith("forebay-"):
         raise Broken("this is no document of Forebay's")
+    if first_line != kind:
+        result.add(f"this is another kind of document: {first_line}, not {kind}")
     result.count("documents")
     if why := Keys(keys).why_not(first_line, canonical(body), signature, by):
         result.add(f"the document {why}")
@@ -422,9 +548,7 @@ def verify_report(raw: bytes, keys: Sequence[bytes] | None = None) -> Result:
     if is_page and inside is None:
         raise Broken("no signed report is inside")
     found = _parsed(inside[1] if inside else raw)
-    result = verify_document(found, keys)
-    if found["body"]["format"] != REPORT:
-        result.add("this is another kind of document, no report")
+    result = verify_document(found, keys, REPORT)
     if is_page:
         _verify_page(raw, keys or [base64.b64decode(found["public_key"])], result)
     return result
@@ -456,8 +580,9 @@ def _key(text: str) -> bytes:
 
 def _run(words: argparse.Namespace) -> Result:
     keys = [_key(text) for text in words.public_key] or None
+    witnesses = [Path(name) for name in words.witness]
     if words.what == "export":
-        return verify_export(Path(words.file), keys, [Path(name) for name in words.witness])
+        return verify_export(Path(words.file), keys, witnesses)
     if words.what == "report":
         return verify_report(Path(words.file).read_bytes(), keys)
     if words.what == "certificate":
@@ -467,7 +592,7 @@ def _run(words: argparse.Namespace) -> Result:
     export = Path(words.export) if words.export else None
     if keys is None and export is None:
         raise Broken("a receipt needs --public-key")
-    return verify_receipt(text, keys or [_key(_ends(Path(words.export))[1]["public_key"])], export)
+    return verify_receipt(text, keys, export, witnesses)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

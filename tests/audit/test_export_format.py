@@ -7,10 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -18,7 +19,9 @@ from audit import export_format, inclusion, merkle, receipts, signing
 from audit.models import PLATFORM, Event, Seal
 from audit.offline import forebay_verify
 from audit.receipts import Receipt
+from audit.seal import seal_round
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
+from tests.audit.test_tampering import Intruder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KEY = base64.b64encode(b"\0" * 32).decode()
@@ -74,6 +77,167 @@ def test_a_time_verifies_and_is_complete(trail: Trail, tmp_path: Path) -> None:
     assert check(path).ok
     inside = Event.objects.of_tenant(ACME).between(moments[25], moments[75])
     assert manifest["events"] == inside.count()
+
+
+def test_every_time_verifies_with_the_batches_on_either_side(trail: Trail, tmp_path: Path) -> None:
+    moments = list(Event.objects.order_by("at").values_list("at", flat=True))
+    edges = [moments[0] - timedelta(days=1), *moments[::9], moments[-1] + timedelta(days=1)]
+    for since in (None, *edges):
+        for until in (None, *(edge for edge in edges if not since or edge >= since)):
+            asked = {"tenant_id": GLOBEX, "since": since, "until": until}
+            path, manifest = exported(tmp_path / "time.jsonl", **asked)
+            assert check(path).ok, (since, until, check(path).findings)
+            inside = Event.objects.of_tenant(GLOBEX).between(since, until)
+            assert manifest["events"] == inside.count()
+
+
+def batches(trail: Trail, tenant: Any = ACME) -> list[Seal]:
+    return list(Seal.objects.of_tenant(tenant).in_order())
+
+
+def taken(trail: Trail, *seals: Seal) -> None:
+    for seal in seals:
+        trail.root.execute("delete from audit_event where id = any(%s)", [seal.event_ids])
+
+
+def test_an_event_that_was_taken_shows_though_its_seal_says_another_time(
+    trail: Trail, tmp_path: Path
+) -> None:
+    one = next(seal for seal in batches(trail) if seal.size > 2)
+    trail.root.execute("delete from audit_event where id = %s", [one.event_ids[1]])
+    trail.root.execute("update audit_seal set last_at = '2040-01-01' where id = %s", [one.id])
+    trail.root.commit()
+    until = datetime.now(UTC)
+    findings = check(exported(tmp_path / "a", tenant_id=ACME, until=until)[0]).findings
+    assert any(f"seal {one.batch} is not under checkpoint" in found for found in findings)
+
+
+@pytest.mark.parametrize("which", [slice(0, 2), slice(-1, None), slice(2, 3), slice(None)])
+def test_batches_without_events_are_missing_ones(
+    trail: Trail, tmp_path: Path, which: slice
+) -> None:
+    gone = batches(trail)[which]
+    taken(trail, *gone)
+    trail.root.commit()
+    for until in (None, datetime.now(UTC)):
+        findings = check(exported(tmp_path / "a", tenant_id=ACME, until=until)[0]).findings
+        assert findings == [f"{s.size} events of seal {s.batch} are missing" for s in gone]
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        (slice(0, 2), "what was before it is missing"),
+        (slice(2, 3), "something is missing, or twice"),
+        (slice(-1, None), "was not whole at checkpoint"),
+        (slice(None), "was not whole at checkpoint"),
+    ],
+)
+def test_batches_without_their_seals_are_missing_ones(
+    trail: Trail, tmp_path: Path, which: slice, said: str
+) -> None:
+    gone = batches(trail)[which]
+    taken(trail, *gone)
+    trail.root.execute("delete from audit_seal where id = any(%s)", [[s.id for s in gone]])
+    trail.root.commit()
+    findings = check(exported(tmp_path / "a", tenant_id=ACME)[0]).findings
+    assert any(said in found for found in findings), findings
+
+
+def test_an_end_that_was_cut_off_shows_to_the_witness(trail: Trail, tmp_path: Path) -> None:
+    heard = tmp_path / "heard.jsonl"
+    heard.write_bytes(b"\n".join(trail.witnessed))
+    Intruder(trail.root, Random(1))._forget_after(4)
+    trail.root.commit()
+    path, _ = exported(tmp_path / "export.jsonl", tenant_id=ACME)
+    assert check(path).ok
+    later = datetime.now(UTC) + timedelta(minutes=2)
+    with patch.object(export_format, "datetime", Mock(now=lambda _: later)):
+        path, _ = exported(tmp_path / "export.jsonl", tenant_id=ACME)
+    findings = check(path, witnesses=[heard]).findings
+    assert findings == ["the witness knew checkpoint 5 before this was made"]
+
+
+def test_what_is_sealed_meanwhile_is_in_it(
+    trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = export_format._unsealed_pieces
+
+    def later(*given: Any) -> Iterator[bytes]:
+        assert seal_round()
+        yield from before(*given)
+
+    monkeypatch.setattr(export_format, "_unsealed_pieces", later)
+    trail.write(tenant_id=ACME, action="api_key:create", at=datetime.now(UTC))
+    trail.root.commit()
+    manifest: dict[str, Any] = {}
+    path = tmp_path / "export.jsonl"
+    pieces = export_format.pieces(ACME, manifest=manifest)  # as the job does it: one by one
+    path.write_bytes(b"".join(pieces))
+    assert manifest["events"] == Event.objects.filter(tenant_id=ACME).count()
+    result = check(path)
+    assert result.ok, result.findings
+    assert result.figures["not yet sealed"] == 1
+
+
+@pytest.fixture
+def old(db: None) -> Iterator[Trail]:
+    """One that reaches from January into February, and goes on today."""
+    with superuser() as root:
+        empty(root)
+        made = Trail(root)
+        made.grow_at(datetime(2026, 1, 31, 23, 59, 45, tzinfo=UTC), rounds=4)
+        made.grow(rounds=2)
+        yield made
+
+
+def dropped(trail: Trail, month: str, rows: int, also: str = "true") -> None:
+    begins = f"{month}-01T00:00Z"
+    trail.root.execute(f"delete from audit_event where {also} and at >= %s and at <"
+                       " %s::timestamptz + interval '1 month'", [begins, begins])  # fmt: skip
+    trail.root.execute('insert into audit_prunedmonth ("table", month, rows, pruned_at)'
+                       " values ('audit_event', %s, %s, now())", [f"{month}-01", rows])  # fmt: skip
+    trail.root.commit()
+
+
+@pytest.mark.parametrize("tenant", [ACME, GLOBEX, None])
+def test_what_went_with_its_month_is_said(old: Trail, tmp_path: Path, tenant: Any) -> None:
+    dropped(old, "2026-01", 9)
+    path, manifest = exported(tmp_path / "export.jsonl", tenant_id=tenant)
+    result = check(path)
+    assert result.ok, result.findings
+    assert manifest["events"] == Event.objects.filter(tenant_id=tenant).count()
+    assert manifest["seals"] == Seal.objects.of_tenant(tenant or PLATFORM).count()
+    seals = [json.loads(line) for line in path.read_text().splitlines() if '"seal"' in line]
+    named = [seal.get("dropped") for seal in seals]
+    assert named[0] == ["2026-01"]
+    assert not seals[0]["leaves"]
+    assert named[-1] is None
+
+
+@pytest.mark.parametrize("seconds", [-30, -14, -7, -1, 0, 1, 5, 10])
+def test_a_time_that_begins_or_ends_beside_a_dropped_month(
+    old: Trail, tmp_path: Path, seconds: int
+) -> None:
+    dropped(old, "2026-01", 9)
+    edge = datetime(2026, 2, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    for asked in ({"since": edge}, {"until": edge}):
+        path, _ = exported(tmp_path / "export.jsonl", tenant_id=ACME, **asked)
+        assert check(path).ok, check(path).findings
+
+
+def test_a_part_of_a_month_does_not_go(old: Trail, tmp_path: Path) -> None:
+    first = Event.objects.of_tenant(ACME).order_by("id")[0]
+    dropped(old, "2026-01", 1, also=f"id = {first.id}")
+    findings = check(exported(tmp_path / "export.jsonl", tenant_id=ACME)[0]).findings
+    assert any("its month is said to be dropped" in found for found in findings), findings
+
+
+def test_a_young_month_is_not_dropped(old: Trail, tmp_path: Path) -> None:
+    dropped(old, f"{datetime.now(UTC):%Y-%m}", 1)
+    findings = check(exported(tmp_path / "export.jsonl", tenant_id=ACME)[0]).findings
+    assert any("cannot have lost its events" in found for found in findings)
+    assert any("too young" in found for found in findings)
 
 
 def test_nothing_is_an_export_too(trail: Trail, tmp_path: Path) -> None:
@@ -181,6 +345,8 @@ def test_a_receipt_verifies_offline(trail: Trail, whole: Path) -> None:
         "receipt", bytes(nowhere).decode(), "--public-key", ours, "--export", str(whole)
     )
     assert (code, "under no seal" in said) == (1, True)
+    whole.write_text(json.dumps({"type": "seal", "leaves": base64.b64encode(b"x").decode()}) + "\n")
+    assert offline("receipt", text, "--public-key", ours, "--export", str(whole))[0] == 2
     assert not receipt._replace(at_us=2).is_ours()
     for bad in ("", "e30=", "bnVsbA==", base64.b64encode(b'{"request_id":1}').decode()):
         with pytest.raises(ValueError, match="no receipt"):
@@ -226,3 +392,25 @@ def test_a_signed_document_verifies_offline(tmp_path: Path) -> None:
     assert offline("certificate", str(path))[0] == 1
     path.write_text("{}")
     assert offline("certificate", str(path))[0] == 2
+
+
+def test_a_receipt_in_an_export_that_does_not_hold(whole: Path, trail: Trail) -> None:
+    """Whoever has the receipt can write a line with its leaf."""
+    leaf = bytes(range(32))
+    text = bytes(receipts.issue(trail._uuid(), leaf, 1)).decode()
+    lines = whole.read_bytes().splitlines(keepends=True)
+    forged = json.dumps({"type": "seal", "leaves": base64.b64encode(leaf).decode()})
+    whole.write_bytes(b"".join([*lines[:-1], forged.encode() + b"\n", lines[-1]]))
+    ours = base64.b64encode(signing.public_key()).decode()
+    code, said = offline("receipt", text, "--public-key", ours, "--export", str(whole))
+    assert (code, "not the one that the manifest was made for" in said) == (1, True), said
+
+
+def test_an_exports_manifest_is_no_certificate(whole: Path, tmp_path: Path) -> None:
+    manifest = json.loads(whole.read_bytes().splitlines()[-1])
+    signature = manifest.pop("signature")
+    document = {"body": manifest, "signature": signature, "key_id": manifest["key_id"]}
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(document))
+    code, said = offline("certificate", str(path), "--public-key", manifest["public_key"])
+    assert (code, "another kind of document" in said) == (1, True)
