@@ -12,6 +12,7 @@ from audit import (
     rotation,
     seal,
     self_check,
+    tombstones,
     witness,
 )
 
@@ -19,6 +20,11 @@ from audit import (
 @shared_task(name="audit.delete", ignore_result=True)
 def delete() -> None:
     execution.work()
+
+
+@shared_task(name="audit.erase_again", ignore_result=True)
+def erase_again() -> None:
+    tombstones.apply_again()
 
 
 @shared_task(name="audit.export_subjects", ignore_result=True)

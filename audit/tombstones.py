@@ -4,9 +4,8 @@ A line is signed, and is on disk before the key it speaks of is destroyed. After
 older backup brought back is erased again before anybody can look (`manage.py apply_tombstones`).
 """
 
-import fcntl
 import json
-import os
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +18,7 @@ from django.core.checks import CheckMessage, Warning
 from django.db import connection
 from django.utils import timezone
 
-from audit import erasers, holds, signing
+from audit import erasers, holds, line_file, signing
 from audit.actions import Action
 from audit.erasers import Evidence, Turn
 from audit.models import DeletionRequest, DeletionState, Tombstone
@@ -27,8 +26,13 @@ from audit.record import act
 from audit.scope import scope
 
 PURPOSE = "tombstone"
+log = logging.getLogger(__name__)
 BY = "command:apply_tombstones"
 REMEDY = "run `manage.py apply_tombstones`, which erases them again"
+RESTORE = (
+    "restore the file from its backup; where there is none, `manage.py apply_tombstones "
+    "--write-back` writes the lines that the database knows"
+)
 _WITH_KEYS = """
     select distinct t.request_id from audit_tombstone t join audit_datakey k
     on k.tenant_id = t.tenant_id and k.subject_id = t.subject_id"""
@@ -146,36 +150,49 @@ def _written(request: DeletionRequest) -> Line:
         at,
         signing.sign(body, PURPOSE),
     )
-    _append(str(line))
+    line_file.append(path(), str(line))
     return line
 
 
-def _append(text: str) -> None:
-    """On disk when it returns. A line that a crash cut off stays a line of its own."""
-    path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(path(), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            text = text if file.read(1) == b"\n" else f"\n{text}"
-        file.write(f"{text}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
+def _line_of(stone: Tombstone) -> Line:
+    """Raises BadTombstone: the row was changed."""
+    whose = stone.tenant_id, stone.subject_id, stone.request_id
+    line = Line(*whose, stone.removes, stone.at, bytes(stone.signature))
+    if not line.is_ours():
+        raise BadTombstone(f"the signature of request {line.request_id} is not ours")
+    return line
 
 
 # Reading -----------------------------------------------------------------------------------------
 def lines() -> list[Line]:
-    """Raises BadTombstone: a line whose writing was cut off is passed over, a forged one is not."""
+    """Raises BadTombstone: the last line may have been cut off as it was written, no other one."""
     try:
-        written = path().read_text().splitlines(keepends=True)
+        written = path().read_text(errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return []
     return [Line.parse(text) for text in written if not _cut_off(text)]
 
 
 def _cut_off(text: str) -> bool:
-    return not text.strip() or not text.rstrip().endswith("}")
+    whole = text.rstrip("\n")
+    if whole == text:  # the last one
+        return not text.endswith("}")
+    return not whole.strip() or whole.endswith(line_file.CUT_OFF)
+
+
+def lost() -> list[Tombstone]:
+    """Those that the database has and the file has not: it was damaged, or is an older one."""
+    stones = list(Tombstone.objects.order_by("n"))  # before the file: its lines are first
+    there = {line.request_id for line in lines()} if stones else set()
+    return [stone for stone in stones if stone.request_id not in there]
+
+
+def write_back() -> int:
+    """For a file of which there is no backup: the lines that the database knows."""
+    found = [_line_of(stone) for stone in lost()]
+    for line in found:
+        line_file.append(path(), str(line))
+    return len(found)
 
 
 def unapplied(*, thorough: bool = False) -> list[Line]:
@@ -184,9 +201,7 @@ def unapplied(*, thorough: bool = False) -> list[Line]:
     if not found or thorough:
         return found
     known = set(Tombstone.objects.values_list("request_id", flat=True))
-    with connection.cursor() as cursor:
-        cursor.execute(_WITH_KEYS)
-        back = {row[0] for row in cursor.fetchall()}
+    back = _back()
     return [line for line in found if line.request_id not in known or line.request_id in back]
 
 
@@ -198,14 +213,16 @@ def removes(tenant_id: UUID, subject_id: UUID) -> bool:
 
 # After a restore ---------------------------------------------------------------------------------
 def apply(line: Line) -> dict[str, Evidence]:
-    """Erases again, in one transaction: evidence by store. Raises OnHold.
+    """Erases again, in one transaction: evidence by store. Raises OnHold: then the key is barred,
+    and `apply_again` erases as soon as the hold is over.
 
     Recipients are not told a second time.
     """
-    who = line.tenant_id, line.subject_id
+    who = line.whose
+    with scope(system=True):
+        keep(line)
     with scope(system=True):
         holds.refuse_if_held(*who)
-        keep(line)
         stores = [one for one in erasers.in_order() if one.turn != Turn.RECIPIENTS]
         found = {store.name: store.erase(*who) for store in stores}
         detail = {"request": str(line.request_id), "again": True}
@@ -213,21 +230,65 @@ def apply(line: Line) -> dict[str, Evidence]:
     return found
 
 
-def hindrance() -> str:
-    """Why nobody may look into this database yet, in one line; "" when they may."""
+def apply_again() -> int:
+    """Who is erased and has a key nevertheless: that waited for the end of a hold. How many."""
+    back = Tombstone.objects.filter(request_id__in=_back())
+    return sum(_applied(stone) for stone in back)
+
+
+def _applied(stone: Tombstone) -> bool:
+    try:
+        apply(_line_of(stone))
+    except holds.OnHold:
+        return False
+    except Exception:
+        log.exception("what was erased by request %s is here again", stone.request_id)
+        return False
+    return True
+
+
+def _back() -> set[UUID]:
+    """Requests whose subject has a key again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_KEYS)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def hindrance(*, while_erasing: bool = False) -> str:
+    """Why nobody may look into this database yet, in one line; "" when they may.
+
+    While erasing: a request that is being executed, and was killed between the file and the
+    database, goes on by itself.
+    """
     try:
         with scope(system=True):
-            waiting = [line for line in unapplied() if not holds.in_force(*line.whose)]
-    except BadTombstone as problem:
-        return f"{path()}: {problem}; restore the file from its backup"
-    if not waiting:
-        return ""
-    return f"an older backup brought {len(waiting)} erased persons back: {REMEDY}"
+            missing = len(lost())
+            waiting = [line for line in unapplied() if not _is_kept_shut(line)]
+            going = _running() if while_erasing else set()
+    except (BadTombstone, OSError) as problem:
+        return f"{path()}: {problem}; {RESTORE}"
+    if missing:
+        return f"{path()} lacks {missing} of the lines that were written to it: {RESTORE}"
+    again = [line for line in waiting if line.request_id not in going]
+    if again:
+        return f"an older backup brought {len(again)} erased persons back: {REMEDY}"
+    return ""
 
 
-def hindrance_at_start() -> str:
+def _is_kept_shut(line: Line) -> bool:
+    """Under a hold, with the stone in its place: nobody can open the key."""
+    stones = Tombstone.objects.filter(request_id=line.request_id)
+    return holds.in_force(*line.whose) is not None and stones.exists()
+
+
+def _running() -> set[UUID]:
+    running = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
+    return set(running.values_list("id", flat=True))
+
+
+def hindrance_at_start(*, while_erasing: bool = False) -> str:
     try:
-        return hindrance()
+        return hindrance(while_erasing=while_erasing)
     finally:
         connection.close()
 
@@ -236,4 +297,4 @@ def check(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[Chec
     if not databases or "audit_tombstone" not in connection.introspection.table_names():
         return []
     problem = hindrance()
-    return [Warning(problem, hint=REMEDY, id="audit.W002")] if problem else []
+    return [Warning(problem, id="audit.W002")] if problem else []

@@ -6,7 +6,6 @@ What is told goes to FOREBAY_DELETION_WEBHOOK, signed, and in any case into a lo
 """
 
 import json
-import os
 import urllib.request
 from typing import Any
 from uuid import UUID
@@ -15,7 +14,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Min
 from django.utils import timezone
 
-from audit import signing
+from audit import line_file, signing
 from audit.actions import Action
 from audit.erasers import Evidence
 from audit.models import ErasureStep, Event
@@ -100,8 +99,4 @@ def _post(notice: dict[str, Any]) -> None:
 
 def _write(line: dict[str, Any]) -> None:
     path = settings.FOREBAY_HOME / "witness" / "recipients.jsonl"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    line_file.append(path, json.dumps(line))

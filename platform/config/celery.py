@@ -76,6 +76,12 @@ app.conf.update(
             "options": {"expires": 10},
         },
         "deletions": {"task": "audit.delete", "schedule": 2.0, "options": {"expires": 5}},
+        # What a backup brought back under a hold, as soon as the hold is over.
+        "erase_again": {
+            "task": "audit.erase_again",
+            "schedule": 60.0,
+            "options": {"expires": 50},
+        },
         "rotations": {"task": "audit.rotate", "schedule": 4.0, "options": {"expires": 4}},
     },
 )
@@ -83,9 +89,12 @@ app.autodiscover_tasks()
 
 
 @worker_init.connect
-def _look_at_keys(**_signal: object) -> None:
-    """With a wrong master key a worker would take texts for erased."""
+def _may_start(**_signal: object) -> None:
+    """With a wrong master key a worker would take texts for erased, and after a restore it would
+    work for who is erased.
+    """
     from audit.key_check import hindrance  # models: not before Django is set up
+    from audit.tombstones import hindrance_at_start
 
-    if problem := hindrance():
+    if problem := hindrance() or hindrance_at_start(while_erasing=True):
         raise SystemExit(problem)

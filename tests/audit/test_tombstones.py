@@ -3,19 +3,22 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
-from audit import deletion, execution, holds, tombstones
-from audit.keyring import Unreadable, keyring
+from audit import deletion, execution, holds, line_file, tombstones
+from audit.keyring import Barred, Unreadable, keyring
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Payload, Tombstone
+from audit.own_erasers import KEYS
+from config import celery
 from inference.models import Conversation, Message
 from tenants.models import Member, Tenant
-from tests.audit.subjects import Subject, a_member, untouched
+from tests.audit.subjects import HOSTED, Subject, a_member, asked, untouched
 from tests.unguarded import unguarded
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,16 +135,118 @@ def test_a_line_that_a_crash_cut_off_is_no_line(acme: Tenant) -> None:
     assert len(tombstones.lines()) == 2
 
 
-def test_a_hold_keeps_what_a_backup_brought_back(acme: Tenant) -> None:
+def test_a_line_that_a_full_disk_cut_off_is_told_from_a_damaged_one(acme: Tenant) -> None:
+    erase(a_member(acme, "alice"))
+    whole = tombstones.path().read_text()
+    for damaged in (whole.rstrip()[:-1] + "\n", whole.replace("{", "", 1), "\udcff\n" + whole):
+        tombstones.path().write_bytes(damaged.encode(errors="surrogateescape"))
+        assert str(tombstones.path()) in tombstones.hindrance()
+        assert "restore the file from its backup" in tombstones.hindrance()
+    tombstones.path().write_text(whole.rstrip("\n"))
+    assert tombstones.hindrance() == ""
+    erase(a_member(acme, "bob"))
+    assert len(tombstones.lines()) == 2
+
+
+def test_a_file_that_lacks_lines_is_a_hindrance(acme: Tenant) -> None:
+    erase(a_member(acme, "alice"))
+    erase(a_member(acme, "bob"))
+    written = tombstones.path().read_text()
+    for left in (written.splitlines(keepends=True)[1], written[:-20], ""):
+        tombstones.path().write_text(left)
+        assert "lacks" in tombstones.hindrance()
+    tombstones.path().unlink()
+    assert f"{tombstones.path()} lacks 2 of the lines" in tombstones.hindrance()
+    with pytest.raises(CommandError, match="lacks 2"):
+        applied()
+    assert "2 lines were written back" in applied("--write-back")
+    assert sorted(tombstones.path().read_text().splitlines()) == sorted(written.splitlines())
+    assert tombstones.hindrance() == ""
+
+
+def test_no_worker_starts_where_the_web_process_does_not(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    rows = backup(alice)
+    erase(alice)
+    celery._may_start()
+    restore(rows, whole=True)
+    with pytest.raises(SystemExit, match="brought 1 erased persons back"):
+        celery._may_start()
+    applied()
+    celery._may_start()
+    tombstones.path().unlink()
+    with pytest.raises(SystemExit, match="lacks 1 of the lines"):
+        celery._may_start()
+
+
+def test_a_worker_that_was_killed_while_it_erased_starts_again(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    request = deletion.ask(*alice.who, by="member:1", decides=True)
+    running = {"state": DeletionState.RUNNING, "started_at": timezone.now()}
+    DeletionRequest.objects.filter(pk=request.pk).update(**running)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        tombstones.place(*alice.who)
+        raise RuntimeError("killed before its commit")
+    assert "apply_tombstones" in tombstones.hindrance()
+    celery._may_start()
+
+
+def full(*_: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("file", ["tombstones", "recipients"])
+def test_on_a_full_disk_nothing_counts_as_done(
+    acme: Tenant, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_member(acme, "alice")
+    asked(alice, upstream=HOSTED)
+    request = deletion.ask(*alice.who, by="member:1", decides=True)
+    append = line_file.append
+    with monkeypatch.context() as patch:
+        patch.setattr(line_file, "append", lambda p, t: (full if file in p.name else append)(p, t))
+        execution.work()
+    request.refresh_from_db()
+    step = request.steps.get(store={"tombstones": KEYS, "recipients": "recipients"}[file])
+    assert (request.state, step.finished_at) == (DeletionState.RUNNING, None)
+    assert "No space left" in step.problem
+    assert ("keys" in alice.left()) == (file == "tombstones")
+    ErasureStep.objects.filter(pk=step.pk).update(evidence={})
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == DeletionState.DONE
+
+
+@pytest.mark.parametrize("half", [b'{"a": 1, "b', b'{"a": 1}'])
+def test_a_line_is_written_after_what_a_full_disk_left(tmp_path: Path, half: bytes) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": 0}\n' + half)
+    line_file.append(path, '{"a": 2}')
+    first, cut, last = path.read_text().splitlines()
+    assert (first, last) == ('{"a": 0}', '{"a": 2}')
+    assert cut.endswith(line_file.CUT_OFF) == (not half.endswith(b"}"))
+
+
+def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     rows = backup(alice)
     erase(alice)
     restore(rows, whole=True)
     later = timezone.now() + timedelta(days=1)
-    holds.request(acme.id, by="member:2", reason="a court", expires_at=later)
+    hold = holds.request(acme.id, by="member:2", reason="a court", expires_at=later)
+    assert "apply_tombstones" in tombstones.hindrance(), "nothing keeps the key shut yet"
     assert "waits" in applied()
     assert alice.left()["keys"] == 1
     assert tombstones.hindrance() == ""
+    keyring.rest()
+    with pytest.raises(Barred):
+        keyring.of_subject_now(*alice.who)
+    assert tombstones.apply_again() == 0
+    holds.release(hold, by="member:3", reason="over")
+    holds.release(hold, by="member:4", reason="over")
+    assert tombstones.apply_again() == 1
+    assert alice.left() == {}
+    assert tombstones.apply_again() == 0
 
 
 def test_whoever_is_gone_from_an_empty_database_stays_gone(acme: Tenant) -> None:

@@ -14,15 +14,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--all", action="store_true", help="go through every erased person")
+        parser.add_argument(
+            "--write-back",
+            action="store_true",
+            help="file and backup are lost: write the lines that the database knows",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with scope(system=True):
+                if options["write_back"]:
+                    self.stdout.write(f"{tombstones.write_back()} lines were written back")
                 waiting = tombstones.unapplied(thorough=options["all"])
-        except tombstones.BadTombstone as problem:
-            raise CommandError(
-                f"{tombstones.path()}: {problem}; restore the file from its backup"
-            ) from None
+        except (tombstones.BadTombstone, OSError) as problem:
+            raise CommandError(f"{tombstones.path()}: {problem}; {tombstones.RESTORE}") from None
         again = 0
         for line in waiting:
             try:
@@ -32,3 +37,5 @@ class Command(BaseCommand):
                 self.stdout.write(f"request {line.request_id} waits: {kept}")
         if waiting:
             self.stdout.write(f"{again} erased persons were erased again")
+        if left := tombstones.hindrance():
+            raise CommandError(left)
