@@ -4,21 +4,35 @@ A person who stays a member becomes somebody new to the trail: with a new pseudo
 so that neither of the old ones leads to anybody.
 """
 
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.db import transaction
-from django.db.models import ForeignObjectRel, Model, Q, QuerySet
+from django.db.models import ForeignObjectRel, Model, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit import tombstones
 from audit.erasers import Eraser, Evidence, Turn, register
-from tenants.models import ApiKey, IdempotentRequest, Link, Member, Refusal, User
+from tenants.models import (
+    ApiKey,
+    IdempotentRequest,
+    Link,
+    Member,
+    Quota,
+    QuotaRaise,
+    Refusal,
+    TeamPlace,
+    User,
+)
 from tenants.models.member import LastOwner
+from tenants.models.quota_raise import RaiseState
 from tenants.signed_in import end_sessions
 
 BY = "system"
 NOBODY = "erased"
+MADE_ANEW = (Member, Quota)
 
 
 def _people(tenant_id: UUID, subject_id: UUID) -> QuerySet[Member]:
@@ -69,7 +83,7 @@ def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
             key.revoke(by=BY)
             key.delete()
         else:
-            _renew(key)
+            _with_new_id(key, subject_id=uuid4())
     return found
 
 
@@ -80,16 +94,15 @@ def _known(tenant_id: UUID, subject_id: UUID) -> int:
 def _let_go(member: Member, *, leaves: bool) -> int:
     """1 when the person's account went too: it had no other membership."""
     user = member.user
+    _unsign(member)
     if leaves:
         try:
             with transaction.atomic():
-                email = Q(email__iexact=user.email, tenant_id=member.tenant_id)
                 member.remove(by=BY)
-                Link.objects.filter(email).delete()
                 return _close_account(user)
         except LastOwner:  # the tenant could never be managed again: they stay, unknown
             pass
-    _renew(member)
+    _with_new_id(member, subject_id=uuid4())
     return 0
 
 
@@ -103,16 +116,39 @@ def _close_account(user: User) -> int:
     return 1
 
 
-def _renew(one: Member | ApiKey) -> None:
-    """A new pseudonym and a new id. What they own comes along; what they asked for does not."""
-    before, after = one.pk, uuid4()
+def _unsign(member: Member) -> None:
+    """What the trail names, and names its maker, does not know them any more. Keys that manage end:
+    one without a maker would have more power than with them.
+    """
+    keys = ApiKey.objects.filter(created_by=member)
+    for key in keys.powerful():
+        key.revoke(by=BY, reason="the data of its maker was erased")
+    keys.update(created_by=None)
+    of_tenant = QuotaRaise.objects.filter(tenant_id=member.tenant_id)
+    of_tenant.filter(requested_by=member.user, state=RaiseState.REQUESTED).delete()
+    for name in ("requested_by", "decided_by"):
+        of_tenant.filter(**{name: member.user}).update(**{name: None})
+    Link.objects.filter(tenant_id=member.tenant_id, email__iexact=member.user.email).delete()
+
+
+def _with_new_id(one: Model, **also: Any) -> None:
+    """What belongs to it comes along. Events name ids, and happened when something was made."""
+    after: dict[str, Any] = {"id": uuid4(), **also}
+    if isinstance(one, MADE_ANEW):
+        after["created_at"] = timezone.now()
     for relation in one._meta.get_fields(include_hidden=True):
-        if not isinstance(relation, ForeignObjectRel):
-            continue
-        table, field = relation.related_model, relation.field
-        rows = table._base_manager.filter(**{field.attname: before})
-        rows.update(**{field.attname: None if _is_history(table) else after})
-    type(one)._base_manager.filter(pk=before).update(id=after, subject_id=uuid4())
+        if isinstance(relation, ForeignObjectRel):
+            _follow(relation, one.pk, after["id"])
+    type(one)._base_manager.filter(pk=one.pk).update(**after)
+
+
+def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
+    table, field = relation.related_model, relation.field
+    rows = table._base_manager.filter(**{field.attname: before})
+    for row in rows if table in (Quota, QuotaRaise) else ():
+        _with_new_id(row)
+    made = {"created_at": timezone.now()} if table is TeamPlace else {}
+    rows.update(**{field.attname: None if _is_history(table) else after}, **made)
 
 
 def _is_history(table: type[Model]) -> bool:

@@ -8,7 +8,6 @@ maker could not give: nobody takes over an account that is more than theirs to m
 from django.db import transaction
 
 from audit.actions import Action
-from audit.record import act
 from tenants import person_acts
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
@@ -53,7 +52,7 @@ def use(link: Link, password: str) -> User:
             raise NotTheirs
         user.take_password(password)
         end_sessions(user)
-        act(Action.LINK_USE, actor=user.actor, tenant_id=link.tenant_id)
+        person_acts.record(Action.LINK_USE, user)
         person_acts.record(Action.PASSWORD_CHANGE, user, detail={"how": "link"})
     return user
 

@@ -206,11 +206,10 @@ class Link(models.Model):
         user.save()
         if user.is_operator and user.memberships.filter(tenant__profile=Profile.MLPS).exists():
             raise OperatorsStayOut
-        act(Action.LINK_USE, actor=user.actor, tenant_id=self.tenant_id)
+        member = self.tenant.add_member(user, Role(self.role)) if self.tenant else None
+        act(Action.LINK_USE, actor=(member or user).actor, tenant_id=self.tenant_id)
         if self.purpose == Purpose.FIRST_RUN:
             act(Action.OPERATOR_CREATE, actor=user.actor)
-        if self.tenant:
-            self.tenant.add_member(user, Role(self.role), by=user.actor)
         return user
 
 

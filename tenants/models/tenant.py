@@ -175,8 +175,12 @@ class Tenant(models.Model):
             act(action, actor=by, tenant_id=self.id, detail=detail)
 
     # People --------------------------------------------------------------------------------------
-    def add_member(self, user: User, role: Role, *, by: str) -> Any:
-        """The member there is, or a new one. Raises OperatorsStayOut."""
+    def add_member(self, user: User, role: Role, *, by: str = "") -> Any:
+        """The member there is, or a new one. Raises OperatorsStayOut.
+
+        Without `by` they join by themselves: as the member that they become, since no event may
+        tell their pseudonym and their account in one.
+        """
         with transaction.atomic():
             locked(self)
             if self.profile == Profile.MLPS and user.is_operator:
@@ -185,7 +189,7 @@ class Tenant(models.Model):
             if new:
                 act(
                     Action.MEMBER_ADD,
-                    actor=by,
+                    actor=by or member.actor,
                     tenant_id=self.id,
                     subject_id=member.subject_id,
                     detail={"member": str(member.id), "role": member.role},
