@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -111,10 +112,10 @@ def _lines(path: Path, size: int) -> Iterator[bytes]:
 
 
 def name_of(url: str) -> str:
-    """Without user, password and query: it is shown."""
+    """It is shown: without user, password and query. What differs in these alone has two names."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"[:200]
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{shown[:180]} #{sha256(url.encode()).hexdigest()[:8]}"
 
 
 def record_of(row: Iterable[Any]) -> bytes:

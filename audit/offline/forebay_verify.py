@@ -37,6 +37,7 @@ DAY_US = 86_400_000_000
 FLOOR_US = 184 * DAY_US  # before that nothing is dropped, by law
 LATE_US = 31 * DAY_US  # so long a sealer may have been away
 SHOWN = 200
+KNOWN = "checkpoints that the witness knows"
 ZERO = bytes(32)
 UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError)
 
@@ -244,6 +245,7 @@ class _Export:
         self, header: dict[str, Any], keys: Keys, heard: dict[int, bytes], result: Result
     ) -> None:
         self._header, self._keys, self._heard, self._result = header, keys, heard, result
+        self._newest_heard = max(heard, default=0)
         self._checkpoints: dict[int, dict[str, Any]] = {}
         self._seal: dict[str, Any] | None = None
         self._leaves: list[bytes] = []
@@ -279,7 +281,7 @@ class _Export:
             self._result.add(f"checkpoint {n} does not hold on to the one before")
         if n in self._heard and self._heard[n] != text:
             self._result.add(f"the witness knows another checkpoint {n}")
-        elif n not in self._heard and n < max(self._heard, default=0):
+        elif n not in self._heard and n < self._newest_heard:
             self._result.add(f"the witness does not know checkpoint {n}, but later ones")
         self._result.count(KNOWN, n in self._heard)
         self._checkpoints = {n: found, **({n - 1: before} if before else {})}

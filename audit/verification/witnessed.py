@@ -36,16 +36,18 @@ class Witness:
         self, connection: psycopg.Connection[Any], keys: Iterable[bytes], report: Report
     ) -> None:
         known = {signing.key_id(key): key for key in keys}
-        last: int | None = None
+        last, before = 0, report.found
         heard = self._heard(report)
         while some := list(islice(heard, _CHUNK)):
             ours = _ours(connection, some)
             for one in some:
                 last = self._in_order(one.facts.n, last, report)
                 self._compare(one, ours.get(one.facts.n), known, report)
-        if (last or 0) < self.told:
-            text = f"{self.name} has lost what came after checkpoint {last or 0}"
-            report.add("witness_lost", text, checkpoint=last or 0)
+        if last < self.told:
+            text = f"{self.name} has lost what came after checkpoint {last}"
+            report.add("witness_lost", text, checkpoint=last)
+        if not last and report.found == before and _any(connection):
+            report.add("witness_lost", f"{self.name} knows none of our checkpoints")
 
     def _heard(self, report: Report) -> Iterator[Heard]:
         for line in self._lines:
@@ -54,11 +56,12 @@ class Witness:
             except (ValueError, KeyError, TypeError, OverflowError):
                 report.notes.append(f"{self.name} has a line that is no checkpoint")
 
-    def _in_order(self, n: int, last: int | None, report: Report) -> int:
-        if last is not None and n > last + 1:
+    def _in_order(self, n: int, last: int, report: Report) -> int:
+        """A witness hears all of them from the first one on."""
+        if n > last + 1:
             text = f"{self.name} lacks the checkpoints between {last} and {n}"
             report.add("witness_lost", text, checkpoint=n)
-        return max(n, last or 0)
+        return max(n, last)
 
     def _compare(
         self, one: Heard, ours: CheckpointRow | None, known: dict[str, bytes], report: Report
@@ -91,6 +94,10 @@ def heard(line: bytes) -> Heard:
         str(found["key_id"]),
         base64.b64decode(found["signature"], validate=True),
     )
+
+
+def _any(connection: psycopg.Connection[Any]) -> bool:
+    return connection.execute("select from audit_checkpoint limit 1").fetchone() is not None
 
 
 def _ours(connection: psycopg.Connection[Any], some: list[Heard]) -> dict[int, CheckpointRow]:

@@ -17,7 +17,9 @@ class File:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         with open(os.open(self.path, flags, 0o640), "r+b", buffering=0) as file:
             text = b"".join(record + b"\n" for record in records)
-            file.write(b"\n" + text if _is_torn(file.fileno()) else text)
+            text = b"\n" + text if _is_torn(file.fileno()) else text
+            if (written := file.write(text)) != len(text):
+                raise OSError(f"{written} of {len(text)} bytes were written: is the disk full?")
             os.fsync(file.fileno())
 
 

@@ -232,7 +232,7 @@ def test_a_witness_that_lost_something_is_no_witness(trail: Trail) -> None:
     twice = [*trail.witnessed, *trail.witnessed[2:], b"{torn"]
     assert not kinds(trail, witnesses=[Witness("w", twice, told=5)])
     late = trail.witnessed[2:]
-    assert not kinds(trail, witnesses=[Witness("w", late, told=5)])
+    assert kinds(trail, witnesses=[Witness("w", late, told=5)]) == {"witness_lost"}
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -246,9 +246,10 @@ def run(*words: str) -> tuple[int, str]:
     return 0, out.getvalue()
 
 
-def test_the_command_tells_people_and_programs(trail: Trail, tmp_path: Path) -> None:
+def test_the_command_tells_people_and_programs(trail: Trail, tmp_path: Path, settings: Any) -> None:
     trail.grow(rounds=3)
     witness = tmp_path / "witness.jsonl"
+    settings.WITNESSES = [witness.as_uri()]
     witness.write_bytes(b"\n".join(trail.witnessed) + b"\n")
     code, said = run("--witness", str(witness))
     assert code == 0, said

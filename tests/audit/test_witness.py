@@ -1,8 +1,11 @@
 """Witnesses hear each checkpoint in order, at least once, and all of it after an outage."""
 
 import base64
+import io
 import json
 import os
+import resource
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
-from audit import seal, signing, witness
+from audit import export_format, seal, signing, witness
 from audit.models import WitnessMark
+from audit.offline import forebay_verify
+from audit.verify import Witness as Heard
 from audit.verify import verify
-from tests.audit.sealed import Trail, empty, superuser
+from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +74,59 @@ def test_a_write_that_was_cut_off_is_made_good(trail: Trail, tmp_path: Path) -> 
     report = trail.verify(witnesses=[witness.from_file(path, told=2)])
     assert report.ok, report.findings
     assert report.figures["witnessed"] == 2
+
+
+def test_a_disk_that_is_full_has_not_heard(trail: Trail, tmp_path: Path) -> None:
+    path = tmp_path / "heard.jsonl"
+    trail.grow(rounds=1)
+    witness.feed(path.as_uri())
+    trail.grow(rounds=4)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 500, before[1]))
+    try:
+        assert witness.feed(path.as_uri()) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "disk full" in WitnessMark.objects.get().problem
+    WitnessMark.objects.update(problem="")
+    assert witness.feed(path.as_uri()) == 4
+    report = trail.verify(witnesses=[witness.from_file(path, told=5)])
+    assert report.ok, report.findings
+
+
+def test_a_witness_that_knows_nothing_is_none(trail: Trail, tmp_path: Path) -> None:
+    assert trail.verify(witnesses=[Heard("w", [])]).ok  # nor is there anything to know
+    trail.grow(rounds=3)
+    for lines in ([], [b"this is no checkpoint"]):
+        report = trail.verify(witnesses=[Heard("w", lines)])
+        assert [finding.kind for finding in report.findings] == ["witness_lost"]
+    path = tmp_path / "other.jsonl"
+    path.write_text("this is no checkpoint\n")
+    with pytest.raises(SystemExit):
+        call_command("audit_verify", "--witness", str(path), stdout=io.StringIO())
+
+
+def test_one_that_an_export_is_held_against_knows_its_checkpoints(
+    trail: Trail, tmp_path: Path
+) -> None:
+    trail.grow(rounds=4)
+    file, heard = tmp_path / "e.jsonl", tmp_path / "heard.jsonl"
+    with file.open("wb") as to:
+        export_format.write(to, tenant_id=ACME)
+    checkpoints = forebay_verify.verify_export(file).figures["checkpoints"]
+    for lines, wrong in ((trail.witnessed, 0), ([b"none"], 1), (trail.witnessed[3:], 3)):
+        heard.write_bytes(b"\n".join(lines))
+        found = forebay_verify.verify_export(file, [signing.public_key()], [heard])
+        assert len(found.findings) == min(wrong, checkpoints), found.findings
+
+
+def test_webhooks_that_differ_in_their_token_have_two_marks() -> None:
+    names = {witness.name_of(f"https://h.example/w?token={token}") for token in "ab"}
+    assert len(names) == 2
+    assert not any("token" in name for name in names)
+    assert len(witness.name_of("https://h.example/" + "x" * 500)) <= 200
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
