@@ -8,8 +8,8 @@ from django.db import connection
 from audit import merkle, signing
 from audit.canonical import LINE
 from audit.chain import CHECKPOINT
-from audit.models import PLATFORM, Checkpoint, Event, Seal
-from audit.seal import signed
+from audit.models import PLATFORM, Checkpoint, Event, Seal, SealMark
+from audit.seal import hashed, hashes_under, signed
 
 HASH = 32  # bytes of a leaf
 
@@ -30,9 +30,11 @@ class ProofState:
 
 
 def proof_state(event: Event) -> ProofState:
+    mark = SealMark.objects.first()  # before the seal: it may come meanwhile
     seal = _seal_of(event)
     if seal is None:
-        return ProofState(Standing.UNSEALED)
+        had_one = mark is not None and _is_up_to(mark, event)
+        return ProofState(Standing.BROKEN if had_one else Standing.UNSEALED)
     place = seal.event_ids.index(event.id)
     leaves = [bytes(seal.leaves)[n : n + HASH] for n in range(0, len(bytes(seal.leaves)), HASH)]
     checkpoint = Checkpoint.objects.filter(n=seal.checkpoint).first()
@@ -51,16 +53,31 @@ def _seal_of(event: Event) -> Seal | None:
     return seals.filter(event_ids__contains=[event.id]).order_by("last_at").first()
 
 
+def _is_up_to(mark: SealMark, event: Event) -> bool:
+    restart = max(mark.restarts, default=0)
+    return event.id <= restart or (event.xid, event.id) <= (mark.xid, mark.event_id)
+
+
 def _standing(
     event: Event, seal: Seal, leaves: list[bytes], place: int, checkpoint: Checkpoint | None
 ) -> Standing:
-    if merkle.root(leaves) != bytes(seal.root) or checkpoint is None:
+    if len(leaves) != seal.size or merkle.root(leaves) != bytes(seal.root):
         return Standing.BROKEN
-    signature = bytes(checkpoint.signature)
-    if not signing.is_ours(signed(checkpoint).text, signature, CHECKPOINT):
+    if checkpoint is None or not _holds(seal, checkpoint):
         return Standing.BROKEN
-    same = merkle.leaf(_line(event)) == leaves[place]
+    same = leaves[place : place + 1] == [merkle.leaf(_line(event))]
     return Standing.SEALED if same else Standing.CHANGED
+
+
+def _holds(seal: Seal, checkpoint: Checkpoint) -> bool:
+    """From the seal's facts up to the signature, all is computed anew."""
+    hashes, place = hashes_under(checkpoint.n), seal.position
+    return (
+        hashed(seal) == bytes(seal.hash)
+        and hashes[place : place + 1] == [bytes(seal.hash)]
+        and merkle.root(hashes) == bytes(checkpoint.root)
+        and signing.is_ours(signed(checkpoint).text, bytes(checkpoint.signature), CHECKPOINT)
+    )
 
 
 def _line(event: Event) -> bytes:
