@@ -18,15 +18,20 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import timezone
 
-from audit import exports, retention, sealed_file
+from audit import exports, holds, retention, sealed_file
 from audit.actions import Action
 from audit.data_classes import EXPORTS
-from audit.keyring import Unreadable, keyring
+from audit.keyring import Barred, Unreadable, keyring
+from audit.master_keys import MasterKeyUnavailable
 from audit.models import Event, Export
 from audit.record import act
 
 log = logging.getLogger(__name__)
 KIND = "subject"
+KEPT = 3  # files of one person
+TRIES = 3
+BEGUN = "begun"  # in `asked`: how often
+RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a job that was killed is begun anew; one that takes longer is given up
 Row = dict[str, Any]
 
@@ -83,11 +88,30 @@ def work() -> None:
     """Makes what waits. The row's lock is the lease: killed, it is begun anew at the next beat."""
     waiting = Export.objects.filter(state=exports.MAKING, kind=KIND).order_by("created_at")
     for pk in list(waiting.values_list("pk", flat=True)):
-        with transaction.atomic():
-            rows = Export.objects.select_for_update(skip_locked=True)
-            export = rows.filter(pk=pk, state=exports.MAKING).first()
-            if export:
-                _make(export)
+        if _begun(pk):
+            with transaction.atomic():
+                if export := _taken(pk):
+                    _make(export)
+                    _keep_few(export)
+
+
+def _taken(pk: UUID) -> Export | None:
+    rows = Export.objects.select_for_update(skip_locked=True)
+    return rows.filter(pk=pk, state=exports.MAKING).first()
+
+
+def _begun(pk: UUID) -> bool:
+    """Counted before it is tried: one that kills its process keeps nobody waiting either."""
+    with transaction.atomic():
+        export = _taken(pk)
+        if export is None:
+            return False
+        begun = export.asked.get(BEGUN, 0)
+        if begun >= TRIES:
+            export.state, export.problem = exports.FAILED, export.problem or "broken off each time"
+        export.asked[BEGUN] = begun + 1
+        export.save()
+        return export.state == exports.MAKING
 
 
 def _make(export: Export) -> None:
@@ -95,13 +119,37 @@ def _make(export: Export) -> None:
         with transaction.atomic():
             _write(export)
         export.state = exports.READY
-    except (Unreadable, OSError) as problem:
-        log.exception("export %s failed", export.pk)
-        too_late = timezone.now() > export.created_at + LOST
-        gone = isinstance(problem, Unreadable)
-        export.state = exports.FAILED if gone or too_late else exports.MAKING
-        export.problem = str(problem)[:300]
+    except Barred:
+        _give_up(export, RESTRICTED)
+    except Unreadable as problem:
+        _give_up(export, str(problem))
+    except (OSError, MasterKeyUnavailable) as problem:  # that may pass
+        if timezone.now() > export.created_at + LOST:
+            _give_up(export, str(problem))
+        else:
+            export.asked[BEGUN], export.problem = 0, str(problem)[:300]
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {problem}"[:300]
+        if export.asked[BEGUN] >= TRIES:
+            _give_up(export, said)
+        else:
+            export.problem = said
     export.save()
+
+
+def _give_up(export: Export, problem: str) -> None:
+    log.exception("export %s failed", export.pk)
+    export.state, export.problem = exports.FAILED, problem[:300]
+
+
+def _keep_few(export: Export) -> None:
+    """Copies of what is here. Under a hold, a person's own are spared (exports.py)."""
+    assert export.subject_id
+    if holds.in_force(export.tenant_id, export.subject_id):
+        return
+    mine = Export.objects.filter(tenant_id=export.tenant_id, subject_id=export.subject_id)
+    made = mine.filter(kind=KIND).exclude(state=exports.MAKING)
+    exports.purge(made.order_by("-created_at")[KEPT:])
 
 
 def _write(export: Export) -> None:
@@ -195,16 +243,3 @@ def _wake() -> None:
         export_subjects.delay()
     except Exception:  # the broker is away: beat asks within seconds
         log.warning("an export waits for the next beat", exc_info=True)
-
-
-# What `audit` itself tells -----------------------------------------------------------------------
-def _acts(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    """What is on record about the person beside their requests."""
-    found = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    acts = found.exclude(action__startswith="completion:").order_by("at", "id")
-    names = ("at", "action", "success", "client_net", "detail")
-    yield from acts.values(*names).iterator()
-
-
-def register_own() -> None:
-    register(Portable("acts", _acts))

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from audit import deletion, portability
-from audit.keyring import Unreadable
+from audit.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, Export
 from console.deletions import certificate_of
 from console.door import ConsoleRequest, before_sign_in, signed_in
@@ -105,6 +105,9 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
         found = _export(mine, own_export)
         try:
             pieces = portability.download(found, by=mine.actor)
+        except Barred:
+            messages.error(request, _("Your data is restricted: nobody can open it for now."))
+            return redirect("console:own_data")
         except (FileNotFoundError, Unreadable):
             raise Http404 from None
     body = streamed(pieces, nullcontext)

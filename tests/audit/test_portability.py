@@ -9,10 +9,12 @@ from typing import Any
 
 import orjson
 import pytest
+from django.test import Client
 from django.utils import timezone
 
-from audit import exports, portability
-from audit.keyring import Unreadable, destroy, keyring
+from audit import deletion, execution, exports, holds, portability, text_search
+from audit.keyring import Barred, Unreadable, destroy, keyring
+from audit.master_keys import MasterKeyAway
 from audit.models import Event, Export
 from audit.sealed_file import SealedFile
 from tenants.models import Tenant
@@ -141,3 +143,121 @@ def test_a_full_disk_is_tried_again(acme: Tenant, monkeypatch: pytest.MonkeyPatc
     portability.work()
     export.refresh_from_db()
     assert export.state == "ready"
+
+
+def test_one_that_fails_keeps_nobody_waiting(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    hers, his = (portability.ask(*person.who, by="member:1") for person in (alice, bob))
+    write = portability._write
+
+    def broken(export: Export) -> None:
+        if export.pk == hers.pk:
+            raise ValueError("a row that cannot be told")
+        write(export)
+
+    monkeypatch.setattr(portability, "_write", broken)
+    portability.work()
+    his.refresh_from_db()
+    assert his.state == "ready"
+    for state in ("making", "making", "failed"):
+        hers.refresh_from_db()
+        assert "cannot be told" in hers.problem
+        assert hers.state == ("making" if state == "making" else hers.state)
+        portability.work()
+    hers.refresh_from_db()
+    assert hers.state == "failed"
+    assert portability.ask(*alice.who, by="member:1").pk != hers.pk
+
+
+def test_one_that_kills_its_process_is_given_up(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = portability.ask(*a_member(acme, "alice").who, by="member:1")
+
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(portability, "_write", killed)
+    for _n in range(3):
+        with pytest.raises(SystemExit):
+            portability.work()
+    portability.work()
+    export.refresh_from_db()
+    assert (export.state, export.problem) == ("failed", "broken off each time")
+
+
+def test_while_a_kms_is_away_it_waits(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = portability.ask(*a_member(acme, "alice").who, by="member:1")
+
+    def away(*_: Any) -> None:
+        raise MasterKeyAway("the KMS answered 503: Vault is sealed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(portability, "_write", away)
+        for _n in range(5):
+            portability.work()
+    portability.work()
+    export.refresh_from_db()
+    assert export.state == "ready"
+
+
+def test_of_one_person_a_few_are_kept(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    his = made(bob)
+    made_ = [made(alice) for _n in range(5)]
+    kept = [export.pk for export in portability.of_subject(*alice.who)]
+    assert kept == [export.pk for export in reversed(made_[2:])]
+    assert [exports.path_of(export).exists() for export in (his, *made_)] == [True] + [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
+    alice = a_member(acme, "alice")
+    now = timezone.now()
+    holds.request(
+        acme.id,
+        by="member:2",
+        subject_id=alice.id,
+        reason="inquiry 4711, informant: Bob Brown",
+        expires_at=now + timedelta(days=3),
+    )
+    deletion.ask(*alice.who, by="member:3", reason="they left, says Bob Brown")
+    text_search.search(
+        acme.id,
+        "alice",
+        by="member:3",
+        reason="Bob Brown complained",
+        since=now - timedelta(days=1),
+        until=now + timedelta(minutes=1),
+        subject_id=alice.id,
+    )
+    archive = opened(made(alice))
+    acts = rows(archive, "acts")
+    assert {"deletion:request", "audit:search"} <= {row["action"] for row in acts}
+    everything = b"".join(archive.read(name) for name in archive.namelist())
+    for secret in (b"hold", b"Bob Brown", b"4711"):
+        assert secret not in everything
+
+
+def test_under_restriction_it_says_why_there_is_none(
+    acme: Tenant, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_member(acme, "alice")
+    before = made(alice)
+    deletion.ask(*alice.who, by="member:1", decides=True, mode="restrict")
+    execution.work()
+    keyring.rest()
+    with pytest.raises(Barred):
+        portability.download(before, by="member:1")
+    export = portability.ask(*alice.who, by="member:1")
+    portability.work()
+    export.refresh_from_db()
+    assert (export.state, export.problem) == ("failed", "restricted")
+    assert alice.member
+    client.force_login(alice.member.user)
+    assert "when the restriction has ended" in client.get("/account/data/").content.decode()
