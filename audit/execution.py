@@ -37,10 +37,9 @@ def work() -> None:
         if not mine:
             return
         wind_the_clock()
-        until = time.monotonic() + ROUND_S
-        for pk in _waiting():
-            while time.monotonic() < until and advance(pk):
-                pass
+        until, waiting = time.monotonic() + ROUND_S, _waiting()
+        while waiting:  # store by store in turn: none keeps the others waiting
+            waiting = [pk for pk in waiting if time.monotonic() < until and advance(pk)]
 
 
 def advance(pk: UUID) -> bool:
@@ -125,6 +124,7 @@ def _may_go_on(request: DeletionRequest) -> bool:
 def _next_step(request: DeletionRequest) -> ErasureStep | None:
     if request.started_at is None:
         _begin(request)
+    _keep_up(request)
     names = {store.name for store in _stores(request)}
     steps = [s for s in request.steps.filter(finished_at=None) if s.store in names and _is_due(s)]
     order = {store.name: n for n, store in enumerate(erasers.in_order())}
@@ -135,9 +135,19 @@ def _begin(request: DeletionRequest) -> None:
     """From now on the door refuses the subject (tenants/restriction.py)."""
     request.state, request.started_at = State.RUNNING, timezone.now()
     request.save(update_fields=["state", "started_at"])
+
+
+def _keep_up(request: DeletionRequest) -> None:
+    """An upgrade may have brought stores meanwhile, and done away with others."""
     same = {"tenant_id": request.tenant_id, "request": request}
-    steps = [ErasureStep(store=store.name, **same) for store in erasers.in_order()]
+    names = [store.name for store in erasers.in_order()]
+    there = set(request.steps.values_list("store", flat=True))
+    steps = [ErasureStep(store=name, **same) for name in names if name not in there]
     ErasureStep.objects.bulk_create(steps, ignore_conflicts=True)
+    for step in request.steps.filter(finished_at=None).exclude(store__in=names):
+        step.evidence, step.problem = {**_without_tries(step), "store": "gone"}, ""
+        step.finished_at = timezone.now()
+        step.save()
 
 
 def _stores(request: DeletionRequest) -> list[Eraser]:
@@ -220,8 +230,7 @@ def _finish_if_clean(request: DeletionRequest) -> bool:
     again = [s.name for s in erasers.in_order() if s.verify(request.tenant_id, request.subject_id)]
     if again:
         log.warning("request %s: something came back in %s", request.id, ", ".join(again))
-        request.steps.filter(store__in=again).update(finished_at=None)
-        return True
+        return request.steps.filter(store__in=again).update(finished_at=None) > 0
     _finish(request)
     return False
 

@@ -285,6 +285,40 @@ def test_an_eraser_that_says_something_is_left_is_not_believed_to_be_done(
     assert alice.left()["members"] == 1
 
 
+def test_a_store_that_an_upgrade_brings_is_erased_as_well(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, there = a_member(acme, "alice"), a_member(acme, "bob"), [3]
+    request = ask(alice, mode=DeletionMode.RESTRICT)
+    execution.work()
+
+    def erase(*_who: Any) -> erasers.Evidence:
+        there.clear()
+        return {"n": 3}
+
+    new = Eraser("new", "x", Turn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]
+    stores = {name: one for name, one in erasers._known.items() if name != "answers"}
+    monkeypatch.setattr(erasers, "_known", {**stores, "new": new})
+    ask(alice)
+    done(ask(bob))
+    done(request)
+    evidence = {step.store: step.evidence for step in request.steps.all()}
+    assert (evidence["new"], evidence["answers"]) == ({"n": 3}, {"store": "gone"})
+
+
+def test_a_request_that_gets_nowhere_leaves_others_their_turn(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    first, second = ask(alice), ask(bob)
+    finish = execution._finish_if_clean
+    monkeypatch.setattr(execution, "ROUND_S", 5.0)
+    monkeypatch.setattr(
+        execution, "_finish_if_clean", lambda one: one.pk == first.pk or finish(one)
+    )
+    done(second)
+
+
 # Legal holds --------------------------------------------------------------------------------------
 def hold(subject: Subject, **more: Any) -> Any:
     later = timezone.now() + timedelta(days=30)
@@ -303,7 +337,8 @@ def test_a_hold_stops_a_deletion_before_its_next_store(acme: Tenant) -> None:
     assert request.state == State.HELD
     assert request.answer
     assert untouched(alice)
-    holds.release(kept, by="member:3", reason="over")
+    for person in ("member:3", "member:4"):
+        holds.release(kept, by=person, reason="over")
     done(request)
     assert alice.left() == {}
     acts = Event.objects.filter(subject_id=alice.id, action=Action.DELETION_HELD)
@@ -321,7 +356,8 @@ def test_who_asks_under_a_hold_is_told(acme: Tenant) -> None:
     kept = hold(alice)
     request = deletion.ask(*alice.who, by="member:1")
     assert (request.state, bool(request.answer)) == (State.HELD, True)
-    holds.release(kept, by="member:3", reason="over")
+    for person in ("member:3", "member:4"):
+        holds.release(kept, by=person, reason="over")
     execution.work()
     request.refresh_from_db()
     assert (request.state, request.answer) == (State.REQUESTED, "")  # still waits for approval
