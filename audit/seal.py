@@ -19,21 +19,18 @@ from audit.canonical import LINE, microseconds
 from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
 from audit.models import PLATFORM, Checkpoint, Seal
 from audit.scope import scope
+from audit.seal_mark import AFTER, SetBack, mark, stay_set_back
 
 LOCK = 0x5EA1ED  # one sealer at a time, of all processes
 ROUND = 10_000  # events
 BATCH = 512  # events: a proof within it has nine hashes at most
 BUSY_S = 5.0  # so long at a stretch while there is more
 
-_MARK = """
-    select xid, event_id, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-    from audit_sealmark where id = 1"""
-_AFTER = "from audit_event where (xid, id) > (%s, %s)"
 # By the index alone: a plan that sorts would read the whole trail where much waits.
 _IN_ORDER = "set local enable_seqscan = off; set local enable_bitmapscan = off"
 _UNSEALED = f"""
     select id, xid, coalesce(tenant_id, '{PLATFORM}'), at, {LINE} from (
-        select * {_AFTER} and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        select * {AFTER} and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
         order by xid, id limit %s) next order by xid, id"""
 _HEADS = """
     select head.* from unnest(%s::uuid[]) tenant cross join lateral (
@@ -44,11 +41,7 @@ _MOVE = """
     on conflict (id) do update set xid = excluded.xid, event_id = excluded.event_id, at = now()"""
 
 
-class SetBack(Exception):
-    """This database counts transactions from further back than the sealer has come."""
-
-
-class _Row(NamedTuple):
+class Row(NamedTuple):
     id: int
     xid: int
     tenant_id: UUID
@@ -75,41 +68,29 @@ def seal_due() -> int:
 
 
 def seal_round() -> int:
-    """One round, all of it or nothing; 0 also while another process is at it. Raises SetBack."""
+    """One round, all of it or nothing; 0 also while another process is at it. Raises CannotSeal."""
+    try:
+        return _round()
+    except SetBack:
+        stay_set_back()
+        raise
+
+
+def _round() -> int:
     with scope(system=True), connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_xact_lock(%s)", [LOCK])
         if not cursor.fetchone()[0]:
             return 0
         cursor.execute(_IN_ORDER)
-        cursor.execute(_UNSEALED, [*_mark(cursor), ROUND])
-        rows = [_Row(*row) for row in cursor.fetchall()]
+        cursor.execute(_UNSEALED, [*mark(cursor), ROUND])
+        rows = [Row(*row) for row in cursor.fetchall()]
         if rows:
-            _seal(cursor, rows)
+            put_under_seal(cursor, rows)
             cursor.execute(_MOVE, [rows[-1].xid, rows[-1].id])
         return len(rows)
 
 
-def unsealed_age() -> float:
-    """Seconds that the event which is next in line has waited; 0 when none waits."""
-    with scope(system=True), connection.cursor() as cursor:
-        statement = f"select extract(epoch from now() - at) {_AFTER} order by xid, id limit 1"
-        cursor.execute(statement, _mark(cursor))
-        waiting = cursor.fetchone()
-        return max(0.0, float(waiting[0])) if waiting else 0.0
-
-
-def _mark(cursor: CursorWrapper) -> tuple[int, int]:
-    cursor.execute(_MARK)
-    xid, event_id, newest = cursor.fetchone() or (0, 0, 0)
-    if xid > newest:
-        raise SetBack(
-            f"the sealer has come to transaction {xid}, but this PostgreSQL only to {newest}: "
-            "restore it from a base backup, which keeps the count, not from a dump"
-        )
-    return xid, event_id
-
-
-def _seal(cursor: CursorWrapper, rows: list[_Row]) -> None:
+def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
     now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
     n = last.n + 1 if last else 1
     seals = list(_numbered(cursor, _chained(_heads(cursor, rows), rows, now), n))
@@ -164,12 +145,12 @@ def hashes_under(checkpoint: int) -> list[bytes]:
         return [bytes(hash_) for hash_ in beside.values_list("hash", flat=True)]
 
 
-def _heads(cursor: CursorWrapper, rows: Iterable[_Row]) -> dict[UUID, _Head]:
+def _heads(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, _Head]:
     cursor.execute(_HEADS, [list({row.tenant_id for row in rows})])
     return {tenant_id: _Head(batch, seq, bytes(hash_)) for tenant_id, batch, seq, hash_ in cursor}
 
 
-def _chained(heads: dict[UUID, _Head], rows: list[_Row], now: datetime) -> Iterator[Seal]:
+def _chained(heads: dict[UUID, _Head], rows: list[Row], now: datetime) -> Iterator[Seal]:
     for batch in _batches(rows):
         tenant_id = batch[0].tenant_id
         seal = _next_seal(heads.get(tenant_id, _Head()), batch, now)
@@ -177,9 +158,9 @@ def _chained(heads: dict[UUID, _Head], rows: list[_Row], now: datetime) -> Itera
         yield seal
 
 
-def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
+def _batches(rows: list[Row]) -> Iterator[list[Row]]:
     """Each tenant's rows, in order, a batch at a time."""
-    of_tenant: dict[UUID, list[_Row]] = {}
+    of_tenant: dict[UUID, list[Row]] = {}
     for row in rows:
         of_tenant.setdefault(row.tenant_id, []).append(row)
     for theirs in of_tenant.values():
@@ -187,7 +168,7 @@ def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
             yield theirs[start : start + BATCH]
 
 
-def _next_seal(head: _Head, batch: list[_Row], now: datetime) -> Seal:
+def _next_seal(head: _Head, batch: list[Row], now: datetime) -> Seal:
     leaves = [merkle.leaf(row.line.encode()) for row in batch]
     seal = Seal(
         tenant_id=batch[0].tenant_id,

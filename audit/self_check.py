@@ -20,6 +20,7 @@ from audit.actions import Action
 from audit.models import CheckRun
 from audit.record import act
 from audit.scope import scope
+from audit.seal_mark import CannotSeal, unsealed_age
 from audit.shipped_functions import Function, setting, shipped
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ NAME = "audit.catalogue"
 REMEDY = "run `manage.py migrate`: it puts triggers, functions and policies in their place"
 MONTHS_AHEAD = 2  # partitions.MONTHS_AHEAD, less a month in which making them may fail
 UNSEALED_S = 60.0
+WAITING = (
+    "events wait for their seal: see whether beat and a worker of the queue `jobs` run, what they "
+    "log of audit.seal, and whether a transaction has been open for long (pg_stat_activity)"
+)
 KEPT = timedelta(days=30)  # of what it found each minute
 
 _TABLES = """
@@ -61,11 +66,7 @@ _ROLE = """
            has_schema_privilege(current_schema(), 'CREATE') and not me.rolsuper,
            (select datdba = o.oid from pg_database where datname = current_database())
     from pg_roles o, pg_roles me where o.rolname = %s and me.rolname = current_user"""
-_UNSEALED = """
-    select extract(epoch from now() - e.at)::float from audit_event e
-    where (e.xid, e.id) > (coalesce((select xid from audit_sealmark), 0),
-                           coalesce((select event_id from audit_sealmark), 0))
-    order by e.xid, e.id limit 1"""
+_SEALED = "select coalesce(extract(epoch from now() - max(at)), 0)::float from audit_checkpoint"
 _ROW, _TRUNCATE = 27, 34  # pg_trigger.tgtype: before update or delete, each row; before truncate
 
 
@@ -177,10 +178,13 @@ def _strays() -> Iterator[str]:
         yield "rows lie in no month: see the partitions _default"
 
 
-def unsealed_s() -> float:
-    """The age of the oldest event that is not under seal; 0 when there is none."""
-    found = _rows(_UNSEALED)
-    return max(0.0, found[0][0]) if found else 0.0
+def _sealing() -> tuple[list[str], float]:
+    """What keeps events from coming under seal, and since when in seconds."""
+    try:
+        age = unsealed_age()
+    except CannotSeal as problem:
+        return [str(problem)], float(_rows(_SEALED)[0][0])
+    return [WAITING] if age > UNSEALED_S else [], age
 
 
 def _rows(query: str, values: Any = None) -> list[Any]:
@@ -201,9 +205,8 @@ def run() -> CheckRun:
     """Each minute: what it finds stays; what was not there a minute ago is told aloud."""
     began, at = time.monotonic(), timezone.now()
     with scope(system=True):
-        found, age = problems(), unsealed_s()
-        if age > UNSEALED_S:
-            found.append("events wait for their seal")
+        found, (sealing, age) = problems(), _sealing()
+        found += sealing
         before = CheckRun.objects.filter(name=NAME).order_by("-at").first()
         if found and (before is None or found != before.figures.get("problems")):
             act(Action.AUDIT_DRIFT, actor="system:self_check", success=False, detail=_few(found))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import psycopg
 from audit.canonical import LINE, moment
 from audit.models import PLATFORM
 from audit.verification.report import Report
+from audit.verification.restores import restarts
 from audit.verification.span import Span
 from audit.verification.spool import Batch, Spool
 
@@ -20,10 +21,10 @@ _COLUMNS = f"id, (extract(epoch from at) * 1000000)::bigint, {LINE}"
 _STRAYS = """
     select id, tenant_id, at, xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
            (xid, id) > (select coalesce(max(xid), 0), coalesce(max(event_id), 0)
-                        from audit_sealmark)
+                        from audit_sealmark) and id > %s
     from audit_event where id = any(%s)"""
-_CHUNK = 10_000
-AHEAD = 20_000  # events that are read on when one is not where it should be
+_CHUNK = 2_000
+AHEAD = 20_000  # events that are read on when one is not where it should be, and kept in memory
 _EPOCH = moment(0)
 
 
@@ -40,7 +41,7 @@ class Events:
         self, connection: psycopg.Connection[Any], span: Span, spool: Spool, report: Report
     ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
-        self._report = report
+        self._report, self._restarts = report, restarts(connection)
         self._seen: dict[int, Seen] = {}  # read, and not yet asked for
         self._owed: dict[int, tuple[bytes, Batch]] = {}  # asked for, and not yet seen
         self._reached: dict[UUID, int] = {}  # by tenant: the place of its last event
@@ -52,7 +53,12 @@ class Events:
             self._read_on(rows, batches)
             for batch in batches:
                 self._batch(batch)
-        self._seen.update(rows)
+            if len(self._seen) > AHEAD:
+                self._let_go(len(self._seen) - AHEAD)
+        while some := list(islice(rows, _CHUNK)):
+            self._seen.update(some)
+            self._let_go(len(self._seen))
+        self._let_go(len(self._seen))
         self._settle()
 
     def _read_on(self, rows: Iterator[tuple[int, Seen]], batches: list[Batch]) -> None:
@@ -67,13 +73,24 @@ class Events:
                 break
 
     def _rows(self) -> Iterator[tuple[int, Seen]]:
-        with self._connection.cursor() as cursor, cursor.copy(self._statement()) as copy:
-            for place, row in enumerate(copy):
-                event_id, at_us, line = bytes(row)[:-1].split(b"\t", 2)
-                if b"\\" in line:
-                    line = line.replace(b"\\\\", b"\\")
-                leaf = sha256(b"\x00" + line).digest()
-                yield int(event_id), Seen(place, int(at_us), leaf)
+        for place, row in enumerate(chain.from_iterable(map(self._copied, self._counts()))):
+            event_id, at_us, line = row[:-1].split(b"\t", 2)
+            if b"\\" in line:
+                line = line.replace(b"\\\\", b"\\")
+            leaf = sha256(b"\x00" + line).digest()
+            yield int(event_id), Seen(place, int(at_us), leaf)
+
+    def _counts(self) -> Iterator[str]:
+        """Transactions were counted anew after each restart: an order of its own."""
+        ends = [f"id <= {restart}" for restart in self._restarts]
+        begins = [f"id > {restart}" for restart in self._restarts]
+        for begin, end in zip(["true", *begins], [*ends, "true"], strict=True):
+            yield f"{begin} and {end}"
+
+    def _copied(self, count: str) -> Iterator[bytes]:
+        with self._connection.cursor() as cursor, cursor.copy(self._statement(count)) as copy:
+            for row in copy:
+                yield bytes(row)
 
     def _batch(self, batch: Batch) -> None:
         first, last, complete = 2**62, -(2**62), True
@@ -102,21 +119,31 @@ class Events:
     def _not_seen(self, event_id: int, leaf: bytes, batch: Batch) -> None:
         if batch.may_miss:
             self.missing += 1
-        else:
-            self._owed[event_id] = leaf, batch
+        elif len(self._owed) < AHEAD:
+            self._owed[event_id] = leaf, batch._replace(ids=[], leaves=b"")
+        else:  # so many are not where they should be that it does not matter whether they moved
+            self._say("event_missing", "is gone", event_id, batch)
+
+    def _let_go(self, most: int) -> None:
+        """Of what was read and not asked for, the oldest: it comes late, or never had a seal."""
+        old = dict(islice(self._seen.items(), most))
+        for event_id in old:
+            del self._seen[event_id]
+        for event_id in old.keys() & self._owed.keys():
+            self._late(event_id, old.pop(event_id))
+        self._spool.set_aside(n for n, seen in old.items() if self._asked(seen.at_us))
+
+    def _late(self, event_id: int, seen: Seen) -> None:
+        leaf, batch = self._owed.pop(event_id)
+        self._say("event_moved", "does not stand in its order", event_id, batch)
+        if seen.leaf != leaf:
+            self._say("event_changed", "is not what was sealed", event_id, batch)
 
     def _settle(self) -> None:
-        for event_id, (leaf, batch) in self._owed.items():
-            seen = self._seen.pop(event_id, None)
-            if seen is None:
-                self._say("event_missing", "is gone", event_id, batch)
-                continue
-            self._say("event_moved", "does not stand in its order", event_id, batch)
-            if seen.leaf != leaf:
-                self._say("event_changed", "is not what was sealed", event_id, batch)
-        strays = [event_id for event_id, seen in self._seen.items() if self._asked(seen.at_us)]
-        for start in range(0, len(strays), _CHUNK):
-            self._strays(strays[start : start + _CHUNK])
+        for event_id, (_, batch) in self._owed.items():
+            self._say("event_missing", "is gone", event_id, batch)
+        for some in self._spool.strays(_CHUNK):
+            self._strays(some)
 
     def _asked(self, at_us: int) -> bool:
         try:
@@ -126,7 +153,8 @@ class Events:
         return self._span.overlaps(at, at)
 
     def _strays(self, ids: list[int]) -> None:
-        for event_id, tenant, at, impossible, waits in self._connection.execute(_STRAYS, [ids]):
+        asked = [max(self._restarts, default=0), ids]
+        for event_id, tenant, at, impossible, waits in self._connection.execute(_STRAYS, asked):
             where = {"tenant_id": tenant, "event_id": event_id}
             if impossible or not waits:
                 self._report.add("event_unsealed", f"event {event_id} is under no seal", **where)
@@ -146,9 +174,9 @@ class Events:
             checkpoint=batch.checkpoint,
         )
 
-    def _statement(self) -> Any:
+    def _statement(self, count: str) -> Any:
         """COPY takes no parameters."""
-        conditions = ["true"]
+        conditions = [count]
         if self._span.tenant_id:
             conditions.append(f"coalesce(tenant_id, '{PLATFORM}') = '{self._span.tenant_id}'")
         if reach := self._reach():

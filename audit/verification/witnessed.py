@@ -12,6 +12,7 @@ from audit import signing
 from audit.chain import CHECKPOINT, Signed
 from audit.verification.chain import CHECKPOINTS, CheckpointRow
 from audit.verification.report import Report
+from audit.verification.restores import restores
 
 _CHUNK = 1000
 
@@ -29,8 +30,8 @@ class Witness:
 
     def __init__(self, name: str, lines: Iterable[bytes], told: int = 0) -> None:
         """`told`: the last checkpoint that it must know."""
-        self.name, self.told = name, told
-        self._lines = lines
+        self.name, self.told, self.lines = name, told, lines
+        self._differs = False
 
     def check(
         self, connection: psycopg.Connection[Any], keys: Iterable[bytes], report: Report
@@ -48,9 +49,11 @@ class Witness:
             report.add("witness_lost", text, checkpoint=last)
         if not last and report.found == before and _any(connection):
             report.add("witness_lost", f"{self.name} knows none of our checkpoints")
+        if self._differs:
+            report.notes += restores(connection)
 
     def _heard(self, report: Report) -> Iterator[Heard]:
-        for line in self._lines:
+        for line in self.lines:
             try:
                 yield heard(line)
             except (ValueError, KeyError, TypeError, OverflowError):
@@ -77,6 +80,7 @@ class Witness:
         else:
             what = "knows another checkpoint {} than the database"
         n = one.facts.n
+        self._differs = True
         report.add("witness_differs", f"{self.name} {what.format(n)}", checkpoint=n)
 
 

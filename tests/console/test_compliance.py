@@ -31,6 +31,7 @@ from audit.models import (
     Export,
     KeyRotation,
     LegalHold,
+    SealMark,
     WitnessMark,
 )
 from audit.offline import forebay_verify
@@ -179,9 +180,12 @@ def _a_verification(*, hours_ago: int, **fields: Any) -> None:
 
 
 def an_event_that_waits_for_its_seal(acme: Tenant) -> None:
-    sql("delete from audit_sealmark")
     old = timezone.now() - timedelta(minutes=5)
     Event.objects.create(at=old, action=Action.SESSION_LOGIN, actor="x", xid=4)
+
+
+def a_database_that_was_set_back(acme: Tenant) -> None:
+    SealMark.objects.create(xid=2**62)
 
 
 def a_stuck_rotation(acme: Tenant) -> None:
@@ -294,6 +298,7 @@ FAILURES: list[tuple[str, str, Stage]] = [
     ("protections", "drift", drop_the_triggers),
     ("retention_floor", "floor_gave_way", drop_the_floor),
     ("oldest_row", "kept_too_long", an_event_from_long_ago),
+    ("unsealed", "stopped", a_database_that_was_set_back),
     ("unsealed", "behind", an_event_that_waits_for_its_seal),
     ("verified", "findings", a_verification_that_found_something),
     ("verified", "stale", a_verification_from_last_week),

@@ -13,7 +13,8 @@ from audit import merkle, signing
 from audit.canonical import LINE
 from audit.chain import CHECKPOINT, ZERO
 from audit.models import Checkpoint, Event, Seal, WitnessMark
-from audit.seal import hashed, signed, unsealed_age
+from audit.seal import hashed, signed
+from audit.seal_mark import CannotSeal, unsealed_age
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Tenant
@@ -93,14 +94,19 @@ def _unsigned(checkpoint: Checkpoint, tenant: Tenant | None) -> list[str]:
 
 
 def _unsealed(_tenant: Tenant | None) -> Found:
-    age = round(unsealed_age(), 1)
     newest = Checkpoint.objects.order_by("-n").first()
+    try:
+        age, stopped = round(unsealed_age(), 1), False
+    except CannotSeal:
+        age, stopped = round((timezone.now() - newest.at).total_seconds(), 1) if newest else 0, True
     figures = {
         "unsealed_s": age,
         "checkpoint": newest.n if newest else 0,
         "sealed_events": newest.size if newest else 0,
         "sealed_at": newest.at.isoformat() if newest else None,
     }
+    if stopped:
+        return Found("stopped", figures)
     return Found("behind" if age > BEHIND_S else "", figures)
 
 
@@ -165,6 +171,18 @@ CHECKS = (
         ),
         _unsealed,
         {
+            "stopped": Problem(
+                Text(
+                    "Nothing comes under seal since a restore, or since the sealer's mark is gone.",
+                    "自恢复数据库以来，或自封存标记丢失以来，没有任何记录被封存。",
+                ),
+                Text(
+                    "Run `manage.py audit_resume --after-restore`: it verifies the trail, and has "
+                    "sealing go on from exactly there.",
+                    "运行 `manage.py audit_resume --after-restore`：它会校验记录，"
+                    "并从断点处继续封存。",
+                ),
+            ),
             "behind": Problem(
                 Text("The sealer is behind by more than a minute.", "封存滞后超过一分钟。"),
                 Text(
@@ -172,7 +190,7 @@ CHECKS = (
                     "been open for long.",
                     "请确认 Celery beat 与 worker 正在运行，且没有长时间未结束的事务。",
                 ),
-            )
+            ),
         },
         Reach.GENERAL,
     ),

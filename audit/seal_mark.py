@@ -1,0 +1,85 @@
+"""How far the sealer has come, and whether it can go on from there."""
+
+from typing import NamedTuple
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from audit.models import SealMark
+from audit.scope import scope
+
+AFTER = "from audit_event where (xid, id) > (%s, %s) and id > %s"
+TODO = "run `manage.py audit_resume --after-restore` (docs/deployment-database.md)"
+_MARK = """
+    select xid, event_id, restarts, set_back,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    from audit_sealmark where id = 1"""
+# What has a higher transaction than there is yet is of before a restore: nobody reads through it.
+_OLDEST = f"""
+    select extract(epoch from now() - at)
+    {AFTER} and xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    order by xid, id limit 1"""
+
+
+class CannotSeal(Exception):
+    """Nothing comes under seal before somebody has looked: why, and what to do."""
+
+
+class SetBack(CannotSeal):
+    """This database counts transactions from further back than the sealer has come."""
+
+    def __init__(self, xid: int, newest: int) -> None:
+        super().__init__(
+            f"nothing comes under seal: the sealer has come to transaction {xid}, this PostgreSQL "
+            f"to {newest}, as after a restore from a dump: {TODO}"
+        )
+        self.xid = xid
+
+
+class MarkLost(CannotSeal):
+    """Going on from nothing, everything would come under seal a second time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing comes under seal: there are seals, but audit_sealmark does not say how far "
+            f"they reach: {TODO}"
+        )
+
+
+class Mark(NamedTuple):
+    """Events after it are still to come under seal: see models.SealMark."""
+
+    xid: int = 0
+    event_id: int = 0
+    after_id: int = 0
+
+
+def mark(cursor: CursorWrapper) -> Mark:
+    """Raises CannotSeal."""
+    cursor.execute(_MARK)
+    row = cursor.fetchone()
+    if row is None:
+        cursor.execute("select exists (select from audit_seal)")
+        if cursor.fetchone()[0]:
+            raise MarkLost
+        return Mark()
+    xid, event_id, restarts, set_back, newest = row
+    if set_back or xid > newest:
+        raise SetBack(xid, newest)
+    return Mark(xid, event_id, max(restarts, default=0))
+
+
+def stay_set_back() -> None:
+    """Also when the count has come past the mark: what was written until then would be skipped."""
+    with scope(system=True):
+        SealMark.objects.filter(set_back=False).update(set_back=True)
+
+
+def unsealed_age() -> float:
+    """Seconds that the event which is next in line has waited; 0 when none waits. Raises
+    CannotSeal.
+    """
+    with scope(system=True), connection.cursor() as cursor:
+        cursor.execute(_OLDEST, mark(cursor))
+        waiting = cursor.fetchone()
+        return max(0.0, float(waiting[0])) if waiting else 0.0
