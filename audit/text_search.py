@@ -4,6 +4,9 @@ Whoever does it says why. It is on record in the same transaction, the words sea
 so is what was refused. Nothing here asks for permissions: that is for those who call.
 """
 
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,6 +26,9 @@ from audit.record import act
 
 AN_HOUR = 10  # searches of one person
 MOST_TEXTS = 10_000
+MOST_BYTES = 64 * 1024 * 1024
+MOST_S = 20.0
+AT_ONCE = 4  # payloads in memory: each may be of several MiB
 LONGEST_RANGE = timedelta(days=31)
 SHORTEST, LONGEST = 3, 200  # characters of what is looked for
 LONGEST_REASON = 500
@@ -74,7 +80,8 @@ def search(
             detail = {**asked, "why": "too many in an hour"}
             _record(tenant_id, by, words, subject_id, detail, success=False)
             return Found(refused=True)
-        found = _looked_through(_payloads(tenant_id, since, until, subject_id), words)
+        with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
+            found = _looked_through(payloads, words)
         counts = {"texts": found.looked_at, "found": len(found.hits)}
         _record(tenant_id, by, words, subject_id, {**asked, **counts})
     return found
@@ -109,27 +116,43 @@ def _too_many(tenant_id: UUID, by: str) -> bool:
 
 def _payloads(
     tenant_id: UUID, since: datetime, until: datetime, subject_id: UUID | None
-) -> list[Payload]:
-    """The newest MOST_TEXTS, and one more where there are more."""
+) -> Generator[Payload, None, None]:
+    """From the newest on."""
     found = Payload.objects.filter(tenant_id=tenant_id, at__gte=since, at__lt=until)
     if subject_id:
         keys = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
         found = found.filter(data_key_id__in=list(keys.values_list("pk", flat=True)))
-    return list(found.order_by("-at", "-id")[: MOST_TEXTS + 1])
+    yield from found.order_by("-at", "-id")[: MOST_TEXTS + 1].iterator(AT_ONCE)
 
 
-def _looked_through(payloads: list[Payload], words: str) -> Found:
+def _looked_through(payloads: Iterator[Payload], words: str) -> Found:
     hits: list[Hit] = []
-    unreadable, needle = 0, words.casefold()
-    for payload in payloads[:MOST_TEXTS]:
+    unreadable, needle, limit = 0, words.casefold(), _Limit()
+    for payload in payloads:
+        if not limit.lets(payload):
+            return Found(hits, limit.texts, unreadable, limit.back_to)
         read = texts.opened(payload)
         if read is None:
             unreadable += 1
         elif (hit := _hit(payload, read.text, needle)) and len(hits) < MOST_SHOWN:
             hits.append(hit)
-    more = len(payloads) > MOST_TEXTS
-    looked_at = min(len(payloads), MOST_TEXTS)
-    return Found(hits, looked_at, unreadable, payloads[looked_at - 1].at if more else None)
+    return Found(hits, limit.texts, unreadable)
+
+
+class _Limit:
+    """So many texts, bytes and seconds at most; one text in any case."""
+
+    def __init__(self) -> None:
+        self.texts, self.back_to = 0, timezone.now()
+        self._bytes, self._until = MOST_BYTES, time.monotonic() + MOST_S
+
+    def lets(self, payload: Payload) -> bool:
+        self._bytes -= len(payload.sealed)
+        over = self.texts >= MOST_TEXTS or self._bytes < 0 or time.monotonic() > self._until
+        if self.texts and over:
+            return False
+        self.texts, self.back_to = self.texts + 1, payload.at
+        return True
 
 
 def _hit(payload: Payload, text: str, needle: str) -> Hit | None:

@@ -1,6 +1,7 @@
 """Finding events and texts: the right ones, in order, once each, and nobody else's."""
 
 import random
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -291,6 +292,36 @@ def test_at_most_ten_thousand_texts_are_opened(monkeypatch: pytest.MonkeyPatch) 
     found = look("same words")
     assert (len(found.hits), found.looked_at) == (3, 3)
     assert found.looked_back_to == found.hits[-1].at
+
+
+def test_long_texts_are_opened_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_search, "MOST_BYTES", 2_500_000)
+    for minute in range(6):
+        say("same words" + "x" * 1_000_000, minutes_ago=minute + 1)
+    found = look("same words")
+    assert (len(found.hits), found.looked_at) == (2, 2)
+    assert found.looked_back_to == found.hits[-1].at
+    monkeypatch.setattr(text_search, "MOST_BYTES", 1)  # one in any case
+    assert look("same words").looked_at == 1
+
+
+def test_long_texts_are_in_memory_a_few_at_a_time() -> None:
+    for minute in range(40):
+        say("same words" + "x" * 1_000_000, minutes_ago=minute + 1)
+    tracemalloc.start()
+    assert look("same words").looked_at == 40
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_slow_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    for minute in range(3):
+        say("same words", minutes_ago=minute + 1)
+    monkeypatch.setattr(text_search, "MOST_S", -1.0)
+    found = look("same words")
+    assert (found.looked_at, len(found.hits)) == (1, 1)
+    assert found.looked_back_to == found.hits[0].at
 
 
 def test_of_who_was_erased_nothing_is_read() -> None:

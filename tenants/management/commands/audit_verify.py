@@ -88,6 +88,8 @@ def _told(report: Report) -> Iterator[str]:
         "waiting": "wait for their seal",
         "pruned": "went with their months",
         "texts_erased": "lost their text to an erasure",
+        "texts_pruned": "lost their text to their tenant's retention",
+        "data_keys": "keys under texts were tried",
         "witnessed": "checkpoints were heard by witnesses",
     }
     yield from (f"  {figures[name]} {word}" for name, word in words.items() if figures.get(name))
