@@ -22,6 +22,7 @@ from audit.record import act
 from audit.scope import scope
 from audit.seal_mark import CannotSeal, unsealed_age
 from audit.shipped_functions import Function, setting, shipped
+from audit.shipped_guards import loose_guards
 
 log = logging.getLogger(__name__)
 NAME = "audit.catalogue"
@@ -79,6 +80,7 @@ def problems() -> list[str]:
         *_missing(names),
         *_loose_tables(tables),
         *_loose_triggers({row[0]: row[1] or row[0] for row in tables}),
+        *loose_guards(),
         *_loose_functions(shipped()),
         *_loose_roles(tables),
         *_strays(),

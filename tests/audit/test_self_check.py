@@ -1,6 +1,7 @@
 """What somebody loosened in the catalogue is found within a minute, and put on record once."""
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -11,7 +12,7 @@ from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.utils import timezone
 
-from audit import self_check
+from audit import self_check, shipped_functions, shipped_guards
 from audit.actions import Action
 from audit.models import CheckRun, Event
 from audit.record import act
@@ -89,12 +90,59 @@ DAMAGE = [
         "function audit_erase_texts is different",
     ),
     ("drop table audit_tombstone", "table audit_tombstone is missing"),
+    *[
+        (f"drop trigger {name} on {table}", f"{table}: trigger {name} is missing")
+        for table, name in (
+            ("audit_legalhold", "audit_hold_kept"),
+            ("audit_retentionrule", "audit_retention_floor"),
+            ("tenants_tenant", "tenants_retention_floor"),
+            ("audit_datakey", "audit_held_key"),
+            ("audit_datakey", "audit_keys_destroyed"),
+            ("audit_datakey", "audit_keys_replaced"),
+            ("audit_deletionrequest", "audit_subject_restricted"),
+            ("audit_sealmark", "audit_mark_kept"),
+        )
+    ],
+    ("alter table audit_legalhold disable trigger user", "audit_legalhold: trigger"),
+    (
+        "create or replace trigger tenants_retention_floor before insert or update of name "
+        "on tenants_tenant for each row execute function audit_keep_tenant_floor()",
+        "tenants_tenant: trigger tenants_retention_floor is missing, disabled or different",
+    ),
+    (
+        "create or replace trigger audit_hold_kept before insert or update on audit_legalhold "
+        "for each row execute function audit_keep_hold()",
+        "audit_legalhold: trigger audit_hold_kept is missing, disabled or different",
+    ),
+    (
+        "create or replace trigger audit_hold_kept before insert or update or delete on "
+        "audit_legalhold for each row when (false) execute function audit_keep_hold()",
+        "audit_legalhold: trigger audit_hold_kept is missing, disabled or different",
+    ),
+    *[
+        (f"alter table {table} drop constraint {name}", f"constraint {name} is missing")
+        for table, name in shipped_guards.CHECKS
+    ],
+    (
+        "alter table audit_legalhold drop constraint audit_hold_two_people, "
+        "add constraint audit_hold_two_people check (true)",
+        "audit_legalhold: constraint audit_hold_two_people is missing or different",
+    ),
     (
         "insert into audit_event (at, action, actor, route, model, upstream, success, error_code, "
         "detail) values ('2001-01-01', 'x', '', '', '', '', true, '', '{}')",
         "rows lie in no month",
     ),
 ]
+
+
+def test_every_trigger_that_is_shipped_is_looked_at() -> None:
+    text = "".join(path.read_text() for path in shipped_functions.FOLDER.glob("*.sql"))
+    there = set(re.findall(r"trigger (\w+) (?:before|after)", text))
+    assert there == {one.name for one in shipped_guards.triggers()} | {
+        "audit_append_only",
+        "audit_no_truncate",
+    }
 
 
 @pytest.mark.django_db
