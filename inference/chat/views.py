@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from audit.holds import OnHold
+from audit.keyring import Barred
 from inference.chat import conversations as verbs
 from inference.chat import listing, tabs
 from inference.chat.answers import turns
@@ -26,6 +27,7 @@ from inference.chat.stopping import stop_all
 from inference.models import Conversation
 from tenants.duties import duty
 from tenants.models import User
+from tenants.restriction import is_restricted
 from tenants.scope import person_scope, tenant_scope
 
 View = Callable[..., HttpResponse]
@@ -90,11 +92,14 @@ def messages(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
 @require_POST
 def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     wanted = request.POST.get("title", "").strip()
-    with _inside(user, conversation) as opened:
-        if not wanted:
-            return HttpResponse(status=400)
-        verbs.rename(opened, wanted)
-        renamed = listing.listed(opened)
+    if not wanted:
+        return HttpResponse(status=400)
+    try:
+        with _inside(user, conversation) as opened:
+            verbs.rename(opened, wanted)
+            renamed = listing.listed(opened)
+    except Barred:
+        return _json(problem("restricted"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, opened.id)
     return _json(renamed)
 
@@ -104,6 +109,8 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
 def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     try:
         with _inside(user, conversation) as opened:
+            if is_restricted(opened.tenant_id, opened.member.subject_id):
+                return _json(problem("restricted"), status=409)
             verbs.refuse_if_held(opened)
             stop_all(opened)
             verbs.delete(opened)

@@ -21,10 +21,12 @@ from django_htmx.middleware import HtmxDetails
 from console import operator_access
 from tenants.duties import duty
 from tenants.models import Member, Tenant, User
+from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
 
 View = Callable[..., HttpResponseBase]
+READING = ("GET", "HEAD", "OPTIONS")
 
 
 class ConsoleRequest(HttpRequest):
@@ -108,6 +110,7 @@ def permitted(permission: Permission) -> Callable[[View], View]:
                     raise PermissionDenied(
                         _("Your role in this tenant does not include this page. Ask an owner.")
                     )
+                _refuse_if_restricted(entered)
                 if entered.member is None:
                     operator_access.record(request, entered.user, found)
                 return view(entered, **kwargs)
@@ -115,6 +118,13 @@ def permitted(permission: Permission) -> Callable[[View], View]:
         return never_cache(checked)
 
     return decorate
+
+
+def _refuse_if_restricted(request: ConsoleRequest) -> None:
+    """Their own account, with the way to their data, stands outside the tenants' pages."""
+    member = None if request.method in READING else request.member
+    if member and is_restricted(member.tenant_id, member.subject_id):
+        raise PermissionDenied(SAID)
 
 
 def _outside_tenants(user: User) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from audit.holds import OnHold
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.members import roles_to_give
@@ -68,6 +69,8 @@ def removal(request: TenantRequest, member: UUID) -> HttpResponse:
         messages.success(request, _("%(person)s was removed.") % {"person": found.user})
     except LastOwner:
         messages.error(request, _("A tenant keeps at least one owner. Invite another one first."))
+    except OnHold:
+        messages.error(request, _("A legal hold keeps what they wrote: they stay until it ends."))
     return redirect("console:members", tenant=request.tenant.name)
 
 

@@ -132,7 +132,7 @@ export class Sidebar extends EventTarget {
     field.value = row.title;
     if (!(await answered(dialog))) return;
     const renamed = await posted(`${row.url}title/`, { title: field.value });
-    if (!renamed) return this.#tell("failed");
+    if (!renamed?.id) return this.#tell("failed", renamed?.text);
     this.#rows = this.#rows.map((one) => (one.id === row.id ? renamed : one));
     this.#draw();
     this.#tell("renamed", renamed);

@@ -5,6 +5,7 @@ from django.apps import apps
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from audit import holds
 from audit.actions import Action
 from audit.record import act
 from tenants.models.tenant import Tenant
@@ -79,9 +80,11 @@ class Member(models.Model):
         """With their places in teams, the unused invitations from and for them, and the keys that
         they made to manage or to audit with; keys for inference alone stay: production goes on.
 
-        Raises LastOwner: a tenant without an owner could never be managed again.
+        Raises LastOwner: a tenant without an owner could never be managed again. And OnHold: their
+        conversations, and whose the texts are that it keeps, would go with them.
         """
         self._held()
+        holds.refuse_if_held(self.tenant_id, self.subject_id)
         self._keep_an_owner()
         act(
             Action.MEMBER_REMOVE,

@@ -1,9 +1,12 @@
 import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from audit import holds
 from audit.actions import Action
 from audit.models import Event
 from tenants.models import ApiKey, Link, Member, User
@@ -99,6 +102,18 @@ def test_the_last_owner_stays(
     answer = sign_in(request.getfixturevalue(who)).post(removal(alice), follow=True)
     assert "at least one owner" in answer.content.decode()
     assert Member.objects.filter(pk=alice.pk).exists()
+
+
+def test_who_is_under_a_hold_stays_a_member(alice: Member, bob: Member, sign_in: SignIn) -> None:
+    ends = timezone.now() + timedelta(days=1)
+    holds.request(
+        bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
+    )
+    client = sign_in(alice)
+    assert "A legal hold keeps" in client.post(removal(bob), follow=True).content.decode()
+    refused = client.delete(f"/api/v1/tenants/acme/members/{bob.pk}/", headers={"If-Match": "*"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:forebay:problem:on_hold")
+    assert Member.objects.filter(pk=bob.pk).exists()
 
 
 def test_the_last_but_one_owner_can_go(alice: Member, sign_in: SignIn) -> None:

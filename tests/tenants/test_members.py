@@ -1,11 +1,14 @@
 """Members and their roles: a tenant keeps an owner, and what a role gave ends with it."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.utils import timezone
 
+from audit import holds
 from audit.actions import Action
 from audit.models import Event
 from tenants.models import ApiKey, Link, Member, Team, Tenant, User
@@ -43,6 +46,20 @@ def test_a_role_that_does_not_exist(alice: Member, bob: Member) -> None:
     with pytest.raises(ValueError, match="guest"):
         bob.change_role("guest", by="test")  # type: ignore[arg-type]
     assert Member.objects.get(pk=bob.pk).role == Role.DEVELOPER
+
+
+def test_who_is_under_a_hold_stays(alice: Member, bob: Member) -> None:
+    ends = timezone.now() + timedelta(days=1)
+    hold = holds.request(
+        bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
+    )
+    with pytest.raises(holds.OnHold):
+        bob.remove(by="test")
+    assert Member.objects.filter(pk=bob.pk).exists()
+    assert not Event.objects.filter(action=Action.MEMBER_REMOVE).exists()
+    holds.release(hold, by="user:9", reason="over")
+    holds.release(hold, by="user:7", reason="over")
+    bob.remove(by="test")
 
 
 def test_the_last_owner_stays_one(alice: Member, bob: Member) -> None:

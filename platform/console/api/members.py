@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from audit.holds import OnHold
 from console.api.problem import Problem
 from console.api.requester import Requester, denied
 from console.api.resource import Resource
@@ -112,3 +113,6 @@ class _owners_kept:
         if isinstance(problem, LastOwner):
             text = _("A tenant keeps at least one owner. Invite another one first.")
             raise Problem(409, "last_owner", text) from None
+        if isinstance(problem, OnHold):
+            text = _("A legal hold keeps what they wrote: they stay until it ends.")
+            raise Problem(409, "on_hold", text) from None

@@ -19,6 +19,7 @@ from tenants.duties import duty
 from tenants.key_powers import ROLES_OF_KEYS, permissions_of
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.models.tenant import State
+from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope
 
@@ -136,6 +137,13 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
     elif request.method not in SAFE_METHODS and not is_proven(request._request):
         text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
         raise denied(text, "proof_needed")
+
+
+def refuse_where_restricted(request: Request, who: Requester) -> None:
+    """Inside a tenant: whose data is restricted reads, and changes nothing. Raises Problem."""
+    whose = None if request.method in SAFE_METHODS else who.key or who.member
+    if whose and is_restricted(whose.tenant_id, whose.subject_id):
+        raise denied(str(SAID), "restricted")
 
 
 def closed(tenant: Tenant) -> Problem:

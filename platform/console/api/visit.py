@@ -23,7 +23,7 @@ from console.api.idempotency import Once, once
 from console.api.problem import problem_of
 from console.api.rate import AddressRate, KeyRate
 from console.api.refused import too_many
-from console.api.requester import Requester, refuse_where_closed
+from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.session_acts import client_ip
 from inference.ledger import network
 from tenants.models import Tenant
@@ -89,6 +89,7 @@ class Visit(GenericViewSet[Any]):
         self.refuse_unless_allowed()
         self.refuse_unknown_parameters()
         with self.scope():
+            refuse_where_restricted(request, self.who)
             self.once = once(request, self.tenant, self.who.actor)
         self._scopes.enter_context(transaction.atomic())
         self._scopes.enter_context(self.scope())
