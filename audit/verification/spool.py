@@ -1,11 +1,12 @@
 """What the seals say that there must be, set aside until the events come by.
 
-40 bytes for each event under seal: in memory while they are few, else on disk.
+40 bytes for each event under seal, and 8 for each that nobody asks for: in memory while they are
+few, else on disk.
 """
 
 import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -27,6 +28,7 @@ class Batch(NamedTuple):
 class Spool:
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (see __exit__)
+        self._strays = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         self._heads: list[tuple[UUID, int, int, int, int, bool, int]] = []
 
     def __enter__(self) -> Self:
@@ -34,11 +36,21 @@ class Spool:
 
     def __exit__(self, *problem: object) -> None:
         self._file.close()
+        self._strays.close()
 
     def put(self, batch: Batch) -> None:
         self._file.write(array("q", batch.ids).tobytes())
         self._file.write(batch.leaves)
         self._heads.append((*batch[:6], len(batch.ids)))
+
+    def set_aside(self, event_ids: Iterable[int]) -> None:
+        """Of events that are under no seal that has come by."""
+        self._strays.write(array("q", event_ids).tobytes())
+
+    def strays(self, at_once: int) -> Iterator[list[int]]:
+        self._strays.seek(0)
+        while some := self._strays.read(8 * at_once):
+            yield array("q", some).tolist()
 
     def rounds(self) -> Iterator[list[Batch]]:
         """Those that came under seal together, in the order in which they did."""

@@ -3,6 +3,7 @@ something."""
 
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,17 @@ from psycopg.types.json import Jsonb
 from audit import seal, signing, tombstones
 from audit.actions import Action
 from audit.models import Seal
+from audit.verification import events
 from audit.verify import Span, Witness
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
+_MANY = """
+    insert into audit_event (at, action, tenant_id, request_id, actor, route, model, upstream,
+                             success, error_code, detail)
+    select now() - interval '1 hour', 'completion:received', md5((n % 40)::text)::uuid,
+           gen_random_uuid(), 'key:x', '', '', '', true, '', '{}'
+    from generate_series(1, 10000) n"""
 
 
 @pytest.fixture
@@ -39,6 +47,24 @@ def test_a_trail_as_it_was_written_is_fine(trail: Trail) -> None:
     assert report.ok, report.findings
     assert report.figures["sealed"] == 75
     assert report.figures["checkpoints"] == report.figures["witnessed"] == 5
+
+
+@pytest.mark.parametrize("gone", ["audit_seal", "audit_event"])
+def test_memory_does_not_grow_with_what_is_wrong(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    monkeypatch.setattr(events, "AHEAD", 2_000)
+    for _ in range(4):
+        trail.root.execute(_MANY)
+        trail.root.commit()
+        assert seal.seal_due() == 10_000
+    trail.root.execute(f"truncate {gone}")
+    tracemalloc.start()
+    report = trail.verify(texts=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report.found >= 40_000
+    assert peak < 8_000_000  # where each was kept, it was 13 and 17 million
 
 
 def test_an_empty_trail_is_fine(trail: Trail) -> None:
