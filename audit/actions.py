@@ -68,6 +68,7 @@ class Action(StrEnum):
     DELETION_REQUEST = "deletion:request"
     DELETION_APPROVE = "deletion:approve"
     DELETION_REFUSE = "deletion:refuse"
+    DELETION_LIFT = "deletion:lift"  # a restriction
     DELETION_HELD = "deletion:held"
     DELETION_LATE = "deletion:late"  # the alert at 48 of 72 hours
     DELETION_FINISH = "deletion:finish"

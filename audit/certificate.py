@@ -20,9 +20,11 @@ PURPOSE = "certificate"
 Certificate = dict[str, Any]
 
 
-def issue(request: DeletionRequest) -> Certificate:
-    """For a request whose stores are all empty. {"body": …, "signature": …}."""
-    body = _body(request)
+def issue(request: DeletionRequest, left: dict[str, int]) -> Certificate:
+    """For a request whose stores are all empty: `left` is what each has just counted.
+    {"body": …, "signature": …}.
+    """
+    body = _body(request, left)
     return {
         "body": body,
         "public_key": base64.b64encode(signing.public_key()).decode(),
@@ -47,7 +49,8 @@ def sha256_of(found: Certificate) -> str:
     return sha256(canonical(found["body"])).hexdigest()
 
 
-def _body(request: DeletionRequest) -> dict[str, Any]:
+def _body(request: DeletionRequest, left: dict[str, int]) -> dict[str, Any]:
+    steps = _in_order(request)
     moments = ("requested_at", "due_at", "approved_at", "started_at", "finished_at")
     return {
         "format": FORMAT,
@@ -55,10 +58,11 @@ def _body(request: DeletionRequest) -> dict[str, Any]:
         "tenant": str(request.tenant_id),
         "subject": str(request.subject_id),
         "mode": request.mode,
-        "membership_removed": request.removes,
+        "removal_asked": request.removes,
+        "membership_removed": any(step.evidence.get("removed") for step in steps),
         **{name: _moment(getattr(request, name)) for name in moments},
         "approved_by": request.approved_by.partition(":")[0],
-        "stores": [_store(step) for step in _in_order(request)],
+        "stores": [_store(step, left.get(step.store)) for step in steps],
         "kept": "the audit skeleton without texts, under a pseudonym that leads to nobody",
         "checkpoint": _checkpoint(),
         "issued_at": _moment(timezone.now()),
@@ -70,8 +74,10 @@ def _in_order(request: DeletionRequest) -> list[ErasureStep]:
     return sorted(request.steps.all(), key=lambda step: order.get(step.store, len(order)))
 
 
-def _store(step: ErasureStep) -> dict[str, Any]:
-    """Ids of keys stand for their owner's texts: only their hash is told."""
+def _store(step: ErasureStep, left: int | None) -> dict[str, Any]:
+    """Ids of keys stand for their owner's texts: only their hash is told. Nothing is left of a
+    store that this version does not have: null.
+    """
     hidden = ("key_ids", "tried_at")
     with override("en"):
         label = erasers.label(step.store)
@@ -80,7 +86,7 @@ def _store(step: ErasureStep) -> dict[str, Any]:
         "label": label,
         "evidence": {k: v for k, v in step.evidence.items() if k not in hidden},
         "attempts": step.attempts,
-        "left": 0,
+        "left": left,
         "finished_at": _moment(step.finished_at),
     }
 

@@ -1,8 +1,9 @@
 """Requests to erase a person's data: what people do with them. Who executes: audit/execution.py.
 
 Policy: who may decide on deletions asks and decides in one; everybody else's request waits for
-somebody who may. Silence is consent: after SILENCE (FOREBAY_DELETION_SILENCE_H, 24 hours) a
-request is executed as if it had been approved, so that nobody's absence breaks the 72 hours.
+somebody who may. To who asks for their own data silence is consent: after SILENCE
+(FOREBAY_DELETION_SILENCE_H, 24 hours) it is executed as if it had been approved, so that nobody's
+absence breaks the 72 hours. Nobody erases anybody else by silence.
 """
 
 from datetime import timedelta
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from audit import holds
 from audit.actions import Action
-from audit.models import DeletionMode, DeletionRequest, DeletionState
+from audit.models import DeletionMode, DeletionRequest, DeletionState, Tombstone
 from audit.record import act
 
 DUE = timedelta(hours=72)
@@ -39,6 +40,10 @@ class AlreadyBegun(DeletionRefused):
     """What is gone is gone."""
 
 
+class SamePerson(DeletionRefused):
+    """Who asked for somebody else, and could not decide alone, does not approve it later."""
+
+
 def silence() -> timedelta:
     return timedelta(hours=settings.DELETION_SILENCE_H)
 
@@ -50,13 +55,15 @@ def ask(
     *,
     by: str,
     decides: bool = False,
+    own: bool = False,
     mode: str = DeletionMode.ERASE,
     reason: str = "",
     removes: bool = False,
 ) -> DeletionRequest:
-    """The request that is open already, else a new one. `decides`: who asks may approve as well.
+    """The request that is open already, else a new one. `decides`: who asks may approve as well;
+    `own`: it is their own data.
 
-    Raises ValidationError.
+    Raises ValidationError, and AlreadyBegun where it is too late to remove the person too.
     """
     now = timezone.now()
     asked = DeletionRequest(
@@ -66,16 +73,19 @@ def ask(
         removes=removes,
         reason=_text(reason, "reason"),
         requested_by=by,
+        by_subject=own,
         requested_at=now,
         due_at=now + DUE,
     )
     with transaction.atomic():
         found = _open(tenant_id, subject_id) or _added(asked)
         if found is asked:
-            _act(Action.DELETION_REQUEST, found, by, mode=found.mode, due_at=found.due_at)
+            _record_asked(found, by)
             _hold_if_must(found)
-        if decides:
-            _approve_asked(found, asked, by)
+        else:
+            _add_to(found, asked, by=by, trusted=decides or own)
+        if decides and found.approved_at is None:
+            _approve(found, by)
     return found
 
 
@@ -85,41 +95,79 @@ def approve(request: DeletionRequest, *, by: str) -> None:
         locked(request)
         if request.approved_at or request.state not in (State.REQUESTED, State.HELD):
             raise AlreadyDecided
+        if request.requested_by == by and not request.by_subject:
+            raise SamePerson
         _approve(request, by)
 
 
 def refuse(request: DeletionRequest, *, by: str, answer: str) -> None:
-    """`answer`: why, to who asked. Raises AlreadyDecided, AlreadyBegun, ValidationError."""
-    if not answer.strip():
-        raise ValidationError({"answer": _("Say why: who asked will read it.")})
+    """`answer`: why, to who asked. Raises AlreadyDecided, AlreadyBegun, ValidationError.
+
+    An erasure that was asked for during a restriction: the restriction goes on.
+    """
+    answer = _said(answer)
     with transaction.atomic():
         locked(request)
-        if request.started_at:
-            raise AlreadyBegun
         if request.state in (State.REFUSED, State.DONE):
             raise AlreadyDecided
-        request.state, request.answer = State.REFUSED, _text(answer, "answer")
-        request.finished_at = timezone.now()
-        request.save(update_fields=["state", "answer", "finished_at"])
+        if request.started_at and not waits_in_restriction(request):
+            raise AlreadyBegun
         _act(Action.DELETION_REFUSE, request, by)
+        if request.started_at:
+            _restrict_on(request, by, answer)
+        else:
+            _close(request, answer)
+
+
+def lift(request: DeletionRequest, *, by: str, answer: str) -> None:
+    """Ends a restriction: nothing was erased, and the data can be used again. Raises
+    AlreadyDecided where none is in force, AlreadyBegun, ValidationError.
+    """
+    answer = _said(answer)
+    with transaction.atomic():
+        locked(request)
+        if not restricts(request):
+            raise AlreadyDecided
+        if Tombstone.objects.filter(request_id=request.id).exists():  # retention has ended
+            raise AlreadyBegun
+        _act(Action.DELETION_LIFT, request, by)
+        _close(request, answer)
+
+
+def restricts(request: DeletionRequest) -> bool:
+    """Or did until retention ended: nothing has been erased yet."""
+    begun = request.mode == DeletionMode.RESTRICT and request.started_at is not None
+    return begun and request.state not in (State.DONE, State.REFUSED)
+
+
+def waits_in_restriction(request: DeletionRequest) -> bool:
+    """Restricted, and somebody has asked for erasure by now."""
+    return restricts(request) and request.approved_at is None
+
+
+def was_lifted(request: DeletionRequest) -> bool:
+    """What has begun cannot be refused otherwise."""
+    return request.state == State.REFUSED and request.started_at is not None
 
 
 # What the clock does -----------------------------------------------------------------------------
 def hold(request: DeletionRequest, kept_by: Any) -> None:
     """Nothing more is erased until the hold ends. The requester is told, not for whom it is."""
-    request.state = State.HELD
+    request.state, request.held_at = State.HELD, timezone.now()
     until = kept_by.expires_at.strftime("%Y-%m-%d")
     request.answer = _("A legal hold keeps this data, at most until %(day)s.") % {"day": until}
-    request.save(update_fields=["state", "answer"])
+    request.save(update_fields=["state", "held_at", "answer"])
     _act(Action.DELETION_HELD, request, "system", hold=kept_by.id)
 
 
 def resume(request: DeletionRequest) -> None:
-    """The hold has ended: goes on where it was."""
+    """The hold has ended: goes on where it was, and so does the clock."""
+    if request.held_at:
+        request.due_at += timezone.now() - request.held_at
     before = State.RUNNING if request.started_at else State.APPROVED
     request.state = before if request.approved_at else State.REQUESTED
-    request.answer = ""
-    request.save(update_fields=["state", "answer"])
+    request.answer, request.held_at = "", None
+    request.save(update_fields=["state", "answer", "due_at", "held_at"])
 
 
 def mark_late(request: DeletionRequest) -> None:
@@ -155,22 +203,75 @@ def _hold_if_must(request: DeletionRequest) -> None:
         hold(request, kept_by)
 
 
-def _approve_asked(found: DeletionRequest, asked: DeletionRequest, by: str) -> None:
-    """Also a restriction that is to become an erasure."""
-    if found.mode == DeletionMode.RESTRICT and asked.mode == DeletionMode.ERASE:
+def _add_to(found: DeletionRequest, asked: DeletionRequest, *, by: str, trusted: bool) -> None:
+    """What is asked for beyond an open request. `trusted`: by a decider, or for themselves."""
+    erases = found.mode == DeletionMode.RESTRICT and asked.mode == DeletionMode.ERASE
+    erases = erases and not waits_in_restriction(found)
+    removes = asked.removes and not found.removes
+    if removes and found.started_at and not restricts(found):
+        raise AlreadyBegun
+    undecided = erases or found.approved_at is None
+    may = trusted or (undecided and not found.by_subject)
+    if not (may and (erases or removes)):
+        return
+    found.removes = found.removes or asked.removes
+    if erases:
+        _ask_anew(found, asked)
+    found.save()
+    _record_asked(found, by)
+
+
+def _ask_anew(found: DeletionRequest, asked: DeletionRequest) -> None:
+    """Out of a restriction an erasure is asked for: with a clock and an approval of its own. Until
+    then what has been restricted stays so.
+    """
+    same = ("reason", "requested_by", "by_subject", "requested_at", "due_at")
+    for name in same:
+        setattr(found, name, getattr(asked, name))
+    found.approved_by, found.approved_at, found.alerted_at = "", None, None
+    if found.started_at is None:
         found.mode = DeletionMode.ERASE
-        found.save(update_fields=["mode"])
-        _act(Action.DELETION_REQUEST, found, by, mode=found.mode, due_at=found.due_at)
-    if found.approved_at is None:
-        _approve(found, by)
+    if found.state == State.HELD:
+        found.held_at = asked.requested_at
+    else:
+        found.state = State.REQUESTED
 
 
 def _approve(request: DeletionRequest, by: str) -> None:
+    fields = ["state", "mode", "approved_by", "approved_at"]
+    if restricts(request):
+        request.mode = DeletionMode.ERASE
     if request.state == State.REQUESTED:
-        request.state = State.APPROVED
+        request.state = State.RUNNING if request.started_at else State.APPROVED
     request.approved_by, request.approved_at = by, timezone.now()
-    request.save(update_fields=["state", "approved_by", "approved_at"])
+    request.save(update_fields=fields)
     _act(Action.DELETION_APPROVE, request, by)
+
+
+def _restrict_on(request: DeletionRequest, by: str, answer: str) -> None:
+    if request.state == State.REQUESTED:
+        request.state = State.RUNNING
+    request.approved_by, request.approved_at = by, timezone.now()
+    request.answer, request.removes = answer, False
+    request.save(update_fields=["state", "approved_by", "approved_at", "answer", "removes"])
+
+
+def _close(request: DeletionRequest, answer: str) -> None:
+    request.state, request.answer = State.REFUSED, answer
+    request.finished_at, request.held_at = timezone.now(), None
+    request.save(update_fields=["state", "answer", "finished_at", "held_at"])
+
+
+def _record_asked(request: DeletionRequest, by: str) -> None:
+    more = {"removes": True} if request.removes else {}
+    mode = DeletionMode.ERASE if waits_in_restriction(request) else request.mode
+    _act(Action.DELETION_REQUEST, request, by, mode=mode, due_at=request.due_at, **more)
+
+
+def _said(answer: str) -> str:
+    if not answer.strip():
+        raise ValidationError({"answer": _("Say why: who asked will read it.")})
+    return _text(answer, "answer")
 
 
 def _act(action: Action, request: DeletionRequest, by: str, **detail: Any) -> None:

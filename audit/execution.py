@@ -65,7 +65,8 @@ def advance(pk: UUID) -> bool:
 def wind_the_clock() -> None:
     now = timezone.now()
     open_ones = DeletionRequest.objects.open()
-    silent = Q(state=State.REQUESTED, requested_at__lte=now - deletion.silence())
+    long_ago = now + deletion.DUE - deletion.silence()  # the time under a hold does not count
+    silent = Q(state=State.REQUESTED, by_subject=True, due_at__lte=long_ago)
     for request in open_ones.filter(silent):
         _each(request, lambda one: deletion.approve(one, by=deletion.SILENT))
     for request in open_ones.filter(state=State.HELD):
@@ -76,11 +77,18 @@ def wind_the_clock() -> None:
 
 
 def late_ones(now: datetime) -> list[DeletionRequest]:
-    """Nearly due, not held, not alerted yet. A restriction is kept as soon as it has begun."""
-    found = DeletionRequest.objects.open().exclude(state=State.HELD)
-    restricted = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
-    asked_before = now - deletion.ALERT
-    return list(found.exclude(restricted).filter(alerted_at=None, requested_at__lte=asked_before))
+    """Nearly due, not held, not alerted yet. A restriction is kept as soon as it has begun, and
+    due again when retention has ended.
+    """
+    found = DeletionRequest.objects.open().exclude(state=State.HELD).filter(alerted_at=None)
+    nearly = found.filter(due_at__lte=now + deletion.DUE - deletion.ALERT)
+    return [one for one in nearly if not _is_kept(one, now)]
+
+
+def _is_kept(request: DeletionRequest, now: datetime) -> bool:
+    if not deletion.restricts(request) or deletion.waits_in_restriction(request):
+        return False
+    return now < restricted_until(request) + deletion.ALERT
 
 
 def _each(request: DeletionRequest, verb: object) -> None:
@@ -227,18 +235,22 @@ def _finish_if_clean(request: DeletionRequest) -> bool:
     """Looks through all stores once more: what came back meanwhile is gone through again."""
     if is_restricted(request) or request.steps.filter(finished_at=None).exists():
         return False  # until its time, or until a store that failed is due again
-    again = [s.name for s in erasers.in_order() if s.verify(request.tenant_id, request.subject_id)]
-    if again:
+    left = {s.name: s.verify(request.tenant_id, request.subject_id) for s in erasers.in_order()}
+    if again := [name for name, n in left.items() if n]:
         log.warning("request %s: something came back in %s", request.id, ", ".join(again))
         return request.steps.filter(store__in=again).update(finished_at=None) > 0
-    _finish(request)
+    _finish(request, left)
     return False
 
 
-def _finish(request: DeletionRequest) -> None:
+def _finish(request: DeletionRequest, left: dict[str, int]) -> None:
+    """What people wrote into this request, and into earlier ones of theirs, goes as well."""
     request.state, request.finished_at = State.DONE, timezone.now()
-    request.certificate = certificate.issue(request)
-    request.save(update_fields=["state", "finished_at", "certificate"])
+    request.certificate = certificate.issue(request, left)
+    request.reason = request.answer = ""
+    request.save(update_fields=["state", "finished_at", "certificate", "reason", "answer"])
+    whose = {"tenant_id": request.tenant_id, "subject_id": request.subject_id}
+    DeletionRequest.objects.filter(**whose).update(reason="", answer="")
     detail = {"request": str(request.id), "sha256": certificate.sha256_of(request.certificate)}
     act(
         Action.DELETION_FINISH,

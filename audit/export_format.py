@@ -204,7 +204,8 @@ def _sealed(
 ) -> Iterator[tuple[int, int, str | None]]:
     """Seal, place in it from 1 on, and line, in the order of sealing. A complete export has each
     place; the line is None where there is no event, or it is of another time."""
-    wanted, values = _lines(events).order_by().query.sql_with_params()
+    compiler = _lines(events).order_by().query.get_compiler("default", elide_empty=False)
+    wanted, values = compiler.as_sql()
     with connection.chunked_cursor() as cursor:
         statement = _SEALED.format(events=wanted, join="left" if complete else "")
         cursor.execute(statement, [*values, tenant_id, *reach])

@@ -112,8 +112,6 @@ def page(
     start = _opened(cursor, salt) if cursor else None
     if start and side not in ("", start.side):
         raise BadCursor
-    if filters.anybody == ():
-        return Page([])
     newer = start is not None and start.side == "newer"
     found, reached = _found(tenant_id, filters, start, size + 1, look)
     more, rows = len(found) > size, found[:size]
@@ -152,6 +150,8 @@ def _found(
     tenant_id: UUID | None, filters: Filters, start: _Cursor | None, size: int, look: int
 ) -> tuple[list[Event], tuple[datetime, int] | None]:
     """Rows in the direction of the search, and where it stopped for having looked at enough."""
+    if filters.anybody == ():
+        return [], None
     sql, given, bounded = statement(tenant_id, filters, start, size, look)
     with through_indexes(sort=filters.request_id is not None):
         found = list(Event.objects.raw(sql, given))

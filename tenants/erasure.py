@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
-from django.db import transaction
 from django.db.models import ForeignObjectRel, Model, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -73,15 +72,18 @@ def _erase_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
 def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     who = tenant_id, subject_id
     leaves = tombstones.removes(*who)
-    found = {"members": 0, "keys": 0, "accounts": 0}
+    found = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
     for member in _people(*who).select_related("user", "tenant"):
-        found["accounts"] += _let_go(member, leaves=leaves)
         found["members"] += 1
+        if _let_go(member, leaves=leaves):
+            found["removed"] += 1
+            found["accounts"] += _close_account(member.user)
     for key in _keys(*who):
         found["keys"] += 1
         if leaves:
             key.revoke(by=BY)
             key.delete()
+            found["removed"] += 1
         else:
             _with_new_id(key, subject_id=uuid4())
     return found
@@ -91,26 +93,26 @@ def _known(tenant_id: UUID, subject_id: UUID) -> int:
     return _people(tenant_id, subject_id).count() + _keys(tenant_id, subject_id).count()
 
 
-def _let_go(member: Member, *, leaves: bool) -> int:
-    """1 when the person's account went too: it had no other membership."""
-    user = member.user
+def _let_go(member: Member, *, leaves: bool) -> bool:
+    """Whether they are no member any more."""
     _unsign(member)
     if leaves:
         try:
-            with transaction.atomic():
-                member.remove(by=BY)
-                return _close_account(user)
+            member.remove(by=BY)
+            return True
         except LastOwner:  # the tenant could never be managed again: they stay, unknown
             pass
     _with_new_id(member, subject_id=uuid4())
-    return 0
+    return False
 
 
 def _close_account(user: User) -> int:
+    """1 when nothing else holds it. What it leaves behind is found by its address only."""
     if user.is_operator or user.memberships.exists():
         return 0
     for name in ("AccessAttempt", "AccessFailureLog", "AccessLog"):
         apps.get_model("axes", name).objects.filter(username__iexact=user.email).delete()
+    Link.objects.filter(email__iexact=user.email).delete()  # also an operator's, of no tenant
     end_sessions(user)
     user.delete()
     return 1

@@ -41,8 +41,10 @@ class DeletionRequest(models.Model):
     reason = models.CharField(max_length=500, default="")
     answer = models.CharField(max_length=500, default="")  # to the requester: why refused or held
     requested_by = models.CharField(max_length=80)
+    by_subject = models.BooleanField(default=False)  # for themselves: only then silence is consent
     requested_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    held_at = models.DateTimeField(null=True)  # the clock has stopped
     alerted_at = models.DateTimeField(null=True)
     approved_by = models.CharField(max_length=80, default="")
     approved_at = models.DateTimeField(null=True)

@@ -66,6 +66,7 @@ WORDS: dict[str, Promise] = {
     Action.DELETION_REQUEST: _("Deletion asked for"),
     Action.DELETION_APPROVE: _("Deletion approved"),
     Action.DELETION_REFUSE: _("Deletion refused"),
+    Action.DELETION_LIFT: _("Restriction lifted"),
     Action.DELETION_HELD: _("Deletion waits for a legal hold"),
     Action.DELETION_LATE: _("Deletion is nearly due"),
     Action.DELETION_FINISH: _("Deletion finished"),

@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -17,16 +18,17 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from audit import deletion, erasers, execution
-from audit.deletion import AlreadyBegun, DeletionRefused
+from audit.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.actors import Actors
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
+from console.members import roles_to_give
 from console.paging import page
 from console.recently_proven import recently_proven
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.member import is_last_owner
-from tenants.roles import Permission
+from tenants.roles import Permission, Role
 
 Whose = Member | ApiKey
 
@@ -92,6 +94,24 @@ def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
     try:
         _verbs.approve(found, by=request.actor)
         messages.success(request, _("Approved: it is executed at once."))
+    except SamePerson:
+        messages.error(request, _("Who asked does not approve: another person has to."))
+    except DeletionRefused:
+        messages.error(request, _("Somebody has decided already."))
+    return _back(request, found)
+
+
+@require_POST
+@permitted(Permission.MANAGE_DELETIONS)
+@recently_proven
+def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
+    """Of a restriction."""
+    found, form = _found(request, deletion), RefusalForm(request.POST)
+    if not form.is_valid():
+        return _one(request, found, form)
+    try:
+        _verbs.lift(found, by=request.actor, answer=form.cleaned_data["answer"])
+        messages.success(request, _("The restriction is lifted."))
     except DeletionRefused:
         messages.error(request, _("Somebody has decided already."))
     return _back(request, found)
@@ -160,22 +180,41 @@ def _ask(request: TenantRequest) -> HttpResponse:
     whose = find(request.tenant, form.data.get("whose", ""))
     if form.is_valid() and whose is None:
         form.add_error("whose", _("Nobody here has this address, or several keys this name."))
+    alone = whose is not None and _decides_alone(request, whose)
     if form.is_valid() and form.cleaned_data["removes"] and is_last_owner(whose):
         form.add_error("removes", _("A tenant keeps at least one owner."))
+    if form.is_valid() and form.cleaned_data["removes"] and not alone:
+        form.add_error("removes", _("This role may do more than yours: ask an owner."))
     if not form.is_valid():
         mine = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
         return _list(request, mine, form)
     assert whose
     given = {name: value for name, value in form.cleaned_data.items() if name != "whose"}
+    own = whose == request.member
     try:
         asked = _verbs.ask(
-            request.tenant.id, whose.subject_id, by=request.actor, decides=True, **given
+            request.tenant.id, whose.subject_id, by=request.actor, decides=alone, own=own, **given
         )
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
         return redirect("console:deletions", tenant=request.tenant.name)
-    messages.success(request, _("It is executed at once, unless a legal hold keeps the data."))
+    except AlreadyBegun:
+        messages.error(request, _("It is being executed already."))
+        return redirect("console:deletions", tenant=request.tenant.name)
+    if alone:
+        messages.success(request, _("It is executed at once, unless a legal hold keeps the data."))
+    else:
+        messages.info(
+            request, _("Another person who decides has to approve it: this role is above yours.")
+        )
     return _back(request, asked)
+
+
+def _decides_alone(request: TenantRequest, whose: Whose) -> bool:
+    """Not about somebody who may do more: that needs their own approval, or another decider's."""
+    if not isinstance(whose, Member) or whose == request.member:
+        return True
+    return Role(whose.role) in roles_to_give(request)
 
 
 def _found(request: TenantRequest, pk: UUID) -> DeletionRequest:
@@ -206,12 +245,19 @@ def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> H
         "form": form,
         "steps": [(erasers.label(step.store), step, _shown(step)) for step in steps],
         "restricted_until": execution.restricted_until(found) if line.restricted else None,
-        "decidable": found.started_at is None and found.state in _DECIDABLE,
+        "decidable": _decidable(found),
+        "lifts": line.restricted and not deletion.waits_in_restriction(found),
+        "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
     }
     return render(request, "console/deletions/deletion.html", context)
 
 
 _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HELD)
+
+
+def _decidable(found: DeletionRequest) -> bool:
+    begun = found.started_at is not None and not deletion.waits_in_restriction(found)
+    return not begun and found.state in _DECIDABLE
 
 
 def _shown(step: ErasureStep) -> list[tuple[str, str]]:
@@ -237,7 +283,6 @@ def _line(
     row: DeletionRequest, names: dict[UUID, str], tenants: dict[UUID, str], actors: Actors
 ) -> Line:
     left = (row.due_at - timezone.now()).total_seconds() / 3600
-    running = row.started_at is not None and row.state == DeletionState.RUNNING
     return Line(
         request=row,
         whose=names.get(row.subject_id) or _("nobody any more"),
@@ -245,7 +290,7 @@ def _line(
         tenant=tenants.get(row.tenant_id, ""),
         hours_left=max(0, int(left)),
         late=left <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
-        restricted=running and execution.is_restricted(row),
+        restricted=deletion.restricts(row) and execution.is_restricted(row),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core import signing
 from django.core.exceptions import ValidationError
@@ -77,10 +78,14 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
                 mine.subject_id,
                 by=mine.actor,
                 decides=decides,
+                own=True,
                 **form.cleaned_data,
             )
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
+        return redirect("console:own_data")
+    except deletion.AlreadyBegun:
+        messages.error(request, _("It is being executed already."))
         return redirect("console:own_data")
     return redirect(link_of(asked))
 
@@ -135,6 +140,8 @@ def followed(request: Any, token: str) -> HttpResponse:
         "found": found,
         "steps": steps,
         "done": steps - found.steps.filter(finished_at=None).count(),
+        "lifted": deletion.was_lifted(found),
+        "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
     }
     return render(request, "console/deletions/followed.html", context)
 

@@ -106,6 +106,7 @@ in_tenant = [
     path("deletions/<uuid:deletion>/", deletions.deletion_page, name="deletion"),
     path("deletions/<uuid:deletion>/approval/", deletions.approval, name="deletion_approval"),
     path("deletions/<uuid:deletion>/refusal/", deletions.refusal, name="deletion_refusal"),
+    path("deletions/<uuid:deletion>/lifting/", deletions.lifting, name="deletion_lifting"),
     path("deletions/<uuid:deletion>/certificate/", deletions.certificate, name="certificate"),
     path("refusals/<uuid:refusal>/", refusals.refusal, name="refusal"),
     path("settings/", tenant_settings.tenant_settings, name="tenant_settings"),

@@ -19,7 +19,8 @@ from audit.keyring import Unreadable, keyring
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Event, Tombstone
 from inference import erasure
 from inference.models import Completion
-from tenants.models import Member, Tenant, User
+from tenants import password_reset
+from tenants.models import Link, Member, Tenant, User
 from tenants.roles import Role
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked, untouched
 
@@ -72,7 +73,7 @@ def test_everything_of_a_member_goes_and_nothing_of_anybody_else(acme: Tenant) -
     assert evidence["refusals"] == {"refusals": 1}
     assert evidence["answers"] == {"answers": 1}
     assert evidence["recipients"]["told"] == "none"
-    assert evidence["pseudonym"] == {"members": 1, "keys": 0, "accounts": 0}
+    assert evidence["pseudonym"] == {"members": 1, "keys": 0, "accounts": 0, "removed": 0}
 
 
 def test_a_member_who_stays_is_somebody_new_to_the_trail(acme: Tenant) -> None:
@@ -103,14 +104,51 @@ def test_who_wants_to_leave_leaves_with_their_account(acme: Tenant) -> None:
     assert alice.left() == {}
     assert not User.objects.filter(email="alice@acme.example").exists()
     (step,) = request.steps.filter(store="pseudonym")
-    assert step.evidence == {"members": 1, "keys": 0, "accounts": 1}
+    assert step.evidence == {"members": 1, "keys": 0, "accounts": 1, "removed": 1}
 
 
 def test_the_last_owner_stays_but_is_unknown(acme: Tenant) -> None:
     alice = a_member(acme, "alice", Role.OWNER)
-    done(ask(alice, removes=True))
+    found = done(ask(alice, removes=True)).certificate
     assert alice.left() == {}
     assert acme.members.filter(role=Role.OWNER).count() == 1
+    assert found
+    said = found["body"]["removal_asked"], found["body"]["membership_removed"]
+    assert said == (True, False)
+
+
+def test_a_key_can_be_deleted_with_its_data(acme: Tenant) -> None:
+    found = done(ask(a_key(acme), removes=True)).certificate
+    assert found
+    assert found["body"]["membership_removed"]
+
+
+def test_what_the_certificate_says_is_left_was_counted(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Eraser("gone", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 0)  # type: ignore[arg-type]
+    known = dict(erasers._known)
+    monkeypatch.setattr(erasers, "_known", {**known, "gone": gone})
+    request = ask(a_member(acme, "alice"))
+    execution.advance(request.id)
+    monkeypatch.setattr(erasers, "_known", known)
+    found = done(request).certificate
+    assert found
+    left = {store["store"]: store["left"] for store in found["body"]["stores"]}
+    assert left == {**dict.fromkeys(known, 0), "gone": None}
+
+
+def test_nothing_written_about_the_person_stays_in_their_requests(acme: Tenant) -> None:
+    a_member(acme, "owner", Role.OWNER)
+    alice = a_member(acme, "alice")
+    assert alice.member
+    password_reset.issue_by_operator(alice.member.user, by="operator:1")
+    refused = deletion.ask(*alice.who, by="member:1", reason="I am Alice Miller")
+    deletion.refuse(refused, by="member:2", answer="Alice Miller is a witness")
+    done(ask(alice, removes=True, reason="I am Alice Miller"))
+    written = DeletionRequest.objects.filter(subject_id=alice.id).values_list("reason", "answer")
+    assert set(written) == {("", "")}
+    assert not Link.objects.filter(email="alice@acme.example").exists()
 
 
 def test_an_erased_subject_never_gets_a_key_again(acme: Tenant) -> None:

@@ -1,6 +1,7 @@
 """Who decides on a deletion, by when, and what silence means."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from audit import deletion, execution
 from audit.actions import Action
-from audit.deletion import AlreadyBegun, AlreadyDecided
+from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Event
 
 pytestmark = pytest.mark.django_db
@@ -19,12 +20,13 @@ acme, alice = uuid4(), uuid4()
 
 
 def ask(**more: Any) -> DeletionRequest:
-    return deletion.ask(acme, alice, by="member:1", **more)
+    return deletion.ask(acme, alice, **{"by": "member:1", "own": True, **more})
 
 
 def age(request: DeletionRequest, **ago: int) -> None:
+    asked_at = timezone.now() - timedelta(**ago)
     DeletionRequest.objects.filter(pk=request.pk).update(
-        requested_at=timezone.now() - timedelta(**ago)
+        requested_at=asked_at, due_at=asked_at + deletion.DUE
     )
 
 
@@ -128,3 +130,128 @@ def test_a_mode_that_there_is_not() -> None:
     with pytest.raises(ValueError, match="shred"):
         ask(mode="shred")
     assert ask(mode=DeletionMode.RESTRICT).mode == "restrict"
+
+
+# Who asked for whom ------------------------------------------------------------------------------
+def test_nobody_is_erased_by_silence_for_who_is_not_them(settings: Any) -> None:
+    """A program asked, or somebody who could not decide alone."""
+    settings.DELETION_SILENCE_H = 0
+    request = ask(by="key:1", own=False, removes=True)
+    age(request, hours=100)
+    execution.wind_the_clock()
+    request.refresh_from_db()
+    assert request.state == State.REQUESTED
+    assert Event.objects.filter(action=Action.DELETION_LATE).count() == 1
+    deletion.approve(request, by="member:2")
+    assert request.state == State.APPROVED
+
+
+def test_who_could_not_decide_alone_does_not_approve_it_later() -> None:
+    request = ask(own=False)
+    with pytest.raises(SamePerson):
+        deletion.approve(request, by="member:1")
+    deletion.approve(request, by="member:2")
+
+
+def test_a_program_adds_nothing_to_what_a_person_asked_for() -> None:
+    request = ask()
+    ask(by="key:1", own=False, removes=True)
+    request.refresh_from_db()
+    assert (request.removes, request.by_subject) == (False, True)
+
+
+def test_a_removal_is_added_to_an_open_request_and_recorded() -> None:
+    request = ask()
+    assert ask(by="member:2", own=False, decides=True, removes=True).removes
+    request.refresh_from_db()
+    assert (request.removes, request.approved_by) == (True, "member:2")
+    last = Event.objects.filter(action=Action.DELETION_REQUEST).order_by("id").last()
+    assert last
+    assert (last.actor, last.detail["removes"]) == ("member:2", "True")
+
+
+def test_it_is_too_late_to_add_a_removal_when_erasing_has_begun() -> None:
+    request = ask(decides=True)
+    execution.advance(request.pk)
+    with pytest.raises(AlreadyBegun):
+        ask(removes=True)
+
+
+# Restrictions ------------------------------------------------------------------------------------
+def restricted() -> DeletionRequest:
+    request = ask(decides=True, mode=DeletionMode.RESTRICT)
+    execution.advance(request.pk)
+    request.refresh_from_db()
+    assert deletion.restricts(request)
+    return request
+
+
+def test_an_erasure_during_a_restriction_has_its_own_clock_and_approval() -> None:
+    request = restricted()
+    age(request, hours=200)
+    again = ask(reason="all of it", removes=True)
+    assert (again.pk, again.state, again.removes) == (request.pk, State.REQUESTED, True)
+    assert deletion.restricts(again)  # until then it stays restricted
+    assert again.due_at - timezone.now() > timedelta(hours=71)
+    last = Event.objects.filter(action=Action.DELETION_REQUEST).order_by("id").last()
+    assert last
+    assert last.detail["mode"] == "erase"
+    assert ask().due_at == again.due_at  # asked once more it is the same
+    deletion.approve(again, by="member:2")
+    assert (again.mode, again.state) == ("erase", State.RUNNING)
+
+
+def test_refused_the_restriction_goes_on() -> None:
+    restricted()
+    again = ask()
+    deletion.refuse(again, by="member:2", answer="a contract runs")
+    again.refresh_from_db()
+    assert (again.state, again.answer) == (State.RUNNING, "a contract runs")
+    assert deletion.restricts(again)
+    assert not deletion.waits_in_restriction(again)
+
+
+def test_by_silence_it_becomes_an_erasure() -> None:
+    restricted()
+    again = ask()
+    age(again, hours=25)
+    execution.wind_the_clock()
+    again.refresh_from_db()
+    assert (again.mode, again.state) == ("erase", State.RUNNING)
+
+
+def test_a_restriction_can_be_lifted() -> None:
+    request = restricted()
+    with pytest.raises(ValidationError):
+        deletion.lift(request, by="member:2", answer="")
+    deletion.lift(request, by="member:2", answer="settled")
+    assert (request.state, request.answer) == (State.REFUSED, "settled")
+    assert deletion.was_lifted(request)
+    assert Event.objects.filter(action=Action.DELETION_LIFT).count() == 1
+    with pytest.raises(AlreadyDecided):
+        deletion.lift(request, by="member:2", answer="again")
+    with pytest.raises(AlreadyDecided):
+        deletion.lift(ask(decides=True), by="member:2", answer="an erasure")
+
+
+def test_an_erasure_after_a_restriction_is_alerted_of() -> None:
+    request = restricted()
+    ends = execution.restricted_until(request)
+    assert execution.late_ones(ends + timedelta(hours=47)) == []
+    assert execution.late_ones(ends + timedelta(hours=48)) == [request]
+
+
+# Legal holds -------------------------------------------------------------------------------------
+def test_the_clock_stands_still_under_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ask()
+    due = request.due_at
+    until = timezone.now() + timedelta(days=30)
+    deletion.hold(request, SimpleNamespace(id=uuid4(), expires_at=until))
+    DeletionRequest.objects.filter(pk=request.pk).update(
+        held_at=timezone.now() - timedelta(days=30)
+    )
+    execution.wind_the_clock()
+    request.refresh_from_db()
+    assert (request.state, request.held_at) == (State.REQUESTED, None)
+    assert request.due_at - due >= timedelta(days=30)
+    assert execution.late_ones(timezone.now() + timedelta(hours=47)) == []

@@ -175,6 +175,24 @@ def test_csv_has_what_was_asked_for(tenant: Tenant, home: Path) -> None:
     assert set(rows[0]) == set(exports.COLUMNS)
 
 
+NOBODY = [
+    Filters(actors=()),
+    Filters(actors=("member:a",), api_key_id=uuid4()),
+    Filters(actors=(), action="completion:completed"),
+]
+
+
+@pytest.mark.parametrize("filters", NOBODY)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_of_an_unknown_person_there_is_nothing(
+    tenant: Tenant, home: Path, form: str, filters: Filters
+) -> None:
+    event(tenant)
+    export = made(tenant, filters, form)
+    assert (export.state, export.rows) == ("ready", 0), export.problem
+    assert b"key:x" not in b"".join(exports.download(export, by="member:a"))
+
+
 def test_what_would_be_a_formula_is_none(tenant: Tenant, home: Path) -> None:
     event(tenant, model="=cmd|' /C calc'!A0", error_code="@x", upstream="+1")
     (row,) = table(made(tenant, Filters(action="completion:completed")))

@@ -13,8 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import deletion, erasers
-from audit.deletion import AlreadyBegun, AlreadyDecided
+from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from console.api.members import refuse_role
 from console.api.problem import Problem, bad_request
 from console.api.requester import Requester, denied
 from console.api.resource import Resource, Who
@@ -22,7 +23,7 @@ from console.api.strict import Shape
 from tenants.models import ApiKey, Member, Scope
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission as P
-from tenants.roles import Profile
+from tenants.roles import Profile, Role
 from tenants.scope import person_scope
 
 EXAMPLE: dict[str, Any] = {
@@ -49,10 +50,10 @@ class DeletionShape(Shape):
     state = s.ChoiceField(DeletionState.choices)
     removes = s.BooleanField(help_text="The membership or key goes too.")
     reason = s.CharField()
-    answer = s.CharField(help_text="Why it was refused, or is held.")
+    answer = s.CharField(help_text="Why it was refused or lifted, or is held.")
     requested_by = s.CharField()
     requested_at = s.DateTimeField()
-    due_at = s.DateTimeField(help_text="72 hours after it was asked for.")
+    due_at = s.DateTimeField(help_text="72 hours after it was asked for, and the time on hold.")
     approved_at = s.DateTimeField(allow_null=True)
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
@@ -122,10 +123,11 @@ class Deletions(Resource):
         "retrieve": Who.ANYBODY,
         "approve": P.MANAGE_DELETIONS,
         "refuse": P.MANAGE_DELETIONS,
+        "lift": P.MANAGE_DELETIONS,
     }
     shape = DeletionShape
     gives = {"retrieve": WholeDeletion}
-    takes = {"create": NewDeletion, "refuse": Refusal}
+    takes = {"create": NewDeletion, "refuse": Refusal, "lift": Refusal}
     asks = {"list": DeletionFilter}
     orderings = ("-requested_at", "requested_at")
 
@@ -137,20 +139,23 @@ class Deletions(Resource):
         """Ask for data to be erased, or restricted.
 
         Everybody asks for themselves; for others whoever decides on deletions, whose request is
-        approved as it is made. A key needs `management:write` and says whose data it is; its
-        request waits for a person. While one is open, asking again answers with the same.
+        approved as it is made, unless it is about somebody whose role they could neither give nor
+        take: then it waits for another one who decides. A key needs `management:write` and says
+        whose data it is; its request waits for a person. While one is open, asking again answers
+        with the same; what goes beyond it (erase, not restrict; `removes`) is added.
         """
         given = self.given()
         whose = self._whose(given.pop("member", None), given.pop("key", None))
-        if given["removes"] and is_last_owner(whose):
-            raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
-        asked = deletion.ask(
-            self.inside.id,
-            whose.subject_id,
-            by=self.by,
-            decides=self._decides,
-            **given,
-        )
+        own = whose in (self.who.member, self.who.key)
+        if given["removes"]:
+            self._refuse_removal(whose, own=own)
+        decides = self._decides and (own or self._may_remove(whose))
+        try:
+            asked = deletion.ask(
+                self.inside.id, whose.subject_id, by=self.by, decides=decides, own=own, **given
+            )
+        except AlreadyBegun:
+            raise _begun() from None
         return self.one(asked, 201)
 
     def retrieve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
@@ -163,8 +168,13 @@ class Deletions(Resource):
         """Approve a deletion request: it is executed at once."""
         return self._decided(deletion_request, deletion.approve)
 
+    def lift(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
+        """Lift a restriction, and say why: nothing was erased, the data can be used again."""
+        self.found(self._rows(), pk=deletion_request)
+        return self._decided(deletion_request, deletion.lift, **self.given())
+
     def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
-        """Refuse a deletion request, and say why."""
+        """Refuse a deletion request, and say why. A restriction goes on."""
         self.found(self._rows(), pk=deletion_request)  # before what is said of it is looked at
         return self._decided(deletion_request, deletion.refuse, **self.given())
 
@@ -201,15 +211,32 @@ class Deletions(Resource):
         found: Member | ApiKey = self.found(rows, pk=member or key)
         return found
 
+    def _may_remove(self, whose: Member | ApiKey) -> bool:
+        """As where members are removed: nobody who may do more than they may."""
+        return not isinstance(whose, Member) or Role(whose.role) in self.who.roles_to_give()
+
+    def _refuse_removal(self, whose: Member | ApiKey, *, own: bool) -> None:
+        """Raises Problem."""
+        if is_last_owner(whose):
+            raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
+        if isinstance(whose, Member) and not own:
+            refuse_role(self.who, whose.role)
+
     def _decided(self, pk: UUID, verb: Any, **given: Any) -> Response:
         found = self.found(self._rows(), pk=pk)
         try:
             verb(found, by=self.by, **given)
         except AlreadyBegun:
-            raise Problem(409, "already_begun", _("It is being executed already.")) from None
+            raise _begun() from None
+        except SamePerson:
+            raise denied(_("Who asked does not approve: another person has to.")) from None
         except AlreadyDecided:
             raise Problem(409, "already_decided", _("It is decided already.")) from None
         return self.one(found)
+
+
+def _begun() -> Problem:
+    return Problem(409, "already_begun", _("It is being executed already."))
 
 
 class OwnDeletionShape(DeletionShape):
@@ -220,7 +247,7 @@ class OwnDeletions(Deletions):
     """The same without a tenant in the path: the key's, or the only one of a person."""
 
     shape = OwnDeletionShape
-    needs = {act: need for act, need in Deletions.needs.items() if act not in ("approve", "refuse")}
+    needs = dict.fromkeys(("list", "create", "retrieve"), Who.ANYBODY)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(APIException):  # a wrong key is refused where all are

@@ -97,6 +97,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("deletion-requests/", "uuid:deletion_request", Deletions),
     at("deletion-requests/<uuid:deletion_request>/approve/", Deletions, post="approve"),
     at("deletion-requests/<uuid:deletion_request>/refuse/", Deletions, post="refuse"),
+    at("deletion-requests/<uuid:deletion_request>/lift/", Deletions, post="lift"),
     *several("key-rotations/", "uuid:rotation", KeyRotations),
     *several("reconciliations/", "int:reconciliation", Reconciliations),
 ]

@@ -118,7 +118,8 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "subject_id requested_by approved_by certificate",
         D.CONTENT: "reason answer",
         D.BEHAVIOUR: "requested_at approved_at",
-        D.NONE: "id tenant_id mode state removes due_at alerted_at started_at finished_at",
+        D.NONE: "id tenant_id mode state removes by_subject due_at held_at alerted_at started_at "
+        "finished_at",
     },
     "audit.ErasureStep": {
         D.NONE: "id tenant_id request store evidence attempts problem finished_at"

@@ -160,6 +160,7 @@ PAGES: tuple[Page, ...] = (
         Page("deletions/<uuid:deletion>/", sees=P.MANAGE_DELETIONS),
         Page("deletions/<uuid:deletion>/approval/", acts=P.MANAGE_DELETIONS),
         Page("deletions/<uuid:deletion>/refusal/", acts=P.MANAGE_DELETIONS),
+        Page("deletions/<uuid:deletion>/lifting/", acts=P.MANAGE_DELETIONS),
         Page("deletions/<uuid:deletion>/certificate/", sees=P.MANAGE_DELETIONS, bare=True),
         Page("refusals/<uuid:refusal>/", sees=P.VIEW_LIMITS),
         Page("settings/", sees=P.VIEW_MEMBERS, acts=P.MANAGE_SECURITY),

@@ -10,7 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from audit.models import DeletionRequest
+from audit.models import DeletionRequest, DeletionState
+from audit.models.deletion import DeletionRequestQuerySet
 from console import navigation
 from console.door import ConsoleRequest
 from console.permission_words import WORDS
@@ -101,13 +102,22 @@ def menu(request: ConsoleRequest) -> navigation.Menu:
 @register.simple_tag
 def late_deletions(request: ConsoleRequest) -> int:
     """Requests to erase that are nearly due, for who can do something about it."""
-    tenant = getattr(request, "tenant", None)
-    if tenant and Permission.MANAGE_DELETIONS not in request.permissions:
-        return 0
-    if tenant is None and not request.user.is_operator:
-        return 0
-    late = DeletionRequest.objects.open().filter(alerted_at__isnull=False)
-    return (late.filter(tenant_id=tenant.id) if tenant else late).count()
+    return _decided_here(request).filter(alerted_at__isnull=False).count()
+
+
+@register.simple_tag
+def waiting_deletions(request: ConsoleRequest) -> int:
+    """Those that somebody has to decide on, from the first hour on."""
+    waiting = _decided_here(request).filter(state=DeletionState.REQUESTED, alerted_at=None)
+    return waiting.count()
+
+
+def _decided_here(request: ConsoleRequest) -> DeletionRequestQuerySet:
+    tenant, rows = getattr(request, "tenant", None), DeletionRequest.objects.open()
+    if tenant:
+        mine = Permission.MANAGE_DELETIONS in request.permissions
+        return rows.filter(tenant_id=tenant.id) if mine else rows.none()
+    return rows if request.user.is_operator else rows.none()
 
 
 @register.simple_tag
