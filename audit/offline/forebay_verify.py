@@ -9,8 +9,10 @@ One file. It needs Python 3.11 or newer and the package `cryptography`, and asks
     python forebay_verify.py report report.html --public-key KEY
 
 KEY is the platform's Ed25519 public key in base64 (or a file of it), as you got it from somebody
-you trust. Without one, the key in the file is taken, and that is said. The program ends with
-0 when all is as it was sealed, 1 with findings, 2 when it cannot read what it was given.
+you trust. Without one, only the key that stands in the file itself is asked, and anybody can write
+such a file: then nothing is ever "as it was sealed". The program ends with 0 when all is as it was
+sealed, 1 with findings, 2 when it cannot read what it was given, and 3 when it found nothing, but
+no key was named.
 
 Hashes are SHA-256, trees those of RFC 6962, signatures Ed25519 over a first line that names what
 is signed (`forebay-checkpoint/1`), then the body.
@@ -51,10 +53,15 @@ class Result:
         self.findings: list[str] = []
         self.notes: list[str] = []
         self.figures: dict[str, int] = {}
+        self.own_key = ""  # the document's, which it was verified with for want of a trusted one
 
     @property
     def ok(self) -> bool:
-        return not self.findings
+        return not self.findings and not self.own_key
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.findings else 3 if self.own_key else 0
 
     def add(self, finding: str) -> None:
         self.findings.append(finding)
@@ -65,6 +72,7 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         return {
             "ok": self.ok,
+            "own_key": self.own_key or None,
             "found": len(self.findings),
             "figures": self.figures,
             "notes": self.notes,
@@ -75,8 +83,18 @@ class Result:
         figures = ", ".join(f"{number} {what}" for what, number in self.figures.items())
         lines = [figures, *(f"note: {note}" for note in self.notes)]
         lines += [f"FOUND {finding}" for finding in self.findings[:SHOWN]]
-        lines.append("All is as it was sealed." if self.ok else f"{len(self.findings)} findings.")
-        return "\n".join(lines)
+        return "\n".join([*lines, self._verdict()])
+
+    def _verdict(self) -> str:
+        if self.findings:
+            return f"{len(self.findings)} findings."
+        if not self.own_key:
+            return "All is as it was sealed."
+        return (
+            "It holds together, but NOBODY VOUCHES FOR IT: the public key is the file's own, and "
+            f"anybody can write such a file.\n{self.own_key}\nCompare it with the platform's key "
+            "that you got elsewhere, and name that: --public-key KEY"
+        )
 
 
 # Hashes and signatures ---------------------------------------------------------------------------
@@ -176,11 +194,7 @@ def verify_export(
     result = Result()
     header, manifest, digest = _ends(path)
     if keys is None:
-        keys = _own_keys(manifest)
-        result.notes.append(
-            "the public key is the file's own: compare it with one that you got elsewhere: "
-            + manifest["public_key"]
-        )
+        keys, result.own_key = _own_keys(manifest), str(manifest["public_key"])
     export = _Export(header, Keys(keys), _heard(witnesses), result)
     for row in _rows(path):
         export.take(row)
@@ -523,8 +537,7 @@ def verify_document(
         body, signature, by = found["body"], str(found["signature"]), str(found["key_id"])
         first_line = str(body["format"])
         if keys is None:
-            keys = [_own_key(found)]
-            result.notes.append(f"the public key is the file's own: {found['public_key']}")
+            keys, result.own_key = [_own_key(found)], str(found["public_key"])
     except (KeyError, TypeError, ValueError):
         raise Broken("this is no signed document") from None
     if not first_line.startswith("forebay-"):
@@ -612,7 +625,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"cannot verify: {problem}", file=sys.stderr)  # noqa: T201
         return 2
     print(json.dumps(result.as_json()) if words.json else result)  # noqa: T201
-    return 0 if result.ok else 1
+    return result.exit_code
 
 
 if __name__ == "__main__":

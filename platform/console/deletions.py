@@ -20,24 +20,28 @@ from django.views.decorators.http import require_POST
 from audit import deletion, erasers, execution
 from audit.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from console import pseudonyms
 from console.actors import Actors
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
 from console.members import roles_to_give
 from console.paging import page
+from console.pseudonyms import Former, parsed
 from console.recently_proven import recently_proven
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission, Role
 
-Whose = Member | ApiKey
+Whose = Member | ApiKey | Former
 
 
 class AskForm(ConsoleForm):
     whose = forms.CharField(
         label=gettext_lazy("Whose data"),
         max_length=254,
-        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or key name")}),
+        widget=forms.TextInput(
+            attrs={"placeholder": gettext_lazy("Email address, key name or pseudonym")}
+        ),
     )
     mode = forms.ChoiceField(
         label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
@@ -166,8 +170,12 @@ def _plain(value: Any) -> str:
 
 # Whose it is -------------------------------------------------------------------------------------
 def find(tenant: Tenant, text: str) -> Whose | None:
-    """A member by email address, or a key by name or public id, if only one is so called."""
+    """A member by email address, or a key by name or public id, if only one is so called; whoever
+    has left by the pseudonym that events of theirs show.
+    """
     text = text.strip()
+    if subject_id := parsed(text):
+        return pseudonyms.find(tenant, subject_id)
     members = list(tenant.members.filter(user__email__iexact=text).select_related("tenant")[:2])
     keys = list(tenant.api_keys.filter(Q(name=text) | Q(public_id=text))[:2])
     found: list[Whose] = [*members, *keys]
@@ -179,10 +187,14 @@ def _ask(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
     whose = find(request.tenant, form.data.get("whose", ""))
     if form.is_valid() and whose is None:
-        form.add_error("whose", _("Nobody here has this address, or several keys this name."))
+        form.add_error(
+            "whose", _("Nobody here has this address or pseudonym, or several keys this name.")
+        )
     alone = whose is not None and _decides_alone(request, whose)
     if form.is_valid() and form.cleaned_data["removes"] and is_last_owner(whose):
         form.add_error("removes", _("A tenant keeps at least one owner."))
+    if form.is_valid() and form.cleaned_data["removes"] and isinstance(whose, Former):
+        form.add_error("removes", _("They have left already."))
     if form.is_valid() and form.cleaned_data["removes"] and not alone:
         form.add_error("removes", _("This role may do more than yours: ask an owner."))
     if not form.is_valid():
@@ -285,13 +297,18 @@ def _line(
     left = (row.due_at - timezone.now()).total_seconds() / 3600
     return Line(
         request=row,
-        whose=names.get(row.subject_id) or _("nobody any more"),
+        whose=names.get(row.subject_id) or _nameless(row),
         asked_by=actors.name(row.requested_by),
         tenant=tenants.get(row.tenant_id, ""),
         hours_left=max(0, int(left)),
         late=left <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
         restricted=deletion.restricts(row) and execution.is_restricted(row),
     )
+
+
+def _nameless(row: DeletionRequest) -> str:
+    """Their pseudonym until it leads to nothing any more."""
+    return _("nobody any more") if row.state == DeletionState.DONE else str(row.subject_id)
 
 
 _verbs = deletion  # views take a parameter of that name

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from audit import deletion, portability
 from audit.keyring import Barred, Unreadable
-from audit.models import DeletionMode, DeletionRequest, Export
+from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
 from console.deletions import certificate_of
 from console.door import ConsoleRequest, before_sign_in, signed_in
 from console.forms import ConsoleForm
@@ -52,6 +52,17 @@ class Part:
     link: str
     exports: list[Export]
     form: OwnForm
+
+    @property
+    def askable(self) -> bool:
+        """Also during a restriction: for it to end in an erasure at once."""
+        if self.open is None or self.open.state == DeletionState.REFUSED:
+            return True
+        return deletion.restricts(self.open) and not deletion.waits_in_restriction(self.open)
+
+    @property
+    def restricted(self) -> bool:
+        return self.open is not None and deletion.restricts(self.open)
 
 
 @signed_in

@@ -101,6 +101,31 @@ def test_what_is_somebody_elses_does_not_exist(
     assert [row["id"] for row in enter(erin).get(ALL).json()["results"]] == [pk]
 
 
+def test_of_who_has_left_by_their_pseudonym(
+    dave: Member, erin: Member, charlie: Member, enter: Enter
+) -> None:
+    subject = str(dave.subject_id)
+    dave.remove(by=erin.actor)
+    answer = enter(erin).post(ALL, mode="erase", subject=subject)
+    assert (answer.status_code, answer.json()["subject"]) == (201, subject)
+    refused = enter(erin).post(ALL, mode="erase", subject=subject, removes=True)
+    assert set(errors(refused)) == {"removes"}
+    theirs = enter(charlie).post("tenants/globex/deletion-requests/", mode="erase", subject=subject)
+    assert theirs.status_code == 404
+
+
+def test_a_pseudonym_of_somebody_here_is_theirs(
+    alice: Member, erin: Member, dave: Member, bob: Member, enter: Enter
+) -> None:
+    """So that rules on who decides about whom hold this way too."""
+    answer = enter(erin).post(ALL, mode="erase", subject=str(alice.subject_id))
+    assert (answer.status_code, answer.json()["state"]) == (201, "requested")
+    answer = enter(dave).post(ALL, mode="erase", subject=str(bob.subject_id))
+    assert answer.status_code == 403
+    answer = enter(erin).post(ALL, mode="erase", subject=str(bob.subject_id), member=str(bob.pk))
+    assert set(errors(answer)) == {"member"}
+
+
 def test_the_last_owner_does_not_remove_themselves(alice: Member, enter: Enter) -> None:
     answer = enter(alice).post(ALL, mode="erase", removes=True)
     assert (answer.status_code, set(errors(answer))) == (400, {"removes"})

@@ -71,6 +71,49 @@ def test_an_owner_decides_about_their_own(alice: Member, sign_in: SignIn) -> Non
     assert DeletionRequest.objects.get().state == State.APPROVED
 
 
+def test_a_restriction_can_end_in_an_erasure(dave: Member, sign_in: SignIn) -> None:
+    client = sign_in(dave)
+    asked(dave, decides=True, mode="restrict")
+    execution.work()
+    page = client.get(OWN).content.decode()
+    assert "Restricted" in page
+    assert "Ask for deletion" in page
+    client.post(f"{OWN}{dave.pk}/deletion/", {"mode": "erase"})
+    found = DeletionRequest.objects.get()
+    assert deletion.waits_in_restriction(found)
+    assert "Ask for deletion" not in client.get(OWN).content.decode()
+
+
+def test_a_restriction_is_lifted(dave: Member, erin: Member, sign_in: SignIn) -> None:
+    found = asked(dave, decides=True, mode="restrict")
+    execution.work()
+    client, page = sign_in(erin), f"{LIST}{found.pk}/"
+    assert "Lift the restriction" in client.get(page).content.decode()
+    assert "required" in client.post(f"{page}lifting/", {"answer": " "}).content.decode()
+    client.post(f"{page}lifting/", {"answer": "settled"})
+    assert "has been lifted" in Client().get(link_of(found)).content.decode()
+    assert "Ask for deletion" in sign_in(dave).get(OWN).content.decode()
+
+
+def test_an_administrator_does_not_erase_an_owner_alone(
+    erin: Member, alice: Member, sign_in: SignIn
+) -> None:
+    other = User.objects.create(email="o@acme.example")
+    Member.objects.create(tenant=alice.tenant, user=other, role="owner")
+    client, whose = sign_in(erin), {"whose": "alice@acme.example", "mode": "erase"}
+    page = client.post(LIST, {**whose, "removes": "on"}).content.decode()
+    assert "may do more than yours" in page
+    client.post(LIST, whose)
+    found = DeletionRequest.objects.get()
+    assert (found.state, found.requested_by) == (State.REQUESTED, erin.actor)
+    client.post(f"{LIST}{found.pk}/approval/")
+    found.refresh_from_db()
+    assert found.state == State.REQUESTED
+    sign_in(alice).post(f"{LIST}{found.pk}/approval/")
+    found.refresh_from_db()
+    assert found.state == State.APPROVED
+
+
 def test_the_last_owner_does_not_leave(alice: Member, sign_in: SignIn) -> None:
     sent = {"mode": "erase", "removes": "on"}
     page = sign_in(alice).post(f"{OWN}{alice.pk}/deletion/", sent)
@@ -134,6 +177,20 @@ def test_or_a_keys(erin: Member, acme: Tenant, sign_in: SignIn) -> None:
     key, _text = ApiKey.issue(acme, "robot", by="test")
     sign_in(erin).post(LIST, {"whose": "robot", "mode": "restrict"})
     assert DeletionRequest.objects.get().subject_id == key.subject_id
+
+
+def test_or_theirs_who_have_left(erin: Member, dave: Member, sign_in: SignIn) -> None:
+    """Only the pseudonym that the trail shows is left to name them by."""
+    client, subject = sign_in(erin), dave.subject_id
+    dave.remove(by=erin.actor)
+    page = client.post(LIST, {"whose": str(subject), "mode": "erase", "removes": "on"})
+    assert "have left already" in page.content.decode()
+    client.post(LIST, {"whose": str(subject), "mode": "erase"})
+    found = DeletionRequest.objects.get()
+    assert (found.state, found.subject_id) == (State.APPROVED, subject)
+    assert str(subject) in client.get(LIST).content.decode()
+    page = client.post(LIST, {"whose": str(uuid4()), "mode": "erase"})
+    assert "Nobody here" in page.content.decode()
 
 
 def test_of_nobody_there(erin: Member, charlie: Member, sign_in: SignIn) -> None:

@@ -16,16 +16,19 @@ from audit import deletion, erasers
 from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.api.members import refuse_role
-from console.api.problem import Problem, bad_request
+from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import Requester, denied
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
+from console.pseudonyms import Former, find
 from tenants.models import ApiKey, Member, Scope
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission as P
 from tenants.roles import Profile, Role
 from tenants.scope import person_scope
 
+Whose = Member | ApiKey | Former
+_WAYS = ("member", "key", "subject")  # to say whose data it is
 EXAMPLE: dict[str, Any] = {
     "id": "0192e6a0-88cc-7c6e-9f6e-1f2a3b4c5d6e",
     "subject": "0192e6a0-99dd-7c6e-9f6e-1f2a3b4c5d6e",
@@ -96,6 +99,9 @@ class NewDeletion(Shape):
     mode = s.ChoiceField(DeletionMode.choices)
     member = s.UUIDField(required=False, help_text="Whose data; without it and `key`: your own.")
     key = s.UUIDField(required=False)
+    subject = s.UUIDField(
+        required=False, help_text="The pseudonym, of who is no member and no key any more."
+    )
     removes = s.BooleanField(default=False, help_text="The membership or key goes too.")
     reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
     EXAMPLE = {
@@ -145,7 +151,7 @@ class Deletions(Resource):
         with the same; what goes beyond it (erase, not restrict; `removes`) is added.
         """
         given = self.given()
-        whose = self._whose(given.pop("member", None), given.pop("key", None))
+        whose = self._whose(**{name: given.pop(name, None) for name in _WAYS})
         own = whose in (self.who.member, self.who.key)
         if given["removes"]:
             self._refuse_removal(whose, own=own)
@@ -197,26 +203,37 @@ class Deletions(Resource):
         me = self.who.member or self.who.key
         return rows.filter(own | Q(subject_id=me.subject_id) if me else own)
 
-    def _whose(self, member: UUID | None, key: UUID | None) -> Member | ApiKey:
+    def _whose(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Whose:
         """Raises Problem; what belongs to somebody else does not exist."""
-        if member is None and key is None and self.who.member:
+        ways = [way for way in (member, key, subject) if way]
+        if not ways and self.who.member:
             return self.who.member
-        if (member is None) == (key is None):
+        if len(ways) != 1:
             raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
         myself = self.who.member is not None and self.who.member.pk == member
         if not (self._decides or myself or self._is_program):
             raise denied(_("You can ask for your own data only."))
         tenant = self.inside
+        if subject:
+            return self._by_pseudonym(subject)
         rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
         found: Member | ApiKey = self.found(rows, pk=member or key)
         return found
 
-    def _may_remove(self, whose: Member | ApiKey) -> bool:
+    def _by_pseudonym(self, subject: UUID) -> Whose:
+        found = find(self.inside, subject)
+        if found is None:
+            raise not_found()
+        return found
+
+    def _may_remove(self, whose: Whose) -> bool:
         """As where members are removed: nobody who may do more than they may."""
         return not isinstance(whose, Member) or Role(whose.role) in self.who.roles_to_give()
 
-    def _refuse_removal(self, whose: Member | ApiKey, *, own: bool) -> None:
+    def _refuse_removal(self, whose: Whose, *, own: bool) -> None:
         """Raises Problem."""
+        if isinstance(whose, Former):
+            raise bad_request({"removes": [_("They have left already.")]})
         if is_last_owner(whose):
             raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
         if isinstance(whose, Member) and not own:

@@ -1,21 +1,17 @@
 import base64
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_date, parse_datetime
 
 from audit import signing
 from audit.offline import forebay_verify
 from audit.verify import Report, Span, Witness, opened, verify
 from audit.witness import configured, from_file
-from tenants.models import Tenant
-from tenants.scope import system_scope
+from tenants.management.spans import moment, tenant_id
 
 FINE, FINDINGS, CANNOT_RUN = 0, 1, 2
 
@@ -35,13 +31,15 @@ class Command(BaseCommand):
             "--witness",
             action="append",
             metavar="FILE",
-            help="what a witness has heard; without it, the files that are configured",
+            help="what a witness has heard; without it, the files that are configured, but of an "
+            "export none",
         )
         parser.add_argument(
             "--public-key",
             action="append",
             default=[],
-            help="base64, beside ours and those in FOREBAY_AUDIT_PUBLIC_KEYS_OLD",
+            help="base64, beside ours and those in FOREBAY_AUDIT_PUBLIC_KEYS_OLD; "
+            "with --export instead of them",
         )
         parser.add_argument("--no-texts", dest="texts", action="store_false")
         parser.add_argument("--json", action="store_true", help="for programs")
@@ -56,7 +54,7 @@ class Command(BaseCommand):
 
     def _trail(self, **options: Any) -> bool:
         span = Span(
-            _tenant(options["tenant"]), _moment(options["since"]), _moment(options["until"])
+            tenant_id(options["tenant"]), moment(options["since"]), moment(options["until"])
         )
         with opened() as connection:
             report = verify(
@@ -71,7 +69,7 @@ class Command(BaseCommand):
         return report.ok
 
     def _export(self, **options: Any) -> bool:
-        keys = [*signing.trusted().values(), *map(_key, options["public_key"])]
+        keys = list(map(_key, options["public_key"])) or list(signing.trusted().values())
         heard = [Path(name) for name in options["witness"] or ()]
         found = forebay_verify.verify_export(Path(options["export"]), keys, heard)
         self.stdout.write(json.dumps(found.as_json()) if options["json"] else str(found))
@@ -98,29 +96,6 @@ def _told(report: Report) -> Iterator[str]:
     if report.found > len(report.findings):
         yield f"… and {report.found - len(report.findings)} more"
     yield "All is as it was written." if report.ok else f"{report.found} findings."
-
-
-def _tenant(text: str | None) -> UUID | None:
-    if not text:
-        return None
-    with system_scope():
-        found = Tenant.objects.filter(name=text).first()
-    if found:
-        return found.id
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValueError(f"there is no tenant named {text!r}") from None
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    day = parse_date(text)
-    moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
-    if moment is None:
-        raise ValueError(f"{text!r} is no moment in ISO 8601")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _key(text: str) -> bytes:
