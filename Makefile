@@ -46,6 +46,7 @@ check: .venv/.dev
 soak: .venv/.dev
 	FOREBAY_TEST_KILLS=50 FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
+		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 \
 		$(PY) -m pytest -s tests/e2e tests/audit/test_tampering.py --timeout 5400 $(ARGS)
 
 bench: .venv/.dev

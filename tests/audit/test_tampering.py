@@ -25,7 +25,7 @@ from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
 from audit.verify import Witness
 from tests.audit.sealed import TENANTS, Trail, empty, superuser
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(5400)]
 TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "500"))
 CLEAN_RUNS = int(os.environ.get("FOREBAY_CLEAN_RUNS", "100"))
 ROUNDS = 6
