@@ -33,6 +33,7 @@ from tenants.models.member import is_last_owner
 from tenants.roles import Permission, Role
 
 Whose = Member | ApiKey | Former
+_MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")
 
 
 class AskForm(ConsoleForm):
@@ -154,8 +155,19 @@ def certificate_of(request: Any, found: DeletionRequest) -> HttpResponse:
         return answer
     body = found.certificate["body"]
     stores = [(erasers.label(s["store"]), s, _evidence(s["evidence"])) for s in body["stores"]]
-    context = {"body": body, "stores": stores, "certificate": found.certificate}
+    moments = {name: _second(body[name]) for name in _MOMENTS}
+    context = {
+        "body": body,
+        "moments": moments,
+        "stores": stores,
+        "certificate": found.certificate,
+    }
     return render(request, "console/deletions/certificate.html", context)
+
+
+def _second(moment: str | None) -> str:
+    """As the certificate has it, without its microseconds."""
+    return moment[:19].replace("T", " ") + " UTC" if moment else "–"
 
 
 def _evidence(found: dict[str, Any]) -> list[tuple[str, str]]:
