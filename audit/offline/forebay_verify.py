@@ -80,7 +80,7 @@ class Result:
         }
 
     def __str__(self) -> str:
-        figures = ", ".join(f"{number} {what}" for what, number in self.figures.items())
+        figures = ", ".join(f"{number} {what}" for what, number in self.figures.items() if number)
         lines = [figures, *(f"note: {note}" for note in self.notes)]
         lines += [f"FOUND {finding}" for finding in self.findings[:SHOWN]]
         return "\n".join([*lines, self._verdict()])

@@ -1,14 +1,19 @@
 """`make isolation`: what a customer runs on their own deployment."""
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
 from django.core.management import CommandError, call_command
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
+from audit import seal
+from audit.models import Seal
 from console.isolation import routes
+from console.isolation.walk import Cell, Walk
 from tenants import row_security
 from tenants.models import Tenant, User
 
@@ -38,6 +43,23 @@ def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[st
     assert not Tenant.objects.exists()
     assert not User.objects.exists()
     assert logging.getLogger(__name__).isEnabledFor(logging.WARNING)  # the silence is over
+
+
+def test_the_sealer_goes_on_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a running platform the stage's own events come under seal during the walk."""
+    walked = Walk.cells
+
+    async def cells(walk: Walk) -> AsyncIterator[Cell]:
+        await database_sync_to_async(seal.seal_round)()
+        async for cell in walked(walk):
+            yield cell
+
+    monkeypatch.setattr(Walk, "cells", cells)
+    call_command("isolation")
+    assert Seal.objects.exists()
+    assert "0 leaks" in capsys.readouterr().out
 
 
 def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> None:

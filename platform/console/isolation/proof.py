@@ -17,7 +17,13 @@ from tenants.row_security import guarded_models
 from tenants.scope import system_scope
 
 # The platform itself writes these, in its own time.
-_BACKGROUND = {"inference_usagehour", "inference_usageday"}
+_BACKGROUND = {
+    "audit_checkrun",
+    "audit_seal",
+    "inference_usageday",
+    "inference_usagehour",
+    "tenants_reconciliation",
+}
 
 
 @dataclass(frozen=True, slots=True)
