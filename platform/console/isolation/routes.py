@@ -275,6 +275,7 @@ API: tuple[str, ...] = (
             "deletion-requests/<uuid:deletion_request>/",
             "deletion-requests/<uuid:deletion_request>/approve/",
             "deletion-requests/<uuid:deletion_request>/refuse/",
+            "deletion-requests/<uuid:deletion_request>/lift/",
             "key-rotations/",
             "key-rotations/<uuid:rotation>/",
             "reconciliations/",
