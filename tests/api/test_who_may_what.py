@@ -108,6 +108,7 @@ TABLE = {
     f"GET {T}deletion-requests/{NIL}/": ALL,
     f"POST {T}deletion-requests/{NIL}/approve/": APPROVES,
     f"POST {T}deletion-requests/{NIL}/refuse/": APPROVES,
+    f"POST {T}deletion-requests/{NIL}/lift/": APPROVES,
     f"GET {T}key-rotations/": SECURITY,
     f"POST {T}key-rotations/": SECURITY,
     f"GET {T}key-rotations/{NIL}/": SECURITY,
