@@ -6,7 +6,7 @@ somebody who may. To who asks for their own data silence is consent: after SILEN
 absence breaks the 72 hours. Nobody erases anybody else by silence.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from audit import holds
+from audit import holds, retention
 from audit.actions import Action
+from audit.data_classes import AUDIT
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Tombstone
 from audit.record import act
 
@@ -60,8 +61,9 @@ def ask(
     reason: str = "",
     removes: bool = False,
 ) -> DeletionRequest:
-    """The request that is open already, else a new one. `decides`: who asks may approve as well;
-    `own`: it is their own data.
+    """The request of this mode that is open already, else a new one. `decides`: who asks may
+    approve as well; `own`: it is their own data. A restriction and an erasure are two requests,
+    each with its clock; the erasure that comes first to its end closes both.
 
     Raises ValidationError, and AlreadyBegun where it is too late to remove the person too.
     """
@@ -78,12 +80,12 @@ def ask(
         due_at=now + DUE,
     )
     with transaction.atomic():
-        found = _open(tenant_id, subject_id) or _added(asked)
+        found = _open(asked) or _added(asked)
         if found is asked:
             _record_asked(found, by)
             _hold_if_must(found)
         else:
-            _add_to(found, asked, by=by, trusted=decides or own)
+            _add_to(found, asked, by=by, decides=decides)
         if decides and found.approved_at is None:
             _approve(found, by)
     return found
@@ -101,48 +103,52 @@ def approve(request: DeletionRequest, *, by: str) -> None:
 
 
 def refuse(request: DeletionRequest, *, by: str, answer: str) -> None:
-    """`answer`: why, to who asked. Raises AlreadyDecided, AlreadyBegun, ValidationError.
-
-    An erasure that was asked for during a restriction: the restriction goes on.
-    """
+    """`answer`: why, to who asked. Raises AlreadyDecided, AlreadyBegun, ValidationError."""
     answer = _said(answer)
     with transaction.atomic():
         locked(request)
         if request.state in (State.REFUSED, State.DONE):
             raise AlreadyDecided
-        if request.started_at and not waits_in_restriction(request):
+        if request.started_at:
             raise AlreadyBegun
         _act(Action.DELETION_REFUSE, request, by)
-        if request.started_at:
-            _restrict_on(request, by, answer)
-        else:
-            _close(request, answer)
+        _close(request, answer)
 
 
 def lift(request: DeletionRequest, *, by: str, answer: str) -> None:
     """Ends a restriction: nothing was erased, and the data can be used again. Raises
-    AlreadyDecided where none is in force, AlreadyBegun, ValidationError.
+    AlreadyDecided where none is in force, AlreadyBegun when retention has ended, ValidationError.
     """
     answer = _said(answer)
     with transaction.atomic():
         locked(request)
         if not restricts(request):
             raise AlreadyDecided
-        if Tombstone.objects.filter(request_id=request.id).exists():  # retention has ended
+        if not is_restricted(request):
             raise AlreadyBegun
         _act(Action.DELETION_LIFT, request, by)
         _close(request, answer)
 
 
 def restricts(request: DeletionRequest) -> bool:
-    """Or did until retention ended: nothing has been erased yet."""
+    """A restriction that has begun, and is not over."""
     begun = request.mode == DeletionMode.RESTRICT and request.started_at is not None
     return begun and request.state not in (State.DONE, State.REFUSED)
 
 
-def waits_in_restriction(request: DeletionRequest) -> bool:
-    """Restricted, and somebody has asked for erasure by now."""
-    return restricts(request) and request.approved_at is None
+def is_restricted(request: DeletionRequest) -> bool:
+    """Not erased yet, and not to be read by anybody. Once erasing has begun it goes on, also where
+    retention becomes longer.
+    """
+    if request.mode != DeletionMode.RESTRICT or timezone.now() >= restricted_until(request):
+        return False
+    return not Tombstone.objects.filter(request_id=request.id).exists()
+
+
+def restricted_until(request: DeletionRequest) -> datetime:
+    """When retention ends of the last thing that was recorded."""
+    last = request.started_at or request.requested_at
+    return last + timedelta(days=retention.days_of(request.tenant_id, AUDIT))
 
 
 def was_lifted(request: DeletionRequest) -> bool:
@@ -181,9 +187,9 @@ def locked(request: DeletionRequest) -> None:
     request.refresh_from_db(from_queryset=DeletionRequest.objects.select_for_update())
 
 
-def _open(tenant_id: UUID, subject_id: UUID) -> DeletionRequest | None:
-    found = DeletionRequest.objects.open().select_for_update()
-    return found.filter(tenant_id=tenant_id, subject_id=subject_id).first()
+def _open(asked: DeletionRequest) -> DeletionRequest | None:
+    rows = DeletionRequest.objects.open().select_for_update().filter(mode=asked.mode)
+    return rows.filter(tenant_id=asked.tenant_id, subject_id=asked.subject_id).first()
 
 
 def _added(asked: DeletionRequest) -> DeletionRequest:
@@ -191,7 +197,7 @@ def _added(asked: DeletionRequest) -> DeletionRequest:
         with transaction.atomic():
             asked.save(force_insert=True)
     except IntegrityError:  # somebody was first by a moment
-        found = _open(asked.tenant_id, asked.subject_id)
+        found = _open(asked)
         if found is None:
             raise
         return found
@@ -203,57 +209,36 @@ def _hold_if_must(request: DeletionRequest) -> None:
         hold(request, kept_by)
 
 
-def _add_to(found: DeletionRequest, asked: DeletionRequest, *, by: str, trusted: bool) -> None:
-    """What is asked for beyond an open request. `trusted`: by a decider, or for themselves."""
-    erases = found.mode == DeletionMode.RESTRICT and asked.mode == DeletionMode.ERASE
-    erases = erases and not waits_in_restriction(found)
-    removes = asked.removes and not found.removes
-    if removes and found.started_at and not restricts(found):
+def _add_to(found: DeletionRequest, asked: DeletionRequest, *, by: str, decides: bool) -> None:
+    """What is asked for beyond the request that is open already."""
+    waits = found.approved_at is None
+    takes_over = asked.by_subject and waits and not found.by_subject
+    trusted = decides or asked.by_subject or (waits and not found.by_subject)
+    removes = asked.removes and not found.removes and trusted
+    if removes and found.started_at and not is_restricted(found):
         raise AlreadyBegun
-    undecided = erases or found.approved_at is None
-    may = trusted or (undecided and not found.by_subject)
-    if not (may and (erases or removes)):
-        return
-    found.removes = found.removes or asked.removes
-    if erases:
-        _ask_anew(found, asked)
-    found.save()
-    _record_asked(found, by)
+    if takes_over:
+        _take_over(found, asked)
+    found.removes = found.removes or removes
+    if takes_over or removes:
+        found.save()
+        _record_asked(found, by)
 
 
-def _ask_anew(found: DeletionRequest, asked: DeletionRequest) -> None:
-    """Out of a restriction an erasure is asked for: with a clock and an approval of its own. Until
-    then what has been restricted stays so.
-    """
-    same = ("reason", "requested_by", "by_subject", "requested_at", "due_at")
-    for name in same:
+def _take_over(found: DeletionRequest, asked: DeletionRequest) -> None:
+    """Somebody had asked for them; now it is their own request, with the clock of one."""
+    for name in ("reason", "requested_by", "by_subject", "requested_at", "due_at"):
         setattr(found, name, getattr(asked, name))
-    found.approved_by, found.approved_at, found.alerted_at = "", None, None
-    if found.started_at is None:
-        found.mode = DeletionMode.ERASE
-    if found.state == State.HELD:
-        found.held_at = asked.requested_at
-    else:
-        found.state = State.REQUESTED
+    found.alerted_at = None
+    found.held_at = asked.requested_at if found.state == State.HELD else None
 
 
 def _approve(request: DeletionRequest, by: str) -> None:
-    fields = ["state", "mode", "approved_by", "approved_at"]
-    if restricts(request):
-        request.mode = DeletionMode.ERASE
     if request.state == State.REQUESTED:
-        request.state = State.RUNNING if request.started_at else State.APPROVED
+        request.state = State.APPROVED
     request.approved_by, request.approved_at = by, timezone.now()
-    request.save(update_fields=fields)
+    request.save(update_fields=["state", "approved_by", "approved_at"])
     _act(Action.DELETION_APPROVE, request, by)
-
-
-def _restrict_on(request: DeletionRequest, by: str, answer: str) -> None:
-    if request.state == State.REQUESTED:
-        request.state = State.RUNNING
-    request.approved_by, request.approved_at = by, timezone.now()
-    request.answer, request.removes = answer, False
-    request.save(update_fields=["state", "approved_by", "approved_at", "answer", "removes"])
 
 
 def _close(request: DeletionRequest, answer: str) -> None:
@@ -264,8 +249,7 @@ def _close(request: DeletionRequest, answer: str) -> None:
 
 def _record_asked(request: DeletionRequest, by: str) -> None:
     more = {"removes": True} if request.removes else {}
-    mode = DeletionMode.ERASE if waits_in_restriction(request) else request.mode
-    _act(Action.DELETION_REQUEST, request, by, mode=mode, due_at=request.due_at, **more)
+    _act(Action.DELETION_REQUEST, request, by, mode=request.mode, due_at=request.due_at, **more)
 
 
 def _said(answer: str) -> str:

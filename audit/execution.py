@@ -16,11 +16,11 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from audit import certificate, deletion, erasers, holds, retention
+from audit import certificate, deletion, erasers, holds
 from audit.actions import Action
-from audit.data_classes import AUDIT
+from audit.deletion import is_restricted, restricted_until
 from audit.erasers import Eraser, Turn
-from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from audit.models import DeletionRequest, DeletionState, ErasureStep
 from audit.record import act
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ def wind_the_clock() -> None:
     open_ones = DeletionRequest.objects.open()
     long_ago = now + deletion.DUE - deletion.silence()  # the time under a hold does not count
     silent = Q(state=State.REQUESTED, by_subject=True, due_at__lte=long_ago)
+    for request in open_ones.filter(state=State.REQUESTED):
+        _each(request, _hold_if_kept)
     for request in open_ones.filter(silent):
         _each(request, lambda one: deletion.approve(one, by=deletion.SILENT))
     for request in open_ones.filter(state=State.HELD):
@@ -86,9 +88,7 @@ def late_ones(now: datetime) -> list[DeletionRequest]:
 
 
 def _is_kept(request: DeletionRequest, now: datetime) -> bool:
-    if not deletion.restricts(request) or deletion.waits_in_restriction(request):
-        return False
-    return now < restricted_until(request) + deletion.ALERT
+    return deletion.restricts(request) and now < restricted_until(request) + deletion.ALERT
 
 
 def _each(request: DeletionRequest, verb: object) -> None:
@@ -98,6 +98,14 @@ def _each(request: DeletionRequest, verb: object) -> None:
             verb(request)
     except deletion.DeletionRefused:  # a person was first
         pass
+
+
+def _hold_if_kept(request: DeletionRequest) -> None:
+    """A hold that came after the request stops its clock, and silence means nothing meanwhile."""
+    if kept_by := holds.in_force(request.tenant_id, request.subject_id):
+        deletion.locked(request)
+        if request.state == State.REQUESTED:
+            deletion.hold(request, kept_by)
 
 
 def _resume_if_free(request: DeletionRequest) -> None:
@@ -133,16 +141,22 @@ def _next_step(request: DeletionRequest) -> ErasureStep | None:
     if request.started_at is None:
         _begin(request)
     _keep_up(request)
-    names = {store.name for store in _stores(request)}
-    steps = [s for s in request.steps.filter(finished_at=None) if s.store in names and _is_due(s)]
-    order = {store.name: n for n, store in enumerate(erasers.in_order())}
-    return min(steps, key=lambda step: order[step.store], default=None)
+    stores = {store.name: store for store in _stores(request)}
+    order = {name: n for n, name in enumerate(stores)}
+    steps = [step for step in request.steps.filter(finished_at=None) if step.store in stores]
+    turn = min((stores[step.store].turn for step in steps), default=Turn.WHO)
+    if turn <= Turn.KEYS:  # nothing goes before its tombstone is on disk
+        steps = [step for step in steps if stores[step.store].turn == turn]
+    due = [step for step in steps if _is_due(step)]
+    return min(due, key=lambda step: order[step.store], default=None)
 
 
 def _begin(request: DeletionRequest) -> None:
     """From now on the door refuses the subject (tenants/restriction.py)."""
     request.state, request.started_at = State.RUNNING, timezone.now()
-    request.save(update_fields=["state", "started_at"])
+    if is_restricted(request):  # kept as soon as it has begun
+        request.alerted_at = None
+    request.save(update_fields=["state", "started_at", "alerted_at"])
 
 
 def _keep_up(request: DeletionRequest) -> None:
@@ -250,7 +264,24 @@ def _finish(request: DeletionRequest, left: dict[str, int]) -> None:
     request.reason = request.answer = ""
     request.save(update_fields=["state", "finished_at", "certificate", "reason", "answer"])
     whose = {"tenant_id": request.tenant_id, "subject_id": request.subject_id}
-    DeletionRequest.objects.filter(**whose).update(reason="", answer="")
+    theirs = DeletionRequest.objects.filter(**whose)
+    for other in theirs.open():
+        _finish_with(request, other)
+    theirs.update(reason="", answer="")
+    _record_end(request)
+
+
+def _finish_with(request: DeletionRequest, other: DeletionRequest) -> None:
+    """A restriction beside the erasure, or the other way round: there is nothing left for it."""
+    other.steps.filter(finished_at=None).update(finished_at=request.finished_at, problem="")
+    other.state, other.finished_at, other.held_at = State.DONE, request.finished_at, None
+    other.certificate = request.certificate
+    other.save(update_fields=["state", "finished_at", "held_at", "certificate"])
+    _record_end(other)
+
+
+def _record_end(request: DeletionRequest) -> None:
+    assert request.certificate
     detail = {"request": str(request.id), "sha256": certificate.sha256_of(request.certificate)}
     act(
         Action.DELETION_FINISH,
@@ -259,18 +290,6 @@ def _finish(request: DeletionRequest, left: dict[str, int]) -> None:
         subject_id=request.subject_id,
         detail=detail,
     )
-
-
-# Restriction -------------------------------------------------------------------------------------
-def is_restricted(request: DeletionRequest) -> bool:
-    """Not erased yet, and not to be read by anybody."""
-    return request.mode == DeletionMode.RESTRICT and timezone.now() < restricted_until(request)
-
-
-def restricted_until(request: DeletionRequest) -> datetime:
-    """When retention ends of the last thing that was recorded."""
-    last = request.started_at or request.requested_at
-    return last + timedelta(days=retention.days_of(request.tenant_id, AUDIT))
 
 
 @contextmanager

@@ -113,7 +113,8 @@ def place(tenant_id: UUID, subject_id: UUID) -> None:
     Without a request it is done again after a restore: the line is there already.
     """
     running = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
-    request = running.filter(tenant_id=tenant_id, subject_id=subject_id).first()
+    theirs = running.filter(tenant_id=tenant_id, subject_id=subject_id)
+    request = theirs.order_by("mode").first()  # an erasure before a restriction beside it
     if request is None or Tombstone.objects.filter(request_id=request.id).exists():
         return
     line = _on_file(request.id) or _written(request)

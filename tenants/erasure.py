@@ -112,7 +112,7 @@ def _close_account(user: User) -> int:
         return 0
     for name in ("AccessAttempt", "AccessFailureLog", "AccessLog"):
         apps.get_model("axes", name).objects.filter(username__iexact=user.email).delete()
-    Link.objects.filter(email__iexact=user.email).delete()  # also an operator's, of no tenant
+    Link.objects.filter(email__iexact=user.email, tenant=None).delete()  # an operator's
     end_sessions(user)
     user.delete()
     return 1

@@ -21,5 +21,17 @@ class Migration(migrations.Migration):
             name="held_at",
             field=models.DateTimeField(null=True),
         ),
+        migrations.RemoveConstraint(
+            model_name="deletionrequest",
+            name="audit_deletion_one_open",
+        ),
+        migrations.AddConstraint(
+            model_name="deletionrequest",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("done", "refused")), _negated=True),
+                fields=("tenant_id", "subject_id", "mode"),
+                name="audit_deletion_one_open",
+            ),
+        ),
         migrations.RunSQL(AS_THEY_WERE, migrations.RunSQL.noop),
     ]

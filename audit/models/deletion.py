@@ -57,7 +57,7 @@ class DeletionRequest(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant_id", "subject_id"],
+                fields=["tenant_id", "subject_id", "mode"],
                 name="audit_deletion_one_open",
                 condition=~models.Q(state__in=("done", "refused")),
             ),

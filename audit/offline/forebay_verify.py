@@ -53,6 +53,7 @@ class Result:
         self.findings: list[str] = []
         self.notes: list[str] = []
         self.figures: dict[str, int] = {}
+        self.facts: list[str] = []  # what a document says
         self.own_key = ""  # the document's, which it was verified with for want of a trusted one
 
     @property
@@ -75,13 +76,14 @@ class Result:
             "own_key": self.own_key or None,
             "found": len(self.findings),
             "figures": self.figures,
+            "facts": self.facts,
             "notes": self.notes,
             "findings": self.findings[:SHOWN],
         }
 
     def __str__(self) -> str:
         figures = ", ".join(f"{number} {what}" for what, number in self.figures.items() if number)
-        lines = [figures, *(f"note: {note}" for note in self.notes)]
+        lines = [figures, *self.facts, *(f"note: {note}" for note in self.notes)]
         lines += [f"FOUND {finding}" for finding in self.findings[:SHOWN]]
         return "\n".join([*lines, self._verdict()])
 
@@ -244,11 +246,19 @@ def _rows(path: Path) -> Iterator[Row]:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
-    except ValueError:
-        raise Broken("a line is no JSON") from None
+        found = json.loads(line, object_pairs_hook=_once)
+    except ValueError as problem:
+        raise Broken(f"a line is no JSON: {problem}") from None
     if not isinstance(found, dict):
         raise Broken("a line is no object")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that is there twice, a reader sees one, and this program another."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
     return found
 
 
@@ -542,12 +552,25 @@ def verify_document(
         raise Broken("this is no signed document") from None
     if not first_line.startswith("forebay-"):
         raise Broken("this is no document of Forebay's")
+    if more := sorted(set(found) - {"body", "public_key", "key_id", "signature"}):
+        result.add(f"nobody signed what stands beside the document: {', '.join(map(repr, more))}")
+    result.facts = _facts(body)
     if first_line != kind:
         result.add(f"this is another kind of document: {first_line}, not {kind}")
     result.count("documents")
     if why := Keys(keys).why_not(first_line, canonical(body), signature, by):
         result.add(f"the document {why}")
     return result
+
+
+_FACTS = ("tenant", "request", "subject", "mode", "finished_at", "issued_at", "made_at", "blockers")
+
+
+def _facts(body: dict[str, Any]) -> list[str]:
+    """What was verified, in case the file shows something else."""
+    return [
+        f"{name}: {json.dumps(body[name], ensure_ascii=False)}" for name in _FACTS if name in body
+    ]
 
 
 # Reports -----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from audit import deletion, erasers, execution
+from audit import deletion, erasers
 from audit.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console import pseudonyms
@@ -27,6 +27,7 @@ from console.forms import ConsoleForm
 from console.members import roles_to_give
 from console.paging import page
 from console.pseudonyms import Former, parsed
+from console.ranks import outranks
 from console.recently_proven import recently_proven
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.member import is_last_owner
@@ -96,6 +97,8 @@ def deletion_page(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @recently_proven
 def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
     found = _found(request, deletion)
+    if not found.by_subject and _is_above(request, found):
+        return _back(request, found)
     try:
         _verbs.approve(found, by=request.actor)
         messages.success(request, _("Approved: it is executed at once."))
@@ -114,9 +117,13 @@ def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
     found, form = _found(request, deletion), RefusalForm(request.POST)
     if not form.is_valid():
         return _one(request, found, form)
+    if _is_above(request, found):
+        return _back(request, found)
     try:
         _verbs.lift(found, by=request.actor, answer=form.cleaned_data["answer"])
         messages.success(request, _("The restriction is lifted."))
+    except AlreadyBegun:
+        messages.error(request, _("Its retention has ended: it is being erased."))
     except DeletionRefused:
         messages.error(request, _("Somebody has decided already."))
     return _back(request, found)
@@ -129,6 +136,8 @@ def refusal(request: TenantRequest, deletion: UUID) -> HttpResponse:
     found, form = _found(request, deletion), RefusalForm(request.POST)
     if not form.is_valid():
         return _one(request, found, form)
+    if _is_above(request, found):
+        return _back(request, found)
     try:
         _verbs.refuse(found, by=request.actor, answer=form.cleaned_data["answer"])
         messages.success(request, _("Refused. Who asked reads your answer."))
@@ -241,6 +250,14 @@ def _decides_alone(request: TenantRequest, whose: Whose) -> bool:
     return Role(whose.role) in roles_to_give(request)
 
 
+def _is_above(request: TenantRequest, found: DeletionRequest) -> bool:
+    """And says so."""
+    if not outranks(found, request.tenant, request.member, roles_to_give(request)):
+        return False
+    messages.error(request, _("This role may do more than yours: ask an owner."))
+    return True
+
+
 def _found(request: TenantRequest, pk: UUID) -> DeletionRequest:
     rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
     found: DeletionRequest = get_object_or_404(rows, pk=pk)
@@ -268,9 +285,9 @@ def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> H
         "line": line,
         "form": form,
         "steps": [(erasers.label(step.store), step, _shown(step)) for step in steps],
-        "restricted_until": execution.restricted_until(found) if line.restricted else None,
+        "restricted_until": deletion.restricted_until(found) if line.restricted else None,
         "decidable": _decidable(found),
-        "lifts": line.restricted and not deletion.waits_in_restriction(found),
+        "lifts": line.restricted,
         "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
     }
     return render(request, "console/deletions/deletion.html", context)
@@ -280,8 +297,7 @@ _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HEL
 
 
 def _decidable(found: DeletionRequest) -> bool:
-    begun = found.started_at is not None and not deletion.waits_in_restriction(found)
-    return not begun and found.state in _DECIDABLE
+    return found.started_at is None and found.state in _DECIDABLE
 
 
 def _shown(step: ErasureStep) -> list[tuple[str, str]]:
@@ -314,7 +330,7 @@ def _line(
         tenant=tenants.get(row.tenant_id, ""),
         hours_left=max(0, int(left)),
         late=left <= (deletion.DUE - deletion.ALERT).total_seconds() / 3600,
-        restricted=deletion.restricts(row) and execution.is_restricted(row),
+        restricted=deletion.restricts(row) and deletion.is_restricted(row),
     )
 
 

@@ -30,6 +30,7 @@ from tenants.models.member import is_last_owner
 from tenants.roles import Permission
 from tenants.scope import tenant_scope
 
+_OVER = (DeletionState.DONE, DeletionState.REFUSED)
 SALT = "deletion-request"  # of the link by which a request can be followed without an account
 
 
@@ -44,25 +45,29 @@ class OwnForm(ConsoleForm):
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """A request about the person, with the link that stays when they are gone."""
+
+    found: DeletionRequest
+    link: str
+    restricted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What there is of the person in one tenant."""
 
     member: Member
-    open: DeletionRequest | None
-    link: str
+    requests: list[Followed]
     exports: list[Export]
     form: OwnForm
 
     @property
     def askable(self) -> bool:
-        """Also during a restriction: for it to end in an erasure at once."""
-        if self.open is None or self.open.state == DeletionState.REFUSED:
-            return True
-        return deletion.restricts(self.open) and not deletion.waits_in_restriction(self.open)
-
-    @property
-    def restricted(self) -> bool:
-        return self.open is not None and deletion.restricts(self.open)
+        """Also during a restriction, and where somebody else's request about them waits."""
+        erasures = [one.found for one in self.requests if one.found.mode == DeletionMode.ERASE]
+        waiting = [one for one in erasures if one.state not in _OVER]
+        return not any(one.by_subject or one.approved_at for one in waiting)
 
 
 @signed_in
@@ -172,9 +177,11 @@ def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) ->
 def _part(member: Member, form: OwnForm | None) -> Part:
     with tenant_scope(member.tenant_id, member.user_id):
         mine = {"tenant_id": member.tenant_id, "subject_id": member.subject_id}
-        newest = DeletionRequest.objects.filter(**mine).newest_first().first()
+        rows = DeletionRequest.objects.filter(**mine).newest_first()
+        shown = list(rows.open()) or list(rows[:1])
+        requests = [Followed(one, link_of(one), deletion.restricts(one)) for one in shown]
         exports = portability.of_subject(**mine)
-    return Part(member, newest, link_of(newest) if newest else "", exports, form or OwnForm())
+    return Part(member, requests, exports, form or OwnForm())
 
 
 def _mine(request: ConsoleRequest, member: UUID) -> Member:

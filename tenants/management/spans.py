@@ -11,7 +11,7 @@ from tenants.scope import system_scope
 
 def tenant_id(text: str | None) -> UUID | None:
     """By name or id; an id may also be of a tenant that is gone. Raises ValueError."""
-    if not text:
+    if text is None:
         return None
     with system_scope():
         found = Tenant.objects.filter(name=text).first()

@@ -126,6 +126,30 @@ def test_a_pseudonym_of_somebody_here_is_theirs(
     assert set(errors(answer)) == {"member"}
 
 
+def test_an_administrator_erases_no_owner_through_a_key(
+    alice: Member, erin: Member, acme: Tenant, enter: Enter, with_key: Enter
+) -> None:
+    program = with_key(acme, ["management:write"])
+    pk = program.post(ALL, mode="erase", member=str(alice.pk)).json()["id"]
+    for act in ("approve", "refuse"):
+        answer = enter(erin).post(
+            f"{ALL}{pk}/{act}/", **({"answer": "no"} if act[0] == "r" else {})
+        )
+        assert answer.status_code == 403, act
+    assert enter(alice).post(f"{ALL}{pk}/approve/").json()["state"] == "approved"
+
+
+def test_a_key_does_not_ask_for_itself_as_a_person_does(
+    acme: Tenant, with_key: Enter, settings: Any
+) -> None:
+    settings.DELETION_SILENCE_H = 0
+    program = with_key(acme, ["management:write"])
+    key = ApiKey.objects.get()
+    program.post("deletion-requests/", mode="erase", key=str(key.pk), removes=True)
+    execution.work()
+    assert DeletionRequest.objects.get().state == "requested"
+
+
 def test_the_last_owner_does_not_remove_themselves(alice: Member, enter: Enter) -> None:
     answer = enter(alice).post(ALL, mode="erase", removes=True)
     assert (answer.status_code, set(errors(answer))) == (400, {"removes"})

@@ -66,10 +66,31 @@ def test_it_is_on_record(trail: Trail, tmp_path: Path) -> None:
     assert found.detail["since"].startswith("2026-11-01")
 
 
-@pytest.mark.parametrize("words", [("--tenant", "nobody"), ("--from", "yesterday")])
-def test_what_it_cannot_do(db: None, tmp_path: Path, words: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tenant", "nobody"),
+        ("--tenant", ""),
+        ("--tenant", "0192e6a0-44ee-7c6e-9f6e-1f2a3b4c5d6e"),
+        ("--from", "yesterday"),
+        ("--from", "2026-12-01", "--to", "2026-11-01"),
+    ],
+)
+def test_what_it_cannot_do(db: None, tmp_path: Path, words: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match="cannot export"):
         made(tmp_path / "a.jsonl", *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing_half(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CommandError, match="No space left"):
+        made(tmp_path / "a.jsonl")
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,14 @@ from audit import certificate, deletion, erasers, execution, holds, signing, tom
 from audit.actions import Action
 from audit.erasers import Eraser, Turn
 from audit.keyring import Unreadable, keyring
-from audit.models import DeletionMode, DeletionRequest, DeletionState, Event, Tombstone
+from audit.models import (
+    DeletionMode,
+    DeletionRequest,
+    DeletionState,
+    ErasureStep,
+    Event,
+    Tombstone,
+)
 from inference import erasure
 from inference.models import Completion
 from tenants import password_reset
@@ -339,8 +346,9 @@ def test_a_store_that_an_upgrade_brings_is_erased_as_well(
     new = Eraser("new", "x", Turn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]
     stores = {name: one for name, one in erasers._known.items() if name != "answers"}
     monkeypatch.setattr(erasers, "_known", {**stores, "new": new})
-    ask(alice)
     done(ask(bob))
+    long_ago = timezone.now() - timedelta(days=500)  # retention ends
+    DeletionRequest.objects.filter(pk=request.pk).update(started_at=long_ago)
     done(request)
     evidence = {step.store: step.evidence for step in request.steps.all()}
     assert (evidence["new"], evidence["answers"]) == ({"n": 3}, {"store": "gone"})
@@ -434,6 +442,28 @@ def test_a_restriction_can_become_an_erasure(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     request = ask(alice, mode=DeletionMode.RESTRICT)
     execution.work()
-    assert ask(alice).pk == request.pk
-    done(request)
+    erasure = done(ask(alice))
     assert alice.left() == {}
+    request.refresh_from_db()
+    assert (request.state, request.certificate) == (State.DONE, erasure.certificate)
+
+
+def test_nothing_goes_before_its_tombstone_is_on_disk(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: otherwise texts were gone, and an older backup brought them back."""
+    alice = a_member(acme, "alice")
+    asked(alice)
+    request = ask(alice)
+
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tombstones, "place", full)
+        for _ in range(5):
+            execution.work()
+    gone = set(request.steps.exclude(finished_at=None).values_list("store", flat=True))
+    assert gone <= {"requests"}
+    ErasureStep.objects.update(evidence={})  # do not wait until it is tried again
+    done(request)

@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
 from audit import deletion, execution
 from audit.actions import Action
 from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
-from audit.models import DeletionMode, DeletionRequest, DeletionState, Event
+from audit.models import DeletionMode, DeletionRequest, DeletionState, Event, Tombstone
+from tenants.restriction import is_restricted
 
 pytestmark = pytest.mark.django_db
 State = DeletionState
@@ -177,6 +179,19 @@ def test_it_is_too_late_to_add_a_removal_when_erasing_has_begun() -> None:
         ask(removes=True)
 
 
+def test_asked_by_a_program_and_then_by_the_person_it_is_theirs(settings: Any) -> None:
+    """Nobody takes the right to silence away by asking first."""
+    first = ask(own=False, by="key:1")
+    age(first, hours=60)
+    own = ask(reason="I leave", by="member:9")
+    assert (own.pk, own.by_subject, own.requested_by) == (first.pk, True, "member:9")
+    assert own.due_at - timezone.now() > timedelta(hours=71)
+    age(own, hours=25)
+    execution.wind_the_clock()
+    own.refresh_from_db()
+    assert (own.state, own.approved_by) == (State.APPROVED, deletion.SILENT)
+
+
 # Restrictions ------------------------------------------------------------------------------------
 def restricted() -> DeletionRequest:
     request = ask(decides=True, mode=DeletionMode.RESTRICT)
@@ -190,34 +205,71 @@ def test_an_erasure_during_a_restriction_has_its_own_clock_and_approval() -> Non
     request = restricted()
     age(request, hours=200)
     again = ask(reason="all of it", removes=True)
-    assert (again.pk, again.state, again.removes) == (request.pk, State.REQUESTED, True)
-    assert deletion.restricts(again)  # until then it stays restricted
+    assert (again.mode, again.state, again.removes) == ("erase", State.REQUESTED, True)
     assert again.due_at - timezone.now() > timedelta(hours=71)
-    last = Event.objects.filter(action=Action.DELETION_REQUEST).order_by("id").last()
-    assert last
-    assert last.detail["mode"] == "erase"
-    assert ask().due_at == again.due_at  # asked once more it is the same
+    assert ask().pk == again.pk  # asked once more it is the same
     deletion.approve(again, by="member:2")
-    assert (again.mode, again.state) == ("erase", State.RUNNING)
+    request.refresh_from_db()
+    assert deletion.restricts(request)  # until all is gone
+    assert request.approved_by == "member:1"
 
 
 def test_refused_the_restriction_goes_on() -> None:
-    restricted()
+    request = restricted()
     again = ask()
     deletion.refuse(again, by="member:2", answer="a contract runs")
-    again.refresh_from_db()
-    assert (again.state, again.answer) == (State.RUNNING, "a contract runs")
-    assert deletion.restricts(again)
-    assert not deletion.waits_in_restriction(again)
+    request.refresh_from_db()
+    assert (again.state, request.state) == (State.REFUSED, State.RUNNING)
+    assert deletion.is_restricted(request)
 
 
-def test_by_silence_it_becomes_an_erasure() -> None:
-    restricted()
-    again = ask()
-    age(again, hours=25)
-    execution.wind_the_clock()
+def test_the_erasure_closes_the_restriction(monkeypatch: pytest.MonkeyPatch) -> None:
+    request, again = restricted(), ask(decides=True)
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    execution.work()
+    request.refresh_from_db()
     again.refresh_from_db()
-    assert (again.mode, again.state) == ("erase", State.RUNNING)
+    assert (request.state, again.state) == (State.DONE, State.DONE)
+    assert request.certificate == again.certificate
+    assert not request.steps.filter(finished_at=None).exists()
+    assert Event.objects.filter(action=Action.DELETION_FINISH).count() == 2
+    assert Tombstone.objects.get().request_id == again.pk
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_under_a_hold_a_restriction_stays_whatever_is_approved(own: bool) -> None:
+    """Neither the bar on the keys nor the closed door go before the keys do."""
+    request = restricted()
+    again = ask(own=own, by="key:1")
+    until = timezone.now() + timedelta(days=30)
+    for one in (request, again):
+        deletion.hold(one, SimpleNamespace(id=uuid4(), expires_at=until))
+    deletion.approve(again, by="member:2")
+    with connection.cursor() as cursor:
+        cursor.execute("select audit_barred(%s, %s)", [acme, alice])
+        assert cursor.fetchone()[0]
+    assert is_restricted(acme, alice)
+
+
+def test_who_waits_for_an_answer_does_not_keep_a_restriction_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program asked to erase, and nobody decided: retention ends all the same."""
+    request, asked = restricted(), ask(own=False, by="key:1")
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    long_ago = timezone.now() - timedelta(days=500)
+    DeletionRequest.objects.filter(pk=request.pk).update(started_at=long_ago)
+    execution.work()
+    request.refresh_from_db()
+    asked.refresh_from_db()
+    assert (request.state, asked.state) == (State.DONE, State.DONE)
+
+
+def test_a_program_changes_nothing_about_an_approved_restriction() -> None:
+    request = ask(decides=True, mode=DeletionMode.RESTRICT)
+    ask(own=False, by="key:1", removes=True)
+    request.refresh_from_db()
+    assert (request.state, request.mode, request.removes) == (State.APPROVED, "restrict", False)
 
 
 def test_a_restriction_can_be_lifted() -> None:
@@ -234,14 +286,54 @@ def test_a_restriction_can_be_lifted() -> None:
         deletion.lift(ask(decides=True), by="member:2", answer="an erasure")
 
 
+def test_it_is_too_late_to_lift_when_retention_has_ended() -> None:
+    request = restricted()
+    started_at = timezone.now() - timedelta(days=500)
+    DeletionRequest.objects.filter(pk=request.pk).update(started_at=started_at)
+    with pytest.raises(AlreadyBegun):
+        deletion.lift(request, by="member:2", answer="settled")
+
+
+def test_once_it_erases_a_longer_retention_does_not_stop_it() -> None:
+    request = restricted()
+    Tombstone.objects.create(
+        tenant_id=acme, subject_id=alice, request_id=request.pk, at=timezone.now(), signature=b"x"
+    )
+    assert not deletion.is_restricted(request)
+    with pytest.raises(AlreadyBegun):
+        deletion.lift(request, by="member:2", answer="settled")
+
+
+def test_a_restriction_that_began_late_is_nothing_to_worry_about() -> None:
+    request = ask(mode=DeletionMode.RESTRICT)
+    age(request, hours=49)
+    deletion.mark_late(request)
+    deletion.approve(request, by="member:2")
+    execution.advance(request.pk)
+    request.refresh_from_db()
+    assert (deletion.restricts(request), request.alerted_at) == (True, None)
+
+
 def test_an_erasure_after_a_restriction_is_alerted_of() -> None:
     request = restricted()
-    ends = execution.restricted_until(request)
+    ends = deletion.restricted_until(request)
     assert execution.late_ones(ends + timedelta(hours=47)) == []
     assert execution.late_ones(ends + timedelta(hours=48)) == [request]
 
 
 # Legal holds -------------------------------------------------------------------------------------
+def test_a_hold_that_comes_later_stops_the_clock_of_who_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = ask()
+    age(request, hours=30)
+    kept = SimpleNamespace(id=uuid4(), expires_at=timezone.now() + timedelta(days=30))
+    monkeypatch.setattr("audit.holds.in_force", lambda *_: kept)
+    execution.wind_the_clock()
+    request.refresh_from_db()
+    assert (request.state, request.approved_at) == (State.HELD, None)
+
+
 def test_the_clock_stands_still_under_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     request = ask()
     due = request.due_at

@@ -398,6 +398,25 @@ def test_a_signed_document_verifies_offline(tmp_path: Path) -> None:
     assert offline("certificate", str(path))[0] == 2
 
 
+def test_what_nobody_signed_beside_a_document(tmp_path: Path) -> None:
+    """A reader, or a browser, would see it and take it for verified."""
+    body = {"format": "forebay-certificate/1", "subject": "a", "mode": "erase"}
+    sig = base64.b64encode(signing.sign(forebay_verify.canonical(body), "certificate")).decode()
+    ours = base64.b64encode(signing.public_key()).decode()
+    rest = f'"key_id": "{signing.key_id()}", "public_key": "{ours}", "signature": "{sig}"'
+    real, path = json.dumps(body), tmp_path / "certificate.json"
+    for text, code in (
+        (f'{{"body": {real}, {rest}}}', 0),
+        (f'{{"subject_name": "Bob", "body": {real}, {rest}}}', 1),
+        (f'{{"z": "<!DOCTYPE html><h1>All is well</h1>", "body": {real}, {rest}}}', 1),
+        (f'{{"body": {{"subject": "b"}}, "body": {real}, {rest}}}', 2),
+    ):
+        path.write_text(text)
+        found, said = offline("certificate", str(path), "--public-key", ours)
+        assert found == code, said
+        assert ('subject: "a"' in said) == (code < 2)  # what was verified is told
+
+
 def test_a_receipt_in_an_export_that_does_not_hold(whole: Path, trail: Trail) -> None:
     """Whoever has the receipt can write a line with its leaf."""
     leaf = bytes(range(32))

@@ -79,8 +79,11 @@ def test_a_restriction_can_end_in_an_erasure(dave: Member, sign_in: SignIn) -> N
     assert "Restricted" in page
     assert "Ask for deletion" in page
     client.post(f"{OWN}{dave.pk}/deletion/", {"mode": "erase"})
-    found = DeletionRequest.objects.get()
-    assert deletion.waits_in_restriction(found)
+    found = DeletionRequest.objects.get(mode="erase")
+    assert found.state == State.REQUESTED
+    page = client.get(OWN).content.decode()
+    assert "Restricted" in page
+    assert "Waits for approval" in page
     assert "Ask for deletion" not in client.get(OWN).content.decode()
 
 

@@ -21,6 +21,7 @@ from console.api.requester import Requester, denied
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from console.pseudonyms import Former, find
+from console.ranks import outranks
 from tenants.models import ApiKey, Member, Scope
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission as P
@@ -147,12 +148,13 @@ class Deletions(Resource):
         Everybody asks for themselves; for others whoever decides on deletions, whose request is
         approved as it is made, unless it is about somebody whose role they could neither give nor
         take: then it waits for another one who decides. A key needs `management:write` and says
-        whose data it is; its request waits for a person. While one is open, asking again answers
-        with the same; what goes beyond it (erase, not restrict; `removes`) is added.
+        whose data it is; its request waits for a person. While one of the same mode is open, asking
+        again answers with the same; `removes` is added. Asked for by the person as well, it is
+        theirs, and their clock begins.
         """
         given = self.given()
         whose = self._whose(**{name: given.pop(name, None) for name in _WAYS})
-        own = whose in (self.who.member, self.who.key)
+        own = self.who.member is not None and whose == self.who.member
         if given["removes"]:
             self._refuse_removal(whose, own=own)
         decides = self._decides and (own or self._may_remove(whose))
@@ -172,16 +174,19 @@ class Deletions(Resource):
 
     def approve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Approve a deletion request: it is executed at once."""
+        found = self.found(self._rows(), pk=deletion_request)
+        if not found.by_subject:
+            self._refuse_above(found)
         return self._decided(deletion_request, deletion.approve)
 
     def lift(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Lift a restriction, and say why: nothing was erased, the data can be used again."""
-        self.found(self._rows(), pk=deletion_request)
+        self._refuse_above(self.found(self._rows(), pk=deletion_request))
         return self._decided(deletion_request, deletion.lift, **self.given())
 
     def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
-        """Refuse a deletion request, and say why. A restriction goes on."""
-        self.found(self._rows(), pk=deletion_request)  # before what is said of it is looked at
+        """Refuse a deletion request, and say why."""
+        self._refuse_above(self.found(self._rows(), pk=deletion_request))
         return self._decided(deletion_request, deletion.refuse, **self.given())
 
     @property
@@ -210,7 +215,8 @@ class Deletions(Resource):
             return self.who.member
         if len(ways) != 1:
             raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
-        myself = self.who.member is not None and self.who.member.pk == member
+        mine = self.who.member
+        myself = mine is not None and (mine.pk == member or mine.subject_id == subject)
         if not (self._decides or myself or self._is_program):
             raise denied(_("You can ask for your own data only."))
         tenant = self.inside
@@ -238,6 +244,11 @@ class Deletions(Resource):
             raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
         if isinstance(whose, Member) and not own:
             refuse_role(self.who, whose.role)
+
+    def _refuse_above(self, found: DeletionRequest) -> None:
+        """Raises Problem."""
+        if outranks(found, self.inside, self.who.member, self.who.roles_to_give()):
+            raise denied(_("This role may do more than yours: ask an owner."))
 
     def _decided(self, pk: UUID, verb: Any, **given: Any) -> Response:
         found = self.found(self._rows(), pk=pk)

@@ -1,6 +1,8 @@
 """`manage.py audit_export`: a complete, signed export of one chain of the trail, to a file."""
 
 import os
+import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit import export_format
 from audit.actions import Action
+from audit.models import Seal
 from audit.record import act
 from tenants.management.spans import moment, tenant_id
 from tenants.scope import system_scope
@@ -32,6 +35,7 @@ class Command(BaseCommand):
         try:
             whose = tenant_id(options["tenant"])
             since, until = moment(options["since"]), moment(options["until"])
+            _refuse(whose, since, until)
             manifest = _write(options["file"], whose, since, until)
         except (OSError, ValueError) as problem:
             raise CommandError(f"cannot export: {problem}") from None
@@ -39,14 +43,29 @@ class Command(BaseCommand):
         self.stdout.write(f"{options['file']}: {counts}, SHA-256 {manifest['sha256']}")
 
 
+def _refuse(whose: UUID | None, since: datetime | None, until: datetime | None) -> None:
+    """Raises ValueError."""
+    if since and until and since >= until:
+        raise ValueError("the time ends before it begins")
+    with system_scope():
+        if whose and not Seal.objects.of_tenant(whose).exists():
+            raise ValueError("nothing of this tenant is under seal: is the id right?")
+
+
 def _write(file: Path, whose: UUID | None, since: Any, until: Any) -> export_format.Manifest:
-    """On record before the first line is; nothing is left of a file that did not become whole."""
-    with open(file, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-        try:
-            with system_scope():
-                span = {"since": str(since or ""), "until": str(until or ""), "form": "jsonl"}
-                act(Action.AUDIT_EXPORT, actor=BY, tenant_id=whose, detail=span)
-                return export_format.write(out, tenant_id=whose, since=since, until=until)
-        except BaseException:
-            file.unlink()
-            raise
+    """On record before the first line is; under its name only when it is whole and on disk."""
+    if file.exists():
+        raise FileExistsError(f"{file} exists")
+    with system_scope():
+        span = {"since": str(since or ""), "until": str(until or ""), "form": "jsonl"}
+        act(Action.AUDIT_EXPORT, actor=BY, tenant_id=whose, detail=span)
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
+            manifest = export_format.write(out, tenant_id=whose, since=since, until=until)
+            out.flush()
+            os.fsync(out.fileno())
+        os.link(part, file)  # as `x`: never over something that is there by now
+    finally:
+        part.unlink(missing_ok=True)
+    return manifest

@@ -7,7 +7,6 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from audit import certificate, holds
-from audit.deletion import DUE
 from audit.models import (
     DataKey,
     DeletionMode,
@@ -50,7 +49,7 @@ def _clock(tenant: Tenant | None) -> Found:
     figures: dict[str, Any] = {
         "done": done.count(),
         **histogram,
-        "late": done.filter(took__gt=DUE).count(),
+        "late": done.filter(finished_at__gt=F("due_at")).count(),
         "refused": lately.filter(state=DeletionState.REFUSED).count(),
         "open": sum(counts.values()),
         "held": counts.get(DeletionState.HELD, 0),
