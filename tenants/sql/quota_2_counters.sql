@@ -74,15 +74,17 @@ language sql stable set enable_seqscan = off as $$
 $$;
 
 -- An entry's id: all entries of the tenant up to it are committed, all others will be after it.
--- For whoever writes some holds the stripe by then, and nobody does at this moment.
+-- For whoever writes some holds the stripe by then, and nobody does while the id is drawn.
 create or replace function tenants_ledger_mark(tenant uuid) returns bigint
 language plpgsql security definer set search_path = pg_catalog, public as $$
 declare
     quota constant int := 1364545364;  -- "QUOT"
+    mark bigint;
 begin
     perform pg_advisory_lock(quota, tenants_stripe(tenant));
+    mark := nextval(pg_get_serial_sequence('tenants_ledgerentry', 'id'));
     perform pg_advisory_unlock(quota, tenants_stripe(tenant));
-    return nextval(pg_get_serial_sequence('tenants_ledgerentry', 'id'));
+    return mark;
 end $$;
 
 -- Makes the counter of a window, if there is none. The tenant's stripe must be held alone.

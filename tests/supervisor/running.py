@@ -74,6 +74,9 @@ class Running:
     def children(self) -> list[Process]:
         return [each for each in all_processes().values() if each.parent == self.process.pid]
 
+    def commands(self) -> list[str]:
+        return [child.command for child in self.children()]
+
     def child(self, sign: str) -> Process:
         """The child whose command line holds this."""
         return next(child for child in self.children() if sign in child.command)

@@ -12,6 +12,8 @@ import pytest
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
 from tenants.quotas import counters
 from tenants.quotas.counters import ledger_sum
+from tests.audit.sealed import superuser
+from tests.e2e.ask import eventually
 from tests.tenants.book import Asked, Book
 
 WRITERS = 8
@@ -133,6 +135,27 @@ def test_quotas_come_and_go_while_requests_run(dsn: str, acme: Tenant) -> None:
     each_counter_is_its_ledgers_sum()
     standing = Quota.objects.get(unit="requests").standing()
     assert (standing.used, standing.reserved) == (written, 0)
+
+
+def test_nobody_writes_while_a_new_counters_mark_is_drawn(dsn: str, acme: Tenant) -> None:
+    """Entries with ids below the mark that are not committed yet would count nowhere."""
+    sequence = "tenants_ledgerentry_id_seq"
+    lock = f"select pg_try_advisory_lock_shared(1364545364, tenants_stripe('{acme.id}'))"
+    draw, waits = f"select tenants_ledger_mark('{acme.id}')", "select wait_event_type = 'Lock' from"
+    with (
+        superuser() as slow,
+        psycopg.connect(dsn, autocommit=True) as drawing,
+        psycopg.connect(dsn, autocommit=True) as writer,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with slow.transaction():
+            slow.execute(f"alter sequence {sequence} increment by 1")  # whoever draws now waits
+            drawn = pool.submit(drawing.execute, draw)
+            looked = f"{waits} pg_stat_activity where pid = {drawing.info.backend_pid}"
+            assert eventually(lambda: slow.execute(looked).fetchone() == (True,), 10)
+            assert writer.execute(lock).fetchone() == (False,)
+        drawn.result(10)
+        assert writer.execute(lock).fetchone() == (True,)
 
 
 def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(dsn: str, acme: Tenant) -> None:
