@@ -1,6 +1,7 @@
 """Deletion requests of a tenant: asked for, decided, watched, proven."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
@@ -114,35 +115,31 @@ def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @recently_proven
 def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
     """Of a restriction."""
-    found, form = _found(request, deletion), RefusalForm(request.POST)
-    if not form.is_valid():
-        return _one(request, found, form)
-    if _is_above(request, found):
-        return _back(request, found)
-    try:
-        _verbs.lift(found, by=request.actor, answer=form.cleaned_data["answer"])
-        messages.success(request, _("The restriction is lifted."))
-    except AlreadyBegun:
-        messages.error(request, _("Its retention has ended: it is being erased."))
-    except DeletionRefused:
-        messages.error(request, _("Somebody has decided already."))
-    return _back(request, found)
+    begun = _("Its retention has ended: it is being erased.")
+    return _answered(request, deletion, _verbs.lift, _("The restriction is lifted."), begun)
 
 
 @require_POST
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def refusal(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    found, form = _found(request, deletion), RefusalForm(request.POST)
+    said, begun = _("Refused. Who asked reads your answer."), _("It is being executed already.")
+    return _answered(request, deletion, _verbs.refuse, said, begun)
+
+
+def _answered(
+    request: TenantRequest, pk: UUID, verb: Callable[..., None], said: str, begun: str
+) -> HttpResponse:
+    found, form = _found(request, pk), RefusalForm(request.POST)
     if not form.is_valid():
         return _one(request, found, form)
     if _is_above(request, found):
         return _back(request, found)
     try:
-        _verbs.refuse(found, by=request.actor, answer=form.cleaned_data["answer"])
-        messages.success(request, _("Refused. Who asked reads your answer."))
+        verb(found, by=request.actor, answer=form.cleaned_data["answer"])
+        messages.success(request, said)
     except AlreadyBegun:
-        messages.error(request, _("It is being executed already."))
+        messages.error(request, begun)
     except DeletionRefused:
         messages.error(request, _("Somebody has decided already."))
     return _back(request, found)
