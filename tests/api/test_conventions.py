@@ -101,6 +101,17 @@ def test_unknown_and_wrong_parameters_are_refused(api: Api, path: str) -> None:
     assert errors(answer)
 
 
+def test_spaces_around_a_text_count_for_its_length(api: Api) -> None:
+    """They are taken away, and the schema's `maxLength` knows nothing of that."""
+    refused = api.post("tenants/acme/restricted-models/", name=f"{'x' * 120} ")
+    assert refused.status_code == 400
+    assert "at most 120" in errors(refused)["name"][0]
+    assert (
+        api.post("tenants/acme/restricted-models/", name=f" {'x' * 118} ").json()["name"]
+        == "x" * 118
+    )
+
+
 def test_only_json_comes_in_and_goes_out(api: Api) -> None:
     assert raw(api, b"name=a", "application/x-www-form-urlencoded").status_code == 415
     assert raw(api, b"<a/>", "text/xml").status_code == 415

@@ -75,9 +75,17 @@ class Shape(serializers.Serializer[Any]):
         for name, field in taken.items():
             if name in data and not _right_type(field, data[name]):
                 problems[name] = [_("This is of the wrong type.")]
+            elif name in data and (most := _exceeded(field, data[name])):
+                problems[name] = [_("This is too long: at most %d characters.") % most]
         if problems:
             raise serializers.ValidationError(problems)
         return super().to_internal_value(data)
+
+
+def _exceeded(field: Any, value: Any) -> int:
+    """The length that it is over as it was sent, or 0: DRF would not count the spaces around it."""
+    most: int = getattr(field, "max_length", None) or 0
+    return most if most and isinstance(value, str) and len(value) > most else 0
 
 
 def _right_type(field: Any, value: Any) -> bool:
