@@ -1,6 +1,5 @@
 """Quotas, raises and prices as people set them: valid, audited, and decided by two."""
 
-from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +19,6 @@ from tenants.models.quota_raise import (
     RaiseState,
     SamePerson,
 )
-from tenants.quotas.options import Given, parse
 from tenants.quotas.standing import standings
 
 pytestmark = pytest.mark.django_db
@@ -173,15 +171,6 @@ def test_the_price_that_holds_is_the_latest(acme: Tenant) -> None:
     details = [event.detail for event in Event.objects.filter(action="price:change")]
     assert [detail["model"] for detail in details] == ["mock", "mock", "large"]
     assert Decimal(details[2]["prompt"]) == Decimal("3.5")
-
-
-@pytest.mark.unit
-def test_quotas_as_options() -> None:
-    assert parse("requests/day=1000") == Given("requests", "day", 1000)
-    assert parse("tokens/month=2_000_000").limit == 2_000_000
-    for wrong in ("requests=1", "requests/hour=1", "euros/day=1", "cost/day=-1", "cost/day=", "x"):
-        with pytest.raises(ArgumentTypeError, match="requests/day=1000"):
-            parse(wrong)
 
 
 def test_commands_set_quotas(acme: Tenant) -> None:
