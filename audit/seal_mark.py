@@ -9,7 +9,7 @@ from audit.models import SealMark
 from audit.scope import scope
 
 AFTER = "from audit_event where (xid, id) > (%s, %s) and id > %s"
-TODO = "run `manage.py audit_resume --after-restore` (docs/deployment-database.md)"
+REMEDY = "run `manage.py audit_resume --after-restore` (docs/deployment-database.md)"
 _MARK = """
     select xid, event_id, restarts, set_back,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint
@@ -31,7 +31,7 @@ class SetBack(CannotSeal):
     def __init__(self, xid: int, newest: int) -> None:
         super().__init__(
             f"nothing comes under seal: the sealer has come to transaction {xid}, this PostgreSQL "
-            f"to {newest}, as after a restore from a dump: {TODO}"
+            f"to {newest}, as after a restore from a dump: {REMEDY}"
         )
         self.xid = xid
 
@@ -42,7 +42,7 @@ class MarkLost(CannotSeal):
     def __init__(self) -> None:
         super().__init__(
             "nothing comes under seal: there are seals, but audit_sealmark does not say how far "
-            f"they reach: {TODO}"
+            f"they reach: {REMEDY}"
         )
 
 

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 class Spool:
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (see __exit__)
-        self._strays = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._strays = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (see __exit__)
         self._heads: list[tuple[UUID, int, int, int, int, bool, int]] = []
 
     def __enter__(self) -> Self:

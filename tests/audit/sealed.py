@@ -135,7 +135,7 @@ class Trail:
 def clock_of_the_sealer(at: datetime) -> Iterator[None]:
     class Clock(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # always aware
             return at
 
     with patch.object(seal, "datetime", Clock):

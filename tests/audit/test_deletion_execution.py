@@ -134,7 +134,7 @@ def test_a_key_can_be_deleted_with_its_data(acme: Tenant) -> None:
 def test_what_the_certificate_says_is_left_was_counted(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = Eraser("gone", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 0)  # type: ignore[arg-type]
+    gone = Eraser("gone", "x", Turn.CONTENT, lambda *_: {}, lambda *_: 0)  # type: ignore[arg-type]  # a plain label
     known = dict(erasers._known)
     monkeypatch.setattr(erasers, "_known", {**known, "gone": gone})
     request = ask(a_member(acme, "alice"))
@@ -343,7 +343,7 @@ def test_a_store_that_an_upgrade_brings_is_erased_as_well(
         there.clear()
         return {"n": 3}
 
-    new = Eraser("new", "x", Turn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]
+    new = Eraser("new", "x", Turn.CONTENT, erase, lambda *_: sum(there))  # type: ignore[arg-type]  # a plain label
     stores = {name: one for name, one in erasers._known.items() if name != "answers"}
     monkeypatch.setattr(erasers, "_known", {**stores, "new": new})
     done(ask(bob))

@@ -20,7 +20,7 @@ from tenants.roles import Role
 from tests.audit.subjects import Subject, a_member, asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PASSWORD = "a-horse-in-the-forebay"  # noqa: S105
+PASSWORD = "a-horse-in-the-forebay"  # noqa: S105 (a test's own)
 UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 ACCOUNTS = re.compile(r"(?:user|operator):\d+")
 ZOE = "zoe@acme.example"
@@ -161,4 +161,6 @@ def test_who_comes_by_a_link_is_recorded_as_the_member_they_become(zoe: Subject)
     acts = Event.objects.filter(action__in=("link:use", "member:add"), tenant_id=zoe.tenant.id)
     assert zoe.member
     assert {e.actor for e in acts.exclude(actor="test")} == {zoe.member.actor}
-    assert UUID(acts.filter(subject_id=zoe.id).first().detail["member"]) == zoe.member.pk  # type: ignore[union-attr]
+    last = acts.filter(subject_id=zoe.id).first()
+    assert last
+    assert UUID(last.detail["member"]) == zoe.member.pk
