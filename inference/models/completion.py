@@ -4,6 +4,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from audit.models.xid import Xid
@@ -23,6 +24,12 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
 
     def newest_first(self) -> "CompletionQuerySet":
         return self.order_by("-created_at")
+
+    def of_key(self, api_key_id: uuid.UUID) -> "CompletionQuerySet":
+        """Asked for with this key, or with one that it was rotated from or to; never a chat's."""
+        newest = ApiKey.objects.filter(pk=api_key_id).values(newest=Coalesce("replaced_by", "pk"))
+        line = ApiKey.objects.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
+        return self.filter(api_key__in=line)
 
 
 class Completion(models.Model):

@@ -13,7 +13,7 @@ from audit import receipts
 from inference import address_limit, allowed, charging, ledger
 from inference.engines.base import Engine
 from inference.gateway import gateway
-from inference.models import Completion, State
+from inference.models import Completion
 from inference.openai import balance as balances
 from inference.openai import limits, quotas, shapes
 from inference.openai.delivery import EVENT_STREAM, event_bytes, send_events, send_json, whole
@@ -26,6 +26,7 @@ from inference.stream.sink import Sink
 from inference.watch import RESTRICTED, RESTRICTED_TEXT, refusal
 from tenants.caller import Caller
 from tenants.door import DoorClosed, Restricted, TenantClosed, UnknownCaller
+from tenants.refusals import Refused
 from tenants.scope import tenant_scope
 
 View = Callable[..., Awaitable[None]]
@@ -100,7 +101,7 @@ async def events(request: Request, completion_id: str) -> None:
     """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
     caller = await _caller(request)
     after = _last_event(request)
-    found = await _own(caller, completion_id)
+    found = await _own(request, caller, completion_id)
     await request.start(200, EVENT_STREAM)
     reading = asyncio.ensure_future(_read_on(request, found, after))
     lost = list[str]()
@@ -238,25 +239,37 @@ def _last_event(request: Request) -> int:
     return int(text)
 
 
-async def _own(caller: Caller, completion_id: str) -> Completion:
-    """Raises NotFound, also for a stranger's."""
+async def _own(request: Request, caller: Caller, completion_id: str) -> Completion:
+    """Only whoever asked for a stream reads it; a chat's is read in the chat alone.
+
+    Raises NotFound, and puts on record who tried another's.
+    """
     try:
         uuid = UUID(completion_id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
     except ValueError:
         raise NotFound("there is no such stream") from None
-    found = await _stream(caller.tenant_id, uuid)
+    found = await _stream(caller, uuid)
     if found is None:
+        net = ledger.network(request.client_ip)
+        who = Refused(caller.tenant_id, caller.actor, EVENTS_ROUTE, client_net=net)
+        gateway().refusals.denied(who, 404, "stream_not_found")
         raise NotFound("there is no such stream")
     return found
 
 
+EVENTS_ROUTE = "/v1/completions/{id}/events"
+
+
 @database_sync_to_async
-def _stream(tenant_id: UUID, completion_id: UUID) -> Completion | None:
-    with tenant_scope(tenant_id):
-        streams = Completion.objects.filter(tenant_id=tenant_id, stream=True)
-        return streams.filter(id=completion_id).first()
+def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
+    if caller.api_key_id is None:
+        return None
+    with tenant_scope(caller.tenant_id):
+        streams = Completion.objects.filter(tenant_id=caller.tenant_id, stream=True)
+        return streams.of_key(caller.api_key_id).filter(id=completion_id).first()
 
 
-async def _still_open(completion: Completion) -> bool:
-    found = await _stream(completion.tenant_id, completion.id)
-    return found is not None and found.state == State.OPEN
+@database_sync_to_async
+def _still_open(completion: Completion) -> bool:
+    with tenant_scope(completion.tenant_id):
+        return Completion.objects.open().filter(pk=completion.pk).exists()

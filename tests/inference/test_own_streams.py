@@ -1,0 +1,133 @@
+"""The kept events of a stream are for whoever asked for it, and for nobody else in the tenant."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from channels.db import database_sync_to_async
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from audit.models import Event
+from inference import engines
+from inference import gateway as module
+from inference.gateway import Gateway
+from inference.models import Completion
+from inference.openai.lane import lane
+from inference.stream.frames import Kind
+from inference.stream.writer import Writer
+from tenants.models import ApiKey, Member, Tenant, User
+from tenants.redis_link import RedisLink
+from tenants.roles import Role
+from tests.inference.orders import a_frame, an_order
+
+in_database = database_sync_to_async
+HOUR = timedelta(hours=1)
+ROUTE = "/v1/completions/{id}/events"
+
+
+@pytest.fixture
+async def gateway(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Gateway]:
+    settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    engines.served.cache_clear()
+    opened = await module.open_gateway()
+    yield opened
+    await module.close_gateway()
+    engines.served.cache_clear()
+
+
+@pytest.fixture
+async def alice(acme: Tenant) -> Member:
+    user = await in_database(User.objects.create_user)("alice@acme.example")
+    return await in_database(acme.add_member)(user, Role.OWNER)
+
+
+async def issued(tenant: Tenant, maker: Member | None = None) -> tuple[ApiKey, str]:
+    by = maker.actor if maker else "test"
+    return await in_database(ApiKey.issue)(tenant, "ci", by=by, created_by=maker)
+
+
+async def streamed(link: RedisLink, tenant: Tenant, **whose: Any) -> UUID:
+    """A stream of three events that has ended, and is kept."""
+    route = "/chat" if "member" in whose else "/v1/chat/completions"
+    order = an_order(id=uuid4(), tenant_id=tenant.id, route=route)
+    now = timezone.now()
+    ended = {"state": "done", "created_at": now, "settled_at": now, "stream": True}
+    create = in_database(Completion.objects.create)
+    await create(id=order.id, tenant=tenant, model=order.model, route=route, **ended, **whose)
+    writer = Writer(link)
+    writer.put(order, a_frame(1, 3, of=order.id, kind=Kind.END))
+    await writer.drained()
+    return order.id
+
+
+async def events(text: str, completion_id: UUID) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {text}"}
+    transport = httpx.ASGITransport(lane, client=("198.51.100.7", 5000))
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://forebay", headers=headers
+    ) as client:
+        return await client.get(f"/v1/completions/{completion_id}/events")
+
+
+async def refused() -> list[tuple[str, str, str, int]]:
+    """Actor, route, code, how often."""
+    await module.gateway().refusals.flush()
+    found = Event.objects.filter(action="access:denied").order_by("id")
+    rows = await in_database(list)(found)
+    return [(e.actor, e.route, e.error_code, e.detail["count"]) for e in rows]
+
+
+async def test_the_key_that_asked_reads_it(gateway: Gateway, link: RedisLink, acme: Tenant) -> None:
+    key, text = await issued(acme)
+    mine = await streamed(link, acme, api_key=key)
+    answer = await events(text, mine)
+    assert answer.status_code == 200
+    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
+        "data: 1",
+        "data: 2",
+        "data: 3",
+    ]
+    assert await refused() == []
+
+
+async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(
+    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    """Not even one that the same person has made: another program holds it."""
+    key, _ = await issued(acme, alice)
+    other, text = await issued(acme, alice)
+    theirs = await streamed(link, acme, api_key=key)
+    answers = [await events(text, theirs) for _ in range(3)]
+    answers.append(await events(text, uuid4()))
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.text for answer in answers}) == 1, "who asks learns that there is one"
+    assert await refused() == [(other.actor, ROUTE, "stream_not_found", 4)]
+
+
+async def test_a_rotated_key_and_its_successor_read_each_others(
+    gateway: Gateway, link: RedisLink, acme: Tenant
+) -> None:
+    first, first_text = await issued(acme)
+    second, second_text = await in_database(first.rotate)(by="test", overlap=HOUR)
+    third, third_text = await in_database(second.rotate)(by="test", overlap=HOUR)
+    for key in (first, second, third):
+        kept = await streamed(link, acme, api_key=key)
+        for text in (first_text, second_text, third_text):
+            assert (await events(text, kept)).status_code == 200
+    _, stranger = await issued(acme)
+    assert (await events(stranger, kept)).status_code == 404
+
+
+async def test_a_chats_stream_is_not_read_over_v1(
+    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    """Not by a key that the person who chats has made, either."""
+    _, text = await issued(acme, alice)
+    chat = await streamed(link, acme, member=alice)
+    assert (await events(text, chat)).status_code == 404
+    assert [row[2] for row in await refused()] == ["stream_not_found"]
