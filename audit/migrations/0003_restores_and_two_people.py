@@ -19,7 +19,7 @@ AS_THEY_WERE = """
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('audit', '0002_proof'),
+        ("audit", "0002_proof"),
     ]
 
     operations = [

@@ -9,8 +9,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('inference', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("inference", "0001_initial"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [

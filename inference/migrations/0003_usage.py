@@ -10,8 +10,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0002_initial'),
-        ('tenants', '0002_tenancy'),
+        ("inference", "0002_initial"),
+        ("tenants", "0002_tenancy"),
     ]
 
     operations = [

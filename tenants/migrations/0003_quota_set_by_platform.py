@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0002_tenancy'),
+        ("tenants", "0002_tenancy"),
     ]
 
     operations = [
