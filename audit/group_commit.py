@@ -1,11 +1,14 @@
 """Many rows, one commit: the next group starts when the last one is durable.
 
 No timer and no window: under load the groups grow by themselves, alone a row waits for nobody.
+Tenants take turns by bytes (fair_line.py). Large rows, and whatever their tenants write behind
+them, are committed over a connection of their own: small rows of others do not wait for them.
 """
 
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +16,15 @@ import orjson
 import psycopg
 from django.conf import settings
 
+from audit.fair_line import Entry, FairLine, Row, size
+
 log = logging.getLogger(__name__)
-Row = dict[str, Any]
 GROUP = 500
-GROUP_BYTES = 8 * 1024 * 1024
+GROUP_BYTES = 2 * 1024 * 1024
+LARGE = 128 * 1024  # bytes of a row
 BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 QUEUE = 20_000
+QUEUE_BYTES = 256 * 1024 * 1024
 LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
@@ -40,26 +46,35 @@ class GroupCommit:
 
     What it says of a row, if anything, it selects in the end: the row's id, then one more column.
     `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
+    `tenant_bytes`: how much of one tenant may wait.
     """
 
-    def __init__(self, dsn: str, statement: str, *, patience_s: float) -> None:
+    def __init__(
+        self, dsn: str, statement: str, *, patience_s: float, tenant_bytes: int = QUEUE_BYTES
+    ) -> None:
         self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
-        self._rows: list[tuple[Row, asyncio.Future[Any], float]] = []
+        self._tenant_bytes = tenant_bytes
+        self._line = FairLine()
         self._more = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._aside: GroupCommit | None = None
         self._is_aside = False
         self._stuck: Counter[int] = Counter()  # rows that are aside, by stripe
+        self._large: GroupCommit | None = None
+        self._is_large = False
+        self._behind: Counter[str] = Counter()  # rows that the other connection has, by tenant
         self._task = asyncio.create_task(self._work())
 
     async def write(self, row: Row) -> Any:
         """What the statement says of the row, once it is durable. Raises StoreUnavailable."""
-        if len(self._rows) + self._stuck.total() >= QUEUE:
-            raise StoreUnavailable("too many rows wait for the database")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
-        self._rows.append((row, done, loop.time()))
-        self._more.set()
+        entry = Entry(row, done, loop.time(), str(row.get("tenant_id") or ""), size(row))
+        self._refuse_too_much(entry)
+        if entry.size > LARGE or entry.tenant in self._behind:
+            self._put_with_large(entry)
+        else:
+            self._put(entry)
         await asyncio.wait([done], timeout=self._patience_s + GRACE_S)
         if not done.done():
             raise StoreUnavailable("PostgreSQL does not answer", late=done)
@@ -68,16 +83,51 @@ class GroupCommit:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._aside:
-            await self._aside.close()
+        for lane in (self._aside, self._large):
+            if lane:
+                await lane.close()
         if self._connection:
             await self._connection.close()
 
+    # What waits ----------------------------------------------------------------------------------
+    def _put(self, entry: Entry) -> None:
+        self._line.add(entry)
+        self._more.set()
+
+    def _refuse_too_much(self, entry: Entry) -> None:
+        rows = total = theirs = 0
+        for line in self._lines():
+            rows += len(line)
+            total += line.total
+            theirs += line.bytes.get(entry.tenant, 0)
+        if rows >= QUEUE or total + entry.size > QUEUE_BYTES:
+            raise StoreUnavailable("too many rows wait for the database")
+        if theirs and theirs + entry.size > self._tenant_bytes:
+            raise StoreUnavailable("too many bytes of this tenant wait for the database")
+
+    def _lines(self) -> Iterator[FairLine]:
+        yield self._line
+        for lane in (self._aside, self._large):
+            if lane:
+                yield from lane._lines()
+
+    def _put_with_large(self, entry: Entry) -> None:
+        """In their tenant's order: locks of one's own large row are not waited for here."""
+        if self._is_large:
+            return self._put(entry)
+        if self._large is None:
+            self._large = GroupCommit(self._dsn, self._statement, patience_s=self._patience_s)
+            self._large._is_large = True
+        self._behind[entry.tenant] += 1
+        entry.done.add_done_callback(lambda _: _less(self._behind, entry.tenant))
+        return self._large._put(entry)
+
+    # Groups --------------------------------------------------------------------------------------
     async def _work(self) -> None:
         while True:
             await self._more.wait()
-            group = self._next_group()
-            if not self._rows:
+            group = self._line.take(GROUP, GROUP_BYTES)
+            if not self._line:
                 self._more.clear()
             try:
                 await self._commit(self._without_stuck(group))
@@ -86,22 +136,11 @@ class GroupCommit:
                 reason = StoreUnavailable(f"the group failed: {problem!r}")
                 _fail(group, reason)
 
-    def _next_group(self) -> list[Any]:
-        """As many rows as one statement takes without hurting anybody."""
-        size = count = 0
-        for row, _, _ in self._rows[:GROUP]:
-            size += len(row.get("request") or "") + len(row.get("response") or "")
-            if count and size > GROUP_BYTES:
-                break
-            count += 1
-        group, self._rows = self._rows[:count], self._rows[count:]
-        return group
-
-    async def _commit(self, group: list[tuple[Row, asyncio.Future[Any], float]]) -> None:
+    async def _commit(self, group: list[Entry]) -> None:
         if not group:
             return
         try:
-            said = await self._execute([row for row, _, _ in group])
+            said = await self._execute([entry.row for entry in group])
         except psycopg.errors.LockNotAvailable:
             await self._by_stripe(group)
         except BAD_ROW as problem:
@@ -109,9 +148,9 @@ class GroupCommit:
         except (psycopg.Error, OSError) as problem:
             await self._away(group, problem)
         else:
-            for row, done, _ in group:
-                if not done.done():
-                    done.set_result(said.get(UUID(row["id"])) if said else None)
+            for entry in group:
+                if not entry.done.done():
+                    entry.done.set_result(said.get(UUID(entry.row["id"])) if said else None)
 
     async def _execute(self, rows: list[Row]) -> dict[UUID, Any]:
         """What the statement says, by row id."""
@@ -126,70 +165,60 @@ class GroupCommit:
         cursor = await self._connection.execute(self._statement, (parameter,), prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
 
-    async def _away(self, group: list[Any], problem: Exception) -> None:
+    async def _away(self, group: list[Entry], problem: Exception) -> None:
         """Keeps the rows (they are idempotent) for as long as they may wait."""
         if self._connection:
             await self._connection.close()
             self._connection = None
-        oldest = asyncio.get_running_loop().time() - self._patience_s
-        waiting = group + self._rows
-        reason = StoreUnavailable(f"no answer from PostgreSQL: {problem}")
-        late = [entry for entry in waiting if entry[2] < oldest]
-        _fail(late, reason)
-        self._rows = [entry for entry in waiting if entry[2] >= oldest]
-        if self._rows:
-            self._more.set()
+        self._again(group, f"no answer from PostgreSQL: {problem}")
         await asyncio.sleep(0.1)
 
-    # A tenant whose locks are held must not hold up the others -----------------------------------
-    async def _by_stripe(self, group: list[Any]) -> None:
-        """Somebody holds a lock that a row wants: the rows of other tenants go through."""
-        found: dict[int, list[Any]] = {}
+    def _again(self, group: list[Entry], why: str) -> None:
+        """Rows whose patience is over fail; the others stand where they stood."""
+        oldest = asyncio.get_running_loop().time() - self._patience_s
+        late = [entry for entry in group if entry.since < oldest]
+        late += self._line.remove(lambda entry: entry.since < oldest)
+        _fail(late, StoreUnavailable(why))
         for entry in group:
-            found.setdefault(_stripe(entry[0]), []).append(entry)
+            if entry.since >= oldest:
+                self._put(entry)
+
+    # A tenant whose locks are held must not hold up the others -----------------------------------
+    async def _by_stripe(self, group: list[Entry]) -> None:
+        """Somebody holds a lock that a row wants: the rows of other tenants go through."""
+        found: dict[int, list[Entry]] = {}
+        for entry in group:
+            found.setdefault(_stripe(entry.row), []).append(entry)
         if len(found) > 1:
             for entries in found.values():
                 await self._commit(entries)
         elif self._is_aside:
-            self._again(group)
+            self._again(group, "somebody holds a lock that the row wants")
         else:
             self._set_aside(group)
 
-    def _set_aside(self, group: list[Any]) -> None:
+    def _set_aside(self, group: list[Entry]) -> None:
         """On a connection of their own they wait for as long as they may."""
         if self._aside is None:
             self._aside = GroupCommit(self._dsn, self._statement, patience_s=self._patience_s)
             self._aside._is_aside = True
         for entry in group:
-            stripe = _stripe(entry[0])
+            stripe = _stripe(entry.row)
             self._stuck[stripe] += 1
-            entry[1].add_done_callback(lambda _, stripe=stripe: self._free(stripe))
-        self._aside._rows += group
-        self._aside._more.set()
+            entry.done.add_done_callback(lambda _, stripe=stripe: _less(self._stuck, stripe))
+            entry.place = None
+            self._aside._put(entry)
 
-    def _without_stuck(self, group: list[Any]) -> list[Any]:
+    def _without_stuck(self, group: list[Entry]) -> list[Entry]:
         """Who is behind rows that are aside goes there too: nobody is tried in vain each time."""
         if not self._stuck:
             return group
-        stuck = [entry for entry in group if _stripe(entry[0]) in self._stuck]
+        stuck = [entry for entry in group if _stripe(entry.row) in self._stuck]
         if stuck:
             self._set_aside(stuck)
-        return [entry for entry in group if _stripe(entry[0]) not in self._stuck]
+        return [entry for entry in group if _stripe(entry.row) not in self._stuck]
 
-    def _free(self, stripe: int) -> None:
-        self._stuck[stripe] -= 1
-        if not self._stuck[stripe]:
-            del self._stuck[stripe]
-
-    def _again(self, group: list[Any]) -> None:
-        oldest = asyncio.get_running_loop().time() - self._patience_s
-        late = [entry for entry in group if entry[2] < oldest]
-        _fail(late, StoreUnavailable("somebody holds a lock that the row wants"))
-        self._rows += [entry for entry in group if entry[2] >= oldest]
-        if self._rows:
-            self._more.set()
-
-    async def _one_by_one(self, group: list[Any], problem: Exception) -> None:
+    async def _one_by_one(self, group: list[Entry], problem: Exception) -> None:
         """One bad row must not take its neighbours down."""
         if len(group) == 1:
             log.error("a row was refused: %s", problem)
@@ -204,7 +233,13 @@ def _stripe(row: Row) -> int:
     return int(str(row.get("tenant_id") or "0")[:2], 16) & 63
 
 
-def _fail(group: list[Any], reason: Exception) -> None:
-    for _, done, _ in group:
-        if not done.done():
-            done.set_exception(reason)
+def _less(counts: "Counter[Any]", name: object) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
+
+
+def _fail(group: list[Entry], reason: Exception) -> None:
+    for entry in group:
+        if not entry.done.done():
+            entry.done.set_exception(reason)

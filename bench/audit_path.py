@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import connection
 
 from audit import record
-from audit.group_commit import GroupCommit, Row
+from audit.fair_line import Row
+from audit.group_commit import GroupCommit
 from audit.keyring import Sealer, keyring
 from bench.admission import MODEL
 from inference import ledger

@@ -46,6 +46,7 @@ from tenants.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 RECORD_PATIENCE_S = 1.0
+RECORD_TENANT_BYTES = 64 * 1024 * 1024
 QUEUE_PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 QUEUE_AGAIN_S = 0.2
 KEY_PATIENCE_S = 3.0
@@ -85,7 +86,10 @@ class Gateway:
             in_progress=self._in_progress,
         )
         self._received = GroupCommit(
-            settings.DATABASE_URL, ledger.RECEIVED, patience_s=RECORD_PATIENCE_S
+            settings.DATABASE_URL,
+            ledger.RECEIVED,
+            patience_s=RECORD_PATIENCE_S,
+            tenant_bytes=RECORD_TENANT_BYTES,
         )
         self._settled = GroupCommit(settings.DATABASE_URL, ledger.SETTLED, patience_s=30)
         self._queues = {name: FairQueue(self.redis, name) for name in served()}

@@ -15,7 +15,7 @@ import msgspec
 
 from audit import canonical, merkle, receipts, record
 from audit.actions import Action
-from audit.group_commit import Row
+from audit.fair_line import Row
 from audit.keyring import Sealer
 from audit.receipts import Receipt
 from inference.order import Order, packed

@@ -10,7 +10,8 @@ import msgspec
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.group_commit import GroupCommit, Row
+from audit.fair_line import Row
+from audit.group_commit import GroupCommit
 from audit.keyring import Sealer
 from inference.engines.base import Engine, EngineConfig
 from inference.generation import Generation

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit import merkle
 from audit.canonical import LINE
-from audit.group_commit import Row
+from audit.fair_line import Row
 from audit.keyring import Sealer, keyring
 from audit.models import Event, Payload
 from inference import ledger

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from audit.group_commit import Row
+from audit.fair_line import Row
 from audit.keyring import keyring
 from inference import ledger
 from inference import runner as module

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-from audit.group_commit import Row
+from audit.fair_line import Row
 from audit.keyring import keyring
 from audit.models import DataKey, Event, Payload
 from inference import engines, ledger, sweeper

@@ -1,0 +1,159 @@
+"""One tenant's large rows do not hold up another's, and no tenant fills the line."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audit import group_commit
+from audit.fair_line import Entry, FairLine
+from audit.group_commit import LARGE, GroupCommit, StoreUnavailable
+
+ACME, GLOBEX, INITECH = ("a1" + "0" * 30, "b2" + "0" * 30, "c3" + "0" * 30)
+# Large rows take a moment, as on a disk.
+INSERT = """
+    with asked as (select %s::jsonb as rows),
+    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
+        id uuid, tenant_id uuid, request text)),
+    slow as materialized (
+        select pg_sleep(0.1 * (select count(*) from j where length(request) > {large})))
+    insert into {table} (id, tenant_id, size)
+    select id, tenant_id, length(request) from j, slow on conflict (id) do nothing"""
+
+
+@pytest.fixture
+def table(look: psycopg.Connection) -> Iterator[str]:
+    name = f"rows_{uuid4().hex}"
+    look.execute(
+        f"create table {name} (n bigserial, id uuid primary key, tenant_id uuid, size int,"
+        " commit bigint default txid_current())"
+    )
+    yield name
+    look.execute(f"drop table {name}")
+
+
+@pytest.fixture
+async def store(dsn: str, table: str) -> AsyncIterator[GroupCommit]:
+    statement = INSERT.format(table=table, large=LARGE)
+    store = GroupCommit(dsn, statement, patience_s=20)
+    yield store
+    await store.close()
+
+
+def row(tenant: str, size: int) -> dict[str, object]:
+    return {"id": str(uuid4()), "tenant_id": tenant, "request": "x" * size}
+
+
+async def finished(store: GroupCommit, rows: list[dict[str, object]]) -> list[tuple[str, int]]:
+    """Tenants and sizes in the order in which their rows became durable."""
+    order: list[tuple[str, int]] = []
+
+    async def write(mine: dict[str, object]) -> None:
+        await store.write(mine)
+        order.append((str(mine["tenant_id"]), len(str(mine["request"]))))
+
+    await asyncio.gather(*map(write, rows))
+    return order
+
+
+async def test_a_small_row_is_not_behind_another_tenants_large_ones(store: GroupCommit) -> None:
+    images = [row(ACME, 4_000_000) for _ in range(5)]
+    order = await finished(store, [*images, row(GLOBEX, 500)])
+    assert order.index((GLOBEX, 500)) <= 1
+
+
+async def test_a_large_row_is_behind_one_of_another_tenant_at_most(store: GroupCommit) -> None:
+    images = [row(ACME, 3_000_000) for _ in range(5)]
+    order = await finished(store, [*images, row(GLOBEX, 3_000_001)])
+    assert order.index((GLOBEX, 3_000_001)) <= 1
+
+
+async def test_a_tenants_own_rows_stay_in_order_behind_its_large_one(store: GroupCommit) -> None:
+    order = await finished(store, [row(ACME, 3_000_000), *[row(ACME, n) for n in range(5)]])
+    assert order == [(ACME, 3_000_000), *[(ACME, n) for n in range(5)]]
+
+
+async def test_among_middling_rows_another_tenant_comes_with_the_first_group(
+    store: GroupCommit, look: psycopg.Connection, table: str
+) -> None:
+    flood = [row(ACME, 100_000) for _ in range(200)]
+    await finished(store, [*flood, row(GLOBEX, 500)])
+    found = look.execute(f"select commit from {table} where tenant_id = %s", [GLOBEX]).fetchone()
+    first = look.execute(f"select min(commit), count(distinct commit) from {table}").fetchone()
+    assert found
+    assert first
+    assert found[0] == first[0]
+    assert first[1] >= 10  # a group is bounded in bytes
+
+
+async def test_a_tenant_has_a_bound_in_bytes_and_the_others_have_theirs(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = INSERT.format(table=table, large=LARGE)
+    nowhere = GroupCommit(
+        "host=127.0.0.1 port=1", statement, patience_s=0.5, tenant_bytes=5_000_000
+    )
+    monkeypatch.setattr(group_commit, "QUEUE_BYTES", 7_000_000)
+    asked = [ACME, ACME, ACME, GLOBEX, INITECH]
+    writes = [nowhere.write(row(tenant, 2_000_000)) for tenant in asked]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert ["of this tenant" in str(result) for result in results] == [False, False, True] + [
+        False
+    ] * 2
+    assert ["too many" in str(result) for result in results] == [False, False, True, False, True]
+    await nowhere.close()
+
+
+tenants = st.sampled_from(["a", "b", "c"])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), tenants, st.integers(1, 5_000)),
+        st.tuples(st.just("take"), tenants, st.integers(1, 9_000)),
+        st.tuples(st.just("again"), tenants, st.just(0)),
+    ),
+    max_size=120,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps)
+def test_who_waits_gets_as_many_bytes_as_the_others(steps: list[tuple[str, str, int]]) -> None:
+    """While two wait, neither gets more than the other by more than a row of each."""
+    line, sizes, waiting = FairLine(), defaultdict[str, list[int]](list), defaultdict[str, int](int)
+    served, last = defaultdict[str, int](int), list[Entry]()
+    for what, tenant, n in steps:
+        if what == "add":
+            if not waiting[tenant]:  # from here on it is compared
+                served = defaultdict(int)
+            waiting[tenant] += n
+            sizes[tenant].append(n)
+            line.add(Entry({}, None, 0, tenant, n))  # type: ignore[arg-type]
+        elif what == "again" and last:  # the group failed
+            for entry in last:
+                line.add(entry)
+                waiting[entry.tenant] += entry.size
+                served[entry.tenant] -= entry.size
+            last = []
+        elif what == "take":
+            last = line.take(500, n)
+            for entry in last:
+                waiting[entry.tenant] -= entry.size
+                served[entry.tenant] += entry.size
+                _fair(served, waiting, sizes, entry.tenant)
+            assert sum(entry.size for entry in last) <= n or len(last) == 1
+        assert line.total == sum(waiting.values()) == sum(line.bytes.values())
+        assert dict(line.bytes) == {name: n for name, n in waiting.items() if n}
+
+
+def _fair(
+    served: dict[str, int], waiting: dict[str, int], sizes: dict[str, list[int]], got: str
+) -> None:
+    for other, left in waiting.items():
+        if other != got and left:
+            assert served[got] - served[other] <= max(sizes[got]) + max(sizes[other])
