@@ -12,6 +12,7 @@ import orjson
 
 from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import Sealer
+from inference import cache_figures
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.ledger import Outcome, milliseconds, settled_row
 from inference.order import Item, Order
@@ -178,6 +179,8 @@ class Generation:
             return
         found = sse.parsed(event)
         self.finish_reason = sse.finish_reason(found) or self.finish_reason
+        if self._hide_cache(found):
+            event = b"data: " + orjson.dumps(found)
         if found.get("usage"):
             self.usage = found["usage"] if isinstance(found["usage"], dict) else {}
             if not self.order.include_usage:
@@ -185,6 +188,9 @@ class Generation:
                     return
                 event = b"data: " + orjson.dumps({k: v for k, v in found.items() if k != "usage"})
         self.held.append(event)
+
+    def _hide_cache(self, answer: dict[str, Any]) -> bool:
+        return not self.engine.cache_is_private and cache_figures.take_out(answer)
 
     def _learn_names(self, event: bytes) -> None:
         """The engine's id and model name become ours, everywhere in the stream."""
@@ -207,6 +213,7 @@ class Generation:
             self.finish_reason = str(choice.get("finish_reason") or "stop")
         except (ValueError, LookupError, TypeError, AttributeError):
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
+        self._hide_cache(answer)
         self.usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
         answer["id"], answer["model"] = self.order.public_id, self.order.model
         return orjson.dumps(answer)

@@ -10,10 +10,14 @@ from audit.sealer import Unreadable
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
+from inference.engines.sglang import SglangEngine
+from inference.engines.vllm import VllmEngine
 
 KINDS: dict[str, type[Engine]] = {
     "llama_cpp": LlamaCppEngine,
     "openai": OpenAIEngine,
+    "sglang": SglangEngine,
+    "vllm": VllmEngine,
 }
 
 

@@ -28,6 +28,7 @@ class EngineConfig:
     slots: int = 16
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
+    private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
 
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ class Engine:
         """As the record names it: a hosted service by its host, an engine of ours by its kind."""
         host = urlsplit(self.base).hostname if self.config.hosted else None
         return f"{self.config.kind} {host}" if host else self.config.kind
+
+    @property
+    def cache_is_private(self) -> bool:
+        """Whether no tenant's prompt is served from what another tenant's left in the cache."""
+        return self.config.private_cache
 
     def fields(self, *, chat: bool) -> Fields:
         """What reaches the engine; nothing else does."""
@@ -146,9 +152,13 @@ class Engine:
         """Tokens of the prompt, for an answer that was cut before the engine could say."""
         return max(1, len(order.body) // 4)
 
+    def outgoing(self, order: Order) -> bytes:
+        """The body on the wire: the recorded one, and what only this server needs to know."""
+        return order.body
+
     def _post(self, session: aiohttp.ClientSession, order: Order) -> Any:
         path = self.chat_path if order.chat else self.text_path
-        return session.post(self.base + path, data=order.body, headers=self.headers())
+        return session.post(self.base + path, data=self.outgoing(order), headers=self.headers())
 
     async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:

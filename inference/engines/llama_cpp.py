@@ -1,12 +1,16 @@
 """llama.cpp's server, embedded or your own. `url` is its root, e.g. http://127.0.0.1:8080."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 
-from inference.engines.base import Engine
+from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, away
 from inference.engines.fields import BOOL, integer, number, one_of
+from inference.engines.slots import Lease, Slots
 from inference.order import Order
 
 # An answer under one of these cannot be taken up in the middle by its text alone.
@@ -34,6 +38,64 @@ class LlamaCppEngine(Engine):
         "cache_prompt": BOOL,
         "reasoning_format": one_of("none", "auto", "deepseek"),
     }
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(config)
+        self._slots: Slots | None = None  # until the engine has said how many it has
+
+    @property
+    def cache_is_private(self) -> bool:
+        return True
+
+    async def answer(self, session: aiohttp.ClientSession, order: Order) -> bytes:
+        async with self._in_a_slot(session, order) as (placed, lease):
+            body = await super().answer(session, placed)
+            lease.served = True
+            return body
+
+    async def events(
+        self, session: aiohttp.ClientSession, order: Order
+    ) -> AsyncGenerator[list[bytes]]:
+        async with (
+            self._in_a_slot(session, order) as (placed, lease),
+            aclosing(super().events(session, placed)) as stream,
+        ):
+            async for events in stream:
+                lease.served = lease.served or b'"choices"' in events[0]
+                yield events
+
+    @asynccontextmanager
+    async def _in_a_slot(
+        self, session: aiohttp.ClientSession, order: Order
+    ) -> AsyncIterator[tuple[Order, Lease]]:
+        """The order with the slot that it is to run in, and whether it may use what lies there."""
+        slots = self._slots or await self._count_slots(session)
+        try:
+            async with slots.lease(order.tenant_id, order.body) as lease:
+                body = order.body[:-1] + b',"id_slot":%d' % lease.number
+                if not lease.own_cache:
+                    body += b',"cache_prompt":false'
+                yield msgspec.structs.replace(order, body=body + b"}"), lease
+        except EngineAway:  # it may come back with other slots
+            self._slots = None
+            raise
+
+    async def _count_slots(self, session: aiohttp.ClientSession) -> Slots:
+        """Raises EngineAway. A number beyond its last slot, llama.cpp would take for "any"."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with session.get(
+                self.base + "/props", headers=self.headers(), timeout=timeout
+            ) as response:
+                await self._raise_for(response)
+                total = int(orjson.loads(await response.read())["total_slots"])
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise away(problem) from None
+        except (LookupError, TypeError, ValueError):
+            message = "the engine does not say how many slots it has: is it llama.cpp's server?"
+            raise EngineFailed(502, "engine_failed", message) from None
+        self._slots = self._slots or Slots(max(1, min(total, self.config.slots)))
+        return self._slots
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server by base URL: vLLM, SGLang, the DeepSeek API, a second cluster."""
+"""Any OpenAI-compatible server by base URL: a hosted API, a second cluster, a proxy."""
 
 from inference.engines.base import Engine
 from inference.engines.fields import BOOL, LIST, OBJECT, integer, number, tokens

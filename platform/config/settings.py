@@ -29,6 +29,7 @@ def _derived(purpose: bytes) -> bytes:
 
 SECRET_KEY = _derived(b"django").hex()
 API_KEY_PEPPER = _derived(b"api-key")
+CACHE_SALT_KEY = _derived(b"cache-salt")
 STREAM_KEY = _derived(b"stream")
 SECOND_FACTOR_KEY = _derived(b"second-factor")
 CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` values (audit/configuration.py)

@@ -31,10 +31,21 @@ class ScriptedEngine(Engine):
     whole answer the first step is its body.
     """
 
-    def __init__(self, *turns: list[Step], slots: int = 4, name: str = "mock") -> None:
+    def __init__(
+        self,
+        *turns: list[Step],
+        slots: int = 4,
+        name: str = "mock",
+        private_cache: bool = False,
+    ) -> None:
         super().__init__(
             EngineConfig(
-                name=name, kind="openai", url="http://127.0.0.1:9", model="theirs", slots=slots
+                name=name,
+                kind="openai",
+                url="http://127.0.0.1:9",
+                model="theirs",
+                slots=slots,
+                private_cache=private_cache,
             )
         )
         self.turns = turns

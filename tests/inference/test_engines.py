@@ -104,11 +104,13 @@ async def test_a_whole_answer(served: Served, session: aiohttp.ClientSession) ->
 
 
 async def test_the_paths_of_each_kind(served: Served, session: aiohttp.ClientSession) -> None:
+    served.says(b'{"total_slots":4}')  # asked of llama.cpp, once
     for engine in (an_engine(served.url + "/v1"), an_engine(served.url, LlamaCppEngine)):
         for chat in (True, False):
             await engine.answer(session, an_order(chat=chat))
     paths = [path for path, _, _ in served.asked]
-    assert paths == ["/v1/chat/completions", "/v1/completions"] * 2
+    asked = ["/v1/chat/completions", "/v1/completions"]
+    assert paths == [*asked, "/props", *asked]
     assert served.asked[0][2] is None
 
 
@@ -305,7 +307,10 @@ def test_each_model_has_its_engine(entries: Any) -> None:
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"kind": "magic", "url": "http://a"}, "unknown kind 'magic'; known are llama_cpp, openai"),
+        (
+            {"kind": "magic", "url": "http://a"},
+            "unknown kind 'magic'; known are llama_cpp, openai, sglang",
+        ),
         ({"kind": "openai", "url": "http://a", "slot": 4}, "slot"),
     ],
 )

@@ -1,6 +1,7 @@
 """A completion that goes well: what readers see, what is settled, and in which order."""
 
 import base64
+from typing import Any
 
 import orjson
 import pytest
@@ -93,13 +94,42 @@ async def test_usage_in_the_finishing_event_is_taken_out_of_it() -> None:
         assert sse.ends(traces.events[1])
 
 
-async def test_cached_tokens_are_counted() -> None:
+async def test_cached_tokens_are_counted_where_the_cache_is_the_tenants_own() -> None:
     traces = Traces()
     tail = usage(100, 1, prompt_tokens_details={"cached_tokens": 64})
-    outcome = await traces.of(ScriptedEngine([[chunk("a", finish="stop"), tail]]), an_order())
+    engine = ScriptedEngine([[chunk("a", finish="stop"), tail]], private_cache=True)
+    outcome = await traces.of(engine, an_order(include_usage=True))
     assert outcome
     assert outcome.cached_tokens == 64
     assert outcome.cost == 102
+    assert b'"cached_tokens":64' in b"".join(traces.events)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_cache_that_tenants_share_is_told_to_nobody(stream: bool) -> None:
+    traces = Traces()
+    told = {
+        "prompt_tokens": 100,
+        "completion_tokens": 1,
+        "prompt_tokens_details": {"cached_tokens": 64},
+        "prompt_cache_hit_tokens": 64,
+        "prompt_cache_miss_tokens": 36,
+    }
+    last: dict[str, Any] = {"usage": told, "timings": {"cache_n": 64}}
+    choice = {"index": 0, "finish_reason": "stop"}
+    if stream:
+        finish = {"choices": [choice | {"delta": {}}], "timings": {"cache_n": 64}}
+        engine = ScriptedEngine([chunk("a"), event(finish), event({"choices": []} | last)])
+    else:
+        message = {"role": "assistant", "content": "a"}
+        engine = ScriptedEngine([orjson.dumps({"choices": [choice | {"message": message}]} | last)])
+    outcome = await traces.of(engine, an_order(stream=stream, include_usage=True))
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.cached_tokens) == (100, 0)
+    sent = b"".join(frame.body for frame in traces.frames)
+    assert b'"prompt_tokens":100' in sent
+    assert b"cache" not in sent
+    assert b"timings" not in sent
 
 
 async def test_without_usage_we_count_ourselves() -> None:
