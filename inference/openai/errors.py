@@ -5,6 +5,8 @@ ApiError
 ├── Unauthorized          401  no key, a wrong, revoked or expired one
 ├── Forbidden             403  a scope is missing, the address, the tenant is not open
 ├── NotFound              404  also for what belongs to somebody else, and hidden models
+├── MethodNotAllowed      405  with Allow
+├── RequestTimeout        408  its head or body did not arrive in time
 ├── TooLarge              413
 ├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
@@ -66,6 +68,10 @@ class NotFound(ApiError):
 
 class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class RequestTimeout(ApiError):
+    status, type, code = 408, "invalid_request_error", "request_timeout"
 
 
 class TooLarge(ApiError):

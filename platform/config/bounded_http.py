@@ -1,31 +1,309 @@
-"""uvicorn's HTTP protocol with a limit that httptools does not have: on the size of the head.
+"""uvicorn's protocols with the limits that they lack: on the size of a head, on the time that a
+client takes to send its request or to read the answer, and on connections (connections.py).
 
-Without it, one connection may fill the memory with headers before anybody asks for a key.
+Without them, whoever has no key could fill memory or hold connections for as long as they like.
 """
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import asyncio
+from collections.abc import Callable
+from math import inf
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import httptools
+from django.conf import settings
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from config.connections import Crowd, most_files
+from inference.openai.errors import ApiError, Headers, RequestTimeout, Unavailable
+from tenants.client_address import counted, plain
 
 MOST_HEAD_BYTES = 65_536
+LINGER_S, MOST_LINGERING = 1.0, 256  # so long a refused newcomer may read why
+_lingering: set[Any] = set()
+_crowds: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
 
 
-class Bounded(HttpToolsProtocol):
-    _head = 0  # bytes of the head that is being read; -1 while a body is
+def crowd_of(server: ServerState) -> Crowd:
+    if server not in _crowds:
+        most = min(settings.CONNECTIONS or most_files(), most_files())
+        # Behind a proxy all connections come from its address: it has to count its clients itself.
+        per_address = 0 if settings.TRUSTED_PROXIES else settings.CONNECTIONS_PER_ADDRESS
+        _crowds[server] = Crowd(most, per_address)
+    return _crowds[server]
 
+
+class SlowReaders(asyncio.Protocol):
+    """Drops a client that has not read for SEND_TIMEOUT_S what waits for it."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(settings.SEND_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._read_on()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._read_on()
+        super().connection_lost(exc)
+
+    def _read_on(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+class Bounded(SlowReaders, HttpToolsProtocol):
+    _head = 0  # bytes of the head that is being read, as far as known; -1 while a body is
+    _upgrade_ignored = False
+    _due = inf  # when the client must have sent what it is sending
+    _between_requests = False
+    _crowd: Crowd | None = None
+    _address = ""
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        crowd, address = crowd_of(self.server_state), _counted(self.client)
+        if not crowd.join(self, address):
+            return self._turn_away()
+        self._crowd, self._address = crowd, address
+        self._due = self.loop.time() + settings.HEAD_TIMEOUT_S
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_crowd()
+        super().connection_lost(exc)
+
+    def _leave_crowd(self) -> None:
+        if self._crowd:
+            self._crowd.leave(self, self._address)
+            self._crowd = None
+
+    # Reading -------------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._head >= 0:
             self._head += len(data)
-        super().data_received(data)
+            if self._between_requests:
+                self._between_requests = False
+                self._due = self.loop.time() + settings.HEAD_TIMEOUT_S
+        self._parse(data)
         if self._head > MOST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The request's head is too large")
 
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        while data:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as paused:
+                if self._should_upgrade():
+                    return self.handle_websocket_upgrade()
+                data = memoryview(data)[paused.args[0] :]
+                if not self._go_on_without_upgrade():
+                    return self._send_invalid()
+            except httptools.HttpParserError:
+                return self._send_invalid()
+        return None
+
+    def _send_invalid(self) -> None:
+        if not self.transport.is_closing():
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _go_on_without_upgrade(self) -> bool:
+        """The same request again as one that asks for no upgrade, which a server may ignore (RFC
+        9110, 7.8): httptools takes what follows such a head for another protocol, not for a body.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            return False
+        head = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        head += [b"%b: %b" % line for line in _without_upgrade(self.headers)]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
+        return True
+
     def on_message_begin(self) -> None:
-        self._head = 0
+        self._upgrade_ignored = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._head = -1
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self._upgrade_ignored = True
+            return  # _parse goes on
         super().on_headers_complete()
+        pipelined = bool(self.pipeline)  # its turn has not come, and nobody reads its body
+        self._due = inf if pipelined else self.loop.time() + settings.BODY_TIMEOUT_S
 
     def on_message_complete(self) -> None:
         self._head = 0
+        if self._upgrade_ignored:
+            return
+        self._due = inf
         super().on_message_complete()
+        cycle = self.cycle
+        if cycle is None:  # a websocket
+            return
+        if cycle.response_complete:
+            self._rest()
+        elif self._crowd:
+            self._crowd.works(self, self._address)
+
+    def on_response_complete(self) -> None:
+        """In place of uvicorn's, which sets a timer for each request."""
+        self.server_state.total_requests += 1
+        if self._crowd is None or self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            if self.pipeline or not self.cycle.more_body:
+                return
+            self._due = self.loop.time() + settings.BODY_TIMEOUT_S
+        elif self._head >= 0:
+            self._rest()
+        self._crowd.waits(self, self._address)
+
+    def _rest(self) -> None:
+        """Until the next request, which may have begun."""
+        self._between_requests = self._head == 0
+        most = settings.KEEP_ALIVE_S if self._between_requests else settings.HEAD_TIMEOUT_S
+        self._due = self.loop.time() + most
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["http_version"] == "1.0":
+            app = _unchunked(app, cycle)
+        super()._start_asgi_task(cycle, app)
+
+    # Closing -------------------------------------------------------------------------------------
+    def look_at_clock(self, now: float) -> None:
+        if now >= self._due:
+            self._close_with(_too_slow(in_body=self._head < 0))
+
+    def give_way(self) -> None:
+        self._close_with(_too_many())
+
+    def _close_with(self, error: ApiError) -> None:
+        """Says why, where a request has begun that has no answer yet."""
+        in_body = self._head < 0 and not self.cycle.response_started
+        if in_body or (self._head > 0 and self._is_idle):
+            self.transport.write(_as_http(error))
+        self._leave_crowd()
+        self._due = inf
+        if not self._is_idle:
+            self.cycle.disconnected = True  # nothing may be written behind that
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def _turn_away(self) -> None:
+        self._refused = True
+        self.transport.write(_as_http(_too_many()))
+        if len(_lingering) >= MOST_LINGERING:
+            return self.transport.close()
+        _lingering.add(self)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self._end_lingering)
+        return None
+
+    def _end_lingering(self) -> None:
+        _lingering.discard(self)
+        self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._due = inf
+        super().handle_websocket_upgrade()
+        socket = self.transport.get_protocol()
+        assert isinstance(socket, BoundedSocket)
+        if self._crowd:
+            self._crowd.works(self, self._address)
+            socket.after = self._leave_crowd
+        if not (self.transport.is_closing() or socket.handshake_initiated):
+            self.send_400_response("Invalid websocket handshake.")
+
+
+class BoundedSocket(SlowReaders, WebSocketsSansIOProtocol):
+    """Counts as one of its client's connections, as the request did that it began with."""
+
+    after: Callable[[], None] = staticmethod(lambda: None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.after()
+        super().connection_lost(exc)
+
+
+def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:
+    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        unknown = False
+
+        async def plainly(message: Any) -> None:
+            nonlocal unknown
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message.get("headers", ())}
+                unknown = b"content-length" not in names
+                if unknown:
+                    cycle.chunked_encoding = False
+            elif unknown:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, plainly)
+
+    return run
+
+
+def _without_upgrade(headers: Headers) -> Headers:
+    found = [line for line in headers if line[0] not in (b"upgrade", b"http2-settings")]
+    return [(name, _kept(value) if name == b"connection" else value) for name, value in found]
+
+
+def _kept(connection: bytes) -> bytes:
+    words = [word.strip() for word in connection.split(b",")]
+    return b", ".join(w for w in words if w.lower() not in (b"upgrade", b"http2-settings"))
+
+
+def _counted(client: tuple[str, int] | None) -> str:
+    try:
+        return counted(plain(client[0])) if client else ""
+    except ValueError:
+        return ""
+
+
+def _too_slow(*, in_body: bool) -> ApiError:
+    most = settings.BODY_TIMEOUT_S if in_body else settings.HEAD_TIMEOUT_S
+    what = "body" if in_body else "head"
+    return RequestTimeout(f"the {what} of this request did not arrive within {most} s; try again")
+
+
+def _too_many() -> ApiError:
+    message = "too many connections; reuse those that you have, or try again"
+    return Unavailable(message, code="too_many_connections", retry_after=1)
+
+
+def _as_http(error: ApiError) -> bytes:
+    body = error.body()
+    phrase = {408: b"Request Timeout", 503: b"Service Unavailable"}[error.status]
+    lines = [
+        b"HTTP/1.1 %d %b" % (error.status, phrase),
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        b"connection: close",
+        *(b"%b: %b" % line for line in error.headers()),
+    ]
+    return b"\r\n".join([*lines, b"", body])

@@ -50,6 +50,13 @@ ALLOWED_HOSTS = [
 ]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 TRUSTED_PROXIES = environment.number("FOREBAY_TRUSTED_PROXIES", 0)
+# Connections, of each web process (bounded_http.py). 0: as many as the system allows.
+CONNECTIONS = environment.number("FOREBAY_CONNECTIONS", 10_000)
+CONNECTIONS_PER_ADDRESS = environment.number("FOREBAY_CONNECTIONS_PER_ADDRESS", 1000)
+HEAD_TIMEOUT_S = environment.number("FOREBAY_HEAD_TIMEOUT_S", 10)
+BODY_TIMEOUT_S = environment.number("FOREBAY_BODY_TIMEOUT_S", 60)
+SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
+KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 5)
 _TLS = PUBLIC_URL.startswith("https://")
 
 # Applications ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from config.supervisor.options import Options
 
 _WEB = shlex.split(
     "-m uvicorn config.asgi:application --loop uvloop --http config.bounded_http:Bounded "
-    "--ws websockets-sansio --ws-max-size 1048576 --lifespan on --no-access-log "
+    "--ws config.bounded_http:BoundedSocket --ws-max-size 1048576 --lifespan on --no-access-log "
     "--timeout-graceful-shutdown 3 "
     "--log-level warning --no-proxy-headers --no-server-header"
 )

@@ -1,0 +1,118 @@
+"""Who is connected to this web process, and who has to give way when there are too many.
+
+A connection waits while it holds no complete request. Where an address, or everybody together, has
+as many connections as allowed, the one that has waited longest is closed for the newcomer; only
+where none waits is the newcomer refused. So a flood of idle connections pushes out itself.
+"""
+
+import asyncio
+import resource
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Protocol
+
+SPARE_FILES = 256  # for PostgreSQL, Redis, engines and logs
+
+
+class Connection(Protocol):
+    def give_way(self) -> None:
+        """Closes it; it leaves its crowd now."""
+
+    def look_at_clock(self, now: float) -> None:
+        """Closes it when its client has taken too long."""
+
+
+class _Address:
+    __slots__ = ("count", "waiting")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.waiting: OrderedDict[Connection, None] = OrderedDict()
+
+
+class Crowd:
+    """Of one web process. `most_of_address` 0: no limit per address; "" is no address."""
+
+    TICK_S = 1.0
+
+    def __init__(self, most: int, most_of_address: int) -> None:
+        self._most, self._most_of_address = most, most_of_address
+        self._addresses: dict[str, _Address] = {}
+        self._waiting: OrderedDict[Connection, None] = OrderedDict()
+        self._ticking = False
+        self.count = 0
+
+    def join(self, connection: Connection, address: str) -> bool:
+        """Whether there is room for it. It waits from now on."""
+        here = self._addresses.setdefault(address, _Address())
+        most = self._most_of_address if address else 0
+        if not (
+            _room(here.count, most, here.waiting) and _room(self.count, self._most, self._waiting)
+        ):
+            self._forget_if_empty(address, here)
+            return False
+        # Whoever gave way may have been the last of this address.
+        here = self._addresses.setdefault(address, here)
+        here.count += 1
+        self.count += 1
+        self.waits(connection, address)
+        self._tick()
+        return True
+
+    def leave(self, connection: Connection, address: str) -> None:
+        self.works(connection, address)
+        here = self._addresses[address]
+        here.count -= 1
+        self.count -= 1
+        self._forget_if_empty(address, here)
+
+    def waits(self, connection: Connection, address: str) -> None:
+        self._waiting[connection] = None
+        self._addresses[address].waiting[connection] = None
+
+    def works(self, connection: Connection, address: str) -> None:
+        """It has sent a complete request."""
+        self._waiting.pop(connection, None)
+        self._addresses[address].waiting.pop(connection, None)
+
+    def _forget_if_empty(self, address: str, here: _Address) -> None:
+        if not here.count:
+            self._addresses.pop(address, None)
+
+    # One timer for all ---------------------------------------------------------------------------
+    def _tick(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            asyncio.get_running_loop().call_later(self.TICK_S, self._look)
+
+    def _look(self) -> None:
+        self._ticking = False
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._waiting):
+            connection.look_at_clock(now)
+        if self.count:
+            self._tick()
+
+
+def _room(count: int, most: int, waiting: OrderedDict[Connection, None]) -> bool:
+    """Makes some, if somebody waits."""
+    if not most or count < most:
+        return True
+    if not waiting:
+        return False
+    _first(waiting).give_way()
+    return True
+
+
+def _first(waiting: OrderedDict[Connection, None]) -> Connection:
+    found: Iterator[Connection] = iter(waiting)
+    return next(found)
+
+
+def most_files() -> int:
+    """So many connections this process may have open; it takes what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        soft = 1 << 20 if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(SPARE_FILES, soft - SPARE_FILES)

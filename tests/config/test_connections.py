@@ -1,0 +1,170 @@
+"""Too many connections: those that do nothing give way, and others do not notice."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from statistics import quantiles
+
+import pytest
+from django.test import override_settings
+from websockets.sync.client import connect as websocket
+
+from config.connections import Crowd
+from tests.config.stub_server import Client, Served, Stub, serving
+
+pytestmark = pytest.mark.unit
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+STREAM = b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+HALF = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """Four connections of an address, six in all."""
+    with override_settings(CONNECTIONS_PER_ADDRESS=4, CONNECTIONS=6), serving(Stub()) as found:
+        yield found
+
+
+@pytest.fixture
+def clients(served: Served) -> Iterator["Clients"]:
+    with contextlib.ExitStack() as stack:
+        yield Clients(served, stack)
+    deadline = time.monotonic() + 5
+    while served.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+class Clients:
+    def __init__(self, served: Served, stack: contextlib.ExitStack) -> None:
+        self._served, self._stack = served, stack
+
+    def new(self, sent: bytes = b"", address: str = "127.0.0.1") -> Client:
+        client = self._stack.enter_context(self._served.connect(address)).send(sent)
+        time.sleep(0.02)  # so that the server sees them in this order
+        return client
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split()[1])
+
+
+def is_open(client: Client) -> bool:
+    client.socket.settimeout(0.1)
+    try:
+        return client.socket.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+def test_who_has_waited_longest_gives_way(clients: Clients) -> None:
+    first, second, *others = [clients.new() for _ in range(4)]
+    assert status(clients.new(GET).answer()) == 200
+    assert not is_open(first)
+    assert all(map(is_open, [second, *others]))
+
+
+def test_who_gives_way_in_mid_request_is_told(clients: Clients) -> None:
+    half = clients.new(HALF)
+    for _ in range(4):
+        clients.new()
+    answer = half.rest()
+    assert status(answer) == 503
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_many_connections"
+    assert b"retry-after: 1\r\n" in answer
+
+
+def test_who_waits_for_an_answer_stays_and_the_newcomer_is_refused(clients: Clients) -> None:
+    busy = [clients.new(STREAM) for _ in range(4)]
+    refused = clients.new(GET)
+    answer = refused.rest()
+    assert status(answer) == 503
+    assert b"too_many_connections" in answer
+    elsewhere = clients.new(GET, "127.0.0.2")  # another address has room
+    assert status(elsewhere.answer()) == 200
+    assert all(b"end" in client.rest() for client in busy)
+
+
+def test_idle_ones_give_way_too_and_are_counted_once_they_are_gone(clients: Clients) -> None:
+    idle = [clients.new(GET) for _ in range(4)]
+    assert {status(client.answer()) for client in idle} == {200}
+    assert status(clients.new(GET).answer()) == 200
+    assert [is_open(client) for client in idle] == [False, True, True, True]
+
+
+def test_all_addresses_together(clients: Clients) -> None:
+    first = clients.new(b"", "127.0.0.2")
+    others = [clients.new(b"", f"127.0.0.{n}") for n in range(3, 8)]
+    assert status(clients.new(GET, "127.0.0.8").answer()) == 200
+    assert not is_open(first)
+    assert all(map(is_open, others))
+
+
+def test_a_websocket_counts_until_it_ends(served: Served, clients: Clients) -> None:
+    url = f"ws://127.0.0.1:{served.port}/"
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            assert stack.enter_context(websocket(url)).recv() == "hello"
+        assert status(clients.new(GET).rest()) == 503
+    deadline = time.monotonic() + 5
+    while served.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert status(clients.new(GET).answer()) == 200
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("POST / HTTP/1.1", ""),
+        ("GET / HTTP/1.1", ""),
+        ("GET / HTTP/1.1", "Content-Length: 5\r\n"),
+        ("GET / HTTP/1.1", "Transfer-Encoding: chunked\r\n"),
+        ("GET / HTTP/1.1", "".join(f"X-{n}: 1\r\n" for n in range(200))),
+        ("GET / HTTP/1.1", f"X-Long: {'x' * 20_000}\r\n"),
+    ],
+)
+def test_a_websocket_that_cannot_begin_is_not_kept(clients: Clients, line: str, more: str) -> None:
+    head = f"{line}\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{more}\r\n"
+    assert status(clients.new(head.encode()).rest()) in (400, 405)
+
+
+def test_behind_a_proxy_all_come_from_one_address() -> None:
+    limits = {"CONNECTIONS": 0, "CONNECTIONS_PER_ADDRESS": 2, "TRUSTED_PROXIES": 1}
+    with override_settings(**limits), serving(Stub()) as served, contextlib.ExitStack() as stack:
+        clients = Clients(served, stack)
+        waiting = [clients.new() for _ in range(6)]
+        assert status(clients.new(GET).answer()) == 200
+        assert all(map(is_open, waiting))
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: a\r\n", HALF])
+def test_two_thousand_that_do_nothing(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other addresses, and even of the same one, are answered as if nothing was."""
+    monkeypatch.setattr(Crowd, "TICK_S", 0.2)
+    limits = {"CONNECTIONS": 1200, "CONNECTIONS_PER_ADDRESS": 1000}
+    soon = {"HEAD_TIMEOUT_S": 1.5, "BODY_TIMEOUT_S": 1.5}
+    with (
+        override_settings(**limits, **soon),
+        serving(Stub()) as served,
+        contextlib.ExitStack() as stack,
+    ):
+        began = time.monotonic()
+        for _ in range(2000):
+            with contextlib.suppress(OSError):
+                stack.enter_context(served.connect()).send(sent)
+        assert served.connections >= 900
+        assert {status(_ask(served, "127.0.0.1")[0]) for _ in range(20)} == {200}
+        asked = [_ask(served, "127.0.0.2") for _ in range(200)]
+        assert {status(answer) for answer, _ in asked} == {200}
+        assert quantiles([took for _, took in asked], n=20)[-1] < 0.1
+        while served.connections and time.monotonic() - began < 20:
+            time.sleep(0.05)
+        assert served.connections == 0
+
+
+def _ask(served: Served, address: str) -> tuple[bytes, float]:
+    began = time.monotonic()
+    with served.connect(address) as client:
+        return client.send(GET).answer(), time.monotonic() - began

@@ -1,0 +1,139 @@
+"""Who is slow to send or to read is sent away; who waits for an answer is not."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.test import override_settings
+
+from config.connections import Crowd
+from tests.config.stub_server import Client, Served, Stub, serving
+
+pytestmark = pytest.mark.unit
+HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    soon = dict.fromkeys(("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S"), 0.3)
+    soon["SEND_TIMEOUT_S"] = 0.5
+    with override_settings(**soon), pytest.MonkeyPatch.context() as patch, serving(Stub()) as found:
+        patch.setattr(Crowd, "TICK_S", 0.1)
+        yield found
+
+
+def told(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["code"] if body else ""
+
+
+def seconds_until_closed(client: Client) -> tuple[float, bytes]:
+    began = time.monotonic()
+    return client.rest(), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"", None),
+        (b"\r\n", "head"),
+        (b"GET / HT", "head"),
+        (HEAD, "head"),
+        (HEAD + b"\r\n", "body"),
+        (HEAD + b"\r\n12345", "body"),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12", "body"),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n12\r\n", "body"),
+    ],
+)
+def test_a_request_that_does_not_arrive(served: Served, sent: bytes, says: str | None) -> None:
+    with served.connect() as client:
+        answer, took = seconds_until_closed(client.send(sent))
+    assert 0.25 < took < 4
+    if says is None:
+        assert answer == b""
+    else:
+        assert told(answer) == (408, "request_timeout")
+        assert f"the {says} of this request" in answer.decode()
+        assert b"connection: close" in answer
+
+
+def test_drop_by_drop_is_too_slow_as_well(served: Served) -> None:
+    """Each byte comes well before the deadline; together they do not."""
+    with served.connect() as client:
+        began = time.monotonic()
+        with pytest.raises(OSError):
+            for byte in HEAD:
+                client.send(bytes([byte]))
+                time.sleep(0.1)
+                client.socket.setblocking(False)
+                try:
+                    if client.socket.recv(1, 2) == b"H":  # MSG_PEEK: it has answered
+                        raise ConnectionResetError
+                except BlockingIOError:
+                    pass
+                client.socket.setblocking(True)
+        assert time.monotonic() - began < 3
+
+
+def test_between_requests_and_empty_lines(served: Served) -> None:
+    """Empty lines before a request begin none, and keep no connection open."""
+    with served.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert told(client.answer().replace(b"}", b', "error": {"code": ""}}')) == (200, "")
+        time.sleep(0.1)
+        answer, took = seconds_until_closed(client.send(b"\r\n"))
+    assert took < 3
+    assert told(answer) == (408, "request_timeout")
+
+
+def test_an_idle_connection_ends_without_a_word(served: Served) -> None:
+    with served.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").answer()
+        answer, took = seconds_until_closed(client)
+    assert answer == b""
+    assert 0.25 < took < 3
+
+
+def test_a_long_answer_is_not_cut(served: Served) -> None:
+    with served.connect() as client:
+        answer = client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").rest()
+    assert answer.endswith(b"3\r\nend\r\n0\r\n\r\n")
+
+
+def test_nor_is_one_whose_client_sends_the_next_request_meanwhile(served: Served) -> None:
+    pipelined = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
+    with served.connect() as client:
+        client.send(pipelined + HEAD + b"\r\n")
+        time.sleep(0.2)
+        client.send(b"0123456789")
+        answer = client.rest()
+    assert b"end\r\n0\r\n\r\n" in answer
+    assert b'"body": "0123456789"' in answer
+
+
+def test_a_pipelined_body_has_its_deadline_when_its_turn_comes(served: Served) -> None:
+    with served.connect() as client:
+        client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + HEAD + b"\r\n")
+        answer, took = seconds_until_closed(client)
+    assert 1 < took < 5
+    _, _, last = answer.partition(b"end\r\n0\r\n\r\n")
+    assert told(last) == (408, "request_timeout")
+
+
+def test_the_rest_of_a_body_that_is_answered_already(served: Served) -> None:
+    with served.connect() as client:
+        client.send(HEAD.replace(b"/x", b"/quick") + b"\r\n1")
+        answer, took = seconds_until_closed(client)
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert took < 4
+
+
+def test_who_does_not_read_the_answer(served: Served) -> None:
+    with served.connect() as client:
+        client.send(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.3)
+        assert served.connections == 1
+        time.sleep(0.8)
+        assert served.connections == 0
