@@ -5,11 +5,13 @@ A model that a caller may not use does not exist for them: nobody learns from th
 others have. Of the rest, the caller is told what is missing.
 """
 
+from enum import StrEnum
+
 from inference.engines import served
 from inference.engines.base import Engine
 from tenants.caller import Caller
 from tenants.model_access import withheld_from
-from tenants.models import Member
+from tenants.models import Member, Tenant
 from tenants.models.api_key import Scope
 
 
@@ -73,9 +75,29 @@ def engines_for(caller: Caller) -> list[Engine]:
 
 def models_for(member: Member) -> list[str]:
     """The names that a person sees to choose from."""
-    hidden, local_only = withheld_from(member), member.tenant.local_only
+    hidden = withheld_from(member)
+    return [name for name in _models_of(member.tenant) if name not in hidden]
+
+
+class NoModels(StrEnum):
+    """Why a person has no model to choose."""
+
+    NONE_SERVED = "none_served"
+    ALL_HOSTED = "all_hosted"  # and the tenant is local-only
+    ALL_RESTRICTED = "all_restricted"
+
+
+def why_no_models(member: Member) -> NoModels:
+    """For a member for whom `models_for` finds none."""
+    if not served():
+        return NoModels.NONE_SERVED
+    return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
+
+
+def _models_of(tenant: Tenant) -> list[str]:
+    """A tenant that is local-only has no hosted models."""
     return [
         name
         for name, engine in served().items()
-        if name not in hidden and not (local_only and engine.config.hosted)
+        if not (tenant.local_only and engine.config.hosted)
     ]

@@ -51,6 +51,7 @@ QUEUE_PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 QUEUE_AGAIN_S = 0.2
 KEY_PATIENCE_S = 3.0
 PRICE_PATIENCE_S = 2.0
+_NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
 
 
 class NotAdmitted(Exception):
@@ -130,7 +131,8 @@ class Gateway:
     ) -> tuple[Order, Sink, Admission]:
         """Admits, puts on record, queues. `address_counted_at`: see address_limit.py.
 
-        `max_tokens` is the body's; the sink tells what the quotas said (`sink.verdict`).
+        `before_queue` gets the request's id once it is on record. `max_tokens` is the body's; the
+        sink tells what the quotas said (`sink.verdict`).
         Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService.
         """
         allowed.check(caller, engine, client_ip)
@@ -171,8 +173,6 @@ class Gateway:
             raise self._noted(NotAdmitted(admission), caller, order)
         sink = self.returns.expect(order.id.bytes)
         try:
-            if before_queue:
-                await before_queue(order.id)
             sealed, sink.verdict, sink.payload_sha256 = await self._record(caller, order)
         except BaseException as problem:
             self.returns.forget(order.id.bytes)
@@ -180,6 +180,8 @@ class Gateway:
             if isinstance(problem, NotAdmitted):
                 self._noted(problem, caller, order)
             raise
+        if before_queue:
+            await self._before_queue(order, before_queue)
         self.watch.begin(order, caller.credential, sink)
         try:
             await self._enqueue(order, sealed, sink)
@@ -257,6 +259,15 @@ class Gateway:
         )
         await self.settle_unstarted(order, refused)
 
+    async def _before_queue(self, order: Order, act: Callable[[UUID], Any]) -> None:
+        """When it fails, the request is settled as not run."""
+        try:
+            await act(order.id)
+        except BaseException:
+            self.returns.forget(order.id.bytes)
+            self._errand(self.settle_unstarted(order, _NOT_RUN))
+            raise
+
     async def _enqueue(self, order: Order, sealed: bytes, sink: Sink) -> None:
         """It is on record by now, and waits for a Redis that is away; but not for ever.
 
@@ -280,13 +291,10 @@ class Gateway:
                 await asyncio.sleep(QUEUE_AGAIN_S)
 
     async def _never_queued(self, order: Order) -> None:
-        outcome = Outcome(
-            state="failed", status=503, finish_reason="error", error_code="not_queued"
-        )
         self.leave(order)
         self.turnstile.over(str(order.id))
         try:
-            await self._put_on_record(order, outcome)
+            await self._put_on_record(order, _NOT_RUN)
         except StoreUnavailable as problem:  # then the sweeper closes it
             log.warning("request %s is open yet: %s", order.id, problem)
         self._errand(self._out_of_the_queue(order))

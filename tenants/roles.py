@@ -112,6 +112,11 @@ def may(role: str, permission: Permission, profile: str = Profile.ASVS) -> bool:
     return permission in permissions(role, profile)
 
 
+def readers(profile: str) -> list[Role]:
+    """Who may read, for an audit, what other members asked and were answered."""
+    return [role for role in Role if may(role, Permission.VIEW_PROMPTS, profile)]
+
+
 @dataclass(frozen=True)
 class MatrixRow:
     """Who holds a permission: one answer for each of HOLDERS, in their order."""

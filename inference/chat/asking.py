@@ -1,4 +1,7 @@
-"""A question and the place for its answer: two rows, there before the request can run."""
+"""A question and the place for its answer: two rows, there before the request can run.
+
+They are made once the request is on record: what is refused leaves nothing in the chat.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +27,6 @@ class Asked:
     conversation: Conversation
     question: Message
     answer: Message
-    begins: bool  # the conversation
 
 
 def asked_before(member: Member, message_id: UUID) -> Asked | None:
@@ -35,7 +37,7 @@ def asked_before(member: Member, message_id: UUID) -> Asked | None:
         return None
     later = own.filter(conversation=question.conversation, created_at__gt=question.created_at)
     answer = later.filter(author=Author.ASSISTANT).order_by("created_at").first()
-    return Asked(question.conversation, question, answer, begins=False) if answer else None
+    return Asked(question.conversation, question, answer) if answer else None
 
 
 def prompt_messages(member: Member, send: Send) -> list[dict[str, str]]:
@@ -70,7 +72,7 @@ def put(member: Member, send: Send, completion_id: UUID) -> Asked:
             raise Refused("invalid_message") from None  # an id that is somebody's already
         conversation.updated_at, conversation.model = question.created_at, send.model
         conversation.save(update_fields=["updated_at", "model"])
-    return Asked(conversation, question, answer, begins=send.conversation is None)
+    return Asked(conversation, question, answer)
 
 
 def _conversation(member: Member, send: Send) -> Conversation:
@@ -120,11 +122,3 @@ def _rows(
         created_at=now + timedelta(microseconds=1),
     )
     return question, answer
-
-
-def withdraw(asked: Asked) -> None:
-    """The request did not get on record: as if nothing had been asked."""
-    if asked.begins:
-        conversations.withdraw(asked.conversation)
-    else:
-        Message.objects.filter(pk__in=[asked.question.pk, asked.answer.pk]).delete()

@@ -49,19 +49,13 @@ def delete(conversation: Conversation) -> None:
     """With all its messages. Raises OnHold."""
     with transaction.atomic():
         refuse_if_held(conversation)
-        withdraw(conversation)
+        _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
+        conversation.delete()
 
 
 def refuse_if_held(conversation: Conversation) -> None:
     """Raises OnHold, within a transaction."""
     holds.refuse_if_held(conversation.tenant_id, conversation.member.subject_id)
-
-
-def withdraw(conversation: Conversation) -> None:
-    """One that began with a request which did not get on record: no hold keeps it."""
-    with transaction.atomic():
-        _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
-        conversation.delete()
 
 
 def first_words(text: str) -> str:

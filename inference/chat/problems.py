@@ -11,7 +11,7 @@ from tenants.admission import Admission
 
 _TEXTS: dict[str, Promise] = {
     "not_found": _("This conversation does not exist."),
-    "model_not_found": _("This model is not served any more. Choose another one."),
+    "model_not_found": _("You cannot use this model any more. Choose another one."),
     "busy": _("An answer is still being written here. Wait for it, or stop it."),
     "too_much": _("Too many things at once on this connection."),
     "invalid_message": _("This message could not be understood."),
@@ -24,6 +24,7 @@ _TEXTS: dict[str, Promise] = {
     "server_overloaded": _("The model has too much to do right now."),
     "deadline_exceeded": _("This answer took too long and was ended."),
     "worker_lost": _("The machine that wrote this answer failed."),
+    "not_queued": _("The platform could not run this message. Send it again."),
     "not_recorded": _("This answer could not be put on record."),
     "aborted": _("Nobody finished this answer in time."),
     "lost": _("This message was not answered. Send it again."),

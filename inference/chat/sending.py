@@ -11,7 +11,7 @@ from inference.chat.asking import Asked
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
-from inference.gateway import NotAdmitted, OutOfService, gateway
+from inference.gateway import OutOfService, gateway
 from tenants.caller import Caller
 from tenants.models import Member
 
@@ -66,9 +66,9 @@ async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) ->
             client_ip=client_ip,
             before_queue=put,
         )
-    except (OutOfService, NotAdmitted):
-        if asked:
-            await off_loop(member, asking.withdraw)(asked[0])
-        raise
+    except OutOfService:
+        if not asked:
+            raise
+        return asked[0]  # it is on record that the question did not run: so is its answer
     gateway().leave(order)  # readers follow the kept events instead
     return asked[0]

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from audit.holds import OnHold
 from audit.keyring import Barred
+from inference.allowed import why_no_models
 from inference.chat import conversations as verbs
 from inference.chat import listing, tabs
 from inference.chat.answers import turns
@@ -28,6 +29,7 @@ from inference.models import Conversation
 from tenants.duties import duty
 from tenants.models import User
 from tenants.restriction import is_restricted
+from tenants.roles import readers
 from tenants.scope import person_scope, tenant_scope
 
 View = Callable[..., HttpResponse]
@@ -61,8 +63,15 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
             return render(request, "chat/no_membership.html", status=403)
     request.session[TENANT] = member.tenant.name
     with tenant_scope(member.tenant_id, user.pk):
-        shown = {"data": page_data(member, opened), "member": member}
-        return render(request, "chat/page.html", {**shown, "members": list(memberships(user))})
+        shown = {
+            "data": page_data(member, opened),
+            "member": member,
+            "members": list(memberships(user)),
+            "readers": [role.label for role in readers(member.tenant.profile)],
+        }
+        if not shown["data"]["models"]:
+            shown["no_models"] = why_no_models(member)
+        return render(request, "chat/page.html", shown)
 
 
 @signed_in

@@ -69,7 +69,7 @@ export class Composer extends EventTarget {
 
   #submit() {
     const text = this.#text.value.trim();
-    if (!text || text.length > data.max_text) return;
+    if (!text || text.length > data.max_text || !data.models.length) return;
     if (this.#busy) return this.#hint(say("wait_or_stop"));
     this.#text.value = "";
     this.#changed();
@@ -79,7 +79,7 @@ export class Composer extends EventTarget {
   #changed() {
     const length = this.#text.value.trim().length;
     const over = length > data.max_text;
-    at("#send").disabled = !length || over;
+    at("#send").disabled = !length || over || !data.models.length;
     this.#hint(over ? say("too_long", { n: length, max: data.max_text }) : "");
     this.#text.style.height = "auto"; // measured anew: it may have become shorter
     this.#text.style.height = `${this.#text.scrollHeight}px`;

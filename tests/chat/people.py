@@ -11,7 +11,7 @@ _MAKE = dedent("""
     import json
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
-    from tenants.models import Tenant, User
+    from tenants.models import Quota, Tenant, User
     from tenants.roles import Role
 
     def person(email, **roles):
@@ -27,6 +27,8 @@ _MAKE = dedent("""
 
     free = dict(requests_per_minute=0, burst=0, max_concurrency=0)
     tenants = {{name: Tenant.open(name, by="test", **free) for name in ("acme", "globex")}}
+    tenants["spent"] = Tenant.open("spent", by="test", **free)
+    Quota.set(tenants["spent"], unit="tokens", window="day", limit=1, by="test")
     tenants["tiny"] = Tenant.open("tiny", by="test", requests_per_minute=1, burst=1)
     print(json.dumps({{
         "alice": person("alice@acme.example", acme=Role.OWNER),
@@ -35,6 +37,7 @@ _MAKE = dedent("""
         "charlie": person("charlie@globex.example", globex=Role.MEMBER),
         "leaver": person("leaver@acme.example", acme=Role.MEMBER),
         "sleeper": person("sleeper@acme.example", acme=Role.MEMBER),
+        "quinn": person("quinn@spent.example", spent=Role.MEMBER),
         "tim": person("tim@tiny.example", tiny=Role.MEMBER),
     }}))
 """)

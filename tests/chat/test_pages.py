@@ -7,13 +7,16 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from audit import holds
 from inference.chat import conversations
 from inference.chat.sealing import title_of
+from inference.engines import served
 from inference.models import Conversation
+from tenants import model_access
 from tenants.models import Member, Tenant, User
-from tenants.roles import Role
+from tenants.roles import Profile, Role
 
 pytestmark = pytest.mark.django_db
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -68,6 +71,51 @@ def test_ones_own_conversation(bob: Member, secret: Conversation) -> None:
     policy = answer["Content-Security-Policy"]
     assert "script-src 'self';" in policy + ";"
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    ("profile", "readers"), [(Profile.ASVS, "Owner, Auditor"), (Profile.MLPS, "Auditor")]
+)
+def test_who_else_can_read_is_told(
+    acme: Tenant, bob: Member, profile: Profile, readers: str
+) -> None:
+    acme.profile = profile
+    acme.save()
+    page = sign_in(bob).get("/chat/").content.decode()
+    assert f"even after you have deleted a conversation: {readers}." in page
+    assert "Only you" not in page
+
+
+@pytest.mark.parametrize(
+    ("engines", "local_only", "restricted", "said"),
+    [
+        ({}, False, [], "No model is served yet."),
+        ({"far": {"hosted": True}}, True, [], "only models that run on this installation"),
+        ({"near": {}, "other": {}}, False, ["near", "other"], "The models here are restricted"),
+        ({"near": {}, "far": {"hosted": True}}, True, ["near"], "The models here are restricted"),
+    ],
+)
+def test_why_there_is_no_model_to_choose(
+    bob: Member,
+    settings: Settings,
+    engines: dict[str, Any],
+    local_only: bool,
+    restricted: list[str],
+    said: str,
+) -> None:
+    endpoint = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    settings.ENGINES = {name: {**endpoint, **entry} for name, entry in engines.items()}
+    served.cache_clear()
+    Tenant.objects.update(local_only=local_only)
+    for name in restricted:
+        model_access.restrict(bob.tenant, name, by="test")
+    answer = sign_in(bob).get("/chat/")
+    served.cache_clear()
+    assert page_data(answer)["models"] == []
+    texts = ("No model is served yet.", "only models that run", "The models here are restricted")
+    assert [text for text in texts if text in answer.content.decode()] == [
+        text for text in texts if text in said
+    ]
 
 
 def test_every_address_of_a_strangers_conversation_is_404(

@@ -218,6 +218,16 @@ def test_a_limit_is_told_and_leaves_nothing_behind(
     assert rows(platform, "select count(*) from inference_message") == before
 
 
+def test_what_is_refused_starts_no_conversation(connect: Connect, platform: Platform) -> None:
+    refused = connect("quinn", "spent").send("beyond the quota")
+    assert (refused["type"], refused["code"]) == ("error", "insufficient_quota")
+    of_quinn = "tenant_id = (select id from tenants_tenant where name = 'spent')"
+    for table in ("inference_conversation", "inference_message"):
+        assert rows(platform, f"select count(*) from {table} where {of_quinn}") == [(0,)]
+    events = f"select count(*) from audit_event where {of_quinn} and action like 'conversation:%%'"
+    assert rows(platform, events) == [(0,)]
+
+
 def test_an_unknown_model(connect: Connect) -> None:
     assert connect("bob", "acme").send(model="gone")["code"] == "model_not_found"
 

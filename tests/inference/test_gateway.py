@@ -342,17 +342,41 @@ async def test_a_refusal_is_noted_with_who_and_what(gateway: Gateway, caller: Ca
     )
 
 
-async def test_a_failure_before_the_queue_gives_the_place_back(
-    gateway: Gateway, caller: Caller, link: RedisLink
+async def test_a_failure_before_the_queue_is_settled_as_not_run(
+    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
 ) -> None:
-    async def fails(_: UUID) -> None:
+    seen: list[UUID] = []
+
+    async def fails(completion_id: UUID) -> None:
+        seen.append((await on_record())[0].id)
+        assert seen == [completion_id]
         raise psycopg.OperationalError("no conversation")
 
     with pytest.raises(psycopg.OperationalError):
         await submit(gateway, caller, before_queue=fails)
     await until(lambda: _is(busy(link, caller), 0))
     assert gateway.returns.sinks == {}
-    assert await on_record() == []
+    assert await queue.pop(9, "runner-1") == []
+    (completion,) = await on_record()
+    assert completion.state == State.FAILED
+    (row,) = await in_database(lambda: list(Usage.objects.all()))()
+    assert (row.error_code, row.prompt_tokens) == ("not_queued", 0)
+
+
+async def test_what_is_refused_does_nothing_before_the_queue(
+    gateway: Gateway, caller: Caller, database: WeakLine
+) -> None:
+    seen: list[UUID] = []
+
+    async def note(completion_id: UUID) -> None:
+        seen.append(completion_id)
+
+    await submit(gateway, caller, before_queue=note)
+    await database.down()
+    with pytest.raises(OutOfService):
+        await submit(gateway, caller, before_queue=note)
+    assert len(seen) == 1
+    await database.up()
 
 
 async def test_cancelled_in_the_queue_it_is_settled_at_once(
