@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 .PHONY: help run test check bench manage isolation soak
 
 help:
-	@echo 'make run                start Forebay on http://127.0.0.1:8000 (Ctrl-C stops it)'
+	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
 	@echo "make manage ARGS='...'  a management command on the running Forebay, for example"
 	@echo "                        make manage ARGS='create_tenant acme --json'"
 	@echo 'make isolation          show on the running Forebay that tenants do not see each other'

@@ -44,11 +44,18 @@ def number(name: str, default: int) -> int:
 
 def public_url(host: str, port: int) -> str:
     """As people see this installation, without a slash at the end."""
-    near = f"[{host}]" if ":" in host else host
-    url = found("FOREBAY_PUBLIC_URL", f"http://{near}:{port}").rstrip("/")
+    url = found("FOREBAY_PUBLIC_URL", f"http://{nearby(host)}:{port}").rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise EnvironmentProblem("FOREBAY_PUBLIC_URL must begin with http:// or https://")
     return url
+
+
+def nearby(host: str) -> str:
+    """The host for a browser on this machine. By name: no browser uses a security key with an
+    address."""
+    if host in ("127.0.0.1", "0.0.0.0", "::1", "::"):  # noqa: S104
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 def master_keys() -> MasterKeys:

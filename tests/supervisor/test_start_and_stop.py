@@ -26,7 +26,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_it_says_what_to_open_and_what_to_paste(platform: Running) -> None:
     text = "\n".join(platform.lines)
-    url = f"http://127.0.0.1:{platform.port}"
+    url = f"http://localhost:{platform.port}"
 
     for part in ("database ready", "redis ready", "engine ready: smollm2-135m", "tables ready"):
         assert part in text

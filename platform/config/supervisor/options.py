@@ -28,8 +28,7 @@ class Options:
 
     @property
     def url(self) -> str:
-        host = f"[{self.near_host}]" if ":" in self.near_host else self.near_host
-        return f"http://{host}:{self.port}"
+        return f"http://{environment.nearby(self.host)}:{self.port}"
 
 
 def read() -> Options:
