@@ -8,8 +8,8 @@
 It stands inside the door (below `permitted`, `operators_only` or `signed_in`), on views that only
 act. A page that shows a form too and acts on POST takes the same word: its GET is not asked.
 Signing in counts as proof. Whoever has not proved it is led to their password or second factor
-and comes back to the page they were on, with the word to send it again: what was posted is
-kept nowhere, because a stored act would run unseen.
+and comes back to the page they were on, where the form holds what they had entered (entered.py).
+They send it again themselves.
 """
 
 import time
@@ -29,6 +29,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
+from console import entered
 from console.door import ConsoleRequest, View
 
 
@@ -37,8 +38,13 @@ def recently_proven(view: Callable[..., HttpResponse]) -> View:
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
         if request.method in ("GET", "HEAD") or is_proven(request):
             return view(request, **kwargs)
-        messages.warning(request, _("Please confirm that it is you, then send it again."))
-        return _to_proof(request)
+        page = _page_of(request)
+        if entered.keep(request, urlsplit(page).path):
+            said = _("Please confirm that it is you. What you have entered will be there again.")
+        else:
+            said = _("Please confirm that it is you, then send it again.")
+        messages.warning(request, said)
+        return _to_proof(request, page)
 
     return checked
 
@@ -57,13 +63,13 @@ def _counts(record: dict[str, Any]) -> bool:
     return bool(record.get("reauthenticated")) or record["method"] == "socialaccount"
 
 
-def _to_proof(request: ConsoleRequest) -> HttpResponse:
+def _to_proof(request: ConsoleRequest, page: str) -> HttpResponse:
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     if methods:
-        where = f"{methods[0]['url']}?{urlencode({'next': _page_of(request)})}"
+        where = f"{methods[0]['url']}?{urlencode({'next': page})}"
     else:  # neither password nor second factor: the identity provider must vouch again
         logout(request, show_message=False)
-        where = f"{resolve_url('console:sign_in')}?{urlencode({'next': _page_of(request)})}"
+        where = f"{resolve_url('console:sign_in')}?{urlencode({'next': page})}"
     return HttpResponseClientRedirect(where) if request.htmx else redirect(where)
 
 

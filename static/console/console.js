@@ -38,3 +38,31 @@ document.addEventListener("htmx:afterOnLoad", (event) => event.target.classList.
 
 // On a phone the row of pages is wider than the screen: show where we are.
 document.querySelector(".page-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+// What had been entered before the person was asked to prove who they are: back into its form.
+const entered = document.querySelector("[data-entered]");
+if (entered) {
+  const fields = JSON.parse(document.querySelector("#entered").textContent);
+  const values = (name) => fields.filter(([found]) => found === name).map(([, value]) => value);
+  // Rows of a table have forms of the same address: their hidden fields tell them apart.
+  const isIt = (form) =>
+    form.method === "post" &&
+    new URL(form.getAttribute("action") || location.href, location.href).pathname === entered.dataset.entered &&
+    [...form.querySelectorAll("input[type=hidden]:not([name=csrfmiddlewaretoken])")].every(
+      ({ name, value }) => !values(name).length || values(name).includes(value),
+    );
+  const form = [...document.forms].find(isIt);
+  for (const field of form?.elements ?? []) fill(field, values(field.name));
+  for (let fold = form?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  form?.scrollIntoView({ block: "center" });
+  form?.querySelector("[type=submit]")?.focus({ preventScroll: true });
+}
+
+function fill(field, values) {
+  if (["hidden", "password", "file", "submit", "button"].includes(field.type) || !field.name) return;
+  if (["checkbox", "radio"].includes(field.type)) field.checked = values.includes(field.value);
+  else if (field.type === "select-multiple") for (const option of field.options) option.selected = values.includes(option.value);
+  else if (values.length) field.value = values[0];
+  field.closest("details")?.setAttribute("open", "");
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import CDPSession, Page, expect
 
 from tenants.models import Member
@@ -152,3 +153,26 @@ def test_a_phone_shows_every_page_of_ones_account(alice: Member, page: Page) -> 
         page.goto(f"/account/{path}")
         sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(sideways) <= 0, path
+
+
+def test_what_was_entered_is_there_again_after_the_proof(alice: Member, page: Page) -> None:
+    enter(page)
+    page.goto("/console/t/acme/members/")
+    page.get_by_label("Email address").fill("frank@acme.example")
+    page.get_by_label("Role").select_option("developer")
+    page.get_by_label("The link works for").select_option("30")
+    cookies = {str(c.get("name")): c.get("value") for c in page.context.cookies()}
+    session = SessionStore(cookies["forebay_session"])
+    for proof in session["account_authentication_methods"]:
+        proof["at"] -= 700
+    session.save()
+    page.get_by_role("button", name="Create invitation link").click()
+    expect(page.get_by_role("heading", name="Is it you?")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Nothing has been sent yet.")).to_be_visible()
+    expect(page.get_by_label("Email address")).to_have_value("frank@acme.example")
+    expect(page.get_by_label("Role")).to_have_value("developer")
+    expect(page.get_by_label("The link works for")).to_have_value("30")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Invitation link")).to_have_value(re.compile("/welcome/"))

@@ -14,6 +14,7 @@ from console.account.adapter import AccountAdapter
 from console.account.pages import own_page
 from console.account.password_policy import policy_of
 from console.forms import StyledField
+from console.recently_proven import recently_proven
 from tenants.duties import NEW_PASSWORD
 from tenants.person_profile import profile_of
 
@@ -99,5 +100,5 @@ class SetFirst(_Remembered, PasswordSetView):
 
 
 change = own_page(Change.as_view())
-set_first = own_page(SetFirst.as_view())
+set_first = own_page(recently_proven(SetFirst.as_view()))
 prove = own_page(ReauthenticateView.as_view(form_class=Proof))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit.models import DeletionRequest, DeletionState
 from audit.models.deletion import DeletionRequestQuerySet
-from console import navigation
+from console import entered, navigation
 from console.account.key_obstacle import key_obstacle
 from console.door import ConsoleRequest
 from console.permission_words import WORDS
@@ -38,6 +38,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 
 register.filter("without_keys", secret_keys.hidden)
 register.simple_tag(key_obstacle)
+register.simple_tag(entered.take, name="entered")
 
 
 @register.filter

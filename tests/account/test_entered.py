@@ -1,0 +1,116 @@
+"""What somebody had entered comes back after the proof: to them, once, and without secrets."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from inference.queue.client import client as redis
+from tenants.models import Member
+from tenants.models.link import Link
+from tests.console.conftest import PASSWORD, SignIn, prove
+
+pytestmark = pytest.mark.django_db
+PAGE = "/console/t/acme/members/"
+SENT = {"email": "frank@acme.example", "role": "developer", "days": "3"}
+Clock = Callable[[float], None]
+
+
+def send(client: Client, path: str = PAGE + "invitation/", page: str = PAGE, **fields: str) -> Any:
+    return client.post(path, {**SENT, **fields}, headers={"Referer": f"http://testserver{page}"})
+
+
+def shown(client: Client, page: str = PAGE) -> str:
+    found = re.search(r'id="entered"[^>]*>(.*?)</script>', client.get(page).content.decode(), re.S)
+    return unescape(found[1]) if found else ""
+
+
+@pytest.fixture
+def late(alice: Member, sign_in: SignIn) -> Client:
+    """Alice, a while after she signed in."""
+    client = sign_in(alice)
+    prove(client, alice.user, seconds_ago=700)
+    return client
+
+
+def test_it_comes_back_once_after_the_proof(late: Client) -> None:
+    answer = send(late)
+    assert answer["Location"].startswith("/account/proof/?next=")
+    assert not Link.objects.exists()
+    proof = late.get(answer["Location"])
+    assert "What you have entered will be there again." in proof.content.decode()
+    back = late.post(answer["Location"], {"password": PASSWORD, "next": PAGE})
+    assert back["Location"] == PAGE
+    fields = shown(late)
+    for name, value in SENT.items():
+        assert f'["{name}", "{value}"]' in fields
+    assert not Link.objects.exists()  # nothing is sent but by the person
+    assert shown(late) == ""
+
+
+def test_only_the_page_where_it_was_entered_shows_it(late: Client) -> None:
+    send(late)
+    assert shown(late, "/console/t/acme/teams/") == ""
+    assert "frank" in shown(late)
+
+
+def test_another_session_of_the_same_person_does_not_get_it(
+    late: Client, alice: Member, sign_in: SignIn
+) -> None:
+    send(late)
+    other = sign_in(alice)
+    session = other.session
+    session["entered"] = PAGE
+    session.save()
+    assert shown(other) == ""
+
+
+def test_another_person_in_the_same_session_does_not_get_it(late: Client, bob: Member) -> None:
+    send(late)
+    session = late.session
+    session["_auth_user_id"] = str(bob.user.pk)
+    session["_auth_user_hash"] = bob.user.get_session_auth_hash()
+    session.save()
+    assert shown(late) == ""
+
+
+def test_it_is_encrypted_and_short_lived(late: Client) -> None:
+    send(late)
+    names = list(redis().scan_iter("*entered:*"))
+    assert len(names) == 1
+    assert b"frank" not in redis().get(names[0])
+    assert 0 < redis().ttl(names[0]) <= 600
+    assert "frank" not in str(dict(late.session))
+    cache.clear()
+    assert shown(late) == ""
+
+
+def test_no_secret_is_kept(late: Client) -> None:
+    secrets = {"password1": "hidden-1", "client_secret": "hidden-2", "code": "hidden-3"}
+    send(late, **secrets, tokens_per_minute="1200")
+    fields = shown(late)
+    assert "hidden" not in fields
+    assert "csrf" not in fields
+    assert '["tokens_per_minute", "1200"]' in fields
+
+
+def test_a_form_without_fields_keeps_nothing(late: Client, bob: Member) -> None:
+    answer = late.post(f"{PAGE}{bob.pk}/removal/", headers={"Referer": f"http://testserver{PAGE}"})
+    said = late.get(answer["Location"]).content.decode()
+    assert "Please confirm that it is you, then send it again." in said
+    assert shown(late) == ""
+
+
+def test_a_new_password_is_never_kept(late: Client, alice: Member) -> None:
+    alice.user.set_unusable_password()
+    alice.user.save()
+    prove(late, alice.user, seconds_ago=700)
+    late.force_login(alice.user, "allauth.account.auth_backends.AuthenticationBackend")
+    prove(late, alice.user, seconds_ago=700)
+    given = {"password1": "a brand new long one", "password2": "a brand new long one"}
+    late.post("/account/password/first/", given)
+    assert "brand new" not in str(dict(late.session))
