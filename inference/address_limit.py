@@ -5,6 +5,7 @@ tries keys is soon refused without asking the database; and for what no admissio
 address that is over its limit is refused without asking anybody.
 """
 
+from dataclasses import replace
 from uuid import uuid4
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.conf import settings
 from inference import ledger
 from inference.gateway import Gateway, NotAdmitted
 from tenants.admission import Admission, Ask
+from tenants.caller import Caller, Limits
 from tenants.client_address import counted
 from tenants.refusals import Refused
 
@@ -33,22 +35,39 @@ async def charge(
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
         admission, counted_at = await gateway.turnstile.admit(ask)
     if admission and admission.tier:
-        raise _noted(gateway, admission, key, client_ip, route)
+        raise _noted(gateway, admission, gateway.door.last_known(key), client_ip, route)
     return counted_at
 
 
-async def charge_unadmitted(gateway: Gateway, client_ip: str) -> None:
-    """For a request that was refused before its admission: it must not be free."""
-    address = counted(client_ip) if settings.IP_PER_MINUTE else ""
-    if address and gateway.turnstile.blocked(address) is None:
-        await gateway.turnstile.admit(Ask(str(uuid4()), address, settings.IP_PER_MINUTE))
+async def charge_unadmitted(gateway: Gateway, caller: Caller, client_ip: str, route: str) -> None:
+    """For a request that was refused before its admission: looking at it was work.
+
+    It counts as a request for its address, key and tenant; as none that runs, and for no quota.
+    Raises NotAdmitted when one of them is over its limit.
+    """
+    ask = Ask.of(
+        replace(caller, limits=_of_rate(caller.limits), key_limits=_of_rate(caller.key_limits)),
+        str(uuid4()),
+        client_ip=client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        hold_s=0,
+    )
+    if not ask.limited:
+        return
+    admission, _ = await gateway.turnstile.admit(ask)
+    if admission.tier:
+        raise _noted(gateway, admission, caller, client_ip, route)
+
+
+def _of_rate(limits: Limits) -> Limits:
+    """Not how many run at once. The limit of tokens stays: without it, its bucket would refill."""
+    return replace(limits, max_concurrency=0)
 
 
 def _noted(
-    gateway: Gateway, admission: Admission, key: str, client_ip: str, route: str
+    gateway: Gateway, admission: Admission, caller: Caller | None, client_ip: str, route: str
 ) -> NotAdmitted:
     """Told to the tenant whom the key opened for last, if it ever did here."""
-    caller = gateway.door.last_known(key)
     tenant_id, actor = (caller.tenant_id, caller.actor) if caller else (None, "unknown")
     who = Refused(tenant_id, actor, route, client_net=ledger.network(client_ip))
     refused = NotAdmitted(admission)

@@ -17,6 +17,7 @@ from inference.openai.errors import (
 )
 from inference.openai.http import ClientGone, Request
 from tenants import secret_keys
+from tenants.caller import Caller
 from tenants.refusals import Refused
 
 log = logging.getLogger(__name__)
@@ -82,11 +83,22 @@ async def _refuse(request: Request, error: ApiError) -> None:
     if error.status in (401, 403):
         _put_on_record(request, error)
     if request.caller and not (request.address_counted_at or request.at_admission):
-        await address_limit.charge_unadmitted(gateway(), request.client_ip)
+        error = await _charged(request, request.caller, error)
     if request.started:
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % error.body(), more=False)
     else:
         await request.refuse(error)
+
+
+async def _charged(request: Request, caller: Caller, error: ApiError) -> ApiError:
+    """A request that was refused before its admission is not free: it counts as one for all."""
+    try:
+        await address_limit.charge_unadmitted(
+            gateway(), caller, request.client_ip, request.path.rstrip("/")
+        )
+    except NotAdmitted as refused:
+        return limits.limit_reached(refused) if error.status in (400, 404) else error
+    return error
 
 
 def _put_on_record(request: Request, denied: ApiError) -> None:

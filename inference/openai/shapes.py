@@ -4,7 +4,6 @@ What an engine gets stands in `inference/engines/fields.py` and with its kind; w
 the same for all.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -12,23 +11,11 @@ import orjson
 from inference.engines.base import Engine
 from inference.engines.fields import IGNORED, Rule, integer, number, strings
 from inference.openai.errors import BadRequest
+from inference.openai.schemas import DEEPEST, Body, check_schemas, deeper
 
-Body = dict[str, Any]
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
-DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
-LONGEST_SCHEMA = 64 * 1024  # bytes of JSON; an engine makes a grammar of it
-LONGEST_TOOLS = 256 * 1024
-MOST_HOPS = 8  # from a `$ref` to the schema that it means
-LONGEST_PATTERN, MOST_GROUPS = 2000, 64  # of a regular expression in a schema
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
 
-
-_SCHEMAS = {
-    "response_format": LONGEST_SCHEMA,
-    "guided_json": LONGEST_SCHEMA,
-    "guided_choice": LONGEST_SCHEMA,
-    "tools": LONGEST_TOOLS,
-}
 MEDIA = ("image_url", "input_audio", "audio_url", "video_url", "file")
 _PARTS = ("text", "refusal", *MEDIA)
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -48,27 +35,12 @@ def parsed(raw: bytes) -> Body:
 
 def _check_depth(body: Body) -> None:
     for name, value in body.items():
-        if _deeper(value, DEEPEST):
+        if deeper(value, DEEPEST):
             raise BadRequest(
                 f"`{name}` is nested too deeply: more than {DEEPEST} levels",
                 code="invalid_json",
                 param=name,
             )
-
-
-def _deeper(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def model_of(body: Body) -> str:
@@ -137,7 +109,7 @@ def _check_arguments(text: Any, where: str) -> None:
     if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
         return
     try:
-        too_deep = _deeper(orjson.loads(text), DEEPEST)
+        too_deep = deeper(orjson.loads(text), DEEPEST)
     except ValueError:
         too_deep = True
     if too_deep:
@@ -162,9 +134,7 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
             raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
         if not rule.holds(value):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
-    for name, longest in _SCHEMAS.items():
-        if body.get(name) is not None:
-            _check_schema(name, body[name], longest)
+    check_schemas(body)
     options = body.get("stream_options")
     if options and not body.get("stream"):
         raise BadRequest("`stream_options` needs `stream`: true", param="stream_options")
@@ -174,65 +144,6 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
         if value is not None and not limit.holds(value):
             what = f"{limit.should}, this model's context length"
             raise BadRequest(f"`{name}` must be {what}", param=name)
-
-
-def _check_schema(name: str, schema: Any, longest: int) -> None:
-    if len(orjson.dumps(schema)) > longest:
-        raise BadRequest(f"`{name}` must be at most {longest} bytes of JSON", param=name)
-    for node in _nodes(schema):
-        pattern = node.get("pattern")
-        if isinstance(pattern, str) and not _is_plain(pattern):
-            what = f"{LONGEST_PATTERN} characters and {MOST_GROUPS} groups"
-            raise BadRequest(f"a pattern in `{name}` must be at most {what}", param=name)
-    if any(map(_goes_round, _roots(name, schema))):
-        what = f"over more than {MOST_HOPS} others"
-        raise BadRequest(f"a `$ref` in `{name}` leads to no schema, or {what}", param=name)
-
-
-def _nodes(schema: Any) -> Iterable[Body]:
-    level = [schema]
-    while level:
-        yield from (node for node in level if isinstance(node, dict))
-        level = [inner for outer in level for inner in _inside(outer)]
-
-
-def _roots(name: str, schema: Any) -> list[Any]:
-    """The schemas in the field, which their `$ref`s start from."""
-    if name == "tools":
-        functions = [tool.get("function") for tool in schema if isinstance(tool, dict)]
-        return [found.get("parameters") for found in functions if isinstance(found, dict)]
-    if name == "response_format":
-        inner = schema.get("json_schema")
-        return [schema.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
-    return [schema]
-
-
-def _goes_round(root: Any) -> bool:
-    """Whether from `$ref` to `$ref` there is no end; llama.cpp dies of it."""
-    for node in _nodes(root):
-        found: Any = node
-        for _ in range(MOST_HOPS + 1):
-            ref = found.get("$ref") if isinstance(found, dict) else None
-            if not isinstance(ref, str) or not ref.startswith("#"):
-                break
-            found = _target(root, ref)
-        else:
-            return True
-    return False
-
-
-def _target(root: Any, ref: str) -> Any:
-    found = root
-    for name in ref.split("/", DEEPEST + 1)[1:]:
-        if isinstance(found, list) and name.isascii() and name.isdigit() and len(name) < 7:
-            found = found[int(name)] if int(name) < len(found) else None
-        else:
-            found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
-def _is_plain(pattern: str) -> bool:
-    return len(pattern) <= LONGEST_PATTERN and pattern.count("(") <= MOST_GROUPS
 
 
 def check_length(raw_length: int, body: Body, engine: Engine) -> None:

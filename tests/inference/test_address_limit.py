@@ -15,6 +15,7 @@ from inference import gateway as module
 from inference.gateway import Gateway
 from inference.openai.lane import lane
 from tenants import secret_keys
+from tenants.admission import Ask
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
 
@@ -117,7 +118,36 @@ async def test_what_no_admission_follows_is_charged_too(
 async def test_a_bad_body_is_charged_too(gateway: Gateway, ip: str, acme: Tenant) -> None:
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     answers = [(await post_rubbish(ip, key))[0] for _ in range(8)]
-    assert answers == [400] * 6 + [429] * 2  # the sixth is the first that finds no room
+    assert answers == [400] * 5 + [429] * 3
+
+
+@pytest.mark.parametrize("of", ["tenant", "key"])
+async def test_a_bad_body_counts_for_its_tenant_and_its_key(
+    gateway: Gateway, acme: Tenant, of: str, settings: Settings
+) -> None:
+    settings.IP_PER_MINUTE = 0
+    limits = {"requests_per_minute": 3, "burst": 3, "max_concurrency": 1}
+    issued, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    await in_database((acme if of == "tenant" else issued).change)(by="test", **limits)
+    bad = [await post_rubbish(f"198.18.7.{n}", key) for n in range(5)]
+    assert [status for status, _, _ in bad] == [400] * 3 + [429] * 2
+    assert bad[-1][1][b"x-ratelimit-scope"] == (b"rate" if of == "tenant" else b"key_rate")
+    await gateway.refusals.flush()
+    row = await in_database(Refusal.objects.get)()
+    assert (row.tenant_id, row.actor, row.count) == (acme.id, issued.actor, 2)
+
+
+async def test_a_bad_body_leaves_the_bucket_of_tokens_as_it_is(
+    gateway: Gateway, acme: Tenant, settings: Settings
+) -> None:
+    settings.IP_PER_MINUTE = 0
+    _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    await in_database(acme.change)(by="test", requests_per_minute=90, tokens_per_minute=1000)
+    caller = await gateway.door.by_key(key)
+    await gateway.turnstile.admit(Ask.of(caller, "a", tokens=900))
+    assert (await post_rubbish("198.18.7.1", key))[0] == 400
+    admission, _ = await gateway.turnstile.admit(Ask.of(caller, "b", tokens=900))
+    assert admission.tier == "tokens"
 
 
 async def test_an_address_over_its_limit_is_refused_whatever_its_key(

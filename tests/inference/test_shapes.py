@@ -12,7 +12,7 @@ from inference.engines.base import EngineConfig
 from inference.engines.fields import CHAT, IGNORED, TEXT
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
-from inference.openai import shapes
+from inference.openai import schemas, shapes
 from inference.openai.errors import BadRequest
 
 pytestmark = pytest.mark.unit
@@ -293,6 +293,51 @@ def test_a_schema_may_speak_of_itself() -> None:
     tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#/$defs/r"}}}
     schema = {**tree, "$defs": {"r": {"$ref": "#/$defs/s"}, "s": tree}}
     shapes.check_chat(chat(response_format=formatted(schema)), ENGINE)
+
+
+class Counted(dict[str, Any]):
+    """A schema that counts how often somebody looks into it."""
+
+    looks = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(name, default)
+
+
+def chained(references: int, hops: int) -> dict[str, Any]:
+    """Many `$ref`s to the first of a chain of `hops`."""
+    links = {f"d{n}": Counted({"$ref": f"#/$defs/d{n + 1}"}) for n in range(1, hops)}
+    links[f"d{hops}"] = Counted({"type": "string"})
+    many = [Counted({"$ref": "#/$defs/d1"}) for _ in range(references)]
+    return Counted({"anyOf": many, "$defs": Counted(links)})
+
+
+def looks_at(schema: dict[str, Any]) -> int:
+    Counted.looks = 0
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    shapes.check_chat(chat(tools=[tool]), ENGINE)
+    return Counted.looks
+
+
+def test_a_schema_is_walked_in_a_time_that_grows_with_its_length() -> None:
+    few, many, long = (looks_at(chained(*of)) for of in ((500, 7), (5000, 7), (500, 1)))
+    assert many < 11 * few
+    assert few - long < 100, "a chain is followed once, however many lead into it"
+    assert few < 10 * 500
+    with pytest.raises(BadRequest, match="leads to no"):
+        looks_at(chained(1, schemas.MOST_HOPS + 1))
+    assert looks_at(chained(1, schemas.MOST_HOPS))
+
+
+def test_what_is_too_long_is_not_walked() -> None:
+    for name in ("response_format", "tools"):
+        Counted.looks = 0
+        long = Counted({"pattern": "x" * 300_000, "type": "text"})
+        body = chat(**{name: [long] if name == "tools" else long}, guided_json=chained(9, 9))
+        with pytest.raises(BadRequest, match="bytes of JSON"):
+            shapes.check_chat(body, ENGINE)
+        assert Counted.looks <= 1  # its `type`
 
 
 def test_texts_in_a_list_count_as_a_prompt() -> None:
