@@ -10,7 +10,8 @@ little is set aside for nothing: what was not used comes back with the settlemen
 import re
 
 from inference.engines.base import Engine
-from inference.openai.shapes import MEDIA, Body
+from inference.engines.capabilities import MEDIA
+from inference.openai.schemas import Body
 from tenants.caller import Caller
 from tenants.charge import Charge
 from tenants.price_list import Prices

@@ -25,6 +25,7 @@ from audit.master_keys import MasterKeyUnavailable
 from inference import allowed, charging, ledger, places
 from inference.engines import served
 from inference.engines.base import Engine
+from inference.engines.probing import keep_known, probe
 from inference.ledger import Outcome
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
@@ -96,10 +97,12 @@ class Gateway:
         self._queues = {name: FairQueue(self.redis, name) for name in served()}
         self._messenger = ThreadPoolExecutor(1, "wake-up")
         self._errands: set[asyncio.Task[Any]] = set()
+        self._probing = asyncio.create_task(keep_known(served().values()))
 
     async def stop(self) -> None:
         if self._errands:
             await asyncio.wait(self._errands, timeout=3)
+        self._probing.cancel()
         await self.watch.close()
         await self.refusals.close()
         await self.prices.close()
@@ -380,7 +383,7 @@ _current: list[Gateway] = []
 async def open_gateway() -> Gateway:
     gateway = Gateway()
     _current.append(gateway)
-    await gateway.turnstile.open()
+    await asyncio.gather(gateway.turnstile.open(), probe(served().values()))
     return gateway
 
 

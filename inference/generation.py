@@ -162,7 +162,7 @@ class Generation:
             if self.held or sse.ends(event):
                 self._hold(event)
             elif event.startswith((b'data: {"error"', b"error:")):
-                raise self.engine.refusal(502, event.partition(b":")[2])
+                raise self.engine.broken(event.partition(b":")[2])
             elif event != sse.DONE:
                 now.append(event)
 

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from audit import configuration
 from audit.sealer import Unreadable
+from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
@@ -32,10 +33,11 @@ def _engine(name: str, entry: dict[str, object]) -> Engine:
     if kind not in KINDS:
         raise ValueError(f"engine {name!r}: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     try:
+        capabilities.check_declared(entry.get("capabilities", {}))
         config = EngineConfig(**{"name": name, "model": name, **entry})  # type: ignore[arg-type]
         config = replace(config, api_key=configuration.opened(config.api_key, name))
     except Unreadable:
         raise ValueError(f"engine {name!r}: its api_key was not sealed here for {name!r}") from None
-    except TypeError as problem:
+    except (TypeError, ValueError) as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None
     return KINDS[kind](config)

@@ -4,7 +4,8 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 """
 
 import logging
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from inference.engines.capabilities import MEDIA, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.order import Order
 
@@ -29,11 +31,17 @@ class EngineConfig:
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
     private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
+    capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
 
 
 log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
+_TOO_LONG = re.compile(
+    r"context.{0,40}(exceed|maximum|longer|only|too)|(exceed|maximum|longer|larger).{0,60}context",
+    re.IGNORECASE | re.DOTALL,
+)
+_OUR_WORDS = "This model's maximum context length is "
 
 
 class EngineFailed(Exception):
@@ -68,11 +76,30 @@ class Engine:
     chat_path = "/chat/completions"
     text_path = "/completions"
     own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
+    own_text_fields: ClassVar[Fields] = {}  # without a chat alone
+    can: ClassVar[Mapping[str, bool]] = {}  # whatever the model: see capabilities.py
+    parts: ClassVar[tuple[str, ...]] = ("text", "refusal", *MEDIA)  # of a message's content
+    tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
-        self._chat_fields, self._text_fields = CHAT | self.own_fields, TEXT | self.own_fields
+        self._chat_fields = CHAT | self.own_fields
+        self._text_fields = TEXT | self.own_fields | self.own_text_fields
+        self.capabilities = Capabilities()
+        self.learn({})
+
+    def learn(self, told: Mapping[str, bool]) -> None:
+        """What the engine says of its model; what the operator declares weighs more."""
+        self.capabilities = Capabilities().but({**self.can, **told, **self.config.capabilities})
+
+    async def probe(self, session: aiohttp.ClientSession) -> bool:
+        """Asks the engine what its model can take, and learns it.
+
+        False: nothing has been learnt yet, ask again soon. A kind that has no such question
+        relies on what is declared.
+        """
+        return True
 
     @property
     def upstream(self) -> str:
@@ -171,13 +198,38 @@ class Engine:
         message = str(error.get("message") or "the engine refused the request")
         if status == 503:
             return EngineAway(message)
-        if "context" in message and ("exceed" in message or "maximum" in message):
-            return EngineFailed(400, "context_length_exceeded", message)
+        if status in (400, 413, 422, 500) and _TOO_LONG.search(message):
+            return EngineFailed(400, "context_length_exceeded", self._too_long(message, error))
         if status in (400, 413, 422):
             return EngineFailed(400, "invalid_request", message)
         if status == 429:
             return EngineFailed(503, "server_overloaded", "the engine is full", retry_after=1)
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
+
+    def _too_long(self, message: str, error: dict[str, Any]) -> str:
+        """In OpenAI's words, which frameworks look for; with the engine's own where it has any."""
+        if message.startswith(_OUR_WORDS):
+            return message
+        used, context = error.get("n_prompt_tokens"), error.get("n_ctx")
+        if isinstance(used, int) and isinstance(context, int):
+            return context_exceeded(context, used)
+        return f"{context_exceeded(self.config.context_length)} ({message})"
+
+    def broken(self, event: bytes) -> EngineFailed:
+        """What an error in mid-stream means: `data: {"error": …}` without its `data:`."""
+        code = error_in(event).get("code")
+        return self.refusal(code if code in (400, 413, 422) else 502, event)
+
+
+def context_exceeded(context: int, used: int | None = None, what: str = "messages") -> str:
+    """OpenAI's words for a prompt that does not fit: many programs look for them."""
+    result = f"{what} resulted in {used} tokens" if used else f"{what} are longer"
+    if what == "prompt" and not used:
+        result = "prompt is longer"
+    return (
+        f"{_OUR_WORDS}{context} tokens. However, your {result}. "
+        f"Please reduce the length of the {what}."
+    )
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

@@ -44,6 +44,11 @@ def one_of(*values: str) -> Rule:
     return Rule(lambda v: isinstance(v, str) and v in values, f"one of {', '.join(values)}")
 
 
+def only(value: str | bool, should: str) -> Rule:
+    """For what an engine would ignore: its default is taken, all else is refused."""
+    return Rule(lambda v: type(v) is type(value) and v == value, should)
+
+
 def tokens(most: int) -> Rule:
     a_token = integer(0, 2**31 - 1)
     return Rule(
@@ -60,6 +65,21 @@ STRING = Rule(lambda v: isinstance(v, str), "a string")
 CHOICE = Rule(lambda v: isinstance(v, str | dict), "a string or an object")
 ONE = Rule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead")
 _BIAS = number(-100, 100)
+_OUTLINES = ("json", "choice", "json_object")
+# vLLM's; its expressions and grammars stay outside, as `guided_regex` and `guided_grammar` do.
+STRUCTURED = Rule(
+    lambda v: (
+        isinstance(v, dict)
+        and len(v) == 1
+        and v.keys() <= set(_OUTLINES)
+        and (
+            isinstance(v.get("json"), dict)
+            or v.get("json_object") is True
+            or (isinstance(v.get("choice"), list) and all(isinstance(c, str) for c in v["choice"]))
+        )
+    ),
+    "an object with one of json (a schema), choice (a list of strings), json_object (true)",
+)
 BIAS = Rule(
     lambda v: isinstance(v, dict) and len(v) <= 1024 and all(map(_BIAS.holds, v.values())),
     f"an object of at most 1024 tokens, each with {_BIAS.should}",

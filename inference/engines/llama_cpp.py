@@ -1,5 +1,6 @@
 """llama.cpp's server, embedded or your own. `url` is its root, e.g. http://127.0.0.1:8080."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -8,11 +9,24 @@ import aiohttp
 import msgspec
 import orjson
 
-from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, away
-from inference.engines.fields import BOOL, integer, number, one_of
+from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, away, error_in
+from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.slots import Lease, Slots
 from inference.order import Order
 
+# It answers 500 to much that a client did wrong, and says what that was.
+_CLIENTS_MISTAKE = re.compile(
+    r"is not supported|must (be|have|contain)|roles? must|Jinja"
+    r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
+)
+_UNREADABLE = (
+    aiohttp.ClientError,
+    TimeoutError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
 # An answer under one of these cannot be taken up in the middle by its text alone.
 _NOT_BY_TEXT = ("tools", "response_format", "logprobs")
 
@@ -38,10 +52,40 @@ class LlamaCppEngine(Engine):
         "cache_prompt": BOOL,
         "reasoning_format": one_of("none", "auto", "deepseek"),
     }
+    own_text_fields = {
+        "suffix": only("", "empty: this engine does not fill in the middle"),
+        "echo": only(False, "false: this engine does not say the prompt again"),
+        "logprobs": integer(1, 20),
+    }
+    can = {"files": False}
+    parts = ("text", "image_url", "input_audio", "video_url")
+    tool_types = ("function",)
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(config)
         self._slots: Slots | None = None  # until the engine has said how many it has
+
+    async def probe(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            found = await self._ask(session, "/props")
+            modalities, template = found["modalities"], found["chat_template_caps"]
+            self.learn(
+                {
+                    "images": bool(modalities.get("vision")),
+                    "audio": bool(modalities.get("audio")),
+                    "video": bool(modalities.get("video")),
+                    "tools": bool(template["supports_tools"]),
+                }
+            )
+        except _UNREADABLE:
+            return False
+        return True
+
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        message = str(error_in(body).get("message") or "")
+        if status in (500, 502) and _CLIENTS_MISTAKE.search(message):
+            status = 400
+        return super().refusal(status, body)
 
     @property
     def cache_is_private(self) -> bool:
@@ -115,7 +159,7 @@ class LlamaCppEngine(Engine):
             prompt = await self._prompt(session, order)
             found = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
             return len(found["tokens"])
-        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+        except _UNREADABLE:
             return await super().count_prompt(session, order)
 
     async def _prompt(self, session: aiohttp.ClientSession, order: Order) -> str:
@@ -125,11 +169,13 @@ class LlamaCppEngine(Engine):
         rendered = await self._ask(session, "/apply-template", {"messages": body["messages"]})
         return str(rendered["prompt"])
 
-    async def _ask(self, session: aiohttp.ClientSession, path: str, body: Any) -> Any:
-        async with session.post(
+    async def _ask(self, session: aiohttp.ClientSession, path: str, body: Any = None) -> Any:
+        async with session.request(
+            "GET" if body is None else "POST",
             self.base + path,
             json=body,
             headers=self.headers(),
             timeout=aiohttp.ClientTimeout(total=5),
         ) as response:
-            return await response.json()
+            response.raise_for_status()
+            return orjson.loads(await response.read())

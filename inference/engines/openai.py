@@ -1,7 +1,7 @@
 """Any OpenAI-compatible server by base URL: a hosted API, a second cluster, a proxy."""
 
 from inference.engines.base import Engine
-from inference.engines.fields import BOOL, LIST, OBJECT, integer, number, tokens
+from inference.engines.fields import BOOL, LIST, OBJECT, STRUCTURED, integer, number, tokens
 
 
 class OpenAIEngine(Engine):
@@ -24,4 +24,5 @@ class OpenAIEngine(Engine):
         "thinking_budget": integer(0, 2**31 - 1),
         "guided_json": OBJECT,
         "guided_choice": LIST,
+        "structured_outputs": STRUCTURED,
     }

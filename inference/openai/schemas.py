@@ -21,6 +21,7 @@ _LONGEST = {
     "response_format": LONGEST_SCHEMA,
     "guided_json": LONGEST_SCHEMA,
     "guided_choice": LONGEST_SCHEMA,
+    "structured_outputs": LONGEST_SCHEMA,
     "tools": LONGEST_TOOLS,
 }
 
@@ -59,7 +60,7 @@ def _roots(name: str, value: Any) -> list[Any]:
     if name == "response_format":
         inner = value.get("json_schema")
         return [value.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
-    return [value]
+    return [value.get("json") if name == "structured_outputs" else value]
 
 
 def _goes_round(root: Any) -> bool:

@@ -1,24 +1,22 @@
 """What a request may look like. A wrong one is told what is wrong, where, and what would be right.
 
-What an engine gets stands in `inference/engines/fields.py` and with its kind; what goes on here is
-the same for all.
+What an engine gets stands in `inference/engines/fields.py` and with its kind, what its model can
+take in `inference/engines/capabilities.py`; what goes on here is the same for all.
 """
 
 from typing import Any
 
 import orjson
 
-from inference.engines.base import Engine
-from inference.engines.fields import IGNORED, Rule, integer, number, strings
+from inference.engines.base import Engine, context_exceeded
+from inference.engines.fields import IGNORED, Rule, integer, number, strings, tokens
 from inference.openai.errors import BadRequest
+from inference.openai.messages import check_messages, media_length, unsupported
 from inference.openai.schemas import DEEPEST, Body, check_schemas, deeper
 
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
-
-MEDIA = ("image_url", "input_audio", "audio_url", "video_url", "file")
-_PARTS = ("text", "refusal", *MEDIA)
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_GUIDES = ("guided_json", "guided_choice", "structured_outputs")
 
 
 def parsed(raw: bytes) -> Body:
@@ -50,78 +48,47 @@ def model_of(body: Body) -> str:
     return model
 
 
+def check_length(raw_length: int, body: Body, engine: Engine) -> None:
+    """What can never fit is refused before it takes anybody's place; images are not counted."""
+    messages, prompt = body.get("messages"), body.get("prompt")
+    context = engine.config.context_length
+    if isinstance(messages, list):
+        raw_length -= sum(map(media_length, messages))
+    fits = raw_length <= context * LONGEST_TOKEN
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], int):
+        fits = len(prompt) <= context
+    if not fits:
+        what = "messages" if messages else "prompt"
+        message = context_exceeded(context, what=what)
+        raise BadRequest(message, code="context_length_exceeded", param=what)
+
+
+# The fields --------------------------------------------------------------------------------------
 def check_chat(body: Body, engine: Engine) -> None:
     _check(body, engine, chat=True)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("`messages` must be a list with at least one message", param="messages")
-    for i, message in enumerate(messages):
-        _check_message(message, f"messages[{i}]")
-
-
-def _check_message(message: Any, where: str) -> None:
-    if not isinstance(message, dict):
-        raise BadRequest(f"`{where}` must be an object with role and content", param=where)
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        roles = ", ".join(sorted(_ROLES))
-        raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
-    content = message.get("content")
-    if isinstance(content, list):
-        for i, part in enumerate(content):
-            _check_part(part, f"{where}.content[{i}]")
-    for arguments in _arguments(message):
-        _check_arguments(arguments, where)
-    if isinstance(content, str | list) and content:
-        return
-    if message["role"] == "assistant" and (message.get("tool_calls") or content is not None):
-        return
-    if message["role"] in ("tool", "function") and isinstance(content, str):
-        return
-    raise BadRequest(
-        f"`{where}.content` must be a non-empty string or list", param=f"{where}.content"
-    )
-
-
-def _check_part(part: Any, where: str) -> None:
-    if not isinstance(part, dict) or part.get("type") not in _PARTS:
-        raise BadRequest(
-            f"`{where}` must be an object whose `type` is one of {', '.join(_PARTS)}", param=where
-        )
-    kind = part["type"]
-    for name in sorted(part.keys() - {"type", kind, "cache_control", "prompt_cache_breakpoint"}):
-        raise BadRequest(f"`{where}.{name}` is not a field of a {kind} part", param=where)
-    should = "a string" if kind in ("text", "refusal") else "a string or an object"
-    if not isinstance(part.get(kind), str if should == "a string" else str | dict):
-        raise BadRequest(f"`{where}.{kind}` must be {should}", param=where)
-
-
-def _arguments(message: Body) -> list[Any]:
-    calls = message.get("tool_calls")
-    calls = calls if isinstance(calls, list) else []
-    asked = [call.get("function") for call in calls if isinstance(call, dict)]
-    asked.append(message.get("function_call"))
-    return [function.get("arguments") for function in asked if isinstance(function, dict)]
-
-
-def _check_arguments(text: Any, where: str) -> None:
-    """They are JSON in a string, which engines read and walk too."""
-    if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
-        return
-    try:
-        too_deep = deeper(orjson.loads(text), DEEPEST)
-    except ValueError:
-        too_deep = True
-    if too_deep:
-        what = f"JSON that is nested at most {DEEPEST} levels deep"
-        raise BadRequest(f"the arguments of a call in `{where}` must be {what}", param=where)
+    check_messages(body.get("messages"), engine)
+    _check_tools(body.get("tools") or (), engine)
 
 
 def check_text(body: Body, engine: Engine) -> None:
+    """A list of one prompt is that prompt."""
     _check(body, engine, chat=False)
     prompt = body.get("prompt")
-    if not isinstance(prompt, str) or not prompt:
-        raise BadRequest("`prompt` must be a non-empty string", param="prompt")
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
+        body["prompt"] = prompt = prompt[0]
+    if isinstance(prompt, str) and prompt:
+        return
+    if isinstance(prompt, list) and prompt and tokens(len(prompt)).holds(prompt):
+        return
+    if isinstance(prompt, list) and prompt and all(isinstance(p, str | list) for p in prompt):
+        raise BadRequest(
+            f"`prompt` must be one prompt, not {len(prompt)}: send a request for each, so that each"
+            " has its place, its record and its usage (LangChain: `batch_size=1`)",
+            code="unsupported_value",
+            param="prompt",
+        )
+    should = "a non-empty string, a list of tokens, or a list with one of these"
+    raise BadRequest(f"`prompt` must be {should}", param="prompt")
 
 
 def _check(body: Body, engine: Engine, *, chat: bool) -> None:
@@ -134,6 +101,7 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
             raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
         if not rule.holds(value):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+    _check_capabilities(body, engine)
     check_schemas(body)
     options = body.get("stream_options")
     if options and not body.get("stream"):
@@ -146,23 +114,37 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
             raise BadRequest(f"`{name}` must be {what}", param=name)
 
 
-def check_length(raw_length: int, body: Body, engine: Engine) -> None:
-    """What can never fit is refused before it takes anybody's place; images are not counted."""
-    messages = body.get("messages") or ()
-    raw_length -= sum(_media_length(message) for message in messages)
-    tokens = engine.config.context_length
-    if raw_length > tokens * LONGEST_TOKEN:
-        raise BadRequest(
-            f"the prompt does not fit into this model's context of {tokens} tokens; shorten it",
-            code="context_length_exceeded",
-            param="messages" if messages else "prompt",
-        )
+def _check_capabilities(body: Body, engine: Engine) -> None:
+    can = engine.capabilities
+    if body.get("tools") and not can.tools:
+        raise unsupported(engine, "tools", "tools")
+    if body.get("logprobs") not in (None, False) and not can.logprobs:
+        raise unsupported(engine, "logprobs", "logprobs")
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        if not can.json_schema:
+            raise unsupported(engine, "a JSON schema", "response_format")
+        inner = form.get("json_schema")
+        if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
+            what = "`response_format.json_schema.schema` must be a JSON schema"
+            raise BadRequest(what, param="response_format")
+    for name in _GUIDES:
+        if body.get(name) and not can.json_schema:
+            raise unsupported(engine, "a JSON schema", name)
 
 
-def _media_length(message: Body) -> int:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else ()
-    return sum(len(orjson.dumps(part[part["type"]])) for part in parts if part["type"] in MEDIA)
+def _check_tools(tools: Any, engine: Engine) -> None:
+    for i, tool in enumerate(tools):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if not isinstance(kind, str):
+            raise BadRequest(f"`tools[{i}]` must be an object with a `type`", param=f"tools[{i}]")
+        if engine.tool_types and kind not in engine.tool_types:
+            known = ", ".join(engine.tool_types)
+            raise BadRequest(
+                f"`tools[{i}].type` must be {known}",
+                code="unsupported_value",
+                param=f"tools[{i}].type",
+            )
 
 
 def estimate(raw_length: int, body: Body) -> int:

@@ -47,8 +47,8 @@ async def _complete(
     caller, raw = await _caller(request), await request.body()
     body = shapes.parsed(raw)
     engine = allowed.engine_for(caller, shapes.model_of(body))
-    check(body, engine)
     shapes.check_length(len(raw), body, engine)
+    check(body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=chat)
     await (send_events if order.stream else send_json)(gateway(), request, order, sink)
 
@@ -60,8 +60,8 @@ async def inference(request: Request) -> None:
     names = [engine.config.name for engine in allowed.engines_for(caller)]
     wanted = asked.get("model") or (names[0] if names else "")
     engine = allowed.engine_for(caller, shapes.model_of({"model": wanted}))
+    shapes.check_length(len(raw), asked, engine)
     body = shapes.plain_call(asked, engine)
-    shapes.check_length(len(raw), body, engine)
     order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
     frame = await whole(gateway(), request, order, sink)
     if frame.kind == Kind.ERROR:

@@ -31,7 +31,7 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ),
     (
         "/v1/chat/completions",
-        body(messages=[*HI, {"role": "user", "content": ""}]),
+        body(messages=[*HI, {"role": "user", "content": []}]),
         400,
         "invalid_request",
         "messages[1].content",
@@ -62,6 +62,13 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ),
     ("/v1/completions", {"model": "mock"}, 400, "invalid_request", "prompt"),
     ("/v1/completions", {"model": "mock", "prompt": ""}, 400, "invalid_request", "prompt"),
+    (
+        "/v1/completions",
+        {"model": "mock", "prompt": ["a", "b"]},
+        400,
+        "unsupported_value",
+        "prompt",
+    ),
     ("/v1/inference", {"prompt": "hi", "temperature": 0}, 400, "invalid_request", "temperature"),
     ("/v1/inference", {"prompt": "hi", "temperature": 1.1}, 400, "invalid_request", "temperature"),
     ("/v1/inference", {"prompt": "hi", "stop_words": 3}, 400, "invalid_request", "stop_words"),

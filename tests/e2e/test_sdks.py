@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 from langchain_core.messages import HumanMessage
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import SecretStr
 
 from tests.e2e.conftest import Platform
@@ -128,9 +128,13 @@ def test_errors_have_their_classes(sdk: openai.OpenAI, real: Platform) -> None:
 
 def test_a_prompt_over_the_context_window(sdk: openai.OpenAI) -> None:
     long: Any = [{"role": "user", "content": "word " * 20_000}]
-    with pytest.raises(openai.BadRequestError) as refused:
-        sdk.chat.completions.create(model=MODEL, messages=long)
-    assert refused.value.code == "context_length_exceeded"
+    told_by_us, told_by_the_engine = long, [{"role": "user", "content": "word " * 4000}]
+    for messages in (told_by_us, told_by_the_engine):
+        with pytest.raises(openai.BadRequestError) as refused:
+            sdk.chat.completions.create(model=MODEL, messages=messages)
+        assert refused.value.code == "context_length_exceeded"
+        words = "This model's maximum context length is 2048 tokens. However, your messages"
+        assert refused.value.body["message"].startswith(words)  # type: ignore[index]
 
 
 def test_models(sdk: openai.OpenAI) -> None:
@@ -149,3 +153,17 @@ def test_langchain(real: Platform) -> None:
     question = [HumanMessage(HI[0]["content"])]
     assert "Paris" in str(model.invoke(question).content)
     assert "Paris" in "".join(str(chunk.content) for chunk in model.stream(question))
+
+
+def test_langchain_with_a_text(real: Platform) -> None:
+    """It sends its prompt as a list of one."""
+    model = OpenAI(
+        base_url=f"{real.url}/v1",
+        api_key=SecretStr(real.key),
+        model=MODEL,
+        temperature=0,
+        max_tokens=5,
+    )
+    whole = model.invoke("The capital of France is")
+    assert whole
+    assert "".join(model.stream("The capital of France is")) == whole

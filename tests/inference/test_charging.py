@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from inference import charging
 from inference.engines.base import Engine, EngineConfig
+from inference.engines.capabilities import MEDIA
 from inference.openai import quotas
-from inference.openai.shapes import MEDIA, Body
+from inference.openai.schemas import Body
 from inference.stream.frames import Frame, Kind
 from tenants.caller import Caller, QuotaRef
 from tenants.charge import Charge

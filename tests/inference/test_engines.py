@@ -23,6 +23,7 @@ from inference.engines.base import (
 )
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
+from inference.engines.probing import probe
 from inference.order import Order
 from tests.inference.orders import an_order
 from tests.inference.scripted import Traces, generation
@@ -216,6 +217,104 @@ async def test_what_an_engines_refusal_means(
         assert "wrong key" not in refused.value.message  # ours is nobody's business
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "image input is not supported - hint: if this is unexpected, you may need the mmproj",
+        'Failed to parse tools: Unsupported tool type: {"type":"web_search"}; tools = [...]',
+        "Missing tool function: {}",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+    ],
+)
+def test_what_llama_cpp_calls_its_own_fault_and_is_the_clients(message: str) -> None:
+    refused = an_engine("http://x", LlamaCppEngine).refusal(500, _error(message))
+    assert (refused.status, refused.code, refused.message) == (400, "invalid_request", message)
+    broken = an_engine("http://x", LlamaCppEngine).broken(_error(message))
+    assert broken.status == 400
+
+
+@pytest.mark.parametrize("message", ["Compute error.", "Failed to allocate", ""])
+def test_what_is_llama_cpps_own_fault(message: str) -> None:
+    assert an_engine("http://x", LlamaCppEngine).refusal(500, _error(message)).status == 502
+
+
+def test_an_error_in_mid_stream_tells_whose_fault_it_is() -> None:
+    engine = an_engine("http://x")
+    for code, status in ((400, 400), (422, 400), (500, 502), (None, 502), ("x", 502)):
+        event = orjson.dumps({"error": {"message": "no", "code": code}})
+        assert engine.broken(event).status == status
+
+
+def _error(message: str, **more: Any) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": "server_error", **more}})
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "says"),
+    [
+        (
+            "request (4031 tokens) exceeds the available context size (2048 tokens), try it",
+            {"n_prompt_tokens": 4031, "n_ctx": 2048},
+            "maximum context length is 2048 tokens. However, your messages resulted in 4031 tokens",
+        ),
+        ("The input (9 tokens) is longer than the model's context length (8 tokens).", {}, "(The"),
+        ("However, the model's context length is only 2048 tokens", {}, "is 8192 tokens. However"),
+        (
+            "This model's maximum context length is 64 tokens. However, your request has 65.",
+            {},
+            "64 tokens. However, your request has 65.",
+        ),
+    ],
+)
+def test_a_context_that_is_too_short_is_told_in_openais_words(
+    message: str, more: dict[str, Any], says: str
+) -> None:
+    refused = an_engine("http://x").refusal(400, _error(message, **more))
+    assert (refused.status, refused.code) == (400, "context_length_exceeded")
+    assert refused.message.startswith("This model's maximum context length is ")
+    assert says in refused.message
+
+
+PROPS = {
+    "modalities": {"vision": True, "audio": False, "video": False},
+    "chat_template_caps": {"supports_tools": False},
+}
+
+
+async def test_llama_cpp_tells_what_its_model_can_take(
+    served: Served, session: aiohttp.ClientSession
+) -> None:
+    engine = an_engine(served.url, LlamaCppEngine, api_key="k")
+    assert engine.capabilities.tools, "nobody knows yet: the engine may say no"
+    for body, status in ((b"no", 500), (b"[]", 200), (b'{"modalities":{}}', 200)):
+        served.says(body, status)
+        assert not await engine.probe(session)
+    assert engine.capabilities.tools
+    served.says(orjson.dumps(PROPS))
+    assert await probe([engine]) == []
+    can = engine.capabilities
+    assert (can.images, can.audio, can.video, can.files, can.tools) == (
+        True,
+        False,
+        False,
+        False,
+        False,
+    )
+    assert served.asked[-1][0::2] == ("/props", "Bearer k")
+
+
+async def test_what_is_declared_weighs_more(served: Served, session: aiohttp.ClientSession) -> None:
+    served.says(orjson.dumps(PROPS))
+    engine = an_engine(served.url, LlamaCppEngine, capabilities={"tools": True, "images": False})
+    assert await engine.probe(session)
+    assert (engine.capabilities.tools, engine.capabilities.images) == (True, False)
+
+
+async def test_an_engine_that_is_away_is_asked_again(served: Served) -> None:
+    away, plain = an_engine("http://127.0.0.1:1", LlamaCppEngine), an_engine("http://127.0.0.1:1")
+    assert await probe([away, plain]) == [away]
+
+
 async def _first(served: Served, session: aiohttp.ClientSession) -> None:
     await heard(an_engine(served.url), session, an_order())
 
@@ -312,6 +411,12 @@ def test_each_model_has_its_engine(entries: Any) -> None:
             "unknown kind 'magic'; known are llama_cpp, openai, sglang",
         ),
         ({"kind": "openai", "url": "http://a", "slot": 4}, "slot"),
+        (
+            {"kind": "openai", "url": "http://a", "capabilities": {"smell": True}},
+            "known are images",
+        ),
+        ({"kind": "openai", "url": "http://a", "capabilities": {"tools": "no"}}, "must be an obj"),
+        ({"kind": "openai", "url": "http://a", "capabilities": ["tools"]}, "must be an object"),
     ],
 )
 def test_a_wrong_entry_is_told_so(entries: Any, entry: dict[str, Any], says: str) -> None:

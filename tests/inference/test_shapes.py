@@ -1,6 +1,7 @@
 """What a request may look like: a wrong one is told what is wrong, and where."""
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engines.base import EngineConfig
+from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import CHAT, IGNORED, TEXT
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
@@ -48,7 +49,6 @@ def message(**fields: Any) -> dict[str, Any]:
         ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role", "one of"),
         ({"messages": [{"role": {}, "content": "x"}]}, "messages[0].role", "one of"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "non-empty"),
-        ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content", "non-empty"),
         ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "non-empty"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "non-empty"),
         ({"messages": [{"role": "user", "content": {}}]}, "messages[0].content", "non-empty"),
@@ -111,7 +111,14 @@ def test_a_bad_chat_is_told_where_and_what(fields: dict[str, Any], param: str, s
         ({"prompt": None}, "prompt"),
         ({"prompt": ""}, "prompt"),
         ({"prompt": ["a", "b"]}, "prompt"),
-        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": [[1, 2], [3]]}, "prompt"),
+        ({"prompt": ["a", 5, "b"]}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [""]}, "prompt"),
+        ({"prompt": [[]]}, "prompt"),
+        ({"prompt": [1, -2]}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
+        ({"prompt": {"prompt_string": "x"}}, "prompt"),
         ({"logprobs": True}, "logprobs"),
         ({"logprobs": 21}, "logprobs"),
         ({"echo": "yes"}, "echo"),
@@ -144,6 +151,9 @@ def test_a_bad_completion_is_told_where(fields: dict[str, Any], param: str) -> N
         message(role="developer", content="Be brief"),
         message(role="user", content=[{"type": "text", "text": "Hello"}]),
         message(role="user", content="Hello", name="alice"),
+        message(role="user", content=""),
+        message(role="system", content=""),
+        message(role="developer", content=""),
     ],
 )
 def test_a_good_chat_passes_untouched(body: dict[str, Any]) -> None:
@@ -184,7 +194,6 @@ OUTSIDE = [
     "response_fields",
     "samplers",
     "session_params",
-    "structured_outputs",
     "t_max_predict_ms",
     "truncate_prompt_tokens",
     "use_beam_search",
@@ -206,7 +215,11 @@ def test_a_field_that_is_not_listed_is_refused(name: str, engine: OpenAIEngine) 
 
 def test_each_kind_takes_its_own_fields() -> None:
     told = {"top_k": 40, "min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}}
-    vllm = {"repetition_penalty": 1.1, "guided_json": {"type": "object"}}
+    vllm = {
+        "repetition_penalty": 1.1,
+        "guided_json": {"type": "object"},
+        "structured_outputs": {"json": {"type": "object"}},
+    }
     llama = {"repeat_penalty": 1.1, "mirostat": 2, "typical_p": 0.9}
     for engine, own, others in ((ENGINE, vllm, llama), (LLAMA, llama, vllm)):
         body = chat(**told, **own)
@@ -214,6 +227,182 @@ def test_each_kind_takes_its_own_fields() -> None:
         assert (told | own).items() <= engine.prepare(body, chat=True).items()
         with pytest.raises(BadRequest):
             shapes.check_chat(chat(**others), engine)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"regex": "(a+)+$"},
+        {"grammar": "root ::= root"},
+        {"structural_tag": "{}"},
+        {"json": "{}"},
+        {"choice": [1]},
+        {"json_object": False},
+        {"json": {"type": "object"}, "regex": "x"},
+    ],
+)
+def test_of_structured_outputs_no_expression_and_no_grammar(given: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="one of json"):
+        shapes.check_chat(chat(structured_outputs=given), ENGINE)
+    for sound in ({"json": {"type": "object"}}, {"choice": ["a", "b"]}, {"json_object": True}):
+        body = chat(structured_outputs=sound)
+        shapes.check_chat(body, ENGINE)
+        assert ENGINE.prepare(body, chat=True)["structured_outputs"] == sound
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"json_schema": None}, {"json_schema": {}}, {"json_schema": {"schema": "x"}}]
+)
+def test_a_json_schema_has_a_schema(given: dict[str, Any]) -> None:
+    for engine in (ENGINE, LLAMA):
+        with pytest.raises(BadRequest, match="must be a JSON schema") as refused:
+            shapes.check_chat(chat(response_format={"type": "json_schema", **given}), engine)
+        assert refused.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        (["Once upon"], "Once upon"),
+        ([[1, 2, 3]], [1, 2, 3]),
+        ([5], [5]),
+        ([1, 2, 3], [1, 2, 3]),
+    ],
+)
+def test_a_list_of_one_prompt_is_that_prompt(given: Any, passed_on: Any) -> None:
+    for engine in (ENGINE, LLAMA):
+        body = text(prompt=given)
+        shapes.check_text(body, engine)
+        assert engine.prepare(body, chat=False)["prompt"] == passed_on
+
+
+def test_who_sends_several_prompts_is_told_what_to_do() -> None:
+    with pytest.raises(BadRequest, match="a request for each") as refused:
+        shapes.check_text(text(prompt=["a", "b", "c"]), ENGINE)
+    assert "not 3" in refused.value.message
+
+
+def test_tokens_are_counted_and_not_measured() -> None:
+    for count, fits in ((2048, True), (2049, False)):
+        body = text(prompt=[1234567] * count)
+        with contextlib.nullcontext() if fits else pytest.raises(BadRequest) as refused:
+            shapes.check_length(len(orjson.dumps(body)), body, ENGINE)
+        if refused:
+            assert refused.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [({"suffix": " end"}, "empty"), ({"echo": True}, "false"), ({"logprobs": 0}, "from 1")],
+)
+def test_llama_cpp_is_not_asked_for_what_it_ignores(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        shapes.check_text(text(**fields), LLAMA)
+    shapes.check_text(text(**fields), ENGINE)
+    shapes.check_text(text(suffix="", echo=False, logprobs=1), LLAMA)
+    shapes.check_text(text(suffix=None, echo=None, logprobs=None), LLAMA)
+
+
+# What a model can take --------------------------------------------------------------------------
+def can(engine: Engine = LLAMA, **told: bool) -> Engine:
+    return type(engine)(replace(engine.config, capabilities=told))
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+DATA = "data:image/png;base64,AAAA"
+
+
+def part(kind: str, **holds: str) -> dict[str, Any]:
+    return message(role="user", content=[{"type": kind, kind: holds}])
+
+
+@pytest.mark.parametrize(
+    ("needs", "body", "param"),
+    [
+        ("tools", chat(tools=[TOOL]), "tools"),
+        ("tools", message(role="assistant", tool_calls=[CALL]), "messages[1].tool_calls"),
+        ("images", part("image_url", url=DATA), "messages[1].content[0]"),
+        ("audio", part("input_audio", data="AAAA", format="wav"), "messages[1].content[0]"),
+        ("video", part("video_url", url="data:video/mp4;base64,AA"), "messages[1].content[0]"),
+        ("json_schema", chat(response_format=SCHEMA), "response_format"),
+        ("logprobs", chat(logprobs=True), "logprobs"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused(needs: str, body: dict[str, Any], param: str) -> None:
+    for engine in (ENGINE, LLAMA):
+        shapes.check_chat(body, can(engine, **{needs: True}))
+        with pytest.raises(BadRequest, match="the model `smol` does not take") as refused:
+            shapes.check_chat(body, can(engine, **{needs: False}))
+        assert (refused.value.status, refused.value.param) == (400, param)
+
+
+def test_a_model_without_tools_takes_a_chat_that_names_none() -> None:
+    poor = can(tools=False, logprobs=False, json_schema=False, images=False)
+    shapes.check_chat(chat(tools=[], tool_choice="auto", logprobs=False), poor)
+    shapes.check_chat(chat(response_format={"type": "json_object"}), poor)
+
+
+def test_a_part_that_an_engine_does_not_know_is_refused_whatever_its_model() -> None:
+    for kind, holds in (("audio_url", {"url": "data:x"}), ("file", {"file_data": "AAAA"})):
+        shapes.check_chat(part(kind, **holds), ENGINE)
+        with pytest.raises(BadRequest, match="does not take"):
+            shapes.check_chat(part(kind, **holds), can(audio=True))
+
+
+def test_llama_cpp_knows_one_kind_of_tool() -> None:
+    shapes.check_chat(chat(tools=[{"type": "web_search"}]), ENGINE)
+    for tool in ({"type": "web_search"}, {}, "f"):
+        with pytest.raises(BadRequest) as refused:
+            shapes.check_chat(chat(tools=[TOOL, tool]), LLAMA)
+        assert str(refused.value.param).startswith("tools[1]")
+
+
+# Where media come from --------------------------------------------------------------------------
+ADDRESSES = [
+    "http://169.254.169.254/latest/meta-data/",
+    "https://images.example/a.png",
+    "file:///etc/passwd",
+    "//images.example/a.png",
+    " data:image/png;base64,AAAA",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "AAAA",
+    "",
+]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "audio_url", "video_url"])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_engine_is_sent_to_an_address(kind: str, address: str) -> None:
+    for value in (address, {"url": address}):
+        body = message(role="user", content=[{"type": kind, kind: value}])
+        with pytest.raises(BadRequest, match="`data:` URL") as refused:
+            shapes.check_chat(body, ENGINE)
+        assert refused.value.code == "address_not_fetched"
+    shapes.check_chat(part(kind, url=DATA), ENGINE)
+    shapes.check_chat(message(role="user", content=[{"type": kind, kind: DATA}]), ENGINE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "holds"),
+    [
+        ("input_audio", {"data": "http://127.0.0.1/a.wav", "format": "wav"}),
+        ("file", {"file_data": "http://127.0.0.1/a.pdf"}),
+        ("file", {"file_id": "file-of-somebody-else"}),
+        ("file", {"file_data": "AAAA", "file_url": "http://127.0.0.1/"}),
+        ("image_url", {"url": DATA, "uuid": "x"}),
+        ("image_url", {"detail": "low"}),
+        ("input_audio", {"data": 5, "format": "wav"}),
+    ],
+)
+def test_a_medium_holds_itself_and_nothing_else(kind: str, holds: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest) as refused:
+        shapes.check_chat(part(kind, **holds), ENGINE)
+    assert refused.value.param == "messages[1].content[0]"
+    good = {"input_audio": {"data": "AAAA", "format": "wav"}, "image_url": {"url": DATA}}
+    shapes.check_chat(part(kind, **good.get(kind, {"file_data": "AAAA"})), ENGINE)
 
 
 def test_a_buffer_is_no_longer_than_it_needs_to_be() -> None:
@@ -266,7 +455,7 @@ def test_what_is_nested_as_people_do_passes() -> None:
     shapes.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
 
 
-@pytest.mark.parametrize("name", ["response_format", "guided_json", "tools"])
+@pytest.mark.parametrize("name", ["response_format", "guided_json", "structured_outputs", "tools"])
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
@@ -282,6 +471,7 @@ def test_a_schema_is_bounded(name: str, schema: dict[str, Any], says: str) -> No
     whole: dict[str, Any] = {
         "response_format": formatted(schema),
         "guided_json": schema,
+        "structured_outputs": {"json": schema},
         "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
     }
     with pytest.raises(BadRequest, match=says) as refused:
@@ -337,7 +527,7 @@ def test_what_is_too_long_is_not_walked() -> None:
         body = chat(**{name: [long] if name == "tools" else long}, guided_json=chained(9, 9))
         with pytest.raises(BadRequest, match="bytes of JSON"):
             shapes.check_chat(body, ENGINE)
-        assert Counted.looks <= 1  # its `type`
+        assert Counted.looks <= 2  # its `type`
 
 
 def test_texts_in_a_list_count_as_a_prompt() -> None:

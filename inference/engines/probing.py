@@ -1,0 +1,44 @@
+"""Keeps known what each served model can take, so that no request has to ask for it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import aiohttp
+
+from inference.engines.base import Engine
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 2.0
+AGAIN_S = 2.0  # an engine that has not answered yet
+EVERY_S = 30.0  # it may have been restarted with another model
+
+
+async def probe(engines: Iterable[Engine]) -> list[Engine]:
+    """Asks all of them once, and answers with those that said nothing."""
+    async with aiohttp.ClientSession() as session:
+        asked = list(engines)
+        said = await asyncio.gather(*(_ask(engine, session) for engine in asked))
+    return [engine for engine, learnt in zip(asked, said, strict=True) if not learnt]
+
+
+async def _ask(engine: Engine, session: aiohttp.ClientSession) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await engine.probe(session)
+    except TimeoutError:
+        return False
+    except Exception:
+        log.exception("%s: what its model can take could not be read", engine.config.name)
+        return False
+
+
+async def keep_known(engines: Iterable[Engine]) -> None:
+    """Until it is cancelled."""
+    everybody = list(engines)
+    while True:
+        silent = await probe(everybody)
+        for _ in range(int(EVERY_S / AGAIN_S)):
+            await asyncio.sleep(AGAIN_S)
+            if silent:
+                silent = await probe(silent)

@@ -1,0 +1,77 @@
+"""What the bundled model cannot take is a 400 before it is on record; what it can take works."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.ask import Record, client
+from tests.e2e.conftest import Platform
+
+pytestmark = pytest.mark.e2e
+MODEL = "smollm2-135m"
+HI: Any = [{"role": "user", "content": "Hello"}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+
+
+def ask(real: Platform, path: str = "/v1/chat/completions", **fields: Any) -> Any:
+    body = {"model": MODEL, "max_tokens": 3, "temperature": 0, **fields}
+    with client(real) as asking:
+        return asking.post(path, json=body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": HI, "tools": [TOOL]}, "tools"),
+        ({"messages": HI, "tools": [{"type": "web_search"}]}, "tools"),
+        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [SOUND]}]}, "messages[0].content[0]"),
+    ],
+)
+def test_what_the_model_cannot_take(real: Platform, fields: dict[str, Any], param: str) -> None:
+    for stream in (False, True):
+        answer = ask(real, stream=stream, **fields)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (
+            400,
+            "unsupported_value",
+            param,
+        )
+        assert (
+            "x-request-id" not in answer.headers
+            or not Record(real, answer.headers["x-request-id"]).usage()
+        )
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "system", "content": ""}, *HI],
+        [{"role": "user", "content": ""}],
+        [*HI, {"role": "assistant", "content": ""}, *HI],
+    ],
+)
+def test_an_empty_content_is_a_content(real: Platform, messages: Any) -> None:
+    assert ask(real, messages=messages).json()["usage"]["completion_tokens"] > 0
+
+
+def test_a_prompt_may_be_a_list_of_one_or_tokens(real: Platform) -> None:
+    plain = ask(real, "/v1/completions", prompt="Hello").json()
+    listed = ask(real, "/v1/completions", prompt=["Hello"]).json()
+    assert listed["choices"][0]["text"] == plain["choices"][0]["text"]
+    assert listed["usage"] == plain["usage"] or listed["usage"]["prompt_tokens"] == 1
+    tokens = ask(real, "/v1/completions", prompt=[19556, 17, 198]).json()
+    assert tokens["usage"]["prompt_tokens"] == 3
+    unknown = ask(real, "/v1/completions", prompt=[999_999])
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "invalid_request")
+
+
+def test_a_schema_that_is_none_is_the_clients_mistake(real: Platform) -> None:
+    schema = {"name": "x", "schema": {"type": "objekt"}}
+    answer = ask(real, messages=HI, response_format={"type": "json_schema", "json_schema": schema})
+    assert answer.status_code == 400
+    assert "objekt" in answer.json()["error"]["message"]
+    (usage,) = Record(real, answer.headers["x-request-id"]).usage()
+    assert (usage["status"], usage["completion_tokens"]) == (400, 0)
