@@ -25,6 +25,7 @@ from tenants.models import (
     TeamPlace,
     User,
 )
+from tenants.models.api_key import ERASED
 from tenants.models.member import LastOwner
 from tenants.models.quota_raise import RaiseState
 from tenants.signed_in import end_sessions
@@ -119,13 +120,15 @@ def _close_account(user: User) -> int:
 
 
 def _unsign(member: Member) -> None:
-    """What the trail names, and names its maker, does not know them any more. Keys that manage end:
-    one without a maker would have more power than with them.
+    """What the trail names, and names its maker, does not know them any more. The power of their
+    keys ends.
     """
-    keys = ApiKey.objects.filter(created_by=member)
-    for key in keys.powerful():
-        key.revoke(by=BY, reason="the data of its maker was erased")
-    keys.update(created_by=None)
+    keys = ApiKey.objects.filter(tenant_id=member.tenant_id)
+    keys.end_power_of(member.actor, by=BY, why="erased")
+    keys.filter(created_by=member).update(created_by=None)
+    for key in keys.depending_on(member.actor):
+        key.grantors = [ERASED if who == member.actor else who for who in key.grantors]
+        key.save(update_fields=["grantors"])
     of_tenant = QuotaRaise.objects.filter(tenant_id=member.tenant_id)
     of_tenant.filter(requested_by=member.user, state=RaiseState.REQUESTED).delete()
     for name in ("requested_by", "decided_by"):

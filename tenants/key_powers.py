@@ -1,11 +1,23 @@
-"""What a key may do in its tenant: by its scopes, and no longer than who made it may.
+"""What a key may do in its tenant: by its scopes, and no more than its grantors may.
+
+Grantors are the people who made, widened or rotated a key: each of them chose what it may do, or
+has seen its text. They are kept as actors, so that nothing of a person who leaves falls away.
 
 People have the permissions of their role (tenants/roles.py), operators those of operators.
 """
 
+from collections.abc import Collection
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
 from tenants.models.api_key import ApiKey, Scope
+from tenants.models.member import Member
+from tenants.models.tenant import LIMITS
+from tenants.models.user import User
 from tenants.roles import DUTIES, Duty, Profile, Role, operator_permissions, permissions
 from tenants.roles import Permission as P
+from tenants.scope import tenant_scope
 
 SCOPES: dict[Scope, frozenset[P]] = {
     Scope.INFERENCE: frozenset(),
@@ -41,18 +53,80 @@ def key_permissions(scopes: list[str], profile: str) -> frozenset[P]:
 
 
 def permissions_of(key: ApiKey) -> frozenset[P]:
-    """A key lends its maker nothing that they may not do themselves today: else it would outlive
-    their role, and where duties are kept apart unite two. (Who leaves takes their keys along:
-    Member.remove. A key without a maker is an operator's, or the command line's.)
+    """A key may no more than the weakest of its grantors may today, whatever its scopes say: else
+    it would outlive their roles, and where duties are kept apart unite two.
     """
-    profile, maker = key.tenant.profile, key.created_by
-    held = key_permissions(key.scopes, profile)
-    if maker is None:
-        return held
-    theirs = permissions(maker.role, profile)
-    if maker.user.is_operator:
-        theirs |= operator_permissions(profile)
-    return held & theirs
+    held = key_permissions(key.scopes, key.tenant.profile)
+    return held & grantable(key) if held else held
+
+
+def grantable(key: ApiKey) -> frozenset[P]:
+    """What everybody who made, widened or rotated the key may do in its tenant today.
+
+    Whoever has left may nothing. A key without grantors is the platform's: made on the command
+    line, and not widened or rotated by a person since.
+    """
+    if not key.grantors:
+        return frozenset(P)
+    theirs = _permissions_by_actor(key)
+    return frozenset.intersection(*(theirs.get(actor, frozenset()) for actor in key.grantors))
+
+
+def _permissions_by_actor(key: ApiKey) -> dict[str, frozenset[P]]:
+    """Of the key's grantors that are still there."""
+    profile = key.tenant.profile
+    numbers: dict[str, list[str]] = {"member": [], "user": [], "operator": []}
+    for actor in key.grantors:
+        kind, _colon, number = actor.partition(":")
+        numbers.get(kind, []).append(number)
+    found: dict[str, frozenset[P]] = {}
+    with tenant_scope(key.tenant_id):
+        members = Member.objects.filter(tenant=key.tenant_id, pk__in=numbers["member"])
+        for member in members.filter(user__is_active=True).select_related("user"):
+            found[member.actor] = permissions(member.role, profile)
+            if member.user.is_operator:
+                found[member.actor] |= operator_permissions(profile)
+    operators = User.objects.filter(is_operator=True, is_active=True)
+    for operator in operators.filter(pk__in=numbers["user"] + numbers["operator"]):
+        found[operator.actor] = operator_permissions(profile)
+    return found
+
+
+def refuse_beyond_grantors(key: ApiKey, scopes: Collection[str]) -> None:
+    """Raises ValidationError: a new scope that one of the grantors may not give does nothing."""
+    added = [s for s in Scope if s in scopes and s not in key.scopes]
+    profile, held = key.tenant.profile, grantable(key)
+    lacking = [s.value for s in added if not key_permissions([s], profile) <= held]
+    if lacking:
+        text = _(
+            "Somebody who made, widened or rotated this key may not give this, or has left: "
+            "%(scopes)s. Make a new key."
+        )
+        raise ValidationError({"scopes": ValidationError(text, params={"scopes": lacking})})
+
+
+def wider(key: ApiKey, than: ApiKey) -> list[str]:
+    """The fields in which `key` may do more than the other one."""
+    found = [] if set(key.scopes) <= set(than.scopes) else ["scopes"]
+    for name in ("allowed_models", "allowed_networks"):
+        own, bound = set(getattr(key, name)), set(getattr(than, name))
+        if bound and not (own and own <= bound):
+            found.append(name)
+    for name in LIMITS:
+        bound_by = _holds(than, name)
+        if bound_by and not 0 < _holds(key, name) <= bound_by:
+            found.append(name)
+    if than.expires_at and not (key.expires_at and key.expires_at <= than.expires_at):
+        found.append("expires_at")
+    if than.team_id and key.team_id != than.team_id:
+        found.append("team")
+    return found
+
+
+def _holds(key: ApiKey, name: str) -> int:
+    """One of LIMITS as it holds, 0 for none: a key without a burst has its rate's."""
+    own: int = getattr(key, name) or 0
+    return own or (key.requests_per_minute or 0 if name == "burst" else 0)
 
 
 def may_give(key: ApiKey, role: Role) -> bool:

@@ -26,10 +26,16 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         return self.order_by("-created_at")
 
     def of_key(self, api_key_id: uuid.UUID) -> "CompletionQuerySet":
-        """Asked for with this key, or with one that it was rotated from or to; never a chat's."""
-        newest = ApiKey.objects.filter(pk=api_key_id).values(newest=Coalesce("replaced_by", "pk"))
+        """Asked for with this key, or with one that it was rotated from or to; never a chat's.
+
+        Who has rotated somebody else's key has the new one's text, and does not read what the old
+        one asked for.
+        """
+        own = ApiKey.objects.filter(pk=api_key_id)
+        newest = own.values(newest=Coalesce("replaced_by", "pk"))
         line = ApiKey.objects.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
-        return self.filter(api_key__in=line)
+        grantors = models.Subquery(own.values("grantors"))
+        return self.filter(api_key__in=line.filter(grantors__contains=grantors))
 
 
 class Completion(models.Model):

@@ -12,11 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from console.actors import Actors
 from console.api_keys import example
 from console.door import TenantRequest, permitted
 from console.key_forms import ChangedKeyForm, RotationForm, may_handle
 from console.quotas import Line, lines
 from console.recently_proven import recently_proven
+from tenants.key_powers import key_permissions, permissions_of
 from tenants.models import ApiKey
 from tenants.roles import Permission
 
@@ -91,10 +93,17 @@ def _page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse:
         "form": ChangedKeyForm(request, None, key),
         "rotation": RotationForm(),
         "standings": _standings(request, key),
+        "grantors": _grantors(request, key),
+        "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),
         **example(),
         **shown,
     }
     return render(request, "console/api_key.html", context)
+
+
+def _grantors(request: TenantRequest, key: ApiKey) -> list[str]:
+    actors = Actors.among(key.grantors, request.tenant)
+    return [actors.name(actor) for actor in key.grantors]
 
 
 def _standings(request: TenantRequest, key: ApiKey) -> list[Line] | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -19,7 +20,7 @@ from console.forms import ConsoleForm
 from console.members import roles_to_give
 from console.recently_proven import recently_proven
 from tenants import password_reset, second_factor
-from tenants.models import Member
+from tenants.models import ApiKey, Member
 from tenants.models.member import LastOwner
 from tenants.roles import Permission, Role, permissions
 
@@ -108,6 +109,13 @@ def _roles(request: TenantRequest, found: Member) -> list[Role]:
     return [role for role in roles if not own or permissions(role, profile) <= held]
 
 
+def _keys(request: TenantRequest, found: Member) -> QuerySet[ApiKey]:
+    """That they made, widened or rotated: what those manage and audit ends with them."""
+    keys = request.tenant.api_keys.live().depending_on(found.actor)
+    visible = Permission.VIEW_KEYS in request.permissions
+    return keys.order_by("name") if visible else keys.none()
+
+
 def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
     manages = Permission.MANAGE_MEMBERS in request.permissions
     touchable = manages and Role(found.role) in roles_to_give(request)
@@ -116,6 +124,7 @@ def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
         "person": found,
         "teams": request.tenant.teams.filter(places__member=found).order_by("name"),
         "held": [p for p in Permission if p in held],
+        "keys": _keys(request, found),
         "second_factor": second_factor.enrolled(found.user),
         "touchable": touchable,
         "form": RoleForm(None, _roles(request, found), found.role),

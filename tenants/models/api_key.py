@@ -1,4 +1,5 @@
 import uuid
+from copy import copy
 from datetime import datetime, timedelta
 from ipaddress import IPv6Network, ip_network
 from typing import Any, ClassVar
@@ -42,8 +43,10 @@ CHANGEABLE = (
     "tokens_per_minute",
     "max_concurrency",
 )
+ERASED = "erased"  # stands for a grantor whose data was erased: the key has no power any more
 LONGEST_OVERLAP = timedelta(days=30)
 MOST_ENTRIES = 100  # of a key's models, or addresses
+PEOPLE = ("member", "user", "operator", ERASED)  # kinds of actors that a key can depend on
 _NEVER_GIVEN = ("digest", "created_by", "revoked_at", "last_used_at", "replaced_by", "group")
 
 
@@ -75,6 +78,17 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Live ones that manage a tenant, or see its audit trail."""
         return self.live().filter(scopes__overlap=list(POWERFUL))
 
+    def depending_on(self, actor: str) -> "ApiKeyQuerySet":
+        return self.filter(grantors__contains=[actor])
+
+    def end_power_of(self, actor: str, *, by: str, why: str) -> None:
+        """Of live keys that somebody made, widened or rotated who was `why`, such as "removed"."""
+        for key in self.powerful().depending_on(actor).select_related("tenant", "created_by"):
+            if key.created_by and key.created_by.actor == actor:
+                key.revoke(by=by, reason=f"its maker was {why}")
+            else:
+                key.lose_power(by=by, reason=f"who widened or rotated it was {why}")
+
 
 class ApiKey(models.Model):
     """A secret that speaks for a tenant. Its text is shown once and never stored."""
@@ -85,6 +99,9 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=12, unique=True)
     digest = models.BinaryField(unique=True)
     created_by = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
+    grantors = ArrayField(  # actors: who made, widened or rotated it; see tenants/key_powers.py
+        models.CharField(max_length=80), default=list, blank=True, editable=False
+    )
     group = models.OneToOneField(  # made with the key's first grant of a restricted model
         Group, models.SET_NULL, null=True, editable=False, related_name="api_key"
     )
@@ -158,21 +175,30 @@ class ApiKey(models.Model):
             expires_at = timezone.now() + timedelta(days=days)
         with transaction.atomic():
             key = cls(tenant=tenant, name=name, created_by=created_by, expires_at=expires_at)
+            key._depend_on(*([created_by.actor] if created_by else ()), by)
             text = key._minted(given)
             act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())
         return key, text
 
-    def change(self, *, by: str, **fields: Any) -> None:
-        """Sets any of CHANGEABLE. Raises ValidationError, also for a revoked key."""
+    def change(self, *, by: str, reason: str = "", **fields: Any) -> None:
+        """Sets any of CHANGEABLE. Raises ValidationError, also for a revoked key, and for a scope
+        that somebody on whom the key depends may not give.
+        """
+        from tenants import key_powers  # it knows keys
+
         with transaction.atomic():
             locked(self)
             self._refuse_if_revoked()
             _refuse_the_past(fields.get("expires_at"))
+            key_powers.refuse_beyond_grantors(self, fields.get("scopes", ()))
+            before = copy(self)
             detail = changed(self, fields, CHANGEABLE)
             if not detail:
                 return
-            self.save(update_fields=list(detail))
-            told = {**self._described(), **detail}
+            if key_powers.wider(self, before):
+                self._depend_on(by)
+            self.save(update_fields=[*detail, "grantors"])
+            told = {**self._described(), **detail, **({"reason": reason} if reason else {})}
             act(Action.API_KEY_CHANGE, actor=by, tenant_id=self.tenant_id, detail=told)
 
     def rotate(self, *, by: str, overlap: timedelta) -> tuple["ApiKey", str]:
@@ -187,6 +213,7 @@ class ApiKey(models.Model):
             locked(self)
             self._refuse_if_over()
             fresh = self._successor()
+            fresh._depend_on(*self.grantors, by)
             text = fresh._minted({})
             self._give_over(fresh, timezone.now() + overlap)
             told = {**self._described(), "replaced_by": str(fresh.id)}
@@ -208,6 +235,14 @@ class ApiKey(models.Model):
                 )
         self.refresh_from_db(fields=["revoked_at"])
 
+    def lose_power(self, *, by: str, reason: str) -> None:
+        """It manages and audits no longer; if it has another use, it goes on with that."""
+        rest = [scope for scope in self.scopes if scope not in POWERFUL]
+        if rest:
+            self.change(by=by, reason=reason, scopes=rest)
+        else:
+            self.revoke(by=by, reason=reason)
+
     def clean(self) -> None:
         """What belongs to the key is of its tenant, and what it says can be understood."""
         self.scopes = sorted(set(self.scopes))
@@ -228,6 +263,17 @@ class ApiKey(models.Model):
                 problems[name] = _("Name at most 100.")
         if problems:
             raise ValidationError(problems)
+
+    def _depend_on(self, *actors: str) -> None:
+        """From now on it may no more than these may. A key's own grantors stand for the key; the
+        platform's commands, and the platform itself, are nobody to depend on.
+        """
+        for actor in actors:
+            kind, _colon, number = actor.partition(":")
+            if kind == "key":
+                self._depend_on(*self.tenant.api_keys.get(pk=number).grantors)
+            elif kind in PEOPLE and actor not in self.grantors:
+                self.grantors = [*self.grantors, actor]
 
     def _minted(self, settings: dict[str, Any]) -> str:
         """Saves a new key; its text."""

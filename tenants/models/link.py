@@ -165,12 +165,13 @@ class Link(models.Model):
             return self._promised(user)
 
     def made_by(self, user: User) -> bool:
-        """In person, or by a key of theirs."""
+        """In person, or by a key that they made, widened or rotated."""
         kind, _, number = self.created_by.partition(":")
         if kind == "member":
             return user.memberships.filter(pk=number).exists()
         if kind == "key":
-            return ApiKey.objects.filter(pk=number, created_by__user=user).exists()
+            theirs = [user.actor, *(member.actor for member in user.memberships.all())]
+            return ApiKey.objects.filter(pk=number, grantors__overlap=theirs).exists()
         return kind in ("user", "operator") and number == str(user.pk)
 
     def spend(self) -> None:

@@ -77,8 +77,8 @@ class Member(models.Model):
 
     @transaction.atomic
     def remove(self, *, by: str) -> None:
-        """With their places in teams, the unused invitations from and for them, and the keys that
-        they made to manage or to audit with; keys for inference alone stay: production goes on.
+        """With their places in teams, the unused invitations from and for them, and the power of
+        keys that they made, widened or rotated; keys for inference stay: production goes on.
 
         Raises LastOwner: a tenant without an owner could never be managed again. And OnHold: their
         conversations, and whose the texts are that it keeps, would go with them.
@@ -93,9 +93,8 @@ class Member(models.Model):
             subject_id=self.subject_id,
             detail={"member": str(self.id), "role": self.role},
         )
-        keys = apps.get_model("tenants", "ApiKey").objects.powerful().filter(created_by=self)
-        for key in keys:
-            key.revoke(by=by, reason="its maker was removed")
+        keys = apps.get_model("tenants", "ApiKey").objects.filter(tenant=self.tenant)
+        keys.end_power_of(self.actor, by=by, why="removed")
         links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
         from_them = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
         links.filter(from_them | models.Q(email__iexact=self.user.email)).delete()

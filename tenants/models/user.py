@@ -54,6 +54,8 @@ class User(AbstractBaseUser, PermissionsMixin):
             if not {operator.pk for operator in operators} - {self.pk}:
                 raise ValidationError(_("Somebody has to run the platform: this is the last one."))
             act(Action.OPERATOR_REMOVE, actor=by, detail={"user": self.pk})
+            keys = apps.get_model("tenants", "ApiKey").objects.all()
+            keys.end_power_of(f"operator:{self.pk}", by=by, why="removed")
             self.is_operator = False
             self.save(update_fields=["is_operator"])
 

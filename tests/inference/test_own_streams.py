@@ -123,6 +123,18 @@ async def test_a_rotated_key_and_its_successor_read_each_others(
     assert (await events(stranger, kept)).status_code == 404
 
 
+async def test_who_rotates_somebody_elses_key_does_not_read_what_it_had_asked_for(
+    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    key, text = await issued(acme)
+    before = await streamed(link, acme, api_key=key)
+    fresh, fresh_text = await in_database(key.rotate)(by=alice.actor, overlap=HOUR)
+    after = await streamed(link, acme, api_key=fresh)
+    assert (await events(fresh_text, before)).status_code == 404
+    assert (await events(fresh_text, after)).status_code == 200
+    assert (await events(text, after)).status_code == 200
+
+
 async def test_a_chats_stream_is_not_read_over_v1(
     gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:

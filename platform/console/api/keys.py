@@ -12,11 +12,12 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.limits import figure
-from console.api.powers import scopes_to_give, wider
+from console.api.powers import scopes_to_give
 from console.api.problem import bad_request
 from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
+from tenants.key_powers import wider
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES
@@ -40,6 +41,12 @@ class KeyShape(Shape):
     tokens_per_minute = s.IntegerField(allow_null=True)
     max_concurrency = s.IntegerField(allow_null=True)
     created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="A member.")
+    depends_on = s.ListField(
+        source="grantors",
+        child=s.CharField(),
+        help_text="Actors who made, widened or rotated it. It may no more than each of them may "
+        "today. Empty: the platform's.",
+    )
     created_at = s.DateTimeField()
     expires_at = s.DateTimeField(allow_null=True)
     revoked_at = s.DateTimeField(allow_null=True)
@@ -59,6 +66,7 @@ class KeyShape(Shape):
         "tokens_per_minute": None,
         "max_concurrency": None,
         "created_by": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
+        "depends_on": ["member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"],
         "created_at": "2026-01-31T08:00:00Z",
         "expires_at": "2026-05-01T08:00:00Z",
         "revoked_at": None,
@@ -170,7 +178,8 @@ class Keys(Resource):
     def partial_update(self, request: Any, tenant: str, key: UUID) -> Response:
         """Change a key.
 
-        A key does not change itself.
+        A key does not change itself. Whoever widens a key is one of those whom it depends on: it
+        may no more than the weakest of them may today.
         """
         given = self._settings()
         found = self.to_change(self.inside.api_keys.all(), pk=key)
@@ -183,7 +192,8 @@ class Keys(Resource):
     def rotate(self, request: Any, tenant: str, key: UUID) -> Response:
         """Put a new key in the place of this one.
 
-        Both work while they overlap. A key does not rotate itself.
+        Both work while they overlap. A key does not rotate itself. The new one depends on whoever
+        rotates it too.
         """
         overlap = timedelta(seconds=self.given()["overlap_s"])
         found = self.found(self.inside.api_keys.all(), pk=key)
