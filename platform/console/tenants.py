@@ -23,7 +23,7 @@ from console.tenant_settings import TIME_ZONES
 from inference.models import UsageDay
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
-from tenants.models.tenant import LIMITS, RETENTION_FLOOR_DAYS, State
+from tenants.models.tenant import LIMITS, NAME, RETENTION_FLOOR_DAYS, State
 from tenants.models.tier import Tier
 from tenants.roles import Profile, Role
 
@@ -31,10 +31,12 @@ ADVANCED = ("profile", "time_zone", "retention_days", "local_only", *LIMITS)
 
 
 class NewTenantForm(ConsoleForm):
-    name = forms.SlugField(
+    name = forms.RegexField(
+        NAME.regex,
         label=_("Name"),
         max_length=60,
-        help_text=_("Small letters, digits and dashes. It cannot be changed later."),
+        help_text=_("Lowercase letters, digits and dashes. It cannot be changed later."),
+        error_messages={"invalid": NAME.message},
     )
     tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices)
     owner = forms.EmailField(

@@ -30,6 +30,12 @@ class State(models.TextChoices):
     CLOSING = "closing", _("Closing")  # for good: the data's retention runs out
 
 
+NAME = RegexValidator(
+    r"^[a-z0-9][a-z0-9-]*\Z",
+    _("Use lowercase letters, digits and dashes, and begin with a letter or a digit."),
+)
+
+
 def known_time_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(_("Use a name like Europe/Berlin or Asia/Shanghai."))
@@ -55,12 +61,7 @@ class Tenant(models.Model):
     """Who shares the GPUs. A limit of None is the tier's; 0 means: no limit."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.SlugField(
-        _("name"),
-        max_length=60,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*$", _("Use a-z, 0-9 and dashes."))],
-    )
+    name = models.CharField(_("name"), max_length=60, unique=True, validators=[NAME])
     tier = models.CharField(_("tier"), max_length=10, choices=Tier, default=Tier.STANDARD)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.ACTIVE)
     profile = models.CharField(

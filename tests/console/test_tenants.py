@@ -33,7 +33,7 @@ def test_a_tenant_can_wait_for_its_owner(operator: User, sign_in: SignIn) -> Non
     ("bad", "said"),
     [
         ({"name": "acme"}, "already exists"),
-        ({"name": "Acme"}, "Use a-z, 0-9 and dashes."),
+        ({"name": "Acme"}, "Use lowercase letters, digits and dashes"),
         ({"name": "a b"}, "valid"),
         ({"name": ""}, "required"),
         ({"tier": "gold"}, "Select a valid choice"),

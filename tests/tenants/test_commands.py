@@ -80,7 +80,7 @@ def test_create_tenant_with_an_administrator(db: None, capsys: pytest.CaptureFix
     ("words", "said"),
     [
         (["taken"], "already exists"),
-        (["Acme"], "Use a-z, 0-9 and dashes."),
+        (["Acme"], "Use lowercase letters, digits and dashes"),
         (["a" * 61], "at most 60 characters"),
         (["acme", "--burst", "-3"], "burst: Ensure this value is greater"),
         (["acme", "--admin", "nonsense"], "valid email"),
