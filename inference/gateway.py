@@ -366,6 +366,8 @@ def _no_room(out_of: OutOfQuota) -> NotAdmitted:
         used=out_of.used + out_of.reserved,
         frees_in_ms=out_of.frees_in_ms,
         counter=out_of.quota_id,
+        unit=out_of.unit,
+        window=out_of.window,
     )
     return NotAdmitted(admission, str(out_of))
 

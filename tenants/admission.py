@@ -51,6 +51,8 @@ class Admission:
     requests: Left | None = None
     tokens: Left | None = None
     counter: UUID | None = None  # the quota that refused
+    unit: str = ""  # of the quota, and its window
+    window: str = ""
 
     @property
     def remaining(self) -> int:

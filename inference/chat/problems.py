@@ -33,8 +33,17 @@ _TEXTS: dict[str, Promise] = {
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "erased": _("This text has been erased."),
 }
+_QUOTAS: dict[tuple[str, str], Promise] = {
+    ("requests", "day"): _("The quota of %(limit)s requests per day is used up."),
+    ("requests", "month"): _("The quota of %(limit)s requests per month is used up."),
+    ("tokens", "day"): _("The quota of %(limit)s tokens per day has no room for this message."),
+    ("tokens", "month"): _("The quota of %(limit)s tokens per month has no room for this message."),
+    ("cost", "day"): _("The budget of %(limit)s per day has no room for this message."),
+    ("cost", "month"): _("The budget of %(limit)s per month has no room for this message."),
+}
 _UNKNOWN = _("This answer failed.")
 _AGAIN_S = 2
+MICRO = 1_000_000  # costs are kept in millionths of the currency
 
 
 def problem(code: str, retry_after: int = 0) -> Problem:
@@ -47,9 +56,16 @@ def out_of_service() -> Problem:
 
 def not_admitted(admission: Admission, refusal_id: str = "") -> Problem:
     seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
-    text = _limit_text(admission.tier, admission.limit)
-    code = "insufficient_quota" if admission.tier == "quota" else "rate_limit_exceeded"
-    return Problem(code, text % {"limit": admission.limit}, seconds, refusal_id)
+    if admission.tier == "quota":
+        return Problem("insufficient_quota", _quota_text(admission), seconds, refusal_id)
+    text = _limit_text(admission.tier, admission.limit) % {"limit": admission.limit}
+    return Problem("rate_limit_exceeded", text, seconds, refusal_id)
+
+
+def _quota_text(admission: Admission) -> str:
+    limit = admission.limit
+    shown = f"{limit / MICRO:,.2f}" if admission.unit == "cost" else f"{limit:,}"
+    return str(_QUOTAS[admission.unit, admission.window]) % {"limit": shown}
 
 
 def _limit_text(tier: str, limit: int) -> str:
@@ -57,7 +73,6 @@ def _limit_text(tier: str, limit: int) -> str:
         "ip": _("This address sent more than %(limit)d requests in a minute."),
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
         "tokens": _("Your tenant's %(limit)d tokens per minute do not suffice for this now."),
-        "quota": _("This does not fit into your quota of %(limit)d any more."),
         "concurrency": ngettext(
             "%(limit)d request of your tenant is running, which is the most at once.",
             "%(limit)d requests of your tenant are running, which is the most at once.",

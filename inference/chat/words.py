@@ -36,7 +36,7 @@ def words() -> dict[str, str]:
         "tenant_closed": _("This tenant is suspended or closed. Ask its owner."),
         "reload": _("Sign in again"),
         "try_again": _("Try again"),
-        "again_in": _("Try again in {n} s"),
+        "again_in": _("Try again {when}."),
         "failed": _("That did not work. Check your connection and try again."),
         "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
         "too_long": _("Too long: {n} of {max} characters."),

@@ -19,10 +19,19 @@ export function notice(text, { retryAfter = 0, action = null } = {}) {
   let left = retryAfter;
   const tick = () => {
     if (left <= 0) return quiet();
-    write(box, `${text} ${say("again_in", { n: left-- })}`);
+    write(box, `${text} ${say("again_in", { when: inTime(left--) })}`);
   };
   tick();
   countdown = setInterval(tick, 1000);
+}
+
+// "in 45 seconds", "in 19 hours": in the page's language, and never finer than is of use.
+function inTime(seconds) {
+  const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
+  if (seconds < 90) return words.format(seconds, "second");
+  if (seconds < 90 * 60) return words.format(Math.ceil(seconds / 60), "minute");
+  if (seconds < 36 * 3600) return words.format(Math.ceil(seconds / 3600), "hour");
+  return words.format(Math.ceil(seconds / 86400), "day");
 }
 
 export function quiet() {
