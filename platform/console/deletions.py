@@ -104,7 +104,7 @@ def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
         _verbs.approve(found, by=request.actor)
         messages.success(request, _("Approved: it is executed at once."))
     except SamePerson:
-        messages.error(request, _("Who asked does not approve: another person has to."))
+        messages.error(request, _("You cannot approve your own request: another person has to."))
     except DeletionRefused:
         messages.error(request, _("Somebody has decided already."))
     return _back(request, found)
@@ -249,10 +249,26 @@ def _decides_alone(request: TenantRequest, whose: Whose) -> bool:
 
 def _is_above(request: TenantRequest, found: DeletionRequest) -> bool:
     """And says so."""
+    above = _above(request, found)
+    if above:
+        messages.error(request, above)
+    return bool(above)
+
+
+def _above(request: TenantRequest, found: DeletionRequest) -> str:
+    """Why their role keeps whoever asks from deciding; "" where it does not."""
     if not outranks(found, request.tenant, request.member, roles_to_give(request)):
-        return False
-    messages.error(request, _("This role may do more than yours: ask an owner."))
-    return True
+        return ""
+    return _("This role may do more than yours: ask an owner.")
+
+
+def _not_to_approve(request: TenantRequest, found: DeletionRequest) -> str:
+    """Why whoever looks at the page cannot approve the request; "" where they can."""
+    if found.by_subject:
+        return ""
+    if found.requested_by == request.actor:
+        return _("You cannot approve your own request: another person has to.")
+    return _above(request, found)
 
 
 def _found(request: TenantRequest, pk: UUID) -> DeletionRequest:
@@ -284,6 +300,8 @@ def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> H
         "steps": [(erasers.label(step.store), step, _shown(step)) for step in steps],
         "restricted_until": deletion.restricted_until(found) if line.restricted else None,
         "decidable": _decidable(found),
+        "not_to_approve": _not_to_approve(request, found),
+        "not_to_answer": _above(request, found),
         "lifts": line.restricted,
         "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
     }

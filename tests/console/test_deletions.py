@@ -27,8 +27,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "QUIET", timedelta(0))
 
 
-def asked(member: Member, **more: Any) -> DeletionRequest:
-    return deletion.ask(member.tenant_id, member.subject_id, by=member.actor, **more)
+def asked(member: Member, by_admin: Member | None = None, **more: Any) -> DeletionRequest:
+    by = by_admin or member
+    return deletion.ask(member.tenant_id, member.subject_id, by=by.actor, **more)
 
 
 def test_a_member_asks_follows_and_holds_a_certificate(dave: Member, sign_in: SignIn) -> None:
@@ -96,6 +97,31 @@ def test_a_restriction_is_lifted(dave: Member, erin: Member, sign_in: SignIn) ->
     client.post(f"{page}lifting/", {"answer": "settled"})
     assert "has been lifted" in Client().get(link_of(found)).content.decode()
     assert "Ask for deletion" in sign_in(dave).get(OWN).content.decode()
+
+
+def test_who_would_be_refused_is_told_so_and_has_no_button(
+    alice: Member, erin: Member, sign_in: SignIn
+) -> None:
+    """Of a higher role, or by whoever asked; the others decide."""
+    frank = alice.tenant.add_member(User.objects.create(email="f@acme.example"), "owner", by="test")
+    own = f"{LIST}{asked(dave_of(alice), by_admin=erin).pk}/"
+    about_an_owner = f"{LIST}{asked(frank, by_admin=alice).pk}/"
+    seen = {
+        (who.user.email[0], page): sign_in(who).get(page).content.decode()
+        for who in (alice, erin, frank)
+        for page in (own, about_an_owner)
+    }
+    approve = {at for at, page in seen.items() if ">Approve</button>" in page}
+    refuse = {at for at, page in seen.items() if ">Refuse</button>" in page}
+    assert approve == {("a", own), ("f", own), ("f", about_an_owner)}
+    assert refuse == {*seen} - {("e", about_an_owner)}
+    assert "You cannot approve your own request" in seen["e", own]
+    assert "may do more than yours" in seen["e", about_an_owner]
+
+
+def dave_of(alice: Member) -> Member:
+    user = User.objects.create(email="d@acme.example")
+    return alice.tenant.add_member(user, "member", by="test")
 
 
 def test_an_administrator_does_not_erase_an_owner_alone(

@@ -257,7 +257,7 @@ class Deletions(Resource):
         except AlreadyBegun:
             raise _begun() from None
         except SamePerson:
-            raise denied(_("Who asked does not approve: another person has to.")) from None
+            raise denied(_("You cannot approve your own request: another person has to.")) from None
         except AlreadyDecided:
             raise Problem(409, "already_decided", _("It is decided already.")) from None
         return self.one(found)
