@@ -13,6 +13,7 @@ from console.door import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
+from tenants.models.api_key import NOT_YET
 from tenants.models.tenant import LIMITS
 from tenants.roles import Permission
 
@@ -73,7 +74,8 @@ class KeyForm(ConsoleForm):
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey | None = None) -> None:
         present = {name: getattr(key, name) for name in SETTINGS} if key else {}
         super().__init__(data, initial=present)
-        self._offer("scopes", _scopes(request), [*Scope.choices])
+        hidden = NOT_YET - set(key.scopes if key else ())
+        self._offer("scopes", _scopes(request) - hidden, [*Scope.choices])
         served = sorted({*settings.ENGINES, *(key.allowed_models if key else ())})
         self._offer("allowed_models", served, [(name, name) for name in served])
         team = self.fields["team"]

@@ -30,6 +30,8 @@ class Scope(models.TextChoices):
     AUDIT_READ = "audit:read", _("Audit: read")
 
 
+NOT_YET = frozenset({Scope.BATCH})  # grants nothing before there are batches: offered to nobody
+OFFERED = [scope for scope in Scope if scope not in NOT_YET]
 POWERFUL = (Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, Scope.AUDIT_READ)
 CHANGEABLE = (
     "name",

@@ -22,7 +22,7 @@ def raw(api: Api, body: bytes, kind: str = "application/json", **headers: str) -
 
 
 def test_an_error_says_what_is_wrong_with_which_field(api: Api) -> None:
-    answer = api.post("tenants/acme/keys/", name="", scopes=["root", "batch"], burst=-1)
+    answer = api.post("tenants/acme/keys/", name="", scopes=["root", "inference"], burst=-1)
     said = answer.json()
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
     assert said["type"] == "urn:forebay:problem:invalid"

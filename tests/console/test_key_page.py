@@ -10,7 +10,8 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from tenants import model_access, secret_keys
-from tenants.models import ApiKey, Member, Quota, Scope, Team, Tenant
+from tenants.models import ApiKey, Member, Quota, Team, Tenant
+from tenants.models.api_key import OFFERED
 from tenants.roles import Role
 from tests.console.conftest import SignIn, join
 
@@ -40,7 +41,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
         "name": "fraud scoring",
         "days": "30",
         "team": str(team.pk),
-        "scopes": ["inference", "batch"],
+        "scopes": ["inference", "management:read"],
         "allowed_models": ["mock"],
         "allowed_networks": "10.1.0.0/16\n192.0.2.7, 10.1.0.0/16",
         "requests_per_minute": "60",
@@ -49,7 +50,11 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
     answer = sign_in(bob).post(KEYS, form)
     assert "is ready" in answer.content.decode()
     key = ApiKey.objects.get()
-    assert (key.team, key.scopes, key.allowed_models) == (team, ["batch", "inference"], ["mock"])
+    assert (key.team, key.scopes, key.allowed_models) == (
+        team,
+        ["inference", "management:read"],
+        ["mock"],
+    )
     assert key.allowed_networks == ["10.1.0.0/16", "192.0.2.7/32"]
     assert (key.requests_per_minute, key.burst, key.max_concurrency) == (60, None, 4)
 
@@ -162,8 +167,8 @@ def test_a_rotated_key_can_stop_at_once(bob: Member, key: ApiKey, sign_in: SignI
 @pytest.mark.parametrize(
     ("who", "offered"),
     [
-        ("alice", {"inference", "batch", "management:read", "management:write", "audit:read"}),
-        ("bob", {"inference", "batch", "management:read"}),
+        ("alice", {"inference", "management:read", "management:write", "audit:read"}),
+        ("bob", {"inference", "management:read"}),
     ],
 )
 def test_nobody_gives_a_key_more_than_they_may(
@@ -172,9 +177,21 @@ def test_nobody_gives_a_key_more_than_they_may(
     client = sign_in(request.getfixturevalue(who))
     form = client.get(KEYS).context["form"]
     assert {value for value, _ in form.fields["scopes"].choices} == offered
-    wanted = {"name": "x", "days": "30", "scopes": list(Scope.values)}
+    wanted = {"name": "x", "days": "30", "scopes": [scope.value for scope in OFFERED]}
     client.post(KEYS, wanted)
-    assert ApiKey.objects.exists() == (offered == set(Scope.values))
+    assert ApiKey.objects.exists() == (offered == set(OFFERED))
+
+
+def test_a_scope_that_grants_nothing_yet_is_kept_by_those_who_have_it(
+    alice: Member, sign_in: SignIn
+) -> None:
+    key = ApiKey.issue(alice.tenant, "early", by="t", scopes=["batch", "inference"])[0]
+    client = sign_in(alice)
+    offered = client.get(KEYS).context["form"].fields["scopes"].choices
+    assert "batch" not in dict(offered)
+    client.post(page_of(key), form_of(key, name="renamed"))
+    key.refresh_from_db()
+    assert (key.name, key.scopes) == ("renamed", ["batch", "inference"])
 
 
 def test_a_stronger_key_is_no_way_up(alice: Member, bob: Member, sign_in: SignIn) -> None:

@@ -121,7 +121,7 @@ def test_create_api_key(db: None, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_create_api_key_with_everything(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     Team.form(Tenant.open("acme", by="test"), "research", by="test")
-    lists = ["--scope", "inference", "--scope", "batch", "--model", "a", "--model", "b"]
+    lists = ["--scope", "inference", "--scope", "audit:read", "--model", "a", "--model", "b"]
     networks = ["--network", "192.0.2.7", "--network", "2001:db8::/32"]
     limits = ["--burst", "3", "--tokens-per-minute", "9", "--quota", "requests/day=10"]
     run(
@@ -130,7 +130,7 @@ def test_create_api_key_with_everything(db: None, capsys: pytest.CaptureFixture[
         *[*lists, *networks, *limits],
     )
     key = ApiKey.objects.get()
-    assert (key.scopes, key.allowed_models) == (["batch", "inference"], ["a", "b"])
+    assert (key.scopes, key.allowed_models) == (["audit:read", "inference"], ["a", "b"])
     assert key.allowed_networks == ["192.0.2.7/32", "2001:db8::/32"]
     assert (key.burst, key.tokens_per_minute, key.max_concurrency) == (3, 9, None)
     assert key.team

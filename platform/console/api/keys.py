@@ -20,7 +20,7 @@ from console.api.strict import Shape
 from tenants.key_powers import wider
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, Scope
-from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES
+from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
 from tenants.roles import Permission as P
 
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
@@ -88,7 +88,10 @@ class IssuedKey(KeyShape):
 class KeyChange(Shape):
     name = s.CharField(max_length=80, required=False)
     scopes = s.ListField(
-        child=s.ChoiceField(Scope.choices), min_length=1, max_length=len(Scope), required=False
+        child=s.ChoiceField([scope.value for scope in OFFERED]),
+        min_length=1,
+        max_length=len(OFFERED),
+        required=False,
     )
     allowed_models = s.ListField(
         child=s.CharField(max_length=120), max_length=MOST_ENTRIES, required=False

@@ -5,7 +5,8 @@ from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.commands._limit_options import add_limit_options, days, given
-from tenants.models import ApiKey, Scope, Team, Tenant
+from tenants.models import ApiKey, Team, Tenant
+from tenants.models.api_key import OFFERED
 from tenants.models.tenant import LIMITS
 from tenants.quotas.options import add_quota_option, set_quotas
 
@@ -26,7 +27,7 @@ class Command(JsonCommand):
         parser.add_argument(
             "--scope",
             dest="scopes",
-            choices=Scope.values,
+            choices=[scope.value for scope in OFFERED],
             help="what the key is for; repeatable; inference by default",
             **repeatable,
         )
