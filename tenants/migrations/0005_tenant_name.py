@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("tenants", "0003_quota_set_by_platform"),
+        ("tenants", "0004_key_grantors"),
     ]
 
     operations = [
