@@ -10,7 +10,7 @@ import logging
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.models import QuerySet
 
 from audit import signing
@@ -47,7 +47,7 @@ def hindrance() -> str:
         return f"no keys in the database: run `manage.py migrate` ({problem})".splitlines()[0]
     finally:
         if not connection.in_atomic_block:
-            connection.close()
+            connections.close_all()
 
 
 def _master_key_problem() -> str:

@@ -15,18 +15,12 @@ from weakref import WeakSet
 from django.db import connection
 
 from audit.key_cache import KeyCache, Standing
-from audit.scope import scope
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.3
 VALID_S = 0.9  # after a look: together with a slow one still within a second
 IDLE_S = 60.0
-_STANDING = """
-    select id, subject_id is not null and not exists (
-        select from audit_datakey newer where newer.tenant_id = key.tenant_id
-            and newer.subject_id = key.subject_id and newer.version > key.version)
-    from audit_datakey key where id = any(%s)
-        and (subject_id is null or not audit_barred(tenant_id, subject_id))"""
+_STANDING = "select id, newest from audit_keys_standing(%s)"
 
 
 class KeyWatch:
@@ -41,7 +35,7 @@ class KeyWatch:
 
     def look(self) -> None:
         """Now, by whoever needs a key while no news has come in."""
-        with scope(system=True), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             self._look(cursor)
         self._start()
 
@@ -77,18 +71,12 @@ class KeyWatch:
         """While it does not go well, `look` does the work; it starts this again."""
         try:
             while not stop.wait(PAUSE_S) and not self._idle():
-                self._look_apart()
+                with connection.cursor() as cursor:
+                    self._look(cursor)
         except Exception as problem:  # whatever it is: no news, no keys
             log.warning("cannot look for destroyed keys: %s", problem)
         finally:
             connection.close()
-
-    def _look_apart(self) -> None:
-        if connection.connection is None:
-            with connection.cursor() as cursor:
-                cursor.execute("select set_config('forebay.system', 'on', false)")
-        with connection.cursor() as cursor:
-            self._look(cursor)
 
     def _idle(self) -> bool:
         idle = monotonic() - self._cache.used > IDLE_S

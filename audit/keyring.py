@@ -7,6 +7,7 @@ unreadable.
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +22,7 @@ from audit.key_watch import KeyWatch
 from audit.master_keys import MasterKeys
 from audit.models import DataKey
 from audit.models.key import MASTER
-from audit.scope import scope
+from audit.scope import is_narrow, scope
 from audit.sealer import Barred, Sealer, Unreadable
 
 __all__ = ["Barred", "Keyring", "Sealer", "Unreadable", "destroy", "keyring"]
@@ -53,7 +54,7 @@ class Keyring:
         if known := self._cache.of(owner):
             return known
         epoch = self._cache.epoch
-        with scope(system=True):
+        with scope(tenant=str(tenant_id)):
             row = newest(tenant_id, subject_id) or self._new(tenant_id, subject_id)
         return self._remember(row, epoch, is_newest=True)
 
@@ -67,7 +68,7 @@ class Keyring:
         if known := self._cache.named(key_id):
             return known
         epoch = self._cache.epoch
-        with scope(system=True):  # a wrapped key by itself opens nothing
+        with _whoever_owns_it():
             row = DataKey.objects.filter(pk=key_id).first()
         if row is None:
             raise Unreadable("the key has been destroyed")
@@ -91,7 +92,7 @@ class Keyring:
     def _parent(self, row: DataKey) -> Sealer:
         if row.wrapped_by != MASTER:
             return self.by_id_now(row.wrapped_by)
-        with scope(system=True):  # from before keys had versions
+        with scope(tenant=str(row.tenant_id)):  # from before keys had versions
             first = DataKey.objects.filter(
                 tenant_id=row.tenant_id, subject_id=None, version=1
             ).first()
@@ -132,6 +133,11 @@ class Keyring:
         return sealer
 
 
+def _whoever_owns_it() -> AbstractContextManager[None]:
+    """Within a tenant's scope its own keys. A wrapped key by itself opens nothing."""
+    return nullcontext() if is_narrow() else scope(system=True)
+
+
 def newest(tenant_id: UUID, subject_id: UUID | None) -> DataKey | None:
     owned = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     return owned.order_by("-version").first()
@@ -139,7 +145,7 @@ def newest(tenant_id: UUID, subject_id: UUID | None) -> DataKey | None:
 
 def refuse_if_barred(tenant_id: UUID, subject_id: UUID) -> None:
     """Raises Barred: who was erased gets no new key, whose data is restricted no old one."""
-    with scope(system=True), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("select audit_barred(%s, %s)", [tenant_id, subject_id])
         if cursor.fetchone()[0]:
             raise Barred("the subject has been erased, or its data is restricted")
@@ -182,7 +188,7 @@ def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:
     Evidence, fit for JSON: {"keys": 2, "key_ids": ["…", "…"], "key_ids_sha256": "…"}, the ids in
     order of their version, the hash over their 16 bytes each. Done again, it finds 0 keys.
     """
-    with scope(system=True), connection.cursor() as cursor:
+    with scope(tenant=str(tenant_id)), connection.cursor() as cursor:
         cursor.execute(
             "with gone as (delete from audit_datakey where tenant_id = %s and subject_id = %s "
             "returning id, version) select id from gone order by version",

@@ -10,6 +10,12 @@ begin
     if to_regrole('forebay_owner') is null then
         create role forebay_owner nologin;
     end if;
+    if to_regrole('forebay_system') is null then
+        create role forebay_system nologin;
+    end if;
+    if not pg_has_role(role, 'forebay_system', 'USAGE') then
+        execute format('grant forebay_system to %s', role);
+    end if;
     for statement in
         select format('database %I', datname) from pg_database
         where datname = current_database() and datdba <> to_regrole('forebay_owner')

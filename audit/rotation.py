@@ -31,7 +31,7 @@ ROUND_S = 2.0  # of a Celery task: the queue has other work
 
 def start_tenant(tenant_id: UUID, *, by: str) -> KeyRotation:
     """A new key for the tenant, from now on used for what is new; or the exchange under way."""
-    with scope(system=True):
+    with scope(tenant=str(tenant_id)):
         hold_tenant(tenant_id)
         if going := _going(tenant_id):
             return going

@@ -140,9 +140,9 @@ def hashed(seal: Seal) -> bytes:
 
 def hashes_under(checkpoint: int) -> list[bytes]:
     """Those of the round's seals, in their order: of other tenants' no more than the hash."""
-    with scope(system=True):
-        beside = Seal.objects.filter(checkpoint=checkpoint).order_by("position")
-        return [bytes(hash_) for hash_ in beside.values_list("hash", flat=True)]
+    with connection.cursor() as cursor:
+        cursor.execute("select audit_hashes_under(%s)", [checkpoint])
+        return [bytes(hash_) for (hash_,) in cursor]
 
 
 def _heads(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, _Head]:

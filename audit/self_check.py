@@ -43,7 +43,7 @@ _TABLES = """
                  from aclexplode(c.relacl) where grantee <> c.relowner)
            || array(select 'column ' || attname from pg_attribute
                     where attrelid = c.oid and attacl is not null),
-           array(select polname || ' ' || polcmd::text || ' '
+           array(select polname || ' ' || polcmd::text || ' ' || polroles::text || ' '
                         || coalesce(pg_get_expr(polqual, polrelid), '') || ' '
                         || coalesce(pg_get_expr(polwithcheck, polrelid), '')
                  from pg_policy where polrelid = c.oid order by 1),

@@ -13,7 +13,13 @@ from bench.targets import Target
 
 START_SECONDS = 180
 # Of whoever runs the bench; the platform under test brings its own servers.
-FOREIGN = ("DATABASE_URL", "REDIS_URL", "KEYRING_DATABASE_URL", "FOREBAY_MODEL")
+FOREIGN = (
+    "DATABASE_URL",
+    "FOREBAY_REQUESTS_DATABASE_URL",
+    "REDIS_URL",
+    "KEYRING_DATABASE_URL",
+    "FOREBAY_MODEL",
+)
 UNLIMITED = ("--requests-per-minute", "0", "--burst", "0", "--max-concurrency", "0")
 
 

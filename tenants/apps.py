@@ -7,7 +7,7 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from audit import append_only
+        from audit import append_only, protection
         from tenants import erasure, isolation_check, portability, retention, schema
 
         pre_migrate.connect(schema.refuse_in_vain, dispatch_uid="tenants.schema")
@@ -16,4 +16,13 @@ class TenantsConfig(AppConfig):
         erasure.register_erasers()
         portability.register_portables()
         append_only.register("tenants_ledgerentry")
+        protection.register(
+            hidden=["tenants_scopekey"],
+            callable_by_requests=[
+                "tenants_ledger_mark",
+                "tenants_own_act",
+                "tenants_scope_is_proven",
+                "tenants_tenant_of_key",
+            ],
+        )
         register(isolation_check.isolation, Tags.database)

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import connection
 
+from audit.protection import OWNER, SYSTEM
+
 _TABLES = """
     select c.relname, c.relrowsecurity, c.relforcerowsecurity, p.relname as parent,
            array(select attname::text from pg_attribute
@@ -27,6 +29,10 @@ _CONSTRAINTS = """
     join pg_namespace n on n.oid = c.relnamespace left join pg_class f on f.oid = k.confrelid
     where n.nspname = current_schema() and k.contype in ('f', 'u', 'p')"""
 _ROLE = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
+_HANDED_OVER = """
+    select exists (select from pg_class c join pg_roles o on o.oid = c.relowner
+                   where c.oid = to_regclass('audit_event') and o.rolname = %s)
+       and to_regrole(%s) is not null"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Catalogue:
     policies: dict[str, set[tuple[Any, ...]]]
     constraints: list[Constraint] = field(default_factory=list)
     sees_through: bool = False  # a superuser, or BYPASSRLS: no policy holds for it
+    handed_over: bool = False  # audit/protection.py
 
     @classmethod
     def read(cls) -> "Catalogue":
@@ -72,6 +79,7 @@ class Catalogue:
                 for table, name, kind, target, columns, to, valid in _rows(_CONSTRAINTS)
             ],
             sees_through=_rows(_ROLE)[0][0],
+            handed_over=_rows(_HANDED_OVER, [OWNER, SYSTEM])[0][0],
         )
 
     def with_partitions(self, table: str) -> list[str]:
@@ -81,7 +89,7 @@ class Catalogue:
         return [table, *deeper] if table in self.tables else []
 
 
-def _rows(query: str) -> list[Any]:
+def _rows(query: str, values: Any = None) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(query, values)
         return list(cursor.fetchall())

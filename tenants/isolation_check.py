@@ -2,19 +2,30 @@
 `manage.py check --database default --fail-level WARNING`.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
+import environ
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 
+from audit.protection import SYSTEM
 from tenants import row_security
+from tenants.catalogue import Catalogue
 from tenants.schema import unapplied
+from tenants.scope import tenant_scope
 
 REMEDY = "run `manage.py migrate`: it puts tables, policies and keys in their place"
 PATIENCE_S = 10.0
+_MEMBER = """
+    select pg_has_role(role.oid, system.oid, 'MEMBER') from pg_roles role, pg_roles system
+    where role.rolname = %(role)s and system.rolname = %(system)s"""
+
+log = logging.getLogger(__name__)
 
 
 def isolation(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -23,7 +34,11 @@ def isolation(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[
     """
     if not databases or settings.APPLICATION_ROLE or unapplied():
         return []
-    return [Warning(problem, hint=REMEDY, id="tenants.W001") for problem in row_security.check()]
+    gaps = row_security.check()
+    found: list[CheckMessage] = [Warning(gap, hint=REMEDY, id="tenants.W001") for gap in gaps]
+    if shared := requests_problem():
+        found.append(Warning(shared, id="tenants.W002"))
+    return found
 
 
 def hindrance() -> str:
@@ -32,12 +47,44 @@ def hindrance() -> str:
         problems = ["migrations are missing"] if _patiently_unapplied() else row_security.check()
         if settings.DATABASE_SCOPE != "system" and _sees_all_by_itself():
             problems.append("forebay.system is on in the settings of the role or the database")
+        if not problems and not _is_believed():
+            problems.append("the database does not know this platform's secret")
+        if problem := requests_problem():
+            if settings.REQUESTS_DATABASE_URL == settings.DATABASE_URL:
+                log.warning("%s", problem)  # as it was before there was such a role
+            else:
+                problems.append(problem)
     except OperationalError as problem:
         return f"the database does not answer: {problem}".splitlines()[0]
     finally:
-        connection.close()
+        connections.close_all()
     shown = [*problems[:3], *([f"and {len(problems) - 3} more"] if len(problems) > 3 else [])]
     return f"tenants are not kept apart ({'; '.join(shown)}): {REMEDY}" if problems else ""
+
+
+def _is_believed() -> bool:
+    """Whether a scope that we open is one for the database, too (tenants/scope_key.py)."""
+    anybody = uuid4()
+    with tenant_scope(anybody), connection.cursor() as cursor:
+        cursor.execute("select tenants_scope_tenant()")
+        return bool(cursor.fetchone()[0] == anybody)
+
+
+def requests_problem() -> str:
+    """Whether what a request runs on may open the scope of all tenants; "" when it may not.
+
+    Nothing is asked of a database that was not handed over: its application can change policies.
+    """
+    role = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)["USER"]
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBER, {"role": role, "system": SYSTEM})
+        member = cursor.fetchone()
+    if member is None or not member[0] or not Catalogue.read().handed_over:
+        return ""
+    return (
+        f"requests connect as {role}, which may open the scope of all tenants: give them a role "
+        "of their own (FOREBAY_REQUESTS_DATABASE_URL, docs/deployment-database.md)"
+    )
 
 
 def _patiently_unapplied() -> bool:

@@ -12,7 +12,7 @@ from tenants import person_acts
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
-from tenants.scope import system_scope
+from tenants.scope import person_scope, tenant_scope
 from tenants.signed_in import end_sessions
 
 DAYS = 1
@@ -24,10 +24,11 @@ class NotTheirs(Exception):
 
 def issue_for_member(member: Member, *, by: str) -> str:
     """The link's URL. Raises NotTheirs. Whether `by` may give the member's role the view asks."""
-    with system_scope():
+    with person_scope(member.user_id):
         elsewhere = Member.objects.filter(user=member.user).exclude(tenant=member.tenant)
         if member.user.is_operator or elsewhere.exists():
             raise NotTheirs
+    with tenant_scope(member.tenant_id):
         return Link.issue(
             Purpose.RESET,
             by=by,
@@ -59,6 +60,6 @@ def use(link: Link, password: str) -> User:
 
 def _of(user: User, link: Link) -> bool:
     """Still a member of the link's tenant, and of no other."""
-    with system_scope():
+    with person_scope(user.pk):
         tenants = set(Member.objects.filter(user=user).values_list("tenant_id", flat=True))
     return tenants == {link.tenant_id}

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.apps import apps
-from django.conf import settings
 from django.db import connection
 from django.db.models import ForeignKey, Model
 
+from audit import protection
 from tenants import composite_keys
 from tenants.catalogue import Catalogue
 
@@ -38,18 +38,26 @@ UNGUARDED = {
     "audit_keymark": "how often keys were destroyed or replaced",
     "audit_sealmark": "how far the sealer has come",
     "audit_witnessmark": "how far the witnesses have heard",
+    "tenants_scopekey": "one key, which the application itself cannot read",
     "audit_prunedmonth": "months that have been dropped, of all tenants at once",
     "inference_rollupmark": "how far the roll-up has come",
 }
 
-_TENANT = "(select nullif(current_setting('forebay.tenant', true), '')::uuid)"
+_TENANT = "(select tenants_scope_tenant())"
 _SYSTEM = "(select current_setting('forebay.system', true)) = 'on'"
-_PERSON = "(select nullif(current_setting('forebay.user', true), '')::{type})"
+_PERSON = "(select tenants_scope_person())"
 _PREFIX = "forebay_"
 
 # What a person sees before it is known in which tenant they are: a rule for SELECT.
 _THEIRS = "from tenants_member where tenants_member.user_id = {person}"
 _OWN = {
+    # Checks of the platform as such, which tell nothing of anybody.
+    "audit.CheckRun": "tenant_id is null and general",
+    # Invitations that wait for them.
+    "tenants.Link": (
+        "lower(email) = (select lower(tenants_user.email) from tenants_user"
+        " where tenants_user.id = {person})"
+    ),
     "tenants.Member": "user_id = {person}",
     "tenants.Tenant": f"id in (select tenants_member.tenant_id {_THEIRS})",
     "inference.Conversation": f"member_id in (select tenants_member.id {_THEIRS})",
@@ -61,11 +69,13 @@ class Policy:
     name: str
     rule: str
     command: str = "ALL"
+    roles: tuple[str, ...] = ("public",)
 
     def create(self, table: str) -> str:
         check = f" with check ({self.rule})" if self.command == "ALL" else ""
         return (
-            f'create policy {self.name} on "{table}" for {self.command} using ({self.rule}){check}'
+            f'create policy {self.name} on "{table}" for {self.command} '
+            f"to {', '.join(self.roles)} using ({self.rule}){check}"
         )
 
     @property
@@ -73,15 +83,18 @@ class Policy:
         """As Catalogue.policies has it, without what PostgreSQL adds to an expression."""
         rule = normal(self.rule)
         check = rule if self.command == "ALL" else None
-        return self.name, "PERMISSIVE", ("public",), self.command, rule, check
+        return self.name, "PERMISSIVE", self.roles, self.command, rule, check
 
 
-SYSTEM = Policy(_PREFIX + "system", _SYSTEM)
+def guarded(*, handed_over: bool = False) -> dict[str, list[Policy]]:
+    """Every table that must have policies, with them.
 
-
-def guarded() -> dict[str, list[Policy]]:
-    """Every table that must have policies, with them."""
-    return {model._meta.db_table: [SYSTEM, *_policies(model)] for model in guarded_models()}
+    Where the tables were handed over, the system's scope opens for its own role, and for what runs
+    as the owner: whatever a request sets, it sees no more.
+    """
+    roles = (protection.OWNER, protection.SYSTEM) if handed_over else ("public",)
+    system = Policy(_PREFIX + "system", _SYSTEM, roles=roles)
+    return {model._meta.db_table: [system, *_policies(model)] for model in guarded_models()}
 
 
 def guarded_models() -> list[type[Model]]:
@@ -102,9 +115,7 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
         ids = f"select {target.db_table}.{target.pk.column} from {target.db_table}"
         yield Policy(_PREFIX + "tenant", f"{parent.column} in ({ids})")  # its own policies hold
     if own := _OWN.get(model._meta.label):
-        key = apps.get_model(settings.AUTH_USER_MODEL)._meta.pk
-        person = _PERSON.format(type=key.rel_db_type(connection))
-        yield Policy(_PREFIX + "person", own.format(person=person), "SELECT")
+        yield Policy(_PREFIX + "theirs", own.format(person=_PERSON), "SELECT")
 
 
 def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":
@@ -118,7 +129,7 @@ def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":
 def enforce() -> None:
     """Makes the database what `check` wants. Runs as the owner of the tables."""
     catalogue = Catalogue.read()
-    for table, policies in guarded().items():
+    for table, policies in guarded(handed_over=catalogue.handed_over).items():
         for name in catalogue.with_partitions(table):
             if list(_wrong(catalogue, name, policies)):
                 _guard(catalogue, name, policies)
@@ -136,7 +147,8 @@ def _guard(catalogue: Catalogue, table: str, policies: list[Policy]) -> None:
 
 def check() -> list[str]:
     """What keeps tenants apart, but is not there. Empty: all is well."""
-    catalogue, wanted = Catalogue.read(), guarded()
+    catalogue = Catalogue.read()
+    wanted = guarded(handed_over=catalogue.handed_over)
     problems = list(_loose(catalogue, wanted))
     for table, policies in wanted.items():
         if table not in catalogue.tables:

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from audit import partitions, protection
-from tenants import row_security
+from tenants import row_security, scope_key
 
 APPS = ("audit", "tenants", "inference")
 
@@ -37,10 +37,18 @@ def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
             if protection.may_change():
                 for path in functions():
                     _run(path)
+                scope_key.write()
                 row_security.enforce()
             partitions.make()
             if settings.APPLICATION_ROLE:
-                protection.enforce(settings.APPLICATION_ROLE)
+                hand_over(settings.APPLICATION_ROLE, settings.REQUESTS_ROLE)
+
+
+def hand_over(role: str, for_requests: str) -> None:
+    """As a superuser. The policies name roles that were not there before. Raises CannotProtect."""
+    with transaction.atomic():
+        protection.enforce(role, for_requests)
+        row_security.enforce()
 
 
 def functions() -> list[Path]:

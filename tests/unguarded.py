@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from audit import append_only, protection
+from audit import append_only
+from config.supervisor.postgres import REQUESTS_ROLE
+from tenants import schema
 
 _ALLOW = """
     create or replace function audit_refuse_truncate() returns trigger language plpgsql as $$
@@ -49,11 +51,21 @@ def protected() -> Iterator[None]:
     """
     application = connection.settings_dict["USER"]
     with _superuser(), transaction.atomic():
-        protection.enforce(application)
+        schema.hand_over(application, REQUESTS_ROLE)
         with administrator(back=application):
             _run(as_shipped())
         yield
         transaction.set_rollback(True)
+
+
+@contextmanager
+def as_requests(back: str = "forebay") -> Iterator[None]:
+    """Within `protected`: as the web process connects for requests."""
+    _run(f'set local session authorization "{REQUESTS_ROLE}"')
+    _run("set local forebay.system to ''")
+    yield
+    _run(f'set local session authorization "{back}"')
+    _run("set local forebay.system to 'on'")
 
 
 @contextmanager

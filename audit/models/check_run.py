@@ -6,6 +6,7 @@ class CheckRun(models.Model):
 
     name = models.CharField(max_length=80)
     tenant_id = models.UUIDField(null=True)  # None: of the platform as a whole
+    general = models.BooleanField(default=False)  # it tells nothing of anybody: all may see it
     at = models.DateTimeField()
     ok = models.BooleanField()
     figures = models.JSONField(default=dict)

@@ -25,11 +25,13 @@ declare
 begin
     execute format('alter table %I enable row level security, force row level security', part);
     for policy in
-        select policyname, cmd, qual, with_check from pg_policies
-        where schemaname = current_schema() and tablename = parent
+        select policyname, cmd, qual, with_check,
+               (select string_agg(case role when 'public' then role else quote_ident(role) end, ', ')
+                from unnest(roles) role) as whose
+        from pg_policies where schemaname = current_schema() and tablename = parent
     loop
-        execute format('create policy %I on %I for %s using (%s)',
-            policy.policyname, part, policy.cmd, policy.qual)
+        execute format('create policy %I on %I for %s to %s using (%s)',
+            policy.policyname, part, policy.cmd, policy.whose, policy.qual)
             || coalesce(format(' with check (%s)', policy.with_check), '');
     end loop;
     perform audit_guard_truncate(part::regclass);

@@ -32,7 +32,10 @@ on tenants_tenant for each row execute function audit_keep_tenant_floor();
 
 -- How long a month stays: as the tenant that keeps it longest wants it, whoever asks (every
 -- tenant's row is opened for this question alone). Tenants that are gone count with the default.
-create or replace function audit_longest_retention() returns integer language plpgsql as $$
+create or replace function audit_longest_retention() returns integer
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
 declare
     before text := coalesce(current_setting('forebay.system', true), '');
     days integer;
@@ -122,7 +125,10 @@ create or replace trigger audit_hold_kept before insert or update or delete on a
 for each row execute function audit_keep_hold();
 
 -- Of one tenant's events and texts; of one that is gone, the default.
-create or replace function audit_retention_of(tenant uuid) returns integer language plpgsql as $$
+create or replace function audit_retention_of(tenant uuid) returns integer
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
 declare
     before text := coalesce(current_setting('forebay.system', true), '');
     days integer;

@@ -32,6 +32,7 @@ API_KEY_PEPPER = _derived(b"api-key")
 CACHE_SALT_KEY = _derived(b"cache-salt")
 STREAM_KEY = _derived(b"stream")
 SECOND_FACTOR_KEY = _derived(b"second-factor")
+SCOPE_KEY = _derived(b"row-security")  # proves to the database for whom a scope is open
 CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` values (audit/configuration.py)
 SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
 
@@ -133,15 +134,22 @@ DATABASE_PATIENCE: dict[str, Any] = {
 # "none" nothing. The hot path's own connections are the platform's.
 DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
 SEES_ALL: dict[str, Any] = {"options": "-c forebay.system=on"}
-_SCOPE = SEES_ALL if DATABASE_SCOPE == "system" else {}
+# Requests of the web process connect as a role that cannot open the system's scope
+# (docs/deployment-database.md). audit/scope.py alone reaches the other connection.
+REQUESTS_DATABASE_URL = environment.found("FOREBAY_REQUESTS_DATABASE_URL", DATABASE_URL)
 # For `migrate` as a superuser: who the application is, so that the tables are handed over.
 APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
-DATABASES = {
-    "default": {
-        **env.db_url_config(DATABASE_URL),
-        "OPTIONS": {**DATABASE_PATIENCE, **_SCOPE},
-    }
+REQUESTS_ROLE = env.str("FOREBAY_REQUESTS_ROLE", default="")
+_SYSTEM = {
+    **env.db_url_config(DATABASE_URL),
+    "OPTIONS": {**DATABASE_PATIENCE, **SEES_ALL},
 }
+_REQUESTS = {**env.db_url_config(REQUESTS_DATABASE_URL), "OPTIONS": {**DATABASE_PATIENCE}}
+DATABASES: dict[str, Any] = (
+    {"default": _SYSTEM}
+    if DATABASE_SCOPE == "system"
+    else {"default": _REQUESTS, "system": _SYSTEM}
+)
 REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {

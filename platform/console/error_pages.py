@@ -14,7 +14,7 @@ from audit.record import act
 from console.door import ConsoleRequest
 from console.session_acts import client_ip
 from inference.ledger import network
-from tenants.scope import person_scope, system_scope
+from tenants.scope import person_scope, system_scope, tenant_scope
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -34,7 +34,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def _record(request: ConsoleRequest) -> None:
     tenant, member = getattr(request, "tenant", None), getattr(request, "member", None)
     route = request.resolver_match.route if request.resolver_match else ""
-    with system_scope():
+    with tenant_scope(tenant.id) if tenant else system_scope():
         act(
             Action.ACCESS_DENIED,
             actor=getattr(request, "actor", request.user.actor),

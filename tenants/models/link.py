@@ -43,9 +43,13 @@ class LinkQuerySet(models.QuerySet["Link"]):
 
     def waiting_for(self, email: str) -> list["Link"]:
         """For whom an identity provider vouches: they need no link, but say which they accept."""
-        waiting = self.usable().filter(purpose=Purpose.INVITATION, email__iexact=email)
-        newest = waiting.select_related("tenant").order_by("-created_at")[:MOST_WAITING]
+        newest = self.invited(email).usable().select_related("tenant")[:MOST_WAITING]
         return [link for link in newest if link.maker_may()]
+
+    def invited(self, email: str) -> "LinkQuerySet":
+        """Newest first. Whether each is still open, its tenant knows."""
+        waiting = self.filter(purpose=Purpose.INVITATION, email__iexact=email, used_at=None)
+        return waiting.filter(expires_at__gt=timezone.now()).order_by("-created_at")
 
     def by_token(self, token: str) -> "Link | None":
         found = self.usable().filter(digest=_digest(token)).select_related("tenant").first()

@@ -2,6 +2,7 @@
 
 import random
 import tracemalloc
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -15,6 +16,7 @@ from django.utils import timezone
 from audit import text_search, texts
 from audit.keyring import keyring
 from audit.models import DataKey, Event, Payload
+from audit.scope import scope
 from audit.search import BadCursor, Filters, Page, page, queryset, statement
 
 pytestmark = pytest.mark.django_db
@@ -397,12 +399,10 @@ def test_each_filter_has_its_index(filters: Filters, tenant: UUID | None, index:
     """Under row security, as a page has it. Conditions of indexes are written twice."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("set local enable_seqscan = off; set local enable_sort = off")
-        if tenant:
-            cursor.execute("select set_config('forebay.system', '', true)")
-            cursor.execute("select set_config('forebay.tenant', %s, true)", [str(tenant)])
         sql, given, _ = statement(tenant, filters, None, 51, 100)
-        cursor.execute(f"explain {sql}", given)
-        plan = "\n".join(row[0] for row in cursor.fetchall())
+        with scope(tenant=str(tenant)) if tenant else nullcontext():
+            cursor.execute(f"explain {sql}", given)
+            plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute(
             "select indexrelid::regclass::text from pg_index where indrelid = any(%s::regclass[]) "
             "and pg_get_indexdef(indexrelid) like any(select regexp_replace(split_part("

@@ -43,6 +43,13 @@ async def test_with_a_gap_it_does_not_start(gap: None) -> None:
     assert "manage.py migrate" in said["message"]
 
 
+async def test_with_another_secret_than_the_databases_it_does_not_start(settings: Any) -> None:
+    settings.SCOPE_KEY = b"another"
+    said = await started()
+    assert said["type"] == "lifespan.startup.failed"
+    assert "does not know this platform's secret" in said["message"]
+
+
 async def test_nor_where_everything_is_visible_anyway(settings: Any) -> None:
     """As the connections of this suite are; a web process's must not be."""
     settings.DATABASE_SCOPE = "none"

@@ -1,10 +1,12 @@
 """The platform's processes do not own the tables that they write to, from the first start on."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -32,6 +34,51 @@ _AS_BEFORE = """
     end $$"""
 
 
+# What a web process is, without its server: nothing open, and two connections.
+_AS_THE_WEB = """
+import json, django
+django.setup()
+from django.db import DatabaseError, connection, transaction
+from audit.scope import OutOfReach
+from tenants.models import Tenant
+from tenants.scope import system_scope, tenant_scope
+
+def injected(*statements):
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for one in statements:
+                cursor.execute(one)
+            return [one.name for one in Tenant.objects.all()]
+    except DatabaseError as problem:
+        return str(problem).splitlines()[0]
+
+def within():
+    try:
+        with system_scope():
+            return "it opened"
+    except OutOfReach:
+        return "out of reach"
+
+found = {"before": list(Tenant.objects.all())}
+with system_scope():
+    acme = Tenant.open("acme", by="test")
+    Tenant.open("globex", by="test")
+    found["system"] = Tenant.objects.filter(name__in=["acme", "globex"]).count()
+on = "select set_config('forebay.system', 'on', true)"
+with tenant_scope(acme.id):
+    found["role"] = connection.settings_dict["USER"]
+    found["nested"] = within()
+    found["on"] = injected(on)
+    found["as"] = [injected(f"set role {one}", on) for one in ("forebay", "forebay_system")]
+    found["session"] = injected("set session authorization forebay", on)
+    found["key"] = injected("select * from tenants_scopekey")
+found["after"] = list(Tenant.objects.all())
+with transaction.atomic():
+    found["in a transaction"] = within()
+print(json.dumps(found))
+"""
+
+
 def owners(platform: Running) -> list[str]:
     with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
         found: list[str] = connection.execute(_OWNERS).fetchone()[0]  # type: ignore[index]
@@ -57,6 +104,22 @@ def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
+def as_the_web(platform: Running) -> dict[str, Any]:
+    settings = {"DJANGO_SETTINGS_MODULE": "config.settings", "FOREBAY_DATABASE_SCOPE": "none"}
+    answer = subprocess.run(
+        [sys.executable, "-c", _AS_THE_WEB],
+        cwd=PROJECT,
+        env={**os.environ, "FOREBAY_HOME": str(platform.home), **platform.told, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
 def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], home: Path) -> None:
     platform = start().ready()
     assert owners(platform) == ["forebay_owner"]
@@ -68,6 +131,19 @@ def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], hom
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute("delete from audit_event")
+
+    assert as_the_web(platform) == {
+        "before": [],
+        "system": 2,
+        "role": "forebay_requests",
+        "nested": "out of reach",
+        "on": ["acme"],
+        "as": [f'permission denied to set role "{one}"' for one in ("forebay", "forebay_system")],
+        "session": 'permission denied to set session authorization "forebay"',
+        "key": "permission denied for table tenants_scopekey",
+        "after": [],
+        "in a transaction": "out of reach",
+    }
 
     # By hand there is nothing to migrate, and it says nothing.
     assert manage(platform, "migrate").returncode == 0

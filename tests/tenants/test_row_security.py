@@ -19,6 +19,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from audit.actions import Action
 from audit.models import Event
 from audit.record import act
+from audit.scope import OutOfReach
 from tenants import isolation_check, row_security
 from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.roles import Role
@@ -94,13 +95,21 @@ def test_a_person_sees_memberships_and_names_of_tenants(
 
 def test_a_scope_inside_a_scope_ends(acme: Tenant, globex: Tenant) -> None:
     with tenant_scope(acme.id):
-        with system_scope():
-            assert Tenant.objects.count() == 2
         with tenant_scope(globex.id):
             assert Tenant.objects.get() == globex
         with pytest.raises(ZeroDivisionError), tenant_scope(globex.id):
             raise ZeroDivisionError
         assert Tenant.objects.get() == acme
+
+
+def test_the_system_does_not_open_inside_a_tenant(alice: Member, charlie: Member) -> None:
+    for narrow in (tenant_scope(alice.tenant_id), person_scope(alice.user.pk)):
+        with narrow, pytest.raises(OutOfReach), system_scope():
+            pytest.fail("it opened")
+    with system_scope(), tenant_scope(alice.tenant_id):
+        assert Tenant.objects.get() == alice.tenant
+    with system_scope():
+        assert Tenant.objects.count() == 2
 
 
 # What one writes -------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 import shlex
 import shutil
 import signal
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
@@ -14,7 +16,7 @@ from config.supervisor.postgres_files import VERSION, binaries
 from config.supervisor.problem import Problem
 from config.supervisor.system_user import SystemUser
 
-ROLE = "forebay"
+ROLE, REQUESTS_ROLE = "forebay", "forebay_requests"
 _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -42,6 +44,8 @@ class Postgres:
             if self._data.exists() and not (home.secrets / name).exists():
                 raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
         self.url = self._url(ROLE, "database.password")
+        # Requests of the web process: as a role that cannot open the scope of all tenants.
+        self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
         # Migrates, and hands the tables to a role that the platform is not (audit/protection.py).
         self.administrators_url = self._url("postgres", "postgres.password")
 
@@ -53,6 +57,7 @@ class Postgres:
             await self._create()
         self._check_version()
         await self._keeper.start(self._server(), self._what_is_missing)
+        await self._let_requests_in()
 
     async def _create(self) -> None:
         """Next to its place, then renamed: an interrupted first run leaves nothing half made."""
@@ -74,6 +79,26 @@ class Postgres:
             f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{owner}'\n"
             f"CREATE DATABASE forebay OWNER {ROLE}\n"
         )
+
+    async def _let_requests_in(self) -> None:
+        """At each start: earlier versions made no such role."""
+        password = sql.Literal(self._home.password("requests.password"))
+        role = sql.Identifier(REQUESTS_ROLE)
+        async with await self._superuser() as connection:
+            there = "select from pg_roles where rolname = %s"
+            if await (await connection.execute(there, [REQUESTS_ROLE])).fetchone() is None:
+                await connection.execute(sql.SQL("create role {}").format(role))
+            change = sql.SQL("alter role {} login password {}").format(role, password)
+            await connection.execute(change)
+
+    async def _superuser(self) -> psycopg.AsyncConnection[Any]:
+        try:
+            return await psycopg.AsyncConnection.connect(self.administrators_url, connect_timeout=5)
+        except psycopg.OperationalError as error:
+            raise Problem(
+                f"{self._home.secrets}/postgres.password does not open {self._data} "
+                f"({str(error).strip().splitlines()[-1]}): restore the two from the same backup"
+            ) from None
 
     def _check_version(self) -> None:
         version = (self._data / "PG_VERSION").read_text().strip()

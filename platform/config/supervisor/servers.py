@@ -1,6 +1,7 @@
 """PostgreSQL, Redis and the engines: each embedded, or given by the environment."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from config.supervisor.given import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
-from config.supervisor.postgres import ROLE, Postgres
+from config.supervisor.postgres import REQUESTS_ROLE, ROLE, Postgres
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
@@ -36,6 +37,7 @@ class Servers:
             "FOREBAY_HOST": options.host,
             "FOREBAY_PORT": str(options.port),
             "DATABASE_URL": self.database_url,
+            **self._for_requests,
             "REDIS_URL": self.redis_url,
             "FOREBAY_ENGINES": json.dumps(self.engines),
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
@@ -46,8 +48,17 @@ class Servers:
         """What `migrate` is told beyond that, where the database is ours."""
         if not self._postgres:
             return {}
-        url = self._postgres.administrators_url
-        return {"DATABASE_URL": url, "FOREBAY_APPLICATION_ROLE": ROLE}
+        return {
+            "DATABASE_URL": self._postgres.administrators_url,
+            "FOREBAY_APPLICATION_ROLE": ROLE,
+            "FOREBAY_REQUESTS_ROLE": REQUESTS_ROLE,
+        }
+
+    @property
+    def _for_requests(self) -> dict[str, str]:
+        given = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
+        url = self._postgres.requests_url if self._postgres else given
+        return {"FOREBAY_REQUESTS_DATABASE_URL": url} if url else {}
 
     async def start_database(self) -> None:
         if self._postgres:

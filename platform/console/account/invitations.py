@@ -17,7 +17,7 @@ from console.door import ConsoleRequest, signed_in
 from tenants.models import Link, User
 from tenants.models.link import AlreadyUsed
 from tenants.models.tenant import OperatorsStayOut
-from tenants.scope import system_scope
+from tenants.scope import person_scope, tenant_scope
 
 
 def is_vouched_for(user: User) -> bool:
@@ -28,8 +28,15 @@ def is_vouched_for(user: User) -> bool:
 def waiting(user: User) -> list[Link]:
     if not is_vouched_for(user):
         return []
-    with system_scope():
-        return Link.objects.waiting_for(user.email)
+    with person_scope(user.pk):
+        theirs = list(Link.objects.invited(user.email).values_list("tenant_id", "pk"))
+    return [link for tenant_id, pk in theirs if (link := _open(tenant_id, pk))]
+
+
+def _open(tenant_id: UUID, pk: UUID) -> Link | None:
+    with tenant_scope(tenant_id):
+        link = Link.objects.usable().select_related("tenant").filter(pk=pk).first()
+        return link if link and link.maker_may() else None
 
 
 @require_POST
@@ -39,7 +46,7 @@ def acceptance(request: ConsoleRequest, link: UUID) -> HttpResponse:
     if found is None or found.tenant is None:
         raise Http404
     try:
-        with system_scope():
+        with tenant_scope(found.tenant.id, request.user.pk):
             found.join(request.user)
     except AlreadyUsed:
         raise Http404 from None

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.db import connection
 from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -21,7 +22,7 @@ from tenants.models import ApiKey, Member, Tenant, User
 from tenants.models.tenant import State
 from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, Role, operator_permissions
-from tenants.scope import person_scope, system_scope
+from tenants.scope import person_scope, system_scope, tenant_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,15 @@ class KeyAuthentication(BaseAuthentication):
 def _key(text: str) -> ApiKey | None:
     if not secret_keys.well_formed(text):
         return None
-    with system_scope():
+    digest = secret_keys.digest(text)
+    with connection.cursor() as cursor:
+        cursor.execute("select tenants_tenant_of_key(%s)", [digest])
+        (tenant_id,) = cursor.fetchone()
+    if tenant_id is None:
+        return None
+    with tenant_scope(tenant_id):
         keys = ApiKey.objects.live().select_related("tenant", "created_by__user")
-        key = keys.filter(digest=secret_keys.digest(text)).first()
+        key = keys.filter(digest=digest).first()
     return None if key is None or key.expired else key
 
 

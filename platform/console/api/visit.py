@@ -7,7 +7,6 @@ of it. What was denied is put on record afterwards, in a transaction of its own.
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers
@@ -91,7 +90,6 @@ class Visit(GenericViewSet[Any]):
         with self.scope():
             refuse_where_restricted(request, self.who)
             self.once = once(request, self.tenant, self.who.actor)
-        self._scopes.enter_context(transaction.atomic())
         self._scopes.enter_context(self.scope())
         self._record_operator(request)
         if self.once and (before := self.once.answered()):
@@ -138,7 +136,7 @@ class Visit(GenericViewSet[Any]):
         if who is None or not (answer.status_code == 403 or stranger):
             return
         tenant = self.tenant or (who.key.tenant if who.key else None)
-        with system_scope():
+        with tenant_scope(tenant.id) if tenant else system_scope():
             act(
                 Action.ACCESS_DENIED,
                 actor=who.actor,

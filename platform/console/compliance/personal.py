@@ -113,7 +113,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "guardian.GroupObjectPermission": {D.NONE: "id permission content_type object_pk group"},
     # Proof
-    "audit.CheckRun": {D.NONE: "id name tenant_id at ok figures problem took_ms"},
+    "audit.CheckRun": {D.NONE: "id name tenant_id general at ok figures problem took_ms"},
     "audit.DeletionRequest": {
         D.PSEUDONYM: "subject_id requested_by approved_by certificate",
         D.CONTENT: "reason answer",

@@ -59,6 +59,16 @@ def run_general_if_old() -> None:
                 _keep(check, None)
 
 
+def ask_for_general() -> None:
+    """By the jobs' process: it is not for a tenant's request to look at the whole platform."""
+    from console.tasks import check_general  # it imports this module
+
+    try:
+        check_general.delay()
+    except Exception:  # the broker is away: they run each night anyway
+        log.warning("general checks wait for the night", exc_info=True)
+
+
 def of_reach(reach: Reach) -> Iterable[Check]:
     return [check for check in CHECKS.values() if check.reach is reach]
 
@@ -74,6 +84,7 @@ def _keep(check: Check, tenant: Tenant | None) -> CheckRun:
     return CheckRun.objects.create(
         name=check.name,
         tenant_id=tenant.id if tenant else None,
+        general=check.reach is Reach.GENERAL,
         at=at,
         ok=not found.problem,
         figures=found.figures,

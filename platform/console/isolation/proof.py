@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import environ
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection, connections
 
+from audit.scope import SYSTEM
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.stage import Stage
 from console.isolation.walk import Cell, Walk
@@ -67,13 +69,19 @@ async def prove(
 @contextmanager
 def nothing_open() -> Iterator[None]:
     """New connections are the web process's: they see nothing until a scope is opened."""
-    options = connections.settings["default"]["OPTIONS"]
-    held = options.pop("options", None)
+    ours = connections.settings["default"]  # connections that are there already share it
+    before = {**ours, "OPTIONS": dict(ours["OPTIONS"])}
+    given = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)
+    ours["OPTIONS"].pop("options", None)
+    if given["USER"] != ours["USER"]:
+        connections.settings[SYSTEM] = before
+        ours.update(USER=given["USER"], PASSWORD=given["PASSWORD"])
     try:
         yield
     finally:
-        if held is not None:
-            options["options"] = held
+        connections.settings.pop(SYSTEM, None)
+        ours["OPTIONS"].update(before["OPTIONS"])
+        ours.update(USER=before["USER"], PASSWORD=before["PASSWORD"])
 
 
 def rows_of(stage: Stage) -> dict[str, str]:

@@ -14,6 +14,8 @@ def _catalogue(_tenant: Tenant | None) -> Found:
     problems = row_security.check()
     if settings.DATABASE_SCOPE != "system" and isolation_check._sees_all_by_itself():
         problems.append("forebay.system is on in the settings of the role or the database")
+    if problem := isolation_check.requests_problem():
+        problems.append(problem)
     guarded = row_security.guarded()
     figures = {
         "tables": len(guarded),

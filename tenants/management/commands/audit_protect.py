@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from audit import protection
+from tenants import schema
 
 
 class Command(BaseCommand):
@@ -14,10 +15,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--role", default="forebay", help="the application's own (forebay)")
+        parser.add_argument(
+            "--requests-role", default="", help="the one of FOREBAY_REQUESTS_DATABASE_URL"
+        )
 
-    def handle(self, *, role: str, **_options: Any) -> None:
+    def handle(self, *, role: str, requests_role: str, **_options: Any) -> None:
         try:
-            protection.enforce(role)
+            schema.hand_over(role, requests_role)
         except protection.CannotProtect as problem:
             raise CommandError(str(problem)) from None
         self.stdout.write(f"{protection.OWNER} owns the tables; {role} reads and writes rows")
+        if not requests_role:
+            self.stdout.write(
+                "requests share that role: an SQL injection could open every tenant's rows "
+                "(--requests-role, docs/deployment-database.md)"
+            )

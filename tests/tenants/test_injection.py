@@ -1,0 +1,131 @@
+"""An SQL injection in a tenant's request reaches no other tenant, whatever it sets."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from audit.models import Event
+from console.door import permitted
+from tenants import isolation_check, row_security
+from tenants.models import Member, Tenant, User
+from tenants.roles import Permission, Role
+from tenants.scope import person_scope, tenant_scope
+from tests.unguarded import administrator, as_requests, protected
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SET = "select set_config(%s, %s, true)"
+
+
+@pytest.fixture
+def alice() -> Member:
+    return _owner("acme", "alice@acme.example")
+
+
+@pytest.fixture
+def charlie() -> Member:
+    return _owner("globex", "charlie@globex.example")
+
+
+def _owner(name: str, email: str) -> Member:
+    user = User.objects.create_user(email)
+    member: Member = Tenant.open(name, by="test").add_member(user, Role.OWNER, by="test")
+    return member
+
+
+@pytest.fixture
+def request_role(alice: Member, charlie: Member) -> Iterator[None]:
+    """As an installation is: tables handed over, requests on a role of their own."""
+    with protected(), as_requests():
+        yield
+
+
+def others_rows(tenant: Tenant) -> dict[str, int]:
+    """How many rows of other tenants this connection sees now, by table."""
+    seen: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        for model in row_security.guarded_models():
+            columns = {field.column for field in model._meta.concrete_fields}
+            table = model._meta.db_table
+            column = "id" if table == "tenants_tenant" else "tenant_id"
+            where = f"where {column} <> %s" if column in columns else "where %s is null"
+            cursor.execute(f'select count(*) from "{table}" {where}', [str(tenant.id)])
+            if count := cursor.fetchone()[0]:
+                seen[table] = count
+    return seen
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [
+        [("forebay.system", "on")],
+        [("forebay.tenant", "{globex}")],
+        [("forebay.tenant", "{globex}"), ("forebay.user", "")],
+        [("forebay.user", "{charlie}")],
+        [("forebay.tenant", ""), ("forebay.user", "{charlie}"), ("forebay.system", "on")],
+        [("forebay.proof", ""), ("forebay.tenant", "{globex}"), ("forebay.system", "on")],
+        [("role", "forebay"), ("forebay.system", "on")],
+        [("role", "forebay_system"), ("forebay.system", "on")],
+        [("row_security", "off")],
+    ],
+)
+def test_a_request_sees_its_tenant_alone(
+    injected: list[tuple[str, str]], alice: Member, charlie: Member, request_role: None
+) -> None:
+    names = {"globex": charlie.tenant_id, "charlie": charlie.user_id}
+    seen: list[dict[str, int]] = []
+
+    @permitted(Permission.VIEW_USAGE)
+    def page(request: Any) -> HttpResponse:
+        assert Tenant.objects.get() == alice.tenant
+        for name, value in injected:
+            try:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(SET, [name, value.format(**names)])
+                    others = others_rows(alice.tenant)
+            except DatabaseError:
+                continue  # PostgreSQL said no
+            seen.append(others)
+        return HttpResponse()
+
+    request = RequestFactory().get("/")
+    request.user, request.session = alice.user, SessionStore()
+    request.htmx = False  # type: ignore[attr-defined]
+    assert page(request, tenant="acme").status_code == 200
+    assert not any(seen), seen
+
+
+def test_its_own_scope_still_opens(alice: Member, charlie: Member, request_role: None) -> None:
+    with tenant_scope(alice.tenant_id):
+        assert Event.objects.filter(tenant_id=alice.tenant_id).exists()
+    with person_scope(charlie.user_id):
+        assert Member.objects.get() == charlie
+
+
+def test_the_key_is_out_of_reach(request_role: None) -> None:
+    for statement in (
+        "select * from tenants_scopekey",
+        "update tenants_scopekey set inner_pad = ''",
+        "select tenants_own_act('session:start', 'user:1', true, null, '{}')",
+        "insert into audit_checkpoint (n) values (1)",
+        "select audit_prune_month('audit_event', '2020-01-01')",
+    ):
+        with (
+            pytest.raises(DatabaseError, match="permission denied|somebody else"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
+
+def test_one_role_for_both_is_a_problem(request_role: None, settings: Any) -> None:
+    assert isolation_check.requests_problem().startswith("requests connect as forebay, which")
+    settings.REQUESTS_DATABASE_URL = "postgres://forebay_requests@127.0.0.1/forebay"
+    assert isolation_check.requests_problem() == ""
+    with administrator():
+        connection.cursor().execute("grant forebay_system to forebay_requests")
+    assert "forebay_requests, which may open" in isolation_check.requests_problem()
