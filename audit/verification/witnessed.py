@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from audit.verification.report import Report
 from audit.verification.restores import restores
 
 _CHUNK = 1000
+_FIRST = "select at from audit_checkpoint order by n limit 1"
+TOLD_WITHIN = timedelta(seconds=60)  # a witness that did not answer is asked again after 20
 
 
 class Heard(NamedTuple):
@@ -47,10 +50,18 @@ class Witness:
         if last < self.told:
             text = f"{self.name} has lost what came after checkpoint {last}"
             report.add("witness_lost", text, checkpoint=last)
-        if not last and report.found == before and _any(connection):
-            report.add("witness_lost", f"{self.name} knows none of our checkpoints")
+        if not last and report.found == before:
+            self._knows_none(connection, report)
         if self._differs:
             report.notes += restores(connection)
+
+    def _knows_none(self, connection: psycopg.Connection[Any], report: Report) -> None:
+        """A new installation tells its witnesses a moment after it has signed something."""
+        first = connection.execute(_FIRST).fetchone()
+        if first and datetime.now(UTC) - first[0] > TOLD_WITHIN:
+            report.add("witness_lost", f"{self.name} knows none of our checkpoints")
+        elif first:
+            report.notes.append(f"{self.name} has not heard of the first checkpoint yet")
 
     def _heard(self, report: Report) -> Iterator[Heard]:
         for line in self.lines:
@@ -98,10 +109,6 @@ def heard(line: bytes) -> Heard:
         str(found["key_id"]),
         base64.b64decode(found["signature"], validate=True),
     )
-
-
-def _any(connection: psycopg.Connection[Any]) -> bool:
-    return connection.execute("select from audit_checkpoint limit 1").fetchone() is not None
 
 
 def _ours(connection: psycopg.Connection[Any], some: list[Heard]) -> dict[int, CheckpointRow]:

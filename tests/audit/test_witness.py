@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from django.core.management import call_command
 from audit import export_format, seal, signing, witness
 from audit.models import WitnessMark
 from audit.offline import forebay_verify
+from audit.verification import witnessed
 from audit.verify import Witness as Heard
 from audit.verify import verify
 from tests.audit.sealed import ACME, Trail, empty, superuser
@@ -96,7 +98,22 @@ def test_a_disk_that_is_full_has_not_heard(trail: Trail, tmp_path: Path) -> None
     assert report.ok, report.findings
 
 
-def test_a_witness_that_knows_nothing_is_none(trail: Trail, tmp_path: Path) -> None:
+def test_a_new_installation_has_told_nobody_yet(trail: Trail, tmp_path: Path) -> None:
+    path = tmp_path / "heard.jsonl"
+    path.write_bytes(b"")
+    trail.grow(rounds=1)
+    report = trail.verify(witnesses=[witness.from_file(path)])
+    assert report.ok
+    assert report.notes == [f"{path} has not heard of the first checkpoint yet"]
+    # What the platform has told it, it must know, however new that is.
+    told = trail.verify(witnesses=[witness.from_file(path, told=1)])
+    assert [finding.kind for finding in told.findings] == ["witness_lost"]
+
+
+def test_a_witness_that_knows_nothing_is_none(
+    trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witnessed, "TOLD_WITHIN", timedelta(0))
     assert trail.verify(witnesses=[Heard("w", [])]).ok  # nor is there anything to know
     trail.grow(rounds=3)
     for lines in ([], [b"this is no checkpoint"]):
