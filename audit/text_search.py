@@ -4,6 +4,7 @@ Whoever does it says why. It is on record in the same transaction, the words sea
 so is what was refused. Nothing here asks for permissions: that is for those who call.
 """
 
+import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -31,7 +32,11 @@ MOST_S = 20.0
 AT_ONCE = 4  # payloads in memory: each may be of several MiB
 LONGEST_RANGE = timedelta(days=31)
 SHORTEST, LONGEST = 3, 200  # characters of what is looked for
+SHORTEST_WORD = 2  # of scripts whose words have two characters: Chinese, Japanese, Korean
 LONGEST_REASON = 500
+_DENSE = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fffd]"
+)
 AROUND = 60
 MOST_SHOWN = 100
 
@@ -191,8 +196,9 @@ def _record(
 
 def _checked(words: str, since: datetime, until: datetime) -> str:
     words = " ".join(words.split())
-    if not SHORTEST <= len(words) <= LONGEST:
-        raise ValidationError({"words": _("Between 3 and 200 characters.")})
+    if not (SHORTEST_WORD if _DENSE.search(words) else SHORTEST) <= len(words) <= LONGEST:
+        text = _("Between 3 and 200 characters; 2 are enough in Chinese, Japanese and Korean.")
+        raise ValidationError({"words": text})
     if not since < until:
         raise ValidationError({"until": _("This is before its beginning.")})
     if until - since > LONGEST_RANGE:

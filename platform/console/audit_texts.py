@@ -29,7 +29,7 @@ class WhyForm(ConsoleForm):
 
 class TextSearchForm(WhyForm):
     words = forms.CharField(
-        label=_("Words"), min_length=text_search.SHORTEST, max_length=text_search.LONGEST
+        label=_("Words"), min_length=text_search.SHORTEST_WORD, max_length=text_search.LONGEST
     )
     since = MomentField(label=_("From"), required=True)
     until = MomentField(label=_("To"), required=True, help_text=_("At most 31 days at once."))

@@ -275,6 +275,15 @@ def test_a_search_is_on_record_and_its_words_are_sealed() -> None:
     assert opened.text == "hello world"
 
 
+@pytest.mark.parametrize("words", ["合同", "ガス", "계약", "a合"])
+def test_two_characters_are_enough_where_words_have_two(words: str) -> None:
+    request = say(f"请审阅这份{words}，谢谢")
+    (hit,) = look(words).hits
+    assert (hit.request_id, hit.words) == (request, words)
+    with pytest.raises(ValidationError, match="2 are enough"):
+        look("合")
+
+
 def test_ten_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(text_search.AN_HOUR):
         assert not look("hello world").refused
