@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from audit import texts
 from audit.actions import Action
-from audit.keyring import keyring
+from audit.keyring import Barred, Sealer, keyring, newest
 from audit.models import DataKey, Event, Payload
 from audit.record import act
 
@@ -76,19 +76,25 @@ def search(
     since: datetime,
     until: datetime,
     subject_id: UUID | None = None,
+    searcher_id: UUID | None = None,
 ) -> Found:
-    """Raises ValidationError; what comes too often is `refused`, and on record."""
+    """Raises ValidationError; what comes too often is `refused`, and on record.
+
+    The words go with the data of whom they are about, `subject_id`, else of who looked for them,
+    `searcher_id` (both pseudonyms).
+    """
     words, why = _checked(words, since, until), _reason(reason)
+    asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
     asked = {"reason": why, "since": since.isoformat(), "until": until.isoformat()}
     with transaction.atomic():
         if _too_many(tenant_id, by):
             detail = {**asked, "why": "too many in an hour"}
-            _record(tenant_id, by, words, subject_id, detail, success=False)
+            _record(asker, detail, success=False)
             return Found(refused=True)
         with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
             found = _looked_through(payloads, words)
         counts = {"texts": found.looked_at, "found": len(found.hits)}
-        _record(tenant_id, by, words, subject_id, {**asked, **counts})
+        _record(asker, {**asked, **counts})
     return found
 
 
@@ -170,28 +176,38 @@ def _hit(payload: Payload, text: str, needle: str) -> Hit | None:
     return Hit(payload.request_id, payload.field, payload.at, before, text[at:ends], after)
 
 
-def _record(
-    tenant_id: UUID,
-    by: str,
-    words: str,
-    subject_id: UUID | None,
-    detail: dict[str, Any],
-    *,
-    success: bool = True,
-) -> None:
+class _Asker(NamedTuple):
+    tenant_id: UUID
+    by: str
+    words: str
+    subject_id: UUID | None
+    searcher_id: UUID | None
+
+
+def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
     """The words are a text too: they may name somebody."""
     event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
-    sealer = keyring.of_subject_now(tenant_id, None)
+    tenant_id, sealer = asker.tenant_id, _sealer(asker)
     assert event.request_id
     where = texts.place(tenant_id, event.request_id, "search")
     payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
     payload.field, payload.data_key_id = "search", sealer.key_id
-    payload.sealed = sealer.seal(words.encode(), where)
-    event.tenant_id, event.subject_id, event.actor = tenant_id, subject_id, by
+    payload.sealed = sealer.seal(asker.words.encode(), where)
+    event.tenant_id, event.subject_id, event.actor = tenant_id, asker.subject_id, asker.by
     event.success, event.detail = success, detail
     event.payload_sha256 = sha256(payload.sealed).digest()
     event.save(force_insert=True)
     payload.save(force_insert=True)
+
+
+def _sealer(asker: _Asker) -> Sealer:
+    """Of somebody who has a key: what was typed as a pseudonym makes none."""
+    tenant_id, subject_id = asker.tenant_id, asker.subject_id
+    known = subject_id and newest(tenant_id, subject_id)
+    try:
+        return keyring.of_subject_now(tenant_id, subject_id if known else asker.searcher_id)
+    except Barred:  # erased, or restricted: the search is on record all the same
+        return keyring.of_subject_now(tenant_id, None)
 
 
 def _checked(words: str, since: datetime, until: datetime) -> str:

@@ -28,7 +28,7 @@ from tenants.models import (
 from tenants.models.api_key import ERASED
 from tenants.models.member import LastOwner
 from tenants.models.quota_raise import RaiseState
-from tenants.signed_in import end_sessions
+from tenants.signed_in import end_sessions, forget_places
 
 BY = "system"
 NOBODY = "erased"
@@ -104,6 +104,7 @@ def _let_go(member: Member, *, leaves: bool) -> bool:
         except LastOwner:  # the tenant could never be managed again: they stay, unknown
             pass
     _with_new_id(member, subject_id=uuid4())
+    forget_places(member.user)
     return False
 
 

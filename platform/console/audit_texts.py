@@ -57,6 +57,7 @@ def text_search_page(request: TenantRequest) -> HttpResponse:
                 since=given["since"],
                 until=given["until"],
                 subject_id=given["subject"],
+                searcher_id=request.member.subject_id if request.member else None,
             )
         except ValidationError as problem:
             form.refuse(problem)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.utils import timezone
 
@@ -133,6 +134,18 @@ def test_nor_do_moments(acme: Tenant, owner: Member, zoe: Subject) -> None:
     assert stays.created_at > Event.objects.filter(action="deletion:request").get().at
     assert stays.team_places.get().created_at >= stays.created_at - timedelta(seconds=1)
     assert not Link.objects.filter(email=ZOE).exists()
+
+
+def test_nor_from_where_they_are_signed_in(acme: Tenant, owner: Member, zoe: Subject) -> None:
+    assert zoe.member
+    for user, key in ((zoe.member.user, "hers"), (owner.user, "anothers")):
+        UserSession.objects.create(
+            user=user, session_key=key, ip="203.0.113.7", user_agent="Firefox", data={"x": 1}
+        )
+    erased(zoe)
+    hers, anothers = UserSession.objects.order_by("session_key").reverse()
+    assert (hers.ip, hers.user_agent, hers.data) == ("0.0.0.0", "", {})  # noqa: S104
+    assert (anothers.ip, anothers.user_agent) == ("203.0.113.7", "Firefox")
 
 
 def test_what_is_theirs_stays_theirs(acme: Tenant, owner: Member, zoe: Subject) -> None:

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit import text_search, texts
-from audit.keyring import keyring
+from audit.keyring import destroy, keyring
 from audit.models import DataKey, Event, Payload
 from audit.scope import scope
 from audit.search import BadCursor, Filters, Page, page, queryset, statement
@@ -273,6 +273,25 @@ def test_a_search_is_on_record_and_its_words_are_sealed() -> None:
     opened = texts.opened(payload)
     assert opened
     assert opened.text == "hello world"
+
+
+def test_words_of_a_search_go_with_the_person() -> None:
+    say("hello world")
+    look("hello world", subject_id=SUBJECTS[0], searcher_id=SUBJECTS[1])
+    look("hello there", searcher_id=SUBJECTS[1])
+    look("hello nobody", subject_id=uuid4())
+    whose = DataKey.objects.in_bulk(
+        Payload.objects.filter(field="search").values_list("data_key_id", flat=True)
+    )
+    assert {key.subject_id for key in whose.values()} == {*SUBJECTS[:2], None}
+    gone, stays, tenants = Payload.objects.filter(field="search").order_by("id")
+    destroy(TENANT, SUBJECTS[0])
+    assert texts.opened(gone) is None
+    destroy(TENANT, SUBJECTS[1])
+    assert texts.opened(stays) is None
+    opened = texts.opened(tenants)
+    assert opened
+    assert opened.text == "hello nobody"
 
 
 @pytest.mark.parametrize("words", ["合同", "ガス", "계약", "a合"])

@@ -20,7 +20,7 @@ from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.door import ConsoleRequest, own_account, signed_in
 from tenants import second_factor
-from tenants.signed_in import end_sessions
+from tenants.signed_in import NOWHERE, end_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _places(request: ConsoleRequest) -> list[Place]:
         Place(
             pk=session.pk,
             device=described(session.user_agent),
-            address=session.ip,
+            address="" if session.ip == NOWHERE else session.ip,
             since=session.created_at,
             last_seen=session.last_seen_at,
             here=session.session_key == request.session.session_key,
