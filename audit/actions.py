@@ -35,6 +35,7 @@ class Action(StrEnum):
     QUOTA_CHANGE = "quota:change"
     QUOTA_DELETE = "quota:delete"
     QUOTA_REACHED = "quota:reached"  # a notice: 80 % or 100 %
+    QUOTA_OVERRUN = "quota:overrun"  # an alert: an answer took more than was set aside for it
     QUOTA_DIFFERENCE = "quota:difference"  # ledger, usage and counters are not the same
     RAISE_REQUEST = "raise:request"
     RAISE_APPROVE = "raise:approve"

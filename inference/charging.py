@@ -1,10 +1,9 @@
 """The most that a request can cost, known before it runs: what it sets aside.
 
-A token is at least one byte of text, and the JSON that carries the text is longer than the text:
-so the body's length bounds the prompt's tokens, up to what the chat template adds (TEMPLATE).
-Only of images and the like it says nothing: a prompt with such may fill the whole context.
-Prompt and answer together never exceed the model's context. So no budget is overspent, and
-little is set aside for nothing: what was not used comes back with the settlement.
+The body bounds the prompt's tokens (`engines/prompt_bound.py`), `max_tokens` the answer's, and
+together they never exceed the model's context. Only of images and the like the body says nothing: a
+prompt with such may fill the whole context. So no budget is overspent, and what was not used comes
+back with the settlement; should one take more all the same, it is noticed there.
 """
 
 import re
@@ -16,7 +15,6 @@ from tenants.caller import Caller
 from tenants.charge import Charge
 from tenants.price_list import Prices
 
-TEMPLATE = 64  # tokens: a template's own words, beyond the JSON's that they stand for
 ANSWER = 4096  # tokens of an answer under a budget, where the request sets no limit
 # As orjson writes a part's type. In a text the quotes would be escaped.
 _MEDIA = re.compile(b'"type":"(?:%b)"' % "|".join(MEDIA).encode())
@@ -35,11 +33,17 @@ def bound_answer(body: Body, caller: Caller, engine: Engine) -> None:
 
 
 def charge(
-    caller: Caller, engine: Engine, prices: Prices, *, body: bytes, max_tokens: int | None
+    caller: Caller,
+    engine: Engine,
+    prices: Prices,
+    *,
+    body: bytes,
+    chat: bool,
+    max_tokens: int | None,
 ) -> Charge:
     """For the body as the engine will get it; without `max_tokens` up to the context's end."""
     context = engine.config.context_length
-    longest = context if _MEDIA.search(body) else len(body) + TEMPLATE
+    longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
     prompt, answer = min(longest, context), min(max_tokens or context, context)
     # The dearer ones first, as far as both fit.
     if prices.completion >= max(prices.prompt, prices.cached):

@@ -158,7 +158,7 @@ class Gateway:
             deadline=now + settings.REQUEST_DEADLINE_S,
             estimate=estimate,
             weight=caller.weight,
-            charge=await self._charge(caller, engine, body, max_tokens, now),
+            charge=await self._charge(caller, engine, body, chat, max_tokens, now),
         )
         if out_of := self._known_to_be_out_of(caller, order):
             raise self._noted(_no_room(out_of), caller, order)
@@ -219,7 +219,13 @@ class Gateway:
         self.refusals.denied(who, 404, "model_not_found")
 
     async def _charge(
-        self, caller: Caller, engine: Engine, body: bytes, max_tokens: int | None, now: float
+        self,
+        caller: Caller,
+        engine: Engine,
+        body: bytes,
+        chat: bool,
+        max_tokens: int | None,
+        now: float,
     ) -> Charge:
         try:
             prices = await asyncio.wait_for(
@@ -227,7 +233,7 @@ class Gateway:
             )
         except (TimeoutError, psycopg.Error, OSError) as problem:
             raise OutOfService(str(problem)) from None
-        return charging.charge(caller, engine, prices, body=body, max_tokens=max_tokens)
+        return charging.charge(caller, engine, prices, body=body, chat=chat, max_tokens=max_tokens)
 
     def _known_to_be_out_of(self, caller: Caller, order: Order) -> OutOfQuota | None:
         now = asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ one round trip for hundreds of requests, and what belongs together stands or fal
 
 import base64
 import ipaddress
+import logging
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -21,6 +22,7 @@ from audit.receipts import Receipt
 from inference.order import Order, packed
 from tenants.quotas import windows
 
+log = logging.getLogger(__name__)
 # A request whose quota has no room gets no further than tenants_reserve: it leaves no trace.
 # Answers (id, {taken} or {refused}) for requests that quotas count; see tenants/sql.
 RECEIVED = f"""
@@ -43,9 +45,17 @@ SETTLED = f"""
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
-        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid)
+        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
+        beyond jsonb)
         join ended on ended.request = x.id),
     {record.COMPLETED},
+    overrun as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, status, error_code,
+                                 detail)
+        select at, '{Action.QUOTA_OVERRUN}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, upstream, false, status, '', beyond
+        from j where beyond is not null on conflict (request_id, action, at) do nothing),
     answered as (
         update inference_message m
         set sealed = decode(j.message, 'base64'), finish_reason = j.finish_reason
@@ -135,6 +145,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         response = sealer.seal(outcome.response, place(order, "response"))
     if sealer and order.detached:
         message = sealer.seal(outcome.text.encode(), message_place(order))
+    cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
     return {
         **_common(order, now),
         "upstream": outcome.upstream,
@@ -154,10 +165,33 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "queue_ms": outcome.queue_ms,
         "ttft_ms": outcome.ttft_ms,
         "team_id": charge.team_id and charge.team_id.hex,
-        "cost": charge.cost(
-            outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens
-        ),
+        "cost": cost,
+        "beyond": _beyond(order, outcome, cost),
         "message": base64.b64encode(message).decode() if message else None,
+    }
+
+
+def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
+    """What an answer took beyond that which was set aside for it: then the bound of prompt_bound.py
+    does not hold for this model, and budgets can be overspent. Never unnoticed.
+    """
+    aside, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
+    if not aside.tokens or (tokens <= aside.tokens and cost <= aside.most):
+        return None
+    log.error(
+        "ALERT %s: request %s of model %s took %d tokens, of which %d had been set aside",
+        Action.QUOTA_OVERRUN,
+        order.id,
+        order.model,
+        tokens,
+        aside.tokens,
+    )
+    return {
+        "tokens": tokens,
+        "tokens_set_aside": aside.tokens,
+        "prompt_tokens": outcome.prompt_tokens,
+        "cost": cost,
+        "cost_set_aside": aside.most,
     }
 
 

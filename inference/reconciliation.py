@@ -6,7 +6,7 @@ still open stand on neither side. The difference is 0, or somebody hears of it.
 
 import logging
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.actions import Action
+from audit.models import Event
 from audit.record import act
 from tenants.models import Reconciliation, Tenant
 from tenants.quotas import windows
@@ -76,6 +77,15 @@ def reconcile(tenant: Tenant, day: date) -> Reconciliation:
         if found.difference:
             _tell(found, sums)
     return found
+
+
+def overruns(found: Iterable[Reconciliation]) -> int:
+    """How many answers took more than was set aside for them, since the first of these days."""
+    first = min((each.day for each in found), default=None)
+    if first is None:
+        return 0
+    since = datetime.combine(first, time.min, UTC) - timedelta(days=1)  # wherever a day begins
+    return Event.objects.filter(action=Action.QUOTA_OVERRUN, at__gte=since).count()
 
 
 def _yesterday(tenant: Tenant, now: datetime) -> date:

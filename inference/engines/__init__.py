@@ -11,6 +11,7 @@ from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
+from inference.engines.prompt_bound import GROWTH
 from inference.engines.sglang import SglangEngine
 from inference.engines.vllm import VllmEngine
 
@@ -35,6 +36,8 @@ def _engine(name: str, entry: dict[str, object]) -> Engine:
     try:
         capabilities.check_declared(entry.get("capabilities", {}))
         config = EngineConfig(**{"name": name, "model": name, **entry})  # type: ignore[arg-type]
+        if config.normal_form not in ("", *GROWTH):
+            raise ValueError(f"normal_form must be empty or one of {', '.join(GROWTH)}")
         config = replace(config, api_key=configuration.opened(config.api_key, name))
     except Unreadable:
         raise ValueError(f"engine {name!r}: its api_key was not sealed here for {name!r}") from None

@@ -6,7 +6,7 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import orjson
 
 from inference.engines.capabilities import MEDIA, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
+from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.order import Order
 
 
@@ -32,6 +33,8 @@ class EngineConfig:
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
     private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
+    template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
+    normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
 
 
 log = logging.getLogger(__name__)
@@ -86,12 +89,18 @@ class Engine:
         self.base = config.url.rstrip("/")
         self._chat_fields = CHAT | self.own_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
-        self.capabilities = Capabilities()
+        self.capabilities, self.template = Capabilities(), Template()
+        self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
         self.learn({})
+        self.learn_template(Template())
 
     def learn(self, told: Mapping[str, bool]) -> None:
         """What the engine says of its model; what the operator declares weighs more."""
         self.capabilities = Capabilities().but({**self.can, **told, **self.config.capabilities})
+
+    def learn_template(self, counted: Template) -> None:
+        declared = self.config.template_tokens
+        self.template = replace(counted, base=declared) if declared else counted
 
     async def probe(self, session: aiohttp.ClientSession) -> bool:
         """Asks the engine what its model can take, and learns it.
@@ -111,6 +120,10 @@ class Engine:
     def cache_is_private(self) -> bool:
         """Whether no tenant's prompt is served from what another tenant's left in the cache."""
         return self.config.private_cache
+
+    def prompt_bound(self, body: bytes, *, chat: bool) -> int:
+        """The most tokens that the prompt of a prepared body can be."""
+        return prompt_bound(body, self.template if chat else None, self._form)
 
     def fields(self, *, chat: bool) -> Fields:
         """What reaches the engine; nothing else does."""

@@ -1,8 +1,11 @@
 """llama.cpp's server, embedded or your own. `url` is its root, e.g. http://127.0.0.1:8080."""
 
+import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -11,6 +14,7 @@ import orjson
 
 from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, away, error_in
 from inference.engines.fields import BOOL, integer, number, one_of, only
+from inference.engines.prompt_bound import counted_template
 from inference.engines.slots import Lease, Slots
 from inference.order import Order
 
@@ -62,7 +66,7 @@ class LlamaCppEngine(Engine):
     tool_types = ("function",)
 
     def __init__(self, config: EngineConfig) -> None:
-        super().__init__(config)
+        super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are
         self._slots: Slots | None = None  # until the engine has said how many it has
 
     async def probe(self, session: aiohttp.ClientSession) -> bool:
@@ -79,7 +83,15 @@ class LlamaCppEngine(Engine):
             )
         except _UNREADABLE:
             return False
+        with contextlib.suppress(*_UNREADABLE):  # one that takes no empty texts: the guess stays
+            count = partial(self._count, session)
+            self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
+
+    async def _count(self, session: aiohttp.ClientSession, chat: dict[str, Any]) -> int:
+        prompt = (await self._ask(session, "/apply-template", chat))["prompt"]
+        text = {"content": prompt, "add_special": True, "parse_special": True}
+        return len((await self._ask(session, "/tokenize", text))["tokens"])
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         message = str(error_in(body).get("message") or "")

@@ -35,6 +35,7 @@ WORDS: dict[str, Promise] = {
     Action.QUOTA_CHANGE: _("Quota changed"),
     Action.QUOTA_DELETE: _("Quota dropped"),
     Action.QUOTA_REACHED: _("Quota reached"),
+    Action.QUOTA_OVERRUN: _("An answer took more than was set aside for it"),
     Action.QUOTA_DIFFERENCE: _("Quota ledger and usage differ"),
     Action.RAISE_REQUEST: _("Raise asked for"),
     Action.RAISE_APPROVE: _("Raise approved"),

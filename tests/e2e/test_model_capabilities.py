@@ -1,9 +1,14 @@
 """What the bundled model cannot take is a 400 before it is on record; what it can take works."""
 
+import json
 from typing import Any
 
+import aiohttp
+import orjson
 import pytest
 
+from inference.engines.base import EngineConfig
+from inference.engines.llama_cpp import LlamaCppEngine
 from tests.e2e.ask import Record, client
 from tests.e2e.conftest import Platform
 
@@ -75,3 +80,32 @@ def test_a_schema_that_is_none_is_the_clients_mistake(real: Platform) -> None:
     assert "objekt" in answer.json()["error"]["message"]
     (usage,) = Record(real, answer.headers["x-request-id"]).usage()
     assert (usage["status"], usage["completion_tokens"]) == (400, 0)
+
+
+NASTY = [
+    "",
+    "a" * 50,
+    " " * 300,
+    "\u0958\ufb2c\U0001d160\ufdfa" * 20,
+    "中文，" * 40,
+    "\x00\x01\n\t" * 20,
+]
+
+
+async def test_no_prompt_has_more_tokens_than_are_set_aside(real: Platform) -> None:
+    entry = json.loads(real.running()["FOREBAY_ENGINES"])[MODEL]
+    engine = LlamaCppEngine(EngineConfig(name=MODEL, model=MODEL, **entry))
+    async with aiohttp.ClientSession() as session:
+        assert await engine.probe(session)
+    assert not engine.capabilities.tools
+    assert engine.template.base < 64, "counted, and not the guess"
+    for text in NASTY:
+        chat = [{"role": role, "content": text} for role in ("system", "user", "assistant", "user")]
+        for messages in (chat, chat[1:2], chat[1:2] * 9):
+            usage = ask(real, messages=messages).json()["usage"]
+            body = orjson.dumps({"messages": messages})
+            assert usage["prompt_tokens"] <= engine.prompt_bound(body, chat=True)
+        if text:
+            usage = ask(real, "/v1/completions", prompt=text).json()["usage"]
+            bound = engine.prompt_bound(orjson.dumps({"prompt": text}), chat=False)
+            assert usage["prompt_tokens"] <= bound

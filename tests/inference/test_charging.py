@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inference import charging
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
+from inference.engines.prompt_bound import Template
 from inference.openai import quotas
 from inference.openai.schemas import Body
 from inference.stream.frames import Frame, Kind
@@ -24,16 +25,17 @@ from tests.tenants.callers import caller
 pytestmark = pytest.mark.unit
 CONTEXT = 1000
 ENGINE = Engine(EngineConfig("mock", "openai", "http://127.0.0.1:9", "m", context_length=CONTEXT))
+TEMPLATE = Template().base
 prices = st.floats(0, 50)
 
 
 def charge(body: bytes, max_tokens: int | None, prices: Prices = FREE) -> Charge:
-    return charging.charge(caller(), ENGINE, prices, body=body, max_tokens=max_tokens)
+    return charging.charge(caller(), ENGINE, prices, body=body, chat=True, max_tokens=max_tokens)
 
 
 def test_a_key_is_charged_to_its_maker_too() -> None:
     who = replace(caller(), maker_id=uuid4())
-    charged = charging.charge(who, ENGINE, FREE, body=b"x", max_tokens=1)
+    charged = charging.charge(who, ENGINE, FREE, body=b"x", chat=True, max_tokens=1)
     assert (charged.member_id, charged.api_key_id) == (who.maker_id, who.api_key_id)
 
 
@@ -48,7 +50,7 @@ def test_no_answer_costs_more_than_was_set_aside(
 ) -> None:
     body = orjson.dumps({"messages": [{"role": "user", "content": text}]})
     aside = charge(body, max_tokens, prices)
-    longest = len(text.encode()) + charging.TEMPLATE  # every byte a token of its own
+    longest = len(text.encode()) + TEMPLATE  # every byte a token of its own
     prompt = data.draw(st.integers(1, min(longest, CONTEXT)))
     answer = data.draw(st.integers(0, min(max_tokens or CONTEXT, CONTEXT - prompt)))
     cached = data.draw(st.integers(0, prompt))
@@ -58,7 +60,7 @@ def test_no_answer_costs_more_than_was_set_aside(
 
 def test_an_open_answer_sets_the_rest_of_the_context_aside() -> None:
     assert charge(b"x" * 36, None).tokens == CONTEXT
-    assert charge(b"x" * 36, 10).tokens == 36 + charging.TEMPLATE + 10
+    assert charge(b"x" * 36, 10).tokens == 36 + TEMPLATE + 10
     assert charge(b"x" * 10_000, 10).tokens == CONTEXT
 
 
@@ -71,7 +73,7 @@ def test_an_image_may_fill_the_context(kind: str) -> None:
     assert charge(asked(image), 10).tokens == CONTEXT
     assert charge(asked(image), 10, Prices(9, 9, 1)).prompt_tokens == CONTEXT
     quoted = asked({"type": "text", "text": orjson.dumps(image).decode()})
-    assert charge(quoted, 10).tokens == len(quoted) + charging.TEMPLATE + 10
+    assert charge(quoted, 10).tokens == len(quoted) + TEMPLATE + 10
 
 
 @pytest.mark.parametrize(

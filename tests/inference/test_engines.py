@@ -24,6 +24,8 @@ from inference.engines.base import (
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.probing import probe
+from inference.engines.prompt_bound import Template
+from inference.engines.vllm import VllmEngine
 from inference.order import Order
 from tests.inference.orders import an_order
 from tests.inference.scripted import Traces, generation
@@ -300,7 +302,50 @@ async def test_llama_cpp_tells_what_its_model_can_take(
         False,
         False,
     )
-    assert served.asked[-1][0::2] == ("/props", "Bearer k")
+    assert ("/props", b"", "Bearer k") in served.asked
+
+
+async def test_llama_cpp_counts_its_templates_own_words(
+    served: Served, session: aiohttp.ClientSession
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/props":
+            return web.json_response({**PROPS, "chat_template_caps": {"supports_tools": True}})
+        asked = orjson.loads(await request.read())
+        if request.path == "/apply-template":
+            if asked["messages"][0]["role"] == "system":
+                return web.json_response({"error": {"message": "no system role"}}, status=500)
+            words = ["begin"] + ["m"] * 50 * len(asked["messages"]) + ["t"] * 7 * ("tools" in asked)
+            return web.json_response({"prompt": " ".join(words)})
+        return web.json_response({"tokens": asked["content"].split()})
+
+    served.handler = handler
+    engine = an_engine(served.url, LlamaCppEngine)
+    assert await engine.probe(session)
+    assert engine.template == Template(base=51, per_message=100, tools=7)
+    declared = an_engine(served.url, LlamaCppEngine, template_tokens=400)
+    assert await declared.probe(session)
+    assert declared.template.base == 400
+
+
+async def test_vllm_counts_its_templates_own_words(
+    served: Served, session: aiohttp.ClientSession
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked = orjson.loads(await request.read())
+        assert (request.path, asked["model"]) == ("/tokenize", "theirs")
+        return web.json_response({"count": 3 + 4 * len(asked["messages"]) + 9 * ("tools" in asked)})
+
+    served.handler = handler
+    engine = an_engine(served.url + "/v1", VllmEngine)
+    assert await engine.probe(session)
+    assert engine.template == Template(base=11, per_message=8, tools=9)
+    for body, status in ((b"no", 404), (b"[]", 200), (b"{}", 200)):
+        served.says(body, status)
+        guessing = an_engine(served.url + "/v1", VllmEngine)
+        assert await guessing.probe(session)
+        assert guessing.template == Template()
+    assert await probe([an_engine("http://127.0.0.1:1", VllmEngine)])
 
 
 async def test_what_is_declared_weighs_more(served: Served, session: aiohttp.ClientSession) -> None:

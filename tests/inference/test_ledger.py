@@ -113,6 +113,40 @@ def test_the_request_can_be_opened_from_the_record(
     assert unpacked(opened) == order
 
 
+@pytest.mark.parametrize(
+    ("aside", "beyond"),
+    [
+        (Charge(prompt_tokens=12, completion_tokens=34), False),
+        (Charge(prompt_tokens=0, completion_tokens=46), False),  # one may be set aside for both
+        (Charge(), False),  # nothing was, in an order from before
+        (Charge(prompt_tokens=11, completion_tokens=34), True),
+        (Charge(prompt_tokens=46, completion_tokens=0, completion_price=2), True),
+    ],
+)
+def test_an_answer_that_takes_more_than_was_set_aside_is_an_alert(
+    database: psycopg.Connection[Any],
+    order: Order,
+    aside: Charge,
+    beyond: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(database, ledger.RECEIVED, received(order))
+    row = settled(msgspec.structs.replace(order, charge=aside), **ANSWER)
+    run(database, ledger.SETTLED, row)
+    run(database, ledger.SETTLED, row)  # counted once
+    assert ("ALERT quota:overrun" in caplog.text) is beyond
+    alerts = list(Event.objects.filter(action="quota:overrun"))
+    assert len(alerts) == beyond
+    for event in alerts:
+        assert (event.tenant_id, event.request_id, event.success) == (
+            order.tenant_id,
+            order.id,
+            False,
+        )
+        assert event.detail["tokens"] == 46
+        assert event.detail["tokens_set_aside"] == aside.tokens
+
+
 def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order: Order) -> None:
     run(database, ledger.RECEIVED, received(order))
     run(database, ledger.SETTLED, settled(order, **ANSWER))

@@ -41,7 +41,7 @@ async def gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Gateway]:
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "context_length": 1000}
-    settings.ENGINES = {pool: engine}
+    settings.ENGINES = {pool: {**engine, "template_tokens": 64}}
     settings.DATABASE_URL = through(database, dsn)
     settings.IP_PER_MINUTE = 0
     monkeypatch.setattr(module, "wake_up", lambda _: None)

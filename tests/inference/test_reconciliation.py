@@ -131,7 +131,7 @@ def test_each_tenants_latest_full_day_is_looked_at_once(acme: Tenant) -> None:
 def test_the_command(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     a_day(acme)
     call_command("reconcile", "--day", "2026-11-20", "--tenant", "acme", "--json")
-    assert orjson.loads(capsys.readouterr().out) == {"compared": 1, "difference": 0}
+    assert orjson.loads(capsys.readouterr().out) == {"compared": 1, "difference": 0, "overruns": 0}
     with pytest.raises(CommandError, match="no tenant"):
         call_command("reconcile", "--tenant", "nobody")
     with pytest.raises(CommandError, match="a day like"):

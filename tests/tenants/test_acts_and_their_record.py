@@ -134,7 +134,12 @@ ACTS: dict[Action, Act] = {
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator"}
 # Of the platform and of pages, not of a verb on a model.
-ELSEWHERE = {Action.QUOTA_REACHED, Action.QUOTA_DIFFERENCE, Action.OPERATOR_ACCESS}
+ELSEWHERE = {
+    Action.QUOTA_REACHED,
+    Action.QUOTA_OVERRUN,
+    Action.QUOTA_DIFFERENCE,
+    Action.OPERATOR_ACCESS,
+}
 
 
 def everything() -> dict[str, list[Any]]:

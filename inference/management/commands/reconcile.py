@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from inference.reconciliation import reconcile_day, reconcile_due
+from inference.reconciliation import overruns, reconcile_day, reconcile_due
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import Reconciliation, Tenant
 
@@ -29,10 +29,11 @@ class Command(JsonCommand):
         off = [_described(each) for each in found if each.difference]
         if off:
             raise CommandError(f"{len(off)} of {len(found)} differ: {off}")
-        return {"compared": len(found), "difference": 0}
+        return {"compared": len(found), "difference": 0, "overruns": overruns(found)}
 
     def text(self, answer: Answer) -> str:
-        return f"{answer['compared']} compared, difference 0"
+        beyond = f", {n} answers beyond what was set aside" if (n := answer["overruns"]) else ""
+        return f"{answer['compared']} compared, difference 0{beyond}"
 
 
 def _described(found: Reconciliation) -> str:

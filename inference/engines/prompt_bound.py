@@ -1,0 +1,120 @@
+"""The most tokens that a prompt can be, from its body alone: what a request sets aside.
+
+Why it holds (docs/engines.md):
+
+1. A token stands for at least one byte of the text that the tokenizer reads, be it byte-level BPE
+   or SentencePiece with bytes to fall back on. So there are no more tokens than bytes.
+2. The tokenizer may bring the text into a normal form first, which can be longer (in NFC the three
+   bytes of U+FB2C become six). Its length is taken; ASCII stays as it is.
+3. The template prints each text of the body once. In JSON it is at least as long, and each message
+   brings `{"role":"","content":""}` along. What it may print in a layout of its own is counted at
+   the longest: indented by four, blanks after commas and colons, `\\u4e2d` for what is not ASCII.
+4. The template's own words are counted by the engine (`Template`), declared, or a guess beyond the
+   templates that we know.
+
+Where it does not hold after all, the settlement says so (`inference.ledger`).
+"""
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+Form = Literal["NFC", "NFKC"]
+GROWTH: dict[Form, int] = {"NFC": 3, "NFKC": 11}  # at most, in UTF-8 (UAX #15, section 9)
+MOST_NORMALISED = 64 * 1024  # bytes: beyond, the factor stands in, which costs no time
+_OF_MESSAGE = len('{"role":"","content":""}')
+_MESSAGES = re.compile(b'"role":')
+# Fields that a template may lay out anew. In a text their quotes would be escaped.
+_LAID_OUT = ("tools", "response_format", "guided_json", "structured_outputs")
+_CALLS = ("tool_calls", "function_call")
+_OTHER_THAN_TEXT = re.compile(
+    b'"(?:%b)":|"role":"(?:tool|function)"' % "|".join(_LAID_OUT + _CALLS).encode()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Tokens of a chat template's own words: always, for each message, and where tools are."""
+
+    base: int = 256
+    per_message: int = _OF_MESSAGE
+    tools: int = 1024
+
+
+Count = Callable[[dict[str, Any]], Awaitable[int]]
+_ROLES = {"s": "system", "u": "user", "a": "assistant"}
+_A_TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+async def counted_template(count: Count, *, tools: bool) -> Template:
+    """By an engine that counts the tokens of a chat. Raises what `count` raises.
+
+    A template that takes no system message, or no tools, refuses that.
+    """
+    one, three = await count(_chat("u")), await count(_chat("uau"))
+    found = await asyncio.gather(
+        count(_chat("su")),
+        *([count({**_chat("u"), "tools": [_A_TOOL]})] if tools else ()),
+        return_exceptions=True,
+    )
+    with_system, *with_tools = [n if isinstance(n, int) else 0 for n in found]
+    beside_tools = max(0, with_tools[0] - one) if with_tools else 0
+    return Template(max(one, with_system), max(0, three - one), beside_tools)
+
+
+def _chat(roles: str) -> dict[str, Any]:
+    return {"messages": [{"role": _ROLES[role], "content": ""} for role in roles]}
+
+
+def prompt_bound(body: bytes, template: Template | None, form: Form | None) -> int:
+    """`body` is as orjson writes it. Without a template: no chat."""
+    longest = len(body) + _growth(body, form)
+    if template is None:
+        return longest
+    longest += template.base
+    if template.per_message > _OF_MESSAGE:
+        longest += (template.per_message - _OF_MESSAGE) * len(_MESSAGES.findall(body))
+    if _OTHER_THAN_TEXT.search(body):
+        longest += template.tools + _laid_out(orjson.loads(body))
+    return longest
+
+
+def _growth(body: bytes, form: Form | None) -> int:
+    if form is None or body.isascii():
+        return 0
+    if len(body) > MOST_NORMALISED:
+        return len(body) * (GROWTH[form] - 1)
+    text = body.decode()
+    if unicodedata.is_normalized(form, text):
+        return 0
+    return max(0, len(unicodedata.normalize(form, text).encode()) - len(body))
+
+
+def _laid_out(body: dict[str, Any]) -> int:
+    """Bytes by which the parts that are no plain text can be longer in the prompt."""
+    more = sum(_indented(body[name]) for name in _LAID_OUT if body.get(name))
+    for message in body.get("messages") or ():
+        more += sum(_indented(message[name]) for name in _CALLS if message.get(name))
+        if message.get("role") in ("tool", "function"):
+            more += _escaped(orjson.dumps(message.get("content")))
+    return more
+
+
+def _indented(value: Any) -> int:
+    """Four blanks a level are at most twice what orjson's two take."""
+    plain = orjson.dumps(value)
+    indented = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    return 2 * len(indented) - len(plain) + _escaped(plain)
+
+
+def _escaped(text: bytes) -> int:
+    """Six bytes for two, three or four of UTF-8 (two times six): at most three times as many."""
+    return 0 if text.isascii() else 2 * len(text.translate(None, _ASCII))
+
+
+_ASCII = bytes(range(128))
