@@ -41,7 +41,8 @@ log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 _TOO_LONG = re.compile(
-    r"context.{0,40}(exceed|maximum|longer|only|too)|(exceed|maximum|longer|larger).{0,60}context",
+    r"context (length|size|window).{0,80}(exceed|maximum|longer|only|too )"
+    r"|(exceed|maximum|longer|larger|too long).{0,80}context",
     re.IGNORECASE | re.DOTALL,
 )
 _OUR_WORDS = "This model's maximum context length is "
@@ -211,7 +212,7 @@ class Engine:
         message = str(error.get("message") or "the engine refused the request")
         if status == 503:
             return EngineAway(message)
-        if status in (400, 413, 422, 500) and _TOO_LONG.search(message):
+        if _TOO_LONG.search(message):
             return EngineFailed(400, "context_length_exceeded", self._too_long(message, error))
         if status in (400, 413, 422):
             return EngineFailed(400, "invalid_request", message)

@@ -16,6 +16,7 @@ from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFaile
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
 from inference.engines.slots import Lease, Slots
+from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.order import Order
 
 # It answers 500 to much that a client did wrong, and says what that was.
@@ -107,18 +108,19 @@ class LlamaCppEngine(Engine):
         async with self._in_a_slot(session, order) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
-            return body
+            return TextLogprobs().of_answer(body) if _asks_for_text_logprobs(order) else body
 
     async def events(
         self, session: aiohttp.ClientSession, order: Order
     ) -> AsyncGenerator[list[bytes]]:
+        shaped = TextLogprobs().of_event if _asks_for_text_logprobs(order) else None
         async with (
             self._in_a_slot(session, order) as (placed, lease),
             aclosing(super().events(session, placed)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]
-                yield events
+                yield list(map(shaped, events)) if shaped else events
 
     @asynccontextmanager
     async def _in_a_slot(
@@ -169,17 +171,19 @@ class LlamaCppEngine(Engine):
         """Asks the engine's own tokenizer; the estimate stands in when that fails."""
         try:
             prompt = await self._prompt(session, order)
+            if isinstance(prompt, list):  # tokens already
+                return len(prompt)
             found = await self._ask(session, "/tokenize", {"content": prompt, "add_special": True})
             return len(found["tokens"])
         except _UNREADABLE:
             return await super().count_prompt(session, order)
 
-    async def _prompt(self, session: aiohttp.ClientSession, order: Order) -> str:
+    async def _prompt(self, session: aiohttp.ClientSession, order: Order) -> Any:
         body = orjson.loads(order.body)
         if not order.chat:
-            return str(body["prompt"])
+            return body["prompt"]
         rendered = await self._ask(session, "/apply-template", {"messages": body["messages"]})
-        return str(rendered["prompt"])
+        return rendered["prompt"]
 
     async def _ask(self, session: aiohttp.ClientSession, path: str, body: Any = None) -> Any:
         async with session.request(
@@ -191,3 +195,7 @@ class LlamaCppEngine(Engine):
         ) as response:
             response.raise_for_status()
             return orjson.loads(await response.read())
+
+
+def _asks_for_text_logprobs(order: Order) -> bool:
+    return not order.chat and ASKED in order.body

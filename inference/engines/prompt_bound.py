@@ -16,9 +16,8 @@ Where it does not hold after all, the settlement says so (`inference.ledger`).
 """
 
 import asyncio
-import re
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,13 +27,11 @@ Form = Literal["NFC", "NFKC"]
 GROWTH: dict[Form, int] = {"NFC": 3, "NFKC": 11}  # at most, in UTF-8 (UAX #15, section 9)
 MOST_NORMALISED = 64 * 1024  # bytes: beyond, the factor stands in, which costs no time
 _OF_MESSAGE = len('{"role":"","content":""}')
-_MESSAGES = re.compile(b'"role":')
 # Fields that a template may lay out anew. In a text their quotes would be escaped.
 _LAID_OUT = ("tools", "response_format", "guided_json", "structured_outputs")
 _CALLS = ("tool_calls", "function_call")
-_OTHER_THAN_TEXT = re.compile(
-    b'"(?:%b)":|"role":"(?:tool|function)"' % "|".join(_LAID_OUT + _CALLS).encode()
-)
+_OTHER_THAN_TEXT = [f'"{name}":'.encode() for name in _LAID_OUT + _CALLS]
+_OTHER_THAN_TEXT += [b'"role":"tool"', b'"role":"function"']
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,8 @@ def prompt_bound(body: bytes, template: Template | None, form: Form | None) -> i
         return longest
     longest += template.base
     if template.per_message > _OF_MESSAGE:
-        longest += (template.per_message - _OF_MESSAGE) * len(_MESSAGES.findall(body))
-    if _OTHER_THAN_TEXT.search(body):
+        longest += (template.per_message - _OF_MESSAGE) * body.count(b'"role":')
+    if any(mark in body for mark in _OTHER_THAN_TEXT):
         longest += template.tools + _laid_out(orjson.loads(body))
     return longest
 
@@ -99,17 +96,31 @@ def _laid_out(body: dict[str, Any]) -> int:
     """Bytes by which the parts that are no plain text can be longer in the prompt."""
     more = sum(_indented(body[name]) for name in _LAID_OUT if body.get(name))
     for message in body.get("messages") or ():
-        more += sum(_indented(message[name]) for name in _CALLS if message.get(name))
+        more += sum(_again(message[name]) for name in _CALLS if message.get(name))
         if message.get("role") in ("tool", "function"):
             more += _escaped(orjson.dumps(message.get("content")))
     return more
 
 
 def _indented(value: Any) -> int:
-    """Four blanks a level are at most twice what orjson's two take."""
-    plain = orjson.dumps(value)
-    indented = orjson.dumps(value, option=orjson.OPT_INDENT_2)
-    return 2 * len(indented) - len(plain) + _escaped(plain)
+    """Blanks and line ends: for each value, a line and perhaps another that closes it."""
+    more, depth, level = _escaped(orjson.dumps(value)), 0, [value]
+    while level:
+        more += len(level) * (2 * (4 * depth + 1) + 2)
+        level = [inner for outer in level for inner in _inside(outer)]
+        depth += 1
+    return more
+
+
+def _again(calls: Any) -> int:
+    """Arguments are JSON in a string: a blank after each comma and colon at most doubles them."""
+    return _indented(calls) + len(orjson.dumps(calls))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _escaped(text: bytes) -> int:

@@ -93,6 +93,18 @@ def test_logprobs(sdk: openai.OpenAI) -> None:
     assert len(answer.choices[0].logprobs.content[0].top_logprobs) == 2
 
 
+def test_logprobs_of_a_text(sdk: openai.OpenAI) -> None:
+    asked: Any = {"model": MODEL, "prompt": "1, 2, 3,", "max_tokens": 3, "temperature": 0}
+    (choice,) = sdk.completions.create(**asked, logprobs=2).choices
+    assert choice.logprobs
+    assert "".join(choice.logprobs.tokens or ()) == choice.text
+    assert len(choice.logprobs.token_logprobs or ()) == 3
+    assert {len(top) for top in choice.logprobs.top_logprobs or ()} == {2}
+    chunks = [c.choices[0] for c in sdk.completions.create(**asked, logprobs=2, stream=True)]
+    tokens = [t for c in chunks if c.logprobs for t in c.logprobs.tokens or ()]
+    assert tokens == choice.logprobs.tokens
+
+
 def test_json_answers(sdk: openai.OpenAI) -> None:
     answer = sdk.chat.completions.create(
         model=MODEL,

@@ -201,6 +201,7 @@ async def test_an_answer_without_end_is_not_read(
         (401, "wrong key", (502, "engine_failed")),
         (404, "no such model", (502, "engine_failed")),
         (500, "CUDA error", (502, "engine_failed")),
+        (500, "failed to create a context: only 2 GB are left", (502, "engine_failed")),
     ],
 )
 async def test_what_an_engines_refusal_means(
@@ -305,6 +306,49 @@ async def test_llama_cpp_tells_what_its_model_can_take(
     assert ("/props", b"", "Bearer k") in served.asked
 
 
+def _token(text: str, *others: str) -> dict[str, Any]:
+    top = [{"token": other, "logprob": -1.5} for other in (text, *others)]
+    return {"id": 1, "token": text, "bytes": [], "logprob": -1.5, "top_logprobs": top}
+
+
+def _text_answer(*tokens: dict[str, Any]) -> bytes:
+    text = "".join(token["token"] for token in tokens)
+    return orjson.dumps({"choices": [{"text": text, "logprobs": {"content": tokens}}]})
+
+
+async def test_logprobs_of_a_text_have_openais_shape(
+    served: Served, session: aiohttp.ClientSession
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/props":
+            return web.json_response({"total_slots": 1})
+        asked = orjson.loads(await request.read())
+        first, second = _token("Hé", "x"), _token(" you")
+        if not asked.get("stream"):
+            return web.Response(body=_text_answer(first, second))
+        events = [b"data: " + _text_answer(each) + b"\n\n" for each in (first, second)]
+        return web.Response(body=b"".join([*events, b"data: [DONE]\n\n"]))
+
+    served.handler = handler
+    engine = an_engine(served.url, LlamaCppEngine)
+    asked = an_order(chat=False, body=b'{"prompt":"x","logprobs":2}')
+    (choice,) = orjson.loads(await engine.answer(session, asked))["choices"]
+    assert choice["logprobs"] == {
+        "tokens": ["Hé", " you"],
+        "token_logprobs": [-1.5, -1.5],
+        "top_logprobs": [{"Hé": -1.5, "x": -1.5}, {" you": -1.5}],
+        "text_offset": [0, 2],
+    }
+    streamed = an_order(chat=False, body=b'{"prompt":"x","logprobs":2,"stream":true}')
+    one, two, done = await heard(engine, session, streamed)
+    found = [orjson.loads(event[5:])["choices"][0]["logprobs"] for event in (one, two)]
+    assert [each["tokens"] for each in found] == [["Hé"], [" you"]]
+    assert [each["text_offset"] for each in found] == [[0], [2]]
+    assert done == b"data: [DONE]"
+    chat = an_order(body=b'{"messages":[],"logprobs":true}')
+    assert await engine.answer(session, chat) == _text_answer(_token("Hé", "x"), _token(" you"))
+
+
 async def test_llama_cpp_counts_its_templates_own_words(
     served: Served, session: aiohttp.ClientSession
 ) -> None:
@@ -403,6 +447,8 @@ async def test_llama_cpp_counts_with_its_own_tokenizer(
     assert await engine.count_prompt(session, chat) == len("<user>abc")
     plain = an_order(body=b'{"prompt":"hello"}', chat=False)
     assert await engine.count_prompt(session, plain) == 5
+    tokens = an_order(body=b'{"prompt":[11,12,13]}', chat=False)
+    assert await engine.count_prompt(session, tokens) == 3
     served.says(b"no", 500)
     assert await engine.count_prompt(session, plain) >= 1
 
