@@ -8,7 +8,7 @@ them, are committed over a connection of their own: small rows of others do not 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -118,8 +118,7 @@ class GroupCommit:
         if self._large is None:
             self._large = GroupCommit(self._dsn, self._statement, patience_s=self._patience_s)
             self._large._is_large = True
-        self._behind[entry.tenant] += 1
-        entry.done.add_done_callback(lambda _: _less(self._behind, entry.tenant))
+        _counted(self._behind, entry.tenant, entry)
         return self._large._put(entry)
 
     # Groups --------------------------------------------------------------------------------------
@@ -203,9 +202,7 @@ class GroupCommit:
             self._aside = GroupCommit(self._dsn, self._statement, patience_s=self._patience_s)
             self._aside._is_aside = True
         for entry in group:
-            stripe = _stripe(entry.row)
-            self._stuck[stripe] += 1
-            entry.done.add_done_callback(lambda _, stripe=stripe: _less(self._stuck, stripe))
+            _counted(self._stuck, _stripe(entry.row), entry)
             entry.place = None
             self._aside._put(entry)
 
@@ -233,10 +230,16 @@ def _stripe(row: Row) -> int:
     return int(str(row.get("tenant_id") or "0")[:2], 16) & 63
 
 
-def _less(counts: "Counter[Any]", name: object) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        del counts[name]
+def _counted(counts: "Counter[Any]", name: Hashable, entry: Entry) -> None:
+    """Until the row is done."""
+
+    def less(_: object) -> None:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]
+
+    counts[name] += 1
+    entry.done.add_done_callback(less)
 
 
 def _fail(group: list[Entry], reason: Exception) -> None:
