@@ -170,6 +170,7 @@ class Gateway:
             tokens=places.set_aside(order),
             hold_s=self._hold_s,
             address_counted_at=address_counted_at,
+            size=len(body),
         )
         admission, counted_at = await self.turnstile.admit(ask)
         if admission.tier:

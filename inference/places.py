@@ -7,7 +7,8 @@ from tenants.giving_back import Place
 
 def place(order: Order) -> Place:
     key = order.charge.api_key_id
-    return Place(str(order.id), str(order.tenant_id), str(key) if key else "")
+    tenant = str(order.tenant_id)
+    return Place(str(order.id), tenant, str(key) if key else "", len(order.body))
 
 
 def set_aside(order: Order) -> int:
@@ -22,3 +23,8 @@ def used(outcome: Outcome) -> int | None:
     """Tokens; None for a request that another has settled, whose count is not known here."""
     tokens = outcome.prompt_tokens + outcome.completion_tokens
     return tokens if tokens or outcome.state != "done" else None
+
+
+def kept(outcome: Outcome) -> int:
+    """Bytes of the answer on record."""
+    return len(outcome.response)

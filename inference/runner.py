@@ -205,7 +205,7 @@ class Runner:
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             await asyncio.gather(
                 self.queue.settle(item, outcome.cost),
-                give_back(self.redis, place, set_aside, places.used(outcome)),
+                give_back(self.redis, place, set_aside, places.used(outcome), places.kept(outcome)),
             )
 
     async def _sent_before(self, item: Item) -> list[bytes]:

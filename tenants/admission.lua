@@ -6,12 +6,14 @@
 --       5 the time as the caller reckons it, 0 when it does not know  6 ms after which it is gone
 --       7 mode: '', 'jumped' (the caller is sure of ARGV 5) or 'owed' (let in without us: charge it)
 --       8 requests a minute of the address  9 when the address was charged for it, 0: not yet
---       10-13 the tenant's requests a minute, burst, tokens a minute, requests at once  14-17 the key's
+--       10 bytes of its body  11-16 the tenant's requests a minute, burst, tokens a minute, requests
+--       at once, bytes in flight, bytes stored per day  17-22 the key's
 -- A limit of 0 means none. Returns {tier, limit, used, ms until it frees, now, epoch, and what the
 -- tightest tiers leave: scope, limit, remaining, ms until full of requests; the last three of tokens}.
--- Tiers: '' (admitted), ip, key_rate, rate, key_tokens, tokens, key_concurrency, concurrency.
+-- Tiers: '' (admitted), ip, and of key_rate, rate and so on: rate, tokens, stored, concurrency, bytes.
 -- Or {'epoch', …}: data was lost, ask again; {'late', …}: comes too late for the caller, not charged.
 local id, tokens, hold, mode = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[7]
+local bytes = tonumber(ARGV[10])
 local owed = mode == 'owed'
 local untold = {0, 0, 0, now, epoch, '', -1, 0, 0, -1, 0, 0}
 local function other(word) return {word, unpack(untold)} end
@@ -30,7 +32,7 @@ if reckoned > 0 then
 end
 
 local address, per_address, counted_at = KEYS[2], tonumber(ARGV[8]), tonumber(ARGV[9])
-local tenant, key = owner(KEYS[3], KEYS[4], 10), owner(KEYS[5], KEYS[6], 14)
+local tenant, key = owner(KEYS[3], KEYS[4], 11, bytes), owner(KEYS[5], KEYS[6], 17, bytes)
 if owed and redis.call('ZSCORE', KEYS[4], id) then return other('') end
 
 -- The tier that stays closed longest is the one to tell: after its time the request comes in.
@@ -55,10 +57,17 @@ local function look(o, prefix)
     close(prefix .. 'tokens', o.per_minute, math.ceil(o.per_minute - o.tokens),
       wait(needed - o.tokens, o.per_minute))
   end
+  needed = math.min(bytes, o.per_day)
+  if o.per_day > 0 and o.stored < needed then
+    close(prefix .. 'stored', o.per_day, math.ceil(o.per_day - o.stored),
+      wait(needed - o.stored, o.per_day / 1440))
+  end
   if o.at_once > 0 and o.busy >= o.at_once then
-    local soonest = redis.call('ZRANGE', o.places, 0, 0, 'WITHSCORES')
-    close(prefix .. 'concurrency', o.at_once, o.busy,
-      math.min(1000, math.max(1, tonumber(soonest[2]) - now)))
+    close(prefix .. 'concurrency', o.at_once, o.busy, place_frees(o.places))
+  end
+  -- One that is larger than the limit comes in alone.
+  if o.heavy and o.in_flight > 0 and o.in_flight + bytes > o.at_once_bytes then
+    close(prefix .. 'bytes', o.at_once_bytes, o.in_flight, place_frees(o.places))
   end
 end
 look(key, 'key_')
@@ -72,10 +81,12 @@ if not refused then
     count_address(address, per_address)
     seen = seen + 1
   end
-  charge(tenant, tokens, hold)
-  charge(key, tokens, hold)
+  charge(tenant, tokens, bytes, hold)
+  charge(key, tokens, bytes, hold)
   if hold > 0 then
-    if now % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now) end
+    if now % 64 == 0 then forget_expired(KEYS[4]) end
+    take_off(tenant, id, bytes, hold)
+    take_off(key, id, bytes, hold)
     redis.call('ZADD', KEYS[4], now + hold, id)
     redis.call('PEXPIRE', KEYS[4], hold)
     if key.limited then

@@ -27,6 +27,8 @@ def script(*names: str) -> Script:
     return Script.of("\n".join((_HERE / f"{name}.lua").read_text() for name in names))
 
 
+MEGABYTE = 1_000_000
+LIGHT = 16_384  # bytes: a smaller body does not count among those in flight (buckets.lua)
 _SCRIPT = script("clock", "buckets", "admission")
 
 
@@ -73,6 +75,7 @@ class Ask:
     key_limits: Limits = NO_LIMITS
     tokens: int = 0
     hold_s: int = 0
+    bytes: int = 0  # of the body, which is kept
 
     @classmethod
     def of(
@@ -85,6 +88,7 @@ class Ask:
         tokens: int = 0,
         hold_s: int = 60,
         address_counted_at: int = 0,
+        size: int = 0,
     ) -> "Ask":
         address = counted(client_ip)
         return cls(
@@ -98,6 +102,7 @@ class Ask:
             caller.key_limits,
             tokens,
             hold_s,
+            size,
         )
 
     @property
@@ -115,9 +120,9 @@ def keys(tenant: str, key: str = "", address: str = "") -> list[str]:
     return [
         CLOCK_KEY,
         f"address:{address}",
-        f"buckets:{tenant}",
+        f"levels:{tenant}",
         concurrency_key(tenant),
-        f"buckets:{key or '-'}",
+        f"levels:{key or '-'}",
         concurrency_key(key or "-"),
     ]
 
@@ -170,14 +175,19 @@ class SharedAdmission:
             mode,
             ask.per_address,
             ask.address_counted_at,
+            ask.bytes,
             tenant.requests_per_minute,
             tenant.burst,
             tenant.tokens_per_minute,
             tenant.max_concurrency,
+            tenant.megabytes_in_flight * MEGABYTE,
+            tenant.megabytes_per_day * MEGABYTE,
             key.requests_per_minute,
             key.burst,
             key.tokens_per_minute,
             key.max_concurrency,
+            key.megabytes_in_flight * MEGABYTE,
+            key.megabytes_per_day * MEGABYTE,
         ]
 
     def _reckoned(self, at: float) -> int:

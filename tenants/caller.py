@@ -7,12 +7,17 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a tenant or of a key; 0 means none. No burst: as much as the refill of a minute."""
+    """Of a tenant or of a key; 0 means none. No burst: as much as the refill of a minute.
+
+    A megabyte has 1,000,000 bytes.
+    """
 
     requests_per_minute: int = 0
     burst: int = 0
     tokens_per_minute: int = 0
     max_concurrency: int = 0
+    megabytes_in_flight: int = 0
+    megabytes_per_day: int = 0
 
 
 NO_LIMITS = Limits()

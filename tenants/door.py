@@ -25,6 +25,8 @@ from tenants.models.tenant import State
 from tenants.models.tier import (
     BURST,
     MAX_CONCURRENCY,
+    MEGABYTES_IN_FLIGHT,
+    MEGABYTES_PER_DAY,
     REQUESTS_PER_MINUTE,
     TOKENS_PER_MINUTE,
     WEIGHTS,
@@ -58,14 +60,18 @@ _TENANT = f"""
     array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
           coalesce(t.burst, p.burst, {BURST}),
           coalesce(t.tokens_per_minute, p.tokens_per_minute, {TOKENS_PER_MINUTE}),
-          coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY})] as limits"""
+          coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY}),
+          coalesce(t.megabytes_in_flight, p.megabytes_in_flight, {MEGABYTES_IN_FLIGHT}),
+          coalesce(t.megabytes_per_day, p.megabytes_per_day, {MEGABYTES_PER_DAY})] as limits"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
     select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes,
            k.allowed_models,
            k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
            array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
-                 coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0)] as key_limits,
+                 coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0),
+                 coalesce(k.megabytes_in_flight, 0), coalesce(k.megabytes_per_day, 0)]
+               as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
            {_OF_KEY} as quotas,
            {restricted("t.id", "k.subject_id")} as restricted,

@@ -17,7 +17,7 @@ from tenants.models.member import Member
 from tenants.models.quota import Quota, QuotaCounter
 from tenants.models.refusal import Refusal, RefusedBy
 
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 TOP = 5
 _ADVICE = {
     RefusedBy.IP: _("Everybody behind this address shares the limit. Spread the requests."),
@@ -27,6 +27,10 @@ _ADVICE = {
     RefusedBy.TOKENS: _("Shorten prompts, or set max_tokens lower."),
     RefusedBy.KEY_CONCURRENCY: _("Wait for answers before asking again with this key."),
     RefusedBy.CONCURRENCY: _("Wait for answers before asking again."),
+    RefusedBy.KEY_BYTES: _("Wait for answers to large requests before sending more with this key."),
+    RefusedBy.BYTES: _("Wait for answers to large requests before sending more of them."),
+    RefusedBy.KEY_STORED: _("Send smaller bodies, such as images of a lower resolution."),
+    RefusedBy.STORED: _("Send smaller bodies, such as images of a lower resolution."),
     RefusedBy.QUOTA: _("Wait for the next window, or ask for a raise of the quota."),
 }
 
@@ -81,9 +85,10 @@ def explain(refusal: Refusal) -> Explanation:
 
 
 def _since(refusal: Refusal) -> datetime:
-    """A bucket forgets within minutes; a quota counts from the beginning of its window."""
-    counted = _quota_counter(refusal)
-    return counted.starts if counted else refusal.first_at - MINUTE
+    """A bucket forgets within a minute, or a day; a quota counts from its window's beginning."""
+    if counted := _quota_counter(refusal):
+        return counted.starts
+    return refusal.first_at - (DAY if refusal.tier.endswith("stored") else MINUTE)
 
 
 def _quota(refusal: Refusal) -> Quota | None:
@@ -123,7 +128,7 @@ def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
         _counted(refusal, since)
         .values("api_key_id", "member_id")
         .annotate(n=Count("id"), sum=Sum("tokens"))
-        .order_by("-n", "-sum")[:TOP]
+        .order_by(*(("-sum", "-n") if refusal.of_bytes else ("-n", "-sum")))[:TOP]
     )
     names = _names(refusal.tenant_id, [_actor(row) for row in rows])
     return tuple(

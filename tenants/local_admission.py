@@ -7,12 +7,13 @@ burst. What is let in here is owed: Redis is told when it is back.
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tenants.admission import Admission, Ask, Left
+from tenants.admission import LIGHT, MEGABYTE, Admission, Ask, Left
 from tenants.caller import Limits
 
+Busy = Callable[[str], Iterable[int]]
 BUCKETS = 10_000
 OWED = 10_000
 
@@ -44,13 +45,13 @@ class LocalAdmission:
         self._buckets.clear()
         self._began = self._clock()
 
-    def admit(self, ask: Ask, busy: Callable[[str], int] = lambda owner: 0) -> Admission:
-        """`busy`: how many requests of a tenant or key this process had in progress before."""
+    def admit(self, ask: Ask, busy: Busy = lambda owner: []) -> Admission:
+        """`busy`: what a tenant or key had in progress here before: the bytes of each body."""
         now = self._clock()
         charges = list(self._charges(ask, now))
         closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in charges]
-        closed += [self._crowded(ask.key, "key_", ask.key_limits, busy)]
-        closed += [self._crowded(ask.tenant, "", ask.limits, busy)]
+        closed += self._crowded(ask, ask.key, "key_", ask.key_limits, busy)
+        closed += self._crowded(ask, ask.tenant, "", ask.limits, busy)
         if len(self.owed) >= OWED:  # more than we could tell Redis of
             closed.append(Admission("concurrency", OWED, OWED, 1000))
         worst = max((c for c in closed if c), key=lambda c: c.frees_in_ms, default=None)
@@ -94,8 +95,11 @@ class LocalAdmission:
                 yield f"{prefix}rate", n, bucket, 1
             if n := limits.tokens_per_minute:
                 yield f"{prefix}tokens", n, self._bucket("tokens", owner, n, n, now), ask.tokens
+            if n := limits.megabytes_per_day * MEGABYTE:
+                bucket = self._bucket("stored", owner, n / 1440, n, now)
+                yield f"{prefix}stored", n, bucket, ask.bytes
 
-    def _bucket(self, kind: str, owner: str, per_minute: int, size: int, now: float) -> _Bucket:
+    def _bucket(self, kind: str, owner: str, per_minute: float, size: int, now: float) -> _Bucket:
         bucket = self._buckets.get((kind, owner))
         if bucket is None:
             bucket = _Bucket(0, 0, 0, self._began)
@@ -117,16 +121,23 @@ class LocalAdmission:
 
     # Places --------------------------------------------------------------------------------------
     def _crowded(
-        self, owner: str, prefix: str, limits: Limits, busy: Callable[[str], int]
-    ) -> Admission | None:
-        if not limits.max_concurrency:
-            return None
+        self, ask: Ask, owner: str, prefix: str, limits: Limits, busy: Busy
+    ) -> list[Admission]:
+        most, most_bytes = limits.max_concurrency, limits.megabytes_in_flight * MEGABYTE
+        if not most and not (most_bytes and ask.bytes > LIGHT):
+            return []
         mine = (a for a in self.owed.values() if a.hold_s and owner in (a.tenant, a.key))
-        running = sum(1 for _ in mine) + busy(owner)
-        if running < int(limits.max_concurrency * self._share):
-            return None
-        tier = f"{prefix}concurrency"
-        return Admission(tier, limits.max_concurrency, running, 1000, scope=tier)
+        sizes = [*(a.bytes for a in mine), *busy(owner)]
+        found = []
+        if most and len(sizes) >= int(most * self._share):
+            tier = f"{prefix}concurrency"
+            found.append(Admission(tier, most, len(sizes), 1000, scope=tier))
+        flying = sum(size for size in sizes if size > LIGHT)
+        heavy = most_bytes and flying and ask.bytes > LIGHT
+        if heavy and flying + ask.bytes > most_bytes * self._share:
+            tier = f"{prefix}bytes"
+            found.append(Admission(tier, most_bytes, flying, 1000, scope=tier))
+        return found
 
 
 def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import hiredis
 
@@ -115,12 +115,13 @@ class Turnstile:
         """It did not run: Redis was away for too long."""
         self._local.over(request_id)
 
-    def _busy(self, owner: str) -> int:
-        """How many requests of a tenant or key are in progress here that Redis knows of."""
+    def _busy(self, owner: str) -> Iterator[int]:
+        """The bytes of each request of a tenant or key in progress here that Redis knows of."""
         owed = self._local.owed
-        return sum(
-            owner in (place.tenant, place.key) and place.request_id not in owed
+        return (
+            place.bytes
             for place in self._in_progress()
+            if owner in (place.tenant, place.key) and place.request_id not in owed
         )
 
     # Without Redis -------------------------------------------------------------------------------

@@ -73,6 +73,8 @@ def _limit_text(tier: str, limit: int) -> str:
         "ip": _("This address sent more than %(limit)d requests in a minute."),
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
         "tokens": _("Your tenant's %(limit)d tokens per minute do not suffice for this now."),
+        "bytes": _("Your tenant's %(limit)d bytes of requests in flight are taken."),
+        "stored": _("Your tenant's %(limit)d bytes stored per day are used up."),
         "concurrency": ngettext(
             "%(limit)d request of your tenant is running, which is the most at once.",
             "%(limit)d requests of your tenant are running, which is the most at once.",

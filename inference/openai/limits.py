@@ -14,8 +14,13 @@ _TIERS = {
     "tokens": "this tenant's {limit} tokens per minute do not suffice for this request now",
     "key_concurrency": "{used} requests of this API key are running; {limit} is the most at once",
     "concurrency": "{used} requests of this tenant are running; {limit} is the most at once",
+    "key_bytes": "{used} of the {limit} bytes in flight of this API key are taken",
+    "bytes": "{used} of the {limit} bytes in flight of this tenant are taken",
+    "key_stored": "this API key's {limit} bytes stored per day do not suffice for this request now",
+    "stored": "this tenant's {limit} bytes stored per day do not suffice for this request now",
     "quota": "this request does not fit into the quota of {limit}, of which {used} are used",
 }
+_OF_BYTES = ("bytes", "stored")
 
 
 def limit_reached(refused: NotAdmitted) -> LimitReached:
@@ -34,6 +39,9 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
         (b"x-refusal-id", refused.refusal_id.encode()),
         *headers(admission, admission.tier),
     ]
+    if admission.tier.endswith(_OF_BYTES):
+        left = max(0, admission.limit - admission.used)
+        error.extra += _of("bytes", Left(admission.limit, left, admission.frees_in_ms))
     if admission.tier == "quota":
         error.extra.append((b"x-should-retry", b"false"))
     return error

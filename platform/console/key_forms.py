@@ -70,6 +70,8 @@ class KeyForm(ConsoleForm):
     burst = LimitField(label=_("Burst"))
     tokens_per_minute = LimitField(label=_("Tokens per minute"))
     max_concurrency = LimitField(label=_("Requests at once"))
+    megabytes_in_flight = LimitField(label=_("Megabytes in flight"))
+    megabytes_per_day = LimitField(label=_("Megabytes stored per day"))
 
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey | None = None) -> None:
         present = {name: getattr(key, name) for name in SETTINGS} if key else {}

@@ -25,6 +25,8 @@ LABELS: dict[str, Promise] = {
     "burst": gettext_lazy("Burst"),
     "tokens_per_minute": gettext_lazy("Tokens per minute"),
     "max_concurrency": gettext_lazy("Requests at once"),
+    "megabytes_in_flight": gettext_lazy("Megabytes in flight"),
+    "megabytes_per_day": gettext_lazy("Megabytes stored per day"),
 }
 
 
@@ -40,6 +42,14 @@ class LimitsForm(ConsoleForm):
         help_text=gettext_lazy("Prompt and answer together."),
     )
     max_concurrency = LimitField(label=LABELS["max_concurrency"])
+    megabytes_in_flight = LimitField(
+        label=LABELS["megabytes_in_flight"],
+        help_text=gettext_lazy("Bodies of requests that are not answered yet."),
+    )
+    megabytes_per_day = LimitField(
+        label=LABELS["megabytes_per_day"],
+        help_text=gettext_lazy("Requests and answers as they are kept on record."),
+    )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data, initial={"tier": tenant.tier, **_own(tenant)})

@@ -73,6 +73,8 @@ class NewTenantForm(ConsoleForm):
     burst = LimitField(label=LABELS["burst"])
     tokens_per_minute = LimitField(label=LABELS["tokens_per_minute"])
     max_concurrency = LimitField(label=LABELS["max_concurrency"])
+    megabytes_in_flight = LimitField(label=LABELS["megabytes_in_flight"])
+    megabytes_per_day = LimitField(label=LABELS["megabytes_per_day"])
 
     @property
     def simple(self) -> list[forms.BoundField]:

@@ -31,6 +31,8 @@ class TierForm(ConsoleForm):
     burst = LimitField(label=LABELS["burst"], required=True)
     tokens_per_minute = LimitField(label=LABELS["tokens_per_minute"], required=True)
     max_concurrency = LimitField(label=LABELS["max_concurrency"], required=True)
+    megabytes_in_flight = LimitField(label=LABELS["megabytes_in_flight"], required=True)
+    megabytes_per_day = LimitField(label=LABELS["megabytes_per_day"], required=True)
 
     def __init__(self, data: Any, policy: TierPolicy) -> None:
         present = {name: getattr(policy, name) for name in ("weight", *LIMITS)}

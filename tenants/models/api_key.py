@@ -18,6 +18,7 @@ from tenants.models.changing import changed, locked
 from tenants.models.member import Member
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant
+from tenants.models.tier import LIMITS
 
 
 class Scope(models.TextChoices):
@@ -40,10 +41,7 @@ CHANGEABLE = (
     "allowed_networks",
     "team",
     "expires_at",
-    "requests_per_minute",
-    "burst",
-    "tokens_per_minute",
-    "max_concurrency",
+    *LIMITS,
 )
 ERASED = "erased"  # stands for a grantor whose data was erased: the key has no power any more
 LONGEST_OVERLAP = timedelta(days=30)
@@ -133,6 +131,12 @@ class ApiKey(models.Model):
     burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
     max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    megabytes_in_flight = models.PositiveIntegerField(
+        _("megabytes in flight"), null=True, blank=True
+    )
+    megabytes_per_day = models.PositiveIntegerField(
+        _("megabytes stored per day"), null=True, blank=True
+    )
     subject_id = models.UUIDField(default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

@@ -17,6 +17,10 @@ class RefusedBy(models.TextChoices):
     TOKENS = "tokens", _("Tokens per minute of the tenant")
     KEY_CONCURRENCY = "key_concurrency", _("Requests at once of the key")
     CONCURRENCY = "concurrency", _("Requests at once of the tenant")
+    KEY_BYTES = "key_bytes", _("Bytes in flight of the key")
+    BYTES = "bytes", _("Bytes in flight of the tenant")
+    KEY_STORED = "key_stored", _("Bytes stored per day of the key")
+    STORED = "stored", _("Bytes stored per day of the tenant")
     QUOTA = "quota", _("Quota")
 
 
@@ -55,6 +59,11 @@ class Refusal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier} {self.minute:%H:%M}"
+
+    @property
+    def of_bytes(self) -> bool:
+        """Whether `limit` and `used` are bytes."""
+        return self.tier.endswith(("bytes", "stored"))
 
     @property
     def public_id(self) -> str:

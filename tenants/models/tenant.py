@@ -13,13 +13,12 @@ from audit.actions import Action
 from audit.data_classes import AUDIT, FLOOR_DAYS
 from audit.record import act
 from tenants.models.changing import changed, locked
-from tenants.models.tier import Tier, TierPolicy
+from tenants.models.tier import LIMITS, Tier, TierPolicy
 from tenants.models.user import User
 from tenants.quotas import counters
 from tenants.roles import Profile, Role
 
 RETENTION_FLOOR_DAYS = FLOOR_DAYS
-LIMITS = ("requests_per_minute", "burst", "tokens_per_minute", "max_concurrency")
 CHANGEABLE = ("tier", *LIMITS, "profile", "local_only", "retention_days", "time_zone")
 LONGEST_REASON = 200
 
@@ -88,6 +87,12 @@ class Tenant(models.Model):
     burst = models.PositiveIntegerField(_("burst"), null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
     max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    megabytes_in_flight = models.PositiveIntegerField(
+        _("megabytes in flight"), null=True, blank=True
+    )
+    megabytes_per_day = models.PositiveIntegerField(
+        _("megabytes stored per day"), null=True, blank=True
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[TenantQuerySet] = TenantQuerySet.as_manager()  # type: ignore[assignment]

@@ -16,7 +16,16 @@ class Tier(models.TextChoices):
 
 WEIGHTS = {Tier.STANDARD: 1, Tier.VIP: 4}
 REQUESTS_PER_MINUTE, BURST, TOKENS_PER_MINUTE, MAX_CONCURRENCY = 100, 200, 0, 64
-CHANGEABLE = ("weight", "requests_per_minute", "burst", "tokens_per_minute", "max_concurrency")
+MEGABYTES_IN_FLIGHT, MEGABYTES_PER_DAY = 32, 10_000
+LIMITS = (
+    "requests_per_minute",
+    "burst",
+    "tokens_per_minute",
+    "max_concurrency",
+    "megabytes_in_flight",
+    "megabytes_per_day",
+)
+CHANGEABLE = ("weight", *LIMITS)
 
 
 class TierPolicyQuerySet(models.QuerySet["TierPolicy"]):
@@ -43,6 +52,12 @@ class TierPolicy(models.Model):
         _("tokens per minute"), default=TOKENS_PER_MINUTE
     )
     max_concurrency = models.PositiveIntegerField(_("requests at once"), default=MAX_CONCURRENCY)
+    megabytes_in_flight = models.PositiveIntegerField(
+        _("megabytes in flight"), default=MEGABYTES_IN_FLIGHT
+    )
+    megabytes_per_day = models.PositiveIntegerField(
+        _("megabytes stored per day"), default=MEGABYTES_PER_DAY
+    )
 
     objects: ClassVar[TierPolicyQuerySet] = TierPolicyQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -105,6 +105,7 @@ BOUNDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"requests_per_minute": 10, "burst": 5}, {"requests_per_minute": 10}),
     ({"tokens_per_minute": 10}, {}),
     ({"max_concurrency": 2}, {"max_concurrency": None}),
+    ({"megabytes_per_day": 100}, {"megabytes_per_day": 101}),
     ({"allowed_networks": ["127.0.0.1"]}, {}),
     ({"allowed_networks": ["127.0.0.1"]}, {"allowed_networks": ["0.0.0.0/0"]}),
     ({"allowed_models": ["small"]}, {"allowed_models": ["small", "large"]}),

@@ -91,6 +91,9 @@ def test_limits_are_the_tenants_or_its_tiers(api: Api, alice: Member, enter: Ent
     said = api.patch("tenants/acme/limits/", requests_per_minute=7, burst=0).json()
     assert (said["requests_per_minute"], said["burst"], said["max_concurrency"]) == (7, 0, None)
     assert said["effective"]["max_concurrency"] == 64
+    said = api.patch("tenants/acme/limits/", megabytes_in_flight=5).json()
+    assert (said["megabytes_in_flight"], said["megabytes_per_day"]) == (5, None)
+    assert (said["effective"]["megabytes_per_day"]) == 10_000
     said = api.patch("tenants/acme/limits/", requests_per_minute=None).json()
     assert said["effective"]["requests_per_minute"] == 100
     assert enter(alice).get("tenants/acme/limits/").json() == said

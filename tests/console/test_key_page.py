@@ -46,6 +46,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
         "allowed_networks": "10.1.0.0/16\n192.0.2.7, 10.1.0.0/16",
         "requests_per_minute": "60",
         "max_concurrency": "4",
+        "megabytes_in_flight": "8",
     }
     answer = sign_in(bob).post(KEYS, form)
     assert "is ready" in answer.content.decode()
@@ -57,6 +58,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
     )
     assert key.allowed_networks == ["10.1.0.0/16", "192.0.2.7/32"]
     assert (key.requests_per_minute, key.burst, key.max_concurrency) == (60, None, 4)
+    assert (key.megabytes_in_flight, key.megabytes_per_day) == (8, None)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ from tenants.models import Member, Tenant, User
 from tests.console.conftest import SignIn
 
 LIMITS = "/console/t/acme/limits/"
-FORM = {"tier": "vip", "requests_per_minute": "500", "burst": "0", "max_concurrency": "8"}
+FORM = {
+    "tier": "vip",
+    "requests_per_minute": "500",
+    "burst": "0",
+    "max_concurrency": "8",
+    "megabytes_per_day": "250",
+}
 
 
 def test_an_operator_changes_them(acme: Tenant, operator: User, sign_in: SignIn) -> None:
@@ -18,6 +24,7 @@ def test_an_operator_changes_them(acme: Tenant, operator: User, sign_in: SignIn)
         0,
         8,
     )
+    assert (acme.limit("megabytes_in_flight"), acme.megabytes_per_day) == (32, 250)
     event = Event.objects.get(action="tenant:change")
     assert event.actor == operator.actor
     assert event.detail["burst"] == [None, 0]

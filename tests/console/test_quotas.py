@@ -195,6 +195,18 @@ def test_a_refusal_is_explained_by_its_id(
         assert said in page
 
 
+def test_a_limit_of_bytes_is_explained_in_megabytes(
+    carol: Member, acme: Tenant, sign_in: SignIn
+) -> None:
+    key = ApiKey.issue(acme, "images", by="t")[0]
+    row = refusal(acme, actor=key.actor, tier="bytes", limit=32_000_000, used=31_900_000)
+    client = sign_in(carol)
+    page = client.get(f"{IN}refusals/{row.pk}/").content.decode()
+    for said in ("Bytes in flight of the tenant", "32 MB", "31.9 MB"):
+        assert said in page
+    assert "32 MB" in client.get(f"{IN}refusals/").content.decode()
+
+
 @pytest.mark.parametrize("text", ["", "ref_", "ref_zz", "nonsense" * 20, f"ref_{uuid4().hex}"])
 def test_an_id_that_leads_nowhere(carol: Member, sign_in: SignIn, text: str) -> None:
     answer = sign_in(carol).get(f"{IN}refusals/find/", {"id": text}, follow=True)

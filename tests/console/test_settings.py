@@ -95,7 +95,8 @@ def test_closing_wants_a_reason_and_the_name(
 # The whole platform ------------------------------------------------------------------------------
 def tier_form(**changes: str) -> dict[str, Any]:
     limits = {"requests_per_minute": "300", "burst": "600", "tokens_per_minute": "0"}
-    return {"tier": "vip", "weight": "8", "max_concurrency": "0", **limits, **changes}
+    limits |= {"max_concurrency": "0", "megabytes_in_flight": "64", "megabytes_per_day": "0"}
+    return {"tier": "vip", "weight": "8", **limits, **changes}
 
 
 def test_a_tier_is_changed_for_all_its_tenants(
@@ -105,6 +106,7 @@ def test_a_tier_is_changed_for_all_its_tenants(
     sign_in(operator).post("/console/tiers/", tier_form())
     fresh = Tenant.objects.get()
     assert (fresh.weight, fresh.limit("burst"), fresh.limit("max_concurrency")) == (8, 600, 0)
+    assert (fresh.limit("megabytes_in_flight"), fresh.limit("megabytes_per_day")) == (64, 0)
     assert Event.objects.get(action=Action.TIER_CHANGE).actor == operator.actor
 
 

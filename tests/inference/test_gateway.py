@@ -323,6 +323,30 @@ async def test_after_a_loss_what_is_in_progress_keeps_its_places(
     assert await busy(link, caller) == 2
 
 
+async def test_bytes_in_flight_are_a_limit_until_the_request_is_over(
+    gateway: Gateway, caller: Caller, link: RedisLink
+) -> None:
+    heavy = replace(caller, limits=Limits(megabytes_in_flight=1))
+    body = b'{"messages":["%b"]}' % (b"x" * 700_000)
+    order, _, _ = await submit(gateway, heavy, body=body)
+    await link.call("DEL", CLOCK_KEY, (places := concurrency_key(str(caller.tenant_id))))
+    await link.call("DEL", f"{places}:bytes")  # Redis lost its data: they are held again
+    with pytest.raises(NotAdmitted) as refused:
+        await submit(gateway, heavy, body=body)
+    assert (refused.value.admission.tier, refused.value.admission.used) == ("bytes", len(body))
+    assert (await submit(gateway, heavy))[0].item  # a small one is not held up
+    gateway.cancel(order)
+    await until(lambda: _is(_exists(link, f"{places}:bytes"), 0))
+    await submit(gateway, heavy, body=body)
+    await gateway.refusals.flush()
+    (row,) = await in_database(lambda: list(Refusal.objects.all()))()
+    assert (row.tier, row.limit) == ("bytes", 1_000_000)
+
+
+async def _exists(link: RedisLink, name: str) -> int:
+    return int(await link.call("EXISTS", name))
+
+
 async def test_a_refusal_is_noted_with_who_and_what(gateway: Gateway, caller: Caller) -> None:
     for _ in range(3):
         await submit(gateway, caller)

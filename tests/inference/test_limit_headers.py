@@ -40,6 +40,16 @@ def test_every_tier_says_which_how_much_and_when(tier: str) -> None:
     assert found[b"x-ratelimit-reset-tokens"] == b"700ms"
 
 
+@pytest.mark.parametrize("tier", ["bytes", "key_bytes", "stored", "key_stored"])
+def test_limits_of_bytes_have_headers_of_their_own(tier: str) -> None:
+    error = limit_reached(NotAdmitted(Admission(tier, 32_000_000, 30_000_000, 1500)))
+    found = dict(error.headers())
+    assert found[b"x-ratelimit-limit-bytes"] == b"32000000"
+    assert found[b"x-ratelimit-remaining-bytes"] == b"2000000"
+    assert found[b"x-ratelimit-reset-bytes"] == b"1.5s"
+    assert b"x-ratelimit-limit-bytes" not in dict(limit_reached(refused("rate")).headers())
+
+
 def test_a_quota_is_not_to_be_tried_again() -> None:
     error = limit_reached(refused("quota"))
     assert error.code == orjson.loads(error.body())["error"]["type"] == "insufficient_quota"

@@ -5,12 +5,13 @@ from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
+import msgspec
 import pytest
 from django.conf import settings
 
-from tenants.admission import Admission, Ask, SharedAdmission, concurrency_key
+from tenants.admission import LIGHT, Admission, Ask, SharedAdmission, concurrency_key
 from tenants.caller import Caller, Limits
-from tenants.giving_back import Place, give_back, hold, undo
+from tenants.giving_back import UNKNOWN, Place, give_back, hold, undo
 from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
@@ -26,8 +27,24 @@ def shared(link: RedisLink) -> SharedAdmission:
     return SharedAdmission(link, nothing)
 
 
-def an_ask(who: Caller, *, ip: str = "", per_ip: int = 0, tokens: int = 0, hold_s: int = 60) -> Ask:
-    return Ask.of(who, str(uuid4()), client_ip=ip, per_address=per_ip, tokens=tokens, hold_s=hold_s)
+def an_ask(
+    who: Caller,
+    *,
+    ip: str = "",
+    per_ip: int = 0,
+    tokens: int = 0,
+    hold_s: int = 60,
+    size: int = 0,
+) -> Ask:
+    return Ask.of(
+        who,
+        str(uuid4()),
+        client_ip=ip,
+        per_address=per_ip,
+        tokens=tokens,
+        hold_s=hold_s,
+        size=size,
+    )
 
 
 async def ask(shared: SharedAdmission, who: Caller, **asked: object) -> Admission:
@@ -42,7 +59,7 @@ def an_ip() -> str:
 
 
 def place_of(asked: Ask) -> Place:
-    return Place(asked.request_id, asked.tenant, asked.key)
+    return Place(asked.request_id, asked.tenant, asked.key, asked.bytes)
 
 
 async def test_without_limits_everybody_comes_in(shared: SharedAdmission) -> None:
@@ -159,8 +176,8 @@ async def test_giving_back_fills_no_bucket_over_its_size(
     await shared.admit(asked)
     await asyncio.sleep(0.05)
     await give_back(link, place_of(asked), 1000, 0)
-    kept = await link.call("HGET", f"buckets:{acme.tenant_id}", "tokens")
-    assert float(kept) == 6_000_000
+    kept = msgspec.msgpack.decode(await link.call("GET", f"levels:{acme.tenant_id}"))
+    assert kept[2] == 6_000_000
 
 
 # Places -----------------------------------------------------------------------------------------
@@ -211,6 +228,88 @@ async def test_after_a_loss_places_are_held_again(shared: SharedAdmission, link:
     assert (await ask(shared, ci)).tier == "key_concurrency"
     assert await give_back(link, place_of(asked), 0, 0)
     assert (await ask(shared, ci)).tier == ""
+
+
+# Bytes ------------------------------------------------------------------------------------------
+async def test_bytes_in_flight_are_given_back_with_the_place(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(limits=Limits(megabytes_in_flight=4))
+    held = an_ask(acme, size=3_000_000)
+    assert (await shared.admit(held))[0].tier == ""
+    refused = await ask(shared, acme, size=1_500_000)
+    assert (refused.tier, refused.limit, refused.used) == ("bytes", 4_000_000, 3_000_000)
+    assert 0 < refused.frees_in_ms <= 1000
+    assert (await ask(shared, acme, size=1_000_000)).tier == ""
+    assert (await ask(shared, acme, size=LIGHT)).tier == ""  # small ones are not counted
+    await give_back(link, place_of(held), 0, 0)
+    assert (await ask(shared, acme, size=3_000_000)).tier == ""
+
+
+async def test_one_larger_than_the_bytes_in_flight_comes_in_alone(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(limits=Limits(megabytes_in_flight=1))
+    large = an_ask(acme, size=4_000_000)
+    assert (await shared.admit(large))[0].tier == ""
+    assert (await ask(shared, acme, size=20_000)).tier == "bytes"
+    await give_back(link, replace(place_of(large), bytes=UNKNOWN), 0, 0)
+    assert (await ask(shared, acme, size=20_000)).tier == ""
+    assert (await ask(shared, acme, size=4_000_000)).tier == "bytes"
+
+
+async def test_bytes_in_flight_of_a_dead_request_expire(shared: SharedAdmission) -> None:
+    acme = caller(limits=Limits(megabytes_in_flight=1))
+    assert (await ask(shared, acme, size=900_000, hold_s=1)).tier == ""
+    assert (await ask(shared, acme, size=900_000)).tier == "bytes"
+    await asyncio.sleep(1.01)
+    assert (await ask(shared, acme, size=900_000)).tier == ""
+    assert (await ask(shared, acme, size=900_000)).tier == "bytes"
+
+
+async def test_a_key_has_bytes_of_its_own(shared: SharedAdmission, link: RedisLink) -> None:
+    tenant = Limits(megabytes_in_flight=5, megabytes_per_day=9)
+    ci = caller(limits=tenant, key=Limits(megabytes_in_flight=2, megabytes_per_day=3))
+    web = replace(ci, api_key_id=uuid4(), key_limits=Limits())
+    held = an_ask(ci, size=2_000_000)
+    await shared.admit(held)
+    assert (await ask(shared, ci, size=500_000)).tier == "key_bytes"
+    assert [(await ask(shared, web, size=1_500_000)).tier for _ in range(3)] == ["", "", "bytes"]
+    await give_back(link, place_of(held), 0, 0)
+    assert [(await ask(shared, ci, size=700_000)).tier for _ in range(2)] == ["", "key_stored"]
+
+
+async def test_bytes_stored_per_day_count_requests_and_answers(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(limits=Limits(megabytes_per_day=10))
+    first = an_ask(acme, size=4_000_000)
+    await shared.admit(first)
+    await give_back(link, place_of(first), 0, 0, 3_000_000)
+    refused = await ask(shared, acme, size=4_000_000)
+    assert (refused.tier, refused.limit) == ("stored", 10_000_000)
+    assert 6_999_000 <= refused.used <= 7_000_000
+    rate = 10_000_000 / 86_400_000  # a millisecond
+    assert refused.frees_in_ms == pytest.approx(1_000_000 / rate, rel=0.001)
+    undone = an_ask(acme, size=3_000_000)
+    admission, counted_at = await shared.admit(undone)
+    assert admission.tier == ""
+    await undo(link, undone, counted_at)  # it is not on record
+    assert (await ask(shared, acme, size=3_000_000)).tier == ""
+    assert (await ask(shared, acme, size=10_000)).tier == "stored"
+
+
+async def test_after_a_loss_bytes_in_flight_are_held_again(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    limits = Limits(megabytes_in_flight=2)
+    for ci in (caller(limits=limits), caller(key=limits)):
+        asked = an_ask(ci, size=1_500_000)
+        for _ in range(2):
+            await hold(link, place_of(asked), 60)
+        assert (await ask(shared, ci, size=1_000_000)).tier.endswith("bytes")
+        assert await give_back(link, place_of(asked), 0, 0)
+        assert (await ask(shared, ci, size=1_000_000)).tier == ""
 
 
 # Addresses --------------------------------------------------------------------------------------
@@ -357,12 +456,12 @@ async def test_without_redis_it_does_not_decide(new_link: NewLink) -> None:
 
 
 async def test_what_it_keeps_in_redis_expires(shared: SharedAdmission, link: RedisLink) -> None:
-    ip, ci = an_ip(), caller(60, 10, 5, 100, key=Limits(60, 10, 100, 5))
-    asked = an_ask(ci, ip=ip, per_ip=10, tokens=50)
+    ip, ci = an_ip(), caller(60, 10, 5, 100, key=Limits(60, 10, 100, 5, 1))
+    asked = an_ask(ci, ip=ip, per_ip=10, tokens=50, size=100_000)
     await shared.admit(asked)
     kept = [key for key in asked.keys[1:] if await link.call("EXISTS", key)]
     assert len(kept) == 5
-    for key in kept:
+    for key in [*kept, f"{concurrency_key(asked.key)}:bytes"]:
         assert 0 < await link.call("PTTL", key) <= 60_000 + 60_000 + 1_000
 
 

@@ -11,7 +11,7 @@ from django.conf import settings as configured
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tenants.admission import Admission, Ask, SharedAdmission
+from tenants.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
 from tenants.caller import Caller, Limits
 from tenants.giving_back import Place, give_back, undo
 from tests.tenants.callers import caller
@@ -30,7 +30,7 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clock]:
 
 @dataclass
 class Bucket:
-    rate: int
+    rate: int | Fraction
     size: int
     level: Fraction = Fraction(0)
     at: int = 0
@@ -53,7 +53,9 @@ class Model:
     strict_since: int | None = None
     seen: list[int] = field(default_factory=list)
     buckets: dict[str, Bucket] = field(default_factory=dict)
-    places: dict[str, dict[str, int]] = field(default_factory=lambda: {"key_": {}, "": {}})
+    places: dict[str, dict[str, tuple[int, int]]] = field(  # until when, and bytes
+        default_factory=lambda: {"key_": {}, "": {}}
+    )
 
     def __post_init__(self) -> None:
         for prefix, limits in self.limits.items():
@@ -62,6 +64,9 @@ class Model:
                 self.buckets[f"{prefix}rate"] = Bucket(rate, size, Fraction(size), self.now)
             if rate := limits.tokens_per_minute:
                 self.buckets[f"{prefix}tokens"] = Bucket(rate, rate, Fraction(rate), self.now)
+            if size := limits.megabytes_per_day * MEGABYTE:
+                per_minute = Fraction(size, 1440)
+                self.buckets[f"{prefix}stored"] = Bucket(per_minute, size, Fraction(size), self.now)
 
     def lose_everything(self) -> None:
         self.strict_since = self.now
@@ -69,7 +74,7 @@ class Model:
             bucket.level, bucket.at = Fraction(0), self.now
         self.seen, self.places = [], {"key_": {}, "": {}}
 
-    def closed(self, tokens: int) -> tuple[set[str], set[str]]:
+    def closed(self, tokens: int, size: int) -> tuple[set[str], set[str]]:
         """The tiers that refuse, and those where floating point may go either way."""
         surely, perhaps = set[str](), set[str]()
         self.seen = [at for at in self.seen if at > self.now - 60_000]
@@ -81,33 +86,44 @@ class Model:
                 surely.add("ip")
         for tier, bucket in self.buckets.items():
             bucket.fill(self.now)
-            needed = 1 if tier.endswith("rate") else min(tokens, bucket.size)
+            needed = min(_amount(tier, 1, tokens, size), bucket.size)
             if bucket.level < needed - SLACK:
                 surely.add(tier)
             elif bucket.level < needed + SLACK and bucket.level != needed:
                 perhaps.add(tier)
         for prefix, places in self.places.items():
             at_once = self.limits[prefix].max_concurrency
-            if at_once and sum(until > self.now for until in places.values()) >= at_once:
+            running = [n for until, n in places.values() if until > self.now]
+            if at_once and len(running) >= at_once:
                 surely.add(f"{prefix}concurrency")
+            most, flying = (
+                self.limits[prefix].megabytes_in_flight,
+                sum(n for n in running if n > LIGHT),
+            )
+            if most and size > LIGHT and flying and flying + size > most * MEGABYTE:
+                surely.add(f"{prefix}bytes")
         return surely, perhaps
 
     def take(self, ask: Ask) -> None:
         self.seen.append(self.now)
         for tier, bucket in self.buckets.items():
-            bucket.level -= 1 if tier.endswith("rate") else ask.tokens
+            bucket.level -= _amount(tier, 1, ask.tokens, ask.bytes)
         for places in self.places.values():
-            places[ask.request_id] = self.now + ask.hold_s * 1000
+            places[ask.request_id] = self.now + ask.hold_s * 1000, ask.bytes
 
-    def give_back(self, ask: Ask, tokens: int, requests: int) -> None:
+    def give_back(self, ask: Ask, tokens: int, requests: int, size: int) -> None:
         held = self.places[""].pop(ask.request_id, None)
         self.places["key_"].pop(ask.request_id, None)
         if held is None:
             return
         for tier, bucket in self.buckets.items():
             bucket.fill(self.now)
-            given = requests if tier.endswith("rate") else tokens
+            given = _amount(tier, requests, tokens, size)
             bucket.level = min(Fraction(bucket.size), bucket.level + given)
+
+
+def _amount(tier: str, requests: int, tokens: int, size: int) -> int:
+    return {"rate": requests, "tokens": tokens, "stored": size}[tier.removeprefix("key_")]
 
 
 limit = st.sampled_from([0, 1, 2, 3, 7])
@@ -117,14 +133,19 @@ a_tier = st.builds(
     st.sampled_from([0, 1, 2, 5]),
     st.sampled_from([0, 50, 600]),
     limit,
+    st.sampled_from([0, 0, 1, 3]),
+    st.sampled_from([0, 0, 1, 10]),
 )
-moves = st.one_of(st.just(0), st.integers(1, 900), st.integers(900, 70_000))
+moves = st.one_of(
+    st.just(0), st.integers(1, 900), st.integers(900, 70_000), st.integers(3_600_000, 90_000_000)
+)
+sizes = st.sampled_from([0, 500, LIGHT, LIGHT + 1, 400_000, 1_100_000, 4_000_000])
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("ask"), moves, st.sampled_from([0, 10, 60, 700])),
-        st.tuples(st.just("give back"), st.integers(0, 9), st.sampled_from([-50, 0, 5, 60])),
-        st.tuples(st.just("undo"), st.integers(0, 9), st.just(0)),
-        st.tuples(st.just("lose"), st.just(0), st.just(0)),
+        st.tuples(st.just("ask"), moves, st.sampled_from([0, 10, 60, 700]), sizes),
+        st.tuples(st.just("give back"), st.integers(0, 9), st.sampled_from([-50, 0, 5, 60]), sizes),
+        st.tuples(st.just("undo"), st.integers(0, 9), st.just(0), st.just(0)),
+        st.tuples(st.just("lose"), st.just(0), st.just(0), st.just(0)),
     ),
     max_size=40,
 )
@@ -153,7 +174,7 @@ async def test_it_decides_as_the_model_does(
     tenant: Limits,
     key: Limits,
     hold_s: int,
-    steps: list[tuple[str, int, int]],
+    steps: list[tuple[str, int, int, int]],
 ) -> None:
     await clock.lose_everything()
     shared, who = clock.shared(), caller(key=key, limits=tenant)
@@ -162,15 +183,21 @@ async def test_it_decides_as_the_model_does(
     running: list[tuple[Ask, int]] = []
     admitted: list[int] = []
     lost = False
-    for step, n, tokens in steps:
+    for step, n, tokens, size in steps:
         if step == "ask":
             await clock.move(n)
             model.now = clock.redis_ms
             ask = Ask.of(
-                who, str(uuid4()), client_ip=IP, per_address=per_ip, tokens=tokens, hold_s=hold_s
+                who,
+                str(uuid4()),
+                client_ip=IP,
+                per_address=per_ip,
+                tokens=tokens,
+                hold_s=hold_s,
+                size=size,
             )
             found, counted_at = await shared.admit(ask)
-            surely, perhaps = model.closed(tokens)
+            surely, perhaps = model.closed(tokens, size)
             if found.tier:
                 assert found.tier in surely | perhaps
                 assert found.frees_in_ms >= 1
@@ -186,12 +213,12 @@ async def test_it_decides_as_the_model_does(
             model.lose_everything()
         elif n < len(running):
             ask, counted_at = running[n]
-            place = Place(ask.request_id, ask.tenant, ask.key)
+            place = Place(ask.request_id, ask.tenant, ask.key, ask.bytes)
             if step == "give back":
-                await give_back(clock.link, place, 0, -tokens)
-                model.give_back(ask, tokens, 0)
+                if await give_back(clock.link, place, 0, -tokens, size):
+                    model.give_back(ask, tokens, 0, -size)
             elif await undo(clock.link, ask, counted_at):
-                model.give_back(ask, ask.tokens, 1)
+                model.give_back(ask, ask.tokens, 1, ask.bytes)
                 if counted_at in model.seen:
                     model.seen.remove(counted_at)
                 admitted.remove(counted_at)

@@ -51,6 +51,7 @@ def test_create_tenant(db: None, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_create_tenant_with_everything(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     limits = ["--requests-per-minute", "0", "--tokens-per-minute", "5", "--max-concurrency", "3"]
+    limits += ["--megabytes-per-day", "0"]
     settings = ["--profile", "mlps-l3", "--local-only", "--time-zone", "Asia/Shanghai"]
     quotas = ["--quota", "requests/day=1000", "--quota", "tokens/month=5"]
     run(capsys, "create_tenant", "acme", "--retention-days", "365", *limits, *settings, *quotas)
@@ -60,6 +61,8 @@ def test_create_tenant_with_everything(db: None, capsys: pytest.CaptureFixture[s
         "burst": 200,
         "tokens_per_minute": 5,
         "max_concurrency": 3,
+        "megabytes_in_flight": 32,
+        "megabytes_per_day": 0,
     }
     assert (tenant.profile, tenant.local_only, tenant.retention_days) == ("mlps-l3", True, 365)
     assert tenant.time_zone == "Asia/Shanghai"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants import local_admission as module
-from tenants.admission import Ask
+from tenants.admission import LIGHT, Ask
 from tenants.caller import Caller, Limits
 from tenants.local_admission import LocalAdmission
 from tests.tenants.callers import caller
@@ -28,8 +28,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def asked(who: Caller, tokens: int = 0, ip: str = "", per_ip: int = 0) -> Ask:
-    return Ask.of(who, str(uuid4()), client_ip=ip, per_address=per_ip, tokens=tokens)
+def asked(who: Caller, tokens: int = 0, ip: str = "", per_ip: int = 0, size: int = 0) -> Ask:
+    request_id = str(uuid4())
+    return Ask.of(who, request_id, client_ip=ip, per_address=per_ip, tokens=tokens, size=size)
 
 
 def let_in(local: LocalAdmission, who: Caller, times: int, **more: object) -> int:
@@ -62,6 +63,10 @@ def test_every_tier_holds(clock: Clock) -> None:
     assert let_in(local, caller(key=Limits(tokens_per_minute=100)), 100, tokens=50) == 2
     assert let_in(local, caller(at_once=7), 100) == 7
     assert let_in(local, caller(key=Limits(max_concurrency=2)), 100) == 2
+    assert let_in(local, caller(limits=Limits(megabytes_in_flight=4)), 9, size=1_500_000) == 2
+    assert let_in(local, caller(key=Limits(megabytes_in_flight=4)), 9, size=5_000_000) == 1
+    assert let_in(local, caller(limits=Limits(megabytes_in_flight=1)), 100, size=LIGHT) == 100
+    assert let_in(local, caller(limits=Limits(megabytes_per_day=1440)), 9, size=300_000) == 3
     assert let_in(local, caller(), 100, ip="192.0.2.1", per_ip=9) == 9
     assert local.admit(asked(caller(), 0, "192.0.2.1", 9)).tier == "ip"
 
@@ -79,7 +84,7 @@ def test_a_refusal_costs_nothing_at_the_other_tiers(clock: Clock) -> None:
 def test_what_ran_before_counts_among_the_requests_at_once(clock: Clock) -> None:
     local, who = LocalAdmission(2, clock), caller(at_once=10)
     busy = {str(who.tenant_id): 3}
-    answers = [local.admit(asked(who), lambda owner: busy.get(owner, 0)) for _ in range(9)]
+    answers = [local.admit(asked(who), lambda owner: [0] * busy.get(owner, 0)) for _ in range(9)]
     assert [answer.tier for answer in answers] == [""] * 2 + ["concurrency"] * 7
     alone = caller(at_once=1)
     assert LocalAdmission(4, clock).admit(asked(alone)).tier == "concurrency"  # never open

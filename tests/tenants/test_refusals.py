@@ -252,6 +252,18 @@ def test_it_tells_who_used_the_limit(acme: Tenant, globex: Tenant) -> None:
     assert found.counter == "web"
 
 
+def test_of_bytes_it_tells_who_sent_much_over_a_day(acme: Tenant) -> None:
+    ci, web = (ApiKey.issue(acme, name, by="test")[0] for name in ("ci", "web"))
+    for _n in range(3):
+        came_in(acme, web)
+    came_in(acme, ci, tokens=5000, ago_s=23 * 3600)
+    found = explain(refused(acme, "stored", limit=10_000_000_000, used=10_000_000_000))
+    assert [(share.name, share.requests) for share in found.used_by] == [("ci", 1), ("web", 3)]
+    assert (found.counter, found.advice) == ("acme", found.advice)
+    found = explain(refused(acme, "key_bytes", actor=web.actor))
+    assert [share.name for share in found.used_by] == ["web"]
+
+
 def test_what_has_freed_meanwhile_is_told(acme: Tenant) -> None:
     past = timezone.now() - timedelta(seconds=1)
     assert not explain(refused(acme, frees_at=past)).still_refusing

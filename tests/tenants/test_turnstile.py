@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import msgspec
 import pytest
 from django.conf import settings
 
@@ -113,9 +114,9 @@ async def test_redis_is_told_of_everybody_who_came_in_without_it(
     await is_back(turnstile)
     assert await link.call("ZCARD", concurrency_key(str(who.tenant_id))) == 2
     assert await link.call("ZCARD", concurrency_key(str(who.api_key_id))) == 2
-    kept = await link.call("HMGET", f"buckets:{who.tenant_id}", "requests", "tokens")
-    assert 7 <= float(kept[0]) < 10  # three came in: one was undone
-    assert 5980 <= float(kept[1]) <= 6000
+    kept = msgspec.msgpack.decode(await link.call("GET", f"levels:{who.tenant_id}"))
+    assert 7 <= kept[1] < 10  # three came in: one was undone
+    assert 5980 <= kept[2] <= 6000
     assert await link.call("LLEN", "address:198.51.100.77") == 3
     assert await give_back(link, Place(held[2].request_id, held[2].tenant, held[2].key), 10, 5)
     await link.call("DEL", "address:198.51.100.77")

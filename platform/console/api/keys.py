@@ -40,6 +40,8 @@ class KeyShape(Shape):
     burst = s.IntegerField(allow_null=True)
     tokens_per_minute = s.IntegerField(allow_null=True)
     max_concurrency = s.IntegerField(allow_null=True)
+    megabytes_in_flight = s.IntegerField(allow_null=True)
+    megabytes_per_day = s.IntegerField(allow_null=True)
     created_by = s.UUIDField(source="created_by_id", allow_null=True, help_text="A member.")
     depends_on = s.ListField(
         source="grantors",
@@ -65,6 +67,8 @@ class KeyShape(Shape):
         "burst": None,
         "tokens_per_minute": None,
         "max_concurrency": None,
+        "megabytes_in_flight": None,
+        "megabytes_per_day": None,
         "created_by": "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e",
         "depends_on": ["member:0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"],
         "created_at": "2026-01-31T08:00:00Z",
@@ -104,6 +108,8 @@ class KeyChange(Shape):
     burst = figure(null=True)
     tokens_per_minute = figure(null=True)
     max_concurrency = figure(null=True)
+    megabytes_in_flight = figure(null=True)
+    megabytes_per_day = figure(null=True)
     expires_at = s.DateTimeField(allow_null=True, required=False)
     EXAMPLE = {"name": "build server", "requests_per_minute": 60}
 

@@ -12,6 +12,8 @@ from tenants.models import Tenant, Tier, TierPolicy
 from tenants.roles import Permission as P
 
 MOST = 2**31 - 1
+IN_FLIGHT = "Bodies of requests that are not answered yet. A megabyte has 1,000,000 bytes."
+PER_DAY = "Requests and answers as they are kept on record; refilled evenly."
 
 
 def figure(*, null: bool, required: bool = False) -> s.IntegerField:
@@ -23,6 +25,8 @@ class HeldLimits(Shape):
     burst = s.IntegerField()
     tokens_per_minute = s.IntegerField()
     max_concurrency = s.IntegerField()
+    megabytes_in_flight = s.IntegerField(help_text=IN_FLIGHT)
+    megabytes_per_day = s.IntegerField(help_text=PER_DAY)
 
 
 class LimitsChange(Shape):
@@ -30,6 +34,8 @@ class LimitsChange(Shape):
     burst = figure(null=True)
     tokens_per_minute = figure(null=True)
     max_concurrency = figure(null=True)
+    megabytes_in_flight = figure(null=True)
+    megabytes_per_day = figure(null=True)
     EXAMPLE = {"requests_per_minute": 600, "burst": None}
 
 
@@ -40,6 +46,8 @@ class LimitsShape(Shape):
     burst = s.IntegerField(allow_null=True)
     tokens_per_minute = s.IntegerField(allow_null=True)
     max_concurrency = s.IntegerField(allow_null=True)
+    megabytes_in_flight = s.IntegerField(allow_null=True)
+    megabytes_per_day = s.IntegerField(allow_null=True)
     effective = HeldLimits(help_text="As they hold: null in a field above is the tier's figure.")
     EXAMPLE = {
         "tier": "standard",
@@ -48,11 +56,15 @@ class LimitsShape(Shape):
         "burst": None,
         "tokens_per_minute": 50000,
         "max_concurrency": None,
+        "megabytes_in_flight": None,
+        "megabytes_per_day": None,
         "effective": {
             "requests_per_minute": 100,
             "burst": 200,
             "tokens_per_minute": 50000,
             "max_concurrency": 64,
+            "megabytes_in_flight": 32,
+            "megabytes_per_day": 10_000,
         },
     }
 
@@ -83,6 +95,8 @@ class TierChange(Shape):
     burst = figure(null=False)
     tokens_per_minute = figure(null=False)
     max_concurrency = figure(null=False)
+    megabytes_in_flight = figure(null=False)
+    megabytes_per_day = figure(null=False)
     EXAMPLE = {"weight": 4, "requests_per_minute": 1000}
 
 

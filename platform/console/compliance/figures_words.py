@@ -148,6 +148,10 @@ WORDS: dict[str, Text] = {
     "refused_key_tokens": T("by the key's tokens", "密钥令牌数"),
     "refused_tokens": T("by the tenant's tokens", "租户令牌数"),
     "refused_key_concurrency": T("by the key's requests at once", "密钥并发"),
+    "refused_key_bytes": T("by a key's bytes in flight", "密钥在途字节数"),
+    "refused_bytes": T("by the tenant's bytes in flight", "租户在途字节数"),
+    "refused_key_stored": T("by a key's bytes stored per day", "密钥每日存储字节数"),
+    "refused_stored": T("by the tenant's bytes stored per day", "租户每日存储字节数"),
     "refused_concurrency": T("by the tenant's requests at once", "租户并发"),
     "refused_quota": T("by quota", "配额"),
 }

@@ -171,7 +171,8 @@ MAP: dict[str, dict[Data, str]] = {
     "audit.WitnessMark": {D.NONE: "name n at problem"},
     # People, keys, limits
     "tenants.TierPolicy": {
-        D.NONE: "tier weight requests_per_minute burst tokens_per_minute max_concurrency"
+        D.NONE: "tier weight requests_per_minute burst tokens_per_minute max_concurrency "
+        "megabytes_in_flight megabytes_per_day"
     },
     "tenants.User_groups": {D.NONE: "id user group"},
     "tenants.User_user_permissions": {D.NONE: "id user permission"},
@@ -183,7 +184,8 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Tenant": {
         D.NONE: "id name tier state profile local_only retention_days time_zone "
-        "requests_per_minute burst tokens_per_minute max_concurrency created_at"
+        "requests_per_minute burst tokens_per_minute max_concurrency megabytes_in_flight "
+        "megabytes_per_day created_at"
     },
     "tenants.Member": {D.PSEUDONYM: "id user subject_id", D.NONE: "tenant role created_at"},
     "tenants.Team": {D.NONE: "id tenant name group created_at"},
@@ -194,7 +196,8 @@ MAP: dict[str, dict[Data, str]] = {
         D.NETWORK: "allowed_networks",
         D.BEHAVIOUR: "last_used_at",
         D.NONE: "tenant name group team scopes allowed_models requests_per_minute burst "
-        "tokens_per_minute max_concurrency created_at expires_at revoked_at",
+        "tokens_per_minute max_concurrency megabytes_in_flight megabytes_per_day created_at "
+        "expires_at revoked_at",
     },
     "tenants.IdempotentRequest": {
         D.PSEUDONYM: "actor",

@@ -21,6 +21,7 @@ from audit.record import act
 from console.isolation.objects import BY, Objects
 from tenants import signed_in
 from tenants.models import ApiKey, Member, Scope, Tenant, User
+from tenants.models.tier import LIMITS
 from tenants.roles import Profile, Role
 from tenants.scope import system_scope
 
@@ -84,7 +85,7 @@ class Stage:
 
 
 def _side(name: str) -> Side:
-    free = {"requests_per_minute": 0, "burst": 0, "max_concurrency": 0}
+    free = dict.fromkeys(LIMITS, 0)
     tenant = Tenant.open(f"{PREFIX}-{name}-{secrets.token_hex(4)}", by=BY, **free)
     side = Side(tenant, f"word{secrets.token_hex(6)}")
     for role in Role:

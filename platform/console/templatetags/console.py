@@ -42,6 +42,12 @@ register.simple_tag(entered.take, name="entered")
 
 
 @register.filter
+def megabytes(number: int) -> str:
+    """Of a limit or what is used of it, in bytes: 32 MB."""
+    return f"{number / 1_000_000:,.3g} MB" if number < 10**9 else f"{number / 1_000_000:,.0f} MB"
+
+
+@register.filter
 def count(number: int | str | None) -> str:
     """12,345 in every language (Django groups Chinese numbers by four, or not at all)."""
     return f"{number:,}" if isinstance(number, int) else "–"
