@@ -55,14 +55,12 @@ bench: .venv/.dev
 # The stamps are newer than the locks they were installed from: a warm start installs nothing.
 # To stderr, so that the JSON of `make manage` stays alone on stdout.
 .venv/.base: requirements/base.txt pyproject.toml | .venv/bin/python
-	@echo 'Installing the locked dependencies into .venv (once; one to three minutes)' >&2
-	@$(PIP) install --no-deps --require-hashes -r $< >&2
+	@sh requirements/install.sh $(PY) $<
 	@$(PIP) install --no-deps --no-build-isolation -q -e . >&2
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.base
-	@echo 'Installing the tools for tests and checks into .venv' >&2
-	@$(PIP) install --no-deps --require-hashes -r $< >&2
+	@sh requirements/install.sh $(PY) $<
 	@touch $@
 
 .venv/bin/python:
