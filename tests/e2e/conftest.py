@@ -81,6 +81,7 @@ def mock(session_mock: Mock) -> Iterator[Mock]:
 def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     url = f"http://127.0.0.1:{session_mock.port}/v1"
     engine = {"kind": "openai", "url": url, "slots": MOCK_SLOTS, "context_length": 4096}
+    engine["template_tokens"] = 64  # it has no template: what is left of a budget can be spent
     platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine})
     yield platform
     platform.stop()
