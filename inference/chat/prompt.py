@@ -2,7 +2,7 @@
 
 from inference.engines.base import Engine
 from inference.openai import shapes
-from inference.openai.shapes import Body
+from inference.openai.schemas import Body
 
 ANSWER_TOKENS = 4096  # the most in one answer; "continue" asks for more
 BYTES_PER_TOKEN = 3  # of UTF-8, on the safe side for Chinese and English alike
