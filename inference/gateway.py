@@ -175,7 +175,7 @@ class Gateway:
         admission, counted_at = await self.turnstile.admit(ask)
         if admission.tier:
             raise self._noted(NotAdmitted(admission), caller, order)
-        sink = self.returns.expect(order.id.bytes)
+        sink = self.returns.expect(order.id.bytes, order.tenant_id.bytes)
         try:
             sealed, sink.verdict, sink.payload_sha256 = await self._record(caller, order)
         except BaseException as problem:

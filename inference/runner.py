@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+from uuid import UUID
 
 import aiohttp
 import hiredis
@@ -30,6 +31,7 @@ from inference.ledger import Outcome, key_id
 from inference.models import Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
+from inference.recorded import sealed_request
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
@@ -162,6 +164,9 @@ class Runner:
         self.leased[item.id] = mine = item, sealed
         order: Order | None = None
         try:
+            if not sealed:  # too large for the queue
+                read = database_sync_to_async(sealed_request)
+                sealed = await self._patiently(read, UUID(item.id))
             sealer = await self._patiently(keyring.by_id, key_id(sealed))
             order = unpacked(sealer.open(sealed[16:], _place(item)))
             outcome = await self._generate(order, item, sealer)

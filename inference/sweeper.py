@@ -87,10 +87,10 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
         return
     sealed, order = found
     # Attempt 2: whoever had it before, if anybody, may have given out events already.
-    again = msgspec.structs.replace(order.item, attempt=2)
+    again, carried = msgspec.structs.replace(order.item, attempt=2), fair_queue.carried(sealed)
     told = client().register_script(fair_queue.ENQUEUE.text)(
         keys=[fair_queue.prefix(pool)],
-        args=[again.klass, again.tenant, again.id, str(again), sealed, "head"],
+        args=[again.klass, again.tenant, again.id, str(again), carried, "head"],
     )
     keys, args = held(places.place(order), settings.REQUEST_DEADLINE_S)
     client().register_script(HOLD.text)(keys=keys, args=args)

@@ -108,7 +108,8 @@ class Watch:
     def leave(self, order: Order) -> None:
         """Its reader has gone, or has everything. A chat's goes on, and so does its watch."""
         request = self._requests.get(order.id)
-        if request and (order.detached or request.condemned):
+        too_slow = request and request.sink and request.sink.dropped
+        if request and (order.detached or request.condemned or too_slow):
             request.sink = None
         else:
             self._requests.pop(order.id, None)

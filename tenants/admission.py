@@ -12,7 +12,7 @@ from uuid import UUID
 
 from tenants.caller import NO_LIMITS, Caller, Limits
 from tenants.client_address import counted
-from tenants.redis_link import RedisGone, RedisLink, Script
+from tenants.redis_link import WHEN_FULL, RedisGone, RedisLink, Script
 
 _HERE = Path(__file__).parent
 CLOCK_KEY = "limits:clock"
@@ -24,7 +24,8 @@ PATIENCE_S = 0.22
 
 def script(*names: str) -> Script:
     """Several files as one script: clock.lua comes first, and so on."""
-    return Script.of("\n".join((_HERE / f"{name}.lua").read_text() for name in names))
+    texts = [(_HERE / f"{name}.lua").read_text() for name in names]
+    return Script.of(WHEN_FULL + "\n".join(texts))
 
 
 MEGABYTE = 1_000_000

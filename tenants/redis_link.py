@@ -25,13 +25,22 @@ class RedisGone(Exception):
     """Redis did not take the command, or did not answer; it may have run all the same."""
 
 
+class RedisFull(RedisGone):
+    """Its memory is used up: it takes nothing more, but what frees some."""
+
+
+# Scripts that begin so run in a full Redis too: they hold little, and without them nothing that
+# runs could end. (Redis 7)
+WHEN_FULL = "#!lua flags=allow-oom\n"
+
+
 class Script(NamedTuple):
     sha: str
     text: str
 
     @classmethod
-    def load(cls, path: Path) -> "Script":
-        return cls.of(path.read_text())
+    def load(cls, path: Path, *, when_full: bool = False) -> "Script":
+        return cls.of((WHEN_FULL if when_full else "") + path.read_text())
 
     @classmethod
     def of(cls, text: str) -> "Script":
@@ -61,7 +70,7 @@ class RedisLink(asyncio.Protocol):
             await self._connected()
         answer = await self._send(words)
         if isinstance(answer, hiredis.ReplyError):
-            raise RedisGone(str(answer)) if str(answer).startswith(NOT_NOW) else answer
+            raise _gone(answer) or answer
         return answer
 
     async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
@@ -79,8 +88,8 @@ class RedisLink(asyncio.Protocol):
             await self._connected()
         answers = await asyncio.gather(*[self._send(words) for words in commands])
         for answer in answers:
-            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith(NOT_NOW):
-                raise RedisGone(str(answer))
+            if isinstance(answer, hiredis.ReplyError) and (gone := _gone(answer)):
+                raise gone
         return list(answers)
 
     def close(self) -> None:
@@ -189,3 +198,11 @@ class RedisLink(asyncio.Protocol):
         if self._transport:
             loop = asyncio.get_running_loop()
             self._watchdog = loop.call_later(self._timeout_s / 4, self._watch)
+
+
+def _gone(error: hiredis.ReplyError) -> RedisGone | None:
+    """None for an answer that says what is wrong with the command."""
+    text = str(error)
+    if not text.startswith(NOT_NOW):
+        return None
+    return RedisFull(text) if text.startswith("OOM") else RedisGone(text)

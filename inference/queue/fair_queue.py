@@ -12,15 +12,22 @@ from inference.queue.client import client
 from tenants.redis_link import RedisLink, Script
 
 _HERE = Path(__file__).parent
-ENQUEUE, POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP = (
-    Script.load(_HERE / f"{name}.lua")
-    for name in ("enqueue", "pop", "settle", "cancel", "beat", "adopt", "sweep")
+ENQUEUE = Script.load(_HERE / "enqueue.lua")  # a full Redis takes nothing new
+POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP = (
+    Script.load(_HERE / f"{name}.lua", when_full=True)
+    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep")
 )
 LEASE_MS = 4_000
+LARGEST_CARRIED = 32 * 1024  # bytes of an order
 
 
 def prefix(pool: str) -> str:
     return f"q:{{{pool}}}"
+
+
+def carried(sealed: bytes) -> bytes:
+    """The order as Redis carries it: a large one the runner reads from the record (recorded.py)."""
+    return sealed if len(sealed) <= LARGEST_CARRIED else b""
 
 
 def lengths() -> dict[str, int]:
@@ -41,12 +48,22 @@ class FairQueue:
     async def enqueue(self, item: Item, sealed: bytes) -> bool:
         """True when the caller must publish a wake-up: no runner lives."""
         told = await self._redis.run(
-            ENQUEUE, self._pool, item.klass, item.tenant, item.id, str(item), sealed, "tail"
+            ENQUEUE,
+            self._pool,
+            item.klass,
+            item.tenant,
+            item.id,
+            str(item),
+            carried(sealed),
+            "tail",
         )
         return bool(told == 0)
 
     async def pop(self, n: int, runner: str) -> list[tuple[Item, bytes]]:
-        """Up to n items with their sealed orders; fewer means that the runner is parked."""
+        """Up to n items with their sealed orders, b"" for one that stands on record only.
+
+        Fewer means that the runner is parked.
+        """
         flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *CLASSES)
         return [(Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
 

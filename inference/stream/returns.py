@@ -6,6 +6,7 @@ import logging
 import hiredis
 
 from inference.stream import frames
+from inference.stream.backlog import Backlog
 from inference.stream.sink import Sink
 from tenants.redis_link import RedisGone, RedisLink
 
@@ -18,15 +19,17 @@ class Returns:
         self._channel = frames.channel(web)
         self._redis = RedisLink(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
         self.sinks: dict[bytes, Sink] = {}
+        self.backlog = Backlog()
         self._last = b"0"
         self._task = asyncio.create_task(self._read())
 
-    def expect(self, completion_id: bytes) -> Sink:
-        sink = self.sinks[completion_id] = Sink()
+    def expect(self, completion_id: bytes, tenant: bytes = b"") -> Sink:
+        sink = self.sinks[completion_id] = Sink(tenant, self.backlog)
         return sink
 
     def forget(self, completion_id: bytes) -> None:
-        self.sinks.pop(completion_id, None)
+        if sink := self.sinks.pop(completion_id, None):
+            sink.forget()
 
     async def close(self) -> None:
         self._task.cancel()

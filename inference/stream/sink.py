@@ -5,20 +5,26 @@ from collections import deque
 
 import msgspec
 
+from inference.stream.backlog import Backlog
 from inference.stream.frames import Frame, Kind
 from tenants.quotas.verdict import NO_QUOTA
 
 
 class Sink:
-    """Lets every event through once, in order, whoever sends it again."""
+    """Delivers each event once and in order, even if it is sent again."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: bytes = b"", backlog: Backlog | None = None) -> None:
+        self.tenant = tenant
+        self.waiting = 0  # bytes
+        self.dropped = False  # its reader was too slow
         self.last = 0  # number of the last event taken
         self.attempt = 0
         self.finished = False
         self.hung_up = False  # the client has gone
         self.verdict = NO_QUOTA  # what quotas said of the request
         self.payload_sha256 = ""  # of its sealed text on record
+        self._backlog = backlog or Backlog()
+        self._delivered = 0  # number of the last event that the reader has
         self._frames: deque[Frame] = deque()
         self._more = asyncio.Event()
 
@@ -34,6 +40,21 @@ class Sink:
         self.last, self.finished = max(self.last, frame.last), frame.final
         self._frames.append(fresh)
         self._more.set()
+        self._backlog.add(self, len(fresh.body))
+
+    def drop(self) -> None:
+        """The reader is too slow: it reads on elsewhere, from the last event that it has."""
+        if any(frame.kind == Kind.BODY for frame in self._frames):
+            return  # which is taken at once
+        self.forget()
+        self.dropped = self.finished = True
+        self._frames.append(Frame(b"", 99, self._delivered, Kind.ERROR, _TOO_SLOW, 503))
+        self._more.set()
+
+    def forget(self) -> None:
+        """Nobody reads what waits."""
+        self._frames.clear()
+        self._backlog.take(self, self.waiting)
 
     def hang_up(self) -> None:
         self.hung_up = True
@@ -48,7 +69,19 @@ class Sink:
                     await self._more.wait()
             except TimeoutError:
                 return None
-        return self._frames.popleft() if self._frames and not self.hung_up else None
+        if self.hung_up or not self._frames:
+            return None
+        frame = self._frames.popleft()
+        if not self.dropped:
+            self._backlog.take(self, len(frame.body))
+        self._delivered = max(self._delivered, frame.last)
+        return frame
+
+
+_TOO_SLOW = (
+    b'{"error":{"message":"this stream was read too slowly; read on at /v1/completions/{id}/events '
+    b'with Last-Event-ID","type":"server_error","param":null,"code":"slow_reader"}}'
+)
 
 
 def restarted(frame: Frame, last: int) -> Frame:

@@ -2,24 +2,42 @@
 
 The first frames of a stream and its last go at once; in between a write leaves every TICK_S.
 Nothing is dropped while Redis is away: unwritten frames stay first in line, event numbers make
-a repeated write harmless on the other side.
+a repeated write harmless on the other side. A Redis that is full gets what readers wait for, and
+keeps nothing to resume from.
 """
 
 import asyncio
-from collections import defaultdict
+import contextlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
+
+import hiredis
 
 from inference.order import Order
 from inference.stream import frames
 from inference.stream.frames import Frame
-from tenants.redis_link import RedisGone, RedisLink
+from inference.stream.kept import Kept
+from tenants.redis_link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
+log = logging.getLogger(__name__)
 TICK_S = 0.008
 EAGER = 2  # events that do not wait for the tick
 CHANNEL_LENGTH = 20_000
 CHANNEL_EXPIRES_S = 120
+CHANNEL_BYTES = 32 * 1024 * 1024  # that a web process has not read
+CHANNEL_CHECK = 4 * 1024 * 1024  # bytes written, then it is looked at
+FULL_S = 1.0  # so long a Redis that was full is taken to be so
 KEPT_S = 600  # how long a stream that stands still can be resumed
 ENDED_S = 120  # and one that has ended
+_TO_CHANNEL = (
+    WHEN_FULL
+    + """
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'f', ARGV[2])
+    redis.call('EXPIRE', KEYS[1], ARGV[3])"""
+)
+Command = tuple[Any, ...]
 
 
 class Writer:
@@ -30,6 +48,9 @@ class Writer:
         self._writing: asyncio.Task[None] | None = None
         self._last_write = 0.0
         self._urgent = False
+        self._kept = Kept()
+        self._in_channel: Counter[str] = Counter()  # bytes since it was looked at
+        self._full_until = 0.0
 
     def put(self, order: Order, frame: Frame) -> None:
         self._frames.append((order, frame))
@@ -64,7 +85,7 @@ class Writer:
         batch, self._frames, self._urgent = self._frames, [], False
         self._last_write = asyncio.get_running_loop().time()
         try:
-            await self._redis.many(_commands(batch))
+            await self._send(_Batch(batch))
         except RedisGone:
             self._frames[:0] = batch
             await asyncio.sleep(0.2)
@@ -75,37 +96,112 @@ class Writer:
         elif self._frames:
             self._schedule()
 
+    async def _send(self, batch: "_Batch") -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._full_until:
+            try:
+                await self._redis.many(batch.commands())
+                return await self._tidy(batch, now)
+            except RedisFull as problem:
+                log.warning("streams: only live readers are served: %s", problem)
+                self._full_until = now + FULL_S
+        for stream_id in batch.kept:
+            self._kept.forget(stream_id)
+        await self._redis.many(batch.commands_when_full())
+        return None
 
-def _commands(batch: list[tuple[Order, Frame]]) -> list[tuple[Any, ...]]:
-    by_reader, kept = defaultdict[str, list[Frame]](list), dict[bytes, list[Frame]]()
-    for order, frame in batch:
-        if order.reply_to:
-            by_reader[order.reply_to].append(frame)
-        if order.keeps_events:
-            kept.setdefault(frame.id, []).append(frame)
-    commands: list[tuple[Any, ...]] = []
-    for web, theirs in by_reader.items():
-        name = frames.channel(web)
-        data = frames.sealed(theirs, name.encode())
-        commands.append(("XADD", name, "MAXLEN", "~", CHANNEL_LENGTH, "*", "f", data))
-        commands.append(("EXPIRE", name, CHANNEL_EXPIRES_S))
-    for events in kept.values():
-        commands += _history(events)
-    return commands
+    async def _tidy(self, batch: "_Batch", now: float) -> None:
+        """Keeps within the bounds what lies in Redis."""
+        going: dict[bytes, int] = {}
+        for stream_id, events in batch.kept.items():
+            if events[0].begins:
+                self._kept.restart(stream_id)
+            lasts = ENDED_S if events[-1].final else KEPT_S
+            going |= self._kept.add(
+                stream_id,
+                batch.tenants[stream_id],
+                batch.sizes[stream_id],
+                events[-1].last,
+                ended=events[-1].final,
+                until=now + lasts,
+            )
+        self._kept.forget_gone(now)
+        self._in_channel.update(batch.channels)
+        with contextlib.suppress(RedisGone, hiredis.ReplyError):  # then the next time
+            if going:
+                await self._redis.many([_let_go(*pair) for pair in going.items()])
+            for name, size in self._in_channel.items():
+                if size >= CHANNEL_CHECK:
+                    self._in_channel[name] = 0
+                    await self._bound(name)
+
+    async def _bound(self, channel: str) -> None:
+        """A web process that does not read finds its answers on record, or in what is kept."""
+        if (await self._redis.call("MEMORY", "USAGE", channel) or 0) > CHANNEL_BYTES:
+            log.warning("%s is not read: what lies there is dropped", channel)
+            await self._redis.call("DEL", channel)
 
 
-def _history(events: list[Frame]) -> list[tuple[Any, ...]]:
-    """Entry ids are event numbers: Redis itself refuses a number that is there already.
+class _Batch:
+    """Frames for one write, by who reads them."""
 
-    Frames from event 1 on replace the whole: a start, or everything again after a loss.
-    """
-    name = frames.history(events[0].id)
+    def __init__(self, batch: list[tuple[Order, Frame]]) -> None:
+        self.readers = defaultdict[str, list[Frame]](list)
+        self.kept = dict[bytes, list[Frame]]()
+        self.tenants = dict[bytes, bytes]()
+        self.sizes = dict[bytes, int]()
+        self.channels = dict[str, int]()
+        for order, frame in batch:
+            if order.reply_to:
+                self.readers[order.reply_to].append(frame)
+            if order.keeps_events:
+                self.kept.setdefault(frame.id, []).append(frame)
+                self.tenants[frame.id] = order.tenant_id.bytes
+        self.kept = {stream_id: _from_start(events) for stream_id, events in self.kept.items()}
+
+    def commands(self) -> list[Command]:
+        commands: list[Command] = []
+        for name, data in self._channels():
+            commands.append(("XADD", name, "MAXLEN", "~", CHANNEL_LENGTH, "*", "f", data))
+            commands.append(("EXPIRE", name, CHANNEL_EXPIRES_S))
+        for events in self.kept.values():
+            commands += self._history(events)
+        return commands
+
+    def commands_when_full(self) -> list[Command]:
+        """What is kept goes: no reader may join what came before to what comes after."""
+        commands: list[Command] = [("DEL", frames.history(stream_id)) for stream_id in self.kept]
+        for name, data in self._channels():
+            commands.append(("EVAL", _TO_CHANNEL, 1, name, CHANNEL_LENGTH, data, CHANNEL_EXPIRES_S))
+        return commands
+
+    def _channels(self) -> Iterator[tuple[str, bytes]]:
+        for web, theirs in self.readers.items():
+            name = frames.channel(web)
+            data = frames.sealed(theirs, name.encode())
+            self.channels[name] = len(data)
+            yield name, data
+
+    def _history(self, events: list[Frame]) -> list[Command]:
+        """Entry ids are event numbers: Redis itself refuses a number that is there already."""
+        name = frames.history(events[0].id)
+        data = frames.sealed(events, name.encode())
+        self.sizes[events[0].id] = len(data)
+        lasts = ENDED_S if events[-1].final else KEPT_S
+        again: list[Command] = [("DEL", name)] if events[0].begins else []
+        return [
+            *again,
+            ("XADD", name, f"{events[-1].last}-0", "f", data),
+            ("EXPIRE", name, lasts),
+        ]
+
+
+def _from_start(events: list[Frame]) -> list[Frame]:
+    """Frames from event 1 on replace the whole: a start, or everything again after a loss."""
     starts = [i for i, frame in enumerate(events) if frame.begins]
-    commands: list[tuple[Any, ...]] = []
-    if starts:
-        events = events[starts[-1] :]
-        commands.append(("DEL", name))
-    data = frames.sealed(events, name.encode())
-    commands.append(("XADD", name, f"{events[-1].last}-0", "f", data))
-    commands.append(("EXPIRE", name, ENDED_S if events[-1].final else KEPT_S))
-    return commands
+    return events[starts[-1] :] if starts else events
+
+
+def _let_go(stream_id: bytes, upto: int) -> Command:
+    name = frames.history(stream_id)
+    return ("XTRIM", name, "MINID", f"{upto + 1}-0") if upto else ("DEL", name)

@@ -30,7 +30,7 @@ from tenants.models import Tenant
 from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import over, weak_line_to_redis
 from tests.inference.conftest import forget_pool
-from tests.inference.orders import an_order, chunk, usage
+from tests.inference.orders import CHAT, an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step
 
 in_database = database_sync_to_async
@@ -133,6 +133,31 @@ async def test_it_runs_what_waits_settles_it_and_leaves(bench: Bench) -> None:
     await asyncio.wait_for(bench.drains[0], 3)
     assert [frame.kind for frame in await bench.history(orders[0])] == [Kind.EVENTS, Kind.END]
     assert await bench.queue.pop(5, "another") == []
+
+
+async def test_a_large_request_is_read_from_the_record_and_not_carried_by_redis(
+    bench: Bench,
+) -> None:
+    large = CHAT[:-1] + b',"user":"%b"}' % (b"x" * 100_000)
+    (order,) = await bench.submit(1, body=large)
+    key = keyring.of_subject(order.tenant_id, order.subject_id)
+    sealed = ledger.sealed_order(order, await key)
+    await in_database(_put_on_record)(order, sealed)
+    assert await bench.link.call("HGET", f"{prefix(bench.pool)}:orders", str(order.id)) == b""
+    engine = ScriptedEngine(QUICK)
+    bench.start(engine)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.error_code) == (order.id, "")
+    assert engine.asked[0].body == large
+
+
+def _put_on_record(order: Order, sealed: bytes) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)"
+            " values (now(), %s, %s, 'request', %s, %s)",
+            [order.tenant_id, order.id, ledger.key_id(sealed), sealed[16:]],
+        )
 
 
 async def test_no_more_at_once_than_the_engine_has_slots(bench: Bench) -> None:

@@ -9,7 +9,8 @@ import pytest
 from django.conf import settings
 
 from inference.order import Order
-from inference.stream import frames, writer
+from inference.stream import frames, kept, writer
+from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from tenants.redis_link import RedisLink
@@ -190,10 +191,59 @@ async def test_frames_that_redis_refuses_are_sent_again(new_link: NewLink, answe
         await asyncio.sleep(0.1)
         refusing, already = False, len(played.heard)
         await asyncio.wait_for(out.drained(), 2)
-        again = [command for command in played.heard[already:] if command[0] == b"XADD"]
         name = frames.channel(order.reply_to).encode()
-        data = [command[-1] for command in again if command[1] == name]
+        data = list[bytes]()
+        for command in played.heard[already:]:
+            if command[0] == b"XADD" and command[1] == name:
+                data.append(command[-1])
+            elif command[0] == b"EVAL":  # to a full one
+                assert command[3] == name
+                data.append(command[5])
         assert [n for d in data for f in frames.opened(d, name) for n in numbers(f.body)] == [1, 2]
+
+
+async def test_what_a_web_process_does_not_read_is_bounded(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CHANNEL_CHECK", 100_000)
+    monkeypatch.setattr(writer, "CHANNEL_BYTES", 500_000)
+    order, out, most = an_order(reply_to=a_reader(), stream=False), Writer(link), 0
+    name = frames.channel(order.reply_to)
+    for _ in range(60):
+        out.put(order, Frame(order.id.bytes, 1, 0, Kind.BODY, b"x" * 20_000))
+        await out.drained()
+        most = max(most, await link.call("MEMORY", "USAGE", name) or 0)
+    assert 300_000 < most < 800_000
+
+
+async def test_what_is_kept_of_a_stream_is_bounded_and_live_readers_do_not_notice(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "STREAM_BYTES", 100_000)
+    order, out, most, got = an_order(reply_to=""), Writer(link), 0, list[int]()
+    reading = follow(link, order.id.bytes)
+    name = frames.history(order.id.bytes)
+    text = b"data: " + b"x" * 5_000 + b" %d\n\n"
+    for n in range(1, 101):
+        kind = Kind.EVENTS if n < 100 else Kind.END
+        out.put(order, Frame(order.id.bytes, 1, n, kind, text % n))
+        await out.drained()
+        most = max(most, await link.call("MEMORY", "USAGE", name) or 0)
+        frame = await anext(reading)
+        assert frame
+        got.append(frame.last)
+    assert got == list(range(1, 101))
+    assert 60_000 < most < 200_000
+    late = [frame async for frame in _within(follow(link, order.id.bytes, 1))]
+    assert late == [None]  # its events are gone: nothing is joined to what it has
+
+
+async def _within(frames: AsyncIterator[Frame | None]) -> AsyncIterator[Frame | None]:
+    """Up to the first silence."""
+    async for frame in frames:
+        yield frame
+        if frame is None:
+            return
 
 
 async def test_a_number_that_is_there_already_is_no_reason_to_send_again(
