@@ -7,6 +7,7 @@ import pytest
 
 from audit import deletion, execution
 from audit.keyring import keyring
+from audit.models import DeletionRequest
 from inference.chat import conversations
 from inference.models import Conversation
 from tenants.models import ApiKey, Member, Tenant
@@ -45,6 +46,33 @@ def test_the_management_api_changes_nothing(restricted: Member, sign_in: SignIn)
     assert client.patch("/api/v1/tenants/acme/").status_code == 403
     assert not ApiKey.objects.exists()
     assert client.get("/api/v1/tenants/acme/members/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["deletion-requests/", "tenants/acme/deletion-requests/"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Idempotency-Key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}]
+)
+def test_they_ask_for_erasure_over_the_api_all_the_same(
+    restricted: Member, sign_in: SignIn, path: str, headers: dict[str, str]
+) -> None:
+    """A restriction keeps data from being used, not its person from having it erased."""
+    client, json = sign_in(restricted), "application/json"
+    for _ in range(2):
+        sent = {"mode": "erase", "reason": "enough"}
+        answer = client.post(f"/api/v1/{path}", sent, content_type=json, headers=headers)
+        assert answer.status_code == 201, answer.content
+    asked = DeletionRequest.objects.get(mode="erase")
+    assert (asked.subject_id, asked.by_subject) == (restricted.subject_id, True)
+
+
+def test_for_nobody_else_though(restricted: Member, bob: Member, sign_in: SignIn) -> None:
+    sent = {"mode": "erase", "member": str(bob.pk)}
+    answer = sign_in(restricted).post(
+        "/api/v1/tenants/acme/deletion-requests/", sent, content_type="application/json"
+    )
+    assert answer.status_code == 403
+    assert answer.json()["type"].endswith(":restricted")
+    assert not DeletionRequest.objects.filter(mode="erase").exists()
 
 
 def test_nor_does_a_key_whose_data_is_restricted(acme: Tenant, alice: Member, client: Any) -> None:

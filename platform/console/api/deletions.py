@@ -17,7 +17,7 @@ from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.api.members import refuse_role
 from console.api.problem import Problem, bad_request, not_found
-from console.api.requester import Requester, denied
+from console.api.requester import Requester, denied, refuse_where_restricted
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from console.pseudonyms import Former, find
@@ -134,6 +134,7 @@ class Deletions(Resource):
     }
     shape = DeletionShape
     gives = {"retrieve": WholeDeletion}
+    while_restricted = ("create",)
     takes = {"create": NewDeletion, "refuse": Refusal, "lift": Refusal}
     asks = {"list": DeletionFilter}
     orderings = ("-requested_at", "requested_at")
@@ -145,16 +146,18 @@ class Deletions(Resource):
     def create(self, request: Any, **where: Any) -> Response:
         """Ask for data to be erased, or restricted.
 
-        Everybody asks for themselves; for others whoever decides on deletions, whose request is
-        approved as it is made, unless it is about somebody whose role they could neither give nor
-        take: then it waits for another one who decides. A key needs `management:write` and says
-        whose data it is; its request waits for a person. While one of the same mode is open, asking
-        again answers with the same; `removes` is added. Asked for by the person as well, it is
-        theirs, and their clock begins.
+        Everybody asks for themselves, also while their data is restricted; for others whoever
+        decides on deletions, whose request is approved as it is made, unless it is about somebody
+        whose role they could neither give nor take: then it waits for another one who decides. A
+        key needs `management:write` and says whose data it is; its request waits for a person.
+        While one of the same mode is open, asking again answers with the same; `removes` is added.
+        Asked for by the person as well, it is theirs, and their clock begins.
         """
         given = self.given()
         whose = self._whose(**{name: given.pop(name, None) for name in _WAYS})
         own = self.who.member is not None and whose == self.who.member
+        if not own:
+            refuse_where_restricted(request, self.who)
         if given["removes"]:
             self._refuse_removal(whose, own=own)
         decides = self._decides and (own or self._may_remove(whose))
