@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from audit.acting_from import present_network
 from audit.actions import Action
 from audit.models import Event
 
@@ -62,7 +63,10 @@ def act(
     client_net: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Event:
-    """Puts an act of a person or a program on record, in the transaction that is open."""
+    """Puts an act of a person or a program on record, in the transaction that is open.
+
+    By itself `client_net` is where the request came from that is being answered (acting_from.py).
+    """
     return Event.objects.create(
         at=timezone.now(),
         action=Action(action),
@@ -71,7 +75,7 @@ def act(
         subject_id=subject_id,
         api_key_id=api_key_of(actor),
         success=success,
-        client_net=client_net,
+        client_net=client_net or present_network(),
         detail=detail or {},
     )
 

@@ -16,6 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.utils import translation
 
+from audit.acting_from import acting_from
 from audit.master_keys import MasterKeyUnavailable
 from inference.allowed import NotAllowed
 from inference.chat import problems, protocol, sending, tabs
@@ -29,6 +30,7 @@ from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
 from inference.chat.visitor import Visitor
 from inference.gateway import NotAdmitted, OutOfService, gateway
+from inference.ledger import network
 from inference.models import Message
 from tenants.caller import Caller
 from tenants.door import DoorClosed
@@ -98,7 +100,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # One message ---------------------------------------------------------------------------------
     async def _answer(self, message: FromPage) -> None:
         try:
-            await self._do(await self.visitor.caller(), message)
+            with acting_from(network(self.visitor.client_ip)):
+                await self._do(await self.visitor.caller(), message)
         except Dismissed as dismissed:
             await self.close(dismissed.close_code)
         except Refused as refused:

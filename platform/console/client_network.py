@@ -1,0 +1,35 @@
+"""What is put on record while a page or the management API answers carries the client's network."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from audit.acting_from import acting_from
+from console.session_acts import client_ip
+from inference.ledger import network
+
+
+class ClientNetwork:
+    """The first of the middleware, so that the others' acts carry it too."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response, self._async = get_response, iscoroutinefunction(get_response)
+        if self._async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._async:
+            return self._later(request)
+        with acting_from(network(client_ip(request))):
+            answer: HttpResponseBase = self._get_response(request)
+            return answer
+
+    async def _later(self, request: HttpRequest) -> HttpResponseBase:
+        with acting_from(network(client_ip(request))):
+            answer: HttpResponseBase = await self._get_response(request)
+            return answer
