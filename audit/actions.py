@@ -59,6 +59,8 @@ class Action(StrEnum):
     MFA_ADD = "mfa:add"
     MFA_REMOVE = "mfa:remove"
     MFA_USE_RECOVERY = "mfa:use_recovery"
+    TEXTS_LOCK = "texts:lock"  # somebody else's link has set the password: older texts are shut
+    TEXTS_RELEASE = "texts:release"
 
     RETENTION_CHANGE = "retention:change"
     HOLD_REQUEST = "hold:request"

@@ -44,6 +44,8 @@ ACTIONS = (
     Action.SUBJECT_EXPORT,
     Action.TEAM_JOIN,
     Action.TEAM_LEAVE,
+    Action.TEXTS_LOCK,
+    Action.TEXTS_RELEASE,
 )
 WORDS = """again asked conversation count download due_at export factor factors how keys left limit
     member mode purpose refusal request role route sessions tier used why"""

@@ -8,13 +8,14 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit import append_only, protection
-        from tenants import erasure, isolation_check, portability, retention, schema
+        from tenants import erasure, isolation_check, locked_texts, portability, retention, schema
 
         pre_migrate.connect(schema.refuse_in_vain, dispatch_uid="tenants.schema")
         post_migrate.connect(schema.put_in_place, dispatch_uid="tenants.schema")
         retention.register()
         erasure.register_erasers()
         portability.register_portables()
+        locked_texts.connect()
         append_only.register("tenants_ledgerentry")
         protection.register(
             hidden=["tenants_scopekey"],

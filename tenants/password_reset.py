@@ -1,6 +1,7 @@
 """A one-time link with which somebody who has forgotten their password sets a new one.
 
-It is shown once to whoever asked for it, and says nothing about second factors: they stay. Inside
+It is shown once to whoever asked for it, who could use it: so it locks what its person wrote before
+(locked_texts.py). Second factors stay. Inside
 a tenant it can only be made for people who belong to no other one, and who have no role that its
 maker could not give: nobody takes over an account that is more than theirs to manage.
 """
@@ -8,7 +9,7 @@ maker could not give: nobody takes over an account that is more than theirs to m
 from django.db import transaction
 
 from audit.actions import Action
-from tenants import person_acts
+from tenants import locked_texts, person_acts
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
@@ -36,6 +37,7 @@ def issue_for_member(member: Member, *, by: str) -> str:
             tenant=member.tenant,
             role=Role(member.role),
             days=DAYS,
+            about=member,
         )
 
 
@@ -45,7 +47,10 @@ def issue_by_operator(user: User, *, by: str) -> str:
 
 
 def use(link: Link, password: str) -> User:
-    """Sets the password and ends every session. Raises AlreadyUsed and NotTheirs."""
+    """Sets the password, ends every session, and locks older texts if the link is another's.
+
+    The trail names who made the link: who used it, nobody knows. Raises AlreadyUsed and NotTheirs.
+    """
     with transaction.atomic():
         link.spend()
         user = User.objects.select_for_update().get(email=link.email.lower())
@@ -53,8 +58,11 @@ def use(link: Link, password: str) -> User:
             raise NotTheirs
         user.take_password(password)
         end_sessions(user)
-        person_acts.record(Action.LINK_USE, user)
-        person_acts.record(Action.PASSWORD_CHANGE, user, detail={"how": "link"})
+        made = {"link_by": link.created_by}
+        person_acts.record(Action.LINK_USE, user, detail=made)
+        how = {"how": "link", **made}
+        person_acts.record(Action.PASSWORD_CHANGE, user, detail=how)
+        locked_texts.lock(user, link)
     return user
 
 

@@ -30,6 +30,7 @@ UNGUARDED = {
     "django_migrations": "what has been migrated",
     "tenants_user": "a person may belong to several tenants; found through memberships only",
     "tenants_passwordhistory": "hashes of a person's earlier passwords",
+    "tenants_textlock": "a person's own, found by their account",
     "tenants_user_groups": "django's own, not used",
     "tenants_user_user_permissions": "django's own, not used",
     "tenants_price": "the platform's prices, the same for everybody",

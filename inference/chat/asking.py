@@ -31,7 +31,8 @@ class Asked:
 
 def asked_before(member: Member, message_id: UUID) -> Asked | None:
     """When the page repeats a message whose acknowledgement got lost."""
-    own = Message.objects.filter(conversation__member=member).select_related("conversation")
+    own = Message.objects.filter(conversation__in=conversations.of_member(member))
+    own = own.select_related("conversation")
     question = own.filter(pk=message_id, author=Author.USER).first()
     if question is None:
         return None
@@ -86,7 +87,7 @@ def _conversation(member: Member, send: Send) -> Conversation:
 
 def _own(member: Member, conversation_id: UUID, *, lock: bool = False) -> Conversation:
     owned = conversations.of_member(member).filter(pk=conversation_id)
-    found = (owned.select_for_update() if lock else owned).first()
+    found = (owned.select_for_update(of=("self",)) if lock else owned).first()
     if found is None:
         raise Refused("not_found")
     return found

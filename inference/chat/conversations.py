@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from audit import holds
 from audit.actions import Action
@@ -12,21 +12,25 @@ from audit.keyring import keyring
 from audit.record import act
 from inference.chat.sealing import title_place
 from inference.models import Conversation
-from tenants.models import Member, User
+from tenants.models import Member, TextLock, User
 from tenants.models.tenant import State
 
 TITLE_LENGTH = 60
+LOCKED = Exists(
+    TextLock.objects.filter(user=OuterRef("member__user"), before__gte=OuterRef("created_at"))
+)
 
 
 def of_member(member: Member) -> QuerySet[Conversation]:
+    """But for those that are locked (tenants/locked_texts.py)."""
     owned = Conversation.objects.filter(tenant_id=member.tenant_id, member=member)
-    return owned.order_by("-updated_at")
+    return owned.filter(~LOCKED).order_by("-updated_at")
 
 
 def of_user(user: User, roles: Iterable[str]) -> QuerySet[Conversation]:
     """In every open tenant where the person has one of these roles."""
     open_tenants = Conversation.objects.filter(member__tenant__state=State.ACTIVE)
-    owned = open_tenants.filter(member__user=user, member__role__in=roles)
+    owned = open_tenants.filter(~LOCKED, member__user=user, member__role__in=roles)
     return owned.select_related("member__tenant", "member__user")
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 
+from inference.chat.conversations import of_member
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
 from inference.gateway import gateway
@@ -18,7 +19,8 @@ TRIES = 5  # a request on its way into the queue cannot be taken out of it yet
 
 def own_answer(member: Member, message_id: UUID) -> Message:
     """Raises Refused, also for a stranger's."""
-    own = Message.objects.filter(conversation__member=member).select_related("conversation")
+    own = Message.objects.filter(conversation__in=of_member(member))
+    own = own.select_related("conversation")
     found = own.filter(pk=message_id).exclude(completion_id=None).first()
     if found is None:
         raise Refused("not_found")

@@ -26,6 +26,7 @@ from inference.chat.page_data import page_data
 from inference.chat.problems import problem
 from inference.chat.stopping import stop_all
 from inference.models import Conversation
+from tenants import locked_texts
 from tenants.duties import duty
 from tenants.models import User
 from tenants.restriction import is_restricted
@@ -57,6 +58,8 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
     if first := duty(request.session, user):
         return redirect(first)
     with person_scope(user.pk):
+        if conversation and _locked(user, conversation):
+            return redirect("chat:page")
         opened = _own(user, conversation) if conversation else None
         member = opened.member if opened else _chosen(request, user)
         if member is None:
@@ -67,6 +70,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
             "data": page_data(member, opened),
             "member": member,
             "members": list(memberships(user)),
+            "text_lock": locked_texts.of(user),
             "readers": [role.label for role in readers(member.tenant.profile)],
         }
         if not shown["data"]["models"]:
@@ -141,6 +145,11 @@ def _inside(user: User, conversation: UUID) -> Iterator[Conversation]:
 def _own(user: User, conversation: UUID) -> Conversation:
     """404 for everybody else's."""
     return get_object_or_404(verbs.of_user(user, CHATTING), pk=conversation)
+
+
+def _locked(user: User, conversation: UUID) -> bool:
+    """Whether it is theirs, and shut: the page tells why (tenants/locked_texts.py)."""
+    return Conversation.objects.filter(verbs.LOCKED, pk=conversation, member__user=user).exists()
 
 
 def _chosen(request: HttpRequest, user: User) -> Any:

@@ -24,6 +24,7 @@ from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
 from inference.watch import RESTRICTED, RESTRICTED_TEXT, refusal
+from tenants import locked_texts
 from tenants.caller import Caller
 from tenants.door import DoorClosed, Restricted, TenantClosed, UnknownCaller
 from tenants.refusals import Refused
@@ -266,6 +267,8 @@ def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
         return None
     with tenant_scope(caller.tenant_id):
         streams = Completion.objects.filter(tenant_id=caller.tenant_id, stream=True)
+        if locked_texts.of_key(caller.api_key_id):  # rotated by whoever has their account?
+            streams = streams.filter(api_key=caller.api_key_id)
         return streams.of_key(caller.api_key_id).filter(id=completion_id).first()
 
 

@@ -27,6 +27,7 @@ class Actors:
     def of(cls, events: Collection[Event], tenant: Tenant | None) -> "Actors":
         found = [event.actor for event in events]
         found += [f"{kind}:{e.detail.get(kind)}" for e in events for kind in ("member", "key")]
+        found += [str(event.detail.get("link_by", "")) for event in events]
         return cls.among(found, tenant)
 
     @classmethod
@@ -67,6 +68,8 @@ class Actors:
         for kind in ("member", "key"):
             if kind in said:
                 said[kind] = self.name(f"{kind}:{said[kind]}")
+        if "link_by" in said:
+            said["link_by"] = self.name(str(said["link_by"]))
         for internal in ("quota", "raise", "replaced_by"):
             said.pop(internal, None)
         changes = event.action.endswith(CHANGES)

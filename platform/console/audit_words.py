@@ -58,6 +58,8 @@ WORDS: dict[str, Promise] = {
     Action.MFA_ADD: _("Second factor added"),
     Action.MFA_REMOVE: _("Second factor removed"),
     Action.MFA_USE_RECOVERY: _("Recovery code used"),
+    Action.TEXTS_LOCK: _("Older texts locked"),
+    Action.TEXTS_RELEASE: _("Older texts released"),
     Action.RETENTION_CHANGE: _("Retention changed"),
     Action.HOLD_REQUEST: _("Legal hold placed"),
     Action.HOLD_APPROVE: _("Legal hold approved"),

@@ -15,11 +15,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from audit.holds import OnHold
+from console.actors import Actors
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.members import roles_to_give
 from console.recently_proven import recently_proven
-from tenants import password_reset, second_factor
+from tenants import locked_texts, password_reset, second_factor
 from tenants.models import ApiKey, Member
 from tenants.models.member import LastOwner
 from tenants.roles import Permission, Role, permissions
@@ -89,6 +90,26 @@ def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
     return _page(request, found, link=link)
 
 
+@require_POST
+@permitted(Permission.VIEW_MEMBERS)
+@recently_proven
+def texts_release(request: TenantRequest, member: UUID) -> HttpResponse:
+    if not request.user.is_operator:
+        raise PermissionDenied(_("Only operators of the platform release what was locked."))
+    found = _found(request, member)
+    try:
+        locked_texts.release(found.user, by=request.user)
+        said = _("What %(person)s wrote before is open again.")
+        messages.success(request, said % {"person": found.user})
+    except locked_texts.NotReleased:
+        said = _(
+            "You made the link, or the account is yours. Another operator releases it, or "
+            "`manage.py release_texts`."
+        )
+        messages.error(request, said)
+    return redirect("console:member", tenant=request.tenant.name, member=member)
+
+
 def _found(request: TenantRequest, member: UUID) -> Member:
     members = request.tenant.members.select_related("user", "tenant")
     found: Member = get_object_or_404(members, pk=member)
@@ -109,6 +130,18 @@ def _roles(request: TenantRequest, found: Member) -> list[Role]:
     return [role for role in roles if not own or permissions(role, profile) <= held]
 
 
+def _text_lock(request: TenantRequest, found: Member) -> dict[str, Any]:
+    lock = locked_texts.of(found.user)
+    if lock is None:
+        return {}
+    actors = Actors.among(lock.made_by, request.tenant)
+    return {
+        "text_lock": lock,
+        "lock_made_by": [actors.name(actor) for actor in lock.made_by],
+        "may_release": request.user.is_operator and not locked_texts.made_by(lock, request.user),
+    }
+
+
 def _keys(request: TenantRequest, found: Member) -> QuerySet[ApiKey]:
     """That they made, widened or rotated: what those manage and audit ends with them."""
     keys = request.tenant.api_keys.live().depending_on(found.actor)
@@ -125,6 +158,7 @@ def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
         "teams": request.tenant.teams.filter(places__member=found).order_by("name"),
         "held": [p for p in Permission if p in held],
         "keys": _keys(request, found),
+        **_text_lock(request, found),
         "second_factor": second_factor.enrolled(found.user),
         "touchable": touchable,
         "form": RoleForm(None, _roles(request, found), found.role),

@@ -25,6 +25,7 @@ from console.door import ConsoleRequest, before_sign_in, signed_in
 from console.forms import ConsoleForm
 from console.recently_proven import recently_proven
 from console.usage import streamed
+from tenants import locked_texts
 from tenants.models import Member
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission
@@ -111,6 +112,8 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
     mine = _mine(request, member)
+    if locked_texts.of(request.user):
+        return _locked(request)
     with tenant_scope(mine.tenant_id, request.user.pk):
         portability.ask(mine.tenant_id, mine.subject_id, by=mine.actor)
     messages.success(request, _("Your data is being put together. It is here in a moment."))
@@ -122,6 +125,8 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
     mine = _mine(request, member)
+    if locked_texts.of(request.user):
+        return _locked(request)
     with tenant_scope(mine.tenant_id, request.user.pk):
         found = _export(mine, own_export)
         try:
@@ -137,6 +142,11 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     answer["Content-Length"] = str(found.bytes)
     return answer
+
+
+def _locked(request: ConsoleRequest) -> HttpResponse:
+    messages.error(request, _("What you wrote before is locked: this page says why."))
+    return redirect("console:own_data")
 
 
 @before_sign_in
@@ -171,7 +181,8 @@ def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) ->
         _part(member, (forms_ or {}).get(member.pk))
         for member in Member.objects.of(request.user).order_by("tenant__name")
     ]
-    return render(request, "account/data.html", {"parts": parts})
+    shown = {"parts": parts, "text_lock": locked_texts.of(request.user)}
+    return render(request, "account/data.html", shown)
 
 
 def _part(member: Member, form: OwnForm | None) -> Part:

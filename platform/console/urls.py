@@ -61,6 +61,7 @@ in_tenant = [
     path("members/<uuid:member>/", member.member, name="member"),
     path("members/<uuid:member>/role/", member.role, name="role"),
     path("members/<uuid:member>/reset-link/", member.reset_link, name="reset_link"),
+    path("members/<uuid:member>/texts/release/", member.texts_release, name="texts_release"),
     path("members/<uuid:member>/removal/", member.removal, name="removal"),
     path("teams/", teams.teams, name="teams"),
     path("teams/<uuid:team>/", teams.team, name="team"),

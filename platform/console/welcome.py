@@ -122,7 +122,7 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         except WrongPassword:
             session_acts.record(Action.SESSION_DENIED, request, account, success=False)
             form.add_error("password", ValidationError(_("That is not this account's password.")))
-    context = {"form": form, "link": link, "account": account}
+    context = {"form": form, "link": link, "account": account, "locks": _locks(link)}
     return render(request, "console/welcome.html", context)
 
 
@@ -150,6 +150,12 @@ def _form(request: HttpRequest, link: Link, account: User | None) -> ConsoleForm
     if link.purpose == Purpose.RESET:
         return ResetForm(data, link)
     return PresentPasswordForm(data) if account else NewPasswordForm(data, link)
+
+
+def _locks(link: Link) -> bool:
+    """Whether somebody else made this link for a new password: it shuts what is older."""
+    user = User.objects.filter(email=link.email.lower()).first()
+    return link.purpose == Purpose.RESET and bool(user and not link.is_own(user))
 
 
 def _gone(request: HttpRequest) -> HttpResponse:

@@ -15,6 +15,7 @@ from tenants.models.restricted_model import (
 )
 from tenants.models.team import Team, TeamPlace
 from tenants.models.tenant import Tenant
+from tenants.models.text_lock import TextLock
 from tenants.models.tier import Tier, TierPolicy
 from tenants.models.user import User
 
@@ -39,6 +40,7 @@ __all__ = [
     "Team",
     "TeamPlace",
     "Tenant",
+    "TextLock",
     "Tier",
     "TierPolicy",
     "User",

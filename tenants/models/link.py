@@ -85,8 +85,11 @@ class Link(models.Model):
         tenant: Tenant | None = None,
         role: Role = Role.OWNER,
         days: int = 7,
+        about: Member | None = None,
     ) -> str:
-        """The URL of a new link. An earlier first-run link stops working."""
+        """The URL of a new link. An earlier first-run link stops working. `about`: a member whose
+        account it opens.
+        """
         token = secrets.token_urlsafe(32)
         with transaction.atomic():
             if purpose == Purpose.FIRST_RUN:
@@ -104,7 +107,8 @@ class Link(models.Model):
                 Action.LINK_CREATE,
                 actor=by,
                 tenant_id=tenant.id if tenant else None,
-                detail={"purpose": purpose},
+                subject_id=about.subject_id if about else None,
+                detail={"purpose": purpose, **({"member": str(about.pk)} if about else {})},
             )
         return f"{settings.PUBLIC_URL}/welcome/{token}/"
 
@@ -177,6 +181,10 @@ class Link(models.Model):
             theirs = [user.actor, *(member.actor for member in user.memberships.all())]
             return ApiKey.objects.filter(pk=number, grantors__overlap=theirs).exists()
         return kind in ("user", "operator") and number == str(user.pk)
+
+    def is_own(self, user: User) -> bool:
+        """Made by the person themselves, signed in: a key may be in other hands."""
+        return not self.created_by.startswith("key:") and self.made_by(user)
 
     def spend(self) -> None:
         """Inside a transaction. Raises AlreadyUsed, also when it is unusable by now."""

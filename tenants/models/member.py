@@ -3,6 +3,7 @@ from typing import ClassVar
 
 from django.apps import apps
 from django.db import models, transaction
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from audit import holds
@@ -44,8 +45,11 @@ class Member(models.Model):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role holds under the tenant's security profile."""
-        return permissions(self.role, self.tenant.profile)
+        """What the role holds under the tenant's security profile. While the person's older texts
+        are locked (locked_texts.py), they read nobody else's either.
+        """
+        held = permissions(self.role, self.tenant.profile)
+        return held - {Permission.VIEW_PROMPTS} if self._locked else held
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
@@ -53,8 +57,15 @@ class Member(models.Model):
     def may_give(self, role: Role) -> bool:
         """Owners give every role; others none that may do what they may not themselves."""
         given = permissions(role, self.tenant.profile)
-        return self.may(Permission.MANAGE_MEMBERS) and (
-            self.role == Role.OWNER or given <= self.permissions
+        all_of_them = self.role == Role.OWNER and not self._locked
+        return self.may(Permission.MANAGE_MEMBERS) and (all_of_them or given <= self.permissions)
+
+    @cached_property
+    def _locked(self) -> bool:
+        reads = Permission.VIEW_PROMPTS in permissions(self.role, self.tenant.profile)
+        owns = self.role == Role.OWNER
+        return (reads or owns) and bool(
+            apps.get_model("tenants", "TextLock").objects.filter(user=self.user_id).exists()
         )
 
     @transaction.atomic

@@ -26,7 +26,7 @@ def link(bob: Member, alice: Member) -> str:
 
 @pytest.mark.django_db
 def test_it_sets_the_password_once_and_ends_the_sessions(
-    link: str, bob: Member, client: Client
+    link: str, alice: Member, bob: Member, client: Client
 ) -> None:
     elsewhere = Client()
     try_password(elsewhere, bob.user.email)
@@ -41,7 +41,7 @@ def test_it_sets_the_password_once_and_ends_the_sessions(
     assert (changed.actor, changed.tenant_id, changed.detail) == (
         bob.actor,
         bob.tenant_id,
-        {"how": "link"},
+        {"how": "link", "link_by": alice.actor},
     )
 
 

@@ -56,6 +56,7 @@ IN_TENANT: list[Row] = [
     ("get", "member", STAFF, 200),
     ("post", "role", MANAGERS, 200),
     ("post", "reset_link", MANAGERS, 200),
+    ("post", "texts_release", OPERATOR, 302),
     ("post", "removal", MANAGERS, 302),
     ("get", "teams", STAFF, 200),
     ("post", "teams", MANAGERS, 200),

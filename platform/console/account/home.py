@@ -19,7 +19,7 @@ from console.account.invitations import waiting
 from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.door import ConsoleRequest, own_account, signed_in
-from tenants import second_factor
+from tenants import locked_texts, second_factor
 from tenants.signed_in import NOWHERE, end_sessions
 
 
@@ -44,6 +44,7 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "bound": second_factor.bound(user),
         "places": _places(request),
         "invitations": waiting(user),
+        "text_lock": locked_texts.of(user),
         "identities": SocialAccount.objects.filter(user_id=user.pk),
     }
     return render(request, "account/home.html", shown)

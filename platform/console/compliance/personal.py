@@ -219,6 +219,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "digest",
         D.NONE: "id purpose tenant role created_at expires_at used_at",
     },
+    "tenants.TextLock": {D.PSEUDONYM: "user made_by", D.NONE: "since before"},
     "tenants.PasswordHistory": {
         D.PSEUDONYM: "user",
         D.CREDENTIAL: "password",

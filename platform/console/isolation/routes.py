@@ -123,6 +123,7 @@ PAGES: tuple[Page, ...] = (
         Page("members/<uuid:member>/", sees=P.VIEW_MEMBERS),
         Page("members/<uuid:member>/role/", acts=P.MANAGE_MEMBERS),
         Page("members/<uuid:member>/reset-link/", acts=P.MANAGE_MEMBERS),
+        Page("members/<uuid:member>/texts/release/", acts=OPERATORS),
         Page("members/<uuid:member>/removal/", acts=P.MANAGE_MEMBERS),
         Page("teams/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),
         Page("teams/<uuid:team>/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),

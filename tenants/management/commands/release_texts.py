@@ -1,0 +1,29 @@
+"""Somebody's password was set by a link that another person had made, and it is certain by now that
+the account is in its owner's hands.
+"""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from tenants import locked_texts
+from tenants.management.commands._json_command import Answer, JsonCommand
+from tenants.management.commands.reset_mfa import person_named
+
+
+class Command(JsonCommand):
+    help = "Opens what somebody wrote before their password was reset by another person's link."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("email")
+
+    def answer(self, **options: Any) -> Answer:
+        person = person_named(options["email"])
+        locked = locked_texts.of(person) is not None
+        locked_texts.release(person, by="command:release_texts")
+        return {"email": person.email, "released": locked}
+
+    def text(self, answer: Answer) -> str:
+        said = "is open again" if answer["released"] else "was not locked"
+        return f"What {answer['email']} wrote before {said}."
