@@ -163,7 +163,7 @@ def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
     objects: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
-        **dict.fromkeys(("member", "role", "reset_link", "removal"), member),
+        **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
         **dict.fromkeys(("team", "joining", "disbanding"), team),
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
