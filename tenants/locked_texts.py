@@ -21,7 +21,7 @@ from tenants.models.api_key import ApiKey
 from tenants.models.link import Link
 from tenants.models.text_lock import TextLock
 from tenants.models.user import User
-from tenants.scope import system_scope
+from tenants.scope import person_scope
 
 
 class NotReleased(Exception):
@@ -65,12 +65,14 @@ def release(user: User, *, by: User | str) -> None:
 
 
 def made_by(found: TextLock, operator: User) -> bool:
-    """Whether they made one of its links, in whatever part and with whatever key; or own it."""
+    """Whether they made one of its links, in whatever part and with whatever key; or own it.
+
+    In the scope of the links' tenant.
+    """
     theirs = {operator.actor, f"user:{operator.pk}"}
-    with system_scope():
+    with person_scope(operator.pk):
         theirs |= {member.actor for member in operator.memberships.all()}
-        keys = ApiKey.objects.filter(grantors__overlap=sorted(theirs))
-        theirs |= {key.actor for key in keys}
+    theirs |= {key.actor for key in ApiKey.objects.filter(grantors__overlap=sorted(theirs))}
     return found.user_id == operator.pk or not theirs.isdisjoint(found.made_by)
 
 

@@ -1,9 +1,9 @@
 """A one-time link with which somebody who has forgotten their password sets a new one.
 
 It is shown once to whoever asked for it, who could use it: so it locks what its person wrote before
-(locked_texts.py). Second factors stay. Inside
-a tenant it can only be made for people who belong to no other one, and who have no role that its
-maker could not give: nobody takes over an account that is more than theirs to manage.
+(locked_texts.py). Second factors stay. Inside a tenant it can only be made for people who belong to
+no other one, and who have no role that its maker could not give: nobody takes over an account that
+is more than theirs to manage.
 """
 
 from django.db import transaction
