@@ -187,7 +187,9 @@ class _Asker(NamedTuple):
 def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
     """The words are a text too: they may name somebody."""
     event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
-    tenant_id, sealer = asker.tenant_id, _sealer(asker)
+    tenant_id, (whose, sealer) = asker.tenant_id, _sealer(asker)
+    if whose:
+        detail = {**detail, "words_of": str(whose)}
     assert event.request_id
     where = texts.place(tenant_id, event.request_id, "search")
     payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
@@ -200,14 +202,15 @@ def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> N
     payload.save(force_insert=True)
 
 
-def _sealer(asker: _Asker) -> Sealer:
+def _sealer(asker: _Asker) -> tuple[UUID | None, Sealer]:
     """Of somebody who has a key: what was typed as a pseudonym makes none."""
     tenant_id, subject_id = asker.tenant_id, asker.subject_id
     known = subject_id and newest(tenant_id, subject_id)
+    whose = subject_id if known else asker.searcher_id
     try:
-        return keyring.of_subject_now(tenant_id, subject_id if known else asker.searcher_id)
+        return whose, keyring.of_subject_now(tenant_id, whose)
     except Barred:  # erased, or restricted: the search is on record all the same
-        return keyring.of_subject_now(tenant_id, None)
+        return None, keyring.of_subject_now(tenant_id, None)
 
 
 def _checked(words: str, since: datetime, until: datetime) -> str:

@@ -77,6 +77,7 @@ def test_every_act_that_keeps_a_text_is_known(acme: Tenant, root: psycopg.Connec
     a_key(acme)
     for subject in (None, alice.id):
         search(acme, subject_id=subject)
+    search(acme, searcher_id=alice.id)
     for _ in range(text_search.AN_HOUR):
         search(acme, by="member:b")
     assert search(acme, by="member:b").refused
