@@ -103,6 +103,10 @@ class Refusals:
             }
         return f"{_PREFIX}{refusal_id.hex}"
 
+    def denied_from_thread(self, who: Refused, status: int, code: str) -> None:
+        """As `denied`, for those who are not on the loop."""
+        self._loop.call_soon_threadsafe(self.denied, who, status, code)
+
     def denied(self, who: Refused, status: int, code: str) -> None:
         """A key that opens nothing, or not this."""
         now = time.time()

@@ -1,5 +1,6 @@
-"""The 429 of the management API: with an id by which console and API explain it, as on /v1."""
+"""Who is refused at the management API leaves the same traces as on /v1."""
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -14,7 +15,22 @@ from tenants.refusals import Refused
 ROUTE = "/api/v1"
 
 
+def unknown(request: HttpRequest) -> None:
+    """A key that opens nothing, or none at all: summed up, so that a flood costs little."""
+    code = "invalid_api_key" if "Authorization" in request.headers else "not_authenticated"
+    match = request.resolver_match
+    who = Refused(
+        tenant_id=None,
+        actor="unknown",
+        route=f"/{match.route}" if match else ROUTE,
+        client_net=network(client_ip(request)),
+    )
+    if noting := refusals():
+        noting.denied_from_thread(who, 401, code)
+
+
 def too_many(request: Request, rate: Rate) -> Problem:
+    """The 429, with an id by which console and API explain it."""
     seconds = int(rate.wait())
     headers, refusal_id = {"Retry-After": str(seconds)}, _noted(request, rate)
     if refusal_id:

@@ -21,7 +21,7 @@ from console import operator_access
 from console.api.idempotency import Once, once
 from console.api.problem import problem_of
 from console.api.rate import AddressRate, KeyRate
-from console.api.refused import too_many
+from console.api.refused import too_many, unknown
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.session_acts import client_ip
 from inference.ledger import network
@@ -133,6 +133,8 @@ class Visit(GenericViewSet[Any]):
 
     def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
         """Also who tried a tenant that is not theirs: 404 to them, denied in their own trail."""
+        if answer.status_code == 401:
+            unknown(request)
         who: Requester | None = getattr(self, "who", None)
         stranger = answer.status_code == 404 and "tenant" in self.kwargs and not self.tenant
         if who is None or not (answer.status_code == 403 or stranger):
