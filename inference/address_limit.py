@@ -18,12 +18,8 @@ from tenants.client_address import counted
 from tenants.refusals import Refused
 
 
-async def charge(
-    gateway: Gateway, key: str, client_ip: str, route: str, *, at_once: bool = False
-) -> int:
-    """When the address was charged for this request; 0: not yet, its admission will.
-
-    `at_once`: no admission follows.
+async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
+    """When the address was charged for this request; 0: not yet, `look` or its admission will.
 
     Raises NotAdmitted.
     """
@@ -31,7 +27,7 @@ async def charge(
     if not address:
         return 0
     admission, counted_at = gateway.turnstile.blocked(address), 0
-    if admission is None and (at_once or not gateway.door.expected(key)):
+    if admission is None and not gateway.door.expected(key):
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
         admission, counted_at = await gateway.turnstile.admit(ask)
     if admission and admission.tier:
@@ -39,7 +35,9 @@ async def charge(
     return counted_at
 
 
-async def charge_unadmitted(gateway: Gateway, caller: Caller, client_ip: str, route: str) -> None:
+async def charge_unadmitted(
+    gateway: Gateway, caller: Caller, client_ip: str, route: str
+) -> Admission:
     """For a request that was refused before its admission: looking at it was work.
 
     It counts as a request for its address, key and tenant; as none that runs, and for no quota.
@@ -52,11 +50,40 @@ async def charge_unadmitted(gateway: Gateway, caller: Caller, client_ip: str, ro
         per_address=settings.IP_PER_MINUTE,
         hold_s=0,
     )
-    if not ask.limited:
-        return
-    admission, _ = await gateway.turnstile.admit(ask)
+    admission = await _admitted(gateway, ask)
     if admission.tier:
         raise _noted(gateway, admission, caller, client_ip, route)
+    return admission
+
+
+async def look(
+    gateway: Gateway, caller: Caller, client_ip: str, route: str, counted_at: int
+) -> Admission:
+    """For what no admission follows: what all limits leave. Charges the address alone, and that
+    only where it has not been `counted_at` some time.
+
+    Raises NotAdmitted.
+    """
+    ask = Ask.of(
+        caller,
+        str(uuid4()),
+        client_ip=client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        hold_s=0,
+        address_counted_at=counted_at,
+        only_looks=True,
+    )
+    admission = await _admitted(gateway, ask)
+    if admission.tier:
+        raise _noted(gateway, admission, caller, client_ip, route)
+    return admission
+
+
+async def _admitted(gateway: Gateway, ask: Ask) -> Admission:
+    if not ask.limited:
+        return Admission("")
+    admission, _ = await gateway.turnstile.admit(ask)
+    return admission
 
 
 def _of_rate(limits: Limits) -> Limits:

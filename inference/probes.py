@@ -1,6 +1,7 @@
 """Is the process alive, and can it work? /livez touches nothing, /readyz asks everything."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,23 +12,35 @@ from django.db import connection
 
 from inference.engines import served
 from inference.gateway import gateway
+from inference.openai.errors import MethodNotAllowed
 from inference.openai.http import Request
 
-PATHS = frozenset({"/livez", "/readyz"})
+PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last as vLLM and llama.cpp have it
+_ENGINE = "engine "
+log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 KEPT_S = 0.5  # a flood of probes asks us, and not the database
 
 
 async def probe(scope: Any, receive: Any, send: Any) -> None:
     request = Request(scope, receive, send)
+    if request.method not in ("GET", "HEAD"):
+        return await request.refuse(MethodNotAllowed(request.path, "GET, HEAD"))
     if request.path == "/livez":
         return await request.answer(b'{"alive":true}')
     checks = await _recent()
     ready = all(checks.values())
     turnstile = gateway().turnstile
     limits = {"alone": turnstile.alone, "outages": turnstile.outages}
-    body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
+    body = orjson.dumps({"ready": ready, "checks": _for_everybody(checks), "limits": limits})
     return await request.answer(body, 200 if ready else 503)
+
+
+def _for_everybody(checks: dict[str, bool]) -> dict[str, bool]:
+    """No names of engines: whoever asks has no key."""
+    found = {name: up for name, up in checks.items() if not name.startswith(_ENGINE)}
+    engines = [up for name, up in checks.items() if name.startswith(_ENGINE)]
+    return {**found, "engines": all(engines)} if engines else found
 
 
 _last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
@@ -46,10 +59,13 @@ async def _checks() -> dict[str, bool]:
     named: dict[str, Awaitable[Any]] = {
         "database": database_sync_to_async(_ask_database)(),
         "redis": gateway().redis.call("PING"),
-        **{f"engine {n}": _ask_engine(e.base) for n, e in served().items() if _has_health(n)},
+        **{_ENGINE + n: _ask_engine(e.base) for n, e in served().items() if _has_health(n)},
     }
     answers = await asyncio.gather(*map(_answers, named.values()))
-    return dict(zip(named, answers, strict=True))
+    found = dict(zip(named, answers, strict=True))
+    if down := [name for name, up in found.items() if not up]:
+        log.warning("not ready: %s", ", ".join(down))
+    return found
 
 
 async def _answers(question: Awaitable[Any]) -> bool:

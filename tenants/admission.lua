@@ -8,13 +8,14 @@
 --       8 requests a minute of the address  9 when the address was charged for it, 0: not yet
 --       10 bytes of its body  11-16 the tenant's requests a minute, burst, tokens a minute, requests
 --       at once, bytes in flight, bytes stored per day  17-22 the key's
+--       23 1: only look at the tenant's and the key's limits: they refuse nothing, are charged nothing
 -- A limit of 0 means none. Returns {tier, limit, used, ms until it frees, now, epoch, and what the
 -- tightest tiers leave: scope, limit, remaining, ms until full of requests; the last three of tokens}.
 -- Tiers: '' (admitted), ip, and of key_rate, rate and so on: rate, tokens, stored, concurrency, bytes.
 -- Or {'epoch', …}: data was lost, ask again; {'late', …}: comes too late for the caller, not charged.
 local id, tokens, hold, mode = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[7]
 local bytes = tonumber(ARGV[10])
-local owed = mode == 'owed'
+local owed, looks = mode == 'owed', ARGV[23] == '1'
 local untold = {0, 0, 0, now, epoch, '', -1, 0, 0, -1, 0, 0}
 local function other(word) return {word, unpack(untold)} end
 
@@ -70,8 +71,10 @@ local function look(o, prefix)
     close(prefix .. 'bytes', o.at_once_bytes, o.in_flight, place_frees(o.places))
   end
 end
-look(key, 'key_')
-look(tenant, '')
+if not looks then
+  look(key, 'key_')
+  look(tenant, '')
+end
 
 local refused = closed[1] ~= '' and not owed
 if refused and counted_at > 0 then redis.call('LREM', address, -1, counted_at) end
@@ -81,8 +84,10 @@ if not refused then
     count_address(address, per_address)
     seen = seen + 1
   end
-  charge(tenant, tokens, bytes, hold)
-  charge(key, tokens, bytes, hold)
+  if not looks then
+    charge(tenant, tokens, bytes, hold)
+    charge(key, tokens, bytes, hold)
+  end
   if hold > 0 then
     if now % 64 == 0 then forget_expired(KEYS[4]) end
     take_off(tenant, id, bytes, hold)

@@ -64,7 +64,11 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request at the limits. `address` is whom the limit per address counts, "" nobody."""
+    """One request at the limits. `address` is whom the limit per address counts, "" nobody.
+
+    `only_looks`: it wants to know what the tenant's and the key's limits leave. They are charged
+    nothing, and do not refuse it.
+    """
 
     request_id: str
     address: str = ""
@@ -77,6 +81,7 @@ class Ask:
     tokens: int = 0
     hold_s: int = 0
     bytes: int = 0  # of the body, which is kept
+    only_looks: bool = False
 
     @classmethod
     def of(
@@ -90,6 +95,7 @@ class Ask:
         hold_s: int = 60,
         address_counted_at: int = 0,
         size: int = 0,
+        only_looks: bool = False,
     ) -> "Ask":
         address = counted(client_ip)
         return cls(
@@ -104,6 +110,7 @@ class Ask:
             tokens,
             hold_s,
             size,
+            only_looks,
         )
 
     @property
@@ -189,6 +196,7 @@ class SharedAdmission:
             key.max_concurrency,
             key.megabytes_in_flight * MEGABYTE,
             key.megabytes_per_day * MEGABYTE,
+            int(ask.only_looks),
         ]
 
     def _reckoned(self, at: float) -> int:

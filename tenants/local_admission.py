@@ -49,17 +49,19 @@ class LocalAdmission:
         """`busy`: what a tenant or key had in progress here before: the bytes of each body."""
         now = self._clock()
         charges = list(self._charges(ask, now))
-        closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in charges]
-        closed += self._crowded(ask, ask.key, "key_", ask.key_limits, busy)
-        closed += self._crowded(ask, ask.tenant, "", ask.limits, busy)
+        paid = [c for c in charges if c[0] == "ip"] if ask.only_looks else charges
+        closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in paid]
+        if not ask.only_looks:
+            closed += self._crowded(ask, ask.key, "key_", ask.key_limits, busy)
+            closed += self._crowded(ask, ask.tenant, "", ask.limits, busy)
         if len(self.owed) >= OWED:  # more than we could tell Redis of
             closed.append(Admission("concurrency", OWED, OWED, 1000))
         worst = max((c for c in closed if c), key=lambda c: c.frees_in_ms, default=None)
         if worst:
             return worst
-        for _, _, bucket, n in charges:
+        for _, _, bucket, n in paid:
             bucket.level -= n
-        if ask.limited:
+        if paid if ask.only_looks else ask.limited:
             self.owed[ask.request_id] = ask
         return Admission("", requests=_left(charges, "rate"), tokens=_left(charges, "tokens"))
 

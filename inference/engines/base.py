@@ -4,9 +4,12 @@ One kind, one file, found by the dict KINDS in `engines/__init__.py`.
 """
 
 import logging
+import math
 import re
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -31,6 +34,7 @@ class EngineConfig:
     slots: int = 16
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
+    created: int = 0  # Unix time, for GET /v1/models; 0: when Forebay was installed
     private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
@@ -39,6 +43,7 @@ class EngineConfig:
 
 log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
+LONGEST_RETRY_AFTER = 3600
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 _TOO_LONG = re.compile(
     r"context (length|size|window).{0,80}(exceed|maximum|longer|only|too )"
@@ -204,7 +209,10 @@ class Engine:
     async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
             return
-        raise self.refusal(response.status, await _whole(response))
+        failure = self.refusal(response.status, await _whole(response))
+        if failure.retry_after:  # the engine knows better than we do
+            failure.retry_after = retry_after(response.headers) or failure.retry_after
+        raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         """What an error answer of the engine means for the client."""
@@ -244,6 +252,19 @@ def context_exceeded(context: int, used: int | None = None, what: str = "message
         f"{_OUR_WORDS}{context} tokens. However, your {result}. "
         f"Please reduce the length of the {what}."
     )
+
+
+def retry_after(headers: Mapping[str, str]) -> int:
+    """Seconds, at least 1 and at most LONGEST_RETRY_AFTER; 0 where the engine says none."""
+    said = headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdecimal():
+        seconds = float(said)
+    else:
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return 0
+    return max(1, math.ceil(min(seconds, LONGEST_RETRY_AFTER)))
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

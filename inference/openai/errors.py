@@ -8,6 +8,7 @@ ApiError
 ├── MethodNotAllowed      405  with Allow
 ├── RequestTimeout        408  its head or body did not arrive in time
 ├── TooLarge              413
+├── UnsupportedEncoding   415  with Accept-Encoding
 ├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
 """
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 
 Headers = list[tuple[bytes, bytes]]
+LONGEST_MESSAGE, LONGEST_PARAM = 2000, 200
 
 
 class ApiError(Exception):
@@ -35,9 +37,9 @@ class ApiError(Exception):
 
     def body(self) -> bytes:
         error: dict[str, Any] = {
-            "message": self.message,
+            "message": _short(self.message, LONGEST_MESSAGE),
             "type": self.type,
-            "param": self.param,
+            "param": self.param and _short(self.param, LONGEST_PARAM),
             "code": self.code,
         }
         if self.refusal_id:
@@ -48,6 +50,11 @@ class ApiError(Exception):
         if not self.retry_after:
             return self.extra
         return [(b"retry-after", str(self.retry_after).encode()), *self.extra]
+
+
+def _short(text: str, most: int) -> str:
+    """What a client sent is told back to it, but not at any length."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class BadRequest(ApiError):
@@ -69,6 +76,10 @@ class NotFound(ApiError):
 class MethodNotAllowed(ApiError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
+    def __init__(self, path: str, allow: str) -> None:
+        super().__init__(f"{path} takes {allow}")
+        self.extra = [(b"allow", allow.encode())]
+
 
 class RequestTimeout(ApiError):
     status, type, code = 408, "invalid_request_error", "request_timeout"
@@ -76,6 +87,14 @@ class RequestTimeout(ApiError):
 
 class TooLarge(ApiError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class UnsupportedEncoding(ApiError):
+    status, type, code = 415, "invalid_request_error", "unsupported_content_encoding"
+
+    def __init__(self, accepted: str) -> None:
+        super().__init__(f"Content-Encoding must be one of {accepted}, or be left out")
+        self.extra = [(b"accept-encoding", accepted.encode())]
 
 
 class LimitReached(ApiError):

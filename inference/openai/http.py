@@ -5,9 +5,11 @@ Django's own handler makes and joins a thread for each request, which costs more
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 
+from inference.openai.content_encoding import unpacked
 from inference.openai.errors import ApiError, BadRequest, Headers, TooLarge
 from tenants.caller import Caller
 from tenants.client_address import seen
@@ -29,7 +31,9 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
+        self.route = ""  # the template of its path
         self.extra: Headers = []
+        self.request_id = ""
         self.caller: Caller | None = None  # once it is known
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
@@ -61,12 +65,24 @@ class Request:
             if length > most:
                 raise _too_large(most)
             more = message.get("more_body", False)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if b"content-encoding" in self.headers:
+            body = unpacked(body, self.header(b"content-encoding"), most)
+            if len(body) > most:
+                raise _too_large(most)
+        return body
 
     async def gone(self) -> None:
         """Returns when the client has closed the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    @property
+    def known_as(self) -> str:
+        """Of a completion its id; of anything else one that only the answer and the log know."""
+        if not self.request_id:
+            self.request_id = str(uuid4())
+        return self.request_id
 
     # Answers -------------------------------------------------------------------------------------
     async def answer(self, body: bytes, status: int = 200, headers: Headers = JSON) -> None:
@@ -74,12 +90,16 @@ class Request:
         await self.start(status, [*headers, length])
         await self._send({"type": "http.response.body", "body": body})
 
+    async def answer_empty(self, headers: Headers) -> None:
+        await self.start(204, headers)
+        await self.write(b"", more=False)
+
     async def refuse(self, error: ApiError) -> None:
         await self.answer(error.body(), error.status, [*JSON, *error.headers()])
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
-        headers = [*headers, *self.extra]
+        headers = [*headers, (b"x-request-id", self.known_as.encode()), *self.extra]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The lane of /v1: routes, and what every endpoint has in common."""
+"""The lane of the inference API: what every endpoint has in common."""
 
 import logging
 from typing import Any
@@ -7,7 +7,7 @@ from inference import address_limit
 from inference.allowed import NoSuchModel, NotAllowed
 from inference.gateway import NotAdmitted, OutOfService, gateway
 from inference.ledger import network
-from inference.openai import limits, views
+from inference.openai import limits, routes
 from inference.openai.errors import (
     ApiError,
     Forbidden,
@@ -21,19 +21,11 @@ from tenants.caller import Caller
 from tenants.refusals import Refused
 
 log = logging.getLogger(__name__)
-ROUTES: dict[str, tuple[str, views.View]] = {
-    "/v1/chat/completions": ("POST", views.chat_completions),
-    "/v1/completions": ("POST", views.completions),
-    "/v1/inference": ("POST", views.inference),
-    "/v1/models": ("GET", views.models),
-    "/v1/user/balance": ("GET", views.balance),
-    "/user/balance": ("GET", views.balance),
-}
-BESIDE_V1 = ("/user/balance", "/user/balance/")  # as DeepSeek has it
+LONGEST_NAME = 120  # of what does not exist, as it is told back
 
 
 async def lane(scope: Any, receive: Any, send: Any) -> None:
-    """An ASGI application for paths that begin with /v1/."""
+    """An ASGI application for the paths that `routes.owns`."""
     request = Request(scope, receive, send)
     try:
         await _dispatch(request)
@@ -55,50 +47,59 @@ async def lane(scope: Any, receive: Any, send: Any) -> None:
     except ClientGone:
         return
     except Exception:
-        log.exception("%s %s", request.method, request.path)
+        log.exception("%s %s (%s)", request.method, request.route, request.known_as)
         await _refuse(request, ApiError("something broke; it has been logged"))
 
 
 async def _dispatch(request: Request) -> None:
-    path = request.path.rstrip("/") or "/"
-    method, view = ROUTES.get(path, ("", None))
-    if view is None:
-        return await _dispatch_by_id(request, path)
-    if request.method != method:
-        raise MethodNotAllowed(f"{path} takes {method}")
-    return await view(request)
-
-
-async def _dispatch_by_id(request: Request, path: str) -> None:
-    if request.method == "GET" and path.startswith("/v1/models/"):
-        return await views.model(request, path.removeprefix("/v1/models/"))
-    if request.method == "GET" and path.startswith("/v1/completions/"):
-        completion_id, _, what = path.removeprefix("/v1/completions/").partition("/")
-        if what == "events":
-            return await views.events(request, completion_id)
-    raise NotFound(f"there is no {request.method} {secret_keys.hidden(path)}")
+    route = routes.find(request.path)
+    if route is None:
+        path = secret_keys.hidden(request.path)[:LONGEST_NAME]
+        raise NotFound(f"there is no {request.method} {path}")
+    request.route = route.template
+    if request.method == route.method or (request.method == "HEAD" and route.method == "GET"):
+        return await route.view(request, *route.arguments)
+    if request.method == "OPTIONS":
+        return await request.answer_empty([(b"allow", route.allow.encode())])
+    raise MethodNotAllowed(route.template, route.allow)
 
 
 async def _refuse(request: Request, error: ApiError) -> None:
     if error.status in (401, 403):
         _put_on_record(request, error)
-    if request.caller and not (request.address_counted_at or request.at_admission):
-        error = await _charged(request, request.caller, error)
+    if request.caller and not request.started:
+        error = await _with_limits(request, request.caller, error)
     if request.started:
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % error.body(), more=False)
     else:
         await request.refuse(error)
 
 
-async def _charged(request: Request, caller: Caller, error: ApiError) -> ApiError:
-    """A request that was refused before its admission is not free: it counts as one for all."""
+async def _with_limits(request: Request, caller: Caller, error: ApiError) -> ApiError:
+    """And what they leave. Refused before its admission, a request is not free: it counts for all."""
+    told = {name for name, _ in (*request.extra, *error.extra)}
     try:
-        await address_limit.charge_unadmitted(
-            gateway(), caller, request.client_ip, request.path.rstrip("/")
-        )
+        if not (request.address_counted_at or request.at_admission):
+            left = await address_limit.charge_unadmitted(
+                gateway(), caller, request.client_ip, request.route
+            )
+        elif told & _LIMITS:
+            return error
+        else:
+            counted_at = request.address_counted_at or ELSEWHERE
+            left = await address_limit.look(
+                gateway(), caller, request.client_ip, request.route, counted_at
+            )
     except NotAdmitted as refused:
-        return limits.limit_reached(refused) if error.status in (400, 404) else error
+        if error.status in (400, 404):
+            return limits.limit_reached(refused)
+        left = refused.admission
+    request.extra += [line for line in limits.headers(left) if line[0] not in told]
     return error
+
+
+_LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
+ELSEWHERE = 1  # the address was charged at the admission
 
 
 def _put_on_record(request: Request, denied: ApiError) -> None:
@@ -106,12 +107,13 @@ def _put_on_record(request: Request, denied: ApiError) -> None:
     who = Refused(
         caller.tenant_id if caller else None,
         caller.actor if caller else "unknown",
-        request.path.rstrip("/"),
+        request.route,
         client_net=network(request.client_ip),
     )
     gateway().refusals.denied(who, denied.status, denied.code)
 
 
 def _no_such_model(unknown: NoSuchModel) -> NotFound:
-    message = f"the model `{unknown.name}` does not exist; GET /v1/models lists those that do"
+    name = unknown.name if len(unknown.name) <= LONGEST_NAME else f"{unknown.name[:LONGEST_NAME]}…"
+    message = f"the model `{name}` does not exist; GET /v1/models lists those that do"
     return NotFound(message, code="model_not_found", param="model")

@@ -15,6 +15,7 @@ from inference.openai.messages import check_messages, media_length, unsupported
 from inference.openai.schemas import DEEPEST, Body, check_schemas, deeper
 
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
+DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
 DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
 _GUIDES = ("guided_json", "guided_choice", "structured_outputs")
 
@@ -89,6 +90,13 @@ def check_text(body: Body, engine: Engine) -> None:
         )
     should = "a non-empty string, a list of tokens, or a list with one of these"
     raise BadRequest(f"`prompt` must be {should}", param="prompt")
+
+
+def check_completion(body: Body, engine: Engine) -> None:
+    """Sets what OpenAI's API takes where `max_tokens` is left out."""
+    check_text(body, engine)
+    if body.get("max_tokens") is None:
+        body["max_tokens"] = DEFAULT_COMPLETION
 
 
 def _check(body: Body, engine: Engine, *, chat: bool) -> None:

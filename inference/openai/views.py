@@ -1,7 +1,6 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -10,7 +9,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit import receipts
-from inference import address_limit, allowed, charging, ledger
+from inference import address_limit, allowed, charging, installed, ledger
 from inference.engines.base import Engine
 from inference.gateway import gateway
 from inference.models import Completion
@@ -31,7 +30,6 @@ from tenants.refusals import Refused
 from tenants.scope import tenant_scope
 
 View = Callable[..., Awaitable[None]]
-_SERVED_SINCE = int(time.time())  # by this process; an engine does not tell a model's age
 
 
 async def chat_completions(request: Request) -> None:
@@ -39,7 +37,7 @@ async def chat_completions(request: Request) -> None:
 
 
 async def completions(request: Request) -> None:
-    await _complete(request, shapes.check_text, chat=False)
+    await _complete(request, shapes.check_completion, chat=False)
 
 
 async def _complete(
@@ -82,25 +80,27 @@ async def inference(request: Request) -> None:
 
 
 async def models(request: Request) -> None:
-    caller = await _caller(request)
-    found = [_described(engine) for engine in allowed.engines_for(caller)]
+    caller = await _reader(request)
+    installed_at = await installed.at()
+    found = [_described(engine, installed_at) for engine in allowed.engines_for(caller)]
     await request.answer(orjson.dumps({"object": "list", "data": found}))
 
 
 async def model(request: Request, name: str) -> None:
-    caller = await _caller(request)
-    await request.answer(orjson.dumps(_described(allowed.engine_for(caller, name))))
+    caller = await _reader(request)
+    engine = allowed.engine_for(caller, name)
+    await request.answer(orjson.dumps(_described(engine, await installed.at())))
 
 
 async def balance(request: Request) -> None:
     """What remains of the caller's cost quotas, in DeepSeek's shape."""
-    found = await balances.balance(await _caller(request))
+    found = await balances.balance(await _reader(request))
     await request.answer(orjson.dumps(found))
 
 
 async def events(request: Request, completion_id: str) -> None:
     """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
-    caller = await _caller(request)
+    caller = await _reader(request)
     after = _last_event(request)
     found = await _own(request, caller, completion_id)
     await request.start(200, EVENT_STREAM)
@@ -146,12 +146,12 @@ _EXPIRED = (
 )
 
 
-def _described(engine: Engine) -> dict[str, Any]:
+def _described(engine: Engine, installed_at: int) -> dict[str, Any]:
     config = engine.config
     return {
         "id": config.name,
         "object": "model",
-        "created": _SERVED_SINCE,
+        "created": config.created or installed_at,
         "owned_by": "forebay",
         "context_length": config.context_length,
     }
@@ -165,13 +165,9 @@ async def _caller(request: Request) -> Caller:
             code="api_key_in_url",
         )
     scheme, _, key = request.header(b"authorization").partition(" ")
-    key = key.strip() if scheme.lower() == "bearer" else request.header(b"x-api-key")
+    key = key.strip() if scheme.lower() == "bearer" else _key_of_others(request)
     request.address_counted_at = await address_limit.charge(
-        gateway(),
-        key,
-        request.client_ip,
-        request.path.rstrip("/"),
-        at_once=request.method == "GET",
+        gateway(), key, request.client_ip, request.route
     )
     if not key:
         raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
@@ -189,6 +185,22 @@ async def _caller(request: Request) -> Caller:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
     allowed.check_address(caller, request.client_ip)
     allowed.check_scope(caller)
+    return caller
+
+
+def _key_of_others(request: Request) -> str:
+    """Where Anthropic's and Azure's clients have it."""
+    return request.header(b"x-api-key") or request.header(b"api-key")
+
+
+async def _reader(request: Request) -> Caller:
+    """Of what no admission follows."""
+    caller = await _caller(request)
+    counted_at, request.at_admission = request.address_counted_at, True
+    admission = await address_limit.look(
+        gateway(), caller, request.client_ip, request.route, counted_at
+    )
+    request.extra += limits.headers(admission)
     return caller
 
 
@@ -220,12 +232,12 @@ async def _submit(
         stream=bool(body.get("stream")),
         include_usage=bool(options.get("include_usage")),
         body=orjson.dumps(prepared),
-        route=request.path.rstrip("/"),
+        route=request.route,
         chat=chat,
         client_ip=request.client_ip,
         address_counted_at=request.address_counted_at,
     )
-    request.extra.append((b"x-request-id", str(order.id).encode()))
+    request.request_id = str(order.id)
     request.extra.append((receipts.HEADER, bytes(ledger.receipt(order, sink.payload_sha256))))
     request.extra += limits.headers(admission)
     if order.stream:  # a whole answer's headers tell what remains once it is settled

@@ -14,24 +14,26 @@ pages = get_asgi_application()
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
-from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.staticfiles import StaticFiles
 
 from audit.key_check import hindrance as keys_hindrance
 from audit.tombstones import hindrance_at_start as tombstones_hindrance
 from config.celery import app as celery_app
+from config.origins import FromOwnPages, own_origins
 from config.pages import bounded
+from config.static_files import static_files
 from inference import probes
 from inference.chat.routing import websocket_urlpatterns
 from inference.gateway import close_gateway, open_gateway
-from inference.openai.lane import BESIDE_V1, lane
+from inference.openai import routes
+from inference.openai.lane import lane
 from tenants.isolation_check import hindrance
 
 celery_app.set_default()  # wake-ups are published from here
-static = ExceptionMiddleware(StaticFiles(directory=settings.STATIC_ROOT, check_dir=False))
-sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+sockets = FromOwnPages(
+    AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+    own_origins(settings.PUBLIC_URL, [settings.HOST, *settings.FURTHER_HOSTS]),
+)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -45,13 +47,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if path.startswith("/v1/") or path in BESIDE_V1:
+    if routes.owns(path):
         await lane(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)
     elif path.startswith(settings.STATIC_URL):
-        below = {**scope, "root_path": scope.get("root_path", "") + settings.STATIC_URL[:-1]}
-        await static(below, receive, send)
+        await static_files(scope, receive, send)
     else:
         await bounded(pages, scope, receive, send)
 

@@ -5,12 +5,16 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from console.api.problem import MEDIA_TYPE, TYPE
+from inference.openai.content_encoding import unpacked
+from inference.openai.errors import ApiError
 
 MOST_BYTES = 1024 * 1024
 
 
 async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Answers 413 for a form that is too large, 400 for NUL bytes, which no field can hold."""
+    """Answers 413 for a form that is too large, packed or not, 400 for NUL bytes, which no field
+    can hold.
+    """
     body = bytearray()
     more = True
     while more:
@@ -21,6 +25,14 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
         if len(body) > MOST_BYTES:
             return await _refuse(413, "What was sent is too large.", scope, receive, send)
         more = message.get("more_body", False)
+    if encoding := _encoding(scope):
+        try:
+            body = bytearray(unpacked(bytes(body), encoding, MOST_BYTES))
+        except ApiError as refused:
+            return await _refuse(refused.status, f"{refused}.", scope, receive, send)
+        if len(body) > MOST_BYTES:
+            return await _refuse(413, "What was sent is too large.", scope, receive, send)
+        scope = _as_if_plain(scope, len(body))
     if _holds_nul(scope, bytes(body)):
         return await _refuse(400, "The request holds a NUL byte.", scope, receive, send)
     whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
@@ -30,6 +42,17 @@ async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
 
     await pages(scope, replay, send)
     return None
+
+
+def _encoding(scope: Any) -> str:
+    given = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    return ", ".join(value.decode("latin-1") for value in given)
+
+
+def _as_if_plain(scope: Any, length: int) -> Any:
+    changed = (b"content-encoding", b"content-length")
+    headers = [line for line in scope["headers"] if line[0] not in changed]
+    return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
 
 
 def _holds_nul(scope: Any, body: bytes) -> bool:
@@ -46,7 +69,7 @@ async def _refuse(status: int, text: str, scope: Any, receive: Any, send: Any) -
     headers = {"connection": "close"}
     answer: Response = PlainTextResponse(text, status, headers)
     if _for_programs(scope):
-        code = "too_large" if status == 413 else "malformed"
+        code = {413: "too_large", 415: "unsupported_media_type"}.get(status, "malformed")
         said = {"type": TYPE + code, "title": text, "status": status, "detail": text}
         said["instance"] = scope["path"].replace("\0", "")
         answer = JSONResponse(said, status, headers, MEDIA_TYPE)

@@ -41,13 +41,14 @@ DEBUG = env.bool("FOREBAY_DEBUG", default=False)
 HOST = environment.found("FOREBAY_HOST", "127.0.0.1")
 PORT = int(environment.found("FOREBAY_PORT", "8000"))
 PUBLIC_URL = environment.public_url(HOST, PORT)
+FURTHER_HOSTS = env.list("FOREBAY_ALLOWED_HOSTS", default=[])
 ALLOWED_HOSTS = [
     "localhost",
     "127.0.0.1",
     "[::1]",
     HOST,
     urlsplit(PUBLIC_URL).hostname or HOST,
-    *env.list("FOREBAY_ALLOWED_HOSTS", default=[]),
+    *FURTHER_HOSTS,
 ]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 TRUSTED_PROXIES = environment.number("FOREBAY_TRUSTED_PROXIES", 0)

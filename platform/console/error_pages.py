@@ -14,7 +14,11 @@ from audit.record import act
 from console.door import ConsoleRequest
 from console.session_acts import client_ip
 from inference.ledger import network
+from inference.openai.errors import NotFound
+from tenants import secret_keys
 from tenants.scope import person_scope, system_scope, tenant_scope
+
+LONGEST_PATH = 120  # as it is told back
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -27,8 +31,25 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _signed_in(request) and _at_a_strangers(request):
         _record(cast("ConsoleRequest", request))
+    if wants_json(request):
+        return _in_json(request)
     with _scope(request):
         return defaults.page_not_found(request, exception)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """A program, at an address of its own making: it has a key, or asks for JSON."""
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    if scheme.lower() == "bearer" or not {"Api-Key", "X-Api-Key"}.isdisjoint(request.headers):
+        return True
+    accepted = request.headers.get("Accept", "")
+    return "application/json" in accepted and "text/html" not in accepted
+
+
+def _in_json(request: HttpRequest) -> HttpResponse:
+    path = secret_keys.hidden(request.path)[:LONGEST_PATH]
+    text = f"there is no {request.method} {path}; the paths of the inference API begin with /v1/"
+    return HttpResponse(NotFound(text).body(), "application/json", 404)
 
 
 def _record(request: ConsoleRequest) -> None:

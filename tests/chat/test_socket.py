@@ -312,10 +312,19 @@ def test_who_is_not_let_in(platform: Platform, people: dict[str, str]) -> None:
         (people["carol"], "acme", ""),  # audits, does not chat
         (people["charlie"], "acme", ""),  # of another tenant
         (people["bob"], "acme", "http://elsewhere.example"),
+        (people["bob"], "acme", f"http://127.0.0.1:{platform.port + 1}"),
+        (people["bob"], "acme", "http://localhost"),
     ]:
         with pytest.raises(InvalidStatus) as refused:
             Socket(platform.url, session, tenant, origin)
         assert refused.value.response.status_code == 403
+
+
+def test_the_other_name_of_this_machine_is_let_in(
+    platform: Platform, people: dict[str, str]
+) -> None:
+    socket = Socket(platform.url, people["bob"], "acme", f"http://localhost:{platform.port}")
+    socket.close()
 
 
 def test_a_member_who_is_removed_is_out_at_once(connect: Connect, platform: Platform) -> None:

@@ -513,3 +513,30 @@ def test_each_model_has_its_engine(entries: Any) -> None:
 def test_a_wrong_entry_is_told_so(entries: Any, entry: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         entries(smol=entry)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "after"),
+    [
+        (429, "7", 7),
+        (503, "30", 30),
+        (429, "0", 1),
+        (429, "999999999999", 3600),
+        (429, "Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+        (429, "Sat, 01 Jan 2000 00:00:00 GMT", 1),
+        (429, "soon", 1),  # what we say ourselves
+        (503, "", 2),
+        (500, "7", 0),
+    ],
+)
+async def test_the_engine_says_when_to_come_back(
+    served: Served, session: aiohttp.ClientSession, status: int, said: str, after: int
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        headers = {"Retry-After": said} if said else {}
+        return web.json_response({"error": {"message": "no"}}, status=status, headers=headers)
+
+    served.handler = handler
+    with pytest.raises(EngineFailed) as failed:
+        await an_engine(served.url).answer(session, an_order())
+    assert failed.value.retry_after == after

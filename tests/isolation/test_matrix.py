@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from console.isolation import report, routes
 from console.isolation.proof import Proof, prove
 from inference.chat.routing import websocket_urlpatterns
-from inference.openai.lane import ROUTES
+from inference.openai.routes import ROUTES
 from tenants import row_security
 from tenants.models import Tenant, User
 from tests.isolation.unscoped import unscoped

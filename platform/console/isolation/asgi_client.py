@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
+
 PATIENCE_S = 30
 Headers = list[tuple[bytes, bytes]]
 
@@ -60,7 +62,7 @@ class AsgiClient:
         told = [{"type": "websocket.connect"}]
         told += [{"type": "websocket.receive", "text": text} for text in texts]
         exchange = _Exchange(told, enough=1 + len(texts))
-        sent = [*headers, (b"origin", b"http://" + self._host)]
+        sent = [*headers, (b"origin", settings.PUBLIC_URL.encode())]
         scope = {**self._scope("websocket", path, sent), "subprotocols": []}
         await exchange.run(self._application, scope)
         return exchange.said

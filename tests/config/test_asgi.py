@@ -1,0 +1,136 @@
+"""What is answered beside the inference API: files, probes, and what is not there."""
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from starlette.testclient import TestClient
+
+from config.pages import bounded
+from config.static_files import static_files
+from inference import probes
+from tests.api.conftest import served
+
+HTML = "text/html,application/xhtml+xml"
+
+
+@pytest.fixture
+def client(transactional_db: None) -> Iterator[TestClient]:
+    with TestClient(served, base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.mark.unit
+def test_browsers_must_not_guess_what_a_file_is() -> None:
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    (settings.STATIC_ROOT / "probe.css").write_text("a {}")
+    client = TestClient(static_files)
+    found, missing = client.get("/static/probe.css"), client.get("/static/none.css")
+    assert (found.status_code, missing.status_code) == (200, 404)
+    for answer in (found, missing):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    refused = client.post("/static/probe.css")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer sk-fb-x"},
+        {"api-key": "x"},
+        {"x-api-key": "x"},
+        {"Accept": "application/json"},
+        {"Authorization": "Bearer x", "Accept": HTML},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_programs_are_told_in_json_that_nothing_is_there(
+    client: TestClient, headers: dict[str, str], method: str
+) -> None:
+    answer = client.request(method, "/embeddings", headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.json()["error"]["code"] == "not_found"
+    assert "/v1/" in answer.json()["error"]["message"]
+    assert "set-cookie" not in answer.headers
+
+
+def test_people_are_shown_a_page(client: TestClient) -> None:
+    for headers in ({"Accept": HTML}, {"Accept": f"{HTML},application/json"}, {}):
+        answer = client.get("/embeddings", headers=headers)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.unit
+async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def checks() -> dict[str, bool]:
+        return {"database": True, "redis": True, "engine secret-r1": True, "engine b": False}
+
+    class Turnstile:
+        alone, outages = False, 0
+
+    class Open:
+        turnstile = Turnstile()
+
+    monkeypatch.setattr(probes, "_recent", checks)
+    monkeypatch.setattr(probes, "gateway", Open)
+    for path in ("/readyz", "/health"):
+        status, _, body = await asked(probes.probe, "GET", path)
+        assert status == 503
+        assert b"secret" not in body
+        assert b'"engines":false' in body
+    status, headers, _ = await asked(probes.probe, "POST", "/livez")
+    assert (status, headers[b"allow"]) == (405, b"GET, HEAD")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("encoding", "sent", "status"),
+    [
+        (b"gzip", gzip.compress(b'{"a": 1}'), 200),
+        (b"gzip", gzip.compress(b"x" * 2_000_000), 413),
+        (b"gzip", b"nonsense", 400),
+        (b"br", b"x", 415),
+    ],
+)
+async def test_packed_bodies_of_the_management_api(
+    encoding: bytes, sent: bytes, status: int
+) -> None:
+    got: list[Any] = []
+
+    async def pages(scope: Any, receive: Any, send: Any) -> None:
+        got.append((dict(scope["headers"]), await receive()))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await bounded(pages, scope, receive, send)
+
+    headers = [(b"content-encoding", encoding), (b"content-length", b"%d" % len(sent))]
+    found, _, _ = await asked(application, "POST", "/api/v1/me/", headers, sent)
+    assert found == status
+    if status == 200:
+        assert got[0][0] == {b"content-length": b"8"}
+        assert got[0][1]["body"] == b'{"a": 1}'
+
+
+async def asked(
+    application: Any,
+    method: str,
+    path: str,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    body: bytes = b"",
+) -> tuple[int, dict[bytes, bytes], bytes]:
+    said: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": b""}
+    await application({**scope, "headers": headers or []}, receive, send)
+    return said[0]["status"], dict(said[0]["headers"]), b"".join(m["body"] for m in said[1:])
