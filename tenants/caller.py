@@ -53,6 +53,7 @@ class Caller:
     allowed_models: frozenset[str] = frozenset()  # empty: no list
     withheld_models: frozenset[str] = frozenset()  # restricted here, and not granted
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # empty: from anywhere
+    allowed_origins: frozenset[str] = frozenset()  # of web pages that may use its keys
     local_only: bool = False
     time_zone: str = "UTC"
     quotas: tuple[QuotaRef, ...] = ()

@@ -55,7 +55,8 @@ _QUOTAS = """coalesce((
 _OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
 _WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
 _TENANT = f"""
-    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, 
+    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone,
+    t.allowed_origins,
     coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
     array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
           coalesce(t.burst, p.burst, {BURST}),
@@ -292,6 +293,7 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
         maker_id=row["maker_id"],
         key_limits=Limits(*row["key_limits"]),
         scopes=frozenset(row["scopes"]),
+        allowed_origins=frozenset(row["allowed_origins"]),
         allowed_models=frozenset(row["allowed_models"]),
         networks=tuple(map(ip_network, row["allowed_networks"])),
     )

@@ -75,6 +75,7 @@ class Refusals:
         self._unwritten: list[dict[str, Any]] = []
         self._others = 0
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._flushing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._work())
 
@@ -165,6 +166,10 @@ class Refusals:
 
     async def flush(self) -> None:
         """Each row is written once, however often this has to be tried."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         while self._unwritten or self._taken():
             chunk = self._unwritten[:CHUNK]
             try:

@@ -35,6 +35,7 @@ class Request:
         self.extra: Headers = []
         self.request_id = ""
         self.caller: Caller | None = None  # once it is known
+        self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
 

@@ -7,7 +7,7 @@ from inference import address_limit
 from inference.allowed import NoSuchModel, NotAllowed
 from inference.gateway import NotAdmitted, OutOfService, gateway
 from inference.ledger import network
-from inference.openai import limits, routes
+from inference.openai import cors, limits, routes
 from inference.openai.errors import (
     ApiError,
     Forbidden,
@@ -28,6 +28,8 @@ async def lane(scope: Any, receive: Any, send: Any) -> None:
     """An ASGI application for the paths that `routes.owns`."""
     request = Request(scope, receive, send)
     try:
+        if b"origin" in request.headers:
+            await cors.greet(request)
         await _dispatch(request)
     except ApiError as error:
         await _refuse(request, error)
@@ -60,7 +62,10 @@ async def _dispatch(request: Request) -> None:
     if request.method == route.method or (request.method == "HEAD" and route.method == "GET"):
         return await route.view(request, *route.arguments)
     if request.method == "OPTIONS":
-        return await request.answer_empty([(b"allow", route.allow.encode())])
+        headers = [(b"allow", route.allow.encode())]
+        if b"access-control-request-method" in request.headers:
+            headers += cors.preflight(request, route.allow)
+        return await request.answer_empty(headers)
     raise MethodNotAllowed(route.template, route.allow)
 
 
@@ -76,7 +81,7 @@ async def _refuse(request: Request, error: ApiError) -> None:
 
 
 async def _with_limits(request: Request, caller: Caller, error: ApiError) -> ApiError:
-    """And what they leave. Refused before its admission, a request is not free: it counts for all."""
+    """And what they leave. Refused before its admission, a request counts for all: it was work."""
     told = {name for name, _ in (*request.extra, *error.extra)}
     try:
         if not (request.address_counted_at or request.at_admission):

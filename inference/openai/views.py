@@ -14,7 +14,7 @@ from inference.engines.base import Engine
 from inference.gateway import gateway
 from inference.models import Completion
 from inference.openai import balance as balances
-from inference.openai import limits, quotas, shapes
+from inference.openai import cors, limits, quotas, shapes
 from inference.openai.delivery import EVENT_STREAM, event_bytes, send_events, send_json, whole
 from inference.openai.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from inference.openai.http import Request
@@ -183,6 +183,7 @@ async def _caller(request: Request) -> Caller:
         raise Unauthorized("this API key is wrong, revoked or expired") from None
     except DoorClosed:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
+    cors.check(request, caller)
     allowed.check_address(caller, request.client_ip)
     allowed.check_scope(caller)
     return caller

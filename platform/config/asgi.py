@@ -19,7 +19,7 @@ from django.conf import settings
 from audit.key_check import hindrance as keys_hindrance
 from audit.tombstones import hindrance_at_start as tombstones_hindrance
 from config.celery import app as celery_app
-from config.origins import FromOwnPages, own_origins
+from config.origins import FromOwnPages
 from config.pages import bounded
 from config.static_files import static_files
 from inference import probes
@@ -30,10 +30,7 @@ from inference.openai.lane import lane
 from tenants.isolation_check import hindrance
 
 celery_app.set_default()  # wake-ups are published from here
-sockets = FromOwnPages(
-    AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
-    own_origins(settings.PUBLIC_URL, [settings.HOST, *settings.FURTHER_HOSTS]),
-)
+sockets = FromOwnPages(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.OWN_ORIGINS)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from config import environment
+from config.origins import own_origins
 
 BASE_DIR = environment.PROJECT
 FOREBAY_HOME = environment.HOME
@@ -51,6 +52,7 @@ ALLOWED_HOSTS = [
     *FURTHER_HOSTS,
 ]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+OWN_ORIGINS = own_origins(PUBLIC_URL, [HOST, *FURTHER_HOSTS])
 TRUSTED_PROXIES = environment.number("FOREBAY_TRUSTED_PROXIES", 0)
 # Connections, of each web process (bounded_http.py). 0: as many as the system allows.
 CONNECTIONS = environment.number("FOREBAY_CONNECTIONS", 10_000)

@@ -13,12 +13,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
-from console.forms import ConsoleForm, ReasonField
+from console.forms import ConsoleForm, LinesField, ReasonField
 from console.recently_proven import recently_proven
 from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile
 
-FIELDS = ("profile", "local_only", "time_zone")  # retention has a page that counts first
+# Retention has a page that counts first.
+FIELDS = ("profile", "local_only", "time_zone", "allowed_origins")
 OLD_NAMES = ("Etc/", "SystemV/", "US/")
 TIME_ZONES = sorted(
     name for name in available_timezones() if "/" in name and not name.startswith(OLD_NAMES)
@@ -41,6 +42,14 @@ class SettingsForm(ConsoleForm):
         max_length=60,
         widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
         help_text=gettext_lazy("Days and months of quotas begin at its midnight."),
+    )
+
+    allowed_origins = LinesField(
+        label=gettext_lazy("Browser origins"),
+        help_text=gettext_lazy(
+            "Web pages that may use this tenant's keys from a browser, one a line: "
+            "https://app.example.com. Empty: none. A key in a page can be read by all its visitors."
+        ),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:

@@ -2,6 +2,7 @@ import uuid
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models, transaction
@@ -13,13 +14,15 @@ from audit.actions import Action
 from audit.data_classes import AUDIT, FLOOR_DAYS
 from audit.record import act
 from tenants.models.changing import changed, locked
+from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, Tier, TierPolicy
 from tenants.models.user import User
 from tenants.quotas import counters
 from tenants.roles import Profile, Role
 
 RETENTION_FLOOR_DAYS = FLOOR_DAYS
-CHANGEABLE = ("tier", *LIMITS, "profile", "local_only", "retention_days", "time_zone")
+_SETTINGS = ("profile", "local_only", "retention_days", "time_zone", "allowed_origins")
+CHANGEABLE = ("tier", *LIMITS, *_SETTINGS)
 LONGEST_REASON = 200
 
 
@@ -55,6 +58,9 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
             return self.all()
         return self.filter(members__user=user)
 
+    def open(self) -> "TenantQuerySet":
+        return self.filter(state=State.ACTIVE)
+
 
 class Tenant(models.Model):
     """Who shares the GPUs. A limit of None is the tier's; 0 means: no limit."""
@@ -80,6 +86,13 @@ class Tenant(models.Model):
         default="UTC",
         validators=[known_time_zone],
         help_text=_("Days and months of quotas begin at its midnight."),
+    )
+    allowed_origins = ArrayField(  # of web pages; empty: none
+        models.CharField(max_length=LONGEST_ORIGIN),
+        verbose_name=_("browser origins"),
+        default=list,
+        blank=True,
+        validators=[known_origins],
     )
     requests_per_minute = models.PositiveIntegerField(
         _("requests per minute"), null=True, blank=True

@@ -69,6 +69,12 @@ def test_an_owner_changes_security_and_only_operators_the_tier(
 ) -> None:
     owner, admin = enter(alice), enter(erin)
     assert owner.patch("tenants/acme/", local_only=True).json()["local_only"] is True
+    origins = ["https://app.acme.example"]
+    changed = owner.patch("tenants/acme/", allowed_origins=origins)
+    assert changed.json()["allowed_origins"] == origins
+    assert admin.patch("tenants/acme/", allowed_origins=[]).status_code == 403
+    refused = owner.patch("tenants/acme/", allowed_origins=["*"])
+    assert (refused.status_code, set(errors(refused))) == (400, {"allowed_origins"})
     assert owner.patch("tenants/acme/", tier="vip").status_code == 403
     assert admin.patch("tenants/acme/", local_only=False).status_code == 403
     assert api.patch("tenants/acme/", tier="vip").json()["tier"] == "vip"

@@ -17,12 +17,15 @@ FORM = {"profile": "asvs-5", "time_zone": "Asia/Shanghai"}
 
 
 def test_an_owner_changes_them(alice: Member, sign_in: SignIn) -> None:
-    form = {**FORM, "local_only": "on"}
+    origins = "https://app.acme.example\nhttp://localhost:3000"
+    form = {**FORM, "local_only": "on", "allowed_origins": origins}
     answer = sign_in(alice).post(SETTINGS, form, follow=True)
     assert "The settings are saved." in answer.content.decode()
     tenant = Tenant.objects.get()
     assert tenant.local_only
     assert tenant.time_zone == "Asia/Shanghai"
+    assert tenant.allowed_origins == origins.split()
+    assert "http://localhost:3000" in sign_in(alice).get(SETTINGS).content.decode()
     assert Event.objects.get(action=Action.TENANT_CHANGE).actor == alice.actor
 
 
@@ -31,6 +34,7 @@ def test_an_owner_changes_them(alice: Member, sign_in: SignIn) -> None:
     [
         ({"time_zone": "Mars/Olympus"}, "Asia/Shanghai"),
         ({"profile": "none"}, "Select a valid choice"),
+        ({"allowed_origins": "app.acme.example"}, "https://app.example.com"),
     ],
 )
 def test_bad_settings(alice: Member, sign_in: SignIn, bad: dict[str, str], said: str) -> None:

@@ -53,6 +53,7 @@ def test_create_tenant_with_everything(db: None, capsys: pytest.CaptureFixture[s
     limits = ["--requests-per-minute", "0", "--tokens-per-minute", "5", "--max-concurrency", "3"]
     limits += ["--megabytes-per-day", "0"]
     settings = ["--profile", "mlps-l3", "--local-only", "--time-zone", "Asia/Shanghai"]
+    settings += ["--browser-origin", "https://a.example", "--browser-origin", "https://b.example"]
     quotas = ["--quota", "requests/day=1000", "--quota", "tokens/month=5"]
     run(capsys, "create_tenant", "acme", "--retention-days", "365", *limits, *settings, *quotas)
     tenant = Tenant.objects.get()
@@ -66,6 +67,7 @@ def test_create_tenant_with_everything(db: None, capsys: pytest.CaptureFixture[s
     }
     assert (tenant.profile, tenant.local_only, tenant.retention_days) == ("mlps-l3", True, 365)
     assert tenant.time_zone == "Asia/Shanghai"
+    assert tenant.allowed_origins == ["https://a.example", "https://b.example"]
     found = tenant.quotas.order_by("unit").values_list("unit", "window", "limit")
     assert list(found) == [("requests", "day", 1000), ("tokens", "month", 5)]
     assert not tenant.quotas.exclude(api_key=None).exists()

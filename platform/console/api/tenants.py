@@ -14,6 +14,7 @@ from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
+from tenants.models.origin import LONGEST_ORIGIN, MOST_ORIGINS
 from tenants.models.tenant import LONGEST_REASON, RETENTION_FLOOR_DAYS, Closed, State
 from tenants.models.tier import Tier
 from tenants.roles import Permission as P
@@ -25,6 +26,7 @@ _TENANT = {
     "local_only": False,
     "retention_days": 200,
     "time_zone": "Europe/Berlin",
+    "allowed_origins": ["https://app.acme.example"],
 }
 _MOST_DAYS = 36_500
 
@@ -38,6 +40,9 @@ class TenantShape(Shape):
     local_only = s.BooleanField()
     retention_days = s.IntegerField()
     time_zone = s.CharField()
+    allowed_origins = s.ListField(
+        child=s.CharField(), help_text="Web pages that may use its keys from a browser."
+    )
     created_at = s.DateTimeField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -53,6 +58,9 @@ class TenantChange(Shape):
     profile = s.ChoiceField(Profile.choices, required=False)
     local_only = s.BooleanField(required=False)
     time_zone = s.CharField(max_length=60, required=False)
+    allowed_origins = s.ListField(
+        child=s.CharField(max_length=LONGEST_ORIGIN), required=False, max_length=MOST_ORIGINS
+    )
     EXAMPLE = {"tier": "vip"}
 
 
@@ -85,7 +93,7 @@ class TenantFilter(f.FilterSet):
 
 
 # Which changes need more than being an operator, and which an owner may make too.
-_SECURITY = ("profile", "local_only", "time_zone")
+_SECURITY = ("profile", "local_only", "time_zone", "allowed_origins")
 
 
 class Tenants(Resource):

@@ -184,6 +184,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Tenant": {
         D.NONE: "id name tier state profile local_only retention_days time_zone "
+        "allowed_origins "
         "requests_per_minute burst tokens_per_minute max_concurrency megabytes_in_flight "
         "megabytes_per_day created_at"
     },

@@ -30,6 +30,13 @@ class Command(JsonCommand):
         )
         parser.add_argument("--retention-days", type=days, metavar="N", help="at least 184")
         parser.add_argument("--time-zone", metavar="ZONE", help="as Europe/Berlin; UTC by default")
+        parser.add_argument(
+            "--browser-origin",
+            action="append",
+            dest="allowed_origins",
+            metavar="ORIGIN",
+            help="a web page that may use its keys, as https://app.example.com; again for more",
+        )
         add_limit_options(parser)
         add_quota_option(parser)
 

@@ -1,0 +1,24 @@
+"""Web pages of other hosts from which a tenant's keys may be used in a browser (CORS)."""
+
+import re
+from collections.abc import Sequence
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+MOST_ORIGINS, LONGEST_ORIGIN = 50, 200
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:(?P<port>[0-9]{1,5}))?"
+)
+
+
+def known_origins(origins: Sequence[str]) -> None:
+    """As browsers send them, which is how they are compared."""
+    if len(origins) > MOST_ORIGINS:
+        raise ValidationError(_("At most %(most)d origins.") % {"most": MOST_ORIGINS})
+    for origin in origins:
+        match = _ORIGIN.fullmatch(origin)
+        if not match or match["port"] == _DEFAULT_PORTS[match["scheme"]]:
+            text = _("%(origin)s: use a form like https://app.example.com or http://localhost:3000")
+            raise ValidationError(text % {"origin": origin[:LONGEST_ORIGIN]})
