@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.models.api_key import ApiKey, Scope
 from tenants.models.member import Member
-from tenants.models.tenant import LIMITS
+from tenants.models.tier import LIMITS
 from tenants.models.user import User
 from tenants.roles import DUTIES, Duty, Profile, Role, operator_permissions, permissions
 from tenants.roles import Permission as P

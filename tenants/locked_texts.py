@@ -35,7 +35,8 @@ def of(user: User) -> TextLock | None:
 def of_key(api_key_id: UUID) -> bool:
     """Whether the texts of somebody are locked who made, widened or rotated the key."""
     grantors = ApiKey.objects.filter(pk=api_key_id).values_list("grantors", flat=True).first() or []
-    members = [who.removeprefix("member:") for who in grantors if who.startswith("member:")]
+    actors = [who.partition(":") for who in grantors]
+    members = [UUID(number) for kind, _colon, number in actors if kind == "member"]
     return TextLock.objects.filter(user__memberships__in=members).exists()
 
 

@@ -49,7 +49,7 @@ def made_by(sign_in: SignIn) -> Callable[[Member | User, Member], str]:
     def make(maker: Member | User, whose: Member) -> str:
         answer = sign_in(maker).post(f"{MEMBERS}{whose.pk}/reset-link/")
         assert answer.status_code == 200, answer
-        return urlsplit(answer.context["link"]).path
+        return str(urlsplit(answer.context["link"]).path)
 
     return make
 

@@ -389,10 +389,12 @@ def test_renaming_and_deleting_is_heard_too(
     assert client.get(url).status_code == 404
     acts = rows(
         platform,
-        "select action from audit_event where detail->>'conversation' = %s order by id",
+        "select action, host(client_net) from audit_event "
+        "where detail->>'conversation' = %s order by id",
         started["conversation"]["id"],
     )
-    assert acts == [("conversation:create",), ("conversation:delete",)]
+    here = "127.0.0.0"  # the network, over the socket and over HTTP
+    assert acts == [("conversation:create", here), ("conversation:delete", here)]
 
 
 def test_an_answer_whose_conversation_is_deleted(

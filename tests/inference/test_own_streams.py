@@ -44,7 +44,8 @@ async def gateway(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Gate
 @pytest.fixture
 async def alice(acme: Tenant) -> Member:
     user = await in_database(User.objects.create_user)("alice@acme.example")
-    return await in_database(acme.add_member)(user, Role.OWNER)
+    member: Member = await in_database(acme.add_member)(user, Role.OWNER)
+    return member
 
 
 async def issued(tenant: Tenant, maker: Member | None = None) -> tuple[ApiKey, str]:
@@ -78,7 +79,7 @@ async def events(text: str, completion_id: UUID) -> httpx.Response:
 async def refused() -> Counter[tuple[str, str, str]]:
     """How often whom (actor), where (route), why (code); written once a second and more."""
     await module.gateway().refusals.flush()
-    rows = await in_database(list)(Event.objects.filter(action="access:denied"))
+    rows = await in_database(lambda: list(Event.objects.filter(action="access:denied")))()
     found = Counter[tuple[str, str, str]]()
     for event in rows:
         found[event.actor, event.route, event.error_code] += event.detail["count"]

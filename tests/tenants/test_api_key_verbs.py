@@ -79,12 +79,14 @@ def test_what_no_key_may_be(acme: Tenant, key: ApiKey, field: str, value: Any) -
     assert not Event.objects.filter(action=Action.API_KEY_CHANGE).exists()
 
 
-@pytest.mark.parametrize("field", ["tenant", "digest", "revoked_at", "replaced_by", "group"])
+@pytest.mark.parametrize(
+    "field", ["tenant", "digest", "revoked_at", "replaced_by", "group", "grantors"]
+)
 def test_nothing_else_can_be_given(acme: Tenant, key: ApiKey, field: str) -> None:
     with pytest.raises(TypeError):
         ApiKey.issue(acme, "x", by="test", **{field: key})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        key.change(by="test", **{field: key})
+        key.change(by="test", **{field: key})  # type: ignore[arg-type]
 
 
 def test_strangers_teams_and_members_are_refused(acme: Tenant, globex: Tenant, key: ApiKey) -> None:
