@@ -14,6 +14,7 @@ from audit import certificate, deletion, execution, portability
 from audit.models import DeletionRequest, DeletionState, Event, Export
 from console.own_data import link_of
 from tenants.models import ApiKey, Member, Tenant, User
+from tenants.roles import Role
 from tests.console.conftest import SignIn, prove
 
 LIST = "/console/t/acme/deletions/"
@@ -103,7 +104,9 @@ def test_who_would_be_refused_is_told_so_and_has_no_button(
     alice: Member, erin: Member, sign_in: SignIn
 ) -> None:
     """Of a higher role, or by whoever asked; the others decide."""
-    frank = alice.tenant.add_member(User.objects.create(email="f@acme.example"), "owner", by="test")
+    frank = alice.tenant.add_member(
+        User.objects.create(email="f@acme.example"), Role.OWNER, by="test"
+    )
     own = f"{LIST}{asked(dave_of(alice), by_admin=erin).pk}/"
     about_an_owner = f"{LIST}{asked(frank, by_admin=alice).pk}/"
     seen = {
@@ -121,7 +124,8 @@ def test_who_would_be_refused_is_told_so_and_has_no_button(
 
 def dave_of(alice: Member) -> Member:
     user = User.objects.create(email="d@acme.example")
-    return alice.tenant.add_member(user, "member", by="test")
+    member: Member = alice.tenant.add_member(user, Role.MEMBER, by="test")
+    return member
 
 
 def test_an_administrator_does_not_erase_an_owner_alone(

@@ -140,8 +140,8 @@ def test_errors_have_their_classes(sdk: openai.OpenAI, real: Platform) -> None:
 
 def test_a_prompt_over_the_context_window(sdk: openai.OpenAI) -> None:
     long: Any = [{"role": "user", "content": "word " * 20_000}]
-    told_by_us, told_by_the_engine = long, [{"role": "user", "content": "word " * 4000}]
-    for messages in (told_by_us, told_by_the_engine):
+    told_by_the_engine: Any = [{"role": "user", "content": "word " * 4000}]
+    for messages in (long, told_by_the_engine):  # the first one is told by us
         with pytest.raises(openai.BadRequestError) as refused:
             sdk.chat.completions.create(model=MODEL, messages=messages)
         assert refused.value.code == "context_length_exceeded"

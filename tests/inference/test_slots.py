@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
 from inference.engines.slots import Slots, common_prefix
 from inference.engines.vllm import VllmEngine
 from tests.inference.orders import an_order
-from tests.inference.test_engines import LlamaCppEngine as LlamaCpp
 from tests.inference.test_engines import Served, an_engine, served, session  # noqa: F401
 
 pytestmark = pytest.mark.unit
