@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from audit import pending
 from audit.acting_from import present_network
 from audit.actions import Action
 from audit.models import Event
@@ -67,7 +68,7 @@ def act(
 
     By itself `client_net` is where the request came from that is being answered (acting_from.py).
     """
-    return Event.objects.create(
+    event: Event = Event.objects.create(
         at=timezone.now(),
         action=Action(action),
         actor=actor,
@@ -78,6 +79,8 @@ def act(
         client_net=client_net or present_network(),
         detail=detail or {},
     )
+    pending.remember(event)
+    return event
 
 
 def api_key_of(actor: str) -> UUID | None:

@@ -13,6 +13,7 @@ from audit import (
     seal,
     self_check,
     tombstones,
+    vanished,
     witness,
 )
 
@@ -64,7 +65,10 @@ def export() -> None:
 
 @shared_task(name="audit.seal", ignore_result=True)
 def seal_due() -> None:
-    seal.seal_due()
+    try:
+        seal.seal_due()
+    finally:
+        vanished.look()
 
 
 @shared_task(name="audit.tell_witnesses", ignore_result=True)

@@ -21,7 +21,7 @@ class TenantsConfig(AppConfig):
             hidden=["tenants_scopekey"],
             callable_by_requests=[
                 "tenants_ledger_mark",
-                "tenants_own_act",
+                "tenants_record_own_act",
                 "tenants_scope_is_proven",
                 "tenants_tenant_of_key",
             ],

@@ -5,7 +5,10 @@ from typing import Any, TypedDict
 
 from django.db import connection, transaction
 
+from audit import pending
+from audit.acting_from import present_network
 from audit.actions import Action
+from audit.models import Event
 from audit.record import act
 from tenants.models.member import Member
 from tenants.models.user import User
@@ -58,7 +61,16 @@ def _memberships(user: User) -> list[Member]:
 
 def _own(action: Action, user: User, told: _Told) -> None:
     """On the platform's record, where a person's own scope shows nothing (sql/own_acts.sql)."""
-    detail = json.dumps(told["detail"])
-    values = [Action(action), user.actor, told["success"], told["client_net"], detail]
+    facts = {**told, "client_net": told["client_net"] or present_network()}
+    event = Event(action=Action(action), actor=user.actor, **facts)
+    values: list[Any] = [
+        event.action,
+        event.actor,
+        event.success,
+        event.client_net,
+        json.dumps(event.detail),
+    ]
     with person_scope(user.pk), connection.cursor() as cursor:
-        cursor.execute("select tenants_own_act(%s, %s, %s, %s, %s)", values)
+        cursor.execute("select * from tenants_record_own_act(%s, %s, %s, %s, %s)", values)
+        event.pk, event.at = cursor.fetchone()
+        pending.remember(event)

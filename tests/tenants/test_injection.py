@@ -9,9 +9,10 @@ from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from audit.actions import Action
 from audit.models import Event
 from console.door import permitted
-from tenants import isolation_check, row_security
+from tenants import isolation_check, person_acts, row_security
 from tenants.models import Member, Tenant, User
 from tenants.roles import Permission, Role
 from tenants.scope import person_scope, tenant_scope
@@ -110,7 +111,7 @@ def test_the_key_is_out_of_reach(request_role: None) -> None:
     for statement in (
         "select * from tenants_scopekey",
         "update tenants_scopekey set inner_pad = ''",
-        "select tenants_own_act('session:start', 'user:1', true, null, '{}')",
+        "select tenants_record_own_act('session:start', 'user:1', true, null, '{}')",
         "insert into audit_checkpoint (n) values (1)",
         "select audit_prune_month('audit_event', '2020-01-01')",
     ):
@@ -129,3 +130,20 @@ def test_one_role_for_both_is_a_problem(request_role: None, settings: Any) -> No
     with administrator():
         connection.cursor().execute("grant forebay_system to forebay_requests")
     assert "forebay_requests, which may open" in isolation_check.requests_problem()
+
+
+def test_a_person_of_no_tenant_has_their_acts_on_the_platforms_record(request_role: None) -> None:
+    with administrator(back="forebay_requests"):
+        stranger = User.objects.create_user("nobody@nowhere.example")
+    person_acts.record(Action.SESSION_LOGIN, stranger, client_net="192.0.2.0", detail={"how": "x"})
+    forged = "select * from tenants_record_own_act('session:login', %s, true, null, '{}')"
+    with (
+        pytest.raises(DatabaseError, match="somebody else"),
+        person_scope(stranger.pk + 1),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(forged, [stranger.actor])
+    with administrator(back="forebay_requests"):
+        written = Event.objects.get(actor=stranger.actor)
+    assert (written.action, written.tenant_id) == (Action.SESSION_LOGIN, None)
+    assert (written.client_net, written.detail) == ("192.0.2.0", {"how": "x"})
