@@ -9,7 +9,8 @@ from audit.models import PLATFORM
 ZERO = bytes(32)  # stands before the first
 CHECKPOINT = "checkpoint"  # the purpose of its signature
 _HEAD = b"forebay-checkpoint/1\n"
-_SEAL = b"forebay-seal/2\n"
+_SEAL = b"forebay-seal/3\n"
+_SEAL_WITHOUT_RETENTION = b"forebay-seal/2\n"  # of earlier versions
 
 
 def seal_hash(
@@ -22,10 +23,16 @@ def seal_hash(
     root: bytes,
     previous: bytes,
     sealed_at_us: int,
+    retention_days: int | None,
 ) -> bytes:
-    """`previous` is the hash of the tenant's batch before; the times are those of its events."""
+    """`previous` is the hash of the tenant's batch before; the times are those of its events;
+    `retention_days` the tenant's when it was sealed.
+    """
+    form, kept = _SEAL_WITHOUT_RETENTION, b""
+    if retention_days is not None:
+        form, kept = _SEAL, retention_days.to_bytes(4)
     return sha256(
-        _SEAL
+        form
         + (tenant_id or PLATFORM).bytes
         + batch.to_bytes(8)
         + first_seq.to_bytes(8)
@@ -35,6 +42,7 @@ def seal_hash(
         + root
         + previous
         + sealed_at_us.to_bytes(8, signed=True)
+        + kept
     ).digest()
 
 

@@ -287,6 +287,7 @@ def seal_record(seal: Seal) -> dict[str, Any]:
         "sealed_at_us": microseconds(seal.sealed_at),
         "first_at_us": microseconds(seal.first_at),
         "last_at_us": microseconds(seal.last_at),
+        **({} if seal.retention_days is None else {"retention_days": seal.retention_days}),
         "checkpoint": seal.checkpoint,
         "position": seal.position,
     }

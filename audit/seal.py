@@ -32,6 +32,7 @@ _UNSEALED = f"""
     select id, xid, coalesce(tenant_id, '{PLATFORM}'), at, {LINE} from (
         select * {AFTER} and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
         order by xid, id limit %s) next order by xid, id"""
+_RETENTION = "select tenant, audit_retention_of(tenant) from unnest(%s::uuid[]) tenant"
 _HEADS = """
     select head.* from unnest(%s::uuid[]) tenant cross join lateral (
         select tenant_id, batch, first_seq + size, hash from audit_seal
@@ -93,7 +94,8 @@ def _round() -> int:
 def put_under_seal(cursor: CursorWrapper, rows: list[Row]) -> None:
     now, last = datetime.now(UTC), Checkpoint.objects.order_by("-n").first()
     n = last.n + 1 if last else 1
-    seals = list(_numbered(cursor, _chained(_heads(cursor, rows), rows, now), n))
+    chained = _chained(_heads(cursor, rows), rows, now, _retention(cursor, rows))
+    seals = list(_numbered(cursor, chained, n))
     Seal.objects.bulk_create(seals, batch_size=500)
     facts = Signed(
         n=n,
@@ -135,6 +137,7 @@ def hashed(seal: Seal) -> bytes:
         bytes(seal.root),
         bytes(seal.previous),
         microseconds(seal.sealed_at),
+        seal.retention_days,
     )
 
 
@@ -150,10 +153,17 @@ def _heads(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, _Head]:
     return {tenant_id: _Head(batch, seq, bytes(hash_)) for tenant_id, batch, seq, hash_ in cursor}
 
 
-def _chained(heads: dict[UUID, _Head], rows: list[Row], now: datetime) -> Iterator[Seal]:
+def _retention(cursor: CursorWrapper, rows: Iterable[Row]) -> dict[UUID, int]:
+    cursor.execute(_RETENTION, [list({row.tenant_id for row in rows})])
+    return dict(cursor.fetchall())
+
+
+def _chained(
+    heads: dict[UUID, _Head], rows: list[Row], now: datetime, retention: dict[UUID, int]
+) -> Iterator[Seal]:
     for batch in _batches(rows):
         tenant_id = batch[0].tenant_id
-        seal = _next_seal(heads.get(tenant_id, _Head()), batch, now)
+        seal = _next_seal(heads.get(tenant_id, _Head()), batch, now, retention[tenant_id])
         heads[tenant_id] = _Head(seal.batch, seal.first_seq + seal.size, bytes(seal.hash))
         yield seal
 
@@ -168,7 +178,7 @@ def _batches(rows: list[Row]) -> Iterator[list[Row]]:
             yield theirs[start : start + BATCH]
 
 
-def _next_seal(head: _Head, batch: list[Row], now: datetime) -> Seal:
+def _next_seal(head: _Head, batch: list[Row], now: datetime, retention_days: int) -> Seal:
     leaves = [merkle.leaf(row.line.encode()) for row in batch]
     seal = Seal(
         tenant_id=batch[0].tenant_id,
@@ -182,6 +192,7 @@ def _next_seal(head: _Head, batch: list[Row], now: datetime) -> Seal:
         root=merkle.root(leaves),
         previous=head.hash,
         sealed_at=now,
+        retention_days=retention_days,
     )
     seal.hash = hashed(seal)
     return seal

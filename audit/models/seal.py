@@ -39,6 +39,8 @@ class Seal(models.Model):
     checkpoint = models.BigIntegerField()  # the checkpoint that signs it, and its place there
     position = models.IntegerField()
     sealed_at = models.DateTimeField()
+    # The tenant's for its audit trail, by then; None: sealed before seals said so.
+    retention_days = models.IntegerField(null=True)
 
     objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
 

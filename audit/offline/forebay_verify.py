@@ -135,8 +135,10 @@ def is_in(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 
 
 def seal_hash(seal: dict[str, Any]) -> bytes:
+    """Earlier versions did not put the tenant's retention under seal."""
+    days = seal.get("retention_days")
     return sha256(
-        b"forebay-seal/2\n"
+        (b"forebay-seal/2\n" if days is None else b"forebay-seal/3\n")
         + UUID(seal["tenant_id"]).bytes
         + seal["batch"].to_bytes(8, "big")
         + seal["first_seq"].to_bytes(8, "big")
@@ -146,6 +148,7 @@ def seal_hash(seal: dict[str, Any]) -> bytes:
         + bytes.fromhex(seal["root"])
         + bytes.fromhex(seal["previous"])
         + seal["sealed_at_us"].to_bytes(8, "big", signed=True)
+        + (b"" if days is None else days.to_bytes(4, "big"))
     ).digest()
 
 
@@ -277,6 +280,7 @@ class _Export:
         self._missing = 0  # events of whole batches that are not in the file
         self._dropped: set[str] = set()  # months that seals name
         self._whole: set[str] = set()  # months of batches of which nothing was dropped
+        self._kept = _Kept()
 
     def take(self, row: Row) -> None:
         take = {
@@ -318,6 +322,7 @@ class _Export:
         wrongs = (self._wrong_leaves, self._wrong_with, self._wrong_place, self._wrong_months)
         for wrong in (what for found in wrongs for what in found(seal)):
             self._result.add(f"seal {seal['batch']} {wrong}")
+        self._kept.take(seal)
         self._seal, self._next = seal, 0
 
     def _wrong_leaves(self, seal: dict[str, Any]) -> Iterator[str]:
@@ -432,6 +437,9 @@ class _Export:
                 self._result.add(f"the trail was not whole at checkpoint {head['broken']}")
         elif seal is None or until is None or seal["first_at_us"] < until:
             self._result.add(f"not all seals up to {head['batch']} are here")
+        reaches = (seal["batch"] if seal else 0) == head["batch"]
+        for batch in self._kept.too_early(self._header["made_at_us"] if reaches else None):
+            self._result.add(f"seal {batch} lost its events before its tenant's retention ran out")
         for month in sorted(self._dropped & self._whole):
             self._result.add(f"{month} is said to be dropped, but some of it was not")
 
@@ -451,6 +459,35 @@ class _Export:
         for what in ("events", "seals", "checkpoints"):
             if manifest.get(what) != self._result.figures.get(what, 0):
                 self._result.add(f"the manifest counts other {what}")
+
+
+class _Kept:
+    """How long the tenant kept its trail, as its seals say, and what went nevertheless."""
+
+    def __init__(self) -> None:
+        self._dropped: list[tuple[int, int, int]] = []  # batch, time of its last event, its place
+        self._spans: list[tuple[int, int]] = []  # days, and until when they were in force
+
+    def take(self, seal: dict[str, Any]) -> None:
+        days, at = seal.get("retention_days", 0), seal["sealed_at_us"]
+        if self._spans:
+            self._spans[-1] = (self._spans[-1][0], at)
+        if not self._spans or self._spans[-1][0] != days:
+            self._spans.append((days, at))
+        if seal.get("dropped"):
+            self._dropped.append((seal["batch"], seal["last_at_us"], len(self._spans) - 1))
+
+    def too_early(self, now: int | None) -> Iterator[int]:
+        """Batches whose time had not come under any days in force since. `now`: when the last seal
+        here is the tenant's newest; else nobody knows what was in force after it.
+        """
+        if now is None or not self._dropped:
+            return
+        self._spans[-1] = (self._spans[-1][0], now)
+        for batch, at, place in self._dropped:
+            spans = self._spans[place:]
+            if not any(until - at >= max(FLOOR_US, days * DAY_US) for days, until in spans):
+                yield batch
 
 
 def _months(seal: dict[str, Any]) -> Iterator[str]:

@@ -23,7 +23,7 @@ _REACH = """
       and tenant_id = coalesce(%(tenant)s::uuid, tenant_id)"""
 _SEALS = """
     select id, tenant_id, batch, first_seq, size, first_at, last_at, root, previous, hash,
-           checkpoint, position, sealed_at,
+           checkpoint, position, sealed_at, retention_days,
            case when tenant_id = coalesce(%(tenant)s::uuid, tenant_id) then event_ids end,
            case when tenant_id = coalesce(%(tenant)s::uuid, tenant_id) then leaves end
     from audit_seal where checkpoint between %(first)s and %(last)s
@@ -48,6 +48,7 @@ class SealRow(NamedTuple):
     checkpoint: int
     position: int
     sealed_at: datetime
+    retention_days: int | None
     event_ids: list[int] | None  # None: another tenant's, of which only the hash is looked at
     leaves: bytes | None
 
@@ -208,11 +209,11 @@ class Chain:
             return
         self._report.count("sealed", len(ids))
         times = Times(seal.first_at, seal.last_at, seal.sealed_at)
-        if self._pruned.covers(times):
+        if self._pruned.covers(seal.tenant_id, times):
             self.gone += len(ids)
         elif len(leaves) == 32 * len(ids):
             first, last = microseconds(seal.first_at), microseconds(seal.last_at)
-            may_miss = self._pruned.may_lack(times)
+            may_miss = self._pruned.may_lack(seal.tenant_id, times)
             self._spool.put(
                 Batch(
                     seal.tenant_id, seal.checkpoint, seal.batch, first, last, may_miss, ids, leaves
@@ -239,6 +240,7 @@ def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator
 def _hashed(seal: SealRow) -> bytes:
     first, last, sealed = map(microseconds, (seal.first_at, seal.last_at, seal.sealed_at))
     try:
-        return seal_hash(*seal[1:5], first, last, seal.root, seal.previous, sealed)
+        facts = (*seal[1:5], first, last, seal.root, seal.previous, sealed, seal.retention_days)
+        return seal_hash(*facts)
     except OverflowError:  # a number that no seal has
         return b""

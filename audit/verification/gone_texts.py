@@ -13,7 +13,7 @@ import psycopg
 
 from audit import tombstones
 from audit.tombstones import BadTombstone, Line
-from audit.verification.pruned import FLOOR
+from audit.verification.kept import FLOOR, signed_retention
 from audit.verification.report import Report
 
 _STONES = "select tenant_id, subject_id, request_id, removes, at, signature from audit_tombstone"
@@ -47,6 +47,7 @@ class GoneTexts:
             self._rows[tenant_id] += rows
         self._claimed: Counter[UUID] = Counter()
         dropped = connection.execute(_DROPPED).fetchone()
+        self._kept = signed_retention(connection)
         self._dropped: datetime | None = dropped[0] if dropped else None
 
     def erased(self, tenant_id: UUID, subject_id: UUID | None) -> bool:
@@ -59,6 +60,8 @@ class GoneTexts:
             return False
         if self._dropped and at + FLOOR < self._dropped:
             return True  # a hold kept its month longer than that of the act
+        if not self._kept.had_run_out(tenant_id, at, datetime.now(UTC)):
+            return False
         days = max(FLOOR, timedelta(days=self._days.get(tenant_id, 0)))
         newest = self._newest.get(tenant_id)
         if newest is None or newest - at < days:

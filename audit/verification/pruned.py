@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
+from audit.verification.kept import FLOOR, Kept, signed_retention
 from audit.verification.report import Report
 
-FLOOR = timedelta(days=184)
 LATE = timedelta(days=31)  # so long a sealer may have been away
 CLOCK = timedelta(days=1)  # so far it may have been set back meanwhile
 _PRUNED = """
@@ -51,6 +52,7 @@ class Times(NamedTuple):
 @dataclass(slots=True)
 class Pruned:
     months: list[Month]
+    kept: "Kept" = field(default_factory=lambda: Kept({}))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -61,14 +63,14 @@ class Pruned:
     def texts(self) -> list[Month]:
         return [month for month in self.months if month.table == "audit_payload"]
 
-    def covers(self, batch: Times) -> bool:
+    def covers(self, tenant_id: UUID, batch: Times) -> bool:
         """Whether nothing of it can be there any more."""
         inside = any(m.begins <= batch.first and batch.last < m.ends for m in self._events)
-        return inside and self._may_go(batch)
+        return inside and self._may_go(tenant_id, batch)
 
-    def may_lack(self, batch: Times) -> bool:
+    def may_lack(self, tenant_id: UUID, batch: Times) -> bool:
         """Whether some of it may be gone."""
-        return self.touches(batch.first, batch.last) and self._may_go(batch)
+        return self.touches(batch.first, batch.last) and self._may_go(tenant_id, batch)
 
     def touches(self, first: datetime, last: datetime) -> bool:
         return any(month.begins <= last and first < month.ends for month in self._events)
@@ -77,10 +79,12 @@ class Pruned:
     def _events(self) -> Iterator[Month]:
         return (month for month in self.months if month.table == "audit_event")
 
-    def _may_go(self, batch: Times) -> bool:
+    def _may_go(self, tenant_id: UUID, batch: Times) -> bool:
         """It was sealed when its events were new, and that is long enough ago."""
         soon = batch.last - CLOCK <= batch.sealed <= batch.first + LATE
-        return soon and batch.sealed <= self.now - FLOOR
+        if not soon or batch.sealed > self.now - FLOOR:
+            return False
+        return self.kept.had_run_out(tenant_id, batch.last, self.now)
 
 
 def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
@@ -88,7 +92,7 @@ def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
     (began,) = connection.execute(_FIRST).fetchone() or (None,)
     rows = connection.execute(_PRUNED).fetchall()
     gone = {(table, month) for table, month, *_ in rows}
-    believed = Pruned([])
+    believed = Pruned([], signed_retention(connection))
     for table, month, count, at, told, as_it_says, left in rows:
         begins = datetime(month.year, month.month, 1, tzinfo=UTC)
         ends = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
@@ -104,4 +108,5 @@ def pruned(connection: psycopg.Connection[Any], report: Report) -> Pruned:
             report.add("pruned_in_part", f"{name} is said to be gone, but some of it is there")
         else:
             believed.months.append(Month(table, begins, ends, count))
+    believed.kept.check(connection, report)
     return believed

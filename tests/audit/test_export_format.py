@@ -20,6 +20,8 @@ from audit.models import PLATFORM, Event, Seal
 from audit.offline import forebay_verify
 from audit.receipts import Receipt
 from audit.seal import seal_round
+from config.environment import PROJECT
+from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 from tests.audit.test_tampering import Intruder
 
@@ -238,6 +240,36 @@ def test_a_young_month_is_not_dropped(old: Trail, tmp_path: Path) -> None:
     findings = check(exported(tmp_path / "export.jsonl", tenant_id=ACME)[0]).findings
     assert any("cannot have lost its events" in found for found in findings)
     assert any("too young" in found for found in findings)
+
+
+def test_a_month_does_not_go_before_its_tenants_retention(tmp_path: Path) -> None:
+    with superuser() as root:
+        empty(root)
+        Tenant.objects.create(id=ACME, name="acme", retention_days=2000)
+        made = Trail(root)
+        made.grow_at(datetime(2026, 1, 20, tzinfo=UTC), rounds=2)
+        made.grow(rounds=1)
+        dropped(made, "2026-01", 30)
+        for tenant, ok in ((ACME, False), (GLOBEX, True)):
+            findings = check(exported(tmp_path / "e.jsonl", tenant_id=tenant)[0]).findings
+            assert not findings if ok else all("retention ran out" in one for one in findings)
+            assert bool(findings) != ok
+        Tenant.objects.filter(pk=ACME).update(retention_days=200)
+        made.grow(rounds=1)
+        assert check(exported(tmp_path / "e.jsonl", tenant_id=ACME)[0]).ok
+        # Its days are in what is signed.
+        path = exported(tmp_path / "e.jsonl", tenant_id=ACME)[0]
+        path.write_text(path.read_text().replace('"retention_days":2000', '"retention_days":200'))
+        assert any("is not under checkpoint" in found for found in check(path).findings)
+
+
+def test_examples_of_earlier_versions_verify() -> None:
+    examples = PROJECT / "docs" / "examples"
+    key = base64.b64decode((examples / "public_key.txt").read_text())
+    witnesses = [examples / "checkpoints.jsonl"]
+    found = forebay_verify.verify_export(examples / "audit-acme.jsonl", [key], witnesses)
+    assert found.ok, found.findings
+    assert found.figures["seals"]
 
 
 def test_nothing_is_an_export_too(trail: Trail, tmp_path: Path) -> None:

@@ -246,7 +246,17 @@ class Intruder:
             leaves = self._leaves(ids)
             root, previous = merkle.root(leaves), hashes.get((tenant, batch - 1), ZERO)
             times = microseconds(first_at), microseconds(last_at)
-            facts = (tenant, batch, first, size, *times, root, previous, microseconds(sealed_at))
+            facts = (
+                tenant,
+                batch,
+                first,
+                size,
+                *times,
+                root,
+                previous,
+                microseconds(sealed_at),
+                200,
+            )
             hashes[tenant, batch] = mine = seal_hash(*facts)
             self.run("update audit_seal set leaves = %s, root = %s, previous = %s, hash = %s"
                      " where id = %s", b"".join(leaves), root, previous, mine, id_)  # fmt: skip
@@ -292,10 +302,11 @@ class Intruder:
                                      ids)  # fmt: skip
         head, held = (tenant, batch + 1, seq, len(ids)), (merkle.root(leaves), bytes(hash_))
         times = microseconds(first_at), microseconds(last_at)
-        mine = seal_hash(*head, *times, *held, microseconds(now))
-        self.run("insert into audit_seal (tenant_id, batch, first_seq, size, root, previous, hash,"
-                 " id, event_ids, leaves, first_at, last_at, checkpoint, position, sealed_at)"
-                 " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)", *head,
+        mine = seal_hash(*head, *times, *held, microseconds(now), 200)
+        self.run("insert into audit_seal (retention_days, tenant_id, batch, first_seq, size,"
+                 " root, previous, hash, id, event_ids, leaves, first_at, last_at, checkpoint,"
+                 " position, sealed_at)"
+                 " values (200, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)", *head,
                  *held, mine, seal_id, ids, b"".join(leaves), first_at, last_at, n + 1,
                  now)  # fmt: skip
         new = Signed(n + 1, size + len(ids), merkle.root([mine]), last.digest, microseconds(now))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -16,12 +17,14 @@ from psycopg.types.json import Jsonb
 
 from audit import seal, signing, tombstones
 from audit.actions import Action
-from audit.models import Seal
+from audit.models import PLATFORM, Seal
 from audit.verification import events
 from audit.verify import Span, Witness
+from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
+TENANTS_OR_NONE = (ACME, GLOBEX, PLATFORM)
 _MANY = """
     insert into audit_event (at, action, tenant_id, request_id, actor, route, model, upstream,
                              success, error_code, detail)
@@ -215,6 +218,48 @@ def test_events_that_bear_an_old_time_and_a_new_seal_did_not_go_with_a_month(tra
     report = trail.verify()
     assert {finding.kind for finding in report.findings} == {"event_missing"}
     assert report.found == 15
+
+
+def test_a_month_does_not_go_before_its_tenants_retention(trail: Trail) -> None:
+    """Half a year is not enough where the tenant keeps longer, whatever the database says."""
+    Tenant.objects.create(id=ACME, name="acme", retention_days=2000)
+    gone = _without_january(trail)
+    _say_dropped(trail, "2026-01", gone)
+    _write_of_it(trail, "2026-01", gone)
+    report = trail.verify()
+    assert {finding.kind for finding in report.findings} == {"event_missing"}
+    assert {finding.tenant_id for finding in report.findings} == {str(ACME)}
+    # Lowered for a moment, by hand: it is in the seals, and nobody is on record for it.
+    Tenant.objects.filter(pk=ACME).update(retention_days=200)
+    trail.grow(rounds=1)
+    assert kinds(trail) == {"retention_lowered"}
+    Tenant.objects.filter(pk=ACME).update(retention_days=2000)
+    trail.grow(rounds=1)
+    assert kinds(trail) == {"retention_lowered"}
+    # By whoever may: what went then is gone, also when it is raised again.
+    days = Jsonb({"data_class": "audit", "days": [2000, 200]})
+    now = datetime.now(UTC)
+    trail.write(action=Action.RETENTION_CHANGE, tenant_id=ACME, at=now, detail=days)
+    trail.seal()
+    assert not kinds(trail)
+
+
+@pytest.mark.parametrize("column", ["retention_days = 184", "retention_days = null"])
+def test_the_days_in_a_seal_cannot_be_changed(trail: Trail, column: str) -> None:
+    trail.grow(rounds=2)
+    trail.root.execute(f"update audit_seal set {column}")
+    assert kinds(trail) == {"seal_broken"}
+
+
+def test_seals_of_before_that_say_nothing_of_retention_hold(trail: Trail) -> None:
+    """And what was sealed under them goes by the floor."""
+    with patch.object(seal, "_retention", lambda _cursor, rows: dict.fromkeys(TENANTS_OR_NONE)):
+        gone = _without_january(trail)
+    trail.grow(rounds=1)
+    _say_dropped(trail, "2026-01", gone)
+    _write_of_it(trail, "2026-01", gone)
+    report = trail.verify()
+    assert report.ok, report.findings
 
 
 def test_a_month_does_not_go_in_part(trail: Trail) -> None:
