@@ -22,6 +22,7 @@ from tenants.models.link import Link
 from tenants.models.text_lock import TextLock
 from tenants.models.user import User
 from tenants.scope import person_scope
+from tenants.signed_in import end_sessions
 
 
 class NotReleased(Exception):
@@ -53,9 +54,8 @@ def lock(user: User, link: Link) -> None:
 
 
 def release(user: User, *, by: User | str) -> None:
-    """By an operator or a command, once it is certain who holds the account. Idempotent.
-
-    Raises NotReleased.
+    """By an operator or a command, once it is certain who holds the account: its sessions end, in
+    case that was not so before. Idempotent. Raises NotReleased.
     """
     with transaction.atomic():
         found = TextLock.objects.select_for_update().filter(user=user.pk).first()
@@ -63,6 +63,7 @@ def release(user: User, *, by: User | str) -> None:
             raise NotReleased
         if found:
             _open(found, by=by.actor if isinstance(by, User) else by, how="released")
+            end_sessions(user)
 
 
 def made_by(found: TextLock, operator: User) -> bool:

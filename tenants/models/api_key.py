@@ -201,7 +201,7 @@ class ApiKey(models.Model):
             detail = changed(self, fields, CHANGEABLE)
             if not detail:
                 return
-            if key_powers.wider(self, before):
+            if key_powers.wider(self, before) or (self.team_id and "team" in detail):
                 self._depend_on(by)
             self.save(update_fields=[*detail, "grantors"])
             told = {**self._described(), **detail, **({"reason": reason} if reason else {})}

@@ -192,8 +192,10 @@ def test_an_operator_releases_it(
     assert "Release older texts" in page
     assert "erin@acme.example" in page
     assert "is open again" in released(sign_in(operator), bob)
-    listed = taken_over.get("/chat/conversations/?tenant=acme").json()
-    assert len(listed["conversations"]) == 1
+    assert taken_over.get("/chat/conversations/?tenant=acme").status_code == 401, "it ended"
+    again = Client()
+    try_password(again, bob.user.email, NEW)
+    assert len(again.get("/chat/conversations/?tenant=acme").json()["conversations"]) == 1
     event = Event.objects.get(action=Action.TEXTS_RELEASE)
     assert (event.actor, event.subject_id) == (operator.actor, bob.subject_id)
 

@@ -14,7 +14,7 @@ from audit.actions import Action
 from audit.models import Event
 from tenants import erasure
 from tenants.key_powers import permissions_of
-from tenants.models import ApiKey, Link, Member, Tenant, User
+from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Permission as P
 from tenants.roles import Role
@@ -133,6 +133,12 @@ def test_who_widens_a_key_in_any_way(
     key.change(by=erin.actor, **after)
     assert ApiKey.objects.get(pk=key.pk).grantors == [erin.actor]
     key.change(by=erin.actor, **before)
+    assert ApiKey.objects.get(pk=key.pk).grantors == [erin.actor]
+
+
+def test_who_puts_it_into_a_team(acme: Tenant, erin: Member) -> None:
+    key, team = of_the_platform(acme), Team.form(acme, "research", by="test")
+    key.change(by=erin.actor, team=team)
     assert ApiKey.objects.get(pk=key.pk).grantors == [erin.actor]
 
 
