@@ -3,11 +3,13 @@
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 PROMPT_TOKENS = 20
+Reasoning = Literal["field", "tags"]
+REASONING = ("field", "tags", None)
 REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal Server Error"}
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -97,9 +99,13 @@ def _json_parts(model: str, chat: bool, tokens: int, finish: str) -> tuple[bytes
 class StreamPieces:
     """The frames of one stream, each a chunk of HTTP/1.1 chunked encoding."""
 
-    __slots__ = ("_chat", "_close", "_head", "_open")
+    __slots__ = ("_chat", "_close", "_head", "_how", "_open", "_thoughts")
 
-    def __init__(self, ask: Ask, number: int) -> None:
+    def __init__(
+        self, ask: Ask, number: int, how: Reasoning | None = None, thoughts: int = 0
+    ) -> None:
+        """The first tokens are `thoughts`: in a field of their own, or in <think> tags."""
+        self._how, self._thoughts = how, thoughts
         self._chat = ask.chat
         kind = "chat.completion.chunk" if ask.chat else "text_completion"
         prefix = "chatcmpl" if ask.chat else "cmpl"
@@ -119,7 +125,19 @@ class StreamPieces:
         return framed(f'{self._head}[{{"index":0,{delta}}}]}}\n\n'.encode())
 
     def token(self, number: int) -> bytes:
+        if self._how:
+            return self._thought(number)
         return framed(f"{self._head}{self._open}{word(number)}{self._close}".encode())
+
+    def _thought(self, number: int) -> bytes:
+        opens, text = self._open, word(number)
+        if self._how == "field" and number < self._thoughts:
+            opens = opens.replace("content", "reasoning_content")
+        elif self._how == "tags" and number == 0:
+            text = f"<think>\\n{text}"
+        elif self._how == "tags" and number == self._thoughts:
+            text = f"\\n</think>\\n\\n{text}"
+        return framed(f"{self._head}{opens}{text}{self._close}".encode())
 
     def finish(self, reason: str) -> bytes:
         what = '"delta":{}' if self._chat else '"text":""'

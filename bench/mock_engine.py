@@ -3,8 +3,8 @@
     python -m bench.mock_engine --port 9000 [--tokens 64] [--interval-ms 2] [--delay-ms 0]
 
 It shows a platform's own ceiling, so it must cost little: one asyncio protocol on uvloop. Tests
-stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail"}`; `GET /control`
-tells the settings and counters, `GET /control/last` the body of the latest request.
+stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}`;
+`GET /control` tells the settings and counters, `GET /control/last` the body of the latest request.
 """
 
 import argparse
@@ -31,16 +31,19 @@ class Behaviour:
     interval_ms: float = 2.0
     delay_ms: float = 0.0
     fail: Fail | None = None
+    reasoning: answers.Reasoning | None = None  # the first half of an answer's tokens, and how
 
     def change(self, wanted: dict[str, Any]) -> None:
         """Raises ValueError, and changes nothing, for a setting that does not exist."""
-        unknown = wanted.keys() - {"tokens", "interval_ms", "delay_ms", "fail"}
-        if unknown or wanted.get("fail") not in FAILS:
+        unknown = wanted.keys() - {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}
+        told = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
+        if unknown or not told:
             raise ValueError(f"unknown setting: {wanted}")
         self.tokens = int(wanted.get("tokens", self.tokens))
         self.interval_ms = float(wanted.get("interval_ms", self.interval_ms))
         self.delay_ms = float(wanted.get("delay_ms", self.delay_ms))
         self.fail = wanted.get("fail", self.fail)
+        self.reasoning = wanted.get("reasoning", self.reasoning)
 
 
 @dataclass(slots=True)
@@ -185,7 +188,9 @@ class Generation:
         connection.transport.write(data)
 
     def open_stream(self) -> None:
-        self.pieces = answers.StreamPieces(self.ask, self.number)
+        how = self.connection.engine.behaviour.reasoning
+        thoughts = self.tokens // 2 if how else 0
+        self.pieces = answers.StreamPieces(self.ask, self.number, how, thoughts)
         self.connection.transport.write(answers.STREAM_HEAD)
         if not self.interval:
             self.write_all()

@@ -16,6 +16,7 @@ from inference import cache_figures
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.ledger import Outcome, milliseconds, settled_row
 from inference.order import Item, Order
+from inference.reasoning import Said, as_one_text
 from inference.stream import events as sse
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
@@ -109,7 +110,10 @@ class Generation:
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can."""
-        pieces = [text for text in map(sse.text_in, self.sent_events) if text]
+        said = list(map(sse.said_in, self.sent_events))
+        if any(piece.reasoning for piece in said):
+            return False
+        pieces = [piece.text for piece in said if piece.text]
         body = self.engine.continued(self.order, "".join(pieces), len(pieces))
         if body is None:
             return False
@@ -229,7 +233,7 @@ class Generation:
             began = self.first_at is not None or isinstance(failure, AnswerTooLong)
             ran = began or self.sent_before or not cut
             prompt = await self.engine.count_prompt(session, self.order) if ran else 0
-        text = self._text(body)
+        said = self._said(body)
         details = self.usage.get("prompt_tokens_details")
         return Outcome(
             state="cancelled" if self.cancelled else "failed" if failure else "done",
@@ -245,15 +249,16 @@ class Generation:
             queue_ms=self._since_start(self.popped_at),
             ttft_ms=self._since_start(self.first_at) if self.order.stream else None,
             upstream=self.upstream,
-            text=text,
-            response=body or text.encode(),
+            text=said.text,
+            reasoning=said.reasoning,
+            response=body or as_one_text(said).encode(),
         )
 
     def _counted(self, failure: EngineFailed | None) -> int:
         """Pieces of text: an engine sends one for each token."""
         if isinstance(failure, AnswerTooLong):  # so many at least
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
-        return sum(1 for event in self.sent_events if sse.text_in(event))
+        return sum(1 for event in self.sent_events if any(sse.said_in(event)))
 
     def _since_start(self, at: float | None) -> int | None:
         return None if at is None else milliseconds(at - self.order.created_at)
@@ -262,10 +267,12 @@ class Generation:
         how = "cancelled" if self.cancelled else "error" if failure else self.finish_reason
         return str(how)[:20]
 
-    def _text(self, body: bytes) -> str:
+    def _said(self, body: bytes) -> Said:
         if body:
-            return sse.text_of(body)
-        return "".join(map(sse.text_in, [*self.sent_events, *self.held]))
+            return sse.said_of(body)
+        pieces = list(map(sse.said_in, [*self.sent_events, *self.held]))
+        text = "".join(piece.text for piece in pieces)
+        return Said(text, "".join(piece.reasoning for piece in pieces))
 
     def _final_frame(self, body: bytes, failure: EngineFailed | None) -> Frame:
         if failure:

@@ -19,7 +19,9 @@ from audit.actions import Action
 from audit.fair_line import Row
 from audit.keyring import Sealer
 from audit.receipts import Receipt
+from inference import reasoning
 from inference.order import Order, packed
+from inference.reasoning import Said
 from tenants.quotas import windows
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     ttft_ms: int | None = None
     upstream: str = ""  # which engine or service was asked
     text: str = ""  # what the reader got
+    reasoning: str = ""  # that came before it
     response: bytes = b""  # as the audit trail keeps it
 
     @property
@@ -144,7 +147,8 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
     if sealer and outcome.response:
         response = sealer.seal(outcome.response, place(order, "response"))
     if sealer and order.detached:
-        message = sealer.seal(outcome.text.encode(), message_place(order))
+        said = Said(outcome.text, outcome.reasoning)
+        message = sealer.seal(reasoning.packed(said), message_place(order))
     cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
     return {
         **_common(order, now),

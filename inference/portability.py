@@ -12,9 +12,10 @@ from audit.actions import Action
 from audit.keyring import Unreadable, keyring
 from audit.models import Event, Payload
 from audit.portability import Portable, Row, register
-from inference.chat.sealing import text_of, title_of
+from inference.chat.sealing import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
+from inference.reasoning import Said
 
 BATCH = 200
 _OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms", "upstream")
@@ -110,10 +111,11 @@ def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 
 def _said(message: Message) -> Row:
     try:
-        text = text_of(message) if message.sealed else ""
+        said = said_in(message) if message.sealed else Said("")
     except Unreadable:
-        text = ""
-    return {"author": message.author, "text": text, "created_at": message.created_at}
+        said = Said("")
+    row = {"author": message.author, "text": said.text, "created_at": message.created_at}
+    return {**row, "reasoning": said.reasoning} if said.reasoning else row
 
 
 def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:

@@ -9,9 +9,11 @@ from django.utils import timezone
 from audit.keyring import Unreadable
 from inference.chat.problems import problem
 from inference.chat.protocol import Figures, Turn
-from inference.chat.sealing import text_of
+from inference.chat.sealing import said_in
 from inference.models import Author, Completion, Message, Usage
+from inference.reasoning import Said
 
+NOTHING = Said("")
 ON_ITS_WAY = timedelta(seconds=10)  # between an answer's row and its request's
 
 
@@ -33,14 +35,14 @@ def turn(message: Message) -> Turn:
 
 def _turn(message: Message, usage: Usage | None, running: set[UUID]) -> Turn:
     if message.sealed is None and _goes_on(message, usage, running):
-        return _shown(message, "", streaming=True)
+        return _shown(message, streaming=True)
     if message.sealed is None:
-        return _shown(message, "", error="lost")
+        return _shown(message, error="lost")
     try:
-        text = text_of(message)
+        said = said_in(message)
     except Unreadable:
-        return _shown(message, "", error="erased")
-    return _shown(message, text, usage=usage, error=usage.error_code if usage else "")
+        return _shown(message, error="erased")
+    return _shown(message, said, usage=usage, error=usage.error_code if usage else "")
 
 
 def _goes_on(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
@@ -51,7 +53,7 @@ def _goes_on(message: Message, usage: Usage | None, running: set[UUID]) -> bool:
 
 def _shown(
     message: Message,
-    text: str,
+    said: Said = NOTHING,
     *,
     streaming: bool = False,
     usage: Usage | None = None,
@@ -60,7 +62,8 @@ def _shown(
     return Turn(
         id=message.id,
         author=message.author,
-        text=text,
+        text=said.text,
+        reasoning=said.reasoning,
         completion=message.completion_id,
         streaming=streaming,
         finish_reason="error" if error else message.finish_reason,

@@ -15,7 +15,7 @@ from inference.chat import conversations
 from inference.chat.answers import turns
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
-from inference.chat.sealing import message_place, text_of
+from inference.chat.sealing import message_place, said_in
 from inference.models import Author, Conversation, Message
 from tenants.models import Member
 
@@ -54,8 +54,9 @@ def prompt_messages(member: Member, send: Send) -> list[dict[str, str]]:
 
 
 def _spoken(message: Message) -> dict[str, str] | None:
+    """Without the reasoning: models are not shown how they came to an answer."""
     try:
-        text = text_of(message)
+        text = said_in(message).text
     except Unreadable:
         return None
     return {"role": message.author, "content": text} if text else None

@@ -13,8 +13,9 @@ from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
 from inference.gateway import gateway
 from inference.models import Message
+from inference.reasoning import Said
 from inference.stream.cursor import follow
-from inference.stream.events import text_in
+from inference.stream.events import said_in
 from inference.stream.frames import Frame, Kind
 from tenants.redis_link import RedisGone
 
@@ -56,11 +57,11 @@ class Follower:
 
     async def _pass_on(self, frame: Frame) -> None:
         if frame.kind != Kind.ERROR:
-            pieces = [text_in(event) for event in frame.body.split(b"\n\n")[:-1]]
+            said = [said_in(event) for event in frame.body.split(b"\n\n")[:-1]]
             # Redis was lost with events in it that nobody had read: the record has them.
-            self._gap = self._gap or frame.last - len(pieces) > self.last
+            self._gap = self._gap or frame.last - len(said) > self.last
             if not self._gap:
-                await self._say(Delta(self.message_id, frame.last, pieces))
+                await self._say(_delta(self.message_id, frame.last, said))
                 self.last = frame.last
         if frame.final:
             await self._say_end(frame)
@@ -70,7 +71,7 @@ class Follower:
         found = await self._look(self.message_id)
         if found and not found.streaming:
             if self._gap:
-                await self._say(Whole(self.message_id, found.text))
+                await self._say(Whole(self.message_id, found.text, found.reasoning))
             await self._say(end(found))
         else:
             await self._say(self._failed(frame, found))
@@ -87,11 +88,18 @@ class Follower:
         if found and found.streaming:
             return False
         if found:
-            await self._say(Whole(self.message_id, found.text))
+            await self._say(Whole(self.message_id, found.text, found.reasoning))
             await self._say(end(found))
         else:
             await self._say(End(self.message_id, "error", error=problem("not_found")))
         return True
+
+
+def _delta(message_id: UUID, last: int, said: list[Said]) -> Delta:
+    thoughts = [piece.reasoning for piece in said]
+    return Delta(
+        message_id, last, [piece.text for piece in said], thoughts if any(thoughts) else []
+    )
 
 
 def end(found: Turn) -> End:

@@ -59,6 +59,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     author: str
     text: str
+    reasoning: str = ""  # that came before an answer
     completion: UUID | None = None
     streaming: bool = False
     finish_reason: str = ""
@@ -82,12 +83,13 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     answer: Turn
 
 
-class Delta(msgspec.Struct, frozen=True, tag="delta"):
-    """`event` is the number of the last piece."""
+class Delta(msgspec.Struct, frozen=True, tag="delta", omit_defaults=True):
+    """`event` is the number of the last piece. `reasoning` has as many pieces, or none at all."""
 
     message: UUID
     event: int
     pieces: list[str]
+    reasoning: list[str] = []
 
 
 class Whole(msgspec.Struct, frozen=True, tag="text"):
@@ -95,6 +97,7 @@ class Whole(msgspec.Struct, frozen=True, tag="text"):
 
     message: UUID
     text: str
+    reasoning: str = ""
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):

@@ -2,6 +2,7 @@
 
 from audit.keyring import Unreadable, keyring
 from inference.models import Author, Conversation, Message
+from inference.reasoning import Said, parted, unpacked
 
 
 def title_place(conversation: Conversation) -> bytes:
@@ -28,7 +29,8 @@ def title_of(conversation: Conversation) -> str:
         return ""
 
 
-def text_of(message: Message) -> str:
-    """Raises Unreadable."""
+def said_in(message: Message) -> Said:
+    """What it says, and the reasoning before an answer. Raises Unreadable."""
     sealer = keyring.by_id_now(message.data_key_id)
-    return sealer.open(bytes(message.sealed or b""), message_place(message)).decode()
+    said = unpacked(sealer.open(bytes(message.sealed or b""), message_place(message)))
+    return said if message.author == Author.USER else parted(said)

@@ -20,6 +20,8 @@ def words() -> dict[str, str]:
         "rename": _("Rename"),
         "delete": _("Delete"),
         "actions": _("Rename or delete"),
+        "thinking": _("Thinking…"),
+        "reasoning": _("Reasoning"),
         "waiting": _("Waiting for the model…"),
         "stopped": _("Stopped."),
         "length": _("The answer reached its length limit. Write “continue” for more."),

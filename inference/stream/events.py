@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 import orjson
 
+from inference.reasoning import Said
+
 DONE = b"data: [DONE]"
+NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
 _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
@@ -31,7 +34,7 @@ def ends(event: bytes) -> bool:
 
 def opens(event: bytes) -> bool:
     """The event that names the assistant's role, before any text."""
-    return b'"role"' in event and not text_in(event)
+    return b'"role"' in event and not any(said_in(event))
 
 
 def id_field(event: bytes) -> bytes | None:
@@ -56,6 +59,8 @@ def parsed(event: bytes) -> dict[str, Any]:
 
 class _Delta(msgspec.Struct):
     content: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -73,26 +78,31 @@ _chunk = msgspec.json.Decoder(_Chunk).decode  # only what it names: half the tim
 
 def text_in(event: bytes) -> str:
     """The piece of the answer that a reader sees."""
-    try:
-        choices = _chunk(event.partition(b"data:")[2]).choices
-    except msgspec.DecodeError:
-        return ""
-    if not choices:
-        return ""
-    delta = choices[0].delta
-    return (delta.content if delta else choices[0].text) or ""
+    return said_in(event).text
 
 
-def text_of(answer: bytes) -> str:
-    """The text of a whole answer."""
+def said_in(event: bytes) -> Said:
+    """The piece of the answer, or of the reasoning before it."""
+    return _said(event.partition(b"data:")[2])
+
+
+def said_of(answer: bytes) -> Said:
+    """The text of a whole answer, and the reasoning before it."""
+    return _said(answer)
+
+
+def _said(chunk: bytes) -> Said:
     try:
-        choices = _chunk(answer).choices
+        choices = _chunk(chunk).choices
     except msgspec.DecodeError:
-        return ""
+        return NOTHING
     if not choices:
-        return ""
-    message = choices[0].message
-    return (message.content if message else choices[0].text) or ""
+        return NOTHING
+    said = choices[0].delta or choices[0].message
+    if said is None:
+        return Said(choices[0].text or "")
+    thought = said.reasoning_content or said.reasoning
+    return Said(said.content or "", thought if isinstance(thought, str) else "")
 
 
 def finish_reason(chunk: dict[str, Any]) -> str:

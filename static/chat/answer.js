@@ -2,13 +2,15 @@
 import { copyButton } from "./copying.js";
 import { Growing } from "./markdown.js";
 import { element, icon, say } from "./page.js";
+import { parted, Reasoning } from "./reasoning.js";
 
 const RENDER_MS = 50;
 const NOTES = { cancelled: "stopped", length: "length", content_filter: "filtered" };
 
 export class Answer {
   #applied = 0; // number of the last piece taken
-  #text = "";
+  #text = ""; // as it came, perhaps with the reasoning in it
+  #thought = ""; // what came as reasoning
   #timer = 0;
 
   constructor(turn, onGrow) {
@@ -17,6 +19,7 @@ export class Answer {
     this.unconfirmed = turn.unconfirmed; // not yet known to the platform
     this.onGrow = onGrow;
     this.body = element("div", { class: "markdown" });
+    this.reasoning = new Reasoning(this.body);
     this.foot = element("div", { class: "turn-foot" });
     this.node = element(
       "article",
@@ -26,7 +29,10 @@ export class Answer {
     );
     this.growing = new Growing(this.body);
     if (turn.streaming) this.#wait();
-    else this.#show(turn.text, turn);
+    else {
+      this.#keep(turn);
+      this.#show(turn);
+    }
   }
 
   get applied() {
@@ -34,29 +40,37 @@ export class Answer {
   }
 
   get text() {
-    return this.#text;
+    return parted(this.#text, this.#thought).text;
   }
 
   // False when pieces are missing in between: follow again from `applied`.
-  take({ event, pieces }) {
+  take({ event, pieces, reasoning = [] }) {
     if (!this.streaming) return true;
     const known = this.#applied - (event - pieces.length);
     if (known < 0) return false;
     const fresh = pieces.slice(known);
     if (!fresh.length) return true;
     this.#applied = event;
-    this.#text += fresh.join("").replaceAll("\r", "");
-    if (this.#text && !this.#timer) this.#timer = setTimeout(() => this.#render(), RENDER_MS);
+    this.#keep({
+      text: this.#text + fresh.join(""),
+      reasoning: this.#thought + reasoning.slice(known).join(""),
+    });
+    if ((this.#text || this.#thought) && !this.#timer) this.#timer = setTimeout(() => this.#render(), RENDER_MS);
     return true;
   }
 
   // The stored text stands in for pieces that are no longer kept.
-  replace(text) {
-    if (this.streaming) this.#text = text.replaceAll("\r", "");
+  replace(said) {
+    if (this.streaming) this.#keep(said);
   }
 
   end(turn) {
-    if (this.streaming) this.#show(this.#text, turn);
+    if (this.streaming) this.#show(turn);
+  }
+
+  #keep({ text, reasoning = "" }) {
+    this.#text = text.replaceAll("\r", "");
+    this.#thought = reasoning.replaceAll("\r", "");
   }
 
   #wait() {
@@ -69,16 +83,19 @@ export class Answer {
   #render() {
     this.#timer = 0;
     if (!this.streaming) return;
-    this.body.querySelector(".waiting")?.remove();
-    this.growing.show(this.#text);
+    const { text, reasoning } = parted(this.#text, this.#thought);
+    if (text || reasoning) this.body.querySelector(".waiting")?.remove();
+    this.reasoning.show(reasoning, { thinking: !text, final: false });
+    if (text) this.growing.show(text);
     this.onGrow();
   }
 
-  #show(text, { finish_reason: reason, figures, error }) {
+  #show({ finish_reason: reason, figures, error }) {
     clearTimeout(this.#timer);
     this.streaming = false;
-    this.#text = text.replaceAll("\r", "");
-    this.growing.finish(this.#text);
+    const { text, reasoning } = parted(this.#text, this.#thought);
+    this.reasoning.show(reasoning, { thinking: false, final: true });
+    this.growing.finish(text);
     this.node.classList.remove("streaming");
     this.node.removeAttribute("aria-busy");
     this.foot.replaceChildren(...this.#notes(reason, error), ...this.#extras(figures));
@@ -94,7 +111,7 @@ export class Answer {
 
   #extras(figures) {
     const line = element("div", { class: "turn-extras" });
-    if (this.#text) line.append(copyButton(say("copy_answer"), () => this.#text));
+    if (this.text) line.append(copyButton(say("copy_answer"), () => this.text));
     if (figures?.tokens) line.append(element("span", { class: "figures" }, figuresLine(figures)));
     return line.childElementCount ? [line] : [];
   }

@@ -104,8 +104,8 @@ const heard = {
     const answer = thread.answer(message.message);
     if (answer && !answer.take(message)) follow(answer);
   },
-  text({ message, text }) {
-    thread.answer(message)?.replace(text);
+  text(message) {
+    thread.answer(message.message)?.replace(message);
   },
   end(message) {
     thread.answer(message.message)?.end(message);

@@ -33,7 +33,7 @@ export class Thread {
       const answer = this.#turns.get(turn.id);
       if (answer === undefined) this.add(turn);
       else if (answer?.streaming && !turn.streaming) {
-        answer.replace(turn.text);
+        answer.replace(turn);
         answer.end(turn);
       }
     }

@@ -18,7 +18,7 @@ from audit.models import DataKey
 from audit.sealer import Sealer, Unreadable
 from inference import ledger
 from inference.chat import conversations
-from inference.chat.sealing import message_place, text_of, title_of
+from inference.chat.sealing import message_place, said_in, title_of
 from inference.models import Author, Conversation, Message
 from tenants.models import Tenant, User
 from tenants.roles import Role
@@ -151,13 +151,13 @@ def test_messages_and_titles_do_not_change_places() -> None:
     first, second = (conversations.start(member, "m", text) for text in ("one", "two"))
     assert (title_of(first), title_of(second)) == ("one", "two")
     messages = [message_in(first), message_in(second)]
-    assert [text_of(message) for message in messages] == ["hello", "hello"]
+    assert [said_in(message).text for message in messages] == ["hello", "hello"]
     first.sealed_title, second.sealed_title = second.sealed_title, first.sealed_title
     messages[0].sealed, messages[1].sealed = messages[1].sealed, messages[0].sealed
     assert (title_of(first), title_of(second)) == ("", "")
     for message in messages:
         with pytest.raises(Unreadable):
-            text_of(message)
+            said_in(message)
 
 
 def message_in(conversation: Conversation) -> Message:

@@ -15,6 +15,7 @@ from inference.chat.protocol import Send, Turn
 from inference.chat.refusal import Refused
 from inference.chat.sealing import message_place
 from inference.models import Completion, Conversation, Message, State, Usage
+from inference.reasoning import Said, packed
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
 
@@ -33,10 +34,11 @@ def ask(member: Member, text: str = "hi", conversation: Conversation | None = No
     return asking.put(member, send, uuid4())
 
 
-def answer(member: Member, asked: Asked, text: str = "ho", **usage: object) -> None:
+def answer(member: Member, asked: Asked, text: str | bytes = "ho", **usage: object) -> None:
     """As a settlement leaves it."""
+    stored = text.encode() if isinstance(text, str) else text
     sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
-    asked.answer.sealed = sealer.seal(text.encode(), message_place(asked.answer))
+    asked.answer.sealed = sealer.seal(stored, message_place(asked.answer))
     asked.answer.finish_reason = "stop"
     asked.answer.save()
     completion = record(member, asked, State.DONE)
@@ -126,6 +128,18 @@ def test_the_prompt_is_what_was_said(bob: Member) -> None:
     answer(bob, asked, "two")
     send = Send("three", "mock", uuid4(), asked.conversation.id)
     assert [m["content"] for m in asking.prompt_messages(bob, send)] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("stored", [packed(Said("two", "Hm.")), b"<think>\nHm.\n</think>\n\ntwo"])
+def test_reasoning_is_shown_but_not_sent_back(bob: Member, stored: bytes) -> None:
+    asked = ask(bob, "<think>one")
+    answer(bob, asked, stored)
+    found = fresh(asked.answer)
+    assert (found.text, found.reasoning) == ("two", "Hm.")
+    assert fresh(asked.question).text == "<think>one"
+    send = Send("three", "mock", uuid4(), asked.conversation.id)
+    said = [m["content"] for m in asking.prompt_messages(bob, send)]
+    assert said == ["<think>one", "two", "three"]
 
 
 def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:

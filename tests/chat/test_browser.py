@@ -22,6 +22,7 @@ from tests.chat.conftest import Connect
 from tests.chat.test_socket import words
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock, Platform
+from tests.inference.test_reasoning import CASES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -119,6 +120,39 @@ def test_asking_and_reading(enter: Enter, browse: Browse) -> None:
     expect(page.locator(".chat-item.is-open")).to_have_text(re.compile("What is a forebay?"))
     last_answer(page).get_by_role("button", name="Copy answer").click()
     assert page.evaluate("navigator.clipboard.readText()") == words(100)
+
+
+@pytest.mark.parametrize("how", ["field", "tags"])
+def test_reasoning_unfolds_while_it_is_thought(enter: Enter, engine: Mock, how: str) -> None:
+    engine.behave(tokens=200, interval_ms=10, reasoning=how)
+    page = enter()
+    ask(page, "Think.")
+    thought = last_answer(page).locator(".reasoning")
+    expect(thought.locator(".reasoning-text")).to_contain_text("t20", timeout=10_000)
+    expect(thought.locator(".reasoning-text")).to_be_visible()
+    expect(thought.locator("summary")).to_have_text("Thinking…")
+    finished(page)
+    expect(thought.locator("summary")).to_have_text("Reasoning")
+    expect(thought.locator(".reasoning-text")).not_to_be_visible()
+    answer = "".join(f" t{number}" for number in range(100, 200)).strip()
+    body = last_answer(page).locator(".markdown:not(.reasoning-text)")
+    expect(body).to_have_text(answer)
+    last_answer(page).get_by_role("button", name="Copy answer").click()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == answer
+    page.reload()
+    expect(body).to_have_text(answer)
+    thought.locator("summary").click()
+    expect(thought.locator(".reasoning-text")).to_have_text(words(100).strip())
+
+
+def test_the_page_parts_reasoning_as_the_platform_does(enter: Enter) -> None:
+    page = enter()
+    part = """async (said) => {
+      const { parted } = await import('/static/chat/reasoning.js');
+      return said.map(([text, field]) => parted(text, field));
+    }"""
+    found = page.evaluate(part, [list(said) for said, _ in CASES])
+    assert [(one["text"], one["reasoning"]) for one in found] == [told for _, told in CASES]
 
 
 def test_shift_enter_breaks_the_line(enter: Enter) -> None:

@@ -72,6 +72,21 @@ async def test_pieces_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+async def test_reasoning_comes_in_pieces_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    thoughts = b'data: {"choices":[{"delta":{"reasoning_content":"Hm"}}]}\n\n'
+    answer = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    first = Frame(COMPLETION.bytes, 1, 2, Kind.EVENTS, thoughts + answer)
+    read: Script = [first, frame(3, "b", kind=Kind.END)]
+    record = on_record("ab", reasoning="Hm", finish_reason="stop")
+    assert await told(monkeypatch, [read], record) == [
+        Delta(MESSAGE, 2, ["", "a"], ["Hm", ""]),
+        Delta(MESSAGE, 4, ["b", ""]),
+        End(MESSAGE, "stop"),
+    ]
+    lost: Script = [frame(3, "b", kind=Kind.END)]
+    assert (await told(monkeypatch, [lost], record))[0] == Whole(MESSAGE, "ab", "Hm")
+
+
 async def test_lost_events_come_with_the_stored_text(monkeypatch: pytest.MonkeyPatch) -> None:
     read: Script = [frame(1, "a"), frame(3, "c"), frame(4, "d", kind=Kind.END)]
     assert await told(monkeypatch, [read], on_record("abcd", finish_reason="stop")) == [

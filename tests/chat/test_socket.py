@@ -78,6 +78,32 @@ def test_the_conversation_so_far_goes_along(connect: Connect, engine: Mock) -> N
     assert asked["max_tokens"] == 2048
 
 
+@pytest.mark.parametrize("how", ["field", "tags"])
+def test_reasoning_is_streamed_stored_and_not_sent_back(
+    connect: Connect, browse: Browse, engine: Mock, how: str
+) -> None:
+    engine.behave(tokens=6, reasoning=how)
+    socket = connect("bob", "acme")
+    started = socket.send("one")
+    socket.answer()
+    thought, text = " t0 t1 t2", " t3 t4 t5"
+    if how == "tags":
+        thought, text = thought.strip(), text.strip()
+    answer = stored(browse("bob"), started)
+    assert (answer["reasoning"], answer["text"]) == (thought, text)
+    again = connect("bob", "acme")
+    again.say("follow", message=started["answer"]["id"], after=0)
+    deltas = []
+    while (heard := again.hear())["type"] == "delta":
+        deltas.append(heard)
+    reasoned = "".join(piece for delta in deltas for piece in delta.get("reasoning", []))
+    assert reasoned == (thought if how == "field" else "")
+    socket.send("two", conversation=started["conversation"]["id"])
+    socket.answer()
+    said = [message["content"] for message in engine.last_body()["messages"]]
+    assert said == ["one", text, "two"]
+
+
 def test_a_reader_that_comes_back_gets_the_rest(connect: Connect, browse: Browse) -> None:
     first = connect("bob", "acme")
     started = first.send()

@@ -25,8 +25,8 @@ class Mock:
     port: int
 
     def behave(self, **settings: Any) -> None:
-        defaults = {"tokens": 64, "interval_ms": 2.0, "delay_ms": 0.0, "fail": None}
-        self._call("POST", "/control", {**defaults, **settings})
+        defaults = {"tokens": 64, "interval_ms": 2.0, "delay_ms": 0.0}
+        self._call("POST", "/control", {**defaults, "fail": None, "reasoning": None, **settings})
 
     def state(self) -> dict[str, Any]:
         return self._call("GET", "/control")

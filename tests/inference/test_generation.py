@@ -8,6 +8,7 @@ import pytest
 
 from inference.engines.base import EngineFailed
 from inference.ledger import message_place, place
+from inference.reasoning import Said, unpacked
 from inference.stream import events as sse
 from inference.stream.frames import Kind
 from tests.inference.orders import an_order, chunk, event, usage
@@ -287,3 +288,23 @@ async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
     again = running.everything_sent()
     assert again
     assert again.body == b"".join(f.body for f in traces.frames if f.kind == Kind.EVENTS)
+
+
+THOUGHT: list[Step] = [
+    [ROLE, chunk(reasoning_content="Hm"), chunk(reasoning_content=".")],
+    chunk("Hello"),
+    [chunk(finish="stop"), usage(5, 3), sse.DONE],
+]
+
+
+async def test_reasoning_is_kept_beside_the_answer() -> None:
+    traces, order = Traces(), an_order(detached=True)
+    outcome = await traces.of(ScriptedEngine(THOUGHT), order)
+    assert outcome
+    assert (outcome.text, outcome.reasoning) == ("Hello", "Hm.")
+    sealed = base64.b64decode(traces.row["message"])
+    stored = traces.sealer.open(sealed, message_place(order))
+    assert unpacked(stored) == Said("Hello", "Hm.")
+    on_record = base64.b64decode(traces.row["response"])
+    read = traces.sealer.open(on_record, place(order, "response")).decode()
+    assert read == "<think>\nHm.\n</think>\n\nHello"

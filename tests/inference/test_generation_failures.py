@@ -261,3 +261,17 @@ async def test_one_that_goes_on_and_breaks_off_again_counts_everything() -> None
     assert outcome
     assert (outcome.text, outcome.completion_tokens) == ("Hello", 2)
     assert traces.last.kind == Kind.ERROR
+
+
+async def test_reasoning_counts_when_it_is_cut_off() -> None:
+    said: list[Step] = [chunk(reasoning_content="Hm"), chunk(reasoning_content=" so"), 30.0]
+    traces = await cancelled_after(0.1, ScriptedEngine(said), an_order())
+    assert traces.row["tokens_out"] == 2
+
+
+async def test_an_answer_that_broke_off_in_its_reasoning_is_not_gone_on_with() -> None:
+    before = [chunk(role="assistant"), chunk(reasoning_content="Hm")]
+    engine, traces = Continuing([chunk("lo")]), Traces()
+    await traces.of(engine, an_order(), attempt=2, before=before)
+    assert engine.asked == []
+    assert traces.error["code"] == "worker_lost"
