@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from audit.keyring import Unreadable
 from inference.chat.problems import problem
@@ -64,12 +65,21 @@ def _shown(
         author=message.author,
         text=said.text,
         reasoning=said.reasoning,
+        notice=_left_out(message.left_out) if message.left_out else "",
         completion=message.completion_id,
         streaming=streaming,
         finish_reason="error" if error else message.finish_reason,
         figures=_figures(usage) if usage and message.author == Author.ASSISTANT else None,
         error=problem(error) if error else None,
     )
+
+
+def _left_out(count: int) -> str:
+    return ngettext(
+        "The oldest message was not sent along: the model cannot read more at once.",
+        "The oldest %(count)d messages were not sent along: the model cannot read more at once.",
+        count,
+    ) % {"count": count}
 
 
 def _figures(usage: Usage) -> Figures:

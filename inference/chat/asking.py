@@ -11,15 +11,17 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.keyring import Unreadable, keyring
-from inference.chat import conversations
+from inference.chat import conversations, prompt
 from inference.chat.answers import turns
+from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.sealing import message_place, said_in
-from inference.models import Author, Conversation, Message
+from inference.models import Author, Conversation, Message, Usage
 from tenants.models import Member
 
-MAX_HISTORY = 200  # turns that are looked at for the prompt
+MAX_HISTORY = 200  # messages that are looked at for the prompt
+TOO_LONG = "context_length_exceeded"
 
 
 @dataclass(frozen=True)
@@ -41,32 +43,55 @@ def asked_before(member: Member, message_id: UUID) -> Asked | None:
     return Asked(question.conversation, question, answer) if answer else None
 
 
-def prompt_messages(member: Member, send: Send) -> list[dict[str, str]]:
-    """The conversation so far and the question. Raises Refused."""
-    told = [{"role": Author.USER.value, "content": send.text}]
+def earlier(member: Member, send: Send) -> Earlier:
+    """The conversation so far. Raises Refused."""
     if send.conversation is None:
-        return told
+        return Earlier()
     conversation = _own(member, send.conversation)
     _refuse_if_busy(conversation)
-    said = conversation.messages.exclude(sealed=None).select_related("conversation")
-    latest = reversed(said.order_by("-created_at")[:MAX_HISTORY])
-    return [spoken for message in latest if (spoken := _spoken(message))] + told
+    newest = conversation.messages.select_related("conversation").order_by("-created_at")
+    rows = list(newest[:MAX_HISTORY])[::-1]
+    older = conversation.messages.count() - len(rows) if len(rows) == MAX_HISTORY else 0
+    usage = Usage.objects.in_bulk([row.completion_id for row in rows if row.completion_id])
+    return _told(rows, usage, send.model, older)
 
 
-def _spoken(message: Message) -> dict[str, str] | None:
+def _told(rows: list[Message], usage: dict[UUID, Usage], model: str, older: int) -> Earlier:
+    said, dropped, scale, too_long = list[prompt.Message](), older, 1.0, 0
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        end = usage.get(row.completion_id) if row.completion_id else None
+        if _was_too_long(row, usage):
+            too_long += 1
+        elif end and not end.error_code and end.prompt_tokens and end.model == model:
+            read = max(1, len(said) + dropped - row.left_out)  # messages of that prompt
+            scale, too_long = prompt.scale(said[-read:], end.prompt_tokens), 0
+        if _was_too_long(following, usage):
+            dropped += 1
+        elif spoken := _spoken(row):
+            said.append(spoken)
+    return Earlier(said, dropped, scale, too_long)
+
+
+def _was_too_long(answer: Message | None, usage: dict[UUID, Usage]) -> bool:
+    end = usage.get(answer.completion_id) if answer and answer.completion_id else None
+    return bool(end and end.error_code == TOO_LONG)
+
+
+def _spoken(message: Message) -> prompt.Message | None:
     """Without the reasoning: models are not shown how they came to an answer."""
     try:
-        text = said_in(message).text
+        text = said_in(message).text if message.sealed else ""
     except Unreadable:
         return None
     return {"role": message.author, "content": text} if text else None
 
 
-def put(member: Member, send: Send, completion_id: UUID) -> Asked:
-    """Raises Refused."""
+def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> Asked:
+    """`left_out`: messages that the request does not carry along. Raises Refused."""
     with transaction.atomic():
         conversation = _conversation(member, send)
         question, answer = _rows(member, send, conversation, completion_id)
+        answer.left_out = left_out
         try:
             with transaction.atomic():
                 Message.objects.bulk_create([question, answer])

@@ -18,7 +18,10 @@ _TEXTS: dict[str, Promise] = {
     "too_long": _("This message is too long. Shorten it, or send it in parts."),
     "out_of_service": _("The platform cannot take messages right now."),
     "internal_error": _("Something broke. It has been logged."),
-    "context_length_exceeded": _("This is more text than the model can read."),
+    "context_length_exceeded": _(
+        "This is more text than the model can read at once. Shorten your message, or send it "
+        "again: fewer of the older ones go along then."
+    ),
     "engine_failed": _("The model broke off this answer."),
     "engine_unavailable": _("The model does not answer right now."),
     "server_overloaded": _("The model has too much to do right now."),

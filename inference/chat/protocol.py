@@ -60,6 +60,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     text: str
     reasoning: str = ""  # that came before an answer
+    notice: str = ""  # what its reader should know of how it came about
     completion: UUID | None = None
     streaming: bool = False
     finish_reason: str = ""

@@ -44,12 +44,13 @@ async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) ->
         if unknown.hidden:
             gateway().denied(caller, "chat", unknown.name, client_ip)
         raise Refused("model_not_found") from None
-    body = prompt.body(await off_loop(member, asking.prompt_messages)(member, send), engine)
+    earlier = await off_loop(member, asking.earlier)(member, send)
+    body, left_out = prompt.fitted(earlier, send.text, engine)
     estimate = prompt.estimate(body)
     asked: list[Asked] = []
 
     async def put(completion_id: UUID) -> None:
-        asked.append(await off_loop(member, asking.put)(member, send, completion_id))
+        asked.append(await off_loop(member, asking.put)(member, send, completion_id, left_out))
 
     try:
         order, _, _ = await gateway().submit(

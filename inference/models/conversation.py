@@ -41,6 +41,8 @@ class Message(models.Model):
     data_key_id = models.UUIDField()
     sealed = models.BinaryField(null=True)
     finish_reason = models.CharField(max_length=20, default="")
+    # Of an answer: the oldest messages that its request did not carry along.
+    left_out = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -24,6 +24,7 @@ export class Answer {
     this.node = element(
       "article",
       { class: "turn answer", "data-message": turn.id, "aria-label": say("assistant") },
+      ...(turn.notice ? [element("p", { class: "turn-note turn-notice" }, icon("scissors"), turn.notice)] : []),
       this.body,
       this.foot,
     );

@@ -127,7 +127,62 @@ def test_the_prompt_is_what_was_said(bob: Member) -> None:
     asked = ask(bob, "one")
     answer(bob, asked, "two")
     send = Send("three", "mock", uuid4(), asked.conversation.id)
-    assert [m["content"] for m in asking.prompt_messages(bob, send)] == ["one", "two", "three"]
+    assert contents(bob, send) == ["one", "two"]
+
+
+def contents(member: Member, send: Send) -> list[str]:
+    return [message["content"] for message in asking.earlier(member, send).said]
+
+
+def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
+    first = ask(bob, "one")
+    answer(bob, first, "two")
+    too_long = ask(bob, "much", first.conversation)
+    answer(bob, too_long, "", error_code="context_length_exceeded", prompt_tokens=0)
+    send = Send("three", "mock", uuid4(), first.conversation.id)
+    found = asking.earlier(bob, send)
+    assert [message["content"] for message in found.said] == ["one", "two"]
+    assert (found.dropped, found.too_long) == (1, 1)
+    answer(bob, ask(bob, "three", first.conversation), "four")
+    assert asking.earlier(bob, send).too_long == 0
+
+
+def test_the_engines_own_count_is_learned(bob: Member) -> None:
+    first = ask(bob, "x" * 376)
+    answer(bob, first, "two", prompt_tokens=200)
+    send = Send("three", "mock", uuid4(), first.conversation.id)
+    assert asking.earlier(bob, send).scale == 2.0
+    other = Send("three", "another", uuid4(), first.conversation.id)
+    assert asking.earlier(bob, other).scale == 1.0
+    left = asking.put(bob, Send("y" * 376, "mock", uuid4(), first.conversation.id), uuid4(), 2)
+    answer(bob, left, "four", prompt_tokens=300)  # for its question alone
+    assert asking.earlier(bob, send).scale == 3.0
+
+
+def test_messages_beyond_those_looked_at_count_as_left_out(
+    bob: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "MAX_HISTORY", 2)
+    first = ask(bob, "one")
+    answer(bob, first, "two")
+    answer(bob, ask(bob, "three", first.conversation), "four")
+    found = asking.earlier(bob, Send("five", "mock", uuid4(), first.conversation.id))
+    assert ([m["content"] for m in found.said], found.dropped) == (["three", "four"], 2)
+
+
+@pytest.mark.parametrize(
+    ("count", "notice"),
+    [
+        (0, ""),
+        (1, "The oldest message was not sent along: the model cannot read more at once."),
+        (4, "The oldest 4 messages were not sent along: the model cannot read more at once."),
+    ],
+)
+def test_what_was_left_out_is_told(bob: Member, count: int, notice: str) -> None:
+    asked = asking.put(bob, Send("hi", "mock", uuid4()), uuid4(), count)
+    assert fresh(asked.answer).notice == notice
+    answer(bob, asked)
+    assert fresh(asked.answer).notice == notice
 
 
 @pytest.mark.parametrize("stored", [packed(Said("two", "Hm.")), b"<think>\nHm.\n</think>\n\ntwo"])
@@ -138,8 +193,7 @@ def test_reasoning_is_shown_but_not_sent_back(bob: Member, stored: bytes) -> Non
     assert (found.text, found.reasoning) == ("two", "Hm.")
     assert fresh(asked.question).text == "<think>one"
     send = Send("three", "mock", uuid4(), asked.conversation.id)
-    said = [m["content"] for m in asking.prompt_messages(bob, send)]
-    assert said == ["<think>one", "two", "three"]
+    assert contents(bob, send) == ["<think>one", "two"]
 
 
 def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:

@@ -104,6 +104,21 @@ def test_reasoning_is_streamed_stored_and_not_sent_back(
     assert said == ["one", text, "two"]
 
 
+def test_what_no_longer_fits_is_left_out_and_told(
+    connect: Connect, browse: Browse, engine: Mock
+) -> None:
+    engine.behave(tokens=3)
+    socket = connect("bob", "acme")
+    conversation = socket.send("one " * 8000)["conversation"]["id"]
+    socket.answer()
+    started = socket.send("two", conversation=conversation)
+    socket.answer()
+    assert [message["content"] for message in engine.last_body()["messages"]] == ["two"]
+    told = "The oldest 2 messages were not sent along: the model cannot read more at once."
+    assert (started["answer"]["notice"], stored(browse("bob"), started)["notice"]) == (told, told)
+    assert started["question"]["notice"] == ""
+
+
 def test_a_reader_that_comes_back_gets_the_rest(connect: Connect, browse: Browse) -> None:
     first = connect("bob", "acme")
     started = first.send()
