@@ -21,8 +21,9 @@ export class Thread {
     this.#turns.clear();
     this.#list.replaceChildren();
     for (const turn of turns) this.add(turn);
-    at("#welcome").hidden = turns.length > 0;
-    this.toEnd();
+    at("#welcome").hidden = this.#sticks = turns.length > 0;
+    if (this.#sticks) this.#along();
+    else this.#scroller.scrollTop = 0; // the greeting begins at its beginning
   }
 
   // Brings the page up to date with the record, without touching what it already has.

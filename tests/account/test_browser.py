@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -36,6 +37,12 @@ class Key:
 
 @pytest.fixture
 def key(page: Page) -> Iterator["Key"]:
+    with virtual_key(page) as key:
+        yield key
+
+
+@contextmanager
+def virtual_key(page: Page) -> Iterator["Key"]:
     """A security key that answers by itself, as if touched."""
     session = page.context.new_cdp_session(page)
     session.send("WebAuthn.enable")

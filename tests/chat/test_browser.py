@@ -124,25 +124,30 @@ def test_asking_and_reading(enter: Enter, browse: Browse) -> None:
 
 @pytest.mark.parametrize("how", ["field", "tags"])
 def test_reasoning_unfolds_while_it_is_thought(enter: Enter, engine: Mock, how: str) -> None:
-    engine.behave(tokens=200, interval_ms=10, reasoning=how)
+    engine.behave(tokens=2000, interval_ms=20, reasoning=how)
     page = enter()
-    ask(page, "Think.")
     thought = last_answer(page).locator(".reasoning")
+    body = last_answer(page).locator(".markdown:not(.reasoning-text)")
+    ask(page, "Think for long.")
     expect(thought.locator(".reasoning-text")).to_contain_text("t20", timeout=10_000)
     expect(thought.locator(".reasoning-text")).to_be_visible()
     expect(thought.locator("summary")).to_have_text("Thinking…")
-    finished(page)
+    page.keyboard.press("Escape")
+    expect(last_answer(page)).to_contain_text("Stopped.", timeout=10_000)
     expect(thought.locator("summary")).to_have_text("Reasoning")
     expect(thought.locator(".reasoning-text")).not_to_be_visible()
-    answer = "".join(f" t{number}" for number in range(100, 200)).strip()
-    body = last_answer(page).locator(".markdown:not(.reasoning-text)")
-    expect(body).to_have_text(answer)
+    engine.behave(tokens=20, reasoning=how)
+    ask(page, "Shorter.")
+    answer = "".join(f" t{number}" for number in range(10, 20)).strip()
+    expect(body).to_have_text(answer, timeout=10_000)
+    finished(page)
+    expect(thought.locator(".reasoning-text")).not_to_be_visible()
     last_answer(page).get_by_role("button", name="Copy answer").click()
     assert page.evaluate("navigator.clipboard.readText()").strip() == answer
     page.reload()
     expect(body).to_have_text(answer)
     thought.locator("summary").click()
-    expect(thought.locator(".reasoning-text")).to_have_text(words(100).strip())
+    expect(thought.locator(".reasoning-text")).to_have_text(words(10).strip())
 
 
 def test_the_page_parts_reasoning_as_the_platform_does(enter: Enter) -> None:

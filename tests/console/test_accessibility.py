@@ -1,0 +1,240 @@
+"""axe-core finds nothing to complain about, on any page, in either theme.
+
+The pages come from the URLconf: one that is added there is visited, or has its reason in ELSEWHERE.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from audit import deletion, execution
+from audit.keyring import keyring
+from audit.models import DeletionRequest
+from console.isolation.objects import Objects
+from console.isolation.routes import PAGES, addresses
+from console.own_data import link_of
+from inference.chat import asking
+from inference.chat.protocol import Send
+from inference.chat.sealing import message_place
+from inference.reasoning import Said, packed
+from tenants.models import Link, Member, User
+from tenants.models.link import Purpose
+from tenants.roles import Role
+from tests.account.conftest import with_app
+from tests.account.test_browser import virtual_key
+from tests.console.conftest import PASSWORD, SignIn, join
+from tests.console.furnished import furnish
+from tests.console.test_browser import CHROMIUM, browser, playwright  # noqa: F401
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+]
+# Addresses that answer GET with something that is no page of ours, or lead to another one.
+ELSEWHERE = {
+    "": "leads on",
+    "login/with/<slug:provider_id>/": "leads to an identity provider",
+    "login/with/<slug:provider_id>/callback/": "comes from one",
+    "i18n/setlang/": "leads back",
+    "jsi18n/": "a script",
+    "api/v1/": "nothing is there",
+    "api/v1/schema/": "for programs",
+    "api/v1/docs/": "Swagger UI",
+    "account/password/first/": "for people without a password; looks like account/password/",
+    "console/live/": "a part of a page",
+    "console/chart/": "a part of a page",
+    "console/shares/": "a part of a page",
+    "console/usage/export/": "a file",
+    "console/refusals/find/": "leads on",
+    "console/t/<slug:tenant>/live/": "a part of a page",
+    "console/t/<slug:tenant>/chart/": "a part of a page",
+    "console/t/<slug:tenant>/shares/": "a part of a page",
+    "console/t/<slug:tenant>/usage/export/": "a file",
+    "console/t/<slug:tenant>/refusals/find/": "leads on",
+    "chat/conversations/": "for the page's script",
+    "chat/c/<uuid:conversation>/messages/": "for the page's script",
+}
+FOR_OTHERS = {  # than an owner with second factors: visited below, one by one
+    "login/",
+    "login/second-factor/",
+    "welcome/<str:token>/",
+    "erasure/<str:token>/",
+    "account/two-factor/app/",
+}
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+STILL = "*, ::before, ::after { transition: none !important; animation: none !important; }"
+# A theme changes colours and nothing else: the second one is asked about those alone.
+RUN = """async () => {
+  const found = [];
+  for (const [theme, rules] of [['light', null], ['dark', ['color-contrast']]]) {
+    document.documentElement.dataset.bsTheme = theme;
+    const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) };
+    const { violations } = await axe.run(document, options);
+    for (const { id, nodes } of violations)
+      for (const { target, any, html } of nodes)
+        found.push(`${theme}: ${id}: ${target.join(' ')}: ${any[0]?.message ?? html}`);
+  }
+  return found;
+}"""
+
+
+class Inspector:
+    """Looks at pages as one person."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: list[str] = []
+
+    def visit(self, address: str, status: int = 200) -> None:
+        answer = self.page.goto(address)
+        assert answer
+        assert answer.status == status, address
+        assert self.page.url.endswith(address), self.page.url
+        self.look()
+
+    def look(self) -> None:
+        assert self.page.locator("html[lang] h1").count() == 1, self.page.url
+        self.page.add_style_tag(content=STILL)
+        self.found += [f"{self.page.url} {said}" for said in self.page.evaluate(RUN)]
+
+
+Inspect = Callable[..., Inspector]
+
+
+@pytest.fixture
+def inspect(
+    browser: Browser,  # noqa: F811
+    live_server: LiveServer,
+    sign_in: SignIn,
+) -> Iterator[Inspect]:
+    with ExitStack() as contexts:
+
+        def inspector(who: User | Member | None = None) -> Inspector:
+            url = live_server.url
+            context = browser.new_context(base_url=url, locale="en-US", bypass_csp=True)
+            contexts.callback(context.close)
+            context.add_init_script(AXE)
+            if who:
+                session = sign_in(who).cookies["forebay_session"].value
+                cookie = {"name": "forebay_session", "value": session, "url": url}
+                context.add_cookies([cookie])  # type: ignore[list-item]
+            return Inspector(context.new_page())
+
+        yield inspector
+
+
+@pytest.fixture
+def certified(alice: Member, monkeypatch: pytest.MonkeyPatch) -> DeletionRequest:
+    """An erasure that is over."""
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    gone = join(alice.tenant, "gone@acme.example", Role.MEMBER)
+    deletion.ask(gone.tenant_id, gone.subject_id, by=gone.actor, decides=True)
+    execution.work()
+    return DeletionRequest.objects.get(subject_id=gone.subject_id)
+
+
+@pytest.fixture
+def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
+    """What an address names, in a tenant that has one of everything."""
+    furnish(alice)
+    objects = Objects(alice.tenant, "acme")
+    objects.furnish()
+    named: dict[str, Any] = {
+        "tenant": "acme",
+        "check": "role_matrix",
+        "any_event": objects.standing("event"),
+        "completion": objects.standing("receipt"),
+        "conversation": conversation(alice),
+        "deletion": certified.pk,
+    }
+    return lambda name: str(named.get(name) or objects.standing(name))
+
+
+def conversation(member: Member) -> Any:
+    """With an answer that was thought about, and an older message left out."""
+    asked = asking.put(member, Send("What is a forebay?", "mock", uuid4()), uuid4(), left_out=1)
+    text = "A **basin**, `x`:\n\n```python\nx = 1  # so\n```\n\n> quoted\n\n|a|b|\n|-|-|\n|1|2|"
+    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    said = packed(Said(text, "Hm, let me think."))
+    asked.answer.sealed = sealer.seal(said, message_place(asked.answer))
+    asked.answer.save()
+    return asked.conversation.id
+
+
+def test_whatever_answers_is_visited(alice: Member, sign_in: SignIn) -> None:
+    """An address that is not to be seen answers GET with 405."""
+    pages = {page.path: page for page in PAGES}
+    assert {path for path in addresses() if not path.startswith("api/")} <= pages.keys()
+    assert ELSEWHERE.keys() | FOR_OTHERS <= pages.keys()
+    client = sign_in(alice)
+    for path in pages.keys() - visited() - ELSEWHERE.keys() - FOR_OTHERS:
+        address = re.sub(
+            r"<\w+:(\w+)>", lambda found: "1" if "int" in found[0] else str(uuid4()), path
+        )
+        assert client.get(f"/{address}").status_code == 405, path
+
+
+KEYS = {"account/two-factor/keys/<int:pk>/", "account/two-factor/keys/<int:pk>/removal/"}
+
+
+def visited() -> set[str]:
+    """By an owner who is an operator too."""
+    return {page.path for page in PAGES if page.sees} - ELSEWHERE.keys() - FOR_OTHERS | KEYS
+
+
+def test_axe_finds_nothing_for_an_owner(
+    alice: Member, given: Callable[[str], str], inspect: Inspect
+) -> None:
+    User.objects.filter(pk=alice.user.pk).update(is_operator=True)
+    inspector = inspect(alice)
+    with virtual_key(inspector.page):
+        inspector.page.goto("/account/two-factor/keys/new/")
+        inspector.page.get_by_role("button", name="Add", exact=True).click()
+        expect(inspector.page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+        inspector.look()
+    with_app(alice.user)
+    enrolled = alice.user.authenticator_set.get(type="webauthn").pk
+    for path in sorted(visited()):
+        address = re.sub(
+            r"<\w+:(\w+)>",
+            lambda found: str(enrolled) if found[1] == "pk" else given(found[1]),
+            path,
+        )
+        inspector.visit(f"/{address}")
+    stranger = inspect()
+    stranger.visit("/login/")
+    stranger.page.get_by_label("Email address").fill(alice.user.email)
+    stranger.page.get_by_label("Password").fill(PASSWORD)
+    stranger.page.get_by_role("button", name="Sign in", exact=True).click()
+    stranger.page.wait_for_url("**/login/second-factor/")
+    stranger.look()
+    assert inspector.found + stranger.found == []
+
+
+def test_axe_finds_nothing_for_others(
+    alice: Member, dave: Member, certified: DeletionRequest, inspect: Inspect
+) -> None:
+    member = inspect(dave)
+    member.visit("/chat/")
+    member.visit("/account/two-factor/app/")
+    member.visit("/console/t/acme/", 403)
+    nobody = inspect(User.objects.create_user("nobody@acme.example", PASSWORD))
+    nobody.visit("/chat/", 403)
+    stranger = inspect()
+    stranger.visit("/nope/", 404)
+    stranger.visit("/welcome/x/", 410)
+    stranger.visit(urlsplit(Link.issue(Purpose.FIRST_RUN, by="test")).path)
+    stranger.visit(link_of(certified))
+    stranger.visit(link_of(certified) + "?certificate")
+    assert member.found + nobody.found + stranger.found == []
