@@ -60,9 +60,9 @@ def count() -> int:
 
 def some(cursor: int, at_once: int) -> tuple[int, dict[int, Note]]:
     """From where the last call ended; 0 begins anew. Small numbers of them come all at once."""
-    cursor, found = _redis().hscan(KEY, cursor, count=at_once)
-    values: dict[Any, Any] = dict(found)
-    return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in values.items()}
+    answer: Any = _redis().hscan(KEY, cursor, count=at_once)
+    cursor, found = answer
+    return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in found.items()}
 
 
 def forget(event_id: int) -> bool:
