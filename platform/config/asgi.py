@@ -7,9 +7,9 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")  # each page opens its tenant's
 
-from django.core.asgi import get_asgi_application
+import django
 
-pages = get_asgi_application()
+django.setup(set_prefix=False)
 
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
@@ -20,7 +20,7 @@ from audit.key_check import hindrance as keys_hindrance
 from audit.tombstones import hindrance_at_start as tombstones_hindrance
 from config.celery import app as celery_app
 from config.origins import FromOwnPages
-from config.pages import bounded
+from config.pages import PageHandler, bounded
 from config.static_files import static_files
 from inference import probes
 from inference.chat.routing import websocket_urlpatterns
@@ -29,6 +29,7 @@ from inference.openai import routes
 from inference.openai.lane import lane
 from tenants.isolation_check import hindrance
 
+pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
 sockets = FromOwnPages(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.OWN_ORIGINS)
 

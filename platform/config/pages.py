@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest, HttpResponseBase
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from console.api.problem import MEDIA_TYPE, TYPE
@@ -9,6 +12,20 @@ from inference.openai.content_encoding import unpacked
 from inference.openai.errors import ApiError
 
 MOST_BYTES = 1024 * 1024
+
+
+class PageHandler(ASGIHandler):
+    """Runs a page, its middleware and its error page in one thread, over one connection.
+
+    Django's own handler goes into a thread and back for each middleware, and renders error pages
+    in threads that keep their connections to the database.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await sync_to_async(self.get_response)(request)
 
 
 async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
