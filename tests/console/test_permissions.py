@@ -1,11 +1,14 @@
 """Every URL of the console, every role: who gets in. A URL missing from the table fails."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import caches
+from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
@@ -31,6 +34,9 @@ READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 
 Row = tuple[str, str, frozenset[str], int]
+Found = dict[tuple[str, str], int | str]
+Targets = dict[str, dict[str, Any]]
+TO_SIGN_IN = "the sign-in"
 IN_TENANT: list[Row] = [
     ("get", "overview", STAFF, 200),
     ("get", "live", STAFF, 200),
@@ -133,9 +139,7 @@ PLATFORM: list[Row] = [
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
 ALSO_SHOWN |= {"legal_holds"}
-POST_ONLY = sorted(
-    {name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN | {"sign_out"}
-)
+POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 ELSEWHERE |= {"acceptance"}
@@ -147,12 +151,7 @@ ELSEWHERE |= {"all_deletions", "keys_at_rest"}
 
 
 @pytest.fixture
-def who(request: pytest.FixtureRequest, sign_in: SignIn) -> Client:
-    return sign_in(request.getfixturevalue(request.param))
-
-
-@pytest.fixture
-def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
+def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
     key, _ = ApiKey.issue(acme, "ci", by="test")
     leaver = acme.add_member(User.objects.create_user("leaver@acme.example"), Role.MEMBER, by="t")
@@ -161,7 +160,7 @@ def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
     soon = timezone.now() + timedelta(days=1)
     asked = quota.ask_raise(5, "month end", soon, user=leaver.user, by="t")
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
-    objects: dict[str, dict[str, Any]] = {
+    objects: Targets = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
         **dict.fromkeys(("team", "joining", "disbanding"), team),
@@ -176,7 +175,7 @@ def targets(acme: Tenant) -> dict[str, dict[str, Any]]:
     return objects
 
 
-def _trail(tenant: Tenant) -> dict[str, dict[str, Any]]:
+def _trail(tenant: Tenant) -> Targets:
     """An event with a request id, a file and a hold."""
     now, soon = timezone.now(), timezone.now() + timedelta(days=1)
     request = uuid.uuid4()
@@ -196,7 +195,7 @@ def _trail(tenant: Tenant) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def filled(acme: Tenant, targets: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def filled(acme: Tenant, targets: Targets) -> Targets:
     """What is sent where an empty form would not even be looked at."""
     model_access.restrict(acme, "walled", by="t")
     holder = f"team:{targets['team']['team']}"
@@ -217,70 +216,69 @@ def test_the_table_names_every_url() -> None:
     assert set(_names(urls.urlpatterns)) == named
 
 
+class Door:
+    """Asks for one address after another, and undoes what each request has done."""
+
+    def __init__(self, client: Client, targets: Targets, filled: Targets) -> None:
+        self._client, self._targets, self._filled = client, targets, filled
+
+    def in_tenant(self, rows: list[Row], tenant: str = "acme") -> Found:
+        return self._answers(rows, lambda name: url(name, tenant, **self._targets.get(name, {})))
+
+    def on_platform(self, rows: list[Row]) -> Found:
+        return self._answers(rows, lambda name: reverse(f"console:{name}"))
+
+    def _answers(self, rows: list[Row], address: Callable[[str], str]) -> Found:
+        return {(row[0], row[1]): self._answer(row[0], row[1], address(row[1])) for row in rows}
+
+    def _answer(self, method: str, name: str, path: str) -> int | str:
+        """Its status, or that it is the way to the sign-in."""
+        client = Client()
+        client.cookies = copy(self._client.cookies)
+        caches["process"].clear()
+        with transaction.atomic():
+            answer = getattr(client, method)(path, self._filled.get(name))
+            transaction.set_rollback(True)
+        to = answer.headers.get("Location", "")
+        return TO_SIGN_IN if to.startswith("/login/") else int(answer.status_code)
+
+
+@pytest.fixture
+def door(sign_in: SignIn, targets: Targets, filled: Targets) -> Callable[..., Door]:
+    return lambda who=None: Door(sign_in(who) if who else Client(), targets, filled)
+
+
+def as_said(rows: list[Row], role: str) -> Found:
+    return {
+        (method, name): status if role in allowed else 403 for method, name, allowed, status in rows
+    }
+
+
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT)
 def test_in_the_tenant(
-    request: pytest.FixtureRequest,
-    sign_in: SignIn,
-    targets: dict[str, dict[str, Any]],
-    filled: dict[str, dict[str, Any]],
-    role: str,
-    method: str,
-    name: str,
-    allowed: frozenset[str],
-    status: int,
+    request: pytest.FixtureRequest, door: Callable[..., Door], role: str
 ) -> None:
-    client = sign_in(request.getfixturevalue(role))
-    answer = getattr(client, method)(url(name, **targets.get(name, {})), filled.get(name))
-    assert answer.status_code == (status if role in allowed else 403)
+    found = door(request.getfixturevalue(role)).in_tenant(IN_TENANT)
+    assert found == as_said(IN_TENANT, role)
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("method", "name", "allowed", "status"), PLATFORM)
-def test_platform(
-    request: pytest.FixtureRequest,
-    sign_in: SignIn,
-    role: str,
-    method: str,
-    name: str,
-    allowed: frozenset[str],
-    status: int,
-) -> None:
-    client = sign_in(request.getfixturevalue(role))
-    answer = getattr(client, method)(reverse(f"console:{name}"))
-    assert answer.status_code == (status if role in allowed else 403)
+def test_platform(request: pytest.FixtureRequest, door: Callable[..., Door], role: str) -> None:
+    found = door(request.getfixturevalue(role)).on_platform(PLATFORM)
+    assert found == as_said(PLATFORM, role)
 
 
-@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT)
-def test_a_strangers_tenant_does_not_exist(
-    charlie: Member,
-    sign_in: SignIn,
-    targets: dict[str, dict[str, Any]],
-    method: str,
-    name: str,
-    allowed: frozenset[str],
-    status: int,
-) -> None:
-    client = sign_in(charlie)
-    theirs = getattr(client, method)(url(name, **targets.get(name, {})))
-    nobodys = getattr(client, method)(url(name, "nowhere", **targets.get(name, {})))
-    assert (theirs.status_code, nobodys.status_code) == (404, 404)
+def test_a_strangers_tenant_does_not_exist(charlie: Member, door: Callable[..., Door]) -> None:
+    asking = door(charlie)
+    nothing = {(method, name): 404 for method, name, *_ in IN_TENANT}
+    assert asking.in_tenant(IN_TENANT) == nothing
+    assert asking.in_tenant(IN_TENANT, "nowhere") == nothing
 
 
-@pytest.mark.parametrize(("method", "name", "allowed", "status"), IN_TENANT + PLATFORM)
-def test_nobody_gets_in_without_signing_in(
-    client: Client,
-    targets: dict[str, dict[str, Any]],
-    method: str,
-    name: str,
-    allowed: frozenset[str],
-    status: int,
-) -> None:
-    inside = (method, name, allowed, status) in IN_TENANT
-    target = url(name, **targets.get(name, {})) if inside else reverse(f"console:{name}")
-    answer = getattr(client, method)(target)
-    assert answer.status_code == 302
-    assert answer["Location"].startswith("/login/")
+def test_nobody_gets_in_without_signing_in(door: Callable[..., Door]) -> None:
+    asking = door()
+    found = {**asking.in_tenant(IN_TENANT), **asking.on_platform(PLATFORM)}
+    assert found == {(method, name): TO_SIGN_IN for method, name, *_ in IN_TENANT + PLATFORM}
 
 
 def test_an_object_of_another_tenant_cannot_be_reached_through_ones_own(
@@ -296,12 +294,13 @@ def test_an_object_of_another_tenant_cannot_be_reached_through_ones_own(
     assert Member.objects.filter(pk=charlie.pk).exists()
 
 
-@pytest.mark.parametrize("name", POST_ONLY)
-def test_changes_come_by_post_only(
-    alice: Member, sign_in: SignIn, targets: dict[str, dict[str, Any]], name: str
-) -> None:
-    target = "/logout/" if name == "sign_out" else url(name, **targets.get(name, {}))
-    assert sign_in(alice).get(target).status_code == 405
+def test_changes_come_by_post_only(alice: Member, door: Callable[..., Door]) -> None:
+    rows: list[Row] = [("get", name, STAFF, 405) for name in POST_ONLY]
+    assert door(alice).in_tenant(rows) == as_said(rows, "alice")
+
+
+def test_signing_out_comes_by_post_only(alice: Member, sign_in: SignIn) -> None:
+    assert sign_in(alice).get("/logout/").status_code == 405
 
 
 def test_changes_need_the_csrf_token(alice: Member) -> None:

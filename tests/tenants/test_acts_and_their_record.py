@@ -50,7 +50,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
+def world(settings: Any) -> World:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
     acme = Tenant.open("acme", by=BY)
     alice, bob = (join(acme, name, role) for name, role in (("alice", "owner"), ("bob", "admin")))
     User.objects.create_user("op@forebay.example", PASSWORD, is_operator=True)
