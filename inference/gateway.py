@@ -23,7 +23,7 @@ from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import Barred, Unreadable, keyring
 from audit.master_keys import MasterKeyUnavailable
 from inference import allowed, charging, ledger, places
-from inference.engines import served
+from inference.engines import reachable, served
 from inference.engines.base import Engine
 from inference.engines.probing import keep_known, probe
 from inference.ledger import Outcome
@@ -97,12 +97,16 @@ class Gateway:
         self._queues = {name: FairQueue(self.redis, name) for name in served()}
         self._messenger = ThreadPoolExecutor(1, "wake-up")
         self._errands: set[asyncio.Task[Any]] = set()
-        self._probing = asyncio.create_task(keep_known(served().values()))
+        self._probing = [
+            asyncio.create_task(keep_known(served().values())),
+            asyncio.create_task(reachable.keep_looking(served().values())),
+        ]
 
     async def stop(self) -> None:
         if self._errands:
             await asyncio.wait(self._errands, timeout=3)
-        self._probing.cancel()
+        for task in self._probing:
+            task.cancel()
         await self.watch.close()
         await self.refusals.close()
         await self.prices.close()
@@ -392,7 +396,8 @@ _current: list[Gateway] = []
 async def open_gateway() -> Gateway:
     gateway = Gateway()
     _current.append(gateway)
-    await asyncio.gather(gateway.turnstile.open(), probe(served().values()))
+    engines = served().values()
+    await asyncio.gather(gateway.turnstile.open(), probe(engines), reachable.look(engines))
     return gateway
 
 

@@ -1,22 +1,24 @@
-"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything."""
+"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything.
+
+Engines are asked beforehand (engines/reachable.py): while any of them answers, we can work. Which
+do not is for pages to say: whoever asks here has no key.
+"""
 
 import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import Any
 
-import aiohttp
 import orjson
 from channels.db import database_sync_to_async
 from django.db import connection
 
-from inference.engines import served
+from inference.engines import reachable, served
 from inference.gateway import gateway
 from inference.openai.errors import MethodNotAllowed
 from inference.openai.http import Request
 
 PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last as vLLM and llama.cpp have it
-_ENGINE = "engine "
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 KEPT_S = 0.5  # a flood of probes asks us, and not the database
@@ -32,15 +34,8 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
     ready = all(checks.values())
     turnstile = gateway().turnstile
     limits = {"alone": turnstile.alone, "outages": turnstile.outages}
-    body = orjson.dumps({"ready": ready, "checks": _for_everybody(checks), "limits": limits})
+    body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
-
-
-def _for_everybody(checks: dict[str, bool]) -> dict[str, bool]:
-    """No names of engines: whoever asks has no key."""
-    found = {name: up for name, up in checks.items() if not name.startswith(_ENGINE)}
-    engines = [up for name, up in checks.items() if name.startswith(_ENGINE)]
-    return {**found, "engines": all(engines)} if engines else found
 
 
 _last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
@@ -59,10 +54,10 @@ async def _checks() -> dict[str, bool]:
     named: dict[str, Awaitable[Any]] = {
         "database": database_sync_to_async(_ask_database)(),
         "redis": gateway().redis.call("PING"),
-        **{_ENGINE + n: _ask_engine(e.base) for n, e in served().items() if _has_health(n)},
     }
     answers = await asyncio.gather(*map(_answers, named.values()))
     found = dict(zip(named, answers, strict=True))
+    found["engines"] = not reachable.all_down(served())
     if down := [name for name, up in found.items() if not up]:
         log.warning("not ready: %s", ", ".join(down))
     return found
@@ -80,13 +75,3 @@ async def _answers(question: Awaitable[Any]) -> bool:
 def _ask_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("select 1")
-
-
-def _has_health(name: str) -> bool:
-    """A hosted API that is away must not take this process out of service."""
-    return served()[name].config.kind == "llama_cpp"
-
-
-async def _ask_engine(base: str) -> None:
-    async with aiohttp.ClientSession() as session, session.get(f"{base}/health") as response:
-        response.raise_for_status()

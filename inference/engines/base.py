@@ -82,6 +82,7 @@ class AnswerTooLong(EngineFailed):
 class Engine:
     """An OpenAI-compatible server. Kinds override what theirs does differently."""
 
+    health_path = "/models"
     chat_path = "/chat/completions"
     text_path = "/completions"
     own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
@@ -115,6 +116,12 @@ class Engine:
         relies on what is declared.
         """
         return True
+
+    async def answers(self, session: aiohttp.ClientSession) -> bool:
+        """Whether it is there, and in no trouble. Raises ClientError or OSError where it is not."""
+        url = self.base + self.health_path
+        async with session.get(url, headers=self.headers(), allow_redirects=False) as response:
+            return response.status < 500
 
     @property
     def upstream(self) -> str:

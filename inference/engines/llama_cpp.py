@@ -37,6 +37,7 @@ _NOT_BY_TEXT = ("tools", "response_format", "logprobs")
 
 
 class LlamaCppEngine(Engine):
+    health_path = "/health"
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
     own_fields = {

@@ -1,5 +1,7 @@
 """What goes on right now: in one tenant, or over the whole platform for operators."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -8,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from console import figures
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted, signed_in
 from console.home import landing
+from inference.engines import reachable
 from inference.models import Completion
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -59,6 +62,7 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
     tenant = request.tenant
     context = {
         "live": figures.live(tenant),
+        "engines_down": _engines_down(),
         "empty": empty,
         "model": next(iter(settings.ENGINES), "MODEL"),
         "public_url": settings.PUBLIC_URL,
@@ -72,8 +76,14 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
 
 @never_cache
 def _live(request: ConsoleRequest) -> HttpResponse:
-    context = {"live": figures.live(request.tenant)}
+    context = {"live": figures.live(request.tenant), "engines_down": _engines_down()}
     return render(request, "console/overview/_live.html", context)
+
+
+def _engines_down() -> list[tuple[str, datetime]]:
+    """Model, and since when its engine has not answered."""
+    since = {model: reachable.down_since(model) for model in settings.ENGINES}
+    return [(model, at) for model, at in since.items() if at]
 
 
 def _shares(tenant: Tenant | None) -> dict[str, list[figures.Share]]:

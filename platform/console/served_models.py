@@ -1,6 +1,7 @@
 """Which served models are open to a whole tenant, and who may use the restricted ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
+from inference.engines import reachable
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
 from tenants.roles import Permission
@@ -43,6 +45,7 @@ class GrantForm(ConsoleForm):
 class Line:
     name: str
     served: bool
+    down_since: datetime | None
     restricted: RestrictedModel | None
     holders: list[tuple[str, model_access.Holder]]  # with their tokens
     form: GrantForm | None
@@ -142,8 +145,9 @@ def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None)
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
     named = [(_token(holder), holder) for holder in holders]
-    return Line(name, name in settings.ENGINES, restricted, named, form)
+    down = reachable.down_since(name)
+    return Line(name, name in settings.ENGINES, down, restricted, named, form)
 
 
 def _with(line: Line, form: GrantForm) -> Line:
-    return Line(line.name, line.served, line.restricted, line.holders, form)
+    return replace(line, form=form)

@@ -5,6 +5,7 @@ from django.utils import timezone
 from redis import RedisError
 
 from console import figures, minutes, queue_length
+from inference.engines import reachable
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User
 from tests.console.asked import completion
@@ -138,3 +139,14 @@ def test_a_row_that_comes_a_little_late_is_still_counted(
     minutes.last(30, acme, "model")
     completion(acme, seconds_ago=10)  # of the minute before, which was read already
     assert minutes.summed(minutes.last(30, acme, "model").values())["smollm2"].requests == 1
+
+
+def test_an_engine_that_is_down_is_named(
+    alice: Member, operator: User, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = ("/console/t/acme/", "/console/t/acme/live/", "/console/t/acme/models/")
+    client, platform = sign_in(alice), sign_in(operator)
+    assert not any("down since" in client.get(page).content.decode() for page in pages)
+    monkeypatch.setitem(reachable._down, "mock", timezone.now())
+    assert all("down since" in client.get(page).content.decode() for page in pages)
+    assert "The engine of mock has been down since" in platform.get("/console/").content.decode()

@@ -1,5 +1,6 @@
 """The platform itself: web, one worker for each engine, jobs, beat."""
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -52,7 +53,18 @@ class Processes:
 
     async def _what_is_missing(self) -> str | None:
         answer = await get(self._options.near_host, self._options.port, "/readyz")
-        return None if answer.status == 200 else answer.body.strip() or "it does not answer yet"
+        if answer.status == 200 or _only_engines_are_away(answer.body):
+            return None
+        return answer.body.strip() or "it does not answer yet"
+
+
+def _only_engines_are_away(body: str) -> bool:
+    """Then it runs, and its console says so."""
+    try:
+        checks = json.loads(body)["checks"]
+        return [name for name, answers in checks.items() if not answers] == ["engines"]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 async def _nothing_is_missing() -> None:

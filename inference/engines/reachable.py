@@ -1,0 +1,62 @@
+"""Which engines answer, as this process last found: for probes and pages, never per request."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+import aiohttp
+from django.utils import timezone
+
+from inference.engines.base import Engine
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 2.0
+EVERY_S = 3.0
+HOSTED_EVERY = 10  # rounds: somebody else's service is not asked all the time
+
+_down: dict[str, datetime] = {}  # by model
+
+
+def down_since(model: str) -> datetime | None:
+    """Since when its engine has not answered; None while it does."""
+    return _down.get(model)
+
+
+def all_down(models: Collection[str]) -> bool:
+    """Whether not one of them can be served."""
+    return bool(models) and all(model in _down for model in models)
+
+
+async def look(engines: Iterable[Engine]) -> None:
+    """Asks all of them once."""
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(_look_at(engine, session) for engine in engines))
+
+
+async def keep_looking(engines: Iterable[Engine]) -> None:
+    """Until it is cancelled."""
+    everybody, rounds = list(engines), 0
+    while True:
+        await asyncio.sleep(EVERY_S)
+        rounds += 1
+        hosted_too = rounds % HOSTED_EVERY == 0
+        await look([one for one in everybody if hosted_too or not one.config.hosted])
+
+
+async def _look_at(engine: Engine, session: aiohttp.ClientSession) -> None:
+    name = engine.config.name
+    if await _answers(engine, session):
+        if _down.pop(name, None):
+            log.info("%s: the engine answers again", name)
+    elif name not in _down:
+        _down[name] = timezone.now()
+        log.warning("%s: the engine does not answer", name)
+
+
+async def _answers(engine: Engine, session: aiohttp.ClientSession) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await engine.answers(session)
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False

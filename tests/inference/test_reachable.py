@@ -1,0 +1,89 @@
+"""An engine that does not answer is seen: by probes, and by the pages that show what is known."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from inference import probes
+from inference.engines import reachable
+from inference.engines.base import EngineConfig
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.openai import OpenAIEngine
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    reachable._down.clear()
+    yield
+    reachable._down.clear()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[tuple[str, Callable[[int], None]]]:
+    """Its address, and a switch for what it answers."""
+    said = {"status": 200}
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=said["status"])
+
+    application = web.Application()
+    application.router.add_get("/health", answer)
+    application.router.add_get("/v1/models", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    yield f"http://127.0.0.1:{port}", lambda status: said.update(status=status)
+    await runner.cleanup()
+
+
+def config(name: str, url: str) -> EngineConfig:
+    return EngineConfig(name=name, kind="openai", url=url, model=name)
+
+
+@pytest.mark.parametrize("kind", [LlamaCppEngine, OpenAIEngine])
+async def test_down_and_up_again(kind: Any, engine: tuple[str, Callable[[int], None]]) -> None:
+    url, answer_with = engine
+    served = [kind(config("mock", url if kind is LlamaCppEngine else f"{url}/v1"))]
+    await reachable.look(served)
+    assert reachable.down_since("mock") is None
+    answer_with(503)
+    await reachable.look(served)
+    since = reachable.down_since("mock")
+    assert since
+    await reachable.look(served)
+    assert reachable.down_since("mock") == since
+    answer_with(401)  # it is there, and wants a key
+    await reachable.look(served)
+    assert reachable.down_since("mock") is None
+
+
+async def test_nobody_listens() -> None:
+    await reachable.look([OpenAIEngine(config("mock", "http://127.0.0.1:9/v1"))])
+    assert reachable.down_since("mock")
+
+
+async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def well(_question: Any) -> bool:
+        _question.close()
+        return True
+
+    def gateway() -> Any:
+        class Here:
+            class redis:
+                call = staticmethod(lambda _word: asyncio.sleep(0))
+
+        return Here
+
+    monkeypatch.setattr(probes, "_answers", well)
+    monkeypatch.setattr(probes, "gateway", gateway)
+    monkeypatch.setattr(probes, "served", lambda: {"large": None, "small": None})
+    away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
+    await reachable.look(away[:1])
+    assert (await probes._checks())["engines"] is True
+    await reachable.look(away)
+    assert (await probes._checks())["engines"] is False
