@@ -45,7 +45,7 @@ def hindrance() -> str:
     """Why no process may serve tenants from this database, in one line; "" when it may."""
     try:
         problems = ["migrations are missing"] if _patiently_unapplied() else row_security.check()
-        if settings.DATABASE_SCOPE != "system" and _sees_all_by_itself():
+        if sees_all_by_itself():
             problems.append("forebay.system is on in the settings of the role or the database")
         if not problems and not _is_believed():
             problems.append("the database does not know this platform's secret")
@@ -99,7 +99,17 @@ def _patiently_unapplied() -> bool:
             time.sleep(0.5)
 
 
-def _sees_all_by_itself() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("select coalesce(current_setting('forebay.system', true), '') = 'on'")
-        return bool(cursor.fetchone()[0])
+def sees_all_by_itself() -> bool:
+    """Whether requests see every tenant before a scope is opened.
+
+    Asked of a new connection: whoever runs this check may be in the system's scope.
+    """
+    given, fresh = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL), connection.copy()
+    fresh.settings_dict.update(USER=given["USER"], PASSWORD=given["PASSWORD"])
+    fresh.settings_dict["OPTIONS"].pop("options", None)  # that is where the system's says so
+    try:
+        with fresh.cursor() as cursor:
+            cursor.execute("select coalesce(current_setting('forebay.system', true), '') = 'on'")
+            return bool(cursor.fetchone()[0])
+    finally:
+        fresh.close()

@@ -506,6 +506,16 @@ def test_blockers_come_first_and_clauses_follow(
     assert "8.1.4.1 a" not in client.get(ALL, {"regime": GDPR}).content.decode()
 
 
+def test_tenants_are_apart_whoever_runs_the_check(
+    operator: User, sign_in: SignIn, settings: Any
+) -> None:
+    """An operator's request runs in the system's scope; what it sees there is no gap."""
+    settings.DATABASE_SCOPE = "none"  # as in the web process
+    sign_in(operator).post(ALL + "run/")
+    run = CheckRun.objects.get(name="row_security", tenant_id=None)
+    assert (run.ok, run.figures.get("found")) == (True, None)
+
+
 def test_the_page_in_chinese(carol: Member, sign_in: SignIn) -> None:
     client = sign_in(carol)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": PAGE})

@@ -1,8 +1,11 @@
 """A web process looks at the catalogue before it serves anybody."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -50,9 +53,25 @@ async def test_with_another_secret_than_the_databases_it_does_not_start(settings
     assert "does not know this platform's secret" in said["message"]
 
 
-async def test_nor_where_everything_is_visible_anyway(settings: Any) -> None:
-    """As the connections of this suite are; a web process's must not be."""
-    settings.DATABASE_SCOPE = "none"
+@pytest.fixture
+def sees_all() -> Iterator[None]:
+    """As an administrator of the database could set it."""
+    name = connection.settings_dict["NAME"]
+    _as_superuser(f"alter database {name} set forebay.system = 'on'")
+    yield
+    _as_superuser(f"alter database {name} reset forebay.system")
+
+
+def _as_superuser(statement: str) -> None:
+    secret = Path(os.environ["FOREBAY_HOME"]) / "secrets" / "postgres.password"
+    if not secret.exists():
+        pytest.skip("needs the embedded PostgreSQL's superuser")
+    who = {"user": "postgres", "password": secret.read_text().strip()}
+    with psycopg.connect(settings.DATABASE_URL, **who, autocommit=True) as database:
+        database.execute(statement)
+
+
+async def test_nor_where_everything_is_visible_anyway(sees_all: None) -> None:
     said = await started()
     assert said["type"] == "lifespan.startup.failed"
     assert "forebay.system is on" in said["message"]
