@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -107,8 +108,10 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
 
 @operators_only
 def all_holds(request: ConsoleRequest) -> HttpResponse:
+    """Holds are kept for ever; one that is over, of a tenant that is gone, says nothing here."""
     tenants = {tenant.id: tenant for tenant in Tenant.objects.all()}
-    found = LegalHold.objects.order_by("-requested_at")[:200]
+    shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
+    found = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]
     lines = [_line(hold, tenants.get(hold.tenant_id), inside=False) for hold in found]
     return render(request, "console/holds/all.html", {"lines": lines})
 

@@ -1,7 +1,7 @@
 """`make isolation`: what a customer runs on their own deployment."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ def _one_page(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("isolation")
+    call_command("isolation", processes=1)
     printed = capsys.readouterr().out.splitlines()
     (head,) = [line for line in printed if line.startswith("route")]
     for caller in ("owner", "admin", "developer", "auditor", "member", "operator", "anonymous"):
@@ -51,13 +51,12 @@ def test_the_sealer_goes_on_meanwhile(
     """On a running platform the stage's own events come under seal during the walk."""
     walked = Walk.cells
 
-    async def cells(walk: Walk) -> AsyncIterator[Cell]:
+    async def cells(walk: Walk, told: Callable[[Cell], None]) -> list[Cell]:
         await database_sync_to_async(seal.seal_round)()
-        async for cell in walked(walk):
-            yield cell
+        return await walked(walk, told)
 
     monkeypatch.setattr(Walk, "cells", cells)
-    call_command("isolation")
+    call_command("isolation", processes=1)
     assert Seal.objects.exists()
     assert "0 leaks" in capsys.readouterr().out
 
@@ -67,7 +66,7 @@ def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> 
         cursor.execute("alter table tenants_team no force row level security")
     try:
         with pytest.raises(CommandError, match="manage.py migrate"):
-            call_command("isolation")
+            call_command("isolation", processes=1)
     finally:
         row_security.enforce()
     assert "catalogue: table tenants_team: row-level security" in capsys.readouterr().out

@@ -44,12 +44,14 @@ from tenants.roles import Role
 
 BY = "command:isolation"
 UNITS = ("requests", "tokens", "cost")
+_KEPT = {"hold"}
 _number = count(1)
 
 
 class Objects:
     def __init__(self, tenant: Tenant, secret: str) -> None:
         self._tenant, self._secret = tenant, secret
+        self.asked_with: ApiKey | None = None
         self._standing: dict[str, Any] = {}
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
@@ -88,8 +90,8 @@ class Objects:
         return self._standing[kind]
 
     def fresh(self, kind: str) -> Any:
-        """The id of a new one, for what uses it up."""
-        return self._kinds[kind]()
+        """The id of a new one, for what uses it up. Of what is kept for ever there is only one."""
+        return self._standing[kind] if kind in _KEPT else self._kinds[kind]()
 
     def conversation(self, member: Member) -> Any:
         found = Conversation.objects.filter(member_id=member.pk).first()
@@ -97,7 +99,7 @@ class Objects:
 
     def clear(self) -> None:
         tenant = self._tenant.id
-        for hold in holds.holding().filter(tenant_id=tenant):
+        for hold in LegalHold.objects.filter(tenant_id=tenant, released_at=None):
             _let_go(hold)
         for rows in (
             Export,
@@ -191,9 +193,10 @@ class Objects:
         ).id
 
     def _hold(self) -> Any:
+        """On nobody's texts: a running platform would put the deletion request under it."""
         ends = timezone.now() + timedelta(hours=1)
-        placed = holds.request(self._tenant.id, by=BY, reason=self._named(), expires_at=ends)
-        return placed.id
+        whose = {"subject_id": uuid4(), "reason": self._named()}
+        return holds.request(self._tenant.id, by=BY, expires_at=ends, **whose).id
 
     def _deletion(self) -> Any:
         now = timezone.now()
@@ -207,10 +210,17 @@ class Objects:
         ).id
 
     def _completion(self) -> Any:
+        """Asked for with the key that the walk asks with: nobody else may read its stream."""
         now = timezone.now()
         same = {"tenant": self._tenant, "model": self._secret, "created_at": now}
         made = Completion.objects.create(
-            id=uuid4(), route=self._secret, stream=True, state=State.DONE, settled_at=now, **same
+            id=uuid4(),
+            api_key=self.asked_with,
+            route=self._secret,
+            stream=True,
+            state=State.DONE,
+            settled_at=now,
+            **same,
         )
         figures = dict.fromkeys(("prompt_tokens", "completion_tokens", "duration_ms"), 1)
         Usage.objects.create(completion=made, finish_reason="stop", **same, **figures)

@@ -1,6 +1,7 @@
 """The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ import environ
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from audit.scope import SYSTEM
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.stage import Stage
-from console.isolation.walk import Cell, Walk
+from console.isolation.walk import WHOLE, Cell, Part, Walk
 from tenants import composite_keys, row_security
 from tenants.row_security import guarded_models
 from tenants.scope import system_scope
@@ -43,7 +46,11 @@ class Proof:
 
 
 async def prove(
-    application: Any, *, at_home: bool = True, told: Callable[[Cell], None] = lambda cell: None
+    application: Any,
+    *,
+    at_home: bool = True,
+    part: Part = WHOLE,
+    told: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
     """Through the whole application in this process, over connections that see nothing.
 
@@ -54,12 +61,9 @@ async def prove(
         try:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
-            walk = Walk(stage, client, at_home=at_home)
+            walk = Walk(stage, client, at_home=at_home, part=part)
             async with client.alive():
-                cells = []
-                async for cell in walk.cells():
-                    cells.append(cell)
-                    told(cell)
+                cells = await walk.cells(told)
             after = await database_sync_to_async(rows_of)(stage)
         finally:
             await database_sync_to_async(stage.clear)()
@@ -68,20 +72,40 @@ async def prove(
 
 @contextmanager
 def nothing_open() -> Iterator[None]:
-    """New connections are the web process's: they see nothing until a scope is opened."""
+    """New connections are the web process's: they see nothing until a scope is opened.
+
+    They are kept from one request to the next, as behind a pooler, and closed at the end.
+    """
     ours = connections.settings["default"]  # connections that are there already share it
     before = {**ours, "OPTIONS": dict(ours["OPTIONS"])}
     given = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)
     ours["OPTIONS"].pop("options", None)
+    ours["CONN_MAX_AGE"] = None
     if given["USER"] != ours["USER"]:
-        connections.settings[SYSTEM] = before
+        connections.settings[SYSTEM] = {**before, "CONN_MAX_AGE": None}
         ours.update(USER=given["USER"], PASSWORD=given["PASSWORD"])
+    opened = list[BaseDatabaseWrapper]()
+
+    def remember(connection: BaseDatabaseWrapper, **signal: Any) -> None:
+        opened.append(connection)
+
+    connection_created.connect(remember)
     try:
         yield
     finally:
+        connection_created.disconnect(remember)
+        with ThreadPoolExecutor(1) as thread:  # Django closes none where an event loop runs
+            thread.submit(_close, opened).result()
         connections.settings.pop(SYSTEM, None)
         ours["OPTIONS"].update(before["OPTIONS"])
-        ours.update(USER=before["USER"], PASSWORD=before["PASSWORD"])
+        ours.update({name: before[name] for name in ("USER", "PASSWORD", "CONN_MAX_AGE")})
+
+
+def _close(opened: list[BaseDatabaseWrapper]) -> None:
+    """Connections of threads that may be gone."""
+    for wrapper in opened:
+        wrapper.inc_thread_sharing()
+        wrapper.close()
 
 
 def rows_of(stage: Stage) -> dict[str, str]:

@@ -92,7 +92,9 @@ def _side(name: str) -> Side:
         side.people[role] = _person(role, side, role)
     for scope in Scope:
         name = f"{scope} {side.secret}"
-        side.keys[scope] = ApiKey.issue(tenant, name, by=BY, scopes=[scope.value])[1]
+        key, side.keys[scope] = ApiKey.issue(tenant, name, by=BY, scopes=[scope.value])
+        if scope == Scope.INFERENCE:
+            side.objects.asked_with = key
     side.objects.furnish()
     side.objects.conversation(side.chatting)
     return side
