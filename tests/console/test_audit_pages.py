@@ -386,3 +386,17 @@ def test_a_developer_sees_none_of_it(bob: Member, sign_in: SignIn) -> None:
     client = sign_in(bob)
     for page in ("holds/", "retention/", "audit/exports/"):
         assert client.get(ACME + page).status_code == 403
+
+
+def test_a_hold_that_is_over_goes_from_the_list_with_its_tenant(
+    operator: User, sign_in: SignIn
+) -> None:
+    """Holds are kept for ever. One that still holds is shown, whoever it belonged to."""
+    gone = uuid4()
+    over = holds.request(gone, by="a", reason="Case 10", expires_at=in_days(3))
+    holds.request(gone, by="a", reason="Case 11", expires_at=in_days(3))
+    for person in ("a", "b"):
+        holds.release(over, by=person, reason="settled")
+    page = said(sign_in(operator).get("/console/holds/"))
+    assert "Case 10" not in page
+    assert "Case 11" in page

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from multiprocessing import Pipe
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 
 from audit import seal
-from audit.models import Seal
-from console.isolation import routes
+from audit.models import LegalHold, Seal
+from console.isolation import routes, side_by_side
+from console.isolation.proof import Proof
 from console.isolation.walk import Cell, Walk
 from tenants import row_security
 from tenants.models import Tenant, User
@@ -42,6 +44,8 @@ def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[st
     assert printed[-1].endswith("0 leaks, 0 wrong answers")
     assert not Tenant.objects.exists()
     assert not User.objects.exists()
+    assert LegalHold.objects.count() == 2  # kept for ever: one of each tenant
+    assert not LegalHold.objects.filter(released_at=None).exists()
     assert logging.getLogger(__name__).isEnabledFor(logging.WARNING)  # the silence is over
 
 
@@ -59,6 +63,31 @@ def test_the_sealer_goes_on_meanwhile(
     call_command("isolation", processes=1)
     assert Seal.objects.exists()
     assert "0 leaks" in capsys.readouterr().out
+
+
+def test_shares_of_several_processes_are_one_proof() -> None:
+    def share(*names: str, touched: list[str]) -> Proof:
+        return Proof([Cell("/", "GET", name, "own", 200, "") for name in names], touched)
+
+    found = side_by_side._merged(
+        [
+            share("owner", "auditor", "anonymous", touched=["b", "a"]),
+            share("admin", "member", touched=["a"]),
+        ]
+    )
+    order = [cell.caller for cell in found.cells]
+    assert order == ["owner", "admin", "auditor", "member", "anonymous"]
+    assert found.touched == ["a", "b"]
+
+
+def test_a_process_that_ends_too_soon_is_no_proof() -> None:
+    ear, mouth = Pipe(duplex=False)
+    mouth.send(Cell("/", "GET", "owner", "own", 200, ""))
+    mouth.close()
+    heard: list[Cell] = []
+    with pytest.raises(side_by_side.WalkFailed):
+        side_by_side._heard([ear], heard.append)
+    assert len(heard) == 1
 
 
 def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> None:

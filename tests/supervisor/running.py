@@ -20,7 +20,7 @@ from config.environment import PROJECT
 from config.supervisor.ports import find_free
 
 START_S = 60
-# Nobody asks a hosted engine whether it is well: these platforms start without llama.cpp.
+# Nobody answers there: these platforms run without llama.cpp, and their /readyz says 503.
 HOSTED = json.dumps({"hosted": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}})
 
 

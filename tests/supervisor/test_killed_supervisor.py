@@ -18,7 +18,7 @@ def test_after_kill_9_a_new_run_starts_clean_and_soon(start: Start) -> None:
     began = time.monotonic()
     second = start(FOREBAY_PORT=str(first.port)).ready()
     assert time.monotonic() - began < 10
-    assert get(second.port, "/readyz") == 200
+    assert get(second.port, "/livez") == 200
 
     assert second.end(signal.SIGINT) < 10
     assert left_of(home) == []
@@ -29,10 +29,10 @@ def test_two_run_side_by_side(start: Start, tmp_path_factory: pytest.TempPathFac
     one.ready()
     other.ready()
 
-    assert get(one.port, "/readyz") == get(other.port, "/readyz") == 200
+    assert get(one.port, "/livez") == get(other.port, "/livez") == 200
     assert one.told["DATABASE_URL"] != other.told["DATABASE_URL"]
     one.end()
-    assert get(other.port, "/readyz") == 200
+    assert get(other.port, "/livez") == 200
     assert left_of(one.home) == []
 
 

@@ -82,7 +82,7 @@ def test_a_dead_child_is_brought_back_at_its_port(platform: Running, sign: str) 
 
     platform.line("was killed by SIGKILL, starts again in 0.5 s", 10)
     assert eventually(lambda: platform.commands().count(child.command) == 1, 20)
-    assert eventually(lambda: get(platform.port, "/readyz") == 200, 20)
+    assert eventually(lambda: get(platform.port, "/livez") == 200, 20)
 
 
 def test_a_stop_leaves_nothing_behind(platform: Running) -> None:
