@@ -23,6 +23,7 @@ from audit.group_commit import GroupCommit, StoreUnavailable
 from audit.keyring import Barred, Unreadable, keyring
 from audit.master_keys import MasterKeyUnavailable
 from inference import allowed, charging, ledger, places
+from inference.at_once import AtOnce
 from inference.engines import reachable, served
 from inference.engines.base import Engine
 from inference.engines.probing import keep_known, probe
@@ -51,6 +52,7 @@ RECORD_TENANT_BYTES = 64 * 1024 * 1024
 QUEUE_PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 QUEUE_AGAIN_S = 0.2
 KEY_PATIENCE_S = 3.0
+READERS, SOCKETS, FOLLOWERS = 2_000, 4_000, 4_000  # of a web process
 PRICE_PATIENCE_S = 2.0
 _NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
 
@@ -95,6 +97,8 @@ class Gateway:
         )
         self._settled = GroupCommit(settings.DATABASE_URL, ledger.SETTLED, patience_s=30)
         self._queues = {name: FairQueue(self.redis, name) for name in served()}
+        self.readers, self.sockets = AtOnce(READERS), AtOnce(SOCKETS)
+        self.followers = AtOnce(FOLLOWERS)
         self._messenger = ThreadPoolExecutor(1, "wake-up")
         self._errands: set[asyncio.Task[Any]] = set()
         self._probing = [
@@ -215,6 +219,15 @@ class Gateway:
             ledger.network(order.client_ip),
         )
         refused.refusal_id = self.refusals.note(who, refused.admission)
+        return refused
+
+    def refused(
+        self, caller: Caller, admission: Admission, route: str, client_ip: str
+    ) -> NotAdmitted:
+        """By a limit that no order has come to."""
+        who = Refused(caller.tenant_id, caller.actor, route, client_net=ledger.network(client_ip))
+        refused = NotAdmitted(admission)
+        refused.refusal_id = self.refusals.note(who, admission)
         return refused
 
     def denied(self, caller: Caller, route: str, model: str, client_ip: str) -> None:

@@ -31,6 +31,8 @@ _ADVICE = {
     RefusedBy.BYTES: _("Wait for answers to large requests before sending more of them."),
     RefusedBy.KEY_STORED: _("Send smaller bodies, such as images of a lower resolution."),
     RefusedBy.STORED: _("Send smaller bodies, such as images of a lower resolution."),
+    RefusedBy.KEY_READERS: _("Close readers of streams that are no longer of use."),
+    RefusedBy.READERS: _("Close readers of streams that are no longer of use."),
     RefusedBy.QUOTA: _("Wait for the next window, or ask for a raise of the quota."),
 }
 

@@ -19,13 +19,22 @@ from django.utils import translation
 from audit.acting_from import acting_from
 from audit.master_keys import MasterKeyUnavailable
 from inference.allowed import NotAllowed
+from inference.at_once import EVERYBODY
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
 from inference.chat.asking import Asked
 from inference.chat.follower import Follower, on_record
 from inference.chat.listing import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
-from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed, Refused
+from inference.chat.refusal import (
+    AGAIN_LATER,
+    NOT_A_MEMBER,
+    SIGNED_OUT,
+    TENANT_CLOSED,
+    TOO_MANY,
+    Dismissed,
+    Refused,
+)
 from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
 from inference.chat.visitor import Visitor
@@ -38,12 +47,13 @@ from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 MAX_TASKS, MAX_FOLLOWED = 16, 8
+SOCKETS_PER_PERSON, FOLLOWED_PER_PERSON = 16, 32
 _AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone, MasterKeyUnavailable)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     visitor: Visitor
-    _over = False
+    _over = _counted = False
 
     async def connect(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,11 +63,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return await self.close()
         self.visitor = visitor
         translation.activate(visitor.language)
+        if (full := self._enter()) is not None:
+            await self.accept()  # else no code would reach the page
+            return await self.close(*full)
         await self.channel_layer.group_add(tabs.group(visitor.member.id), self.channel_name)
         await self.accept()
         gateway().watch.attend(self, visitor.member.id, self._lost)
         gateway().watch.attend(visitor, visitor.session_key, self._signed_out)
         return None
+
+    def _enter(self) -> tuple[int, str] | None:
+        """Close code and reason where there are too many sockets."""
+        full = gateway().sockets.enter((self.visitor.user.pk, SOCKETS_PER_PERSON))
+        self._counted = full is None
+        if full is None:
+            return None
+        if full == EVERYBODY:
+            return AGAIN_LATER, "too many connections here; try again later"
+        return TOO_MANY, f"{SOCKETS_PER_PERSON} connections of this person are open; close some"
 
     def _lost(self, why: str) -> None:
         """Membership, role or tenant ended: also for a page that says nothing."""
@@ -73,6 +96,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await super().close(code, reason)
 
     async def websocket_disconnect(self, message: Any) -> None:
+        if self._counted:
+            self._counted = False
+            gateway().sockets.leave(self.visitor.user.pk)
         gateway().watch.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
@@ -153,10 +179,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
             before.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
+        followers, person = gateway().followers, self.visitor.user.pk
+        if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
+            raise Refused("too_much")
         look = off_loop(self.visitor.member, on_record)
         follower = Follower(self._say, look, message_id, completion_id, after)
 
         def forget(task: asyncio.Task[None]) -> None:
+            followers.leave(person)
             if self._followed.get(message_id) is task:
                 del self._followed[message_id]
 

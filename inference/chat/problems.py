@@ -77,6 +77,7 @@ def _limit_text(tier: str, limit: int) -> str:
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
         "tokens": _("Your tenant's %(limit)d tokens per minute do not suffice for this now."),
         "bytes": _("Your tenant's %(limit)d bytes of requests in flight are taken."),
+        "readers": _("%(limit)d streams of your tenant are being read, which is the most at once."),
         "stored": _("Your tenant's %(limit)d bytes stored per day are used up."),
         "concurrency": ngettext(
             "%(limit)d request of your tenant is running, which is the most at once.",

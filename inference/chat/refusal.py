@@ -17,4 +17,5 @@ class Dismissed(Exception):
         self.close_code = close_code
 
 
-SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED = 4401, 4403, 4423
+SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED, TOO_MANY = 4401, 4403, 4423, 4429
+AGAIN_LATER = 1013  # RFC 6455's registry

@@ -36,6 +36,7 @@ def words() -> dict[str, str]:
         "signed_out": _("You have been signed out."),
         "no_member": _("You may no longer chat in this tenant."),
         "tenant_closed": _("This tenant is suspended or closed. Ask its owner."),
+        "too_many": _("The chat is open in too many windows. Close some of them."),
         "reload": _("Sign in again"),
         "try_again": _("Try again"),
         "again_in": _("Try again {when}."),

@@ -18,6 +18,8 @@ _TIERS = {
     "bytes": "{used} of the {limit} bytes in flight of this tenant are taken",
     "key_stored": "this API key's {limit} bytes stored per day do not suffice for this request now",
     "stored": "this tenant's {limit} bytes stored per day do not suffice for this request now",
+    "key_readers": "this API key reads {used} streams at once; {limit} is the most",
+    "readers": "this tenant reads {used} streams at once; {limit} is the most",
     "quota": "this request does not fit into the quota of {limit}, of which {used} are used",
 }
 _OF_BYTES = ("bytes", "stored")

@@ -1,7 +1,7 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 
 from audit import receipts
 from inference import address_limit, allowed, charging, installed, ledger
+from inference.at_once import EVERYBODY
 from inference.engines.base import Engine
 from inference.gateway import gateway
 from inference.models import Completion
@@ -24,6 +25,7 @@ from inference.stream.frames import Kind
 from inference.stream.sink import Sink
 from inference.watch import RESTRICTED, RESTRICTED_TEXT, refusal
 from tenants import locked_texts
+from tenants.admission import Admission
 from tenants.caller import Caller
 from tenants.door import DoorClosed, Restricted, TenantClosed, UnknownCaller
 from tenants.refusals import Refused
@@ -103,6 +105,35 @@ async def events(request: Request, completion_id: str) -> None:
     caller = await _reader(request)
     after = _last_event(request)
     found = await _own(request, caller, completion_id)
+    names = _enter(request, caller)
+    try:
+        await _follow(request, caller, found, after)
+    finally:
+        gateway().readers.leave(*names)
+
+
+READERS_PER_KEY, READERS_PER_TENANT = 32, 256
+
+
+def _enter(request: Request, caller: Caller) -> tuple[Hashable, Hashable]:
+    """Whom this reader counts for. Raises NotAdmitted, Unavailable."""
+    limits = (caller.credential, READERS_PER_KEY), (caller.tenant_id, READERS_PER_TENANT)
+    full = gateway().readers.enter(*limits)
+    if full == EVERYBODY:
+        raise Unavailable("too many streams are read here; try again", retry_after=2)
+    if full is not None:
+        tier, most = (
+            ("key_readers", READERS_PER_KEY)
+            if full == caller.credential
+            else ("readers", READERS_PER_TENANT)
+        )
+        admission = Admission(tier, most, most, 1000, scope=tier)
+        route = "/v1/completions/{id}/events"
+        raise gateway().refused(caller, admission, route, request.client_ip)
+    return caller.credential, caller.tenant_id
+
+
+async def _follow(request: Request, caller: Caller, found: Completion, after: int) -> None:
     await request.start(200, EVENT_STREAM)
     reading = asyncio.ensure_future(_read_on(request, found, after))
     lost = list[str]()

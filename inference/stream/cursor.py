@@ -10,6 +10,7 @@ from inference.stream.sink import restarted, unseen
 from tenants.redis_link import RedisLink
 
 POLL_S, IDLE_POLL_S, QUIET_S = 0.025, 0.1, 1.0
+AT_A_TIME = 64  # entries
 
 
 async def follow(
@@ -26,7 +27,8 @@ async def follow(
     if after and await _over(redis, name, after):
         return
     while True:
-        answer = await redis.call("XREAD", "COUNT", 500, "STREAMS", name, str(after))
+        before = after
+        answer = await redis.call("XREAD", "COUNT", AT_A_TIME, "STREAMS", name, str(after))
         for frame in _frames(answer, name):
             if frame.begins and after and frame.attempt > attempt > 0:
                 frame = restarted(frame, after)
@@ -37,6 +39,8 @@ async def follow(
             yield fresh
             if frame.final:
                 return
+        if answer and after > before:  # there may be more
+            continue
         quiet = loop.time() - told
         if quiet >= QUIET_S:
             told = loop.time()

@@ -1,7 +1,7 @@
 // The chat page: one socket, one open conversation, a list of all. What is sent keeps its own id
 // until the platform has confirmed it, so a lost connection neither swallows nor doubles it.
 import { Composer } from "./composer.js";
-import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED } from "./connection.js";
+import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, TOO_MANY } from "./connection.js";
 import * as notices from "./notices.js";
 import { at, data, say, uuid } from "./page.js";
 import { fetched, Sidebar } from "./sidebar.js";
@@ -147,6 +147,7 @@ connection.addEventListener("lost", ({ detail: { code, online } }) => {
   if (code === SIGNED_OUT) return notices.signedOut();
   if (code === NOT_A_MEMBER) return notices.noMember();
   if (code === TENANT_CLOSED) return notices.tenantClosed();
+  if (code === TOO_MANY) return notices.tooMany();
   notices.lost(online);
   // A refused handshake has no code: perhaps the session is over.
   fetched(data.list, { tenant: data.tenant }, (status) => {

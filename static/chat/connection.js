@@ -5,7 +5,8 @@ const PONG_MS = 8000;
 export const SIGNED_OUT = 4401;
 export const NOT_A_MEMBER = 4403;
 export const TENANT_CLOSED = 4423;
-const FOR_GOOD = [SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED];
+export const TOO_MANY = 4429;
+const FOR_GOOD = [SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED, TOO_MANY];
 
 export class Connection extends EventTarget {
   #url;

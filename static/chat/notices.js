@@ -52,6 +52,10 @@ export function tenantClosed() {
   notice(say("tenant_closed"), { action: { href: data.home, text: say("try_again") } });
 }
 
+export function tooMany() {
+  notice(say("too_many"), { action: { href: location.href, text: say("try_again") } });
+}
+
 export function lost(online) {
   clearTimeout(banner);
   banner = setTimeout(() => {

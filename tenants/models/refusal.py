@@ -21,6 +21,8 @@ class RefusedBy(models.TextChoices):
     BYTES = "bytes", _("Bytes in flight of the tenant")
     KEY_STORED = "key_stored", _("Bytes stored per day of the key")
     STORED = "stored", _("Bytes stored per day of the tenant")
+    KEY_READERS = "key_readers", _("Readers of streams at once of the key")
+    READERS = "readers", _("Readers of streams at once of the tenant")
     QUOTA = "quota", _("Quota")
 
 

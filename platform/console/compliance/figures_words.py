@@ -152,6 +152,8 @@ WORDS: dict[str, Text] = {
     "refused_bytes": T("by the tenant's bytes in flight", "租户在途字节数"),
     "refused_key_stored": T("by a key's bytes stored per day", "密钥每日存储字节数"),
     "refused_stored": T("by the tenant's bytes stored per day", "租户每日存储字节数"),
+    "refused_key_readers": T("by a key's readers of streams", "密钥的流读取数"),
+    "refused_readers": T("by the tenant's readers of streams", "租户的流读取数"),
     "refused_concurrency": T("by the tenant's requests at once", "租户并发"),
     "refused_quota": T("by quota", "配额"),
 }

@@ -1,0 +1,180 @@
+"""How many readers of streams, and chat sockets, may be open at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference import gateway as module
+from inference.at_once import EVERYBODY, AtOnce
+from inference.chat import consumer, visitor
+from inference.chat.consumer import ChatConsumer
+from inference.chat.visitor import Visitor
+from inference.gateway import Gateway
+from inference.models import Completion
+from inference.openai import views
+from inference.openai.lane import lane
+from tenants.models import ApiKey, Member, Refusal, Tenant, User
+from tenants.redis_link import RedisLink
+from tenants.roles import Role
+from tests.inference.orders import an_order
+from tests.inference.test_own_streams import events, issued, streamed
+
+in_database = database_sync_to_async
+
+
+@pytest.mark.unit
+def test_each_name_has_its_bound_and_all_have_one() -> None:
+    open_ = AtOnce(4)
+    assert [open_.enter(("a", 2)) for _ in range(3)] == [None, None, "a"]
+    assert open_.enter(("b", 2), ("team", 1)) is None
+    assert open_.enter(("c", 2), ("team", 1)) == "team"
+    assert open_.enter(("d", 2)) is None
+    assert open_.enter(("e", 2)) == EVERYBODY
+    open_.leave("a")
+    assert open_.enter(("e", 2)) is None
+    for names in (["a"], ["b", "team"], ["d"], ["e"]):
+        open_.leave(*names)
+    assert not open_._open
+
+
+@pytest.fixture
+async def gateway(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Gateway]:
+    settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    engines.served.cache_clear()
+    opened = await module.open_gateway()
+    yield opened
+    await module.close_gateway()
+    engines.served.cache_clear()
+
+
+# Readers of streams -----------------------------------------------------------------------------
+async def open_reader(text: str, completion_id: UUID) -> "asyncio.Task[None]":
+    """One that stays, since its stream does not end."""
+    began = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        began.set()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/v1/completions/{completion_id}/events",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {text}".encode())],
+        "client": ("198.51.100.7", 5000),
+    }
+    task = asyncio.create_task(lane(scope, receive, send))
+    await asyncio.wait_for(began.wait(), 5)
+    return task
+
+
+async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
+    gateway: Gateway, acme: Tenant, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "READERS_PER_KEY", 2)
+    key, text = await issued(acme)
+    other, its_text = await issued(acme)
+    mine = await streamed(link, acme, api_key=key)
+    theirs = await streamed(link, acme, api_key=other)
+    running = await open_stream(acme, key)
+    readers = [await open_reader(text, running) for _ in range(2)]
+    answer = await events(text, mine)
+    assert answer.status_code == 429
+    assert answer.headers["x-ratelimit-scope"] == "key_readers"
+    assert answer.headers["retry-after"] == "1"
+    assert "reads 2 streams at once" in answer.json()["error"]["message"]
+    assert (await events(its_text, theirs)).status_code == 200
+    await gateway.refusals.flush()
+    row = await in_database(Refusal.objects.get)()
+    assert answer.json()["error"]["refusal_id"] == row.public_id
+    assert (row.tier, row.route, row.limit) == (
+        "key_readers",
+        "/v1/completions/{id}/events",
+        2,
+    )
+    readers[0].cancel()
+    await asyncio.gather(readers[0], return_exceptions=True)
+    assert (await events(text, mine)).status_code == 200
+    monkeypatch.setattr(gateway.readers, "_most", 1)
+    full = await events(its_text, theirs)
+    assert (full.status_code, full.headers["retry-after"]) == (503, "2")
+    readers[1].cancel()
+    await asyncio.gather(readers[1], return_exceptions=True)
+    assert len(gateway.readers) == 0
+
+
+async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
+    order = an_order()
+    create = in_database(Completion.objects.create)
+    await create(
+        id=order.id,
+        tenant=acme,
+        model="mock",
+        route="/v1/chat/completions",
+        state="open",
+        stream=True,
+        created_at=timezone.now(),
+        api_key=key,
+    )
+    return order.id
+
+
+# Chat sockets -----------------------------------------------------------------------------------
+@pytest.fixture
+async def alice(acme: Tenant) -> Member:
+    user = await in_database(User.objects.create_user)("alice@acme.example")
+    return await in_database(acme.add_member)(user, Role.OWNER)
+
+
+class Socket(ApplicationCommunicator):
+    async def connect(self) -> None:
+        await self.send_input({"type": "websocket.connect"})
+        assert (await self.receive_output(5))["type"] == "websocket.accept"
+
+    async def disconnect(self) -> None:
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(5)
+
+
+async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
+    async def of(scope: Any) -> Visitor:
+        return Visitor(member.user, member, "session", "198.51.100.7", "en")
+
+    monkeypatch.setattr(visitor.Visitor, "of", of)
+    socket = Socket(ChatConsumer.as_asgi(), {"type": "websocket", "path": "/", "headers": []})
+    await socket.connect()
+    return socket
+
+
+async def test_a_persons_sockets_are_bounded(
+    gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "SOCKETS_PER_PERSON", 2)
+    tabs = [await connected(alice, monkeypatch) for _ in range(2)]
+    third = await connected(alice, monkeypatch)
+    closed = await third.receive_output(5)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4429)
+    assert "2 connections of this person" in closed["reason"]
+    await third.disconnect()
+    await tabs[0].disconnect()
+    again = await connected(alice, monkeypatch)
+    assert await again.receive_nothing(0.2)
+    monkeypatch.setattr(gateway.sockets, "_most", 2)
+    crowded = await connected(alice, monkeypatch)
+    assert (await crowded.receive_output(5))["code"] in (1013, 4429)
+    for socket in (crowded, again, tabs[1]):
+        await socket.disconnect()
+    assert len(gateway.sockets) == 0
