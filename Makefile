@@ -2,9 +2,12 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# Each has servers of its own. docs/testing.md says how tests are shared among them.
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench manage isolation soak
+.PHONY: help run test coverage check check-types check-rest bench manage isolation soak
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -12,11 +15,13 @@ help:
 	@echo "                        make manage ARGS='create_tenant acme --json'"
 	@echo 'make isolation          show on the running Forebay that tenants do not see each other'
 	@echo 'make check              lint, types, import contract, migrations, unit tests: no server needed'
-	@echo "make test               every test, with coverage (ARGS='tests/audit -x' for some)"
+	@echo "make test               every test (ARGS='tests/audit -x' for some)"
+	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
 	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
+	@echo 'WORKERS=2               how many processes run tests'
 	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
@@ -32,12 +37,21 @@ isolation: .venv/.base
 	@exec $(PY) manage.py isolation
 
 test: .venv/.dev
-	$(PY) -m pytest --cov --cov-report=term $(ARGS)
+	$(PYTEST) $(ARGS)
 
+coverage: .venv/.dev
+	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+# Types take as long as all the rest: side by side.
 check: .venv/.dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rest
+
+check-types:
+	$(PY) -m mypy
+
+check-rest:
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
 	.venv/bin/lint-imports
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -m unit $(ARGS)

@@ -13,7 +13,8 @@ import sys
 import venv
 from pathlib import Path
 
-from bench.children import REPOSITORY, Child, free_port
+from bench.children import REPOSITORY, Child
+from config.supervisor.ports import find_free
 
 ENVIRONMENT = REPOSITORY / "bench" / ".venv-litellm"
 LOCK = REPOSITORY / "requirements" / "litellm.txt"
@@ -66,7 +67,7 @@ class LiteLLMProxy:
 
     def __init__(self, engine_url: str, model: str, folder: Path) -> None:
         binaries = install()
-        port = free_port()
+        port = find_free()
         config = folder / "litellm.yaml"
         config.write_text(CONFIG.format(model=model, engine_url=engine_url, key=MASTER_KEY))
         command = [str(binaries / "litellm"), "--config", str(config), "--host", "127.0.0.1"]

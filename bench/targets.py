@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.children import REPOSITORY, Child, free_port
+from bench.children import REPOSITORY, Child
 from bench.load import LoadReport, Options
 from bench.processes import Use, use_by_role
+from config.supervisor.ports import find_free
 
 MODEL = "mock"
 
@@ -31,7 +32,7 @@ class MockEngine:
     """A mock engine of its own process, ready when constructed."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = find_free()
         command = [sys.executable, "-m", "bench.mock_engine", "--port", str(self.port)]
         self.child = Child([*command, "--model", MODEL], folder / "mock_engine.log")
         self.root = f"http://127.0.0.1:{self.port}"

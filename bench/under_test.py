@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.children import REPOSITORY, Child, free_port
+from bench.children import REPOSITORY, Child
 from bench.processes import use_by_role
 from bench.targets import Target
+from config.supervisor.ports import find_free
 
 START_SECONDS = 180
 # Of whoever runs the bench; the platform under test brings its own servers.
@@ -19,6 +20,7 @@ FOREIGN = (
     "REDIS_URL",
     "KEYRING_DATABASE_URL",
     "FOREBAY_MODEL",
+    "FOREBAY_DATABASE_SCOPE",
 )
 UNLIMITED = ("--requests-per-minute", "0", "--burst", "0", "--max-concurrency", "0")
 
@@ -28,7 +30,7 @@ class Forebay:
 
     def __init__(self, folder: Path, engines: dict[str, Any] | None = None) -> None:
         self.home = folder / "home"
-        self.port = free_port()
+        self.port = find_free()
         self.env = {k: v for k, v in os.environ.items() if k not in FOREIGN}
         self.env |= {
             "FOREBAY_HOME": str(self.home),

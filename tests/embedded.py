@@ -1,23 +1,26 @@
 """PostgreSQL and Valkey for the tests, unless DATABASE_URL and REDIS_URL name others.
 
 A pytest plugin that is loaded before the settings are (`-p tests.embedded`): addresses are fixed
-at once, the servers start only when a test that needs them has been collected.
+at once, the servers start only when a test that needs them has been collected. Each worker of
+pytest-xdist has its own.
 """
 
-import asyncio
 import os
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+# Hundreds of processes start in the course of a run: each would compile everything.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _folder = Path(tempfile.mkdtemp(prefix="forebay-tests-"))
 _folder.chmod(0o755)  # PostgreSQL may run as another user
+os.environ.setdefault("FOREBAY_TESTS_RUN", str(_folder))  # what the workers of a run share
 os.environ["FOREBAY_HOME"] = str(_folder / "home")
 os.environ["FOREBAY_MFA"] = "optional"  # tests of the duty turn it on
 os.environ["FOREBAY_DATABASE_SCOPE"] = "system"  # tests look at every tenant
@@ -26,91 +29,47 @@ os.environ.setdefault(
     '{"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 4}}',
 )
 
-from config.supervisor.home import Home
-from config.supervisor.keeper import Keeper
-from config.supervisor.kin import Kin
-from config.supervisor.postgres import Postgres
-from config.supervisor.valkey import Valkey
+from tests import prepared
+from tests.key_watches import stop_watching
+from tests.servers import Servers
 
-START_S = 60
-
-
-class Embedded:
-    """Servers with a loop and a thread of their own: they end with that thread at the latest."""
-
-    def __init__(self) -> None:
-        home = Home(_folder / "home")
-        home.take()
-        self._keeper = Keeper(home, Kin(home))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._servers: list[Postgres | Valkey] = []
-        if not os.environ.get("DATABASE_URL"):
-            postgres = Postgres(home, self._keeper)
-            os.environ["DATABASE_URL"] = postgres.url
-            self._servers.append(postgres)
-        if not os.environ.get("REDIS_URL"):
-            valkey = Valkey(home, self._keeper)
-            os.environ["REDIS_URL"] = valkey.url
-            self._servers.append(valkey)
-
-    def start(self) -> None:
-        self._thread.start()
-        for server in self._servers:
-            asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(START_S)
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._keeper.stop(), self._loop).result(START_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
-        shutil.rmtree(_folder, ignore_errors=True)
-
-
-_embedded = Embedded()
+# A worker inherits the addresses of the process that started it: those were not given.
+_given = os.environ.setdefault(
+    "FOREBAY_TESTS_GIVEN",
+    " ".join(name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)),
+).split()
+own_database = "DATABASE_URL" not in _given
+_servers = Servers(_folder / "home", database=own_database, redis="REDIS_URL" not in _given)
+os.environ |= _servers.addresses
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if not session.config.option.collectonly and any(map(_needs_servers, session.items)):
-        _embedded.start()
-        _let_tests_truncate()
+    if session.config.option.collectonly or not any(map(_needs_servers, session.items)):
+        return
+    if own_database:
+        prepared.database(_servers.home)
+    _servers.start()
+    from tests.unguarded import let_tests_truncate
 
-
-def _let_tests_truncate() -> None:
-    """Django empties the tables between tests. Only this test database allows it."""
-    from django.db.models.signals import post_migrate
-
-    from tests.unguarded import allow_truncate
-
-    post_migrate.connect(allow_truncate, dispatch_uid="tests")  # after ours, which forbids it
+    let_tests_truncate()
 
 
 @pytest.fixture(autouse=True)
 def no_key_outlives_its_test() -> Iterator[None]:
     """Nor the connection by which a keyring hears of others."""
     yield
-    _stop_watching()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: Any) -> Any:
-    """What longer fixtures leave behind must not keep the test database from being dropped."""
-    made = yield
-    if fixturedef.argname == "django_db_setup":
-        fixturedef.addfinalizer(_stop_watching)
-    return made
-
-
-def _stop_watching() -> None:
-    if module := sys.modules.get("audit.key_watch"):
-        for watch in list(module.KeyWatch.living):
-            watch.stop()
+    stop_watching()
 
 
 def pytest_unconfigure() -> None:
-    _embedded.stop()
+    _servers.stop()
+    shutil.rmtree(_folder, ignore_errors=True)
 
 
 def _needs_servers(item: pytest.Item) -> bool:
+    """Those that look at a running platform do not, unless they look at a database as well."""
+    if item.get_closest_marker("e2e"):
+        return "db" in getattr(item, "fixturenames", ()) or bool(
+            item.get_closest_marker("django_db")
+        )
     return item.get_closest_marker("unit") is None

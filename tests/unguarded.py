@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.signals import post_migrate
 
 from audit import append_only
 from config.supervisor.postgres import REQUESTS_ROLE
@@ -18,7 +19,12 @@ _ALLOW = """
     begin return null; end $$"""
 
 
-def allow_truncate(*, app_config: Any, **signal: Any) -> None:
+def let_tests_truncate() -> None:
+    """Django empties the tables between tests. Only the test database allows it."""
+    post_migrate.connect(_allow_truncate, dispatch_uid="tests")  # after ours, which forbids it
+
+
+def _allow_truncate(*, app_config: Any, **signal: Any) -> None:
     """Receives post_migrate, after schema.put_in_place has forbidden it."""
     if app_config.label == "inference" and "plan" in signal:
         with connection.cursor() as cursor:
@@ -77,7 +83,7 @@ def administrator(back: str = "forebay") -> Iterator[None]:
 
 
 def as_shipped() -> str:
-    """Takes back what `allow_truncate` did."""
+    """Takes back what `_allow_truncate` did."""
     text = (Path(append_only.__file__).parent / "sql" / "2_append_only.sql").read_text()
     head = "create or replace function audit_refuse_truncate()"
     return head + text.split(head)[1].split("\n\n")[0]

@@ -29,11 +29,12 @@ language sql stable as $$
           and (q.api_key_id is null or e.api_key_id in (
                 select k.id from tenants_apikey k
                 where k.id = q.api_key_id or k.replaced_by_id = q.api_key_id)))
-    select coalesce(sum(n) filter (where kind <> 'reserve'), 0)::bigint,
-           coalesce(sum(n) filter (where kind = 'reserve'), 0)::bigint - coalesce((
-               select sum(r.n) from e r join e d using (request_id)
-               where r.kind = 'reserve' and d.kind <> 'reserve'), 0)::bigint
-    from e
+    -- By request, not as a join of `e` with itself: that is quadratic until there are statistics.
+    select coalesce(sum(used), 0)::bigint, coalesce(sum(reserved) filter (where not ended), 0)::bigint
+    from (select bool_or(kind <> 'reserve') as ended,
+                 sum(n) filter (where kind <> 'reserve') as used,
+                 sum(n) filter (where kind = 'reserve') as reserved
+          from e group by request_id) by_request
 $$;
 
 create or replace function tenants_ledger_sum(

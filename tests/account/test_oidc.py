@@ -14,8 +14,9 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from bench.children import Child, free_port
+from bench.children import Child
 from config import environment
+from config.supervisor.ports import find_free
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
@@ -36,7 +37,7 @@ SignInBy = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
+    port = find_free()
     command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
     for sub, claims in PEOPLE.items():
         command += ["--user-claims", json.dumps({"sub": sub, **claims})]

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench.children import Child, free_port
+from bench.children import Child
 from bench.processes import all_processes, role, trees
 from bench.under_test import Forebay
+from config.supervisor.ports import find_free
+from tests import prepared
+from tests.e2e.commands import Commands
 
 MOCK_SLOTS = 8
 
@@ -43,7 +46,25 @@ class Mock:
 
 
 class Platform(Forebay):
-    """A running platform and ways to hurt its parts."""
+    """A running platform and ways to hurt its parts. Its first start was another one's."""
+
+    def __init__(self, folder: Path, engines: dict[str, Any] | None = None) -> None:
+        prepared.home(folder / "home")
+        self._commands: Commands | None = None
+        super().__init__(folder, engines)
+
+    def new_key(self) -> str:
+        return (self.home / prepared.BENCH_KEY).read_text()
+
+    def manage(self, *arguments: str) -> str:
+        if self._commands is None:
+            self._commands = Commands(self.env)
+        return self._commands(*arguments)
+
+    def stop(self) -> float:
+        if self._commands:
+            self._commands.end()
+        return super().stop()
 
     @property
     def url(self) -> str:
@@ -56,7 +77,7 @@ class Platform(Forebay):
 
 
 def start_mock(folder: Path) -> Mock:
-    port = free_port()
+    port = find_free()
     command = [sys.executable, "-m", "bench.mock_engine", "--port", str(port)]
     child = Child(command, folder / f"mock-{port}.log")
     child.wait_until_ready(f"http://127.0.0.1:{port}/health", 20)

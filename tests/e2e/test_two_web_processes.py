@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from bench.children import Child, free_port
+from bench.children import Child
 from bench.under_test import UNLIMITED
+from config.supervisor.ports import find_free
 from tests.e2e.ask import body, eventually
 from tests.e2e.conftest import Mock, Platform
 from tests.e2e.test_limits import key_of, look, new_key, new_tenant
@@ -27,7 +28,7 @@ CHAT = "/v1/chat/completions"
 @pytest.fixture(scope="module")
 def urls(staged: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Of the platform's own web process, and of a second one beside it."""
-    port = free_port()
+    port = find_free()
     command = [sys.executable, *WEB, "--host", "127.0.0.1", "--port", str(port)]
     env = {**staged.env, "FOREBAY_WEB_PROCESSES": "2"}
     child = Child(command, tmp_path_factory.mktemp("second") / "web.log", env)

@@ -28,6 +28,19 @@ def test_a_busy_port_is_seen() -> None:
         ports.require_free("127.0.0.1", server.getsockname()[1])
 
 
+def test_a_port_is_given_to_one_alone_and_its_server_can_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = ports.find_free()
+    monkeypatch.setattr(ports, "_QUIET_PORTS", [port] * 200)
+    with pytest.raises(Problem, match="no free TCP port"):
+        ports.find_free()
+    ports.require_free("127.0.0.1", port)
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
 def test_a_host_that_is_none() -> None:
     with pytest.raises(Problem, match="FOREBAY_HOST"):
         ports.require_free("no host at all", 8000)

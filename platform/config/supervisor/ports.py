@@ -21,13 +21,25 @@ def require_free(host: str, port: int) -> None:
 
 
 def find_free() -> int:
+    """A port of 127.0.0.1 for a server of ours. Nobody else who asks here gets it meanwhile."""
     for port in random.sample(_QUIET_PORTS, 200):
         try:
-            _bind("127.0.0.1", port)
+            _reserve(port)
         except OSError:
             continue
         return port
     raise Problem("no free TCP port on 127.0.0.1: stop some servers and try again")
+
+
+def _reserve(port: int) -> None:
+    """Bound alone; then shared, so that a server, which sets SO_REUSEADDR, can bind and listen.
+
+    It lasts as long as this process: a server that restarts finds its port again.
+    """
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.detach()
 
 
 def _bind(host: str, port: int) -> None:

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -21,7 +22,7 @@ _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
 )
-_SETTINGS = {
+SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "on",
@@ -34,6 +35,8 @@ _SETTINGS = {
 
 
 class Postgres:
+    settings: Mapping[str, str] = SETTINGS
+
     def __init__(self, home: Home, keeper: Keeper) -> None:
         self._home, self._keeper = home, keeper
         self._data = home.root / "postgres"
@@ -109,7 +112,7 @@ class Postgres:
             )
 
     def _server(self) -> Child:
-        settings = {**_SETTINGS, "port": str(self._port)}
+        settings = {**self.settings, "port": str(self._port)}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return self._child("postgres", "postgres", "-D", str(self._data), *flags)
 

@@ -1,0 +1,53 @@
+"""The test database: migrated beforehand (prepared.py), emptied in little time (emptying.py)."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import TransactionTestCase
+from psycopg.conninfo import make_conninfo
+from pytest_django import DjangoDbBlocker
+
+from tests import embedded
+from tests.emptying import Emptying
+
+
+def pytest_configure() -> None:
+    """Passwords of tests need not withstand anybody. Running platforms hash as they should."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """An embedded PostgreSQL comes with the test database, and goes with it."""
+    return embedded.own_database or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Each worker has a server of its own; on one that was given, each has a database."""
+    if not embedded.own_database:
+        request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """After a test that commits, tables are emptied without Django's `flush` where they can be."""
+    if not embedded.own_database:
+        yield
+        return
+    with django_db_blocker.unblock():
+        empty = Emptying(_superuser())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: empty())
+        yield
+    empty.close()
+
+
+def _superuser() -> str:
+    password = (Path(os.environ["FOREBAY_HOME"]) / "secrets" / "postgres.password").read_text()
+    name = connection.settings_dict["NAME"]
+    return make_conninfo(settings.DATABASE_URL, dbname=name, user="postgres", password=password)

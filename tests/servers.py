@@ -1,0 +1,57 @@
+"""The embedded PostgreSQL and Valkey of a run, or of one of its workers."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.kin import Kin
+from config.supervisor.postgres import SETTINGS, Postgres
+from config.supervisor.valkey import Valkey
+from tests import prepared
+
+START_S = 60
+
+
+class ForgetfulPostgres(Postgres):
+    """What tests write outlives a kill, as ever, but no power cut.
+
+    Nor do plans depend on when an autovacuum came by.
+    """
+
+    settings = {**SETTINGS, "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+class Servers:
+    """With a loop and a thread of their own: they end with that thread at the latest."""
+
+    def __init__(self, folder: Path, *, database: bool, redis: bool) -> None:
+        self.home = Home(folder)
+        self.home.take()
+        self._keeper = Keeper(self.home, Kin(self.home))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.addresses: dict[str, str] = {}
+        self._servers: list[Postgres | Valkey] = []
+        if database:
+            prepared.passwords(self.home)
+            postgres = ForgetfulPostgres(self.home, self._keeper)
+            self.addresses["DATABASE_URL"] = postgres.url
+            self._servers.append(postgres)
+        if redis:
+            valkey = Valkey(self.home, self._keeper)
+            self.addresses["REDIS_URL"] = valkey.url
+            self._servers.append(valkey)
+
+    def start(self) -> None:
+        self._thread.start()
+        for server in self._servers:
+            asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(START_S)
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._keeper.stop(), self._loop).result(START_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()

@@ -1,0 +1,67 @@
+"""How tests share the workers of pytest-xdist: what belongs to one worker, and who runs alone.
+
+A pytest plugin. Tests that use the same running platform belong together, so that it starts once;
+all others belong to their file. `@pytest.mark.alone` is for those that measure time: while one of
+them runs, no other test does.
+"""
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Fixtures of a session that take long to set up.
+_SHARED = ("staged", "real", "chatting")
+_SECONDS = {"e2e": 4.0, "browser": 4.0, "unit": 0.02}
+_OTHERWISE_S = 0.3
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The group with the most to do comes first: then no worker ends long after the others."""
+    if not _is_worker(config):
+        return
+    weights: Counter[str] = Counter()
+    for item in items:
+        group = _group(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+        weights[group] += _seconds(item)
+    items.sort(key=lambda item: (-weights[_group(item)], _group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    names = getattr(item, "fixturenames", ())
+    return next((name for name in _SHARED if name in names), item.nodeid.partition("::")[0])
+
+
+def _seconds(item: pytest.Item) -> float:
+    if slow := item.get_closest_marker("slow"):
+        return float(slow.kwargs["seconds"])
+    return next((s for mark, s in _SECONDS.items() if item.get_closest_marker(mark)), _OTHERWISE_S)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    if not _is_worker(item.config):
+        return (yield)
+    with _room(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def _room(*, alone: bool) -> Iterator[None]:
+    """Many at once, or one alone. Who waits at the gate lets nobody past: nobody waits forever."""
+    folder = Path(os.environ["FOREBAY_TESTS_RUN"])
+    with (folder / "room").open("w") as room:
+        with (folder / "gate").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
