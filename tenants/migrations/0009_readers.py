@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("tenants", "0006_byte_limits"),
+        ("tenants", "0008_browser_origins"),
     ]
 
     operations = [
