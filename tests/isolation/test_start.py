@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils.module_loading import import_string
+from psycopg.conninfo import make_conninfo
 
 from tenants import row_security
 
@@ -66,8 +67,9 @@ def _as_superuser(statement: str) -> None:
     secret = Path(os.environ["FOREBAY_HOME"]) / "secrets" / "postgres.password"
     if not secret.exists():
         pytest.skip("needs the embedded PostgreSQL's superuser")
-    who = {"user": "postgres", "password": secret.read_text().strip()}
-    with psycopg.connect(settings.DATABASE_URL, **who, autocommit=True) as database:
+    password = secret.read_text().strip()
+    where = make_conninfo(settings.DATABASE_URL, user="postgres", password=password)
+    with psycopg.connect(where, autocommit=True) as database:
         database.execute(statement)
 
 

@@ -195,8 +195,10 @@ class Objects:
     def _hold(self) -> Any:
         """On nobody's texts: a running platform would put the deletion request under it."""
         ends = timezone.now() + timedelta(hours=1)
-        whose = {"subject_id": uuid4(), "reason": self._named()}
-        return holds.request(self._tenant.id, by=BY, expires_at=ends, **whose).id
+        placed = holds.request(
+            self._tenant.id, by=BY, reason=self._named(), expires_at=ends, subject_id=uuid4()
+        )
+        return placed.id
 
     def _deletion(self) -> Any:
         now = timezone.now()
