@@ -21,6 +21,7 @@ _SECONDS = {"e2e": 4.0, "browser": 4.0, "unit": 0.02}
 _OTHERWISE_S = 0.3
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The group with the most to do comes first: then no worker ends long after the others."""
     if not _is_worker(config):
