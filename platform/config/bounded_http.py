@@ -1,5 +1,6 @@
-"""uvicorn's protocols with the limits that they lack: on the size of a head, on the time that a
-client takes to send its request or to read the answer, and on connections (connections.py).
+"""uvicorn's protocols with the limits that they lack: on the size of a head and of trailers,
+on pipelining, on the time that a client takes to send or to read, and on connections.
+
 
 Without them, whoever has no key could fill memory or hold connections for as long as they like.
 """
@@ -17,10 +18,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from config.connections import Crowd, most_files
-from inference.openai.errors import ApiError, Headers, RequestTimeout, Unavailable
+from inference.openai.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
 from tenants.client_address import counted, plain
 
 MOST_HEAD_BYTES = 65_536
+MOST_HEADERS = 200
+MOST_PIPELINED = 16  # requests behind the one that runs: each costs far more than its bytes
+LEAST_READ = 65_536  # bytes in SEND_TIMEOUT_S
 LINGER_S, MOST_LINGERING = 1.0, 256  # so long a refused newcomer may read why
 _lingering: set[Any] = set()
 _crowds: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
@@ -36,15 +40,33 @@ def crowd_of(server: ServerState) -> Crowd:
 
 
 class SlowReaders(asyncio.Protocol):
-    """Drops a client that has not read for SEND_TIMEOUT_S what waits for it."""
+    """Drops a client that has read next to nothing for SEND_TIMEOUT_S of what waits for it.
+
+    A tenth of it is enough: a large answer takes a slow line longer than that.
+    """
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     _stalled: asyncio.TimerHandle | None = None
+    _left, _least, _read_until = 0, 0, 0.0  # bytes that waited when it last read enough, and so on
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(settings.SEND_TIMEOUT_S, self.transport.abort)
+        self._left = self.transport.get_write_buffer_size()
+        self._least = max(LEAST_READ, self._left // 10)
+        self._read_until = self.loop.time() + settings.SEND_TIMEOUT_S
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._stalled = self.loop.call_later(settings.SEND_TIMEOUT_S / 4, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        left, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if self._left - left >= self._least:
+            self._left, self._read_until = left, now + settings.SEND_TIMEOUT_S
+        elif now >= self._read_until:
+            return self.transport.abort()
+        return self._look_again()
 
     def resume_writing(self) -> None:
         self._read_on()
@@ -60,8 +82,13 @@ class SlowReaders(asyncio.Protocol):
             self._stalled = None
 
 
+class TooMuch(Exception):
+    """Ends the parsing of what a client has sent; it has been answered, or gets no answer."""
+
+
 class Bounded(SlowReaders, HttpToolsProtocol):
     _head = 0  # bytes of the head that is being read, as far as known; -1 while a body is
+    _beside = 0  # bytes since the last ones of a body: its trailers, extensions of its chunks
     _upgrade_ignored = False
     _due = inf  # when the client must have sent what it is sending
     _between_requests = False
@@ -96,9 +123,15 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             if self._between_requests:
                 self._between_requests = False
                 self._due = self.loop.time() + settings.HEAD_TIMEOUT_S
+        else:
+            self._beside += len(data)
         self._parse(data)
-        if self._head > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's head is too large")
+        if self.transport.is_closing():
+            return
+        if self._head > MOST_HEAD_BYTES:
+            self._refuse_head("The request's head is too large")
+        elif self._beside > MOST_HEAD_BYTES:
+            self._close_with(BadRequest("the trailers of this request are too large"))
 
     @property
     def _is_idle(self) -> bool:
@@ -110,7 +143,10 @@ class Bounded(SlowReaders, HttpToolsProtocol):
                 return self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as paused:
                 if self._should_upgrade():
-                    return self.handle_websocket_upgrade()
+                    # Behind a request that runs, its answer would be written into the websocket.
+                    return (
+                        self.handle_websocket_upgrade() if self._is_idle else self._send_invalid()
+                    )
                 data = memoryview(data)[paused.args[0] :]
                 if not self._go_on_without_upgrade():
                     return self._send_invalid()
@@ -120,7 +156,14 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def _send_invalid(self) -> None:
         if not self.transport.is_closing():
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse_head("Invalid HTTP request received.")
+
+    def _refuse_head(self, why: str) -> None:
+        """Without a word where that would stand in the middle of another answer."""
+        if self._is_idle or not (self.cycle.response_started or self.pipeline):
+            self.send_400_response(why)
+        else:
+            self.transport.close()
 
     def _go_on_without_upgrade(self) -> bool:
         """The same request again as one that asks for no upgrade, which a server may ignore (RFC
@@ -140,8 +183,23 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         self._upgrade_ignored = False
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head < 0:
+            return  # a trailer: whoever sends one must not pass it off as a header of a proxy's
+        if len(self.headers) >= MOST_HEADERS:
+            self._refuse_head(f"The request has more than {MOST_HEADERS} headers")
+            raise TooMuch
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._beside = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
-        self._head = -1
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.close()
+            raise TooMuch
+        self._head, self._beside = -1, 0
         if self.parser.should_upgrade() and not self._should_upgrade():
             self._upgrade_ignored = True
             return  # _parse goes on
@@ -199,7 +257,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def _close_with(self, error: ApiError) -> None:
         """Says why, where a request has begun that has no answer yet."""
-        in_body = self._head < 0 and not self.cycle.response_started
+        in_body = self._head < 0 and not (self.cycle.response_started or self.pipeline)
         if in_body or (self._head > 0 and self._is_idle):
             self.transport.write(_as_http(error))
         self._leave_crowd()
@@ -298,9 +356,9 @@ def _too_many() -> ApiError:
 
 def _as_http(error: ApiError) -> bytes:
     body = error.body()
-    phrase = {408: b"Request Timeout", 503: b"Service Unavailable"}[error.status]
+    phrase = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
     lines = [
-        b"HTTP/1.1 %d %b" % (error.status, phrase),
+        b"HTTP/1.1 %d %b" % (error.status, phrase[error.status]),
         b"content-type: application/json",
         b"content-length: %d" % len(body),
         b"connection: close",

@@ -1,6 +1,7 @@
 """Who is slow to send or to read is sent away; who waits for an answer is not."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -137,3 +138,17 @@ def test_who_does_not_read_the_answer(served: Served) -> None:
         assert served.connections == 1
         time.sleep(0.8)
         assert served.connections == 0
+
+
+def test_who_reads_slowly_but_reads(served: Served) -> None:
+    """20 MB take longer than the deadline; no pause is."""
+    with served.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(b"GET /much HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        began, got = time.monotonic(), 0
+        while piece := client.socket.recv(1_000_000):
+            got += len(piece)
+            behind = 1.5 * got / 20_000_000 - (time.monotonic() - began)
+            time.sleep(max(0.0, behind))
+    assert got > 20_000_000
+    assert time.monotonic() - began > 1
