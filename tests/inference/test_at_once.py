@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -136,17 +136,28 @@ async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
 @pytest.fixture
 async def alice(acme: Tenant) -> Member:
     user = await in_database(User.objects.create_user)("alice@acme.example")
-    return await in_database(acme.add_member)(user, Role.OWNER)
+    member: Member = await in_database(acme.add_member)(user, Role.OWNER)
+    return member
 
 
-class Socket(ApplicationCommunicator):
+class Socket:
+    def __init__(self) -> None:
+        scope = {"type": "websocket", "path": "/", "headers": []}
+        self._app: Any = cast(Any, ApplicationCommunicator)(ChatConsumer.as_asgi(), scope)
+
     async def connect(self) -> None:
-        await self.send_input({"type": "websocket.connect"})
-        assert (await self.receive_output(5))["type"] == "websocket.accept"
+        await self._app.send_input({"type": "websocket.connect"})
+        assert (await self.heard())["type"] == "websocket.accept"
+
+    async def heard(self) -> dict[str, Any]:
+        return dict(await self._app.receive_output(5))
+
+    async def is_quiet(self) -> bool:
+        return bool(await self._app.receive_nothing(0.2))
 
     async def disconnect(self) -> None:
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(5)
+        await self._app.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self._app.wait(5)
 
 
 async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
@@ -154,7 +165,7 @@ async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
         return Visitor(member.user, member, "session", "198.51.100.7", "en")
 
     monkeypatch.setattr(visitor.Visitor, "of", of)
-    socket = Socket(ChatConsumer.as_asgi(), {"type": "websocket", "path": "/", "headers": []})
+    socket = Socket()
     await socket.connect()
     return socket
 
@@ -163,18 +174,19 @@ async def test_a_persons_sockets_are_bounded(
     gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "SOCKETS_PER_PERSON", 2)
+    monkeypatch.setattr(gateway.watch, "attend", lambda *_: None)  # there is no session
     tabs = [await connected(alice, monkeypatch) for _ in range(2)]
     third = await connected(alice, monkeypatch)
-    closed = await third.receive_output(5)
+    closed = await third.heard()
     assert (closed["type"], closed["code"]) == ("websocket.close", 4429)
     assert "2 connections of this person" in closed["reason"]
     await third.disconnect()
     await tabs[0].disconnect()
     again = await connected(alice, monkeypatch)
-    assert await again.receive_nothing(0.2)
+    assert await again.is_quiet()
     monkeypatch.setattr(gateway.sockets, "_most", 2)
     crowded = await connected(alice, monkeypatch)
-    assert (await crowded.receive_output(5))["code"] in (1013, 4429)
+    assert (await crowded.heard())["code"] in (1013, 4429)
     for socket in (crowded, again, tabs[1]):
         await socket.disconnect()
     assert len(gateway.sockets) == 0
