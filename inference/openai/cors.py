@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from inference.openai.errors import Forbidden, Headers
 from inference.openai.http import Request
@@ -78,7 +78,7 @@ async def _of_all() -> frozenset[str]:
     loop = asyncio.get_running_loop()
     if _asking is None or _asking.get_loop() is not loop or loop.time() - _asked_at > KEPT_S:
         _asked_at, _asking = loop.time(), loop.create_task(_look_up())
-    with suppress(DatabaseError):
+    with suppress(Error):
         _known = await asyncio.shield(_asking)
     return _known
 

@@ -15,11 +15,12 @@ from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.conf import settings
+from django.urls import re_path
 
 from audit.key_check import hindrance as keys_hindrance
 from audit.tombstones import hindrance_at_start as tombstones_hindrance
 from config.celery import app as celery_app
-from config.origins import FromOwnPages
+from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.static_files import static_files
 from inference import probes
@@ -31,7 +32,11 @@ from tenants.isolation_check import hindrance
 
 pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
-sockets = FromOwnPages(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.OWN_ORIGINS)
+nowhere: Any = refuse
+sockets = FromOwnPages(
+    AuthMiddlewareStack(URLRouter([*websocket_urlpatterns, re_path("", nowhere)])),
+    settings.OWN_ORIGINS,
+)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

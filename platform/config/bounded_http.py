@@ -257,8 +257,11 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def _close_with(self, error: ApiError) -> None:
         """Says why, where a request has begun that has no answer yet."""
-        in_body = self._head < 0 and not (self.cycle.response_started or self.pipeline)
-        if in_body or (self._head > 0 and self._is_idle):
+        cycle = self.cycle
+        in_body = self._head < 0 and cycle is not None
+        in_body = in_body and not (cycle.response_started or self.pipeline)
+        began = in_body or (self._head > 0 and self._is_idle)
+        if began and not self.transport.is_closing():  # it may just have been told something else
             self.transport.write(_as_http(error))
         self._leave_crowd()
         self._due = inf

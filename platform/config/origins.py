@@ -53,5 +53,10 @@ class FromOwnPages:
         if len(origins) == 1 and is_own(origins[0].decode("latin-1").lower(), self._own):
             await self._application(scope, receive, send)
         else:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await refuse(scope, receive, send)
+
+
+async def refuse(_scope: Any, receive: Any, send: Any) -> None:
+    """Answers a websocket's handshake with 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})

@@ -64,6 +64,24 @@ def test_people_are_shown_a_page(client: TestClient) -> None:
 
 
 @pytest.mark.unit
+async def test_a_websocket_where_nothing_is_gets_403() -> None:
+    from config.asgi import application
+
+    said: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    own = sorted(settings.OWN_ORIGINS)[0].encode()
+    scope = {"type": "websocket", "path": "/ws/none/", "query_string": b""}
+    await application({**scope, "headers": [(b"origin", own)]}, receive, send)
+    assert said == ["websocket.close"]
+
+
+@pytest.mark.unit
 async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     async def checks() -> dict[str, bool]:
         return {"database": True, "redis": True, "engine secret-r1": True, "engine b": False}

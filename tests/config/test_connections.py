@@ -1,14 +1,19 @@
 """Too many connections: those that do nothing give way, and others do not notice."""
 
+import asyncio
 import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
+import uvicorn
 from django.test import override_settings
+from uvicorn.server import ServerState
 from websockets.sync.client import connect as websocket
 
+from config.bounded_http import Bounded
 from tests.config.stub_server import Client, Served, Stub, serving
 
 pytestmark = pytest.mark.unit
@@ -159,3 +164,34 @@ def _eventually(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+class Stuck:
+    """A transport whose client does not read: closing it takes until somebody gives up."""
+
+    def __init__(self) -> None:
+        self.written = list[bytes]()
+        self.closing = False
+
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else None
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+
+async def test_who_was_told_something_else_gives_way_quietly() -> None:
+    config = uvicorn.Config(Stub(), lifespan="off", log_level="warning")
+    config.load()
+    connection, transport = Bounded(config, ServerState(), {}), Stuck()
+    connection.connection_made(cast("asyncio.Transport", transport))
+    connection.data_received(b"GET http://[ HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert status(b"".join(transport.written)) == 400
+    connection.give_way()
+    assert len(transport.written) == 1

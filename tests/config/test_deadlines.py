@@ -29,7 +29,7 @@ def told(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body)["error"]["code"] if body else ""
 
 
-def seconds_until_closed(client: Client) -> tuple[float, bytes]:
+def until_closed(client: Client) -> tuple[bytes, float]:
     began = time.monotonic()
     return client.rest(), time.monotonic() - began
 
@@ -49,7 +49,7 @@ def seconds_until_closed(client: Client) -> tuple[float, bytes]:
 )
 def test_a_request_that_does_not_arrive(served: Served, sent: bytes, says: str | None) -> None:
     with served.connect() as client:
-        answer, took = seconds_until_closed(client.send(sent))
+        answer, took = until_closed(client.send(sent))
     assert 0.25 < took < 4
     if says is None:
         assert answer == b""
@@ -83,7 +83,7 @@ def test_between_requests_and_empty_lines(served: Served) -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert told(client.answer().replace(b"}", b', "error": {"code": ""}}')) == (200, "")
         time.sleep(0.1)
-        answer, took = seconds_until_closed(client.send(b"\r\n"))
+        answer, took = until_closed(client.send(b"\r\n"))
     assert took < 3
     assert told(answer) == (408, "request_timeout")
 
@@ -91,7 +91,7 @@ def test_between_requests_and_empty_lines(served: Served) -> None:
 def test_an_idle_connection_ends_without_a_word(served: Served) -> None:
     with served.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").answer()
-        answer, took = seconds_until_closed(client)
+        answer, took = until_closed(client)
     assert answer == b""
     assert 0.25 < took < 3
 
@@ -116,7 +116,7 @@ def test_nor_is_one_whose_client_sends_the_next_request_meanwhile(served: Served
 def test_a_pipelined_body_has_its_deadline_when_its_turn_comes(served: Served) -> None:
     with served.connect() as client:
         client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + HEAD + b"\r\n")
-        answer, took = seconds_until_closed(client)
+        answer, took = until_closed(client)
     assert 1 < took < 5
     _, _, last = answer.partition(b"end\r\n0\r\n\r\n")
     assert told(last) == (408, "request_timeout")
@@ -125,7 +125,7 @@ def test_a_pipelined_body_has_its_deadline_when_its_turn_comes(served: Served) -
 def test_the_rest_of_a_body_that_is_answered_already(served: Served) -> None:
     with served.connect() as client:
         client.send(HEAD.replace(b"/x", b"/quick") + b"\r\n1")
-        answer, took = seconds_until_closed(client)
+        answer, took = until_closed(client)
     assert answer.startswith(b"HTTP/1.1 401")
     assert answer.count(b"HTTP/1.1") == 1
     assert took < 4
