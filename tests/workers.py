@@ -6,10 +6,12 @@ them runs, no other test does.
 """
 
 import fcntl
+import json
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,46 @@ _SECONDS = {"e2e": 4.0, "browser": 4.0, "unit": 0.02}
 _OTHERWISE_S = 0.3
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The group with the most to do comes first: then no worker ends long after the others."""
     if not _is_worker(config):
         return
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, float] = defaultdict(float)
     for item in items:
-        group = _group(item)
-        item.add_marker(pytest.mark.xdist_group(group))
-        weights[group] += _seconds(item)
+        weights[_group(item)] += _seconds(item)
     items.sort(key=lambda item: (-weights[_group(item)], _group(item)))
+    _write_groups({item.nodeid: _group(item) for item in items})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By our groups: pytest-xdist 3.8 cannot tell those of its own marks to a pytest since 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _read_groups()[nodeid]
+
+    return ByGroup(config, log)
+
+
+def _write_groups(groups: dict[str, str]) -> None:
+    """For the process that hands out tests and collects none. All workers write the same."""
+    place = _shared("groups.json")
+    draft = place.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(groups))
+    draft.replace(place)
+
+
+@cache
+def _read_groups() -> dict[str, str]:
+    found: dict[str, str] = json.loads(_shared("groups.json").read_text())
+    return found
+
+
+def _shared(name: str) -> Path:
+    return Path(os.environ["FOREBAY_TESTS_RUN"]) / name
 
 
 def _group(item: pytest.Item) -> str:
@@ -56,9 +87,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
 @contextmanager
 def _room(*, alone: bool) -> Iterator[None]:
     """Many at once, or one alone. Who waits at the gate lets nobody past: nobody waits forever."""
-    folder = Path(os.environ["FOREBAY_TESTS_RUN"])
-    with (folder / "room").open("w") as room:
-        with (folder / "gate").open("w") as gate:
+    with _shared("room").open("w") as room:
+        with _shared("gate").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
