@@ -28,7 +28,9 @@ UNLIMITED = ("--requests-per-minute", "0", "--burst", "0", "--max-concurrency", 
 class Forebay:
     """A running platform, ready when constructed. `engines` None: the embedded llama.cpp."""
 
-    def __init__(self, folder: Path, engines: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, engines: dict[str, Any] | None = None, *, ready: str = "/readyz"
+    ) -> None:
         self.home = folder / "home"
         self.port = find_free()
         self.env = {k: v for k, v in os.environ.items() if k not in FOREIGN}
@@ -46,7 +48,7 @@ class Forebay:
         supervisor = [sys.executable, "-m", "config.supervisor"]
         self.child = Child(supervisor, folder / "forebay.log", self.env)
         try:
-            self.child.wait_until_ready(f"http://127.0.0.1:{self.port}/readyz", START_SECONDS)
+            self.child.wait_until_ready(f"http://127.0.0.1:{self.port}{ready}", START_SECONDS)
             self.key = self.new_key()
         except BaseException:
             self.child.stop(30)

@@ -85,7 +85,8 @@ def _make_database(folder: Path) -> Path:
 
 
 def _make_home(folder: Path) -> Path:
-    forebay = Forebay(folder, {"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}})
+    nobody = {"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    forebay = Forebay(folder, nobody, ready="/livez")
     forebay.stop()
     for name in ("logs", "run"):
         shutil.rmtree(forebay.home / name)
