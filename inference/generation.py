@@ -168,7 +168,7 @@ class Generation:
             elif event.startswith((b'data: {"error"', b"error:")):
                 raise self.engine.broken(event.partition(b":")[2])
             elif event != sse.DONE:
-                now.append(event)
+                now.append(self._without_cache(event))
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
         self.sent += len(now)
@@ -184,14 +184,26 @@ class Generation:
         found = sse.parsed(event)
         self.finish_reason = sse.finish_reason(found) or self.finish_reason
         if self._hide_cache(found):
-            event = b"data: " + orjson.dumps(found)
+            event = self._written(found)
         if found.get("usage"):
             self.usage = found["usage"] if isinstance(found["usage"], dict) else {}
             if not self.order.include_usage:
                 if not found.get("choices"):
                     return
-                event = b"data: " + orjson.dumps({k: v for k, v in found.items() if k != "usage"})
+                event = self._written({k: v for k, v in found.items() if k != "usage"})
         self.held.append(event)
+
+    def _without_cache(self, event: bytes) -> bytes:
+        """Some servers send usage with every piece."""
+        if self.engine.cache_is_private or not cache_figures.may_tell(event):
+            return event
+        found = sse.parsed(event)
+        return self._written(found) if cache_figures.take_out(found) else event
+
+    def _written(self, chunk: dict[str, Any]) -> bytes:
+        """With our names: `_names` finds theirs only as the engine had written them."""
+        ours = {"id": self.order.public_id, "model": self.order.model}
+        return b"data: " + orjson.dumps(chunk | {k: v for k, v in ours.items() if k in chunk})
 
     def _hide_cache(self, answer: dict[str, Any]) -> bool:
         return not self.engine.cache_is_private and cache_figures.take_out(answer)

@@ -1,6 +1,7 @@
 """A completion that goes well: what readers see, what is settled, and in which order."""
 
 import base64
+import json
 from typing import Any
 
 import orjson
@@ -115,12 +116,16 @@ async def test_a_cache_that_tenants_share_is_told_to_nobody(stream: bool) -> Non
         "prompt_tokens_details": {"cached_tokens": 64},
         "prompt_cache_hit_tokens": 64,
         "prompt_cache_miss_tokens": 36,
+        "cached_tokens": 64,
+        "cache_read_input_tokens": 64,
+        "cost": 0.01,
     }
     last: dict[str, Any] = {"usage": told, "timings": {"cache_n": 64}}
     choice = {"index": 0, "finish_reason": "stop"}
     if stream:
         finish = {"choices": [choice | {"delta": {}}], "timings": {"cache_n": 64}}
-        engine = ScriptedEngine([chunk("a"), event(finish), event({"choices": []} | last)])
+        early = event({"choices": [{"index": 0, "delta": {"content": "a"}, "usage": told}]} | last)
+        engine = ScriptedEngine([early, event(finish), event({"choices": []} | last)])
     else:
         message = {"role": "assistant", "content": "a"}
         engine = ScriptedEngine([orjson.dumps({"choices": [choice | {"message": message}]} | last)])
@@ -131,6 +136,25 @@ async def test_a_cache_that_tenants_share_is_told_to_nobody(stream: bool) -> Non
     assert b'"prompt_tokens":100' in sent
     assert b"cache" not in sent
     assert b"timings" not in sent
+    assert b"cost" not in sent
+
+
+async def test_what_is_written_anew_has_our_names_too() -> None:
+    """Python servers write a space behind each colon."""
+    traces, order = Traces(), an_order(include_usage=True, model="smol")
+    named = {"id": "theirs-1", "model": "theirs"}
+    told = {"usage": {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 8}}
+    pieces = [
+        b"data: " + json.dumps(named | found).encode()
+        for found in (
+            {"choices": [{"index": 0, "delta": {"content": "a"}}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {"choices": []} | told,
+        )
+    ]
+    await traces.of(ScriptedEngine([*pieces]), order)
+    shown = [found for found in plain(traces.events) if found]
+    assert {(found["id"], found["model"]) for found in shown} == {(order.public_id, "smol")}
 
 
 async def test_without_usage_we_count_ourselves() -> None:
