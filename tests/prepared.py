@@ -88,7 +88,7 @@ def _make_home(folder: Path) -> Path:
     nobody = {"mock": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     forebay = Forebay(folder, nobody, ready="/livez")
     forebay.stop()
-    for name in ("logs", "run"):
+    for name in ("logs", "run", "witness"):  # witnesses are told again in another place
         shutil.rmtree(forebay.home / name)
     (forebay.home / BENCH_KEY).write_text(forebay.key)
     return forebay.home
