@@ -164,7 +164,7 @@ MAP: dict[str, dict[Data, str]] = {
     "audit.PrunedMonth": {D.NONE: "id table month rows first_seal last_seal pruned_at"},
     "audit.Seal": {
         D.NONE: "id tenant_id batch first_seq size first_at last_at event_ids leaves root "
-        "previous hash checkpoint position sealed_at"
+        "previous hash checkpoint position sealed_at retention_days"
     },
     "audit.Checkpoint": {D.NONE: "n size root previous at key_id signature"},
     "audit.SealMark": {D.NONE: "id xid event_id restarts set_back at"},
@@ -271,7 +271,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Message": {
         D.CONTENT: "sealed",
         D.BEHAVIOUR: "author finish_reason created_at",
-        D.NONE: "id tenant conversation completion_id data_key_id",
+        D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
     "inference.RollupMark": {D.NONE: "id xid completion_id at"},
 }
