@@ -1,7 +1,8 @@
 """The limits of one process alone, while Redis is away: stricter than the shared ones, never open.
 
 Each of N processes has 1/N of every limit. Buckets start empty, so that nobody gets a second
-burst. What is let in here is owed: Redis is told when it is back.
+burst; that of the day's stored bytes with a minute's worth, or every request would wait for it.
+What is let in here is owed: Redis is told when it is back.
 """
 
 import math
@@ -16,6 +17,7 @@ from tenants.caller import Limits
 Busy = Callable[[str], Iterable[int]]
 BUCKETS = 10_000
 OWED = 10_000
+MINUTES_A_DAY = 24 * 60
 
 
 @dataclass(slots=True)
@@ -98,13 +100,17 @@ class LocalAdmission:
             if n := limits.tokens_per_minute:
                 yield f"{prefix}tokens", n, self._bucket("tokens", owner, n, n, now), ask.tokens
             if n := limits.megabytes_per_day * MEGABYTE:
-                bucket = self._bucket("stored", owner, n / 1440, n, now)
+                minute = n / MINUTES_A_DAY
+                bucket = self._bucket("stored", owner, minute, n, now, level=minute * self._share)
                 yield f"{prefix}stored", n, bucket, ask.bytes
 
-    def _bucket(self, kind: str, owner: str, per_minute: float, size: int, now: float) -> _Bucket:
+    def _bucket(
+        self, kind: str, owner: str, per_minute: float, size: int, now: float, level: float = 0
+    ) -> _Bucket:
+        """`level`: what is in it when it is new."""
         bucket = self._buckets.get((kind, owner))
         if bucket is None:
-            bucket = _Bucket(0, 0, 0, self._began)
+            bucket = _Bucket(0, 0, level, self._began)
             self._buckets[kind, owner] = bucket
             if len(self._buckets) > BUCKETS:
                 self._buckets.popitem(last=False)

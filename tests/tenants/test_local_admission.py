@@ -54,6 +54,12 @@ def test_buckets_start_empty_and_refill_with_this_processs_share(clock: Clock) -
     assert let_in(local, who, 100) == 50
 
 
+def test_small_requests_do_not_wait_for_the_days_bytes(clock: Clock) -> None:
+    """A minute's worth is there at once: else all would be refused as Redis goes."""
+    local, who = LocalAdmission(2, clock), caller(limits=Limits(megabytes_per_day=1440))
+    assert let_in(local, who, 3000, size=500) == 1000
+
+
 def test_every_tier_holds(clock: Clock) -> None:
     local = LocalAdmission(1, clock)
     clock.now += 60
@@ -66,7 +72,7 @@ def test_every_tier_holds(clock: Clock) -> None:
     assert let_in(local, caller(limits=Limits(megabytes_in_flight=4)), 9, size=1_500_000) == 2
     assert let_in(local, caller(key=Limits(megabytes_in_flight=4)), 9, size=5_000_000) == 1
     assert let_in(local, caller(limits=Limits(megabytes_in_flight=1)), 100, size=LIGHT) == 100
-    assert let_in(local, caller(limits=Limits(megabytes_per_day=1440)), 9, size=300_000) == 3
+    assert let_in(local, caller(limits=Limits(megabytes_per_day=1440)), 9, size=300_000) == 6
     assert let_in(local, caller(), 100, ip="192.0.2.1", per_ip=9) == 9
     assert local.admit(asked(caller(), 0, "192.0.2.1", 9)).tier == "ip"
 
