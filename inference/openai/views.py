@@ -19,6 +19,7 @@ from inference.openai import cors, limits, quotas, shapes
 from inference.openai.delivery import EVENT_STREAM, event_bytes, send_events, send_json, whole
 from inference.openai.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from inference.openai.http import Request
+from inference.openai.schemas import Body
 from inference.order import Order
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
@@ -42,9 +43,7 @@ async def completions(request: Request) -> None:
     await _complete(request, shapes.check_completion, chat=False)
 
 
-async def _complete(
-    request: Request, check: Callable[[shapes.Body, Engine], None], *, chat: bool
-) -> None:
+async def _complete(request: Request, check: Callable[[Body, Engine], None], *, chat: bool) -> None:
     caller, raw = await _caller(request), await request.body()
     body = shapes.parsed(raw)
     engine = allowed.engine_for(caller, shapes.model_of(body))

@@ -14,7 +14,7 @@ from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
 from tenants.models.api_key import NOT_YET
-from tenants.models.tenant import LIMITS
+from tenants.models.tier import LIMITS
 from tenants.roles import Permission
 
 SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", *LIMITS)

@@ -16,8 +16,7 @@ from console import figures
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm, LimitField
 from tenants.models import Tenant
-from tenants.models.tenant import LIMITS
-from tenants.models.tier import Tier
+from tenants.models.tier import LIMITS, Tier
 from tenants.roles import Permission
 
 LABELS: dict[str, Promise] = {

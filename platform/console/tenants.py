@@ -23,8 +23,8 @@ from console.tenant_settings import TIME_ZONES
 from inference.models import UsageDay
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
-from tenants.models.tenant import LIMITS, NAME, RETENTION_FLOOR_DAYS, State
-from tenants.models.tier import Tier
+from tenants.models.tenant import NAME, RETENTION_FLOOR_DAYS, State
+from tenants.models.tier import LIMITS, Tier
 from tenants.roles import Profile, Role
 
 ADVANCED = ("profile", "time_zone", "retention_days", "local_only", *LIMITS)

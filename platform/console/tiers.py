@@ -16,8 +16,7 @@ from console.forms import ConsoleForm, LimitField
 from console.limits import LABELS
 from console.recently_proven import recently_proven
 from tenants.models import Tenant, TierPolicy
-from tenants.models.tenant import LIMITS
-from tenants.models.tier import Tier
+from tenants.models.tier import LIMITS, Tier
 
 
 class TierForm(ConsoleForm):

@@ -85,7 +85,7 @@ def test_nor_over_the_socket(taken_over: Client, bob: Member, chat: asking.Asked
     """What the socket calls for a page that goes on with it, follows it or sends it again."""
     onward = Send(text="again?", model="mock", message=uuid4(), conversation=chat.conversation.pk)
     with pytest.raises(Refused):
-        asking.prompt_messages(bob, onward)
+        asking.earlier(bob, onward)
     with pytest.raises(Refused):
         asking.put(bob, onward, uuid4())
     with pytest.raises(Refused):

@@ -25,7 +25,8 @@ in_database = database_sync_to_async
 def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """How often the schema was built."""
     docs._built.cache_clear()
-    times, get_schema = list[Any](), SchemaGenerator.get_schema
+    times = list[Any]()
+    get_schema: Any = SchemaGenerator.get_schema
 
     def counted(self: SchemaGenerator, *args: Any, **kwargs: Any) -> Any:
         times.append(args)

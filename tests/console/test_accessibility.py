@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
@@ -204,7 +205,7 @@ def test_axe_finds_nothing_for_an_owner(
         expect(inspector.page.get_by_role("heading", name="Recovery codes")).to_be_visible()
         inspector.look()
     with_app(alice.user)
-    enrolled = alice.user.authenticator_set.get(type="webauthn").pk
+    enrolled = Authenticator.objects.get(user=alice.user, type="webauthn").pk
     for path in sorted(visited()):
         address = re.sub(
             r"<\w+:(\w+)>",

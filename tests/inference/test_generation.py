@@ -144,14 +144,12 @@ async def test_what_is_written_anew_has_our_names_too() -> None:
     traces, order = Traces(), an_order(include_usage=True, model="smol")
     named = {"id": "theirs-1", "model": "theirs"}
     told = {"usage": {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 8}}
-    pieces = [
-        b"data: " + json.dumps(named | found).encode()
-        for found in (
-            {"choices": [{"index": 0, "delta": {"content": "a"}}]},
-            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-            {"choices": []} | told,
-        )
+    said: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "a"}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": []} | told,
     ]
+    pieces = [b"data: " + json.dumps(named | each).encode() for each in said]
     await traces.of(ScriptedEngine([*pieces]), order)
     shown = [found for found in plain(traces.events) if found]
     assert {(found["id"], found["model"]) for found in shown} == {(order.public_id, "smol")}

@@ -27,14 +27,16 @@ class Schema(SpectacularAPIView):
         renderer, _media_type = self.perform_content_negotiation(request, force=True)
         asked = request.GET.get("lang") or translation.get_language()
         language = asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
-        name = f'inline; filename="{self._get_filename(request, None)}"'
+        file: str = self._get_filename(request, None)  # type: ignore[no-untyped-call]
+        name = f'inline; filename="{file}"'
+        kind: Any = type(renderer)
         with _building:
-            text = _built(type(renderer), language)
+            text = _built(kind, language)
         return HttpResponse(text, renderer.media_type, headers={"Content-Disposition": name})
 
 
 @cache
-def _built(renderer: type[Any], language: str) -> bytes:
+def _built(renderer: Any, language: str) -> bytes:
     with translation.override(language):
         found = Schema.generator_class().get_schema(request=None, public=True)
         return bytes(renderer().render(found, renderer_context={}))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tenants.models.tenant import LIMITS
+from tenants.models.tier import LIMITS
 
 
 def add_limit_options(parser: CommandParser) -> None:
