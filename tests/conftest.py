@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
+from django.utils import translation
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 
@@ -18,6 +19,13 @@ from tests.emptying import Emptying
 def pytest_configure() -> None:
     """Passwords of tests need not withstand anybody. Running platforms hash as they should."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """A request of an earlier test leaves its language with the thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,8 @@ async def _refuse(request: Request, error: ApiError) -> None:
     if request.started:
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % error.body(), more=False)
     else:
+        told = {name for name, _ in error.extra}
+        request.extra = [line for line in request.extra if line[0] not in told]
         await request.refuse(error)
 
 

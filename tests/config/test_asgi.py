@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from starlette.testclient import TestClient
 
 from config.pages import bounded
 from config.static_files import static_files
 from inference import probes
+from inference.engines import reachable
 from tests.api.conftest import served
 
 HTML = "text/html,application/xhtml+xml"
@@ -83,17 +85,25 @@ async def test_a_websocket_where_nothing_is_gets_403() -> None:
 
 @pytest.mark.unit
 async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def checks() -> dict[str, bool]:
-        return {"database": True, "redis": True, "engine secret-r1": True, "engine b": False}
+    async def fine(question: Any, *_more: object) -> bool:
+        if hasattr(question, "close"):
+            question.close()
+        return True
 
     class Turnstile:
         alone, outages = False, 0
 
-    class Open:
-        turnstile = Turnstile()
+    class Redis:
+        call = fine
 
-    monkeypatch.setattr(probes, "_recent", checks)
+    class Open:
+        turnstile, redis = Turnstile(), Redis()
+
+    monkeypatch.setattr(probes, "_last", None)
+    monkeypatch.setattr(probes, "_answers", fine)
     monkeypatch.setattr(probes, "gateway", Open)
+    monkeypatch.setattr(probes, "served", lambda: {"secret-r1": None})
+    monkeypatch.setattr(reachable, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
         status, _, body = await asked(probes.probe, "GET", path)
         assert status == 503

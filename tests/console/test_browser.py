@@ -199,7 +199,7 @@ def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) ->
     page.goto("/console/t/acme/keys/")
     page.get_by_label("Name").fill("fraud scoring")
     page.get_by_text("Scopes, models, addresses, limits").click()
-    page.get_by_label("Batches").check()
+    page.get_by_label("Management: read").check()
     page.get_by_label("Allowed addresses").fill("nonsense")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text("is no address")).to_be_visible()

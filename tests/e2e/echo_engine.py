@@ -28,6 +28,10 @@ class EchoEngine(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: EchoEngine
 
+    def do_GET(self) -> None:
+        """The list of models, by which the platform sees that the engine answers."""
+        self._json(200, {"data": [{"id": "echo"}]})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.chat = "messages" in body
