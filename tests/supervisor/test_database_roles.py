@@ -86,10 +86,17 @@ def owners(platform: Running) -> list[str]:
 
 
 def as_superuser(platform: Running, statement: str) -> None:
+    """The running platform may want the same tables: PostgreSQL then ends one of the two."""
     secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
-    there = psycopg.connect(platform.told["DATABASE_URL"], user="postgres", password=secret)
-    with there as connection:
-        connection.execute(statement)
+    for left in reversed(range(5)):
+        there = psycopg.connect(platform.told["DATABASE_URL"], user="postgres", password=secret)
+        try:
+            with there as connection:
+                connection.execute(statement)
+            return
+        except psycopg.errors.DeadlockDetected:
+            if not left:
+                raise
 
 
 def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,13 @@
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+from psycopg.errors import DeadlockDetected
 
 from audit import protection
 from tenants import schema
+
+ATTEMPTS = 5
 
 
 class Command(BaseCommand):
@@ -21,7 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *, role: str, requests_role: str, **_options: Any) -> None:
         try:
-            schema.hand_over(role, requests_role)
+            _hand_over(role, requests_role)
         except protection.CannotProtect as problem:
             raise CommandError(str(problem)) from None
         self.stdout.write(f"{protection.OWNER} owns the tables; {role} reads and writes rows")
@@ -30,3 +34,14 @@ class Command(BaseCommand):
                 "requests share that role: an SQL injection could open every tenant's rows "
                 "(--requests-role, docs/deployment-database.md)"
             )
+
+
+def _hand_over(role: str, requests_role: str) -> None:
+    """A platform that runs meanwhile may want the same tables: PostgreSQL then ends one of us."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return schema.hand_over(role, requests_role)
+        except OperationalError as problem:
+            if not left or not isinstance(problem.__cause__, DeadlockDetected):
+                raise
+    return None
