@@ -1,9 +1,9 @@
 -- Token buckets of requests, of tokens and of bytes stored, what is in progress, and the latest
 -- requests of an address; all times in ms.
--- A bucket that is not kept is full; in a strict epoch it was empty when that began.
-local function level(kept, at, rate, size)
+-- A bucket that is not kept is full; in a strict epoch it had `first` in it when that began.
+local function level(kept, at, rate, size, first)
   if kept then return math.min(size, kept + math.max(0, now - at) * rate / 60000) end
-  if strict then return math.min(size, math.max(0, now - born) * rate / 60000) end
+  if strict then return math.min(size, first + math.max(0, now - born) * rate / 60000) end
   return size
 end
 
@@ -26,9 +26,10 @@ end
 
 local function fill(o, kept)
   local at = kept[1] or now
-  o.requests = o.rate > 0 and level(kept[2], at, o.rate, o.size) or 0
-  o.tokens = o.per_minute > 0 and level(kept[3], at, o.per_minute, o.per_minute) or 0
-  o.stored = o.per_day > 0 and level(kept[4], at, o.per_day / 1440, o.per_day) or 0
+  o.requests = o.rate > 0 and level(kept[2], at, o.rate, o.size, 0) or 0
+  o.tokens = o.per_minute > 0 and level(kept[3], at, o.per_minute, o.per_minute, 0) or 0
+  local minute = o.per_day / 1440 -- with none of it every request would have to wait
+  o.stored = o.per_day > 0 and level(kept[4], at, minute, o.per_day, minute) or 0
 end
 
 local function packed(o)

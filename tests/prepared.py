@@ -89,7 +89,7 @@ def _make_home(folder: Path) -> Path:
     forebay = Forebay(folder, nobody, ready="/livez")
     forebay.stop()
     for name in ("logs", "run", "witness"):  # witnesses are told again in another place
-        shutil.rmtree(forebay.home / name)
+        shutil.rmtree(forebay.home / name, ignore_errors=True)
     (forebay.home / BENCH_KEY).write_text(forebay.key)
     return forebay.home
 
