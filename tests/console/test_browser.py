@@ -212,7 +212,7 @@ def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) ->
     page.get_by_role("button", name="Rotate key").click()
     expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
     expect(page.get_by_text("The old key works until")).to_be_visible()
-    assert ApiKey.objects.filter(scopes=["batch", "inference"]).count() == 2
+    assert ApiKey.objects.filter(scopes=["inference", "management:read"]).count() == 2
 
 
 def test_people_teams_and_grants(alice: Member, bob: Member, page: Page, sign_in: Any) -> None:
