@@ -49,17 +49,17 @@ if per_address > 0 then
   if frees > 0 and counted_at == 0 then close('ip', per_address, seen, frees) end
 end
 local function look(o, prefix)
-  if o.rate > 0 and o.requests < 1 then
+  if o.rate > 0 and lacks(o.requests, 1) then
     close(prefix .. 'rate', o.rate, math.ceil(o.size - o.requests), wait(1 - o.requests, o.rate))
   end
   -- One that is larger than the whole bucket comes in when it is full, and leaves a debt.
   local needed = math.min(tokens, o.per_minute)
-  if o.per_minute > 0 and o.tokens < needed then
+  if o.per_minute > 0 and lacks(o.tokens, needed) then
     close(prefix .. 'tokens', o.per_minute, math.ceil(o.per_minute - o.tokens),
       wait(needed - o.tokens, o.per_minute))
   end
   needed = math.min(bytes, o.per_day)
-  if o.per_day > 0 and o.stored < needed then
+  if o.per_day > 0 and lacks(o.stored, needed) then
     close(prefix .. 'stored', o.per_day, math.ceil(o.per_day - o.stored),
       wait(needed - o.stored, o.per_day / 1440))
   end

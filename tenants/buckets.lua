@@ -7,6 +7,9 @@ local function level(kept, at, rate, size, first)
   return size
 end
 
+-- Floating point may leave a bucket a hair below what it holds when `wait` is over.
+local function lacks(left, needed) return left < needed - 1e-6 end
+
 local function wait(missing, rate)
   return math.max(0, math.ceil(missing * 60000 / rate))
 end

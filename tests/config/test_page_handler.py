@@ -21,7 +21,7 @@ async def test_an_error_page_leaves_no_connection_behind() -> None:
     for _ in range(5):
         assert (await client.ask("GET", "/nowhere/", owner.headers)).status == 404
     for _ in range(50):
-        if await _connections() == before:
+        if await _connections() <= before:
             return
         await asyncio.sleep(0.1)  # one that has just been closed
     pytest.fail("connections stay open")
@@ -29,6 +29,10 @@ async def test_an_error_page_leaves_no_connection_behind() -> None:
 
 @database_sync_to_async
 def _connections() -> int:
+    """Those of this process, but for the thread that watches for destroyed keys."""
     with connection.cursor() as cursor:
-        cursor.execute("select count(*) from pg_stat_activity where datname = current_database()")
+        cursor.execute(
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            " and usename = current_user and query not like '%audit_keymark%'"
+        )
         return int(cursor.fetchone()[0])

@@ -245,6 +245,7 @@ def _never_more_than_the_bound(times: list[int], model: Model, lost: bool) -> No
     moves=st.lists(st.integers(0, 20_000), max_size=12),
 )
 @example(per_minute=1, burst=1, moves=[0, 0])
+@example(per_minute=1, burst=3, moves=[0, 76, 76])  # 60,000 x 1/60,000 falls short of 1 here
 async def test_the_time_told_is_true(
     clock: Clock, per_minute: int, burst: int, moves: list[int]
 ) -> None:
