@@ -1,6 +1,9 @@
 """`make isolation`: what a customer runs on their own deployment."""
 
 import logging
+import signal
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from typing import Any
@@ -15,9 +18,12 @@ from audit import seal
 from audit.models import LegalHold, Seal
 from console.isolation import routes, side_by_side
 from console.isolation.proof import Proof
+from console.isolation.stage import Stage
 from console.isolation.walk import Cell, Walk
 from tenants import row_security
 from tenants.models import Tenant, User
+from tenants.models.team import TeamPlace
+from tenants.scope import system_scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "console/t/<slug:tenant>/members/"
@@ -63,6 +69,38 @@ def test_the_sealer_goes_on_meanwhile(
     call_command("isolation", processes=1)
     assert Seal.objects.exists()
     assert "0 leaks" in capsys.readouterr().out
+
+
+def test_told_to_stop_while_it_makes_the_two_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, main = Stage.set, threading.main_thread().ident
+    assert main
+
+    def told_to_stop() -> Stage:
+        time.sleep(0.3)
+        signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(0.3)
+        return make()
+
+    monkeypatch.setattr(Stage, "set", told_to_stop)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("isolation", processes=1)
+    assert LegalHold.objects.count() == 2  # they were made
+    assert not Tenant.objects.exists()
+    assert not User.objects.exists()
+
+
+def test_members_join_no_team_that_may_be_gone() -> None:
+    """Of another address, which is asked, and perhaps deleted, at the same time."""
+    with system_scope():
+        stage = Stage.set()
+        objects = stage.own.objects
+        team = objects.fresh("team")
+        beside = objects.fresh("member")
+        objects.for_another_address()
+        alone = objects.fresh("member")
+        joined = TeamPlace.objects.filter(team_id=team).values_list("member_id", flat=True)
+        assert (beside in joined, alone in joined) == (True, False)
+        stage.clear()
 
 
 def test_shares_of_several_processes_are_one_proof() -> None:

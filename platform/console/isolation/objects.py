@@ -53,6 +53,7 @@ class Objects:
         self._tenant, self._secret = tenant, secret
         self.asked_with: ApiKey | None = None
         self._standing: dict[str, Any] = {}
+        self._beside: Team | None = None  # made for the same address
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
             "team": self._team,
@@ -84,6 +85,10 @@ class Objects:
         self._standing = {kind: make() for kind, make in self._kinds.items()}
         for table in (UsageHour, UsageDay):
             self._rolled_up(table)
+
+    def for_another_address(self) -> None:
+        """A team of an earlier one may be gone at any moment: members join none of those."""
+        self._beside = None
 
     def standing(self, kind: str) -> Any:
         """The id of what is there from the beginning."""
@@ -126,14 +131,16 @@ class Objects:
         return ApiKey.issue(self._tenant, self._named(), by=BY)[0].id
 
     def _member(self) -> Any:
-        """In the newest team: an address may name both."""
+        """In the team that stands beside it in the address, if one does."""
         user = User.objects.create_user(f"m{next(_number)}@{self._secret}.invalid")
         member = self._tenant.add_member(user, Role.MEMBER, by=BY)
-        Team.objects.filter(tenant=self._tenant).latest("created_at").add(member, by=BY)
+        if self._beside:
+            self._beside.add(member, by=BY)
         return member.id
 
     def _team(self) -> Any:
-        return Team.form(self._tenant, self._named(), by=BY).id
+        self._beside = Team.form(self._tenant, self._named(), by=BY)
+        return self._beside.id
 
     def _link(self) -> Any:
         email = f"l{next(_number)}@{self._secret}.invalid"

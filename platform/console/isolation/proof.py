@@ -1,8 +1,9 @@
 """The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +58,27 @@ async def prove(
     `told` hears of each answer as it comes.
     """
     with nothing_open():
-        stage = await database_sync_to_async(Stage.set)()
-        try:
+        async with _staged() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
             walk = Walk(stage, client, at_home=at_home, part=part)
             async with client.alive():
                 cells = await walk.cells(told)
             after = await database_sync_to_async(rows_of)(stage)
-        finally:
-            await database_sync_to_async(stage.clear)()
     return Proof(cells, sorted(table for table in before if before[table] != after[table]))
+
+
+@asynccontextmanager
+async def _staged() -> AsyncIterator[Stage]:
+    """Whoever stops us while it is being set: it stands a moment later, and is taken away."""
+    with ThreadPoolExecutor(1) as thread:
+        setting = thread.submit(Stage.set)
+        try:
+            await asyncio.wrap_future(setting)
+            yield setting.result()
+        finally:
+            # Nothing is awaited here: a second Ctrl-C would break that off.
+            thread.submit(setting.result().clear).result()
 
 
 @contextmanager

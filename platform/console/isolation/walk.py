@@ -270,8 +270,10 @@ class Walk:
         return self._stage.other.secret in text or name in text
 
     def _filled(self, step: Step) -> str:
-        """One at a time: a new member joins the newest team."""
+        """One at a time: what stands in one address belongs together."""
         with self._making, system_scope():
+            for side in (self._stage.own, self._stage.other):
+                side.objects.for_another_address()
             return "/" + _PARAMETER.sub(lambda m: self._value(m[1], step), step.path).lstrip("/")
 
     def _value(self, name: str, step: Step) -> str:
