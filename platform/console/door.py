@@ -21,6 +21,7 @@ from django_htmx.middleware import HtmxDetails
 from console import operator_access
 from tenants.duties import duty
 from tenants.models import Member, Tenant, User
+from tenants.models.tenant import State
 from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
@@ -106,6 +107,7 @@ def permitted(permission: Permission) -> Callable[[View], View]:
                 found = get_object_or_404(visible, name=tenant)
             with tenant_scope(found.id, request.user.pk):
                 entered = _entered(request, found)
+                _refuse_if_closed(entered.user, found)
                 if needed not in entered.permissions:
                     raise PermissionDenied(
                         _("Your role in this tenant does not include this page. Ask an owner.")
@@ -118,6 +120,15 @@ def permitted(permission: Permission) -> Callable[[View], View]:
         return never_cache(checked)
 
     return decorate
+
+
+def _refuse_if_closed(user: User, tenant: Tenant) -> None:
+    """Operators look after a suspended tenant; its own people are refused, as its keys are."""
+    if tenant.state == State.ACTIVE or user.is_operator:
+        return
+    if tenant.state == State.SUSPENDED:
+        raise PermissionDenied(_("The tenant is suspended."))
+    raise PermissionDenied(_("The tenant is closing."))
 
 
 def _refuse_if_restricted(request: ConsoleRequest) -> None:

@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render, resolve_url
 from console.account.invitations import waiting
 from console.door import ConsoleRequest, signed_in
 from tenants.models import Member, User
+from tenants.models.tenant import State
 from tenants.roles import Permission
 
 CHAT = "/chat/"
@@ -25,8 +26,8 @@ def landing(user: User) -> str:
     """Operators and tenant staff work in the console; everyone else came to chat."""
     if user.is_operator:
         return resolve_url("console:platform")
-    members = Member.objects.of(user).order_by("tenant__name")
-    for member in members:
+    members = list(Member.objects.of(user).order_by("tenant__name"))
+    for member in sorted(members, key=lambda member: member.tenant.state != State.ACTIVE):
         if member.permissions - {Permission.CHAT}:
             return resolve_url("console:overview", tenant=member.tenant.name)
     if members:

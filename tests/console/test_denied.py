@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from audit.models import Event
-from tenants.models import ApiKey, Member, User
+from tenants.models import ApiKey, Member, Tenant, User
+from tenants.roles import Role
 from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
+KEY = {"name": "mine", "days": "90", "scopes": "inference"}
 
 
 def denied() -> list[tuple[str, Any, str, bool]]:
@@ -52,3 +54,27 @@ def test_an_operator_is_refused_like_others(alice: Member, operator: User, sign_
     alice.tenant.change(by="test", profile="mlps-l3")
     assert sign_in(operator).get("/console/t/acme/audit/").status_code == 403
     assert denied() == [(operator.actor, alice.tenant_id, "console/t/<slug:tenant>/audit/", False)]
+
+
+@pytest.mark.parametrize(("verb", "why"), [("suspend", "suspended"), ("close", "closing")])
+def test_a_closed_tenant_is_closed_to_its_people_and_open_to_operators(
+    alice: Member, bob: Member, operator: User, sign_in: SignIn, verb: str, why: str
+) -> None:
+    """Over the pages as with a key: nothing is read, and no key is made meanwhile."""
+    getattr(alice.tenant, verb)(by="test", reason="unpaid")
+    for who in (alice, bob):
+        client = sign_in(who)
+        page = client.get("/console/t/acme/keys/")
+        assert page.status_code == 403
+        assert f"The tenant is {why}." in page.content.decode()
+        assert client.post("/console/t/acme/keys/", KEY).status_code == 403
+    assert sign_in(alice).get("/console/t/acme/audit/texts/").status_code == 403
+    assert sign_in(alice).get("/account/data/").status_code == 200
+    assert not ApiKey.objects.exists()
+    assert sign_in(operator).get("/console/t/acme/keys/").status_code == 200
+
+
+def test_who_has_another_tenant_lands_there(alice: Member, globex: Tenant, sign_in: SignIn) -> None:
+    globex.add_member(alice.user, Role.OWNER, by="test")
+    alice.tenant.suspend(by="test", reason="unpaid")
+    assert sign_in(alice).get("/")["Location"] == "/console/t/globex/"
