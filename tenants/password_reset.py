@@ -54,7 +54,7 @@ def use(link: Link, password: str) -> User:
     with transaction.atomic():
         link.spend()
         user = User.objects.select_for_update().get(email=link.email.lower())
-        if link.tenant and (user.is_operator or not _of(user, link)):
+        if link.tenant and (user.is_operator or not _of(user, link) or _grown(user, link)):
             raise NotTheirs
         user.take_password(password)
         end_sessions(user)
@@ -64,6 +64,13 @@ def use(link: Link, password: str) -> User:
         person_acts.record(Action.PASSWORD_CHANGE, user, detail=how)
         locked_texts.lock(user, link)
     return user
+
+
+def _grown(user: User, link: Link) -> bool:
+    """Whether they have a role by now that who made the link may not give."""
+    with person_scope(user.pk):
+        link.role = Member.objects.get(user=user, tenant=link.tenant).role
+    return not link.maker_may()
 
 
 def _of(user: User, link: Link) -> bool:

@@ -98,3 +98,23 @@ def test_a_command_makes_one_for_anybody(operator: User, capsys: Any, client: Cl
     assert try_password(Client(), operator.email, NEW).status_code == 302
     with pytest.raises(CommandError, match="there is no account"):
         call_command("reset_password", "nobody@x.example")
+
+
+@pytest.mark.django_db
+def test_an_administrators_link_does_not_open_an_owners_account(
+    alice: Member, erin: Member, bob: Member, client: Client
+) -> None:
+    """The role that counts is the one that bob has when it is used."""
+    link = urlsplit(password_reset.issue_for_member(bob, by=erin.actor)).path
+    bob.change_role(Role.OWNER, by=alice.actor)
+    assert client.post(link, FORM).status_code == 410
+    assert try_password(Client(), bob.user.email, NEW).status_code == 200
+    bob.change_role(Role.DEVELOPER, by=alice.actor)
+    assert client.post(link, FORM)["Location"] == "/"
+
+
+@pytest.mark.django_db
+def test_an_owners_link_does(alice: Member, bob: Member, client: Client) -> None:
+    link = urlsplit(password_reset.issue_for_member(bob, by=alice.actor)).path
+    bob.change_role(Role.AUDITOR, by=alice.actor)
+    assert client.post(link, FORM)["Location"] == "/"
