@@ -128,8 +128,9 @@ def _unsign(member: Member) -> None:
     keys.end_power_of(member.actor, by=BY, why="erased")
     keys.filter(created_by=member).update(created_by=None)
     for key in keys.depending_on(member.actor):
-        key.grantors = [ERASED if who == member.actor else who for who in key.grantors]
-        key.save(update_fields=["grantors"])
+        for people in (key.grantors, key.holders):
+            people[:] = [ERASED if who == member.actor else who for who in people]
+        key.save(update_fields=["grantors", "holders"])
     of_tenant = QuotaRaise.objects.filter(tenant_id=member.tenant_id)
     of_tenant.filter(requested_by=member.user, state=RaiseState.REQUESTED).delete()
     for name in ("requested_by", "decided_by"):

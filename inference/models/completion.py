@@ -29,13 +29,16 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         """Asked for with this key, or with one that it was rotated from or to; never a chat's.
 
         Who has rotated somebody else's key has the new one's text, and does not read what the old
-        one asked for.
+        one asked for, even where they had widened it before.
         """
         own = ApiKey.objects.filter(pk=api_key_id)
         newest = own.values(newest=Coalesce("replaced_by", "pk"))
         line = ApiKey.objects.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
-        grantors = models.Subquery(own.values("grantors"))
-        return self.filter(api_key__in=line.filter(grantors__contains=grantors))
+        known = {
+            f"{people}__contains": models.Subquery(own.values(people))
+            for people in ("grantors", "holders")
+        }
+        return self.filter(api_key__in=line.filter(**known))
 
 
 class Completion(models.Model):

@@ -102,6 +102,9 @@ class ApiKey(models.Model):
     grantors = ArrayField(  # actors: who made, widened or rotated it; see tenants/key_powers.py
         models.CharField(max_length=80), default=list, blank=True, editable=False
     )
+    holders = ArrayField(  # of these, those who were shown its text: who made or rotated it
+        models.CharField(max_length=80), default=list, blank=True, editable=False
+    )
     group = models.OneToOneField(  # made with the key's first grant of a restricted model
         Group, models.SET_NULL, null=True, editable=False, related_name="api_key"
     )
@@ -182,6 +185,7 @@ class ApiKey(models.Model):
         with transaction.atomic():
             key = cls(tenant=tenant, name=name, created_by=created_by, expires_at=expires_at)
             key._depend_on(*([created_by.actor] if created_by else ()), by)
+            key._show_to(by)
             text = key._minted(given)
             act(Action.API_KEY_CREATE, actor=by, tenant_id=tenant.id, detail=key._described())
         return key, text
@@ -220,6 +224,7 @@ class ApiKey(models.Model):
             self._refuse_if_over()
             fresh = self._successor()
             fresh._depend_on(*self.grantors, by)
+            fresh._show_to(by)
             text = fresh._minted({})
             self._give_over(fresh, timezone.now() + overlap)
             told = {**self._described(), "replaced_by": str(fresh.id)}
@@ -280,6 +285,14 @@ class ApiKey(models.Model):
                 self._depend_on(*self.tenant.api_keys.get(pk=number).grantors)
             elif kind in PEOPLE and actor not in self.grantors:
                 self.grantors = [*self.grantors, actor]
+
+    def _show_to(self, actor: str) -> None:
+        """The text of a new key. Whoever holds the key that makes it has seen it."""
+        kind, _colon, number = actor.partition(":")
+        if kind == "key":
+            self.holders = self.tenant.api_keys.get(pk=number).holders
+        elif kind in PEOPLE:
+            self.holders = [actor]
 
     def _minted(self, settings: dict[str, Any]) -> str:
         """Saves a new key; its text."""

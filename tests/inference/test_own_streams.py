@@ -139,6 +139,35 @@ async def test_who_rotates_somebody_elses_key_does_not_read_what_it_had_asked_fo
     assert (await events(text, after)).status_code == 200
 
 
+async def test_nor_after_having_widened_it(
+    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    """Widening makes somebody a grantor of the old key, and shows them no text of it."""
+    key, _ = await issued(acme)
+    await in_database(key.change)(by=alice.actor, requests_per_minute=5)
+    await in_database(key.change)(by=alice.actor, requests_per_minute=6)
+    before = await streamed(link, acme, api_key=key)
+    fresh, fresh_text = await in_database(key.rotate)(by=alice.actor, overlap=HOUR)
+    assert fresh.grantors == [alice.actor]
+    assert (await events(fresh_text, before)).status_code == 404
+    newest, newest_text = await in_database(fresh.rotate)(by=alice.actor, overlap=HOUR)
+    own = await streamed(link, acme, api_key=fresh)
+    assert (await events(newest_text, own)).status_code == 200
+
+
+async def test_a_key_that_a_key_has_made_is_its_holders(
+    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    """Who has widened the key that made it has not seen either text."""
+    parent, _ = await issued(acme)
+    await in_database(parent.change)(by=alice.actor, requests_per_minute=5)
+    await in_database(parent.change)(by=alice.actor, requests_per_minute=6)
+    child, _ = await in_database(ApiKey.issue)(acme, "child", by=parent.actor)
+    before = await streamed(link, acme, api_key=child)
+    _, fresh_text = await in_database(child.rotate)(by=alice.actor, overlap=HOUR)
+    assert (await events(fresh_text, before)).status_code == 404
+
+
 async def test_a_chats_stream_is_not_read_over_v1(
     gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:

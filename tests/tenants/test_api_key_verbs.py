@@ -80,7 +80,7 @@ def test_what_no_key_may_be(acme: Tenant, key: ApiKey, field: str, value: Any) -
 
 
 @pytest.mark.parametrize(
-    "field", ["tenant", "digest", "revoked_at", "replaced_by", "group", "grantors"]
+    "field", ["tenant", "digest", "revoked_at", "replaced_by", "group", "grantors", "holders"]
 )
 def test_nothing_else_can_be_given(acme: Tenant, key: ApiKey, field: str) -> None:
     with pytest.raises(TypeError):

@@ -192,7 +192,7 @@ MAP: dict[str, dict[Data, str]] = {
     "tenants.Team": {D.NONE: "id tenant name group created_at"},
     "tenants.TeamPlace": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
     "tenants.ApiKey": {
-        D.PSEUDONYM: "id public_id created_by grantors subject_id replaced_by",
+        D.PSEUDONYM: "id public_id created_by grantors holders subject_id replaced_by",
         D.CREDENTIAL: "digest",
         D.NETWORK: "allowed_networks",
         D.BEHAVIOUR: "last_used_at",
