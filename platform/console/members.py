@@ -6,6 +6,7 @@ from uuid import UUID
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -80,6 +81,8 @@ def invitation(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_MEMBERS)
 def link_revocation(request: TenantRequest, link: UUID) -> HttpResponse:
     found = get_object_or_404(Link.objects.invitations(request.tenant), pk=link)
+    if Role(found.role) not in roles_to_give(request):
+        raise PermissionDenied(_("This role may do more than yours: ask an owner."))
     found.revoke(by=request.actor)
     said = _("The invitation of %(email)s no longer works.")
     messages.success(request, said % {"email": found.email})

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
-from inference.engines import reachable
+from inference.engines import reachable, served
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
 from tenants.roles import Permission
@@ -45,6 +45,7 @@ class GrantForm(ConsoleForm):
 class Line:
     name: str
     served: bool
+    kept_out: bool  # hosted elsewhere, and the tenant is local-only
     down_since: datetime | None
     restricted: RestrictedModel | None
     holders: list[tuple[str, model_access.Holder]]  # with their tokens
@@ -145,8 +146,9 @@ def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None)
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
     named = [(_token(holder), holder) for holder in holders]
-    down = reachable.down_since(name)
-    return Line(name, name in settings.ENGINES, down, restricted, named, form)
+    engine, down = served().get(name), reachable.down_since(name)
+    kept_out = bool(engine and engine.config.hosted and request.tenant.local_only)
+    return Line(name, name in settings.ENGINES, kept_out, down, restricted, named, form)
 
 
 def _with(line: Line, form: GrantForm) -> Line:

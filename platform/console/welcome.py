@@ -15,13 +15,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from audit.actions import Action
 from console import session_acts
 from console.account import lockout
-from console.account.invitations import is_vouched_for
+from console.account.invitations import OWN_INVITATION, is_vouched_for
 from console.door import before_sign_in
 from console.forms import ConsoleForm
 from console.sign_in import enter, locked
 from tenants import password_reset
 from tenants.models import Link, User
-from tenants.models.link import AlreadyUsed, Purpose, WrongPassword
+from tenants.models.link import AlreadyUsed, OwnInvitation, Purpose, WrongPassword
 from tenants.models.tenant import OperatorsStayOut
 from tenants.password_reset import NotTheirs
 
@@ -119,6 +119,8 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
             form.add_error(None, ValidationError(_("Please send it once more.")))
         except OperatorsStayOut:
             form.add_error(None, ValidationError(_("Operators cannot join this tenant.")))
+        except OwnInvitation:
+            form.add_error(None, ValidationError(OWN_INVITATION))
         except WrongPassword:
             session_acts.record(Action.SESSION_DENIED, request, account, success=False)
             form.add_error("password", ValidationError(_("That is not this account's password.")))

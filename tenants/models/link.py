@@ -154,10 +154,10 @@ class Link(models.Model):
     def use(self, email: str, password: str, name: str = "") -> User:
         """Signs up and gives what the link promised.
 
-        Raises AlreadyUsed on the second try and when it has become unusable meanwhile, and
-        OperatorsStayOut. Whoever made the link has seen it. So it never sets the password of an
-        account that has one: its owner proves who they are with that password, else
-        WrongPassword.
+        Raises AlreadyUsed on the second try and when it has become unusable meanwhile,
+        OperatorsStayOut and OwnInvitation. Whoever made the link has seen it. So it never sets the
+        password of an account that has one: its owner proves who they are with that password,
+        else WrongPassword.
         """
         with transaction.atomic():
             self.spend()
@@ -166,7 +166,7 @@ class Link(models.Model):
     def join(self, user: User) -> User:
         """Gives what an invitation promised to who has been vouched for.
 
-        Raises AlreadyUsed and OperatorsStayOut.
+        Raises AlreadyUsed, OperatorsStayOut and OwnInvitation.
         """
         with transaction.atomic():
             self.spend()
@@ -219,6 +219,8 @@ class Link(models.Model):
         user.save()
         if user.is_operator and user.memberships.filter(tenant__profile=Profile.MLPS).exists():
             raise OperatorsStayOut
+        if self.tenant and self.made_by(user) and self.tenant.members.exists():
+            raise OwnInvitation
         member = self.tenant.add_member(user, Role(self.role)) if self.tenant else None
         act(Action.LINK_USE, actor=(member or user).actor, tenant_id=self.tenant_id)
         if self.purpose == Purpose.FIRST_RUN:
@@ -228,6 +230,10 @@ class Link(models.Model):
 
 class AlreadyUsed(Exception):
     pass
+
+
+class OwnInvitation(Exception):
+    """Operators give every role: where there are people, one of those brings them in."""
 
 
 class WrongPassword(Exception):

@@ -1,7 +1,12 @@
 """Which models are open or restricted in a tenant, and to whom they are granted."""
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from inference.engines import served
 from tenants import model_access
 from tenants.models import ApiKey, Member, RestrictedModel, Team
 from tests.console.conftest import SignIn
@@ -28,6 +33,34 @@ def test_restrict_grant_withdraw_open(alice: Member, team: Team, sign_in: SignIn
     answer = client.post(f"{MODELS}opening/", {"model": "mock"}, follow=True)
     assert "mock is open to everybody here." in answer.content.decode()
     assert not RestrictedModel.objects.exists()
+
+
+@pytest.fixture
+def hosted(settings: Any) -> Iterator[str]:
+    elsewhere = {"kind": "openai", "url": "https://api.example/v1", "hosted": True}
+    settings.ENGINES = {"elsewhere": elsewhere}
+    served.cache_clear()
+    yield "elsewhere"
+    served.cache_clear()
+
+
+def test_a_hosted_model_is_not_open_where_no_prompt_leaves(
+    alice: Member, sign_in: SignIn, hosted: str
+) -> None:
+    client = sign_in(alice)
+    assert _badge(client.get(MODELS).content.decode()) == "open"
+    alice.tenant.change(by="test", local_only=True)
+    assert _badge(client.get(MODELS).content.decode()) == "hosted: not for this tenant"
+    model_access.restrict(alice.tenant, hosted, by="test")
+    page = client.get(MODELS).content.decode()
+    assert _badge(page) == "hosted: not for this tenant"
+    assert "Open to all" in page, "what was restricted before can be opened"
+
+
+def _badge(page: str) -> str:
+    found = re.search(r'<span class="badge [^>]*>([^<]*)</span>', page)
+    assert found
+    return found[1]
 
 
 def test_a_model_that_nobody_serves_cannot_be_restricted(alice: Member, sign_in: SignIn) -> None:

@@ -115,6 +115,17 @@ def test_an_invitation_is_revoked(alice: Member, sign_in: SignIn) -> None:
     assert Event.objects.filter(action=Action.LINK_REVOKE, actor=alice.actor).count() == 1
 
 
+def test_an_owners_invitation_is_not_an_administrators_to_revoke(
+    alice: Member, erin: Member, sign_in: SignIn
+) -> None:
+    form = {"email": "grace@acme.example", "role": "owner", "days": "1"}
+    sign_in(alice).post(f"{PEOPLE}invitation/", form)
+    link, client = Link.objects.get(), sign_in(erin)
+    assert f"{link.pk}/revocation/" not in client.get(PEOPLE).content.decode()
+    assert client.post(f"{PEOPLE}links/{link.pk}/revocation/").status_code == 403
+    assert Link.objects.usable().exists()
+
+
 def test_another_tenants_invitation_does_not_exist(
     alice: Member, charlie: Member, sign_in: SignIn
 ) -> None:

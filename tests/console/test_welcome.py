@@ -10,7 +10,7 @@ from audit.models import Event
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
-from tests.console.conftest import PASSWORD
+from tests.console.conftest import PASSWORD, SignIn, join
 
 FORM = {"name": "Grace", "password": PASSWORD, "again": PASSWORD}
 
@@ -132,6 +132,38 @@ def test_with_the_password_an_account_joins_a_second_tenant(
         "acme",
         "globex",
     }
+
+
+def of_ones_own(operator: User, tenant: Tenant) -> str:
+    by, email = operator.actor, operator.email
+    return Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.OWNER)
+
+
+def test_an_operator_does_not_invite_themselves_where_there_are_people(
+    acme: Tenant, operator: User, sign_in: SignIn, client: Client
+) -> None:
+    """They would read what the people of the tenant have asked."""
+    link = of_ones_own(operator, acme)
+    join(acme, "alice@acme.example", Role.OWNER)
+    for who in (client, sign_in(operator)):
+        answer = who.post(path(link), {"password": PASSWORD})
+        assert "You made this invitation yourself." in answer.content.decode()
+    assert not operator.memberships.exists()
+    alices = Link.issue(
+        Purpose.INVITATION,
+        by=Member.objects.get().actor,
+        email=operator.email,
+        tenant=acme,
+        role=Role.MEMBER,
+    )
+    assert client.post(path(alices), {"password": PASSWORD}).status_code == 302
+    assert operator.memberships.get().role == Role.MEMBER
+
+
+def test_but_opens_a_tenant_for_themselves(acme: Tenant, operator: User, client: Client) -> None:
+    link = of_ones_own(operator, acme)
+    assert client.post(path(link), {"password": PASSWORD}).status_code == 302
+    assert operator.memberships.get().role == Role.OWNER
 
 
 def test_a_first_run_link_does_not_open_an_account_either(

@@ -11,13 +11,18 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from console.door import ConsoleRequest, signed_in
 from tenants.models import Link, User
-from tenants.models.link import AlreadyUsed
+from tenants.models.link import AlreadyUsed, OwnInvitation
 from tenants.models.tenant import OperatorsStayOut
 from tenants.scope import person_scope, tenant_scope
+
+OWN_INVITATION = gettext_lazy(
+    "You made this invitation yourself. Ask an owner of the tenant for one."
+)
 
 
 def is_vouched_for(user: User) -> bool:
@@ -52,6 +57,9 @@ def acceptance(request: ConsoleRequest, link: UUID) -> HttpResponse:
         raise Http404 from None
     except OperatorsStayOut:
         messages.error(request, _("Operators cannot join this tenant."))
+        return redirect("console:account")
+    except OwnInvitation:
+        messages.error(request, OWN_INVITATION)
         return redirect("console:account")
     messages.success(request, _("You have joined %(tenant)s.") % {"tenant": found.tenant.name})
     return redirect("console:home")
