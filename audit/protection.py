@@ -23,10 +23,11 @@ _WRITES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 _READ_ONLY = {"audit_prunedmonth", "django_migrations"}
 _hidden: set[str] = set()  # read by functions alone
 # Requests only read what the platform's own processes write.
-_READ_BY_REQUESTS = {
+_read_by_requests = {
     "audit_seal",
     "audit_checkpoint",
     "audit_tombstone",
+    "audit_keymark",
     "audit_sealmark",
     "audit_witnessmark",
 }
@@ -78,9 +79,17 @@ class CannotProtect(Exception):
     """In one line: why, and what would help."""
 
 
-def register(*, hidden: Iterable[str] = (), callable_by_requests: Iterable[str] = ()) -> None:
-    """For upper apps: tables that functions alone read, and functions that run as the owner."""
+def register(
+    *,
+    hidden: Iterable[str] = (),
+    read_by_requests: Iterable[str] = (),
+    callable_by_requests: Iterable[str] = (),
+) -> None:
+    """For upper apps: tables that functions alone read, or that requests only read, and functions
+    that run as the owner.
+    """
     _hidden.update(hidden)
+    _read_by_requests.update(read_by_requests)
     _callable_by_requests.update(callable_by_requests)
 
 
@@ -116,7 +125,7 @@ def wanted(table: str, parent: str | None, *, requests: bool = False) -> set[str
     """What the application may do with a table; `requests`: its role for requests."""
     if parent or table in _hidden:
         return set()  # rows are reached through the table that has the policies' rule
-    if table in _READ_ONLY or (requests and table in _READ_BY_REQUESTS):
+    if table in _READ_ONLY or (requests and table in _read_by_requests):
         return _READS
     return _ADDS if table in append_only.tables() else _WRITES
 
@@ -128,8 +137,15 @@ def _refuse(unfit: str, **names: str) -> None:
 
 
 def _entrance(role: str) -> Iterator[str]:
-    """As protection.sql has it for the application's own role."""
+    """As protection.sql has it for the application's own role, and less.
+
+    All requests share this role, and PostgreSQL shows a role what its other connections run
+    (pg_stat_activity): with it the proof of another tenant's scope. A temporary table could stand
+    in for a real one in the next request on the same connection.
+    """
     ((database, schema),) = _rows("select current_database(), current_schema()")
+    yield f'alter role "{role}" set track_activities to off'
+    yield f'revoke create, temporary on database "{database}" from "{role}"'
     yield f'grant connect on database "{database}" to "{role}"'
     yield f'revoke create on schema "{schema}" from "{role}"'
     yield f'grant usage on schema "{schema}" to "{role}"'

@@ -40,6 +40,7 @@ begin
     end loop;
     execute format('grant connect, temporary on database %I to %s', current_database(), role);
     execute format('revoke create on database %I from %s, public', current_database(), role);
+    execute format('revoke temporary on database %I from public', current_database());
     execute format('revoke create on schema %s from %s, public', here, role);
     execute format('grant usage on schema %s to %s', here, role);
     execute format('grant usage on all sequences in schema %s to %s', here, role);

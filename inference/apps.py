@@ -5,9 +5,11 @@ class InferenceConfig(AppConfig):
     name = "inference"
 
     def ready(self) -> None:
+        from audit import protection
         from inference import erasure, portability, retention, texts
 
         retention.register()
         texts.register()
         erasure.register_erasers()
         portability.register_portables()
+        protection.register(read_by_requests=["inference_rollupmark"])

@@ -19,6 +19,12 @@ class TenantsConfig(AppConfig):
         append_only.register("tenants_ledgerentry")
         protection.register(
             hidden=["tenants_scopekey"],
+            read_by_requests=[
+                "auth_permission",
+                "django_content_type",
+                "tenants_price",
+                "tenants_tierpolicy",
+            ],
             callable_by_requests=[
                 "tenants_ledger_mark",
                 "tenants_record_own_act",

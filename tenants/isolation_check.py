@@ -21,9 +21,20 @@ from tenants.scope import tenant_scope
 
 REMEDY = "run `manage.py migrate`: it puts tables, policies and keys in their place"
 PATIENCE_S = 10.0
-_MEMBER = """
-    select pg_has_role(role.oid, system.oid, 'MEMBER') from pg_roles role, pg_roles system
+_ROLE = """
+    select pg_has_role(role.oid, system.oid, 'MEMBER'), exists (
+        select from pg_db_role_setting
+        where setrole = role.oid and 'track_activities=off' = any(setconfig))
+    from pg_roles role, pg_roles system
     where role.rolname = %(role)s and system.rolname = %(system)s"""
+_OPENS = (
+    "which may open the scope of all tenants: give them a role of their own "
+    "(FOREBAY_REQUESTS_DATABASE_URL, docs/deployment-database.md)"
+)
+_IS_SEEN = (
+    "whose statements each of its connections can read in pg_stat_activity: run "
+    "`manage.py audit_protect` again (docs/deployment-database.md)"
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,20 +82,18 @@ def _is_believed() -> bool:
 
 
 def requests_problem() -> str:
-    """Whether what a request runs on may open the scope of all tenants; "" when it may not.
+    """Whether what a request runs on may open the scope of all tenants, or read the statements of
+    other requests, which hold proofs of their scopes; "" when it may not.
 
     Nothing is asked of a database that was not handed over: its application can change policies.
     """
     role = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)["USER"]
     with connection.cursor() as cursor:
-        cursor.execute(_MEMBER, {"role": role, "system": SYSTEM})
-        member = cursor.fetchone()
-    if member is None or not member[0] or not Catalogue.read().handed_over:
-        return ""
-    return (
-        f"requests connect as {role}, which may open the scope of all tenants: give them a role "
-        "of their own (FOREBAY_REQUESTS_DATABASE_URL, docs/deployment-database.md)"
-    )
+        cursor.execute(_ROLE, {"role": role, "system": SYSTEM})
+        member, unseen = cursor.fetchone() or (False, True)
+    if (member or not unseen) and Catalogue.read().handed_over:
+        return f"requests connect as {role}, {_OPENS if member else _IS_SEEN}"
+    return ""
 
 
 def _patiently_unapplied() -> bool:

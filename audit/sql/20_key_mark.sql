@@ -1,7 +1,12 @@
 -- Counts the transactions that destroyed or replaced keys: each process looks at the count and drops
 -- what is no longer there from its memory (audit/key_watch.py). At commit, so that nobody waits for
 -- the row longer than that takes.
-create or replace function audit_keys_changed() returns trigger language plpgsql as $$
+-- As the owner: a request that could set the count back would have keys outlive their destruction in
+-- the memory of other processes.
+create or replace function audit_keys_changed() returns trigger
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
 begin
     insert into audit_keymark (id, generation, xid)
     values (1, 1, pg_current_xact_id()::text::bigint)

@@ -25,6 +25,7 @@ end $$;
 
 create or replace function tenants_scope_tenant() returns uuid
 language plpgsql stable
+set search_path = public, pg_temp
 as $$
 begin
     if tenants_scope_is_proven() then
@@ -35,6 +36,7 @@ end $$;
 
 create or replace function tenants_scope_person() returns bigint
 language plpgsql stable
+set search_path = public, pg_temp
 as $$
 begin
     if tenants_scope_is_proven() then

@@ -111,6 +111,19 @@ def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
+def others_statements(platform: Running) -> list[str]:
+    """What a request reads of what runs for others, over connections of the same role."""
+    url = platform.told["FOREBAY_REQUESTS_DATABASE_URL"]
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as other:
+        other.execute("select set_config('forebay.proof', %s, true)", ["of another tenant"])
+        with psycopg.connect(url) as connection:
+            rows = connection.execute(
+                "select query from pg_stat_activity where usename = current_user"
+                " and pid <> pg_backend_pid()"
+            ).fetchall()
+    return [text for (text,) in rows if text]
+
+
 def as_the_web(platform: Running) -> dict[str, Any]:
     settings = {"DJANGO_SETTINGS_MODULE": "config.settings", "FOREBAY_DATABASE_SCOPE": "none"}
     answer = subprocess.run(
@@ -151,6 +164,13 @@ def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], hom
         "after": [],
         "in a transaction": "out of reach",
     }
+
+    assert others_statements(platform) == []
+    with (
+        psycopg.connect(platform.told["FOREBAY_REQUESTS_DATABASE_URL"]) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("create temporary table tenants_member (id int)")
 
     # By hand there is nothing to migrate, and it says nothing.
     assert manage(platform, "migrate").returncode == 0

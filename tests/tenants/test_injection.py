@@ -10,7 +10,8 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from audit.actions import Action
-from audit.models import Event
+from audit.keyring import keyring
+from audit.models import DataKey, Event
 from console.door import permitted
 from tenants import isolation_check, person_acts, row_security
 from tenants.models import Member, Tenant, User
@@ -130,6 +131,67 @@ def test_one_role_for_both_is_a_problem(request_role: None, settings: Any) -> No
     with administrator():
         connection.cursor().execute("grant forebay_system to forebay_requests")
     assert "forebay_requests, which may open" in isolation_check.requests_problem()
+
+
+def test_what_requests_share_is_a_problem_unless_it_is_hidden(
+    request_role: None, settings: Any
+) -> None:
+    settings.REQUESTS_DATABASE_URL = "postgres://forebay_requests@127.0.0.1/forebay"
+    with administrator(back="forebay_requests"):
+        connection.cursor().execute("alter role forebay_requests reset track_activities")
+    assert "pg_stat_activity: run `manage.py audit_protect` again" in (
+        isolation_check.requests_problem()
+    )
+
+
+def test_what_is_the_platforms_is_read_only(request_role: None) -> None:
+    for table, column in (
+        ("tenants_price", "model"),
+        ("tenants_tierpolicy", "tier"),
+        ("audit_keymark", "id"),
+        ("inference_rollupmark", "id"),
+        ("django_content_type", "id"),
+        ("auth_permission", "id"),
+    ):
+        with connection.cursor() as cursor:
+            cursor.execute(f"select count(*) from {table}")
+        with (
+            pytest.raises(DatabaseError, match="permission denied"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"update {table} set {column} = {column}")
+
+
+def test_a_destroyed_key_is_counted_all_the_same(alice: Member, request_role: None) -> None:
+    """By a function of the owner: requests cannot set the count back."""
+    with tenant_scope(alice.tenant_id), connection.cursor() as cursor:
+        cursor.execute("select coalesce(max(generation), 0) from audit_keymark")
+        before = cursor.fetchone()[0]
+        keyring.of_subject_now(alice.tenant_id, alice.subject_id)
+        DataKey.objects.filter(tenant_id=alice.tenant_id, subject_id=alice.subject_id).delete()
+        cursor.execute("set constraints all immediate")
+        cursor.execute("select generation > %s from audit_keymark", [before])
+        assert cursor.fetchone()[0]
+
+
+def test_no_schema_of_ones_own_stands_in_for_the_scopes_functions(
+    alice: Member, charlie: Member, request_role: None
+) -> None:
+    """Where a database has a schema that anybody may write to."""
+    with administrator(back="forebay_requests"):
+        connection.cursor().execute(
+            "create schema playground; grant all on schema playground to public"
+        )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "create function playground.tenants_scope_is_proven() returns boolean"
+            " language sql as 'select true'"
+        )
+        cursor.execute("set local search_path to playground, public")
+        cursor.execute(SET, ["forebay.tenant", str(charlie.tenant_id)])
+        cursor.execute("select count(*) from tenants_tenant")
+        assert cursor.fetchone()[0] == 0
 
 
 def test_a_person_of_no_tenant_has_their_acts_on_the_platforms_record(request_role: None) -> None:
