@@ -79,7 +79,8 @@ class Runner:
             self.session = session
             helpers = [asyncio.create_task(work) for work in (self._beats(), self._read_notes())]
             try:
-                await self._work()
+                async with self.engine.used(self.redis) as self.engine:
+                    await self._work()
             finally:
                 for helper in helpers:
                     helper.cancel()

@@ -8,6 +8,7 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from inference.engines.capabilities import MEDIA, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.order import Order
+from tenants.redis_link import RedisLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ class Engine:
     def learn_template(self, counted: Template) -> None:
         declared = self.config.template_tokens
         self.template = replace(counted, base=declared) if declared else counted
+
+    @asynccontextmanager
+    async def used(self, redis: RedisLink) -> AsyncGenerator["Engine"]:
+        """The engine as one runner uses it."""
+        yield self
 
     async def probe(self, session: aiohttp.ClientSession) -> bool:
         """Asks the engine what its model can take, and learns it.

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,9 @@ from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
 from inference.engines.slots import Lease, Slots
 from inference.engines.text_logprobs import ASKED, TextLogprobs
+from inference.engines.users import EngineUse
 from inference.order import Order
+from tenants.redis_link import RedisLink
 
 # It answers 500 to much that a client did wrong, and says what that was.
 _CLIENTS_MISTAKE = re.compile(
@@ -69,7 +72,19 @@ class LlamaCppEngine(Engine):
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are
-        self._slots: Slots | None = None  # until the engine has said how many it has
+        self._slots = Slots()
+        self._known: list[tuple[EngineUse, Slots]] = []  # of runners before
+
+    @asynccontextmanager
+    async def used(self, redis: RedisLink) -> AsyncGenerator[Engine]:
+        """With what a runner before it in this process knew of the slots, if that still holds."""
+        mine = copy(self)
+        use = EngineUse(self.base)
+        known = self._known.pop() if self._known else (use, Slots(use))
+        use, mine._slots = known
+        async with use.lasting(redis):
+            yield mine
+        self._known.append(known)
 
     async def probe(self, session: aiohttp.ClientSession) -> bool:
         try:
@@ -128,18 +143,18 @@ class LlamaCppEngine(Engine):
         self, session: aiohttp.ClientSession, order: Order
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """The order with the slot that it is to run in, and whether it may use what lies there."""
-        slots = self._slots or await self._count_slots(session)
+        count = partial(self._count_slots, session)
         try:
-            async with slots.lease(order.tenant_id, order.body) as lease:
+            async with self._slots.lease(order.tenant_id, order.body, count) as lease:
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
                 yield msgspec.structs.replace(order, body=body + b"}"), lease
         except EngineAway:  # it may come back with other slots
-            self._slots = None
+            self._slots.forget()
             raise
 
-    async def _count_slots(self, session: aiohttp.ClientSession) -> Slots:
+    async def _count_slots(self, session: aiohttp.ClientSession) -> int:
         """Raises EngineAway. A number beyond its last slot, llama.cpp would take for "any"."""
         try:
             timeout = aiohttp.ClientTimeout(total=5)
@@ -153,8 +168,7 @@ class LlamaCppEngine(Engine):
         except (LookupError, TypeError, ValueError):
             message = "the engine does not say how many slots it has: is it llama.cpp's server?"
             raise EngineFailed(502, "engine_failed", message) from None
-        self._slots = self._slots or Slots(max(1, min(total, self.config.slots)))
-        return self._slots
+        return max(1, min(total, self.config.slots))
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""

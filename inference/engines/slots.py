@@ -6,23 +6,45 @@ another's prompt is right. So the slot is chosen here, and its cache is used by 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 REMEMBERED = 64 * 1024  # bytes of a request's head, to find the slot that has most of a prompt
 WORTH_REUSING = 10  # a slot is chosen for its prompt when that covers 1/10 of the new one
+Knowledge = tuple[object, int]
+Count = Callable[[], Awaitable[int]]
 
 
-@dataclass(slots=True)
+class Use(Protocol):
+    """Whether somebody else may use the engine too (users.py)."""
+
+    @property
+    def mark(self) -> object | None: ...
+
+    async def ready(self) -> None: ...
+
+
+class Alone:
+    """Of who knows that nobody else does."""
+
+    mark: object | None = "alone"
+
+    async def ready(self) -> None:
+        pass
+
+
+@dataclass(slots=True, eq=False)
 class Slot:
-    """`tenant` is None while nobody can tell whose prompt lies there."""
+    """`left` tells whose prompt lies there and how that is known; None where nobody can tell."""
 
     number: int
-    tenant: UUID | None = None
+    left: tuple[UUID, Knowledge] | None = None
     head: bytes = b""
     freed: int = 0  # the larger, the later
+    taken: bool = False
 
 
 @dataclass(slots=True)
@@ -35,41 +57,84 @@ class Lease:
 
 
 class Slots:
-    """The slots of one engine as one process, its only client, knows them."""
+    """The slots of one engine, as one of its users knows them.
 
-    def __init__(self, count: int) -> None:
-        self._free = [Slot(number) for number in range(count)]
+    What is known holds for one generation, and for as long as nobody else uses the engine. A lease
+    may outlive its generation: it keeps its slot until it ends, and leaves it to nobody.
+    """
+
+    def __init__(self, use: Use | None = None) -> None:
+        self._use = use or Alone()
+        self._slots: dict[int, Slot] = {}
+        self._count = 0  # until the engine has said how many it has
+        self._generation = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._releases = 0
 
+    def forget(self) -> None:
+        """The engine has been away: it may come back with other slots, and other contents."""
+        self._generation += 1
+        self._count = 0
+
     @asynccontextmanager
-    async def lease(self, tenant: UUID, body: bytes) -> AsyncIterator[Lease]:
-        """Waits when all are in use, as it would inside the engine."""
-        while not self._free:
-            await self._a_release()
+    async def lease(self, tenant: UUID, body: bytes, count: Count) -> AsyncIterator[Lease]:
+        """Waits when all are in use, as in the engine. `count` asks it how many there are."""
         head = body[:REMEMBERED]
-        slot = self._best(tenant, head)
-        self._free.remove(slot)
-        lease = Lease(slot.number, own_cache=slot.tenant == tenant)
+        slot = await self._take(tenant, head, count)
+        known = self._knowledge()
+        lease = Lease(slot.number, own_cache=known is not None and slot.left == (tenant, known))
         try:
             yield lease
         finally:
             # What failed may have left the slot as it was: then it is nobody's.
-            slot.tenant, slot.head = (tenant, head) if lease.served else (None, b"")
+            slot.left, slot.head = (
+                ((tenant, known), head) if lease.served and known else (None, b"")
+            )
             self._release(slot)
 
-    def _best(self, tenant: UUID, head: bytes) -> Slot:
-        own = [slot for slot in self._free if slot.tenant == tenant]
+    def _knowledge(self) -> Knowledge | None:
+        mark = self._use.mark
+        return None if mark is None else (mark, self._generation)
+
+    async def _take(self, tenant: UUID, head: bytes, count: Count) -> Slot:
+        while True:
+            if not self._count:
+                await self._ask(count)
+            free = [slot for slot in self._known() if not slot.taken]
+            if not free:
+                await self._a_release()
+                continue
+            slot, generation = self._best(free, tenant, head), self._generation
+            slot.taken = True
+            try:
+                await self._use.ready()
+            except BaseException:
+                self._release(slot)
+                raise
+            if generation == self._generation:
+                return slot
+            self._release(slot)
+
+    async def _ask(self, count: Count) -> None:
+        generation = self._generation
+        found = await count()
+        if generation == self._generation:
+            self._count = found
+
+    def _known(self) -> list[Slot]:
+        return [self._slots.setdefault(n, Slot(n)) for n in range(self._count)]
+
+    def _best(self, free: list[Slot], tenant: UUID, head: bytes) -> Slot:
+        own = [slot for slot in free if slot.left and slot.left[0] == tenant]
         if own:
             best = max(own, key=lambda slot: common_prefix(slot.head, head))
             if common_prefix(best.head, head) * WORTH_REUSING >= len(head):
                 return best
-        return min(self._free, key=lambda slot: slot.freed)
+        return min(free, key=lambda slot: slot.freed)
 
     def _release(self, slot: Slot) -> None:
         self._releases += 1
-        slot.freed = self._releases
-        self._free.append(slot)
+        slot.freed, slot.taken = self._releases, False
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

@@ -38,13 +38,24 @@ def cached(answer: httpx.Response) -> int:
     return int(told)
 
 
+def quick_repetition(real: Platform) -> float:
+    """Of the owner, in seconds: their own cache works, so there is something to find.
+
+    Not from the first moment: the worker must know that it is the engine's only user.
+    """
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        repeated, quick = asked(real, real.key, SECRET)
+        if cached(repeated) > 200:
+            return quick
+    pytest.fail("no prompt is ever served from its own tenant's cache")
+
+
 def test_a_guess_at_anothers_prompt_tells_nothing_by_figure_or_time(real: Platform) -> None:
     real.manage("create_tenant", "guesser", "--json")
     made = json.loads(real.manage("create_api_key", "guesser", "--name", "g", "--json"))
     guesser = made["api_key"]
-    asked(real, real.key, SECRET)
-    repeated, quick = asked(real, real.key, SECRET)
-    assert cached(repeated) > 200  # the owner's own cache works, so there is something to find
+    quick = quick_repetition(real)
     right, right_s = asked(real, guesser, SECRET)
     wrong, wrong_s = asked(real, guesser, WRONG)
     assert cached(right) == 0

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import hiredis
@@ -18,6 +19,7 @@ from audit.fair_line import Row
 from audit.keyring import keyring
 from inference import ledger
 from inference import runner as module
+from inference.engines.base import Engine
 from inference.ledger import Outcome
 from inference.models import Completion, Usage
 from inference.order import Order
@@ -223,6 +225,31 @@ async def _speaking(engine: ScriptedEngine, n: int) -> bool:
 
 
 # From then on its beats only renew leases: one that seems to live keeps others from being called.
+class Used(ScriptedEngine):
+    in_use = False
+
+    @asynccontextmanager
+    async def used(self, redis: RedisLink) -> AsyncGenerator[Engine]:
+        await redis.call("PING")
+        self.in_use = True
+        yield self
+        await redis.call("PING")
+        self.in_use = False
+
+
+async def test_it_uses_its_engine_until_all_has_ended(bench: Bench) -> None:
+    engine = Used(lasting(0.5))
+    runner = bench.start(engine)
+    await bench.submit(1)
+    await until(lambda: _speaking(engine, 1))
+    runner.stop()
+    await asyncio.sleep(0.1)
+    assert engine.speaking
+    assert engine.in_use
+    await asyncio.wait_for(bench.drains[0], 5)
+    assert not engine.in_use
+
+
 async def test_while_it_finishes_somebody_else_is_called(bench: Bench) -> None:
     await bench.submit(1)
     engine = ScriptedEngine(lasting(1.5), slots=4)

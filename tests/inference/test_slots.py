@@ -7,12 +7,14 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.engines.base import EngineAway
 from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
-from inference.engines.slots import Slots, common_prefix
+from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
 from tests.inference.orders import an_order
 from tests.inference.test_engines import Served, an_engine, served, session  # noqa: F401
@@ -21,29 +23,44 @@ pytestmark = pytest.mark.unit
 ACME, GLOBEX = uuid4(), uuid4()
 
 
-async def use(slots: Slots, tenant: UUID, body: bytes, *, served: bool = True) -> tuple[int, bool]:  # noqa: F811
-    async with slots.lease(tenant, body) as lease:
+def has(count: int) -> Count:
+    async def asked() -> int:
+        await asyncio.sleep(0)
+        return count
+
+    return asked
+
+
+async def use(
+    slots: Slots,
+    tenant: UUID,
+    body: bytes,
+    count: int,
+    *,
+    served: bool = True,  # noqa: F811
+) -> tuple[int, bool]:
+    async with slots.lease(tenant, body, has(count)) as lease:
         lease.served = served
         return lease.number, lease.own_cache
 
 
 async def test_the_same_tenant_goes_on_in_its_slot_and_nobody_else_does() -> None:
-    slots = Slots(3)
-    first, own = await use(slots, ACME, b"a long prompt about herons")
+    slots = Slots()
+    first, own = await use(slots, ACME, b"a long prompt about herons", 3)
     assert not own
-    assert await use(slots, ACME, b"a long prompt about herons, and more") == (first, True)
-    other, own = await use(slots, GLOBEX, b"a long prompt about herons")
+    assert await use(slots, ACME, b"a long prompt about herons, and more", 3) == (first, True)
+    other, own = await use(slots, GLOBEX, b"a long prompt about herons", 3)
     assert not own
     assert other != first  # the longest unused one
-    assert await use(slots, ACME, b"a long prompt about herons") == (first, True)
+    assert await use(slots, ACME, b"a long prompt about herons", 3) == (first, True)
 
 
 async def test_a_slot_that_may_not_have_been_overwritten_is_nobodys() -> None:
-    slots = Slots(1)
-    await use(slots, ACME, b"secret")
-    assert await use(slots, GLOBEX, b"secret", served=False) == (0, False)
-    assert await use(slots, GLOBEX, b"secret") == (0, False)
-    assert await use(slots, GLOBEX, b"secret") == (0, True)
+    slots = Slots()
+    await use(slots, ACME, b"secret", 1)
+    assert await use(slots, GLOBEX, b"secret", 1, served=False) == (0, False)
+    assert await use(slots, GLOBEX, b"secret", 1) == (0, False)
+    assert await use(slots, GLOBEX, b"secret", 1) == (0, True)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans(), st.booleans())))
@@ -54,12 +71,14 @@ def test_no_order_of_requests_lets_a_tenant_meet_anothers_prompt(
     tenants = [UUID(int=n) for n in range(4)]
 
     async def play() -> None:
-        slots, lies_in = Slots(3), dict[int, UUID]()
+        slots, lies_in = Slots(), dict[int, UUID]()
         async with AsyncExitStack() as running:
             open_now = 0
             for who, what, fails, stays in story:
                 tenant, stack = tenants[who], AsyncExitStack()
-                lease = await stack.enter_async_context(slots.lease(tenant, b"prompt %d" % what))
+                lease = await stack.enter_async_context(
+                    slots.lease(tenant, b"prompt %d" % what, has(3))
+                )
                 if lease.own_cache:
                     assert lies_in[lease.number] == tenant
                 if not fails:
@@ -74,14 +93,79 @@ def test_no_order_of_requests_lets_a_tenant_meet_anothers_prompt(
 
 
 async def test_a_request_waits_for_a_slot_and_gets_it_also_after_another_gave_up() -> None:
-    slots = Slots(1)
-    async with slots.lease(ACME, b"x"):
-        impatient, patient = (asyncio.ensure_future(use(slots, ACME, b"x")) for _ in range(2))
+    slots = Slots()
+    async with slots.lease(ACME, b"x", has(1)):
+        impatient, patient = (asyncio.ensure_future(use(slots, ACME, b"x", 1)) for _ in range(2))
         await asyncio.sleep(0)
         assert not patient.done()
     impatient.cancel()
     assert (await asyncio.wait_for(patient, 1))[0] == 0
-    assert (await asyncio.wait_for(use(slots, ACME, b"x"), 1))[0] == 0
+    assert (await asyncio.wait_for(use(slots, ACME, b"x", 1), 1))[0] == 0
+
+
+async def test_who_waited_while_the_engine_was_away_trusts_nothing_older() -> None:
+    slots = Slots()
+    await use(slots, ACME, b"secret", 1)
+    async with slots.lease(ACME, b"secret", has(1)) as running:
+        running.served = True
+        waiting = asyncio.ensure_future(use(slots, ACME, b"secret", 1))
+        await asyncio.sleep(0)
+        slots.forget()
+        other = asyncio.ensure_future(use(slots, GLOBEX, b"secret", 1))
+        await asyncio.sleep(0.01)
+        assert not other.done()  # its slot is in use, whatever the engine has been through
+    assert await waiting == (0, False)
+    assert await other == (0, False)
+
+
+async def test_a_lease_that_outlives_the_engine_leaves_its_slot_to_nobody() -> None:
+    slots = Slots()
+    async with slots.lease(ACME, b"secret", has(2)) as old:
+        old.served = True
+        slots.forget()
+        assert await use(slots, ACME, b"secret", 2) == (1, False)
+        slots.forget()
+        waiting = asyncio.ensure_future(use(slots, ACME, b"secret", 1))  # it is back with fewer
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+    assert await waiting == (0, False)
+    assert await use(slots, ACME, b"secret", 1) == (0, True)
+
+
+class Shared:
+    """An engine that somebody else may be using."""
+
+    def __init__(self) -> None:
+        self.mark: object | None = None
+        self.may_send = asyncio.Event()
+
+    async def ready(self) -> None:
+        await self.may_send.wait()
+
+
+async def test_nothing_is_trusted_while_somebody_else_uses_the_engine_or_from_then() -> None:
+    shared = Shared()
+    slots = Slots(shared)
+    newcomer = asyncio.ensure_future(use(slots, ACME, b"secret", 1))
+    await asyncio.sleep(0.01)
+    assert not newcomer.done()
+    shared.may_send.set()
+    assert await newcomer == (0, False)
+    assert await use(slots, ACME, b"secret", 1) == (0, False)
+    shared.mark = object()
+    assert await use(slots, ACME, b"secret", 1) == (0, False)  # what was learnt before counts not
+    assert await use(slots, ACME, b"secret", 1) == (0, True)
+    shared.mark = object()  # somebody was there meanwhile
+    assert await use(slots, ACME, b"secret", 1) == (0, False)
+
+
+async def test_who_gives_up_before_it_may_send_leaves_the_slot_free() -> None:
+    shared = Shared()
+    slots = Slots(shared)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(use(slots, ACME, b"x", 1), 0.01)
+    shared.may_send.set()
+    assert (await use(slots, ACME, b"x", 1))[0] == 0
 
 
 @given(st.binary(max_size=40), st.binary(max_size=20), st.binary(max_size=20))
@@ -116,6 +200,47 @@ async def test_a_refused_request_leaves_the_slot_to_nobody(
     served.says(b"{}")
     await engine.answer(session, an_order(tenant_id=GLOBEX))
     assert orjson.loads(served.asked[-1][1])["cache_prompt"] is False
+
+
+async def test_orders_that_waited_while_the_engine_was_away(
+    served: Served,  # noqa: F811
+    session: aiohttp.ClientSession,  # noqa: F811
+) -> None:
+    """One was promised its tenant's slot, and another tenant may have used that since."""
+    engine = an_engine(served.url, LlamaCpp)
+    ends = {n: asyncio.Event() for n in range(6)}
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/props":
+            return web.json_response({"total_slots": 2})
+        n = orjson.loads(await request.read())["n"]
+        await ends[n].wait()
+        return web.json_response({}, status=503 if n == 1 else 200)
+
+    def ask(n: int, tenant: UUID) -> asyncio.Future[bytes]:
+        order = an_order(tenant_id=tenant, body=b'{"n":%d}' % n)
+        return asyncio.ensure_future(engine.answer(session, order))
+
+    served.handler = handler
+    first, away = ask(0, ACME), ask(1, GLOBEX)
+    await asyncio.sleep(0.05)
+    later = [ask(2, ACME), ask(3, ACME)]
+    ends[1].set()
+    with pytest.raises(EngineAway):
+        await away
+    later.append(ask(4, GLOBEX))
+    await asyncio.sleep(0.05)
+    ends[0].set()
+    await first
+    await asyncio.sleep(0.05)
+    ends[3].set()
+    ends[4].set()
+    await asyncio.gather(*later[1:])
+    ends[2].set()
+    await later[0]
+    bodies = [orjson.loads(body) for _, body, _ in served.asked if body]
+    assert len(bodies) == 5
+    assert not any(body.get("cache_prompt", True) for body in bodies)
 
 
 async def test_vllm_is_told_a_secret_of_the_tenant(
