@@ -26,7 +26,7 @@ from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
 from tests.api.conftest import API, Enter, issued
 
-EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "4"))
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,

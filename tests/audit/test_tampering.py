@@ -26,8 +26,8 @@ from audit.verify import Witness
 from tests.audit.sealed import TENANTS, Trail, empty, superuser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(5400)]
-TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "500"))
-CLEAN_RUNS = int(os.environ.get("FOREBAY_CLEAN_RUNS", "100"))
+TAMPERINGS = int(os.environ.get("FOREBAY_TAMPERINGS", "200"))
+CLEAN_RUNS = int(os.environ.get("FOREBAY_CLEAN_RUNS", "40"))
 ROUNDS = 6
 OLD = datetime.now(UTC).replace(day=10) - timedelta(days=245)  # its month may be dropped
 

@@ -237,6 +237,7 @@ def test_two_tabs_in_step(enter: Enter, engine: Mock) -> None:
     one.wait_for_url("**/chat/c/*/")
     two = enter(path=one.url)
     finished(two)
+    engine.behave(tokens=2000, interval_ms=10)
     ask(two, "second")
     expect(one.locator(".question")).to_have_text(["first", "second"])
     has_begun(one, "t3")

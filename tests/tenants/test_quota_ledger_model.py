@@ -1,5 +1,9 @@
-"""Whatever happens in whatever order, the ledger is what a few lines of Python say it is."""
+"""Whatever happens in whatever order, the ledger is what a few lines of Python say it is.
 
+FOREBAY_TEST_LEDGERS says how many ledgers (`make soak`: 200).
+"""
+
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +27,7 @@ from tenants.quotas import windows
 from tenants.quotas.counters import ledger_sum
 from tests.tenants.book import Asked, Book
 
+EXAMPLES = int(os.environ.get("FOREBAY_TEST_LEDGERS", "15"))
 AMOUNTS = st.integers(0, 60)
 
 
@@ -189,13 +194,13 @@ class Ledger(RuleBasedStateMachine):
             assert entries.exclude(kind="reserve").count() == len(ended)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(3600)
 def test_the_ledger_follows_its_model(dsn: str) -> None:
     Ledger.dsn = dsn
     run_state_machine_as_test(
         Ledger,
         settings=settings(
-            max_examples=30,
+            max_examples=EXAMPLES,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
