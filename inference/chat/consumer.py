@@ -55,9 +55,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
     visitor: Visitor
     _over = _counted = False
 
-    async def connect(self) -> None:
+    async def __call__(self, *asgi: Any) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._followed: dict[UUID, asyncio.Task[None]] = {}
+        try:
+            await super().__call__(*asgi)
+        finally:
+            self._gone()
+
+    async def connect(self) -> None:
         visitor = await Visitor.of(self.scope)
         if visitor is None:
             return await self.close()
@@ -95,15 +101,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._over = True  # tasks on their way have nobody to speak to any more
         await super().close(code, reason)
 
-    async def websocket_disconnect(self, message: Any) -> None:
+    def _gone(self) -> None:
+        """However it ends: nobody is told to leave whose connection failed half-way."""
         if self._counted:
-            self._counted = False
             gateway().sockets.leave(self.visitor.user.pk)
         gateway().watch.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
         if hasattr(self, "visitor"):
             gateway().watch.dismiss(self.visitor)
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        if hasattr(self, "visitor"):
             self.groups = [tabs.group(self.visitor.member.id)]
         await super().websocket_disconnect(message)
 

@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from channels.db import database_sync_to_async
+from channels_redis.pubsub import RedisPubSubLoopLayer
 from django.utils import timezone
 from pytest_django.fixtures import Settings
+from redis.exceptions import RedisError
 
 from inference import engines
 from inference import gateway as module
@@ -189,4 +191,20 @@ async def test_a_persons_sockets_are_bounded(
     assert (await crowded.heard())["code"] in (1013, 4429)
     for socket in (crowded, again, tabs[1]):
         await socket.disconnect()
+    assert len(gateway.sockets) == 0
+
+
+async def test_a_socket_that_does_not_come_about_counts_no_longer(
+    gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is away a page tries again and again, and would lock its person out."""
+
+    async def away(*_: Any) -> None:
+        raise RedisError("away")
+
+    monkeypatch.setattr(gateway.watch, "attend", lambda *_: None)
+    monkeypatch.setattr(RedisPubSubLoopLayer, "group_add", away)
+    for _ in range(3):
+        with pytest.raises(RedisError):
+            await connected(alice, monkeypatch)
     assert len(gateway.sockets) == 0
