@@ -10,9 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from console.actors import Actors
+from console.acts_only import require_POST
 from console.api_keys import example
 from console.door import TenantRequest, permitted
 from console.key_forms import ChangedKeyForm, RotationForm, may_handle

@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.key_forms import NewKeyForm
 from console.recently_proven import recently_proven

@@ -10,12 +10,12 @@ from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpRe
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from audit import exports
 from audit.keyring import Unreadable
 from audit.models import Export
 from console.actors import Actors
+from console.acts_only import require_POST
 from console.audit_filter import AuditFilter
 from console.door import TenantRequest, permitted
 from console.recently_proven import recently_proven

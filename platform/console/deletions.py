@@ -16,13 +16,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from audit import deletion, erasers
 from audit.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console import pseudonyms
 from console.actors import Actors
+from console.acts_only import require_POST
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
 from console.members import roles_to_give

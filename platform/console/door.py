@@ -19,6 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from console import operator_access
+from console.acts_only import page_of
 from tenants.duties import duty
 from tenants.models import Member, Tenant, User
 from tenants.models.tenant import State
@@ -155,7 +156,7 @@ def _to_duty(request: HttpRequest) -> HttpResponse | None:
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if cast("ConsoleRequest", request).htmx:
         return HttpResponseClientRedirect(resolve_url("console:sign_in"))
-    return redirect_to_login(request.get_full_path())
+    return redirect_to_login(page_of(request.get_full_path()))
 
 
 def _entered(request: HttpRequest, tenant: Tenant | None) -> ConsoleRequest:

@@ -12,11 +12,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from audit import holds
 from audit.holds import AlreadyApproved, Ended, HoldRefused, SamePerson
 from audit.models import LegalHold
+from console.acts_only import require_POST
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from console.recently_proven import recently_proven

@@ -12,10 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from audit.holds import OnHold
 from console.actors import Actors
+from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.members import roles_to_give

@@ -15,11 +15,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from audit import deletion, portability
 from audit.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
+from console.acts_only import require_POST
 from console.deletions import certificate_of
 from console.door import ConsoleRequest, before_sign_in, signed_in
 from console.forms import ConsoleForm

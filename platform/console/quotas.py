@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
 from tenants.models import Quota, Tenant

@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.quota_forms import RaiseForm
 from console.quotas import detail

@@ -30,6 +30,7 @@ from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from console import entered
+from console.acts_only import page_of
 from console.door import ConsoleRequest, View
 
 
@@ -80,4 +81,4 @@ def _page_of(request: HttpRequest) -> str:
     if not url_has_allowed_host_and_scheme(came_from, hosts, request.is_secure()):
         return "/"
     parts = urlsplit(came_from)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path or "/"
+    return page_of(f"{parts.path}?{parts.query}" if parts.query else parts.path or "/")

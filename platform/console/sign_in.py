@@ -10,9 +10,9 @@ from allauth.socialaccount.adapter import get_adapter as identity_providers
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from console.account.password_policy import lacks, policy_of
+from console.acts_only import require_POST
 from console.forms import StyledField
 from tenants.duties import NEW_PASSWORD
 from tenants.models import User

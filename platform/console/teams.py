@@ -11,8 +11,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm
 from tenants.model_access import holders

@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.forms import ConsoleForm, LinesField, ReasonField
 from console.recently_proven import recently_proven

@@ -4,11 +4,14 @@ import re
 from collections.abc import Callable
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
 
+from console.acts_only import page_of
 from inference.queue.client import client as redis
 from tenants.models import Member
 from tenants.models.link import Link
@@ -50,6 +53,45 @@ def test_it_comes_back_once_after_the_proof(late: Client) -> None:
         assert f'["{name}", "{value}"]' in fields
     assert not Link.objects.exists()  # nothing is sent but by the person
     assert shown(late) == ""
+
+
+def test_after_a_mistake_it_comes_back_to_the_page_that_the_address_belongs_to(
+    alice: Member, sign_in: SignIn
+) -> None:
+    """The form is shown again where it was sent to, and nobody can go there."""
+    client, address = sign_in(alice), f"{PAGE}invitation/"
+    wrong = send(client, email="nonsense")
+    assert wrong.status_code == 200
+    assert f'name="next" value="{PAGE}"' in wrong.content.decode(), "another language"
+    prove(client, alice.user, seconds_ago=700)
+    answer = send(client, page=address)
+    proof = dict(parse_qsl(urlsplit(answer["Location"]).query))
+    back = client.post(answer["Location"], {"password": PASSWORD, **proof})
+    assert back["Location"] == PAGE
+    assert "frank" in shown(client)
+
+
+def test_so_it_does_after_a_new_sign_in(alice: Member, client: Client) -> None:
+    answer = client.post(f"{PAGE}{alice.pk}/role/", {"role": "member"})
+    assert answer["Location"] == f"/login/?next={PAGE}{alice.pk}/"
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        (PAGE, PAGE),
+        (f"{PAGE}?page=2", f"{PAGE}?page=2"),
+        (f"{PAGE}invitation/?page=2", PAGE),
+        (PAGE + "{}/texts/release/", PAGE + "{}/"),
+        ("/account/data/{}/deletion/", "/account/data/"),
+        ("/console/t/acme/teams/{}/members/{}/leaving/", "/console/t/acme/teams/{}/"),
+        ("/logout/", "/"),
+        ("/nowhere/at/all/", "/"),
+    ],
+)
+def test_the_page_of_an_address(address: str, page: str) -> None:
+    one = str(uuid4())
+    assert page_of(address.replace("{}", one)) == page.replace("{}", one)
 
 
 def test_only_the_page_where_it_was_entered_shows_it(late: Client) -> None:

@@ -12,8 +12,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
+from console.acts_only import require_POST
 from console.door import ConsoleRequest, signed_in
 from tenants.models import Link, User
 from tenants.models.link import AlreadyUsed, OwnInvitation

@@ -7,11 +7,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.record import act
+from console.acts_only import require_POST
 from console.compliance import report as reports
 from console.compliance import running
 from console.compliance.check import COULD_NOT_RUN, Check, Reach

@@ -14,6 +14,7 @@ from audit.models import DeletionRequest, DeletionState
 from audit.models.deletion import DeletionRequestQuerySet
 from console import entered, navigation
 from console.account.key_obstacle import key_obstacle
+from console.acts_only import page_of
 from console.door import ConsoleRequest
 from console.permission_words import WORDS
 from console.quota_forms import MICRO
@@ -37,6 +38,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 
 
 register.filter("without_keys", secret_keys.hidden)
+register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
 register.simple_tag(entered.take, name="entered")
 
