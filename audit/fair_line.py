@@ -38,6 +38,7 @@ class FairLine:
         self._ends: dict[str, int] = {}  # where a tenant's last row ends
         self._clock = self._count = 0
         self.bytes: Counter[str] = Counter()  # that wait, by tenant
+        self.rows: Counter[str] = Counter()
         self.total = 0
 
     def __len__(self) -> int:
@@ -51,6 +52,7 @@ class FairLine:
             self._ends[entry.tenant] = start + entry.size
             entry.place = start, self._count
         self.bytes[entry.tenant] += entry.size
+        self.rows[entry.tenant] += 1
         self.total += entry.size
         heappush(self._heap, (entry.place, entry))
 
@@ -78,11 +80,13 @@ class FairLine:
     def _left(self, entries: list[Entry]) -> None:
         if not self._heap:  # nobody waits, so nobody is owed anything
             self.bytes.clear()
+            self.rows.clear()
             self._ends.clear()
             self.total = 0
             return
         for entry in entries:
             self.bytes[entry.tenant] -= entry.size
+            self.rows[entry.tenant] -= 1
             self.total -= entry.size
-            if not self.bytes[entry.tenant]:
-                del self.bytes[entry.tenant]
+            if not self.rows[entry.tenant]:
+                del self.bytes[entry.tenant], self.rows[entry.tenant]

@@ -25,6 +25,9 @@ LARGE = 128 * 1024  # bytes of a row
 BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 QUEUE = 20_000
 QUEUE_BYTES = 256 * 1024 * 1024
+SHARE = 2  # of both, one tenant may take 1/2
+SMALL = 16 * 1024  # bytes of a row for which a part of the queue is kept
+RESERVE = 8  # that part: 1/8 of its bytes
 LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
@@ -46,14 +49,14 @@ class GroupCommit:
 
     What it says of a row, if anything, it selects in the end: the row's id, then one more column.
     `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
-    `tenant_bytes`: how much of one tenant may wait.
+    `tenant_bytes`: how much of one tenant may wait; 0 for its share of QUEUE_BYTES.
     """
 
     def __init__(
-        self, dsn: str, statement: str, *, patience_s: float, tenant_bytes: int = QUEUE_BYTES
+        self, dsn: str, statement: str, *, patience_s: float, tenant_bytes: int = 0
     ) -> None:
         self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
-        self._tenant_bytes = tenant_bytes
+        self._tenant_bytes = tenant_bytes or QUEUE_BYTES // SHARE
         self._line = FairLine()
         self._more = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -95,13 +98,17 @@ class GroupCommit:
         self._more.set()
 
     def _refuse_too_much(self, entry: Entry) -> None:
-        rows = total = theirs = 0
+        rows = total = their_rows = theirs = 0
         for line in self._lines():
             rows += len(line)
             total += line.total
+            their_rows += line.rows.get(entry.tenant, 0)
             theirs += line.bytes.get(entry.tenant, 0)
-        if rows >= QUEUE or total + entry.size > QUEUE_BYTES:
+        most = QUEUE_BYTES if entry.size <= SMALL else QUEUE_BYTES - QUEUE_BYTES // RESERVE
+        if rows >= QUEUE or total + entry.size > most:
             raise StoreUnavailable("too many rows wait for the database")
+        if their_rows >= QUEUE // SHARE:
+            raise StoreUnavailable("too many rows of this tenant wait for the database")
         if theirs and theirs + entry.size > self._tenant_bytes:
             raise StoreUnavailable("too many bytes of this tenant wait for the database")
 

@@ -110,6 +110,52 @@ async def test_a_tenant_has_a_bound_in_bytes_and_the_others_have_theirs(
     await nowhere.close()
 
 
+async def refused(store: GroupCommit, rows: list[dict[str, object]]) -> list[str]:
+    """By tenant, how the queue refuses them: "full", "share", or "" where it takes them."""
+    results = await asyncio.gather(*map(store.write, rows), return_exceptions=True)
+    texts = [str(result) for result in results]
+    return [("share" if "of this" in t else "full") if "too many" in t else "" for t in texts]
+
+
+@pytest.fixture
+async def nowhere(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommit]:
+    """Its database is away, so that rows wait."""
+
+    async def away(self: GroupCommit, rows: object) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(GroupCommit, "_execute", away)
+    monkeypatch.setattr(group_commit, "QUEUE_BYTES", 8_000_000)
+    store = GroupCommit("", INSERT, patience_s=0.2)
+    yield store
+    await store.close()
+
+
+@pytest.mark.unit
+async def test_one_tenant_takes_half_of_the_bytes_at_most(nowhere: GroupCommit) -> None:
+    flood = [row(ACME, 1_000_000) for _ in range(20)]
+    found = await refused(nowhere, [*flood, row(GLOBEX, 1_000_000)])
+    assert found == [""] * 3 + ["share"] * 17 + [""]
+
+
+@pytest.mark.unit
+async def test_large_rows_of_many_tenants_leave_room_for_small_ones(nowhere: GroupCommit) -> None:
+    large = [row(f"{n:02x}" + "0" * 30, 1_000_000) for n in range(20)]
+    found = await refused(nowhere, [*large, row(GLOBEX, 15_000), row(INITECH, 17_000)])
+    assert found == [""] * 6 + ["full"] * 14 + ["", ""]
+    filled = [*large, *[row(GLOBEX, 17_000)] * 60, row(INITECH, 15_000)]
+    assert (await refused(nowhere, filled))[-2:] == ["full", ""]
+
+
+@pytest.mark.unit
+async def test_one_tenant_takes_half_of_the_rows_at_most(
+    monkeypatch: pytest.MonkeyPatch, nowhere: GroupCommit
+) -> None:
+    monkeypatch.setattr(group_commit, "QUEUE", 10)
+    found = await refused(nowhere, [*[row(ACME, 10) for _ in range(12)], row(GLOBEX, 10)])
+    assert found == [""] * 5 + ["share"] * 7 + [""]
+
+
 def entry(tenant: str, size: int) -> Entry:
     return Entry({}, None, 0, tenant, size)  # type: ignore[arg-type]
 
@@ -158,6 +204,8 @@ def test_who_waits_gets_as_many_bytes_as_the_others(steps: list[tuple[str, str, 
                 _fair(served, waiting, sizes, one.tenant)
             assert sum(one.size for one in taken) <= n or len(taken) == 1
         assert line.total == sum(waiting.values()) == sum(line.bytes.values())
+        assert line.rows.keys() == line.bytes.keys()
+        assert sum(line.rows.values()) == len(line)
         assert dict(line.bytes) == {name: n for name, n in waiting.items() if n}
 
 
