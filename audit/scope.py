@@ -47,6 +47,16 @@ def scope(*, tenant: str = "", user: str = "", system: bool = False) -> Iterator
                 cursor.execute(f"select {_SET}", before)
 
 
+@contextmanager
+def system_connection() -> Iterator[None]:
+    """The system's, with every row in sight, and no transaction: each statement stands for itself.
+
+    Raises OutOfReach as `scope` does.
+    """
+    with _reached(system=True):
+        yield
+
+
 def _settings(tenant: str, user: str, *, system: bool) -> list[str]:
     said = f"{tenant}|{user}".encode()
     proof = "" if system else hmac.digest(settings.SCOPE_KEY, said, "sha256").hex()

@@ -58,7 +58,8 @@ def release(user: User, *, by: User | str) -> None:
     case that was not so before. Idempotent. Raises NotReleased.
     """
     with transaction.atomic():
-        found = TextLock.objects.select_for_update().filter(user=user.pk).first()
+        with person_scope(user.pk):
+            found = TextLock.objects.select_for_update().filter(user=user.pk).first()
         if isinstance(by, User) and found and made_by(found, by):
             raise NotReleased
         if found:
@@ -88,7 +89,8 @@ def when_proven(user: User, authenticator: Authenticator, **about: Any) -> None:
 
 def _open(found: TextLock, *, by: str, how: str) -> None:
     person_acts.record(Action.TEXTS_RELEASE, found.user, by=by, detail={"how": how})
-    found.delete()
+    with person_scope(found.user_id):
+        found.delete()
 
 
 def connect() -> None:

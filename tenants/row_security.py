@@ -20,17 +20,11 @@ from tenants.catalogue import Catalogue
 UNGUARDED = {
     "auth": "names of permissions; groups are bare anchors of teams' and keys' grants",
     "contenttypes": "names of models",
-    "sessions": "found by a random key before anybody is known",
     "guardian": "not used: grants have tables of their own, with policies",
-    "account": "a person's addresses, found before anybody is known",
-    "mfa": "a person's second factors",
-    "socialaccount": "a person's accounts elsewhere",
-    "usersessions": "a person's sessions",
+    "account": "not used but for a person's addresses, which have policies",
+    "socialaccount": "not used but for a person's accounts elsewhere, which have policies",
     "axes": "refused sign-ins, of people who are not known yet",
     "django_migrations": "what has been migrated",
-    "tenants_user": "a person may belong to several tenants; found through memberships only",
-    "tenants_passwordhistory": "hashes of a person's earlier passwords",
-    "tenants_textlock": "a person's own, found by their account",
     "tenants_user_groups": "django's own, not used",
     "tenants_user_user_permissions": "django's own, not used",
     "tenants_price": "the platform's prices, the same for everybody",
@@ -62,6 +56,22 @@ _OWN = {
     "tenants.Member": "user_id = {person}",
     "tenants.Tenant": f"id in (select tenants_member.tenant_id {_THEIRS})",
     "inference.Conversation": f"member_id in (select tenants_member.id {_THEIRS})",
+}
+
+# Of people, who may belong to several tenants or to none: requests find anybody's before it is
+# known who asks, and change those of their own person alone.
+_PEOPLE = {
+    "account.EmailAddress": "user_id",
+    "mfa.Authenticator": "user_id",
+    "socialaccount.SocialAccount": "user_id",
+    "tenants.PasswordHistory": "user_id",
+    "tenants.TextLock": "user_id",
+    "tenants.User": "id",  # and of that little: sql/people.sql
+}
+# What opens an account: seen by whoever names it, or whose it is (session_store.py).
+_KEYS = {
+    "sessions.Session": "session_key = (select current_setting('forebay.session', true))",
+    "usersessions.UserSession": f"user_id = {_PERSON}",
 }
 
 
@@ -117,6 +127,11 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
         yield Policy(_PREFIX + "tenant", f"{parent.column} in ({ids})")  # its own policies hold
     if own := _OWN.get(model._meta.label):
         yield Policy(_PREFIX + "theirs", own.format(person=_PERSON), "SELECT")
+    if key := _PEOPLE.get(model._meta.label):
+        yield Policy(_PREFIX + "own", f"{key} = {_PERSON}")
+        yield Policy(_PREFIX + "read", "true", "SELECT")
+    if rule := _KEYS.get(model._meta.label):
+        yield Policy(_PREFIX + "own", rule)
 
 
 def _parent(model: type[Model]) -> "ForeignKey[Model, Model] | None":

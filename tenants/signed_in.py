@@ -14,6 +14,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from tenants.models.user import User
 from tenants.roles import Profile
+from tenants.scope import person_scope
 
 IDLE_S = {Profile.MLPS: 30 * 60, Profile.ASVS: 8 * 3600}
 ABSOLUTE_S = 12 * 3600
@@ -38,16 +39,17 @@ def seen(session: SessionBase, profile: Profile) -> None:
 
 def forget_places(user: User) -> None:
     """From where and with what they are signed in. They stay signed in."""
-    UserSession.objects.filter(user_id=user.pk).update(ip=NOWHERE, user_agent="", data={})
+    with person_scope(user.pk):
+        UserSession.objects.filter(user_id=user.pk).update(ip=NOWHERE, user_agent="", data={})
 
 
 def end_sessions(user: User, keep: str | None = None) -> int:
     """Ends every session of the person but the one with the key `keep`. Returns how many."""
-    others = UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or "")
     store: Any = import_module(settings.SESSION_ENGINE).SessionStore()
     ended = 0
-    for session in others:
-        store.delete(session.session_key)
-        session.delete()
-        ended += 1
+    with person_scope(user.pk):
+        for session in UserSession.objects.filter(user_id=user.pk).exclude(session_key=keep or ""):
+            store.delete(session.session_key)
+            session.delete()
+            ended += 1
     return ended

@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from audit.scope import system_connection
 from console import operator_access
 from console.acts_only import page_of
 from tenants.duties import duty
@@ -76,6 +77,19 @@ def before_sign_in(view: View) -> View:
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         with system_scope():
+            return view(request, **kwargs)
+
+    return checked
+
+
+def signing_in(view: View) -> View:
+    """For a page on which somebody proves who they are: as before_sign_in, but without a
+    transaction. What it counts is counted, whatever follows.
+    """
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        with system_connection():
             return view(request, **kwargs)
 
     return checked

@@ -10,6 +10,7 @@ from typing import cast
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
@@ -21,6 +22,7 @@ from tenants import signed_in
 from tenants.duties import NEW_PASSWORD
 from tenants.models import User
 from tenants.person_profile import profile_of
+from tenants.scope import person_scope
 
 
 class SessionLimits(MiddlewareMixin):
@@ -52,8 +54,8 @@ def _look_again(request: HttpRequest) -> None:
         _end(request)
         return
     _note(request)
-    here = UserSession.objects.filter(session_key=request.session.session_key)
-    here.update(last_seen_at=timezone.now())
+    with person_scope(_person(request).pk):
+        _here(request).update(last_seen_at=timezone.now())
 
 
 def _note(request: HttpRequest) -> None:
@@ -68,9 +70,17 @@ def _end(request: HttpRequest) -> None:
         session_acts.record(
             Action.SESSION_END, request, _person(request), success=True, detail={"why": "limit"}
         )
-        UserSession.objects.filter(session_key=request.session.session_key).delete()
+        with person_scope(_person(request).pk):
+            _here(request).delete()
         request.session.flush()
     request.user = AnonymousUser()
+
+
+def _here(request: HttpRequest) -> "QuerySet[UserSession]":
+    found: QuerySet[UserSession] = UserSession.objects.filter(
+        session_key=request.session.session_key
+    )
+    return found
 
 
 def _person(request: HttpRequest) -> User:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account.password_policy import lacks, policy_of
 from console.acts_only import require_POST
+from console.door import signing_in
 from console.forms import StyledField
 from tenants.duties import NEW_PASSWORD
 from tenants.models import User
@@ -52,7 +53,7 @@ class SignInView(LoginView):
         return {**super().get_context_data(**shown), "providers": providers}
 
 
-sign_in = SignInView.as_view()
+sign_in = signing_in(SignInView.as_view())
 sign_out = require_POST(LogoutView.as_view())
 
 

@@ -39,8 +39,10 @@ _AS_THE_WEB = """
 import json, django
 django.setup()
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 from audit.scope import OutOfReach
-from tenants.models import Tenant
+from tenants.models import Tenant, User
+from tenants.roles import Role
 from tenants.scope import system_scope, tenant_scope
 
 def injected(*statements):
@@ -63,6 +65,9 @@ found = {"before": list(Tenant.objects.all())}
 with system_scope():
     acme = Tenant.open("acme", by="test")
     Tenant.open("globex", by="test")
+    password = "at the end of the pier"
+    alice = User.objects.create_user("alice@acme.example", password)
+    acme.add_member(alice, Role.MEMBER, by="test")
     found["system"] = Tenant.objects.filter(name__in=["acme", "globex"]).count()
 on = "select set_config('forebay.system', 'on', true)"
 with tenant_scope(acme.id):
@@ -75,6 +80,21 @@ with tenant_scope(acme.id):
 found["after"] = list(Tenant.objects.all())
 with transaction.atomic():
     found["in a transaction"] = within()
+
+def asked(client, path, **form):
+    answer = client.post(path, form, headers={"host": "localhost"}) if form else client.get(
+        path, headers={"host": "localhost"})
+    return answer.status_code, answer.headers.get("location", "")
+
+here, there, both = Client(), Client(), {"password1": password * 2, "password2": password * 2}
+credentials = {"login": "alice@acme.example", "password": password}
+found["account"] = [
+    asked(here, "/login/", **credentials),
+    asked(there, "/login/", **credentials),
+    asked(here, "/account/password/", oldpassword=password, **both),
+    asked(here, "/account/"),
+    asked(there, "/account/"),
+]
 print(json.dumps(found))
 """
 
@@ -163,6 +183,13 @@ def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], hom
         "key": "permission denied for table tenants_scopekey",
         "after": [],
         "in a transaction": "out of reach",
+        "account": [
+            [302, "/"],
+            [302, "/"],
+            [302, "/account/"],
+            [200, ""],
+            [302, "/login/?next=/account/"],  # a new password ends the other session
+        ],
     }
 
     assert others_statements(platform) == []

@@ -4,19 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
+from django.utils import timezone
 
 from audit.actions import Action
 from audit.keyring import keyring
 from audit.models import DataKey, Event
 from console.door import permitted
 from tenants import isolation_check, person_acts, row_security
-from tenants.models import Member, Tenant, User
+from tenants.models import Member, Tenant, TextLock, User
 from tenants.roles import Permission, Role
 from tenants.scope import person_scope, tenant_scope
+from tenants.session_store import SessionStore
+from tenants.signed_in import end_sessions
 from tests.unguarded import administrator, as_requests, protected
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -192,6 +196,63 @@ def test_no_schema_of_ones_own_stands_in_for_the_scopes_functions(
         cursor.execute(SET, ["forebay.tenant", str(charlie.tenant_id)])
         cursor.execute("select count(*) from tenants_tenant")
         assert cursor.fetchone()[0] == 0
+
+
+@pytest.fixture
+def signed_in(charlie: Member) -> str:
+    """The key of charlie's session."""
+    session = SessionStore()
+    session["of"] = "charlie"
+    session.save()
+    key = str(session.session_key)
+    UserSession.objects.create(user=charlie.user, session_key=key, ip="192.0.2.1", user_agent="x")
+    return key
+
+
+def test_a_session_is_there_for_its_key_alone(
+    signed_in: str, alice: Member, charlie: Member, request_role: None
+) -> None:
+    with tenant_scope(alice.tenant_id, alice.user_id), connection.cursor() as cursor:
+        for table in ("django_session", "usersessions_usersession"):
+            cursor.execute(f"select session_key from {table}")
+            assert cursor.fetchall() == []
+    assert SessionStore(signed_in).load() == {"of": "charlie"}
+    assert end_sessions(charlie.user) == 1
+    assert SessionStore(signed_in).load() == {}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update tenants_user set is_operator = true where id = %(alice)s",
+        "update tenants_user set email = 'invited@globex.example' where id = %(alice)s",
+        "update tenants_user set password = '' where id = %(charlie)s",
+        "delete from mfa_authenticator where user_id = %(charlie)s",
+        "delete from tenants_textlock where user_id = %(charlie)s",
+        "insert into socialaccount_socialaccount"
+        " (user_id, provider, uid, extra_data, last_login, date_joined)"
+        " values (%(charlie)s, 'x', 'x', '{}', now(), now())",
+        "insert into tenants_user (email, password, name, is_active, is_operator, is_superuser,"
+        " created_at, password_changed_at)"
+        " values ('x@x.example', '', '', true, true, false, now(), now())",
+    ],
+)
+def test_nobody_elses_account_is_changed(
+    statement: str, alice: Member, charlie: Member, request_role: None
+) -> None:
+    ids = {"alice": alice.user_id, "charlie": charlie.user_id}
+    with administrator(back="forebay_requests"):
+        Authenticator.objects.create(user=charlie.user, type="totp", data={})
+        now = timezone.now()
+        TextLock.objects.create(user=charlie.user, since=now, before=now, made_by=[])
+    with tenant_scope(alice.tenant_id, alice.user_id), connection.cursor() as cursor:
+        try:
+            with transaction.atomic():
+                cursor.execute(statement, ids)
+                assert cursor.rowcount == 0
+        except DatabaseError as problem:
+            assert "row-level security" in str(problem) or "only the platform" in str(problem)
+        alice.user.take_password("of one's own, at any time")
 
 
 def test_a_person_of_no_tenant_has_their_acts_on_the_platforms_record(request_role: None) -> None:

@@ -67,8 +67,10 @@ def unset() -> Iterator[None]:
 def test_where_nothing_is_open_there_is_nothing(
     alice: Member, charlie: Member, unset: None
 ) -> None:
-    """Every table with a policy, none left out."""
-    for table in row_security.guarded():
+    """Every table with a policy, but those of people: before sign-in it is not known who asks."""
+    for table, policies in row_security.guarded().items():
+        if "forebay_read" in [policy.name for policy in policies]:
+            continue
         assert _count(table) == 0, table
 
 

@@ -22,7 +22,7 @@ from console import session_acts
 from console.account.codes import use_up
 from console.account.mfa_adapter import SecondFactorAdapter
 from console.account.pages import own_page
-from console.door import ConsoleRequest
+from console.door import ConsoleRequest, signing_in
 from tenants import second_factor
 from tenants.signed_in import end_sessions
 
@@ -102,6 +102,6 @@ remove_key = own_page(RemoveKey.as_view())
 rename_key = own_page(RenameKey.as_view())
 recovery_codes = own_page(ViewRecoveryCodesView.as_view())
 new_recovery_codes = own_page(NewRecoveryCodes.as_view())
-at_sign_in = AuthenticateView.as_view()
+at_sign_in = signing_in(AuthenticateView.as_view())
 prove_by_code = own_page(ReauthenticateView.as_view())
 prove_by_key = own_page(ReauthenticateWebAuthnView.as_view())

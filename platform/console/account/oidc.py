@@ -26,6 +26,7 @@ from requests import RequestException
 from audit.actions import Action
 from console import session_acts
 from console.account.invitations import is_vouched_for
+from console.door import signing_in
 from tenants import second_factor
 from tenants.models import Link, User
 from tenants.scope import system_scope
@@ -58,8 +59,8 @@ def _did_not_work(request: HttpRequest) -> HttpResponse:
     return redirect("account_login")
 
 
-go_there = _or_back(openid_connect.login)
-come_back = _or_back(openid_connect.callback)
+go_there = signing_in(_or_back(openid_connect.login))
+come_back = signing_in(_or_back(openid_connect.callback))
 
 
 class IdentityProviders(DefaultSocialAccountAdapter):
