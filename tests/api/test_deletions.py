@@ -73,6 +73,17 @@ def test_where_duties_are_apart_no_key_asks(acme: Tenant, dave: Member, with_key
     assert program.post(ALL, mode="erase", member=str(dave.pk)).status_code == 403
 
 
+def test_nor_one_that_depends_on_somebody_who_manages_no_more(
+    acme: Tenant, dave: Member, erin: Member, with_key: Enter
+) -> None:
+    program = with_key(acme, ["management:write"], created_by=erin)
+    erin.change_role(Role.DEVELOPER, by="test")
+    assert program.post(ALL, mode="erase", member=str(dave.pk)).status_code == 403
+    assert not DeletionRequest.objects.exists()
+    erin.change_role(Role.ADMIN, by="test")
+    assert program.post(ALL, mode="erase", member=str(dave.pk)).status_code == 201
+
+
 def test_a_key_has_to_say_whose(acme: Tenant, with_key: Enter) -> None:
     answer = with_key(acme, ["management:write"]).post("deletion-requests/", mode="erase")
     assert answer.status_code == 400

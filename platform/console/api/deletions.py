@@ -22,10 +22,10 @@ from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from console.pseudonyms import Former, find
 from console.ranks import outranks
-from tenants.models import ApiKey, Member, Scope
+from tenants.models import ApiKey, Member
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission as P
-from tenants.roles import Profile, Role
+from tenants.roles import Role
 from tenants.scope import person_scope
 
 Whose = Member | ApiKey | Former
@@ -198,10 +198,10 @@ class Deletions(Resource):
 
     @property
     def _is_program(self) -> bool:
-        """A key that manages may ask for others, and waits. Where duties are kept apart, none."""
-        key = self.who.key
-        manages = key is not None and Scope.MANAGEMENT_WRITE in key.scopes
-        return manages and self.inside.profile != Profile.MLPS
+        """A key that manages members may ask for others, and waits: none where duties are kept
+        apart, or where somebody it depends on may not manage them.
+        """
+        return self.who.key is not None and P.MANAGE_MEMBERS in self.who.permissions
 
     def _rows(self) -> QuerySet[DeletionRequest]:
         rows = DeletionRequest.objects.filter(tenant_id=self.inside.id)
