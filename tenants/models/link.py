@@ -196,12 +196,15 @@ class Link(models.Model):
             raise AlreadyUsed
 
     def account(self, email: str = "") -> User | None:
-        """Who has the link's address, or this one, and a way to sign in already."""
+        """Who has the link's address, or this one, and is somebody already: with a way to sign in,
+        or with something that a password would open.
+        """
         user = User.objects.filter(email=(self.email or email).lower()).first()
         if user is None or self.purpose == Purpose.RESET:
             return None
         by_provider = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=user)
-        return user if user.has_usable_password() or by_provider.exists() else None
+        known = user.has_usable_password() or by_provider.exists()
+        return user if known or user.is_operator or user.memberships.exists() else None
 
     def _welcome(self, email: str, password: str, name: str) -> User:
         email = (self.email or email).lower()

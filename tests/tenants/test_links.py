@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.models import Event
 from tenants.models import ApiKey, Link, Member, Tenant, User
-from tenants.models.link import AlreadyUsed, Purpose
+from tenants.models.link import AlreadyUsed, Purpose, WrongPassword
 from tenants.models.tenant import OperatorsStayOut
 from tenants.roles import Profile, Role
 
@@ -176,6 +176,20 @@ def test_its_key_may_still_invite(acme: Tenant) -> None:
         Purpose.INVITATION, by=key.actor, email="a@acme.example", tenant=acme, role=Role.AUDITOR
     )
     assert Link.objects.by_token(token(url)) is None
+
+
+@pytest.mark.parametrize("who", ["owner", "operator"])
+def test_an_invitation_sets_no_password_of_somebody_who_is_there(acme: Tenant, who: str) -> None:
+    """Nor of one who has none: any tenant invites whom it likes."""
+    globex = Tenant.open("globex", by="test")
+    user = User.objects.create_user("new@acme.example", is_operator=who == "operator")
+    if who == "owner":
+        globex.add_member(user, Role.OWNER, by="test")
+    link = invited(acme)
+    assert link.account() == user
+    with pytest.raises(WrongPassword):
+        link.use("", PASSWORD)
+    assert not User.objects.get(pk=user.pk).has_usable_password()
 
 
 # Where duties are kept apart ---------------------------------------------------------------------
