@@ -7,11 +7,24 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponseBase
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from config.page_bodies import Bodies, Body
 from console.api.problem import MEDIA_TYPE, TYPE
 from inference.openai.content_encoding import unpacked
 from inference.openai.errors import ApiError
+from inference.openai.http import client_ip
+from tenants.client_address import counted
 
 MOST_BYTES = 1024 * 1024
+_CODES = {413: "too_large", 415: "unsupported_media_type", 503: "unavailable"}
+
+
+_bodies = Bodies()
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class PageHandler(ASGIHandler):
@@ -29,36 +42,62 @@ class PageHandler(ASGIHandler):
 
 
 async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Answers 413 for a form that is too large, packed or not, 400 for NUL bytes, which no field
-    can hold.
+    """Answers 413 for a form that is too large, packed or not, 503 where too many large ones are
+    on their way, 400 for NUL bytes, which no field can hold.
     """
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
-            return await _refuse(413, "What was sent is too large.", scope, receive, send)
-        more = message.get("more_body", False)
+    body = Body(_bodies, lambda: counted(client_ip(scope)))
+    try:
+        await _bounded(body, pages, scope, receive, send)
+    except _Refused as refused:
+        await _refuse(refused.status, str(refused), scope, receive, send)
+    finally:
+        body.release()
+
+
+async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) -> None:
+    sent = await _read(body, receive)
+    if sent is None:
+        return
     if encoding := _encoding(scope):
-        try:
-            body = bytearray(unpacked(bytes(body), encoding, MOST_BYTES))
-        except ApiError as refused:
-            return await _refuse(refused.status, f"{refused}.", scope, receive, send)
-        if len(body) > MOST_BYTES:
-            return await _refuse(413, "What was sent is too large.", scope, receive, send)
-        scope = _as_if_plain(scope, len(body))
-    if _holds_nul(scope, bytes(body)):
-        return await _refuse(400, "The request holds a NUL byte.", scope, receive, send)
-    whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
+        sent = _unpacked(body, sent, encoding)
+        scope = _as_if_plain(scope, len(sent))
+    if _holds_nul(scope, sent):
+        raise _Refused(400, "The request holds a NUL byte.")
+    whole = iter([{"type": "http.request", "body": sent, "more_body": False}])
 
     async def replay() -> Any:
         return next(whole, None) or await receive()
 
     await pages(scope, replay, send)
-    return None
+
+
+async def _read(body: Body, receive: Any) -> bytes | None:
+    """None when the client has gone."""
+    sent, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        sent += message.get("body", b"")
+        _check(body, len(sent))
+        more = message.get("more_body", False)
+    return bytes(sent)
+
+
+def _unpacked(body: Body, sent: bytes, encoding: str) -> bytes:
+    try:
+        found = unpacked(sent, encoding, MOST_BYTES)
+    except ApiError as refused:
+        raise _Refused(refused.status, f"{refused}.") from None
+    _check(body, len(found))
+    return found
+
+
+def _check(body: Body, size: int) -> None:
+    if size > MOST_BYTES:
+        raise _Refused(413, "What was sent is too large.")
+    if not body.may_be(size):
+        raise _Refused(503, "Too much is being sent at once. Please try again in a moment.")
 
 
 def _encoding(scope: Any) -> str:
@@ -84,9 +123,11 @@ def _for_programs(scope: Any) -> bool:
 
 async def _refuse(status: int, text: str, scope: Any, receive: Any, send: Any) -> None:
     headers = {"connection": "close"}
+    if status == 503:
+        headers["retry-after"] = "5"
     answer: Response = PlainTextResponse(text, status, headers)
     if _for_programs(scope):
-        code = {413: "too_large", 415: "unsupported_media_type"}.get(status, "malformed")
+        code = _CODES.get(status, "malformed")
         said = {"type": TYPE + code, "title": text, "status": status, "detail": text}
         said["instance"] = scope["path"].replace("\0", "")
         answer = JSONResponse(said, status, headers, MEDIA_TYPE)

@@ -1,0 +1,59 @@
+"""How many bytes of forms this process holds, which it reads before it can know whose they are.
+
+The first FREE bytes of each count for nothing: ordinary forms get through, however many large ones
+somebody else sends. The number of connections bounds those.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+FREE = 16 * 1024
+MOST = 64 * 1024 * 1024  # of all together
+MOST_OF_ADDRESS = 8 * 1024 * 1024
+
+
+class Bodies:
+    def __init__(self, most: int = MOST, most_of_address: int = MOST_OF_ADDRESS) -> None:
+        self._most, self._most_of_address = most, most_of_address
+        self.by_address: Counter[str] = Counter()
+        self.total = 0
+
+    def take(self, address: str, size: int) -> bool:
+        """Whether there was room. "" is no address."""
+        if self.total + size > self._most:
+            return False
+        if address and self.by_address.get(address, 0) + size > self._most_of_address:
+            return False
+        self.by_address[address] += size
+        self.total += size
+        return True
+
+    def give_back(self, address: str, size: int) -> None:
+        self.by_address[address] -= size
+        self.total -= size
+        if not self.by_address[address]:
+            del self.by_address[address]
+
+
+class Body:
+    """One of them, which counts until it is released; most are so small that nobody asks whose."""
+
+    def __init__(self, bodies: Bodies, whose: Callable[[], str]) -> None:
+        self._bodies, self._whose = bodies, whose
+        self._address, self._counted = "", 0
+
+    def may_be(self, size: int) -> bool:
+        """Whether there is room for so many bytes of it; less than before changes nothing."""
+        more = size - FREE - self._counted
+        if more <= 0:
+            return True
+        self._address = self._address or self._whose()
+        if not self._bodies.take(self._address, more):
+            return False
+        self._counted += more
+        return True
+
+    def release(self) -> None:
+        if self._counted:
+            self._bodies.give_back(self._address, self._counted)
+            self._counted = 0
