@@ -52,6 +52,7 @@ _TABLES = """
     left join pg_class p on p.oid = i.inhparent
     where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
     order by 1"""
+_ONE_AT_A_TIME = "select pg_advisory_xact_lock(1096107081)"  # nor are months made meanwhile
 _OWNERS_FUNCTIONS = """
     select p.proname, p.oid::regprocedure::text from pg_proc p
     where pronamespace = current_schema()::regnamespace and prosecdef
@@ -59,6 +60,7 @@ _OWNERS_FUNCTIONS = """
 _UNFIT = """
     select case when not (select rolsuper from pg_roles where rolname = current_user)
                 then 'connect as a superuser: ' || current_user || ' is none'
+                when rolname is null then 'there is no role ' || %(role)s
                 when %(role)s in (%(owner)s, current_user) or rolsuper or rolbypassrls
                 then %(role)s || ' must be the application''s own role, and no superuser' end
     from (select null) one left join pg_roles on rolname = %(role)s"""
@@ -105,11 +107,13 @@ def owner_exists() -> bool:
 def enforce(role: str, for_requests: str = "") -> None:
     """Hands everything over that is not OWNER's yet, and grants both roles what they need.
 
-    Connected as a superuser, with all migrations applied. Done again, it changes nothing. The
-    policies follow (tenants/row_security.py). Raises CannotProtect.
+    Connected as a superuser, with all migrations applied. Done again, it changes nothing; done
+    twice at once, one waits for the other. The policies follow (tenants/row_security.py). Raises
+    CannotProtect.
     """
     _refuse(_UNFIT, role=role, owner=OWNER)
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ONE_AT_A_TIME)
         cursor.execute("select set_config('forebay.role', %s, true)", [role])
         cursor.execute(_HAND_OVER)
         for statement in _grants(role):

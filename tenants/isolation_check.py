@@ -11,7 +11,7 @@ from uuid import uuid4
 import environ
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, ProgrammingError, connection, connections
 
 from audit.protection import SYSTEM
 from tenants import row_security
@@ -34,6 +34,14 @@ _OPENS = (
 _IS_SEEN = (
     "whose statements each of its connections can read in pg_stat_activity: run "
     "`manage.py audit_protect` again (docs/deployment-database.md)"
+)
+_MAY_NOT = (
+    "which may not do what it must (run `manage.py audit_protect --requests-role`, "
+    "docs/deployment-database.md)"
+)
+_OWNS = (
+    "the application owns its tables: an SQL injection could take away what keeps tenants apart "
+    "and the audit trail whole (`manage.py audit_protect`, docs/deployment-database.md)"
 )
 
 log = logging.getLogger(__name__)
@@ -65,8 +73,12 @@ def hindrance() -> str:
                 log.warning("%s", problem)  # as it was before there was such a role
             else:
                 problems.append(problem)
+        if not problems and not Catalogue.read().handed_over:
+            log.warning("%s", _OWNS)
     except OperationalError as problem:
         return f"the database does not answer: {problem}".splitlines()[0]
+    except ProgrammingError as problem:
+        return f"requests connect as {_role()}, {_MAY_NOT}: {problem}".splitlines()[0]
     finally:
         connections.close_all()
     shown = [*problems[:3], *([f"and {len(problems) - 3} more"] if len(problems) > 3 else [])]
@@ -87,13 +99,17 @@ def requests_problem() -> str:
 
     Nothing is asked of a database that was not handed over: its application can change policies.
     """
-    role = environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)["USER"]
+    role = _role()
     with connection.cursor() as cursor:
         cursor.execute(_ROLE, {"role": role, "system": SYSTEM})
         member, unseen = cursor.fetchone() or (False, True)
     if (member or not unseen) and Catalogue.read().handed_over:
         return f"requests connect as {role}, {_OPENS if member else _IS_SEEN}"
     return ""
+
+
+def _role() -> str:
+    return str(environ.Env.db_url_config(settings.REQUESTS_DATABASE_URL)["USER"])
 
 
 def _patiently_unapplied() -> bool:

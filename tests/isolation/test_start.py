@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import ProgrammingError, connection
 from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
-from tenants import row_security
+from tenants import isolation_check, row_security
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,3 +77,21 @@ async def test_nor_where_everything_is_visible_anyway(sees_all: None) -> None:
     said = await started()
     assert said["type"] == "lifespan.startup.failed"
     assert "forebay.system is on" in said["message"]
+
+
+async def test_with_a_role_for_requests_that_may_nothing_it_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied() -> bool:
+        raise ProgrammingError("permission denied for table django_migrations\nLINE 1")
+
+    monkeypatch.setattr(isolation_check, "_patiently_unapplied", denied)
+    said = await started()
+    assert said["type"] == "lifespan.startup.failed"
+    assert "audit_protect --requests-role" in said["message"]
+    assert said["message"].endswith("permission denied for table django_migrations")
+
+
+def test_an_application_that_owns_its_tables_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert isolation_check.hindrance() == ""
+    assert "the application owns its tables" in caplog.text

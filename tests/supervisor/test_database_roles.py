@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -131,6 +132,27 @@ def manage(platform: Running, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
+def protected_at_once(platform: Running, times: int) -> list[str]:
+    """What each `audit_protect` says while the platform runs and others do the same."""
+    secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
+    where = urlsplit(platform.told["DATABASE_URL"])
+    superuser = f"postgres://postgres:{secret}@{where.hostname}:{where.port}{where.path}"
+    command = [sys.executable, "manage.py", "audit_protect", "--requests-role", "forebay_requests"]
+    told = {"FOREBAY_HOME": str(platform.home), **platform.told, "DATABASE_URL": superuser}
+    running = [
+        subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, **told},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(times)
+    ]
+    return [each.communicate(timeout=60)[0].splitlines()[-1] for each in running]
+
+
 def others_statements(platform: Running) -> list[str]:
     """What a request reads of what runs for others, over connections of the same role."""
     url = platform.told["FOREBAY_REQUESTS_DATABASE_URL"]
@@ -192,6 +214,8 @@ def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], hom
         ],
     }
 
+    handed_over = "forebay_owner owns the tables; forebay reads and writes rows"
+    assert protected_at_once(platform, 3) == [handed_over] * 3
     assert others_statements(platform) == []
     with (
         psycopg.connect(platform.told["FOREBAY_REQUESTS_DATABASE_URL"]) as connection,

@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
 
+from audit import protection
 from audit.actions import Action
 from audit.keyring import keyring
 from audit.models import DataKey, Event
@@ -146,6 +147,14 @@ def test_what_requests_share_is_a_problem_unless_it_is_hidden(
     assert "pg_stat_activity: run `manage.py audit_protect` again" in (
         isolation_check.requests_problem()
     )
+
+
+def test_it_is_said_which_role_is_not_there(request_role: None) -> None:
+    with (
+        administrator(back="forebay_requests"),
+        pytest.raises(protection.CannotProtect, match="there is no role nobody"),
+    ):
+        protection.enforce("nobody")
 
 
 def test_what_is_the_platforms_is_read_only(request_role: None) -> None:
