@@ -11,7 +11,7 @@ from django.db import transaction
 from audit.actions import Action
 from tenants import locked_texts, person_acts
 from tenants.models import Link, Member, User
-from tenants.models.link import Purpose
+from tenants.models.link import AlreadyUsed, Purpose
 from tenants.roles import Role
 from tenants.scope import person_scope, tenant_scope
 from tenants.signed_in import end_sessions
@@ -49,11 +49,14 @@ def issue_by_operator(user: User, *, by: str) -> str:
 def use(link: Link, password: str) -> User:
     """Sets the password, ends every session, and locks older texts if the link is another's.
 
-    The trail names who made the link: who used it, nobody knows. Raises AlreadyUsed and NotTheirs.
+    The trail names who made the link: who used it, nobody knows. Raises AlreadyUsed, also where the
+    password has been changed since the link was made, and NotTheirs.
     """
     with transaction.atomic():
         link.spend()
         user = User.objects.select_for_update().get(email=link.email.lower())
+        if link.created_at <= user.password_changed_at:
+            raise AlreadyUsed
         if link.tenant and (user.is_operator or not _of(user, link) or _grown(user, link)):
             raise NotTheirs
         user.take_password(password)

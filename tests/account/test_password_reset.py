@@ -13,7 +13,7 @@ from tenants import password_reset
 from tenants.models import Member, Tenant, User
 from tenants.password_reset import NotTheirs
 from tenants.roles import Role
-from tests.account.conftest import code, try_password, with_app
+from tests.account.conftest import PASSWORD, code, try_password, with_app
 
 NEW = "another river, another dam"
 FORM = {"password": NEW, "again": NEW}
@@ -118,3 +118,23 @@ def test_an_owners_link_does(alice: Member, bob: Member, client: Client) -> None
     link = urlsplit(password_reset.issue_for_member(bob, by=alice.actor)).path
     bob.change_role(Role.AUDITOR, by=alice.actor)
     assert client.post(link, FORM)["Location"] == "/"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["by themselves", "with another link"])
+def test_a_link_does_not_outlive_the_password_it_was_to_replace(
+    link: str, bob: Member, erin: Member, how: str
+) -> None:
+    """Two were made, or it turned up again: who kept the other one would take the account back."""
+    theirs = Client()
+    if how == "by themselves":
+        try_password(theirs, bob.user.email)
+        changed = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+        theirs.post("/account/password/", changed)
+    else:
+        other = urlsplit(password_reset.issue_for_member(bob, by=erin.actor)).path
+        theirs.post(other, FORM)
+    third = "a third river, a third dam"
+    assert Client().post(link, {"password": third, "again": third}).status_code == 410
+    assert try_password(Client(), bob.user.email, NEW).status_code == 302
+    assert theirs.get("/account/").status_code == 200
