@@ -138,3 +138,17 @@ def test_a_link_does_not_outlive_the_password_it_was_to_replace(
     assert Client().post(link, {"password": third, "again": third}).status_code == 410
     assert try_password(Client(), bob.user.email, NEW).status_code == 302
     assert theirs.get("/account/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_it_ends_a_sign_in_that_waits_for_the_second_factor(link: str, bob: Member) -> None:
+    """The old password was right when it was shown, and is none any more."""
+    with_app(bob.user)
+    waiting = Client()
+    assert try_password(waiting, bob.user.email)["Location"] == "/login/second-factor/"
+    Client().post(link, FORM)
+    assert waiting.post("/login/second-factor/", {"code": code()})["Location"] == "/login/"
+    assert waiting.get("/account/").status_code == 302
+    try_password(waiting, bob.user.email, NEW)
+    waiting.post("/login/second-factor/", {"code": code(steps=1)})
+    assert waiting.get("/account/").status_code == 200

@@ -4,8 +4,10 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
@@ -57,6 +59,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     # Sessions ------------------------------------------------------------------------------------
     def login(self, request: HttpRequest, user: User) -> None:
+        if _shown_before_it_changed(request, user):
+            raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
             session_acts.record(Action.SESSION_LOGIN, request, user, success=True)
@@ -90,3 +94,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return "/account/"
+
+
+def _shown_before_it_changed(request: HttpRequest, user: User) -> bool:
+    """While a second factor was waited for: the password that was shown is none any more."""
+    records = get_authentication_records(request, user)
+    shown = [float(record["at"]) for record in records if record["method"] == "password"]
+    return bool(shown) and max(shown) < user.password_changed_at.timestamp()
