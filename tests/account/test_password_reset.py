@@ -13,7 +13,8 @@ from tenants import password_reset
 from tenants.models import Member, Tenant, User
 from tenants.password_reset import NotTheirs
 from tenants.roles import Role
-from tests.account.conftest import PASSWORD, code, try_password, with_app
+from tests.account.conftest import code, try_password, with_app
+from tests.console.conftest import PASSWORD
 
 NEW = "another river, another dam"
 FORM = {"password": NEW, "again": NEW}
