@@ -149,6 +149,22 @@ def test_what_requests_share_is_a_problem_unless_it_is_hidden(
     )
 
 
+@pytest.mark.parametrize("xid", [0, 2**61])
+def test_no_event_evades_its_seal(xid: int, alice: Member, request_role: None) -> None:
+    """It would keep its month from being dropped, with the events of all tenants."""
+    insert = (
+        "insert into audit_event (at, action, tenant_id, actor, route, model, upstream, success,"
+        " error_code, detail, xid) values (now(), 'session:login', %s, 'x', '', '', '', true, '',"
+        " '{}', %s)"
+    )
+    with (
+        pytest.raises(DatabaseError, match="the transaction that writes it"),
+        tenant_scope(alice.tenant_id),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(insert, [str(alice.tenant_id), xid])
+
+
 def test_it_is_said_which_role_is_not_there(request_role: None) -> None:
     with (
         administrator(back="forebay_requests"),
