@@ -2,13 +2,14 @@
 
 from inference.ledger import Outcome
 from inference.order import Order
-from tenants.giving_back import Place
+from tenants.giving_back import UNKNOWN, Place
 
 
 def place(order: Order) -> Place:
     key = order.charge.api_key_id
     tenant = str(order.tenant_id)
-    return Place(str(order.id), tenant, str(key) if key else "", len(order.body))
+    size = len(order.body) or UNKNOWN  # its text has been erased
+    return Place(str(order.id), tenant, str(key) if key else "", size)
 
 
 def set_aside(order: Order) -> int:

@@ -28,7 +28,7 @@ from inference import ledger, places
 from inference.engines.base import Engine
 from inference.generation import Generation
 from inference.ledger import Outcome, key_id
-from inference.models import Usage
+from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
 from inference.recorded import sealed_request
@@ -206,13 +206,18 @@ class Runner:
         return await generation.run(self.session, self.writer, self.ledger, sealer)
 
     async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
-        place = places.place(order) if order else Place(item.id, item.tenant)
+        place = places.place(order) if order else await self._place_on_record(item)
         set_aside = places.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             await asyncio.gather(
                 self.queue.settle(item, outcome.cost),
                 give_back(self.redis, place, set_aside, places.used(outcome), places.kept(outcome)),
             )
+
+    async def _place_on_record(self, item: Item) -> Place:
+        """Of a request that cannot be read any more: its key's limits hold it too."""
+        key = await self._patiently(database_sync_to_async(_key_of), UUID(item.id))
+        return Place(item.id, item.tenant, str(key) if key else "")
 
     async def _sent_before(self, item: Item) -> list[bytes]:
         """The events that an earlier attempt gave out."""
@@ -294,6 +299,10 @@ class Runner:
 
 def _settled(order: Order) -> bool:
     return Usage.objects.filter(completion_id=order.id).exists()
+
+
+def _key_of(request_id: UUID) -> UUID | None:
+    return Completion.objects.filter(pk=request_id).values_list("api_key_id", flat=True).first()
 
 
 def _uuid_bytes(text: str) -> bytes:

@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from audit.fair_line import Row
 from audit.keyring import keyring
-from inference import ledger
+from inference import ledger, places
 from inference import runner as module
 from inference.engines.base import Engine
 from inference.ledger import Outcome
@@ -28,7 +28,10 @@ from inference.queue.fair_queue import SWEEP, FairQueue, prefix
 from inference.runner import Runner
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
-from tenants.models import Tenant
+from tenants.admission import concurrency_key
+from tenants.charge import Charge
+from tenants.giving_back import hold
+from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import over, weak_line_to_redis
 from tests.inference.conftest import forget_pool
@@ -389,6 +392,28 @@ async def test_one_that_cannot_be_read_does_not_block_the_queue(bench: Bench) ->
     bench.start(ScriptedEngine(QUICK))
     assert len(await bench.settled(1)) == 1
     assert await bench.sweep() == 0
+
+
+async def test_one_that_cannot_be_read_gives_back_its_keys_places_and_bytes(
+    bench: Bench, link: RedisLink
+) -> None:
+    key, _ = await in_database(ApiKey.issue)(bench.acme, "ci", by="test")
+    large, charge = b"x" * 100_000, Charge(api_key_id=key.pk)
+    order = an_order(tenant_id=bench.acme.id, model=bench.pool, body=large, charge=charge)
+    await in_database(bench._record)(order)
+    await in_database(Completion.objects.filter(id=order.id).update)(api_key=key)
+    await hold(link, places.place(order), 600)
+    owners = [concurrency_key(str(bench.acme.pk)), concurrency_key(str(key.pk))]
+    names = [*owners, *(f"{owner}:bytes" for owner in owners)]
+    assert await link.call("EXISTS", *names) == 4
+    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+    await bench.queue.enqueue(order.item, sealer.key_id.bytes + b"its text has been erased")
+    bench.start(ScriptedEngine(QUICK))
+    await until(lambda: _none(link, names))
+
+
+async def _none(link: RedisLink, names: list[str]) -> bool:
+    return not await link.call("EXISTS", *names)
 
 
 async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> None:

@@ -14,14 +14,16 @@ from pytest_django.fixtures import Settings
 from audit.fair_line import Row
 from audit.keyring import keyring
 from audit.models import DataKey, Event, Payload
-from inference import engines, ledger, sweeper
+from inference import engines, ledger, places, sweeper
 from inference.ledger import Outcome
 from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from tenants.admission import concurrency_key
-from tenants.models import Tenant
+from tenants.charge import Charge
+from tenants.giving_back import HOLD, held
+from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded
@@ -280,3 +282,22 @@ def test_an_overdue_request_whose_text_was_erased_is_closed_too(acme: Tenant) ->
     sweeper.sweep_all()
     assert Completion.objects.get().state != State.OPEN
     assert Usage.objects.get().error_code == "aborted"
+
+
+@pytest.mark.parametrize("end", ["overdue", "erasure"])
+def test_one_whose_text_was_erased_gives_back_its_bytes_in_flight(acme: Tenant, end: str) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    age_s = 10_000 if end == "overdue" else 5
+    body, charge = b"x" * 100_000, Charge(api_key_id=key.pk)
+    order = on_record(acme, age_s=age_s, body=body, charge=charge)
+    keys, arguments = held(places.place(order), 600)
+    client().register_script(HOLD.text)(keys=keys, args=arguments)
+    owners = [concurrency_key(str(acme.pk)), concurrency_key(str(key.pk))]
+    assert [client().hget(f"{owner}:bytes", "sum") for owner in owners] == [b"100000"] * 2
+    with unguarded():
+        Payload.objects.filter(request_id=order.id).delete()
+    if end == "overdue":
+        sweeper.sweep_all()
+    else:
+        sweeper.end(Completion.objects.get(), Outcome(state="cancelled", status=499))
+    assert not any(client().exists(owner, f"{owner}:bytes") for owner in owners)
