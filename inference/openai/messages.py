@@ -139,8 +139,11 @@ def _check_arguments(text: Any, where: str) -> None:
         return
     try:
         too_deep = deeper(orjson.loads(text), DEEPEST)
-    except ValueError:
-        too_deep = True
+    except ValueError as problem:
+        too_deep = "depth limit" in str(problem)
+        if not too_deep:
+            what = f"the arguments of a call in `{where}` are not valid JSON: {problem}"
+            raise BadRequest(what, param=where) from None
     if too_deep:
         what = f"JSON that is nested at most {DEEPEST} levels deep"
         raise BadRequest(f"the arguments of a call in `{where}` must be {what}", param=where)

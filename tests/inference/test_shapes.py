@@ -447,6 +447,15 @@ def test_no_engine_gets_what_is_nested_deeply(depth: int) -> None:
     assert refused.value.param == "messages[1]"
 
 
+def test_arguments_that_cannot_be_read_are_not_called_deep() -> None:
+    broken = '{"rows": [' + '{"n": 1}, ' * 100
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": broken}}
+    body = chat(messages=[{"role": "assistant", "content": None, "tool_calls": [call]}])
+    with pytest.raises(BadRequest, match=r"`messages\[0\]` are not valid JSON: ") as refused:
+        shapes.check_chat(body, ENGINE)
+    assert "nested" not in refused.value.message
+
+
 def test_what_is_nested_as_people_do_passes() -> None:
     body = chat(response_format=formatted(nested(40)), tools=[{"type": "function"}])
     shapes.check_chat(shapes.parsed(orjson.dumps(body)), ENGINE)
