@@ -23,6 +23,7 @@ from tenants.client_address import counted, plain
 
 MOST_HEAD_BYTES = 65_536
 MOST_HEADERS = 200
+HEAD_TOO_LARGE = "The request's head is too large"
 MOST_PIPELINED = 16  # requests behind the one that runs: each costs far more than its bytes
 LEAST_READ = 65_536  # bytes in SEND_TIMEOUT_S
 LINGER_S, MOST_LINGERING = 1.0, 256  # so long a refused newcomer may read why
@@ -88,9 +89,11 @@ class TooMuch(Exception):
 
 class Bounded(SlowReaders, HttpToolsProtocol):
     _head = 0  # bytes of the head that is being read, as far as known; -1 while a body is
+    _piece, _read = 0, 0  # bytes: of what came last, and since the piece that ended the last head
     _beside = 0  # bytes since the last ones of a body: its trailers, extensions of its chunks
     _upgrade_ignored = False
     _due = inf  # when the client must have sent what it is sending
+    _body_began = 0.0
     _between_requests = False
     _crowd: Crowd | None = None
     _address = ""
@@ -125,11 +128,13 @@ class Bounded(SlowReaders, HttpToolsProtocol):
                 self._due = self.loop.time() + settings.HEAD_TIMEOUT_S
         else:
             self._beside += len(data)
+        self._piece = len(data)
+        self._read += self._piece
         self._parse(data)
         if self.transport.is_closing():
             return
         if self._head > MOST_HEAD_BYTES:
-            self._refuse_head("The request's head is too large")
+            self._refuse_head(HEAD_TOO_LARGE)
         elif self._beside > MOST_HEAD_BYTES:
             self._close_with(BadRequest("the trailers of this request are too large"))
 
@@ -199,13 +204,34 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             self.transport.close()
             raise TooMuch
+        if self._read > MOST_HEAD_BYTES and self._head_size() > MOST_HEAD_BYTES:
+            self._refuse_head(HEAD_TOO_LARGE)
+            raise TooMuch
+        self._read = self._piece
         self._head, self._beside = -1, 0
         if self.parser.should_upgrade() and not self._should_upgrade():
             self._upgrade_ignored = True
             return  # _parse goes on
         super().on_headers_complete()
         pipelined = bool(self.pipeline)  # its turn has not come, and nobody reads its body
-        self._due = inf if pipelined else self.loop.time() + settings.BODY_TIMEOUT_S
+        if pipelined:
+            self._due = inf
+        else:
+            self._body_begins()
+
+    def _body_begins(self) -> None:
+        self._body_began = self.loop.time()
+        self._due = self._body_began + settings.BODY_TIMEOUT_S
+
+    def _body_due(self) -> float:
+        """Later than first said for as long as it comes at BODY_BYTES_PER_S on average."""
+        grace = settings.BODY_TIMEOUT_S
+        most = max(grace, settings.BODY_LONGEST_S)
+        return self._body_began + min(most, grace + self._read / settings.BODY_BYTES_PER_S)
+
+    def _head_size(self) -> int:
+        """Of one that came in one piece with what follows it; about as it was sent."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_message_complete(self) -> None:
         self._head = 0
@@ -231,7 +257,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             if self.pipeline or not self.cycle.more_body:
                 return
-            self._due = self.loop.time() + settings.BODY_TIMEOUT_S
+            self._body_begins()
         elif self._head >= 0:
             self._rest()
         self._crowd.waits(self, self._address)
@@ -249,8 +275,13 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     # Closing -------------------------------------------------------------------------------------
     def look_at_clock(self, now: float) -> None:
+        if now < self._due:
+            return
+        in_body = self._head < 0
+        if in_body:
+            self._due = self._body_due()
         if now >= self._due:
-            self._close_with(_too_slow(in_body=self._head < 0))
+            self._close_with(_too_slow(in_body=in_body))
 
     def give_way(self) -> None:
         self._close_with(_too_many())
@@ -347,9 +378,14 @@ def _counted(client: tuple[str, int] | None) -> str:
 
 
 def _too_slow(*, in_body: bool) -> ApiError:
-    most = settings.BODY_TIMEOUT_S if in_body else settings.HEAD_TIMEOUT_S
-    what = "body" if in_body else "head"
-    return RequestTimeout(f"the {what} of this request did not arrive within {most} s; try again")
+    if not in_body:
+        within = f"did not arrive within {settings.HEAD_TIMEOUT_S} s; try again"
+        return RequestTimeout(f"the head of this request {within}")
+    least = f"{settings.BODY_BYTES_PER_S} bytes a second"
+    when = f"after {settings.BODY_TIMEOUT_S} s, and {settings.BODY_LONGEST_S} s at most"
+    return RequestTimeout(
+        f"the body of this request came too slowly ({least} {when}); send less, or try again"
+    )
 
 
 def _too_many() -> ApiError:

@@ -59,6 +59,52 @@ def test_a_request_that_does_not_arrive(served: Served, sent: bytes, says: str |
         assert b"connection: close" in answer
 
 
+@pytest.fixture
+def lenient() -> Iterator[Served]:
+    """Takes 1,000 bytes a second after 0.3 s, and nothing longer than 2 s."""
+    limits = {"BODY_TIMEOUT_S": 0.3, "BODY_BYTES_PER_S": 1000, "BODY_LONGEST_S": 2.0}
+    with override_settings(**limits), pytest.MonkeyPatch.context() as patch, serving(Stub()) as s:
+        patch.setattr(Crowd, "TICK_S", 0.05)
+        yield s
+
+
+def fed(served: Served, size: int, piece: int) -> tuple[bytes, float]:
+    """The answer to a body that comes piece by piece, ten a second; when it came, in seconds."""
+    head = HEAD.replace(b"Length: 10", b"Length: %d" % size) + b"\r\n"
+    began = time.monotonic()
+    with served.connect() as client:
+        client.send(head)
+        client.socket.settimeout(0.1)
+        for _ in range(min(size // piece, 100)):
+            client.send(b"x" * piece)
+            try:
+                if answer := client.socket.recv(65536):
+                    return answer, time.monotonic() - began
+            except TimeoutError:
+                pass
+        client.socket.settimeout(10)
+        return client.answer(), time.monotonic() - began
+
+
+def test_a_large_body_on_a_slow_line(lenient: Served) -> None:
+    answer, took = fed(lenient, 2000, 200)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert took > 0.9
+
+
+def test_one_slower_than_that(lenient: Served) -> None:
+    answer, took = fed(lenient, 2000, 20)
+    assert told(answer) == (408, "request_timeout")
+    assert "1000 bytes a second" in answer.decode()
+    assert took < 1.5
+
+
+def test_no_speed_keeps_a_body_open_for_ever(lenient: Served) -> None:
+    answer, took = fed(lenient, 1_000_000, 1000)
+    assert told(answer) == (408, "request_timeout")
+    assert 1.8 < took < 5
+
+
 def test_drop_by_drop_is_too_slow_as_well(served: Served) -> None:
     """Each byte comes well before the deadline; together they do not."""
     with served.connect() as client:

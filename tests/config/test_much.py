@@ -1,12 +1,17 @@
 """Few bytes that are much work: trailers, headers, and requests behind one that runs."""
 
+import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from config.bounded_http import MOST_HEADERS, MOST_PIPELINED
+from config.bounded_http import MOST_HEADERS, MOST_PIPELINED, Bounded
 from tests.config.stub_server import Client, Served, Stub, serving
 
 pytestmark = pytest.mark.unit
@@ -107,3 +112,65 @@ def _wait_for(client: Client, text: bytes) -> None:
     found = b""
     while text not in found:
         found += client.socket.recv(65536)
+
+
+class Wire(asyncio.Transport):
+    """The server's end of a connection, on which a piece is as large as the test wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent, self.closed = b"", False
+
+    def write(self, data: Any) -> None:
+        if not self.closed:
+            self.sent += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+async def in_pieces(*pieces: bytes) -> list[int]:
+    """The answers' statuses."""
+    config = uvicorn.Config(Stub(), lifespan="off", log_config=None)
+    config.load()
+    wire, protocol = Wire(), Bounded(config, ServerState(), {})
+    protocol.connection_made(wire)
+    for piece in pieces:
+        if not wire.closed:
+            protocol.data_received(piece)
+            await asyncio.sleep(0.01)
+    protocol.connection_lost(None)
+    return [int(found) for found in re.findall(rb"HTTP/1.1 (\d+)", wire.sent)]
+
+
+REQUEST = b"POST /x HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n%b"
+
+
+def posted(head: int, body: int) -> bytes:
+    lines = b"".join(b"X-%d: %b\r\n" % (n, b"a" * 10_000) for n in range(head // 10_000))
+    return REQUEST % (lines, body, b"b" * body)
+
+
+async def test_a_large_head_in_one_piece() -> None:
+    assert await in_pieces(posted(50_000, 10)) == [200]
+    assert await in_pieces(posted(80_000, 10)) == [400]
+    assert await in_pieces(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n") == [400]
+
+
+async def test_a_large_body_with_its_head_in_one_piece() -> None:
+    assert await in_pieces(posted(0, 200_000), posted(50_000, 200_000)) == [200, 200]
+
+
+async def test_a_large_head_behind_the_end_of_a_body() -> None:
+    one, two = posted(0, 100), posted(80_000, 10)
+    assert await in_pieces(one + two) == [400]
+    assert await in_pieces(one[:-50], one[-50:] + two[:60_000], two[60_000:]) == [200, 400]
