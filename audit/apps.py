@@ -6,9 +6,11 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        from audit import exports, own_erasers, portable_acts, self_check, tombstones
+        from audit.checks import self_check
+        from audit.erasure import own_erasers, tombstones
+        from audit.exports import portable_acts, trail_export
 
-        exports.register()
+        trail_export.register()
         own_erasers.register_own()
         portable_acts.register_own()
         register(tombstones.check, Tags.database)

@@ -1,7 +1,7 @@
 """Which rows PostgreSQL shows to this connection, until the end of a transaction.
 
-Every policy (tenants/row_security.py) reads settings; where nothing is set there is nothing to see.
-`tenants/scope.py` gives the combinations their names.
+Every policy (tenants/isolation/row_security.py) reads settings; where
+nothing is set there is nothing to see. `tenants/scope.py` gives the combinations their names.
 
 A statement can set them too, so none is believed for that. The web process has two connections:
 requests run on one whose role opens no scope of the system. The other is reached here alone, and

@@ -2,20 +2,14 @@
 
 from celery import shared_task
 
-from audit import (
-    execution,
-    exports,
-    full_verification,
-    partitions,
-    portability,
-    pruning,
-    rotation,
-    seal,
-    self_check,
-    tombstones,
-    vanished,
-    witness,
-)
+from audit.checks import full_verification, self_check
+from audit.erasure import execution, tombstones
+from audit.exports import portability, trail_export
+from audit.keys import rotation
+from audit.proof import seal, vanished
+from audit.retention import pruning
+from audit.trail import partitions
+from audit.witnesses import delivery
 
 
 @shared_task(name="audit.delete", ignore_result=True)
@@ -60,7 +54,7 @@ def verify() -> None:
 
 @shared_task(name="audit.export", ignore_result=True)
 def export() -> None:
-    exports.work()
+    trail_export.work()
 
 
 @shared_task(name="audit.seal", ignore_result=True)
@@ -73,4 +67,4 @@ def seal_due() -> None:
 
 @shared_task(name="audit.tell_witnesses", ignore_result=True)
 def tell_witnesses() -> None:
-    witness.feed_all()
+    delivery.feed_all()

@@ -9,17 +9,18 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
-from audit.group_commit import GroupCommit
+from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL, STEPS
-from inference import address_limit, allowed, charging, ledger
 from inference.engines import served
-from inference.gateway import RECORD_PATIENCE_S, Gateway
-from inference.ledger import Outcome
-from inference.openai import shapes
+from inference.intake import address_limit, allowed, charging
+from inference.intake.gateway import RECORD_PATIENCE_S, Gateway
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from tenants.admission import Admission, Ask
+from inference.record import ledger
+from inference.record.ledger import Outcome
+from inference.validation import requests
 from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission, Ask
 
 ROUTE = "/v1/chat/completions"
 HELD_S = 0.1  # as if it ran so long
@@ -89,7 +90,7 @@ class Path:
             route=ROUTE,
             chat=True,
             stream=False,
-            estimate=shapes.estimate(len(raw), body),
+            estimate=requests.estimate(len(raw), body),
             max_tokens=prepared.get("max_tokens"),
             client_ip=address,
             address_counted_at=counted_at,

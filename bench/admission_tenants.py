@@ -5,7 +5,7 @@ from itertools import product
 
 from django.db import connection, transaction
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from bench.admission import MODEL
 from tenants import secret_keys
 from tenants.models import ApiKey, Price, Quota, QuotaCounter, Tenant

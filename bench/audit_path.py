@@ -9,17 +9,17 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
-from audit import record
-from audit.fair_line import Row
-from audit.group_commit import GroupCommit
-from audit.keyring import Sealer, keyring
+from audit.keys.keyring import Sealer, keyring
+from audit.trail import record
+from audit.trail.fair_line import Row
+from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL
-from inference import ledger
-from inference.gateway import RECORD_PATIENCE_S
-from inference.ledger import Outcome
+from inference.intake.gateway import RECORD_PATIENCE_S
 from inference.order import Order
-from tenants.charge import Charge
+from inference.record import ledger
+from inference.record.ledger import Outcome
 from tenants.models import ApiKey
+from tenants.quotas.charge import Charge
 
 ROUTE = "/v1/chat/completions"
 KB = 1024

@@ -14,7 +14,7 @@ import psycopg
 from channels.db import database_sync_to_async
 from django.conf import settings
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from bench import admission_tenants, machine
 from bench.admission import Slice, Spread
 from bench.audit import (

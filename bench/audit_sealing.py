@@ -77,16 +77,17 @@ def main() -> None:
 
 
 def _round(found: Sealed) -> None:
-    from audit import seal, witness
+    from audit.proof import seal
+    from audit.witnesses import delivery
 
     began = time.perf_counter()
     if events := seal.seal_due():
         found.rounds.append((began, time.perf_counter(), events))
-    witness.feed_all()
+    delivery.feed_all()
 
 
 def _all_that_is_left(found: Sealed) -> None:
-    from audit import seal
+    from audit.proof import seal
 
     began = time.perf_counter()
     while events := seal.seal_due():

@@ -1,7 +1,7 @@
 """python -m bench.audit_search [--rows N]: the audit trail's search with ten million events.
 
 Own PostgreSQL in a temporary folder, which is removed afterwards (some 6 GB). Events are made by
-SQL over 200 days and looked for through the platform's own code (audit/search.py), inside a
+SQL over 200 days and looked for through the platform's own code (audit/search/events.py), inside a
 tenant's scope with row security on, or as an operator over the whole platform.
 """
 
@@ -89,7 +89,7 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
     """Name, aim in ms, and what gives the tenant and the filters of each round."""
     from django.utils import timezone
 
-    from audit.search import Filters
+    from audit.search.events import Filters
     from bench import audit_search_rows as rows
 
     draw, now = random.Random(11), timezone.now()
@@ -152,7 +152,7 @@ def questions(days: int) -> Iterator[tuple[str, int, Any]]:
 
 def timed(name: str, aim: int, ask: Any, rounds: int, report: SearchReport) -> Timing:
     """First page, and every other time the third one."""
-    from audit.search import page
+    from audit.search.events import page
     from tenants.scope import system_scope, tenant_scope
 
     times, found = [], []
@@ -177,7 +177,7 @@ def plan(tenant: UUID | None, filters: Any) -> str:
     """The lines of EXPLAIN ANALYZE that name an index, or its lack."""
     from django.db import connection
 
-    from audit.search import LOOK, PAGE, statement, through_indexes
+    from audit.search.events import LOOK, PAGE, statement, through_indexes
 
     sql, given, _bounded = statement(tenant, filters, None, PAGE + 1, LOOK)
     with through_indexes(sort=bool(filters.request_id)), connection.cursor() as cursor:
@@ -193,10 +193,10 @@ def text_search(texts: int) -> float:
     """Seconds to open and look through as many texts of 2 KiB as one search may."""
     from django.utils import timezone
 
-    from audit import text_search
-    from audit.keyring import keyring
+    from audit.keys.keyring import keyring
     from audit.models import Payload
-    from audit.texts import place
+    from audit.search import text_search
+    from audit.search.texts import place
     from tenants.models import Tenant
     from tenants.scope import tenant_scope
 
@@ -219,7 +219,7 @@ def text_search(texts: int) -> float:
 def section(report: SearchReport) -> str:
     said = (
         f"{report.rows:,} events of {report.tenants} tenants and {report.people:,} people of very "
-        f"unequal size over {report.days} days, found through audit/search.py in the tenant's "
+        f"unequal size over {report.days} days, found by audit/search/events.py in the tenant's "
         f"scope (row security on); each question {report.rounds} times, half of them as a first "
         f"page, half as a third one. One search in texts: {report.texts:,} texts of 2 KiB in "
         f"{report.texts_s:.1f} s."

@@ -57,10 +57,10 @@ class VerifyReport:
 
 def section(report: VerifyReport) -> str:
     said = (
-        f"{report.events:,} events of 40 tenants, made by SQL and sealed by audit/seal.py in "
+        f"{report.events:,} events of 40 tenants, made by SQL and sealed by audit/proof/seal.py in "
         f"{report.seal_rounds} rounds and {report.sealed_s:.1f} s "
         f"({report.events / report.sealed_s:,.0f} events/s), verified {len(report.verified)} times "
-        f"by audit/verify.py: every event, seal, checkpoint and signature; there are no texts. "
+        f"by audit/verification/verify.py: every event, seal, checkpoint and signature; no texts. "
         f"One Python process; its memory peaked at {report.peak_mib} MiB."
     )
     if report.events < FULL:
@@ -77,7 +77,7 @@ def measured(events: int) -> VerifyReport:
     import psycopg
     from django.conf import settings
 
-    from audit import seal
+    from audit.proof import seal
 
     with psycopg.connect(settings.DATABASE_URL, autocommit=True, **settings.SEES_ALL) as own:
         for first in range(1, events + 1, 100_000):
@@ -94,7 +94,7 @@ def measured(events: int) -> VerifyReport:
 
 
 def verified() -> Verified:
-    from audit.verify import opened, verify
+    from audit.verification.verify import opened, verify
 
     idle, python, postgres = machine.idle_seconds(), time.process_time(), _postgres_s()
     with opened() as trail:

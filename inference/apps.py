@@ -5,8 +5,8 @@ class InferenceConfig(AppConfig):
     name = "inference"
 
     def ready(self) -> None:
-        from audit import protection
-        from inference import erasure, portability, retention, texts
+        from audit.trail import protection
+        from inference.personal_data import erasure, portability, retention, texts
 
         retention.register()
         texts.register()

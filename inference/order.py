@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 
-from tenants.charge import Charge
+from tenants.quotas.charge import Charge
 
 CLASSES = ("realtime", "batch", "finetune", "preprocess")  # strict order, see pop.lua
 

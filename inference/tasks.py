@@ -7,10 +7,10 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from inference.engines import served
-from inference.reconciliation import reconcile_due
-from inference.runner import Runner
-from inference.sweeper import sweep_all
+from inference.record.reconciliation import reconcile_due
 from inference.usage import rollup
+from inference.worker.runner import Runner
+from inference.worker.sweeper import sweep_all
 
 _live: set[tuple[asyncio.AbstractEventLoop, Runner]] = set()
 

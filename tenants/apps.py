@@ -7,8 +7,10 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from audit import append_only, protection
-        from tenants import erasure, isolation_check, locked_texts, portability, retention, schema
+        from audit.trail import append_only, protection
+        from tenants.accounts import locked_texts
+        from tenants.isolation import check, schema
+        from tenants.personal_data import erasure, portability, retention
 
         pre_migrate.connect(schema.refuse_in_vain, dispatch_uid="tenants.schema")
         post_migrate.connect(schema.put_in_place, dispatch_uid="tenants.schema")
@@ -32,4 +34,4 @@ class TenantsConfig(AppConfig):
                 "tenants_tenant_of_key",
             ],
         )
-        register(isolation_check.isolation, Tags.database)
+        register(check.isolation, Tags.database)

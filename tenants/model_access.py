@@ -2,7 +2,7 @@
 
 A model without a RestrictedModel row is open to everybody in the tenant. A grant goes to the group
 of a team, or to the group that a key has of its own from its first grant on. What the door makes of
-it stands in tenants/door.py (`withheld`).
+it stands in tenants/authentication/authenticator.py (`withheld`).
 """
 
 from typing import Any, cast
@@ -20,7 +20,7 @@ from guardian.shortcuts import (
 )
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from tenants.models.api_key import ApiKey
 from tenants.models.changing import locked
 from tenants.models.member import Member

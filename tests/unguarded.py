@@ -10,9 +10,9 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 
-from audit import append_only
+from audit.trail import append_only
 from config.supervisor.postgres import REQUESTS_ROLE
-from tenants import schema
+from tenants.isolation import schema
 
 _ALLOW = """
     create or replace function audit_refuse_truncate() returns trigger language plpgsql as $$

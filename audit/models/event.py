@@ -38,7 +38,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 
 class Event(models.Model):
-    """One thing that happened. What of it is under seal, and how: audit/canonical.py."""
+    """One thing that happened. What of it is under seal, and how: audit/trail/canonical.py."""
 
     at = models.DateTimeField()
     action = models.CharField(max_length=40)
@@ -72,8 +72,8 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=_AT, name="audit_event_of_a_clock"),
         ]
-        # Each costs the hot path; what every one is for: audit/search.py. An actor or a subject
-        # is of one tenant, so that theirs need no tenant in front and serve the platform too.
+        # Each costs the hot path; what every one is for: search/events.py. An actor or a subject is
+        # of one tenant, so that theirs need no tenant in front and serve the platform too.
         indexes = [
             models.Index(fields=["tenant_id", "-at"], name="audit_event_tenant_at"),
             models.Index(fields=["-at"], name="audit_event_at"),

@@ -11,7 +11,7 @@ class RetentionRule(models.Model):
     """Days for one class of data of one tenant; without a row the class's own default holds."""
 
     tenant_id = models.UUIDField()
-    data_class = models.CharField(max_length=40)  # of audit/data_classes.py
+    data_class = models.CharField(max_length=40)  # of audit/retention/data_classes.py
     days = models.PositiveIntegerField()
     changed_by = models.CharField(max_length=80)
     changed_at = models.DateTimeField(auto_now=True)

@@ -1,4 +1,4 @@
--- Whose keys nobody gets: who was erased, and whose data is restricted (audit/deletion.py).
+-- Whose keys nobody gets: who was erased, and whose data is restricted (audit/erasure/deletion.py).
 create or replace function audit_barred(tenant uuid, subject uuid) returns boolean
 language plpgsql stable security definer
 set search_path = public, pg_temp

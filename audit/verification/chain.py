@@ -8,9 +8,10 @@ from uuid import UUID
 
 import psycopg
 
-from audit import merkle, signing
-from audit.canonical import microseconds
-from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit import merkle
+from audit.keys import signing
+from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Report
 from audit.verification.span import Span

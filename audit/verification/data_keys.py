@@ -5,8 +5,8 @@ from typing import Any
 
 import psycopg
 
-from audit.keyring import Unreadable, keyring
-from audit.master_keys import MasterKeyAway, MasterKeyMissing
+from audit.keys.keyring import Unreadable, keyring
+from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
 from audit.verification.report import Report
 from audit.verification.span import Span

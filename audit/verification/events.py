@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from audit.canonical import LINE, moment
 from audit.models import PLATFORM
+from audit.trail.canonical import LINE, moment
 from audit.verification.report import Report
 from audit.verification.restores import restarts
 from audit.verification.span import Span

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from audit import tombstones
-from audit.tombstones import BadTombstone, Line
+from audit.erasure import tombstones
+from audit.erasure.tombstones import BadTombstone, Line
 from audit.verification.kept import FLOOR, signed_retention
 from audit.verification.report import Report
 

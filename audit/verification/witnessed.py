@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from audit import signing
-from audit.chain import CHECKPOINT, Signed
+from audit.keys import signing
+from audit.proof.chain import CHECKPOINT, Signed
 from audit.verification.chain import CHECKPOINTS, CheckpointRow
 from audit.verification.report import Report
 from audit.verification.restores import restores

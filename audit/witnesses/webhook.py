@@ -8,7 +8,7 @@ import base64
 import http.client
 from urllib.parse import urlsplit
 
-from audit import signing
+from audit.keys import signing
 
 TIMEOUT_S = 3.0
 PURPOSE = "witness"

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from audit.keyring import Unreadable
+from audit.keys.keyring import Unreadable
 from inference.chat.problems import problem
 from inference.chat.protocol import Figures, Turn
 from inference.chat.sealing import said_in

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.keyring import Unreadable, keyring
+from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
 from inference.chat.prompt import Earlier

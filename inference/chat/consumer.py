@@ -16,10 +16,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.utils import translation
 
-from audit.acting_from import acting_from
-from audit.master_keys import MasterKeyUnavailable
-from inference.allowed import NotAllowed
-from inference.at_once import EVERYBODY
+from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.acting_from import acting_from
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
 from inference.chat.asking import Asked
@@ -38,11 +36,13 @@ from inference.chat.refusal import (
 from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
 from inference.chat.visitor import Visitor
-from inference.gateway import NotAdmitted, OutOfService, gateway
-from inference.ledger import network
+from inference.intake.allowed import NotAllowed
+from inference.intake.at_once import EVERYBODY
+from inference.intake.gateway import NotAdmitted, OutOfService, gateway
 from inference.models import Message
+from inference.record.ledger import network
+from tenants.authentication.authenticator import DoorClosed
 from tenants.caller import Caller
-from tenants.door import DoorClosed
 from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)

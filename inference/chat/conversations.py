@@ -6,10 +6,10 @@ from uuid import uuid4
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from audit import holds
 from audit.actions import Action
-from audit.keyring import keyring
-from audit.record import act
+from audit.keys.keyring import keyring
+from audit.retention import legal_hold
+from audit.trail.record import act
 from inference.chat.sealing import title_place
 from inference.models import Conversation
 from tenants.models import Member, TextLock, User
@@ -22,7 +22,7 @@ LOCKED = Exists(
 
 
 def of_member(member: Member) -> QuerySet[Conversation]:
-    """But for those that are locked (tenants/locked_texts.py)."""
+    """But for those that are locked (tenants/accounts/locked_texts.py)."""
     owned = Conversation.objects.filter(tenant_id=member.tenant_id, member=member)
     return owned.filter(~LOCKED).order_by("-updated_at")
 
@@ -59,7 +59,7 @@ def delete(conversation: Conversation) -> None:
 
 def refuse_if_held(conversation: Conversation) -> None:
     """Raises OnHold, within a transaction."""
-    holds.refuse_if_held(conversation.tenant_id, conversation.member.subject_id)
+    legal_hold.refuse_if_held(conversation.tenant_id, conversation.member.subject_id)
 
 
 def first_words(text: str) -> str:

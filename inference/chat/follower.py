@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from inference.chat.answers import turn
 from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
-from inference.gateway import gateway
+from inference.intake.gateway import gateway
 from inference.models import Message
 from inference.reasoning import Said
 from inference.stream.cursor import follow

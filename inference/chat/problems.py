@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from inference.chat.protocol import Problem
-from tenants.admission import Admission
+from tenants.rate_limits.admission import Admission
 
 _TEXTS: dict[str, Promise] = {
     "not_found": _("This conversation does not exist."),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inference.engines.base import Engine
-from inference.openai import shapes
-from inference.openai.schemas import Body
+from inference.validation import requests
+from inference.validation.schemas import Body
 
 ANSWER_TOKENS = 4096  # the most in one answer; "continue" asks for more
 TEMPLATE_TOKENS = 6  # that a chat template puts around a message
@@ -59,7 +59,7 @@ def scale(messages: list[Message], prompt_tokens: int) -> float:
 
 def estimate(request: Body) -> int:
     """As for a request without a limit: few answers come near theirs."""
-    return shapes.estimate(sum(len(m["content"].encode()) for m in request["messages"]), {})
+    return requests.estimate(sum(len(m["content"].encode()) for m in request["messages"]), {})
 
 
 def _alternating(messages: list[Message]) -> list[Message]:

@@ -1,6 +1,6 @@
 """Where the chat's ciphertexts belong: each is bound to its tenant and row."""
 
-from audit.keyring import Unreadable, keyring
+from audit.keys.keyring import Unreadable, keyring
 from inference.models import Author, Conversation, Message
 from inference.reasoning import Said, parted, unpacked
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import orjson
 
-from inference import allowed
 from inference.chat import asking, prompt
 from inference.chat.asking import Asked
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
-from inference.gateway import OutOfService, gateway
+from inference.intake import allowed
+from inference.intake.gateway import OutOfService, gateway
 from tenants.caller import Caller
 from tenants.models import Member
 

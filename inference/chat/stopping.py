@@ -8,10 +8,10 @@ from asgiref.sync import async_to_sync
 from inference.chat.conversations import of_member
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
-from inference.gateway import gateway
+from inference.intake.gateway import gateway
 from inference.models import Completion, Conversation, Message
 from inference.order import Order
-from inference.sweeper import on_record
+from inference.worker.sweeper import on_record
 from tenants.models import Member
 
 TRIES = 5  # a request on its way into the queue cannot be taken out of it yet

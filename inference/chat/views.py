@@ -15,9 +15,8 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from audit.holds import OnHold
-from audit.keyring import Barred
-from inference.allowed import why_no_models
+from audit.keys.keyring import Barred
+from audit.retention.legal_hold import OnHold
 from inference.chat import conversations as verbs
 from inference.chat import listing, tabs
 from inference.chat.answers import turns
@@ -25,11 +24,12 @@ from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.page_data import page_data
 from inference.chat.problems import problem
 from inference.chat.stopping import stop_all
+from inference.intake.allowed import why_no_models
 from inference.models import Conversation
-from tenants import locked_texts
-from tenants.duties import duty
+from tenants.accounts import locked_texts
+from tenants.accounts.required_actions import duty
+from tenants.authentication.restriction import is_restricted
 from tenants.models import User
-from tenants.restriction import is_restricted
 from tenants.roles import readers
 from tenants.scope import person_scope, tenant_scope
 
@@ -148,7 +148,7 @@ def _own(user: User, conversation: UUID) -> Conversation:
 
 
 def _locked(user: User, conversation: UUID) -> bool:
-    """Whether it is theirs, and shut: the page tells why (tenants/locked_texts.py)."""
+    """Whether it is theirs, and shut: the page tells why (tenants/accounts/locked_texts.py)."""
     return Conversation.objects.filter(verbs.LOCKED, pk=conversation, member__user=user).exists()
 
 

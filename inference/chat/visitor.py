@@ -12,17 +12,17 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from inference.allowed import NotAllowed
+from inference.api.openai.http import client_ip
 from inference.chat.membership import membership, still_stands
 from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
-from inference.gateway import gateway
-from inference.openai.http import client_ip
-from inference.watch import RESTRICTED, RESTRICTED_TEXT
-from tenants import signed_in
+from inference.intake.allowed import NotAllowed
+from inference.intake.gateway import gateway
+from inference.intake.watch import RESTRICTED, RESTRICTED_TEXT
+from tenants.accounts import sessions
+from tenants.accounts.required_actions import duty
+from tenants.authentication.authenticator import Restricted, TenantClosed, UnknownCaller
 from tenants.caller import Caller
-from tenants.door import Restricted, TenantClosed, UnknownCaller
-from tenants.duties import duty
 from tenants.models import Member, User
 
 TRUSTED_S = 0.5  # so long a look at session and membership counts
@@ -74,14 +74,14 @@ class Visitor:
 
     def _seen(self) -> None:
         session = _sessions.SessionStore(self.session_key)
-        if time.time() - session.get(signed_in.SEEN, 0.0) >= signed_in.SEEN_EVERY_S:
-            session[signed_in.SEEN] = time.time()
+        if time.time() - session.get(sessions.SEEN, 0.0) >= sessions.SEEN_EVERY_S:
+            session[sessions.SEEN] = time.time()
             session.save(must_create=False)
 
     def _check(self) -> None:
         session = _sessions.SessionStore(self.session_key)
         person = get_user(cast("HttpRequest", SimpleNamespace(session=session)))
-        if person.pk != self.user.pk or signed_in.over(session) or duty(session, self.user):
+        if person.pk != self.user.pk or sessions.over(session) or duty(session, self.user):
             raise Dismissed(SIGNED_OUT)
         if not still_stands(self.member.id, self.user):
             raise Dismissed(NOT_A_MEMBER)

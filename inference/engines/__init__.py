@@ -5,8 +5,8 @@ from functools import cache
 
 from django.conf import settings
 
-from audit import configuration
-from audit.sealer import Unreadable
+from audit.keys import configuration
+from audit.keys.cipher import Unreadable
 from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine

@@ -17,18 +17,18 @@ from channels.routing import URLRouter
 from django.conf import settings
 from django.urls import re_path
 
-from audit.key_check import hindrance as keys_hindrance
-from audit.tombstones import hindrance_at_start as tombstones_hindrance
+from audit.erasure.tombstones import hindrance_at_start as tombstones_hindrance
+from audit.keys.key_check import hindrance as keys_hindrance
 from config.celery import app as celery_app
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.static_files import static_files
-from inference import probes
+from inference.api import probes
+from inference.api.openai import routes
+from inference.api.openai.lane import lane
 from inference.chat.routing import websocket_urlpatterns
-from inference.gateway import close_gateway, open_gateway
-from inference.openai import routes
-from inference.openai.lane import lane
-from tenants.isolation_check import hindrance
+from inference.intake.gateway import close_gateway, open_gateway
+from tenants.isolation.check import hindrance
 
 pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here

@@ -18,8 +18,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from config.connections import Crowd, most_files
-from inference.openai.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
-from tenants.client_address import counted, plain
+from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
+from tenants.rate_limits.client_address import counted, plain
 
 MOST_HEAD_BYTES = 65_536
 MOST_HEADERS = 200

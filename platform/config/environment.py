@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from audit.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
-from audit.master_keys import platform_secret as platform_secret_file
-from audit.master_keys.private_file import make_once
+from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
+from audit.keys.master_keys import platform_secret as platform_secret_file
+from audit.keys.master_keys.private_file import make_once
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
@@ -59,7 +59,7 @@ def nearby(host: str) -> str:
 
 
 def master_keys() -> MasterKeys:
-    """What every other key hangs from: audit/master_keys."""
+    """What every other key hangs from: audit/keys/master_keys."""
     try:
         return from_environment(os.environ, HOME)
     except (MasterKeyProblem, MasterKeyAway) as problem:

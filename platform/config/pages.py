@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from config.page_bodies import Bodies, Body
 from console.api.problem import MEDIA_TYPE, TYPE
-from inference.openai.content_encoding import unpacked
-from inference.openai.errors import ApiError
-from inference.openai.http import client_ip
-from tenants.client_address import counted
+from inference.api.openai.content_encoding import unpacked
+from inference.api.openai.http import client_ip
+from inference.errors import ApiError
+from tenants.rate_limits.client_address import counted
 
 MOST_BYTES = 1024 * 1024
 _CODES = {413: "too_large", 415: "unsupported_media_type", 503: "unavailable"}

@@ -34,7 +34,7 @@ CACHE_SALT_KEY = _derived(b"cache-salt")
 STREAM_KEY = _derived(b"stream")
 SECOND_FACTOR_KEY = _derived(b"second-factor")
 SCOPE_KEY = _derived(b"row-security")  # proves to the database for whom a scope is open
-CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` values (audit/configuration.py)
+CONFIGURATION_KEY = _derived(b"configuration")  # opens `sealed:` (audit/keys/configuration.py)
 SECRET_CHECK = _derived(b"check")  # tells in the database whether all of these are the right ones
 
 # Where we are reached ----------------------------------------------------------------------------
@@ -104,7 +104,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "console.session_limits.SessionLimits",
+    "console.account.session_limits.SessionLimits",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -187,7 +187,7 @@ CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quot
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
 
-# Deletion requests (audit/deletion.py) -----------------------------------------------------------
+# Deletion requests (audit/erasure/deletion.py) ----------------------------------------------------
 DELETION_SILENCE_H = environment.number("FOREBAY_DELETION_SILENCE_H", 24)  # then approved
 DELETION_WEBHOOK = env.str("FOREBAY_DELETION_WEBHOOK", default="")  # told which recipients had data
 
@@ -200,7 +200,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 ANONYMOUS_USER_NAME = None  # guardian: no row that stands for nobody
 PASSWORD_HASHERS = [
-    "console.hashers.Argon2InTurn",
+    "console.account.hashers.Argon2InTurn",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 _VALIDATION = "django.contrib.auth.password_validation."
@@ -223,7 +223,7 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "30/m/ip"}
 AXES_HANDLER = "console.account.lockout.Lockout"
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
-AXES_CLIENT_IP_CALLABLE = "console.session_acts.client_ip"
+AXES_CLIENT_IP_CALLABLE = "console.account.session_acts.client_ip"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True
 MFA_ADAPTER = "console.account.mfa_adapter.SecondFactorAdapter"
@@ -250,7 +250,7 @@ SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
-SESSION_ENGINE = "tenants.session_store"
+SESSION_ENGINE = "tenants.accounts.session_store"
 SESSION_COOKIE_NAME = "forebay_session"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True

@@ -7,9 +7,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from audit.acting_from import acting_from
-from console.session_acts import client_ip
-from inference.ledger import network
+from audit.trail.acting_from import acting_from
+from console.account.session_acts import client_ip
+from inference.record.ledger import network
 
 
 class ClientNetwork:

@@ -21,10 +21,10 @@ from django_htmx.middleware import HtmxDetails
 from audit.scope import system_connection
 from console import operator_access
 from console.acts_only import page_of
-from tenants.duties import duty
+from tenants.accounts.required_actions import duty
+from tenants.authentication.restriction import SAID, is_restricted
 from tenants.models import Member, Tenant, User
 from tenants.models.tenant import State
-from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
 
@@ -158,7 +158,10 @@ def _outside_tenants(user: User) -> AbstractContextManager[None]:
 
 
 def _to_duty(request: HttpRequest) -> HttpResponse | None:
-    """Where a new password or a second factor is owed, nothing else opens (tenants/duties.py)."""
+    """Where a new password or a second factor is owed, nothing else opens.
+
+    See tenants/accounts/required_actions.py.
+    """
     first = duty(request.session, cast("User", request.user))
     if not first:
         return None

@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
+from console.account.session_acts import client_ip
 from console.door import ConsoleRequest
-from console.session_acts import client_ip
-from inference.ledger import network
-from inference.openai.errors import NotFound
+from inference.errors import NotFound
+from inference.record.ledger import network
 from tenants import secret_keys
 from tenants.scope import person_scope, system_scope, tenant_scope
 

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from audit.record import act
-from console.session_acts import client_ip
-from inference.ledger import network
+from audit.trail.record import act
+from console.account.session_acts import client_ip
+from inference.record.ledger import network
 from tenants.models import Tenant, User
 
 ONCE_IN = timedelta(minutes=10)

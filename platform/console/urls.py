@@ -1,40 +1,16 @@
 from django.urls import include, path
 
-from console import (
-    api_key,
-    api_keys,
-    audit_exports,
-    audit_log,
-    audit_texts,
-    deletions,
-    home,
-    keys_at_rest,
-    legal_holds,
-    limits,
-    member,
-    members,
-    overview,
-    own_data,
-    prices,
-    quotas,
-    raises,
-    reconciliations,
-    refusals,
-    request_log,
-    retention,
-    roles,
-    served_models,
-    sign_in,
-    teams,
-    tenant_settings,
-    tenants,
-    tiers,
-    usage,
-    welcome,
-)
+from console import home
+from console.access import api_key, api_keys, roles, served_models
 from console.account import home as account
-from console.account import invitations
+from console.account import invitations, sign_in, welcome
 from console.compliance import pages as compliance
+from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
+from console.people import member, members, teams
+from console.privacy import deletions, legal_holds, own_data, retention
+from console.tenants import tenant_list, tenant_settings
+from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
+from console.usage import overview, request_log, usage_pages
 
 app_name = "console"
 
@@ -43,8 +19,8 @@ in_tenant = [
     path("live/", overview.live, name="live"),
     path("chart/", overview.chart, name="chart"),
     path("shares/", overview.shares, name="shares"),
-    path("usage/", usage.usage, name="usage"),
-    path("usage/export/", usage.export, name="usage_export"),
+    path("usage/", usage_pages.usage, name="usage"),
+    path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
     path("keys/", api_keys.api_keys, name="api_keys"),
     path("keys/<uuid:key>/", api_key.api_key, name="api_key"),
@@ -93,7 +69,7 @@ in_tenant = [
     path("compliance/run/", compliance.check_run, name="check_run"),
     path("compliance/report/", compliance.report, name="compliance_report"),
     path("compliance/checks/<slug:check>/", compliance.check, name="check"),
-    path("limits/", limits.limits, name="limits"),
+    path("limits/", tenant_limits.limits, name="limits"),
     path("quotas/", quotas.quotas, name="quotas"),
     path("quotas/<uuid:quota>/", quotas.quota, name="quota"),
     path("quotas/<uuid:quota>/drop/", quotas.quota_drop, name="quota_drop"),
@@ -137,10 +113,10 @@ urlpatterns = [
     path("console/live/", overview.platform_live, name="platform_live"),
     path("console/chart/", overview.platform_chart, name="platform_chart"),
     path("console/shares/", overview.platform_shares, name="platform_shares"),
-    path("console/usage/", usage.all_usage, name="all_usage"),
-    path("console/usage/export/", usage.all_export, name="all_usage_export"),
+    path("console/usage/", usage_pages.all_usage, name="all_usage"),
+    path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),
-    path("console/tenants/", tenants.tenants, name="tenants"),
+    path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
     path("console/prices/", prices.prices, name="prices"),
     path("console/raises/", raises.all_raises, name="all_raises"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from tenants import secret_keys
 from tenants.models.changing import changed, locked
 from tenants.models.member import Member

@@ -6,9 +6,9 @@ from django.db import models, transaction
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from audit import holds
 from audit.actions import Action
-from audit.record import act
+from audit.retention import legal_hold
+from audit.trail.record import act
 from tenants.models.tenant import Tenant
 from tenants.models.user import User
 from tenants.roles import Permission, Role, permissions
@@ -95,7 +95,7 @@ class Member(models.Model):
         conversations, and whose the texts are that it keeps, would go with them.
         """
         self._held()
-        holds.refuse_if_held(self.tenant_id, self.subject_id)
+        legal_hold.refuse_if_held(self.tenant_id, self.subject_id)
         self._keep_an_owner()
         act(
             Action.MEMBER_REMOVE,

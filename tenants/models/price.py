@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 
 _NOT_NEGATIVE = [MinValueValidator(Decimal(0))]
 

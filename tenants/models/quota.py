@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from tenants.models.api_key import ApiKey
 from tenants.models.changing import changed, locked
 from tenants.models.member import Member

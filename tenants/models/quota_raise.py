@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from tenants.models.changing import locked
 from tenants.models.quota import MOST, Quota
 from tenants.models.tenant import Tenant

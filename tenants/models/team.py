@@ -7,7 +7,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from tenants.models.changing import changed, locked
 from tenants.models.member import Member
 from tenants.models.tenant import Tenant

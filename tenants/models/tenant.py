@@ -10,10 +10,10 @@ from django.db import models, transaction
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from audit import retention
 from audit.actions import Action
-from audit.data_classes import AUDIT, FLOOR_DAYS
-from audit.record import act
+from audit.retention import periods
+from audit.retention.data_classes import AUDIT, FLOOR_DAYS
+from audit.trail.record import act
 from tenants.models.changing import changed, locked
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, Tier, TierPolicy
@@ -164,7 +164,7 @@ class Tenant(models.Model):
             self.save(update_fields=list(detail))
             act(Action.TENANT_CHANGE, actor=by, tenant_id=self.id, detail=detail)
             if days := detail.get("retention_days"):
-                retention.record(self.id, AUDIT, *days, by=by)
+                periods.record(self.id, AUDIT, *days, by=by)
             if "time_zone" in detail:
                 quotas = self.quotas.values_list("id", "window")
                 counters.open_now(self.id, quotas, self.time_zone)

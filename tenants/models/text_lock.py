@@ -6,7 +6,7 @@ from tenants.models.user import User
 
 class TextLock(models.Model):
     """What a person wrote up to `before` is locked: somebody else made the link that set their
-    password. See tenants/locked_texts.py.
+    password. See tenants/accounts/locked_texts.py.
     """
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="text_lock")

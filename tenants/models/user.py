@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 
 
 class UserManager(BaseUserManager["User"]):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from tenants.caller import Caller
-from tenants.charge import Charge
+from tenants.quotas.charge import Charge
 from tenants.quotas.verdict import OutOfQuota
 
 TTL_S, IN_PROGRESS_TTL_S = 0.5, 0.05

@@ -9,15 +9,15 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from audit import exports, portability
 from audit.actions import Action
+from audit.exports import portability, trail_export
 from audit.models import Event, Export
 from inference.chat import asking
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.stopping import own_answer
 from inference.models import Conversation
-from tenants import locked_texts
+from tenants.accounts import locked_texts
 from tenants.models import ApiKey, Member, TextLock, User
 from tenants.roles import Permission, Role
 from tests.account.conftest import code, try_password, with_app
@@ -101,7 +101,7 @@ def test_nor_takes_the_data_along(
     before = portability.ask(bob.tenant_id, bob.subject_id, by=bob.actor)
     portability.work()
     before.refresh_from_db()
-    assert before.state == exports.READY
+    assert before.state == trail_export.READY
     page = taken_over.get("/account/data/").content.decode()
     assert LOCKED in page
     assert "Put my data together" not in page

@@ -9,9 +9,9 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from tenants import password_reset
+from tenants.accounts import password_reset
+from tenants.accounts.password_reset import NotTheirs
 from tenants.models import Member, Tenant, User
-from tenants.password_reset import NotTheirs
 from tenants.roles import Role
 from tests.account.conftest import code, try_password, with_app
 from tests.console.conftest import PASSWORD

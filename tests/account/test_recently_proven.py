@@ -8,7 +8,7 @@ from django.contrib.messages.storage.fallback import FallbackStorage
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from console.recently_proven import recently_proven
+from console.account.reauthentication import recently_proven
 from tenants.models import Member, User
 from tests.console.conftest import SignIn, prove
 

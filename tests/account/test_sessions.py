@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.actions import Action
 from audit.models import Event
+from tenants.accounts.sessions import end_sessions
 from tenants.models import Member, Tenant
-from tenants.signed_in import end_sessions
 from tests.account.conftest import try_password
 from tests.console.conftest import PASSWORD, SignIn, prove
 

@@ -9,8 +9,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from audit import exports, holds, seal
+from audit.exports import trail_export
 from audit.models import Event, Export, LegalHold
+from audit.proof import seal
+from audit.retention import legal_hold
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
 from tests.api.conftest import Api, Enter, errors
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(exports, "_wake", lambda: None)
+    monkeypatch.setattr(trail_export, "_wake", lambda: None)
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_a_key_for_audits_exports(acme: Tenant, with_key: Enter) -> None:
     assert made.json()["state"] == "making"
     path = f"{T}audit-exports/{made.json()['id']}/"
     assert api.get(path + "file/").status_code == 404
-    exports.work()
+    trail_export.work()
     assert api.get(path).json()["state"] == "ready"
     assert b"llama" in whole(api.get(path + "file/"))
     assert ids(api.get(T + "audit-exports/")) == [made.json()["id"]]
@@ -159,7 +161,7 @@ def whole(answer: Any) -> bytes:
 
 def test_a_file_wants_a_fresh_proof(carol: Member, auditor: Api) -> None:
     path = f"{T}audit-exports/{auditor.post(T + 'audit-exports/', form='csv').json()['id']}/"
-    exports.work()
+    trail_export.work()
     prove(auditor.client, carol.user, 3600)
     assert auditor.get(path + "file/").status_code == 403
     prove(auditor.client, carol.user)
@@ -228,14 +230,14 @@ def test_one_places_another_approves(acme: Tenant, auditor: Api, enter: Enter) -
     asked = auditor.post(path + "release/", reason="closed").json()
     assert (asked["in_force"], asked["release_reason"]) == (True, "closed")
     assert auditor.post(path + "release/").json()["type"].endswith("same_person")
-    assert holds.in_force(acme.id)
+    assert legal_hold.in_force(acme.id)
     assert other.post(path + "release/").json()["in_force"] is False
     assert other.post(path + "release/", reason="closed").status_code == 409
-    assert holds.in_force(acme.id) is None
+    assert legal_hold.in_force(acme.id) is None
 
 
 def test_keys_only_look(acme: Tenant, with_key: Enter) -> None:
-    placed = holds.request(
+    placed = legal_hold.request(
         acme.id, by="a", reason="x", expires_at=timezone.now() + timedelta(days=3)
     )
     api = with_key(acme)
@@ -249,7 +251,7 @@ def test_keys_only_look(acme: Tenant, with_key: Enter) -> None:
 def test_of_another_tenant_there_is_nothing(
     auditor: Api, globex: Tenant, operator: User, enter: Enter
 ) -> None:
-    placed = holds.request(
+    placed = legal_hold.request(
         globex.id, by="a", reason="x", expires_at=timezone.now() + timedelta(days=3)
     )
     assert auditor.get(f"{T}holds/{placed.id}/").status_code == 404

@@ -12,8 +12,8 @@ from psycopg.conninfo import make_conninfo
 
 from audit.models import Event
 from console.api import docs
-from inference import gateway as module
-from inference.gateway import Gateway
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from tenants import secret_keys
 from tenants.models import ApiKey, Tenant
 from tests.api.conftest import API

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from audit import certificate, execution
+from audit.erasure import certificate, execution
 from audit.models import DeletionRequest, Event
 from tenants.models import ApiKey, Member, Tenant
 from tenants.roles import Profile, Role

@@ -12,10 +12,10 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from tenants import erasure
 from tenants.key_powers import permissions_of
 from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
+from tenants.personal_data import erasure
 from tenants.roles import Permission as P
 from tenants.roles import Role
 from tests.api.conftest import Api, Enter, issued

@@ -1,8 +1,8 @@
 """A tenant exchanges its own encryption key through the API."""
 
-from audit import rotation
 from audit.actions import Action
-from audit.keyring import Keyring
+from audit.keys import rotation
+from audit.keys.keyring import Keyring
 from audit.models import Event
 from tenants.models import Member
 from tests.api.conftest import Api, Enter

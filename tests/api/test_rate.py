@@ -9,10 +9,10 @@ from django.test import Client
 
 from console.api import rate
 from inference.queue.client import client
-from tenants.admission import Admission
 from tenants.models import Tenant
 from tenants.models.refusal import RefusedBy
-from tenants.refusals import Refused
+from tenants.rate_limits.admission import Admission
+from tenants.refusals.recorder import Refused
 from tests.api.conftest import API, PROBLEM, Api, Enter
 
 

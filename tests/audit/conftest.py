@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from audit import tombstones
+from audit.erasure import tombstones
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from audit import seal
 from audit.actions import Action
-from audit.keyring import keyring, wrap
+from audit.keys.keyring import keyring, wrap
 from audit.models import DataKey
-from audit.seal import seal_round
-from audit.verify import Report, verify
-from audit.witness import record_of
+from audit.proof import seal
+from audit.proof.seal import seal_round
+from audit.verification.verify import Report, verify
+from audit.witnesses.delivery import record_of
 
 ACME, GLOBEX = UUID(int=0xAC), UUID(int=0x6B)
 TENANTS = (ACME, GLOBEX, None)

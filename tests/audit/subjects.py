@@ -12,19 +12,19 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Export, Payload
-from inference import ledger
 from inference.chat import conversations
 from inference.chat.sealing import message_place
-from inference.ledger import Outcome
 from inference.models import Author, Completion, Conversation, Message
 from inference.order import Order
 from inference.queue.client import client
+from inference.record import ledger
+from inference.record.ledger import Outcome
 from inference.stream import frames
-from tenants.charge import Charge
 from tenants.models import ApiKey, IdempotentRequest, Member, Refusal, Tenant, User
 from tenants.models.refusal import RefusedBy
+from tenants.quotas.charge import Charge
 from tenants.roles import Role
 from tests.inference.orders import an_order
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from audit.actions import Action
 from audit.models import Event
-from audit.record import act
+from audit.trail.record import act
 
 pytestmark = pytest.mark.django_db
 

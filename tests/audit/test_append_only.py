@@ -10,10 +10,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit import append_only, holds, partitions, protection, record
 from audit.actions import Action
 from audit.models import DataKey, Event, LegalHold, Payload
-from audit.record import act
+from audit.retention import legal_hold
+from audit.trail import append_only, partitions, protection, record
+from audit.trail.record import act
 from tests.unguarded import as_shipped, protected
 
 FORBIDDEN = "append-only|permission denied|must be owner"
@@ -206,7 +207,7 @@ def a_text(**more: object) -> Payload:
 
 
 def erase(*texts: Payload) -> int:
-    from audit import erasing
+    from audit.trail import erasing
 
     return erasing.erase_texts([text.data_key_id for text in texts])
 
@@ -220,7 +221,7 @@ def hold(text: Payload, **more: object) -> LegalHold:
 @pytest.mark.django_db
 class TestTexts:
     def test_a_text_goes_after_its_key(self) -> None:
-        from audit import erasing
+        from audit.trail import erasing
 
         gone, stays = a_text(), a_text()
         with pytest.raises(DatabaseError, match="after its key"), transaction.atomic():
@@ -244,7 +245,7 @@ class TestTexts:
 
     @pytest.mark.parametrize("whose", ["everybody", "theirs", "nobody knows"])
     def test_a_hold_keeps_it(self, whose: str) -> None:
-        from audit import erasing
+        from audit.trail import erasing
 
         text = a_text(**({"request_id": uuid4()} if whose == "nobody knows" else {}))
         key = DataKey.objects.get(pk=text.data_key_id)
@@ -254,7 +255,7 @@ class TestTexts:
         with pytest.raises(erasing.Kept, match="legal hold"):
             erase(text)
         for person in ("c", "d"):
-            holds.release(held, by=person, reason="over")
+            legal_hold.release(held, by=person, reason="over")
         assert erase(text) == 1
 
     def test_a_hold_over_something_else_does_not(self) -> None:

@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit import seal, signing
 from audit.actions import Action
+from audit.keys import signing
 from audit.models import PLATFORM, Event
 from audit.offline.forebay_verify import Result, verify_export
-from audit.record import act
+from audit.proof import seal
+from audit.trail.record import act
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)

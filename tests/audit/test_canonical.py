@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from audit import canonical, record
 from audit.actions import Action
 from audit.models import Event
+from audit.trail import canonical, record
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 numbers = st.one_of(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit import configuration
-from audit.sealer import Unreadable
+from audit.keys import configuration
+from audit.keys.cipher import Unreadable
 from inference.engines import served
 
 pytestmark = pytest.mark.unit

@@ -13,10 +13,11 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from audit import certificate, deletion, erasers, execution, holds, signing, tombstones
 from audit.actions import Action
-from audit.erasers import Eraser, Turn
-from audit.keyring import Unreadable, keyring
+from audit.erasure import certificate, deletion, erasers, execution, tombstones
+from audit.erasure.erasers import Eraser, Turn
+from audit.keys import signing
+from audit.keys.keyring import Unreadable, keyring
 from audit.models import (
     DeletionMode,
     DeletionRequest,
@@ -25,9 +26,10 @@ from audit.models import (
     Event,
     Tombstone,
 )
-from inference import erasure
+from audit.retention import legal_hold
 from inference.models import Completion
-from tenants import password_reset
+from inference.personal_data import erasure
+from tenants.accounts import password_reset
 from tenants.models import Link, Member, Tenant, User
 from tenants.roles import Role
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked, untouched
@@ -370,7 +372,7 @@ def test_a_request_that_gets_nowhere_leaves_others_their_turn(
 # Legal holds --------------------------------------------------------------------------------------
 def hold(subject: Subject, **more: Any) -> Any:
     later = timezone.now() + timedelta(days=30)
-    return holds.request(
+    return legal_hold.request(
         subject.tenant.id, by="member:2", reason="a court", expires_at=later, **more
     )
 
@@ -386,7 +388,7 @@ def test_a_hold_stops_a_deletion_before_its_next_store(acme: Tenant) -> None:
     assert request.answer
     assert untouched(alice)
     for person in ("member:3", "member:4"):
-        holds.release(kept, by=person, reason="over")
+        legal_hold.release(kept, by=person, reason="over")
     done(request)
     assert alice.left() == {}
     acts = Event.objects.filter(subject_id=alice.id, action=Action.DELETION_HELD)
@@ -405,7 +407,7 @@ def test_who_asks_under_a_hold_is_told(acme: Tenant) -> None:
     request = deletion.ask(*alice.who, by="member:1")
     assert (request.state, bool(request.answer)) == (State.HELD, True)
     for person in ("member:3", "member:4"):
-        holds.release(kept, by=person, reason="over")
+        legal_hold.release(kept, by=person, reason="over")
     execution.work()
     request.refresh_from_db()
     assert (request.state, request.answer) == (State.REQUESTED, "")  # still waits for approval

@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.utils import timezone
 
-from audit import deletion, execution
 from audit.actions import Action
-from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
+from audit.erasure import deletion, execution
+from audit.erasure.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Event, Tombstone
-from tenants.restriction import is_restricted
+from tenants.authentication.restriction import is_restricted
 
 pytestmark = pytest.mark.django_db
 State = DeletionState
@@ -328,7 +328,7 @@ def test_a_hold_that_comes_later_stops_the_clock_of_who_waits(
     request = ask()
     age(request, hours=30)
     kept = SimpleNamespace(id=uuid4(), expires_at=timezone.now() + timedelta(days=30))
-    monkeypatch.setattr("audit.holds.in_force", lambda *_: kept)
+    monkeypatch.setattr("audit.retention.legal_hold.in_force", lambda *_: kept)
     execution.wind_the_clock()
     request.refresh_from_db()
     assert (request.state, request.approved_at) == (State.HELD, None)

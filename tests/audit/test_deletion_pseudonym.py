@@ -11,10 +11,10 @@ from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.utils import timezone
 
-from audit import deletion, execution, tombstones
+from audit.erasure import deletion, execution, tombstones
 from audit.models import DeletionState, Event
-from inference import erasure
-from tenants import password_reset
+from inference.personal_data import erasure
+from tenants.accounts import password_reset
 from tenants.models import ApiKey, Link, Member, Quota, QuotaRaise, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role

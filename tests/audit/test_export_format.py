@@ -15,11 +15,14 @@ from unittest.mock import Mock, patch
 
 import pytest
 
-from audit import export_format, inclusion, merkle, receipts, signing
+from audit import merkle
+from audit.exports import export_format
+from audit.keys import signing
 from audit.models import PLATFORM, Event, Seal
 from audit.offline import forebay_verify
-from audit.receipts import Receipt
-from audit.seal import seal_round
+from audit.proof import inclusion, receipts
+from audit.proof.receipts import Receipt
+from audit.proof.seal import seal_round
 from config.environment import PROJECT
 from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser

@@ -15,10 +15,12 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import exports, holds, pruning, sealed_file
+from audit.exports import trail_export
+from audit.keys import encrypted_file
+from audit.keys.cipher import Sealer, Unreadable
 from audit.models import Event, Export
-from audit.sealer import Sealer, Unreadable
-from audit.search import Filters, oldest_first
+from audit.retention import legal_hold, pruning
+from audit.search.events import Filters, oldest_first
 from tenants.models import Tenant
 
 KEY = Sealer(uuid4(), AESGCM(AESGCM.generate_key(256)))
@@ -27,18 +29,20 @@ PLACE = b"place"
 
 # Sealed files ------------------------------------------------------------------------------------
 def sealed(path: Path, data: bytes) -> Path:
-    with sealed_file.SealedFile(path, KEY, PLACE) as file:
+    with encrypted_file.SealedFile(path, KEY, PLACE) as file:
         for start in range(0, len(data), 70_000):
             file.write(data[start : start + 70_000])
     return path
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("size", [0, 1, 1000, sealed_file.PIECE, sealed_file.PIECE + 1, 900_000])
+@pytest.mark.parametrize(
+    "size", [0, 1, 1000, encrypted_file.PIECE, encrypted_file.PIECE + 1, 900_000]
+)
 def test_a_file_opens_as_it_was_written(tmp_path: Path, size: int) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     path = sealed(tmp_path / "a", data)
-    assert b"".join(sealed_file.opened(path, KEY, PLACE)) == data
+    assert b"".join(encrypted_file.opened(path, KEY, PLACE)) == data
     assert size < 100 or data[:100] not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -70,7 +74,7 @@ def test_pieces_cannot_be_moved_left_out_or_cut_off(tmp_path: Path, damage: Any)
     path = sealed(tmp_path / "a", b"x" * 900_000)
     path.write_bytes(b"".join(damage(frames(path.read_bytes()))))
     with pytest.raises(Unreadable):
-        b"".join(sealed_file.opened(path, KEY, PLACE))
+        b"".join(encrypted_file.opened(path, KEY, PLACE))
 
 
 @pytest.mark.unit
@@ -82,19 +86,19 @@ def test_one_flipped_bit_closes_it(tmp_path: Path) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(changed)
         with pytest.raises(Unreadable):
-            b"".join(sealed_file.opened(path, KEY, PLACE))
+            b"".join(encrypted_file.opened(path, KEY, PLACE))
 
 
 @pytest.mark.unit
 def test_it_does_not_open_in_another_place(tmp_path: Path) -> None:
     path = sealed(tmp_path / "a", b"text")
     with pytest.raises(Unreadable):
-        list(sealed_file.opened(path, KEY, b"elsewhere"))
+        list(encrypted_file.opened(path, KEY, b"elsewhere"))
 
 
 @pytest.mark.unit
 def test_what_broke_off_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), sealed_file.SealedFile(tmp_path / "a", KEY, PLACE) as file:
+    with pytest.raises(RuntimeError), encrypted_file.SealedFile(tmp_path / "a", KEY, PLACE) as file:
         file.write(b"x" * 900_000)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -104,12 +108,12 @@ def test_what_broke_off_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.unit
 @given(st.text(max_size=30))
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert not exports.cell(text).startswith(exports._FORMULA)
+    assert not trail_export.cell(text).startswith(trail_export._FORMULA)
 
 
 @pytest.mark.unit
 def test_numbers_stay_numbers() -> None:
-    assert [exports.cell(value) for value in (-5, 0, None, True, "x")] == [
+    assert [trail_export.cell(value) for value in (-5, 0, None, True, "x")] == [
         "-5",
         "0",
         "",
@@ -121,7 +125,7 @@ def test_numbers_stay_numbers() -> None:
 # Exports -----------------------------------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "_wake", lambda: None)
+    monkeypatch.setattr(trail_export, "_wake", lambda: None)
 
 
 @pytest.fixture
@@ -147,14 +151,14 @@ def event(tenant: Tenant, **given: Any) -> Event:
 
 
 def made(tenant: Tenant, filters: Filters = Filters(), form: str = "csv") -> Export:  # noqa: B008
-    export = exports.ask(tenant.id, filters, form, by="member:a")
-    assert exports.work() == 1
+    export = trail_export.ask(tenant.id, filters, form, by="member:a")
+    assert trail_export.work() == 1
     export.refresh_from_db()
     return export
 
 
 def table(export: Export) -> list[dict[str, str]]:
-    text = b"".join(exports.download(export, by="member:a")).decode("utf-8-sig")
+    text = b"".join(trail_export.download(export, by="member:a")).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -172,7 +176,7 @@ def test_csv_has_what_was_asked_for(tenant: Tenant, home: Path) -> None:
     rows = table(export)
     assert [row["id"] for row in rows] == [str(e.id) for e in mine]  # oldest first
     assert rows[0]["request_id"] == str(mine[0].request_id)
-    assert set(rows[0]) == set(exports.COLUMNS)
+    assert set(rows[0]) == set(trail_export.COLUMNS)
 
 
 NOBODY = [
@@ -190,7 +194,7 @@ def test_of_an_unknown_person_there_is_nothing(
     event(tenant)
     export = made(tenant, filters, form)
     assert (export.state, export.rows) == ("ready", 0), export.problem
-    assert b"key:x" not in b"".join(exports.download(export, by="member:a"))
+    assert b"key:x" not in b"".join(trail_export.download(export, by="member:a"))
 
 
 def test_what_would_be_a_formula_is_none(tenant: Tenant, home: Path) -> None:
@@ -214,7 +218,7 @@ def test_it_lies_sealed_under_the_tenants_key(tenant: Tenant, home: Path) -> Non
 def test_asking_and_downloading_are_on_record(tenant: Tenant, home: Path) -> None:
     event(tenant)
     export = made(tenant, Filters(model="llama"))
-    list(exports.download(export, by="member:b"))
+    list(trail_export.download(export, by="member:b"))
     asked, taken = told()
     assert asked == {"export": str(export.id), "form": "csv", "model": "llama"}
     assert taken == {"export": str(export.id), "download": True, "sha256": export.sha256}
@@ -227,17 +231,17 @@ def test_many_events_come_in_chunks_all_of_them(
     for n in range(50):
         event(tenant, at=at - timedelta(seconds=n // 5), model="rare" if n % 7 == 0 else "llama")
     before = oldest_first
-    monkeypatch.setattr("audit.search.LOOK", 10)
-    monkeypatch.setattr(exports, "oldest_first", lambda t, f, u: before(t, f, u, 4))
+    monkeypatch.setattr("audit.search.events.LOOK", 10)
+    monkeypatch.setattr(trail_export, "oldest_first", lambda t, f, u: before(t, f, u, 4))
     assert len(table(made(tenant, Filters(model="rare")))) == 8
     assert len(table(made(tenant, Filters(action="completion:completed")))) == 50
 
 
 def test_what_comes_later_is_not_in_it(tenant: Tenant, home: Path) -> None:
     event(tenant, model="llama")
-    export = exports.ask(tenant.id, Filters(model="llama"), "csv", by="a")
+    export = trail_export.ask(tenant.id, Filters(model="llama"), "csv", by="a")
     event(tenant, model="llama")
-    exports.work()
+    trail_export.work()
     export.refresh_from_db()
     assert len(table(export)) == 1
 
@@ -252,18 +256,18 @@ def test_what_fails_says_why_and_leaves_nothing(
     def fails(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(sealed_file.SealedFile, "write", fails)
+    monkeypatch.setattr(encrypted_file.SealedFile, "write", fails)
     export = made(tenant)
     assert (export.state, export.problem) == ("failed", said)
     assert list(home.iterdir()) == []
     with pytest.raises(FileNotFoundError):
-        exports.download(export, by="a")
+        trail_export.download(export, by="a")
 
 
 def test_too_many_rows_are_refused(
     tenant: Tenant, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "MOST_ROWS", 2)
+    monkeypatch.setattr(trail_export, "MOST_ROWS", 2)
     for _ in range(3):
         event(tenant)
     export = made(tenant)
@@ -272,15 +276,15 @@ def test_too_many_rows_are_refused(
 
 
 def test_three_at_once_and_no_more(tenant: Tenant) -> None:
-    for _ in range(exports.MOST_MAKING):
-        exports.ask(tenant.id, Filters(), "csv", by="a")
+    for _ in range(trail_export.MOST_MAKING):
+        trail_export.ask(tenant.id, Filters(), "csv", by="a")
     with pytest.raises(ValidationError):
-        exports.ask(tenant.id, Filters(), "csv", by="a")
+        trail_export.ask(tenant.id, Filters(), "csv", by="a")
 
 
 def test_a_form_that_there_is_not(tenant: Tenant) -> None:
     with pytest.raises(ValidationError):
-        exports.ask(tenant.id, Filters(), "xml", by="a")
+        trail_export.ask(tenant.id, Filters(), "xml", by="a")
 
 
 def test_it_is_gone_after_its_days(
@@ -290,7 +294,7 @@ def test_it_is_gone_after_its_days(
     late = timezone.now() + timedelta(days=7, seconds=5)
     monkeypatch.setattr("django.utils.timezone.now", lambda: late)
     with pytest.raises(FileNotFoundError):  # before the night, too
-        exports.download(export, by="a")
+        trail_export.download(export, by="a")
     pruning.prune()
     assert list(home.iterdir()) == []
     assert not Export.objects.exists()
@@ -300,7 +304,7 @@ def test_a_hold_keeps_a_persons_own_export(
     tenant: Tenant, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whose = uuid4()
-    holds.request(
+    legal_hold.request(
         tenant.id,
         by="a",
         reason="x",
@@ -326,16 +330,16 @@ def test_dropped_while_it_is_made_it_leaves_nothing(
     tenant: Tenant, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event(tenant)
-    export = exports.ask(tenant.id, Filters(), "csv", by="a")
-    before = exports._written
+    export = trail_export.ask(tenant.id, Filters(), "csv", by="a")
+    before = trail_export._written
 
     def dropped(being_made: Export) -> dict[str, Any]:
         written = before(being_made)
-        exports.drop(export, by="a")
+        trail_export.drop(export, by="a")
         return written
 
-    monkeypatch.setattr(exports, "_written", dropped)
-    exports.work()
+    monkeypatch.setattr(trail_export, "_written", dropped)
+    trail_export.work()
     assert list(home.iterdir()) == []
     assert not Export.objects.exists()
     assert told()[-1]["dropped"] is True
@@ -352,5 +356,5 @@ def test_what_was_asked_for_comes_back_as_it_was() -> None:
         failed=True,
         net="192.0.2.0",
     )
-    assert exports.filters_of(exports.said(filters)) == filters
-    assert exports.said(Filters()) == {}
+    assert trail_export.filters_of(trail_export.said(filters)) == filters
+    assert trail_export.said(Filters()) == {}

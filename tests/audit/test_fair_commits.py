@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import group_commit
-from audit.fair_line import Entry, FairLine
-from audit.group_commit import LARGE, GroupCommit, StoreUnavailable
+from audit.trail import group_commit
+from audit.trail.fair_line import Entry, FairLine
+from audit.trail.group_commit import LARGE, GroupCommit, StoreUnavailable
 
 ACME, GLOBEX, INITECH = ("a1" + "0" * 30, "b2" + "0" * 30, "c3" + "0" * 30)
 # Large rows take a moment, as on a disk.

@@ -8,10 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from audit import full_verification, tasks, witness
+from audit import tasks
 from audit.actions import Action
+from audit.checks import full_verification
 from audit.models import CheckRun, Event
-from audit.verify import verify
+from audit.verification.verify import verify
+from audit.witnesses import delivery
 from tests.audit.sealed import Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +33,7 @@ def the_event() -> Event:
 
 def test_a_trail_as_it_was_written(trail: Trail) -> None:
     trail.grow(rounds=3)
-    witness.feed_all()
+    delivery.feed_all()
     tasks.verify()
     made = CheckRun.objects.get(name=full_verification.NAME)
     assert (made.ok, made.problem, made.tenant_id) == (True, "", None)
@@ -42,7 +44,7 @@ def test_a_trail_as_it_was_written(trail: Trail) -> None:
 
 def test_an_event_that_was_changed(trail: Trail, caplog: pytest.LogCaptureFixture) -> None:
     trail.grow(rounds=3)
-    witness.feed_all()
+    delivery.feed_all()
     trail.root.execute("update audit_event set model = 'x' where id = (select min(id) from"
                        " audit_event)")  # fmt: skip
     trail.root.commit()
@@ -56,7 +58,7 @@ def test_an_event_that_was_changed(trail: Trail, caplog: pytest.LogCaptureFixtur
 
 def test_a_witness_that_lost_what_it_heard(trail: Trail, tmp_path: Path) -> None:
     trail.grow(rounds=3)
-    witness.feed_all()
+    delivery.feed_all()
     (tmp_path / "heard.jsonl").unlink()
     assert full_verification.run().figures["kinds"] == {"witness_lost": 1}
 
@@ -65,15 +67,15 @@ def test_what_comes_while_it_looks_is_nothing_that_is_wrong(
     trail: Trail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trail.grow(rounds=2)
-    witness.feed_all()
+    delivery.feed_all()
 
     def meanwhile(opened: psycopg.Connection[Any], **options: Any) -> Any:
         opened.execute("select 1")  # from here on it sees nothing new
         trail.grow(rounds=2)
-        witness.feed_all()
+        delivery.feed_all()
         return verify(opened, **options)
 
-    monkeypatch.setattr("audit.full_verification.verify", meanwhile)
+    monkeypatch.setattr("audit.checks.full_verification.verify", meanwhile)
     made = full_verification.run()
     assert made.ok, made.problem
     assert made.figures["checkpoints"] == made.figures["witnessed"] == 2

@@ -7,8 +7,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from audit import group_commit
-from audit.group_commit import GroupCommit, StoreUnavailable
+from audit.trail import group_commit
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
 
 INSERT = """
     insert into {table} (id, n) select id, n from

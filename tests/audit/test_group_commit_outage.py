@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from audit.group_commit import GroupCommit, StoreUnavailable
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 

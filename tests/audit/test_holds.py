@@ -11,8 +11,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.utils import DatabaseError
 from django.utils import timezone
 
-from audit import holds
 from audit.models import Event, LegalHold
+from audit.retention import legal_hold
 
 pytestmark = pytest.mark.django_db
 TENANT, OTHER, SUBJECT = uuid4(), uuid4(), uuid4()
@@ -24,7 +24,7 @@ def soon(**more: int) -> datetime:
 
 def placed(tenant: UUID = TENANT, **given: Any) -> LegalHold:
     given = {"by": "user:1", "reason": "Case 4711", "expires_at": soon(), **given}
-    return holds.request(tenant, **given)
+    return legal_hold.request(tenant, **given)
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
@@ -37,48 +37,48 @@ def words() -> list[str]:
 
 
 def test_it_holds_from_the_request_on() -> None:
-    assert holds.in_force(TENANT) is None
+    assert legal_hold.in_force(TENANT) is None
     hold = placed()
-    assert holds.in_force(TENANT) == hold
-    assert holds.in_force(TENANT, SUBJECT) == hold
-    assert holds.in_force(OTHER) is None
+    assert legal_hold.in_force(TENANT) == hold
+    assert legal_hold.in_force(TENANT, SUBJECT) == hold
+    assert legal_hold.in_force(OTHER) is None
 
 
 def test_of_one_subject_it_holds_nobody_else() -> None:
     hold = placed(subject_id=SUBJECT)
-    assert holds.in_force(TENANT, SUBJECT) == hold
-    assert holds.in_force(TENANT, uuid4()) is None
-    assert holds.in_force(TENANT) == hold  # the tenant as a whole is not free
+    assert legal_hold.in_force(TENANT, SUBJECT) == hold
+    assert legal_hold.in_force(TENANT, uuid4()) is None
+    assert legal_hold.in_force(TENANT) == hold  # the tenant as a whole is not free
 
 
 def test_without_approval_it_ends_after_72_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = placed()
     begins = hold.requested_at
     at(monkeypatch, begins + timedelta(hours=71, minutes=59))
-    assert holds.in_force(TENANT)
+    assert legal_hold.in_force(TENANT)
     at(monkeypatch, begins + timedelta(hours=72, seconds=1))
-    assert holds.in_force(TENANT) is None
-    with pytest.raises(holds.Ended):
-        holds.approve(hold, by="user:2")
+    assert legal_hold.in_force(TENANT) is None
+    with pytest.raises(legal_hold.Ended):
+        legal_hold.approve(hold, by="user:2")
 
 
 def test_approved_it_stays_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = placed()
-    holds.approve(hold, by="user:2")
+    legal_hold.approve(hold, by="user:2")
     at(monkeypatch, hold.expires_at - timedelta(seconds=1))
-    assert holds.in_force(TENANT) == hold
+    assert legal_hold.in_force(TENANT) == hold
     at(monkeypatch, hold.expires_at)
-    assert holds.in_force(TENANT) is None
+    assert legal_hold.in_force(TENANT) is None
 
 
 def test_another_person_approves() -> None:
     hold = placed(by="member:a", person="user:1")
-    with pytest.raises(holds.SamePerson):  # in another role
-        holds.approve(hold, by="operator:1", person="user:1")
-    holds.approve(hold, by="member:b", person="user:2")
+    with pytest.raises(legal_hold.SamePerson):  # in another role
+        legal_hold.approve(hold, by="operator:1", person="user:1")
+    legal_hold.approve(hold, by="member:b", person="user:2")
     assert (hold.requested_by, hold.approved_by) == ("user:1", "user:2")
-    with pytest.raises(holds.AlreadyApproved):
-        holds.approve(hold, by="member:c", person="user:3")
+    with pytest.raises(legal_hold.AlreadyApproved):
+        legal_hold.approve(hold, by="member:c", person="user:3")
 
 
 def test_the_database_wants_two_people_too() -> None:
@@ -103,53 +103,53 @@ def test_a_reason_is_given(reason: str) -> None:
 
 def test_it_is_renewed_for_at_most_a_year_more(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = placed(expires_at=soon(days=300))
-    holds.approve(hold, by="user:2")
+    legal_hold.approve(hold, by="user:2")
     at(monkeypatch, hold.requested_at + timedelta(days=200))
     with pytest.raises(ValidationError):
-        holds.renew(hold, by="user:2", expires_at=soon(days=366))
+        legal_hold.renew(hold, by="user:2", expires_at=soon(days=366))
     with pytest.raises(ValidationError):
-        holds.renew(hold, by="user:2", expires_at=soon(days=10))  # shorter than it is
-    holds.renew(hold, by="user:2", expires_at=soon(days=365))
+        legal_hold.renew(hold, by="user:2", expires_at=soon(days=10))  # shorter than it is
+    legal_hold.renew(hold, by="user:2", expires_at=soon(days=365))
     at(monkeypatch, hold.requested_at + timedelta(days=500))
-    assert holds.in_force(TENANT) == hold
+    assert legal_hold.in_force(TENANT) == hold
     assert hold.renewed == 1
 
 
 def test_over_it_is_neither_renewed_nor_released(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = placed(expires_at=soon(days=10))
-    holds.approve(hold, by="user:2")
+    legal_hold.approve(hold, by="user:2")
     at(monkeypatch, hold.expires_at + timedelta(seconds=1))
-    with pytest.raises(holds.Ended):
-        holds.renew(hold, by="user:2", expires_at=soon(days=10))
-    with pytest.raises(holds.Ended):
-        holds.release(hold, by="user:2", reason="over")
+    with pytest.raises(legal_hold.Ended):
+        legal_hold.renew(hold, by="user:2", expires_at=soon(days=10))
+    with pytest.raises(legal_hold.Ended):
+        legal_hold.release(hold, by="user:2", reason="over")
 
 
 def released(hold: LegalHold) -> None:
-    holds.release(hold, by="user:8", reason="The case is closed.")
-    holds.release(hold, by="user:9")
+    legal_hold.release(hold, by="user:8", reason="The case is closed.")
+    legal_hold.release(hold, by="user:9")
 
 
 def test_released_it_is_over_at_once() -> None:
     hold = placed()
     released(hold)
-    assert holds.in_force(TENANT) is None
-    with pytest.raises(holds.Ended):
-        holds.release(hold, by="user:2", reason="again")
+    assert legal_hold.in_force(TENANT) is None
+    with pytest.raises(legal_hold.Ended):
+        legal_hold.release(hold, by="user:2", reason="again")
 
 
 def test_nobody_releases_it_alone() -> None:
     hold = placed(by="member:a", person="user:1")
-    holds.approve(hold, by="member:b", person="user:2")
+    legal_hold.approve(hold, by="member:b", person="user:2")
     with pytest.raises(ValidationError):
-        holds.release(hold, by="member:a", person="user:1")
-    assert not holds.release(hold, by="member:a", person="user:1", reason="closed")
-    with pytest.raises(holds.SamePerson):  # in another role
-        holds.release(hold, by="operator:1", person="user:1", reason="closed")
-    assert holds.in_force(TENANT) == hold
-    assert holds.release(hold, by="member:b", person="user:2")
+        legal_hold.release(hold, by="member:a", person="user:1")
+    assert not legal_hold.release(hold, by="member:a", person="user:1", reason="closed")
+    with pytest.raises(legal_hold.SamePerson):  # in another role
+        legal_hold.release(hold, by="operator:1", person="user:1", reason="closed")
+    assert legal_hold.in_force(TENANT) == hold
+    assert legal_hold.release(hold, by="member:b", person="user:2")
     assert (hold.release_asked_by, hold.released_by) == ("user:1", "user:2")
-    assert holds.in_force(TENANT) is None
+    assert legal_hold.in_force(TENANT) is None
     assert words()[-2:] == ["hold:ask_release", "hold:release"]
     assert Event.objects.get(action="hold:ask_release").detail["reason"] == "closed"
 
@@ -164,31 +164,31 @@ def test_nobody_releases_it_alone() -> None:
 )
 def test_the_database_wants_a_release_asked_for_and_approved(change: str) -> None:
     hold = placed()
-    holds.release(hold, by="user:1", reason="closed")
+    legal_hold.release(hold, by="user:1", reason="closed")
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"update audit_legalhold set {change} where id = %s", [hold.pk])
-    assert holds.in_force(TENANT) == hold
+    assert legal_hold.in_force(TENANT) == hold
 
 
 def test_a_renewal_takes_back_what_was_asked() -> None:
     hold = placed()
-    holds.release(hold, by="user:1", reason="closed")
-    holds.renew(hold, by="user:2", expires_at=soon(days=60))
-    assert not holds.release(hold, by="user:3", reason="closed")
+    legal_hold.release(hold, by="user:1", reason="closed")
+    legal_hold.renew(hold, by="user:2", expires_at=soon(days=60))
+    assert not legal_hold.release(hold, by="user:3", reason="closed")
 
 
 def test_nobody_renews_it_twice_running() -> None:
     hold = placed(by="member:a", person="user:1")
-    holds.approve(hold, by="user:2")
-    with pytest.raises(holds.SamePerson):
-        holds.renew(hold, by="operator:1", person="user:1", expires_at=soon(days=60))
-    holds.renew(hold, by="user:2", expires_at=soon(days=60))
-    with pytest.raises(holds.SamePerson):
-        holds.renew(hold, by="user:2", expires_at=soon(days=90))
+    legal_hold.approve(hold, by="user:2")
+    with pytest.raises(legal_hold.SamePerson):
+        legal_hold.renew(hold, by="operator:1", person="user:1", expires_at=soon(days=60))
+    legal_hold.renew(hold, by="user:2", expires_at=soon(days=60))
+    with pytest.raises(legal_hold.SamePerson):
+        legal_hold.renew(hold, by="user:2", expires_at=soon(days=90))
     longer = "expires_at = expires_at + interval '1 day'"
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"update audit_legalhold set {longer} where id = %s", [hold.pk])
-    holds.renew(hold, by="user:1", expires_at=soon(days=90))
+    legal_hold.renew(hold, by="user:1", expires_at=soon(days=90))
     assert (hold.renewed, hold.renewed_by) == (2, "user:1")
 
 
@@ -212,13 +212,13 @@ def test_one_that_nobody_approved_keeps_nothing_when_it_is_placed_anew(
     elsewhere = placed(OTHER, subject_id=SUBJECT)  # by who has let the other one lapse
     for hold in (again, elsewhere):
         assert not hold.holds_meanwhile
-        assert not holds.is_in_force(hold)
-        assert not holds.has_ended(hold)
-    assert holds.in_force(OTHER) is None
+        assert not legal_hold.is_in_force(hold)
+        assert not legal_hold.has_ended(hold)
+    assert legal_hold.in_force(OTHER) is None
     released(first)
     assert keeps_this_month() is None
-    holds.approve(again, by="user:2")
-    assert holds.in_force(OTHER) == again
+    legal_hold.approve(again, by="user:2")
+    assert legal_hold.in_force(OTHER) == again
     assert keeps_this_month() == again.pk
     assert lapsed.waits_until == lapsed.requested_at + timedelta(hours=72)
 
@@ -247,8 +247,8 @@ def test_nobody_lets_it_wait_longer() -> None:
 
 def test_every_act_is_on_record() -> None:
     hold = placed(subject_id=SUBJECT)
-    holds.approve(hold, by="user:2")
-    holds.renew(hold, by="user:3", expires_at=soon(days=60))
+    legal_hold.approve(hold, by="user:2")
+    legal_hold.renew(hold, by="user:3", expires_at=soon(days=60))
     released(hold)
     steps = ["request", "approve", "renew", "ask_release", "release"]
     assert words() == [f"hold:{step}" for step in steps]
@@ -261,10 +261,10 @@ def test_which_months_it_covers() -> None:
     day = datetime(2026, 3, 10, tzinfo=UTC)
     hold = placed(covers_from=day, covers_until=day + timedelta(days=1))
     march = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
-    assert holds.covering(*march) == hold
-    assert holds.covering(*march, tenant_ids=[OTHER]) is None
-    assert holds.covering(march[1], march[1] + timedelta(days=30)) is None
-    assert holds.covering(march[0] - timedelta(days=28), march[0]) is None
+    assert legal_hold.covering(*march) == hold
+    assert legal_hold.covering(*march, tenant_ids=[OTHER]) is None
+    assert legal_hold.covering(march[1], march[1] + timedelta(days=30)) is None
+    assert legal_hold.covering(march[0] - timedelta(days=28), march[0]) is None
 
 
 def test_its_dates_are_in_order() -> None:
@@ -289,7 +289,7 @@ def test_the_database_keeps_it_as_it_was_placed(change: str) -> None:
         cursor.execute(f"update audit_legalhold set {change} where id = %s", [hold.pk])
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("delete from audit_legalhold")
-    assert holds.in_force(TENANT) == hold
+    assert legal_hold.in_force(TENANT) == hold
 
 
 @pytest.mark.django_db(transaction=True)
@@ -302,7 +302,7 @@ def test_a_hold_that_is_placed_while_something_is_erased_waits_for_it() -> None:
         connection.close()
 
     with transaction.atomic():
-        holds.refuse_if_held(TENANT, SUBJECT)
+        legal_hold.refuse_if_held(TENANT, SUBJECT)
         other = threading.Thread(target=place)
         other.start()
         other.join(0.3)
@@ -310,5 +310,5 @@ def test_a_hold_that_is_placed_while_something_is_erased_waits_for_it() -> None:
         done = timezone.now().timestamp()
     other.join(10)
     assert placed_at[0] >= done
-    with pytest.raises(holds.OnHold), transaction.atomic():
-        holds.refuse_if_held(TENANT, SUBJECT)
+    with pytest.raises(legal_hold.OnHold), transaction.atomic():
+        legal_hold.refuse_if_held(TENANT, SUBJECT)

@@ -15,11 +15,11 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from pytest_django.fixtures import Settings
 
-from audit import key_watch
-from audit import keyring as module
-from audit.keyring import Keyring, Sealer, Unreadable, destroy, keyring, wrap
-from audit.master_keys import MasterKeyMissing, MasterKeys
-from audit.master_keys.env import EnvKeys
+from audit.keys import key_watch
+from audit.keys import keyring as module
+from audit.keys.keyring import Keyring, Sealer, Unreadable, destroy, keyring, wrap
+from audit.keys.master_keys import MasterKeyMissing, MasterKeys
+from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
 from config.environment import PROJECT
 

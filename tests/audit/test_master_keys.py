@@ -13,9 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 
-from audit import key_check
-from audit.keyring import Keyring
-from audit.master_keys import (
+from audit.keys import key_check
+from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.keyring import Keyring
+from audit.keys.master_keys import (
     MasterKeyAway,
     MasterKeyMissing,
     MasterKeyProblem,
@@ -23,10 +24,9 @@ from audit.master_keys import (
     from_environment,
     platform_secret,
 )
-from audit.master_keys.env import EnvKeys
-from audit.master_keys.raw import UNNAMED
+from audit.keys.master_keys.env import EnvKeys
+from audit.keys.master_keys.raw import UNNAMED
 from audit.models import PLATFORM, DataKey
-from audit.sealer import Sealer, Unreadable
 from config.environment import PROJECT
 from tests.audit.transit_server import TOKEN, TransitServer, transit
 

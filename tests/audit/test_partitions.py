@@ -10,11 +10,13 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit import append_only, erasing, holds, partitions, self_check
 from audit.actions import Action
+from audit.checks import self_check
 from audit.models import DataKey, Event, LegalHold, Payload, PrunedMonth, Seal
+from audit.retention import legal_hold
 from audit.tasks import make_partitions
-from tenants import row_security
+from audit.trail import append_only, erasing, partitions
+from tenants.isolation import row_security
 from tenants.models import Tenant
 from tests.unguarded import as_shipped
 
@@ -256,7 +258,7 @@ class TestDropping:
             with pytest.raises(erasing.Kept, match="legal hold"):
                 pruned(table)
         for person in ("c", "d"):
-            holds.release(hold, by=person, reason="over")
+            legal_hold.release(hold, by=person, reason="over")
         assert pruned() == 1
 
     def test_nor_a_month_that_is_not_there(self, old: None) -> None:

@@ -12,11 +12,14 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from audit import deletion, execution, exports, holds, portability, text_search
-from audit.keyring import Barred, Unreadable, destroy, keyring
-from audit.master_keys import MasterKeyAway
+from audit.erasure import deletion, execution
+from audit.exports import portability, trail_export
+from audit.keys.encrypted_file import SealedFile
+from audit.keys.keyring import Barred, Unreadable, destroy, keyring
+from audit.keys.master_keys import MasterKeyAway
 from audit.models import Event, Export
-from audit.sealed_file import SealedFile
+from audit.retention import legal_hold
+from audit.search import text_search
 from tenants.models import Tenant
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked
 
@@ -99,7 +102,7 @@ def test_a_key_has_an_export_too(acme: Tenant) -> None:
 def test_on_disk_it_is_sealed_under_the_persons_key(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     export = made(alice)
-    assert alice.word.encode() not in exports.path_of(export).read_bytes()
+    assert alice.word.encode() not in trail_export.path_of(export).read_bytes()
     keyring.rest()
     destroy(*alice.who)
     with pytest.raises(Unreadable):
@@ -207,7 +210,7 @@ def test_of_one_person_a_few_are_kept(acme: Tenant) -> None:
     made_ = [made(alice) for _n in range(5)]
     kept = [export.pk for export in portability.of_subject(*alice.who)]
     assert kept == [export.pk for export in reversed(made_[2:])]
-    assert [exports.path_of(export).exists() for export in (his, *made_)] == [True] + [
+    assert [trail_export.path_of(export).exists() for export in (his, *made_)] == [True] + [
         False,
         False,
         True,
@@ -219,7 +222,7 @@ def test_of_one_person_a_few_are_kept(acme: Tenant) -> None:
 def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     now = timezone.now()
-    holds.request(
+    legal_hold.request(
         acme.id,
         by="member:2",
         subject_id=alice.id,

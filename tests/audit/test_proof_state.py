@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audit import merkle, proof_state, seal
-from audit.canonical import LINE
+from audit import merkle
 from audit.models import Event, Seal
-from audit.proof_state import Standing
+from audit.proof import proof_state, seal
+from audit.proof.proof_state import Standing
+from audit.trail.canonical import LINE
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,10 +10,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from audit import export_format, resuming, seal, self_check
+from audit.checks import resuming, self_check
+from audit.exports import export_format
 from audit.models import Checkpoint, Event, Seal, SealMark
-from audit.seal_mark import MarkLost, SetBack, unsealed_age
-from audit.verify import Witness
+from audit.proof import seal
+from audit.proof.seal_mark import MarkLost, SetBack, unsealed_age
+from audit.verification.verify import Witness
 from tests.audit.sealed import ACME, Trail, empty, superuser
 from tests.audit.test_tampering import Intruder
 

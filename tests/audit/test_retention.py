@@ -14,12 +14,15 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from audit import data_classes, exports, holds, keyring, pruning, retention, seal, signing
-from audit.ages import Counts
-from audit.data_classes import AUDIT, DataClass
+from audit.exports import trail_export
+from audit.keys import keyring, signing
 from audit.models import CheckRun, Event, LegalHold, Payload, PrunedMonth, RetentionRule, Seal
 from audit.offline import forebay_verify
-from audit.search import Filters
+from audit.proof import seal
+from audit.retention import data_classes, legal_hold, periods, pruning
+from audit.retention.ages import Counts
+from audit.retention.data_classes import AUDIT, DataClass
+from audit.search.events import Filters
 from tenants.models import Tenant
 from tests.unguarded import protected
 
@@ -78,14 +81,14 @@ def event(tenant: Tenant | None, at: datetime, *, text: bool = False) -> Event:
 
 def let_go(hold: LegalHold) -> None:
     for person in ("b", "c"):
-        holds.release(hold, by=person, reason="closed")
+        legal_hold.release(hold, by=person, reason="closed")
 
 
 # The floor ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("days", [-1, 0, 1, 179, 180, 183])
 def test_nobody_goes_below_the_floor(tenant: Tenant, days: int) -> None:
     with pytest.raises(ValidationError, match="184"):
-        retention.change(tenant.id, AUDIT, days, by="test")
+        periods.change(tenant.id, AUDIT, days, by="test")
     with pytest.raises(ValidationError):
         tenant.change(by="test", retention_days=days)
     for statement, values in (
@@ -98,7 +101,7 @@ def test_nobody_goes_below_the_floor(tenant: Tenant, days: int) -> None:
     ):
         with pytest.raises(DatabaseError, match="at least 184"), transaction.atomic():
             run(statement, *values)
-    assert retention.days_of(tenant.id, AUDIT) == 200
+    assert periods.days_of(tenant.id, AUDIT) == 200
 
 
 @pytest.mark.django_db(transaction=True)
@@ -126,8 +129,8 @@ def test_no_statement_of_the_application_lowers_it(statement: str) -> None:
 def test_the_tenants_days_are_the_trails(tenant: Tenant) -> None:
     """There is one figure, wherever it is changed."""
     tenant.change(by="test", retention_days=365)
-    assert retention.days_of(tenant.id, AUDIT) == 365
-    retention.change(tenant.id, AUDIT, 400, by="test")
+    assert periods.days_of(tenant.id, AUDIT) == 365
+    periods.change(tenant.id, AUDIT, 400, by="test")
     tenant.refresh_from_db()
     assert tenant.retention_days == 400
     assert not RetentionRule.objects.exists()
@@ -136,26 +139,26 @@ def test_the_tenants_days_are_the_trails(tenant: Tenant) -> None:
 
 
 def test_another_class_has_a_rule_of_its_own(tenant: Tenant, notes: list[datetime]) -> None:
-    assert retention.days_of(tenant.id, CLASS) == 30
+    assert periods.days_of(tenant.id, CLASS) == 30
     with pytest.raises(ValidationError):
-        retention.change(tenant.id, CLASS, 6, by="test")
-    retention.change(tenant.id, CLASS, 7, by="member:a")
-    assert retention.days_of(tenant.id, CLASS) == 7
-    assert retention.days_of(uuid4(), CLASS) == 30
-    (rule,) = [rule for rule in retention.rules(tenant.id) if rule.data_class.name == CLASS]
+        periods.change(tenant.id, CLASS, 6, by="test")
+    periods.change(tenant.id, CLASS, 7, by="member:a")
+    assert periods.days_of(tenant.id, CLASS) == 7
+    assert periods.days_of(uuid4(), CLASS) == 30
+    (rule,) = [rule for rule in periods.rules(tenant.id) if rule.data_class.name == CLASS]
     assert (rule.days, rule.changed_by) == (7, "member:a")
     with pytest.raises(KeyError):
-        retention.change(tenant.id, "nothing", 10, by="test")
+        periods.change(tenant.id, "nothing", 10, by="test")
 
 
 # Before a change ---------------------------------------------------------------------------------
 def test_a_preview_counts_and_changes_nothing(tenant: Tenant, notes: list[datetime]) -> None:
     notes += [days_ago(10), days_ago(20), days_ago(40)]
-    seen = retention.preview(tenant.id, CLASS, 15)
+    seen = periods.preview(tenant.id, CLASS, 15)
     assert seen.total == {"notes": 2}
     assert (seen.present, seen.days, seen.hold) == (30, 15, None)
     assert len(notes) == 3
-    assert retention.days_of(tenant.id, CLASS) == 30
+    assert periods.days_of(tenant.id, CLASS) == 30
     assert not Event.objects.filter(action="retention:change").exists()
 
 
@@ -163,16 +166,16 @@ def test_the_trail_is_counted_by_month(tenant: Tenant) -> None:
     tenant.change(by="test", retention_days=400)
     for days in (190, 210, 300):
         event(tenant, days_ago(days), text=days > 200)
-    seen = retention.preview(tenant.id, AUDIT, 200)
+    seen = periods.preview(tenant.id, AUDIT, 200)
     assert seen.total == {"events": 2, "texts": 2}
     assert set(seen.months) == {f"{days_ago(210):%Y-%m}", f"{days_ago(300):%Y-%m}"}
-    assert retention.preview(tenant.id, AUDIT, 500).months == {}  # more is kept: nothing goes
+    assert periods.preview(tenant.id, AUDIT, 500).months == {}  # more is kept: nothing goes
 
 
 def test_what_would_go_is_on_record(tenant: Tenant, notes: list[datetime]) -> None:
     notes += [days_ago(20)]
-    hold = holds.request(tenant.id, by="a", reason="x", expires_at=days_ago(-9))
-    seen = retention.change(tenant.id, CLASS, 15, by="member:a")
+    hold = legal_hold.request(tenant.id, by="a", reason="x", expires_at=days_ago(-9))
+    seen = periods.change(tenant.id, CLASS, 15, by="member:a")
     assert seen.hold == hold
     told = Event.objects.get(action="retention:change")
     assert told.detail["would_go"] == {f"{days_ago(20):%Y-%m}": {"notes": 1}}
@@ -183,9 +186,9 @@ def test_the_record_and_the_change_stand_or_fall_together(
     tenant: Tenant, notes: list[datetime]
 ) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
-        retention.change(tenant.id, CLASS, 15, by="a")
+        periods.change(tenant.id, CLASS, 15, by="a")
         raise RuntimeError
-    assert retention.days_of(tenant.id, CLASS) == 30
+    assert periods.days_of(tenant.id, CLASS) == 30
     assert not Event.objects.filter(action="retention:change").exists()
 
 
@@ -203,26 +206,26 @@ def test_a_lowered_retention_takes_more_and_a_raised_one_less(
     tenant: Tenant, notes: list[datetime]
 ) -> None:
     notes += [days_ago(10), days_ago(31), days_ago(50)]
-    retention.change(tenant.id, CLASS, 40, by="test")
+    periods.change(tenant.id, CLASS, 40, by="test")
     assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
-    retention.change(tenant.id, CLASS, 7, by="test")
+    periods.change(tenant.id, CLASS, 7, by="test")
     assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 2}
 
 
 def test_a_hold_keeps_it(tenant: Tenant, notes: list[datetime]) -> None:
     notes += [days_ago(50)]
     until = days_ago(-30)
-    hold = holds.request(tenant.id, by="a", reason="case", expires_at=until)
+    hold = legal_hold.request(tenant.id, by="a", reason="case", expires_at=until)
     assert f"{CLASS} {tenant.id}" in pruning.prune().kept
     let_go(hold)
-    one = holds.request(tenant.id, by="a", reason="case", expires_at=until, subject_id=uuid4())
+    one = legal_hold.request(tenant.id, by="a", reason="case", expires_at=until, subject_id=uuid4())
     assert not pruning.prune().rows  # this class spares whoever it is
     let_go(one)
-    later = holds.request(
+    later = legal_hold.request(
         tenant.id, by="a", reason="case", expires_at=until, covers_from=days_ago(10)
     )
-    holds.approve(later, by="b")
-    assert holds.in_force(tenant.id) == later  # of what is younger than that
+    legal_hold.approve(later, by="b")
+    assert legal_hold.in_force(tenant.id) == later  # of what is younger than that
     assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
 
 
@@ -345,7 +348,7 @@ def test_a_month_that_is_not_under_seal_stays(months: list[date]) -> None:
 def test_a_held_month_stays_until_the_hold_is_over(months: list[date]) -> None:
     tenant = Tenant.open("acme", by="test")
     begins = datetime(months[2].year, months[2].month, 5, tzinfo=UTC)
-    hold = holds.request(
+    hold = legal_hold.request(
         tenant.id,
         by="a",
         reason="case",
@@ -380,17 +383,17 @@ def test_an_old_export_verifies_when_its_months_are_gone(
     months: list[date], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(exports, "_wake", lambda: None)
+    monkeypatch.setattr(trail_export, "_wake", lambda: None)
     tenant = Tenant.open("acme", by="test")
     each_day(tenant, months[0], 90)
     seal.seal_due()
     until = datetime(months[3].year, months[3].month, 1, tzinfo=UTC)
-    export = exports.ask(tenant.id, Filters(until=until), "jsonl", by="test")
-    assert exports.work() == 1
+    export = trail_export.ask(tenant.id, Filters(until=until), "jsonl", by="test")
+    assert trail_export.work() == 1
     export.refresh_from_db()
     assert export.state == "ready", export.problem
     file = tmp_path / "export.jsonl"
-    file.write_bytes(b"".join(exports.download(export, by="test")))
+    file.write_bytes(b"".join(trail_export.download(export, by="test")))
     pruning.prune()
     assert not Event.objects.filter(action="completion:received").exists()
     result = forebay_verify.verify_export(file, [signing.public_key()])

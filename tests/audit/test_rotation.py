@@ -21,14 +21,14 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from audit import key_check, rotation
 from audit.actions import Action
-from audit.keyring import Keyring, newest
-from audit.master_keys import MasterKeyMissing, MasterKeys, from_environment, platform_secret
-from audit.master_keys.env import EnvKeys
+from audit.keys import key_check, rotation
+from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.keyring import Keyring, newest
+from audit.keys.master_keys import MasterKeyMissing, MasterKeys, from_environment, platform_secret
+from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event, KeyRotation
 from audit.models.key import MASTER
-from audit.sealer import Sealer, Unreadable
 from config.environment import PROJECT
 from tenants.models import Tenant
 from tests.audit.transit_server import transit

@@ -8,10 +8,12 @@ import psycopg
 import pytest
 from django.db import connections
 
-from audit import merkle, seal, seal_mark, signing
-from audit.canonical import LINE
-from audit.chain import CHECKPOINT, ZERO
+from audit import merkle
+from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal, SealMark
+from audit.proof import seal, seal_mark
+from audit.proof.chain import CHECKPOINT, ZERO
+from audit.trail.canonical import LINE
 from tests.audit.sealed import ACME, GLOBEX, Trail, clock_of_the_sealer, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)

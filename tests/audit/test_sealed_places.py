@@ -11,15 +11,15 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit import rotation
-from audit.keyring import Keyring, newest, wrap
-from audit.master_keys import MasterKeyMissing
+from audit.keys import rotation
+from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.keyring import Keyring, newest, wrap
+from audit.keys.master_keys import MasterKeyMissing
 from audit.models import DataKey
-from audit.sealer import Sealer, Unreadable
-from inference import ledger
 from inference.chat import conversations
 from inference.chat.sealing import message_place, said_in, title_of
 from inference.models import Author, Conversation, Message
+from inference.record import ledger
 from tenants.models import Tenant, User
 from tenants.roles import Role
 from tests.inference.orders import an_order

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.keyring import Sealer, Unreadable
+from audit.keys.keyring import Sealer, Unreadable
 
 pytestmark = pytest.mark.unit
 texts, places = st.binary(max_size=300), st.binary(max_size=60)

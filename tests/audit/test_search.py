@@ -13,11 +13,11 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit import text_search, texts
-from audit.keyring import destroy, keyring
+from audit.keys.keyring import destroy, keyring
 from audit.models import DataKey, Event, Payload
 from audit.scope import scope
-from audit.search import BadCursor, Filters, Page, page, queryset, statement
+from audit.search import text_search, texts
+from audit.search.events import BadCursor, Filters, Page, page, queryset, statement
 
 pytestmark = pytest.mark.django_db
 TENANT, OTHER = uuid4(), uuid4()

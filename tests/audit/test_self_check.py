@@ -12,10 +12,11 @@ from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.utils import timezone
 
-from audit import self_check, shipped_functions, shipped_guards
 from audit.actions import Action
+from audit.checks import self_check
 from audit.models import CheckRun, Event
-from audit.record import act
+from audit.trail import shipped_functions, shipped_guards
+from audit.trail.record import act
 from tests.unguarded import administrator, as_shipped, protected
 
 MONTH = f"audit_event_y{datetime.now(UTC):%Y_m%m}"

@@ -12,19 +12,15 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from audit import (
-    export_format,
-    full_verification,
-    key_check,
-    receipts,
-    seal,
-    signing,
-    tombstones,
-    witness,
-)
+from audit.checks import full_verification
+from audit.erasure import tombstones
+from audit.exports import export_format
+from audit.keys import key_check, signing
 from audit.models import Checkpoint, Event
 from audit.offline import forebay_verify
-from audit.proof_state import Standing, proof_state
+from audit.proof import receipts, seal
+from audit.proof.proof_state import Standing, proof_state
+from audit.witnesses import delivery
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,7 +69,7 @@ def test_a_key_that_was_lost_is_not_made_anew_in_silence(
 def test_all_of_before_stays_ours(trail: Trail, before: bytes, settings: Any) -> None:
     settings.AUDIT_PUBLIC_KEYS_OLD = [before]
     trail.grow(rounds=1)
-    witness.feed_all()
+    delivery.feed_all()
     made = full_verification.run()
     assert made.ok, made.problem
     assert made.figures["witnessed"] == 3
@@ -93,7 +89,7 @@ def test_a_witness_hears_the_key_that_signed(
 ) -> None:
     settings.AUDIT_PUBLIC_KEYS_OLD = [before]
     trail.grow(rounds=1)
-    witness.feed_all()
+    delivery.feed_all()
     for line in (tmp_path / "heard.jsonl").read_bytes().splitlines():
         record = json.loads(line)
         key = base64.b64decode(record["public_key"])
@@ -102,7 +98,7 @@ def test_a_witness_hears_the_key_that_signed(
     row = Checkpoint.objects.values_list(
         "n", "size", "root", "previous", "at", "key_id", "signature"
     ).get(n=1)
-    assert "public_key" not in json.loads(witness.record_of(row))
+    assert "public_key" not in json.loads(delivery.record_of(row))
 
 
 def test_tombstones_and_receipts_stay_ours(db: None, settings: Any) -> None:

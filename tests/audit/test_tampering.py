@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from audit import merkle, signing
-from audit.canonical import LINE, microseconds, moment
-from audit.chain import CHECKPOINT, ZERO, Signed, seal_hash
-from audit.verify import Witness
+from audit import merkle
+from audit.keys import signing
+from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
+from audit.trail.canonical import LINE, microseconds, moment
+from audit.verification.verify import Witness
 from tests.audit.sealed import TENANTS, Trail, empty, superuser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(5400)]

@@ -11,10 +11,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from audit import deletion, execution, holds, line_file, tombstones
-from audit.keyring import Barred, Unreadable, keyring
+from audit.erasure import deletion, execution, line_file, tombstones
+from audit.erasure.own_erasers import KEYS
+from audit.keys.keyring import Barred, Unreadable, keyring
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Payload, Tombstone
-from audit.own_erasers import KEYS
+from audit.retention import legal_hold
 from config import celery
 from inference.models import Conversation, Message
 from tenants.models import Member, Tenant
@@ -233,7 +234,7 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
     erase(alice)
     restore(rows, whole=True)
     later = timezone.now() + timedelta(days=1)
-    hold = holds.request(acme.id, by="member:2", reason="a court", expires_at=later)
+    hold = legal_hold.request(acme.id, by="member:2", reason="a court", expires_at=later)
     assert "apply_tombstones" in tombstones.hindrance(), "nothing keeps the key shut yet"
     assert "waits" in applied()
     assert alice.left()["keys"] == 1
@@ -242,8 +243,8 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
     with pytest.raises(Barred):
         keyring.of_subject_now(*alice.who)
     assert tombstones.apply_again() == 0
-    holds.release(hold, by="member:3", reason="over")
-    holds.release(hold, by="member:4", reason="over")
+    legal_hold.release(hold, by="member:3", reason="over")
+    legal_hold.release(hold, by="member:4", reason="over")
     assert tombstones.apply_again() == 1
     assert alice.left() == {}
     assert tombstones.apply_again() == 0

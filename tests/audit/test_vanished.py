@@ -9,11 +9,12 @@ import pytest
 from django.db import transaction
 from redis.exceptions import ConnectionError as Away
 
-from audit import pending, vanished
 from audit.actions import Action
 from audit.models import Event
-from audit.record import act
-from audit.seal import seal_due
+from audit.proof import vanished
+from audit.proof.seal import seal_due
+from audit.trail import pending
+from audit.trail.record import act
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)

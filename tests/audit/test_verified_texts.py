@@ -11,24 +11,18 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from audit import (
-    deletion,
-    execution,
-    full_verification,
-    holds,
-    keyring,
-    pruning,
-    seal,
-    signing,
-    text_search,
-    tombstones,
-)
 from audit.actions import Action
-from audit.master_keys import MasterKeys
-from audit.master_keys.env import EnvKeys
+from audit.checks import full_verification
+from audit.erasure import deletion, execution, tombstones
+from audit.keys import keyring, signing
+from audit.keys.master_keys import MasterKeys
+from audit.keys.master_keys.env import EnvKeys
 from audit.models import CheckRun, DataKey, Event, Payload
+from audit.proof import seal
+from audit.retention import legal_hold, pruning
+from audit.search import text_search
 from audit.verification.texts import FIELDS
-from audit.verify import verify
+from audit.verification.verify import verify
 from tenants.models import Tenant
 from tests.audit.sealed import Trail, empty, superuser
 from tests.audit.subjects import Subject, a_key, a_member
@@ -285,8 +279,8 @@ def test_whoever_has_no_master_key_is_told(
 def test_no_key_goes_while_a_hold_is_over_it(acme: Tenant, root: psycopg.Connection) -> None:
     alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
     end = timezone.now() + timedelta(days=9)
-    hold = holds.request(acme.id, by="a", reason="x", expires_at=end, subject_id=alice.id)
-    holds.approve(hold, by="b")
+    hold = legal_hold.request(acme.id, by="a", reason="x", expires_at=end, subject_id=alice.id)
+    legal_hold.approve(hold, by="b")
     for whose in ({"subject_id": alice.id}, {"subject_id": None}):
         with pytest.raises(DatabaseError, match="legal hold"), transaction.atomic():
             DataKey.objects.filter(tenant_id=acme.id, **whose).delete()

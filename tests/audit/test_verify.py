@@ -15,11 +15,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from psycopg.types.json import Jsonb
 
-from audit import seal, signing, tombstones
 from audit.actions import Action
+from audit.erasure import tombstones
+from audit.keys import signing
 from audit.models import PLATFORM, Seal
+from audit.proof import seal
 from audit.verification import events
-from audit.verify import Span, Witness
+from audit.verification.verify import Span, Witness
 from tenants.models import Tenant
 from tests.audit.sealed import ACME, GLOBEX, Trail, empty, superuser
 

@@ -17,12 +17,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from audit import export_format, seal, signing, witness
+from audit.exports import export_format
+from audit.keys import signing
 from audit.models import WitnessMark
 from audit.offline import forebay_verify
+from audit.proof import seal
 from audit.verification import witnessed
-from audit.verify import Witness as Heard
-from audit.verify import verify
+from audit.verification.verify import Witness as Heard
+from audit.verification.verify import verify
+from audit.witnesses import delivery
 from tests.audit.sealed import ACME, Trail, empty, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,12 +46,12 @@ def test_a_file_hears_each_checkpoint_once_and_in_order(trail: Trail, tmp_path: 
     path = tmp_path / "deep" / "down" / "heard.jsonl"
     for _ in range(3):
         trail.grow(rounds=2)
-        assert witness.feed(path.as_uri()) == 2
-        assert witness.feed(path.as_uri()) == 0
+        assert delivery.feed(path.as_uri()) == 2
+        assert delivery.feed(path.as_uri()) == 0
     assert heard(path) == [1, 2, 3, 4, 5, 6]
     record = json.loads(path.read_bytes().splitlines()[0])
     assert base64.b64decode(record["public_key"]) == signing.public_key()
-    assert trail.verify(witnesses=[witness.from_file(path, told=6)]).ok
+    assert trail.verify(witnesses=[delivery.from_file(path, told=6)]).ok
 
 
 def test_what_is_configured_is_fed_and_believed(
@@ -57,23 +60,23 @@ def test_what_is_configured_is_fed_and_believed(
     path = tmp_path / "heard.jsonl"
     settings.WITNESSES = [path.as_uri(), "http://127.0.0.1:9/away"]
     trail.grow(rounds=3)
-    witness.feed_all()
-    assert verify(trail.root, witnesses=witness.configured()).ok
+    delivery.feed_all()
+    assert verify(trail.root, witnesses=delivery.configured()).ok
     trail.root.rollback()
     path.unlink()
-    found = verify(trail.root, witnesses=witness.configured())
+    found = verify(trail.root, witnesses=delivery.configured())
     assert [finding.kind for finding in found.findings] == ["witness_lost"]
 
 
 def test_a_write_that_was_cut_off_is_made_good(trail: Trail, tmp_path: Path) -> None:
     path = tmp_path / "heard.jsonl"
     trail.grow(rounds=1)
-    witness.feed(path.as_uri())
+    delivery.feed(path.as_uri())
     with path.open("ab") as file:
         file.write(b'{"n":2,"si')  # the machine fell
     trail.grow(rounds=1)
-    witness.feed(path.as_uri())
-    report = trail.verify(witnesses=[witness.from_file(path, told=2)])
+    delivery.feed(path.as_uri())
+    report = trail.verify(witnesses=[delivery.from_file(path, told=2)])
     assert report.ok, report.findings
     assert report.figures["witnessed"] == 2
 
@@ -81,20 +84,20 @@ def test_a_write_that_was_cut_off_is_made_good(trail: Trail, tmp_path: Path) -> 
 def test_a_disk_that_is_full_has_not_heard(trail: Trail, tmp_path: Path) -> None:
     path = tmp_path / "heard.jsonl"
     trail.grow(rounds=1)
-    witness.feed(path.as_uri())
+    delivery.feed(path.as_uri())
     trail.grow(rounds=4)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 500, before[1]))
     try:
-        assert witness.feed(path.as_uri()) == 0
+        assert delivery.feed(path.as_uri()) == 0
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert "disk full" in WitnessMark.objects.get().problem
     WitnessMark.objects.update(problem="")
-    assert witness.feed(path.as_uri()) == 4
-    report = trail.verify(witnesses=[witness.from_file(path, told=5)])
+    assert delivery.feed(path.as_uri()) == 4
+    report = trail.verify(witnesses=[delivery.from_file(path, told=5)])
     assert report.ok, report.findings
 
 
@@ -102,11 +105,11 @@ def test_a_new_installation_has_told_nobody_yet(trail: Trail, tmp_path: Path) ->
     path = tmp_path / "heard.jsonl"
     path.write_bytes(b"")
     trail.grow(rounds=1)
-    report = trail.verify(witnesses=[witness.from_file(path)])
+    report = trail.verify(witnesses=[delivery.from_file(path)])
     assert report.ok
     assert report.notes == [f"{path} has not heard of the first checkpoint yet"]
     # What the platform has told it, it must know, however new that is.
-    told = trail.verify(witnesses=[witness.from_file(path, told=1)])
+    told = trail.verify(witnesses=[delivery.from_file(path, told=1)])
     assert [finding.kind for finding in told.findings] == ["witness_lost"]
 
 
@@ -140,17 +143,17 @@ def test_one_that_an_export_is_held_against_knows_its_checkpoints(
 
 
 def test_webhooks_that_differ_in_their_token_have_two_marks() -> None:
-    names = {witness.name_of(f"https://h.example/w?token={token}") for token in "ab"}
+    names = {delivery.name_of(f"https://h.example/w?token={token}") for token in "ab"}
     assert len(names) == 2
     assert not any("token" in name for name in names)
-    assert len(witness.name_of("https://h.example/" + "x" * 500)) <= 200
+    assert len(delivery.name_of("https://h.example/" + "x" * 500)) <= 200
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_that_takes_nothing_stops_nobody(trail: Trail, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     trail.grow(rounds=1)
-    assert witness.feed((tmp_path / "heard.jsonl").as_uri()) == 0
+    assert delivery.feed((tmp_path / "heard.jsonl").as_uri()) == 0
     tmp_path.chmod(0o700)
 
 
@@ -198,7 +201,7 @@ def hook() -> Iterator[Hook]:
 
 def test_a_webhook_is_told_under_our_signature(trail: Trail, hook: Hook) -> None:
     trail.grow(rounds=3)
-    assert witness.feed(hook.url) == 3
+    assert delivery.feed(hook.url) == 3
     assert hook.numbers() == [1, 2, 3]
     (headers, body), *_ = hook.got
     signature = base64.b64decode(headers["X-Forebay-Signature"])
@@ -214,14 +217,14 @@ def test_one_that_was_away_hears_the_rest(
 ) -> None:
     trail.grow(rounds=2)
     hook.status = 503
-    assert witness.feed(hook.url) == 0
+    assert delivery.feed(hook.url) == 0
     assert "503" in WitnessMark.objects.get().problem
     hook.status = 200
-    assert witness.feed(hook.url) == 0  # it is left in peace for a while
-    monkeypatch.setattr(witness, "REST", witness.REST * 0)
-    monkeypatch.setattr(witness, "AT_ONCE", 3)
+    assert delivery.feed(hook.url) == 0  # it is left in peace for a while
+    monkeypatch.setattr(delivery, "REST", delivery.REST * 0)
+    monkeypatch.setattr(delivery, "AT_ONCE", 3)
     trail.grow(rounds=3)
-    assert (witness.feed(hook.url), witness.feed(hook.url)) == (3, 2)
+    assert (delivery.feed(hook.url), delivery.feed(hook.url)) == (3, 2)
     assert hook.numbers() == [1, 2, 3, 4, 5]
     assert WitnessMark.objects.get().problem == ""
 
@@ -244,7 +247,7 @@ def test_a_witness_that_hangs_holds_up_no_sealing(trail: Trail) -> None:
 def _feed(url: str) -> None:
     from django.db import connections
 
-    witness.feed(url)
+    delivery.feed(url)
     connections.close_all()
 
 
@@ -253,12 +256,12 @@ def test_syslog_over_udp_and_tcp(trail: Trail) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(3)
-        assert witness.feed(f"syslog://127.0.0.1:{udp.getsockname()[1]}") == 2
+        assert delivery.feed(f"syslog://127.0.0.1:{udp.getsockname()[1]}") == 2
         said = [udp.recv(2000) for _ in range(2)]
     assert [json.loads(line.split(b" - ", 2)[2])["n"] for line in said] == [1, 2]
     assert said[0].startswith(b"<109>1 20")
     with socket.create_server(("127.0.0.1", 0)) as tcp:
-        assert witness.feed(f"syslog+tcp://127.0.0.1:{tcp.getsockname()[1]}") == 2
+        assert delivery.feed(f"syslog+tcp://127.0.0.1:{tcp.getsockname()[1]}") == 2
         line, _ = tcp.accept()
         with line:
             length, rest = line.makefile("rb").read().split(b" ", 1)
@@ -267,5 +270,5 @@ def test_syslog_over_udp_and_tcp(trail: Trail) -> None:
 
 def test_an_unknown_kind_is_a_problem_and_no_crash(trail: Trail) -> None:
     trail.grow(rounds=1)
-    assert witness.feed("carrier-pigeon://loft") == 0
+    assert delivery.feed("carrier-pigeon://loft") == 0
     assert "no kind of witness" in WitnessMark.objects.get().problem

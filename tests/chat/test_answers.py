@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import DataKey
 from inference.chat import asking
 from inference.chat.answers import ON_ITS_WAY, turn

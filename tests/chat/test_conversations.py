@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from audit import holds
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
+from audit.retention import legal_hold
 from inference.chat import conversations, listing
 from inference.chat.conversations import first_words
 from inference.chat.sealing import title_of
@@ -59,8 +59,8 @@ def test_deleting(bob: Member) -> None:
 
 def test_a_hold_keeps_it(bob: Member) -> None:
     found, ends = conversations.start(bob, "mock", "one"), timezone.now() + timedelta(days=9)
-    holds.request(bob.tenant_id, by="user:8", reason="case", expires_at=ends)
-    with pytest.raises(holds.OnHold):
+    legal_hold.request(bob.tenant_id, by="user:8", reason="case", expires_at=ends)
+    with pytest.raises(legal_hold.OnHold):
         conversations.delete(found)
     assert Conversation.objects.exists()
 

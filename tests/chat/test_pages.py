@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from audit import holds
+from audit.retention import legal_hold
 from inference.chat import conversations
 from inference.chat.sealing import title_of
 from inference.engines import served
@@ -157,7 +157,7 @@ def test_changes_need_the_token(bob: Member, secret: Conversation) -> None:
 
 def test_what_a_legal_hold_keeps_is_not_deleted(bob: Member, secret: Conversation) -> None:
     ends = timezone.now() + timedelta(days=9)
-    hold = holds.request(
+    hold = legal_hold.request(
         bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
     )
     client, address = sign_in(bob), f"/chat/c/{secret.id}/deletion/"
@@ -166,7 +166,7 @@ def test_what_a_legal_hold_keeps_is_not_deleted(bob: Member, secret: Conversatio
     assert "legal hold" in answer.json()["text"]
     assert title_of(Conversation.objects.get()) == "a secret"
     for person in ("user:8", "user:9"):
-        holds.release(hold, by=person, reason="closed")
+        legal_hold.release(hold, by=person, reason="closed")
     assert client.post(address).status_code == 204
     assert not Conversation.objects.exists()
 

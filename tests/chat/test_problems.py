@@ -4,9 +4,9 @@ import pytest
 from django.utils import translation
 
 from inference.chat.problems import not_admitted
-from tenants.admission import Admission
 from tenants.models.quota import Unit, Window
 from tenants.models.refusal import RefusedBy
+from tenants.rate_limits.admission import Admission
 
 pytestmark = pytest.mark.unit
 

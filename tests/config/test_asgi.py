@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from config.pages import bounded
 from config.static_files import static_files
-from inference import probes
+from inference.api import probes
 from inference.engines import reachable
 from tests.api.conftest import served
 

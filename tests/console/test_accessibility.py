@@ -17,12 +17,12 @@ from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from audit import deletion, execution
-from audit.keyring import keyring
+from audit.erasure import deletion, execution
+from audit.keys.keyring import keyring
 from audit.models import DeletionRequest
 from console.isolation.objects import Objects
 from console.isolation.routes import PAGES, addresses
-from console.own_data import link_of
+from console.privacy.own_data import link_of
 from inference.chat import asking
 from inference.chat.protocol import Send
 from inference.chat.sealing import message_place

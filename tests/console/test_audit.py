@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from audit.record import act
-from console.audit_words import WORDS
+from audit.trail.record import act
+from console.trail.audit_words import WORDS
 from tenants.models import ApiKey, Member, Tenant, User
 from tests.console.conftest import SignIn
 

@@ -10,10 +10,13 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
-from audit import exports, holds, seal, texts
-from audit.keyring import keyring
+from audit.exports import trail_export
+from audit.keys.keyring import keyring
 from audit.models import Event, Export, LegalHold, Payload
-from audit.record import act
+from audit.proof import seal
+from audit.retention import legal_hold
+from audit.search import texts
+from audit.trail.record import act
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
 from tests.console.conftest import SignIn, join, prove
@@ -24,7 +27,7 @@ ACME = "/console/t/acme/"
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.FOREBAY_HOME = tmp_path
-    monkeypatch.setattr(exports, "_wake", lambda: None)
+    monkeypatch.setattr(trail_export, "_wake", lambda: None)
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def test_a_file_is_asked_for_made_taken_and_deleted(acme: Tenant, client: Client
     page = f"{ACME}audit/exports/"
     answer = client.post(page, {"form": "csv", "model": "llama"}, follow=True)
     assert "Being made" in said(answer)
-    exports.work()
+    trail_export.work()
     assert "Download" in said(client.get(page))
     export = Export.objects.get()
     answer = client.post(f"{page}{export.pk}/file/")
@@ -246,7 +249,7 @@ def test_a_file_is_asked_for_made_taken_and_deleted(acme: Tenant, client: Client
 
 def test_a_file_wants_a_fresh_proof(carol: Member, client: Client) -> None:
     client.post(f"{ACME}audit/exports/", {"form": "csv"})
-    exports.work()
+    trail_export.work()
     file = f"{ACME}audit/exports/{Export.objects.get().pk}/file/"
     prove(client, carol.user, 3600)
     assert client.post(file).status_code == 302
@@ -288,7 +291,7 @@ def test_only_who_may_changes_it(who: str, request: pytest.FixtureRequest, sign_
 def test_an_operator_sees_all_tenants_days_and_holds(
     acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn
 ) -> None:
-    holds.request(globex.id, by="a", reason="Case 9", expires_at=in_days(3))
+    legal_hold.request(globex.id, by="a", reason="Case 9", expires_at=in_days(3))
     client = sign_in(operator)
     assert all(name in said(client.get("/console/retention/")) for name in ("acme", "globex"))
     assert "Case 9" in said(client.get("/console/holds/"))
@@ -348,12 +351,12 @@ def test_renewed_and_released(client: Client, second: Member, sign_in: SignIn) -
     asked = said(client.post(f"{url}release/", {"reason": "settled"}, follow=True))
     assert "stays in force until another person approves its release" in asked
     assert "Another person" in said(client.post(f"{url}release/", follow=True))
-    assert holds.in_force(hold.tenant_id) == hold
+    assert legal_hold.in_force(hold.tenant_id) == hold
     shown = said(other.get(f"{ACME}holds/"))
     assert "settled" in shown
     assert "Approve the release" in shown
     assert "Released" in said(other.post(f"{url}release/", follow=True))
-    assert holds.in_force(hold.tenant_id) is None
+    assert legal_hold.in_force(hold.tenant_id) is None
     assert "is over" in said(client.post(f"{url}release/", {"reason": "over"}, follow=True))
 
 
@@ -374,7 +377,7 @@ def test_a_wrong_hold_is_none(client: Client, wrong: dict[str, str]) -> None:
 
 
 def test_of_another_tenant_there_is_nothing(client: Client, globex: Tenant) -> None:
-    hold = holds.request(globex.id, by="a", reason="Case 9", expires_at=in_days(3))
+    hold = legal_hold.request(globex.id, by="a", reason="Case 9", expires_at=in_days(3))
     for act_ in ("approval", "renewal", "release"):
         answer = client.post(f"{ACME}holds/{hold.pk}/{act_}/", {"reason": "x"})
         assert answer.status_code == 404
@@ -393,10 +396,10 @@ def test_a_hold_that_is_over_goes_from_the_list_with_its_tenant(
 ) -> None:
     """Holds are kept for ever. One that still holds is shown, whoever it belonged to."""
     gone = uuid4()
-    over = holds.request(gone, by="a", reason="Case 10", expires_at=in_days(3))
-    holds.request(gone, by="a", reason="Case 11", expires_at=in_days(3))
+    over = legal_hold.request(gone, by="a", reason="Case 10", expires_at=in_days(3))
+    legal_hold.request(gone, by="a", reason="Case 11", expires_at=in_days(3))
     for person in ("a", "b"):
-        holds.release(over, by=person, reason="settled")
+        legal_hold.release(over, by=person, reason="settled")
     page = said(sign_in(operator).get("/console/holds/"))
     assert "Case 10" not in page
     assert "Case 11" in page

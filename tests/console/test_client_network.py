@@ -9,8 +9,8 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from audit.acting_from import present_network
 from audit.models import Event
+from audit.trail.acting_from import present_network
 from console.client_network import ClientNetwork
 from inference.chat import conversations
 from tenants.models import ApiKey, Member, Tenant

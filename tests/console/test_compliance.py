@@ -20,8 +20,9 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import override
 
-from audit import full_verification, holds, signing
 from audit.actions import Action
+from audit.checks import full_verification
+from audit.keys import signing
 from audit.models import (
     Checkpoint,
     CheckRun,
@@ -35,7 +36,8 @@ from audit.models import (
     WitnessMark,
 )
 from audit.offline import forebay_verify
-from audit.record import act
+from audit.retention import legal_hold
+from audit.trail.record import act
 from console.compliance import figures_words, personal, running
 from console.compliance.check import BROKEN, Check, Found, Reach
 from console.compliance.checks import CHECKS
@@ -439,7 +441,7 @@ def test_hosted_models_and_who_stays_at_home(
 
 @pytest.mark.django_db(transaction=True)
 def test_sealed_events_that_were_changed() -> None:
-    from audit.seal import seal_due
+    from audit.proof.seal import seal_due
 
     acme = Tenant.open("acme", by="test")
     act(Action.SESSION_LOGIN, actor="x", tenant_id=acme.id)
@@ -697,7 +699,7 @@ def test_the_hold_that_keeps_an_old_month_is_named(acme: Tenant, globex: Tenant)
     an_event_from_long_ago(acme)
     an_event_from_long_ago(globex)
     ends = timezone.now() + timedelta(days=3)
-    hold = holds.request(acme.id, by="a", reason="case", expires_at=ends)
+    hold = legal_hold.request(acme.id, by="a", reason="case", expires_at=ends)
     for tenant, told in ((None, str(hold.pk)), (acme, str(hold.pk)), (globex, "another tenant's")):
         seen = found("oldest_row", tenant)
         assert (seen.problem, seen.figures["kept_by"]) == ("", told)

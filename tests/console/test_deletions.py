@@ -10,9 +10,10 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
-from audit import certificate, deletion, execution, portability
+from audit.erasure import certificate, deletion, execution
+from audit.exports import portability
 from audit.models import DeletionRequest, DeletionState, Event, Export
-from console.own_data import link_of
+from console.privacy.own_data import link_of
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.console.conftest import SignIn, prove

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from audit import rotation
-from audit.keyring import Keyring
-from audit.master_keys import MasterKeyAway, MasterKeys, platform_secret
-from audit.master_keys.env import EnvKeys
+from audit.keys import rotation
+from audit.keys.keyring import Keyring
+from audit.keys.master_keys import MasterKeyAway, MasterKeys, platform_secret
+from audit.keys.master_keys.env import EnvKeys
 from tenants.models import Tenant, User
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from audit import holds
 from audit.actions import Action
 from audit.models import Event
+from audit.retention import legal_hold
 from tenants.models import ApiKey, Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
@@ -106,7 +106,7 @@ def test_the_last_owner_stays(
 
 def test_who_is_under_a_hold_stays_a_member(alice: Member, bob: Member, sign_in: SignIn) -> None:
     ends = timezone.now() + timedelta(days=1)
-    holds.request(
+    legal_hold.request(
         bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
     )
     client = sign_in(alice)

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 from redis import RedisError
 
-from console import figures, minutes, queue_length
+from console.usage import figures, minutes, queue_length
 from inference.engines import reachable
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
-from audit import holds
 from audit.models import Event, Export
+from audit.retention import legal_hold
 from console import urls
 from tenants import model_access
 from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
@@ -184,7 +184,7 @@ def _trail(tenant: Tenant) -> Targets:
     export = Export.objects.create(
         kind="audit", state="ready", asked={"form": "csv"}, expires_at=soon, **same
     )
-    hold = holds.request(tenant.id, by="t", reason="case", expires_at=soon)
+    hold = legal_hold.request(tenant.id, by="t", reason="case", expires_at=soon)
     files = ("audit_export_file", "audit_export_drop")
     return {
         "audit_event": {"event": event.pk},

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from audit import deletion, execution
-from audit.keyring import keyring
+from audit.erasure import deletion, execution
+from audit.keys.keyring import keyring
 from audit.models import DeletionRequest
 from inference.chat import conversations
 from inference.models import Conversation

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from console import usage as page_of_usage
+from console.usage import usage_pages as page_of_usage
 from inference.usage import rollup
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role

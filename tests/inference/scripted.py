@@ -10,15 +10,15 @@ import msgspec
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.fair_line import Row
-from audit.group_commit import GroupCommit
-from audit.keyring import Sealer
+from audit.keys.keyring import Sealer
+from audit.trail.fair_line import Row
+from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig
-from inference.generation import Generation
-from inference.ledger import Outcome
 from inference.order import Order
+from inference.record.ledger import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
+from inference.worker.generation import Generation
 
 NO_SESSION = cast(aiohttp.ClientSession, None)
 Step = list[bytes] | bytes | float | Exception

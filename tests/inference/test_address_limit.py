@@ -11,14 +11,14 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference import gateway as module
-from inference.gateway import Gateway
-from inference.openai.lane import lane
+from inference.api.openai.lane import lane
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from inference.queue.client import client as redis
 from tenants import secret_keys
-from tenants.admission import Ask
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
+from tenants.rate_limits.admission import Ask
 
 in_database = database_sync_to_async
 Answer = tuple[int, dict[bytes, bytes], dict[str, Any]]

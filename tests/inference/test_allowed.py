@@ -11,11 +11,11 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference import gateway as module
-from inference.allowed import NoSuchModel, NotAllowed, models_for
-from inference.gateway import Gateway
+from inference.api.openai.lane import lane
+from inference.intake import gateway as module
+from inference.intake.allowed import NoSuchModel, NotAllowed, models_for
+from inference.intake.gateway import Gateway
 from inference.models import Completion
-from inference.openai.lane import lane
 from tenants import model_access
 from tenants.caller import Caller
 from tenants.models import ApiKey, Team, Tenant, User

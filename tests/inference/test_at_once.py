@@ -14,15 +14,15 @@ from pytest_django.fixtures import Settings
 from redis.exceptions import RedisError
 
 from inference import engines
-from inference import gateway as module
-from inference.at_once import EVERYBODY, AtOnce
+from inference.api.openai import views
+from inference.api.openai.lane import lane
 from inference.chat import consumer, visitor
 from inference.chat.consumer import ChatConsumer
 from inference.chat.visitor import Visitor
-from inference.gateway import Gateway
+from inference.intake import gateway as module
+from inference.intake.at_once import EVERYBODY, AtOnce
+from inference.intake.gateway import Gateway
 from inference.models import Completion
-from inference.openai import views
-from inference.openai.lane import lane
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
 from tenants.redis_link import RedisLink
 from tenants.roles import Role

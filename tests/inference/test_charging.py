@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import charging
+from inference.api.openai import quotas
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.prompt_bound import Template
-from inference.openai import quotas
-from inference.openai.schemas import Body
+from inference.intake import charging
 from inference.stream.frames import Frame, Kind
+from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
-from tenants.charge import Charge
-from tenants.price_list import FREE, Prices
+from tenants.quotas.charge import Charge
+from tenants.quotas.price_list import FREE, Prices
 from tenants.quotas.verdict import Left, Verdict
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller

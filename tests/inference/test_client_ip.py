@@ -10,10 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from console import session_acts
-from inference.ledger import network
-from inference.openai.http import Request, client_ip
-from tenants.client_address import counted
+from console.account import session_acts
+from inference.api.openai.http import Request, client_ip
+from inference.record.ledger import network
+from tenants.rate_limits.client_address import counted
 
 pytestmark = pytest.mark.unit
 PEER = "203.0.113.9"

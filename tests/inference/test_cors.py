@@ -9,10 +9,10 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference import gateway as module
-from inference.gateway import Gateway
-from inference.openai import cors
-from inference.openai.lane import lane
+from inference.api.openai import cors
+from inference.api.openai.lane import lane
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from tenants.models import ApiKey, Tenant
 
 in_database = database_sync_to_async

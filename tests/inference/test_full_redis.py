@@ -9,16 +9,16 @@ from uuid import uuid4
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference import runner as module
 from inference.queue.fair_queue import FairQueue
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.stream.returns import Returns
 from inference.stream.writer import Writer
-from tenants.admission import Ask, SharedAdmission
+from inference.worker import runner as module
 from tenants.caller import Limits
-from tenants.giving_back import Place, give_back, hold
 from tenants.models import Tenant
+from tenants.rate_limits.admission import Ask, SharedAdmission
+from tenants.rate_limits.release import Place, give_back, hold
 from tenants.redis_link import RedisFull, RedisLink
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
 from tests.inference.scripted import ScriptedEngine

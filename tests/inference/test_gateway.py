@@ -12,23 +12,24 @@ from channels.db import database_sync_to_async
 from django.conf import settings as configured
 from pytest_django.fixtures import Settings
 
-from audit.keyring import Keyring
-from audit.master_keys import MasterKeys
-from audit.master_keys.env import EnvKeys
+from audit.keys.keyring import Keyring
+from audit.keys.master_keys import MasterKeys
+from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
-from inference import engines, ledger
-from inference import gateway as module
-from inference.gateway import Gateway, NotAdmitted, OutOfService
+from inference import engines
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway, NotAdmitted, OutOfService
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
+from inference.record import ledger
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
-from tenants.admission import CLOCK_KEY, Admission, concurrency_key
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
+from tenants.rate_limits.admission import CLOCK_KEY, Admission, concurrency_key
 from tenants.redis_link import RedisLink
 from tests.audit.weak_line import (
     WeakLine,

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from inference.engines.base import EngineFailed
-from inference.ledger import message_place, place
 from inference.reasoning import Said, unpacked
+from inference.record.ledger import message_place, place
 from inference.stream import events as sse
 from inference.stream.frames import Kind
 from tests.inference.orders import an_order, chunk, event, usage

@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from audit.group_commit import StoreUnavailable
-from inference import generation as module
+from audit.trail.group_commit import StoreUnavailable
 from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
-from inference.generation import MAX_ATTEMPTS
 from inference.order import Order
 from inference.stream import events as sse
 from inference.stream.frames import Kind
-from tenants.charge import Charge
+from inference.worker import generation as module
+from inference.worker.generation import MAX_ATTEMPTS
+from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
 

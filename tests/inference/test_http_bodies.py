@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.openai.errors import BadRequest, TooLarge
-from inference.openai.http import ClientGone, Request
+from inference.api.openai.http import ClientGone, Request
+from inference.errors import BadRequest, TooLarge
 
 pytestmark = pytest.mark.unit
 GONE = {"type": "http.disconnect"}

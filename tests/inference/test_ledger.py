@@ -15,18 +15,18 @@ import pytest
 from django.utils import timezone
 
 from audit import merkle
-from audit.canonical import LINE
-from audit.fair_line import Row
-from audit.keyring import Sealer, keyring
+from audit.keys.keyring import Sealer, keyring
 from audit.models import Event, Payload
-from inference import ledger
+from audit.trail.canonical import LINE
+from audit.trail.fair_line import Row
 from inference.engines.base import EngineConfig
 from inference.engines.openai import OpenAIEngine
-from inference.ledger import Outcome
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
-from tenants.charge import Charge
+from inference.record import ledger
+from inference.record.ledger import Outcome
 from tenants.models import ApiKey, Member, Tenant, User
+from tenants.quotas.charge import Charge
 from tenants.roles import Role
 from tests.inference.orders import an_order
 
@@ -180,7 +180,7 @@ def test_texts_cannot_be_exchanged_on_the_record(
     run(database, ledger.RECEIVED, received(order))
     run(database, ledger.SETTLED, settled(order, **ANSWER))
     request, response = Payload.objects.order_by("field")
-    from audit.keyring import Unreadable
+    from audit.keys.keyring import Unreadable
 
     for payload, field in ((request, "response"), (response, "request")):
         with pytest.raises(Unreadable):

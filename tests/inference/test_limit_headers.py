@@ -5,10 +5,10 @@ import re
 import orjson
 import pytest
 
-from inference.gateway import NotAdmitted
-from inference.openai.limits import duration, headers, limit_reached
-from tenants.admission import Admission, Left
+from inference.api.openai.limits import duration, headers, limit_reached
+from inference.intake.gateway import NotAdmitted
 from tenants.models.refusal import RefusedBy
+from tenants.rate_limits.admission import Admission, Left
 
 pytestmark = pytest.mark.unit
 

@@ -14,10 +14,10 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference import gateway as module
-from inference.gateway import Gateway
+from inference.api.openai.lane import lane
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from inference.models import Completion
-from inference.openai.lane import lane
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from tenants.models import ApiKey, Member, Tenant, User

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from inference import probes
+from inference.api import probes
 
 
 async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:

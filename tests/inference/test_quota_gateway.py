@@ -11,15 +11,15 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event, Payload
 from inference import engines
-from inference import gateway as module
-from inference.gateway import Gateway, NotAdmitted, OutOfService
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway, NotAdmitted, OutOfService
 from inference.models import Completion, Usage
 from inference.queue.client import client as redis
 from inference.queue.fair_queue import FairQueue
-from tenants.admission import concurrency_key
 from tenants.caller import Caller, Limits, QuotaRef
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, Tenant
 from tenants.quotas import exhausted
+from tenants.rate_limits.admission import concurrency_key
 from tenants.redis_link import RedisLink
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 

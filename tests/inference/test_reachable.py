@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from inference import probes
+from inference.api import probes
 from inference.engines import reachable
 from inference.engines.base import EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine

@@ -9,14 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import Event
-from inference import ledger, reconciliation
-from inference.ledger import Outcome
 from inference.models import Usage
 from inference.order import Order
-from tenants.charge import Charge
+from inference.record import ledger, reconciliation
+from inference.record.ledger import Outcome
 from tenants.models import LedgerEntry, Quota, QuotaCounter, Reconciliation, Tenant
+from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded
 

@@ -10,13 +10,13 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db.models import QuerySet
 
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import Payload
-from inference import ledger
-from inference.gateway import Gateway
-from inference.ledger import Outcome
+from inference.intake.gateway import Gateway
+from inference.intake.recovery import OVERTIME_S, recover
 from inference.order import Order
-from inference.recovery import OVERTIME_S, recover
+from inference.record import ledger
+from inference.record.ledger import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer

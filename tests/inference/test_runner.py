@@ -15,23 +15,23 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from audit.fair_line import Row
-from audit.keyring import keyring
-from inference import ledger, places
-from inference import runner as module
+from audit.keys.keyring import keyring
+from audit.trail.fair_line import Row
 from inference.engines.base import Engine
-from inference.ledger import Outcome
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix
-from inference.runner import Runner
+from inference.record import ledger, places
+from inference.record.ledger import Outcome
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
-from tenants.admission import concurrency_key
-from tenants.charge import Charge
-from tenants.giving_back import hold
+from inference.worker import runner as module
+from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
+from tenants.quotas.charge import Charge
+from tenants.rate_limits.admission import concurrency_key
+from tenants.rate_limits.release import hold
 from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import over, weak_line_to_redis
 from tests.inference.conftest import forget_pool

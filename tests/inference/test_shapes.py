@@ -13,8 +13,8 @@ from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import CHAT, IGNORED, TEXT
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
-from inference.openai import schemas, shapes
-from inference.openai.errors import BadRequest
+from inference.errors import BadRequest
+from inference.validation import requests, schemas
 
 pytestmark = pytest.mark.unit
 ENGINE = OpenAIEngine(EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=2048))
@@ -99,7 +99,7 @@ def message(**fields: Any) -> dict[str, Any]:
 )
 def test_a_bad_chat_is_told_where_and_what(fields: dict[str, Any], param: str, says: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.check_chat(chat(**fields), ENGINE)
+        requests.check_chat(chat(**fields), ENGINE)
     assert (refused.value.status, refused.value.param) == (400, param)
     assert says in refused.value.message
     assert param in refused.value.message
@@ -127,7 +127,7 @@ def test_a_bad_chat_is_told_where_and_what(fields: dict[str, Any], param: str, s
 )
 def test_a_bad_completion_is_told_where(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.check_text(text(**fields), ENGINE)
+        requests.check_text(text(**fields), ENGINE)
     assert refused.value.param == param
 
 
@@ -158,13 +158,13 @@ def test_a_bad_completion_is_told_where(fields: dict[str, Any], param: str) -> N
 )
 def test_a_good_chat_passes_untouched(body: dict[str, Any]) -> None:
     before = orjson.dumps(body)
-    shapes.check_chat(body, ENGINE)
+    requests.check_chat(body, ENGINE)
     assert orjson.dumps(body) == before
 
 
 @pytest.mark.parametrize("body", [text(), text(logprobs=5, echo=True), text(suffix="x", n=1)])
 def test_a_good_completion_passes(body: dict[str, Any]) -> None:
-    shapes.check_text(body, ENGINE)
+    requests.check_text(body, ENGINE)
 
 
 OUTSIDE = [
@@ -205,7 +205,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("engine", [ENGINE, LLAMA])
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_field_that_is_not_listed_is_refused(name: str, engine: OpenAIEngine) -> None:
-    for check, body in ((shapes.check_chat, chat()), (shapes.check_text, text())):
+    for check, body in ((requests.check_chat, chat()), (requests.check_text, text())):
         with pytest.raises(BadRequest) as refused:
             check({**body, name: 16}, engine)
         assert (refused.value.status, refused.value.param) == (400, name)
@@ -223,10 +223,10 @@ def test_each_kind_takes_its_own_fields() -> None:
     llama = {"repeat_penalty": 1.1, "mirostat": 2, "typical_p": 0.9}
     for engine, own, others in ((ENGINE, vllm, llama), (LLAMA, llama, vllm)):
         body = chat(**told, **own)
-        shapes.check_chat(body, engine)
+        requests.check_chat(body, engine)
         assert (told | own).items() <= engine.prepare(body, chat=True).items()
         with pytest.raises(BadRequest):
-            shapes.check_chat(chat(**others), engine)
+            requests.check_chat(chat(**others), engine)
 
 
 @pytest.mark.parametrize(
@@ -244,10 +244,10 @@ def test_each_kind_takes_its_own_fields() -> None:
 )
 def test_of_structured_outputs_no_expression_and_no_grammar(given: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="one of json"):
-        shapes.check_chat(chat(structured_outputs=given), ENGINE)
+        requests.check_chat(chat(structured_outputs=given), ENGINE)
     for sound in ({"json": {"type": "object"}}, {"choice": ["a", "b"]}, {"json_object": True}):
         body = chat(structured_outputs=sound)
-        shapes.check_chat(body, ENGINE)
+        requests.check_chat(body, ENGINE)
         assert ENGINE.prepare(body, chat=True)["structured_outputs"] == sound
 
 
@@ -257,7 +257,7 @@ def test_of_structured_outputs_no_expression_and_no_grammar(given: dict[str, Any
 def test_a_json_schema_has_a_schema(given: dict[str, Any]) -> None:
     for engine in (ENGINE, LLAMA):
         with pytest.raises(BadRequest, match="must be a JSON schema") as refused:
-            shapes.check_chat(chat(response_format={"type": "json_schema", **given}), engine)
+            requests.check_chat(chat(response_format={"type": "json_schema", **given}), engine)
         assert refused.value.param == "response_format"
 
 
@@ -273,13 +273,13 @@ def test_a_json_schema_has_a_schema(given: dict[str, Any]) -> None:
 def test_a_list_of_one_prompt_is_that_prompt(given: Any, passed_on: Any) -> None:
     for engine in (ENGINE, LLAMA):
         body = text(prompt=given)
-        shapes.check_text(body, engine)
+        requests.check_text(body, engine)
         assert engine.prepare(body, chat=False)["prompt"] == passed_on
 
 
 def test_who_sends_several_prompts_is_told_what_to_do() -> None:
     with pytest.raises(BadRequest, match="a request for each") as refused:
-        shapes.check_text(text(prompt=["a", "b", "c"]), ENGINE)
+        requests.check_text(text(prompt=["a", "b", "c"]), ENGINE)
     assert "not 3" in refused.value.message
 
 
@@ -287,7 +287,7 @@ def test_tokens_are_counted_and_not_measured() -> None:
     for count, fits in ((2048, True), (2049, False)):
         body = text(prompt=[1234567] * count)
         with contextlib.nullcontext() if fits else pytest.raises(BadRequest) as refused:
-            shapes.check_length(len(orjson.dumps(body)), body, ENGINE)
+            requests.check_length(len(orjson.dumps(body)), body, ENGINE)
         if refused:
             assert refused.value.code == "context_length_exceeded"
 
@@ -298,10 +298,10 @@ def test_tokens_are_counted_and_not_measured() -> None:
 )
 def test_llama_cpp_is_not_asked_for_what_it_ignores(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        shapes.check_text(text(**fields), LLAMA)
-    shapes.check_text(text(**fields), ENGINE)
-    shapes.check_text(text(suffix="", echo=False, logprobs=1), LLAMA)
-    shapes.check_text(text(suffix=None, echo=None, logprobs=None), LLAMA)
+        requests.check_text(text(**fields), LLAMA)
+    requests.check_text(text(**fields), ENGINE)
+    requests.check_text(text(suffix="", echo=False, logprobs=1), LLAMA)
+    requests.check_text(text(suffix=None, echo=None, logprobs=None), LLAMA)
 
 
 # What a model can take --------------------------------------------------------------------------
@@ -333,30 +333,30 @@ def part(kind: str, **holds: str) -> dict[str, Any]:
 )
 def test_what_a_model_cannot_take_is_refused(needs: str, body: dict[str, Any], param: str) -> None:
     for engine in (ENGINE, LLAMA):
-        shapes.check_chat(body, can(engine, **{needs: True}))
+        requests.check_chat(body, can(engine, **{needs: True}))
         with pytest.raises(BadRequest, match="the model `smol` does not take") as refused:
-            shapes.check_chat(body, can(engine, **{needs: False}))
+            requests.check_chat(body, can(engine, **{needs: False}))
         assert (refused.value.status, refused.value.param) == (400, param)
 
 
 def test_a_model_without_tools_takes_a_chat_that_names_none() -> None:
     poor = can(tools=False, logprobs=False, json_schema=False, images=False)
-    shapes.check_chat(chat(tools=[], tool_choice="auto", logprobs=False), poor)
-    shapes.check_chat(chat(response_format={"type": "json_object"}), poor)
+    requests.check_chat(chat(tools=[], tool_choice="auto", logprobs=False), poor)
+    requests.check_chat(chat(response_format={"type": "json_object"}), poor)
 
 
 def test_a_part_that_an_engine_does_not_know_is_refused_whatever_its_model() -> None:
     for kind, holds in (("audio_url", {"url": "data:x"}), ("file", {"file_data": "AAAA"})):
-        shapes.check_chat(part(kind, **holds), ENGINE)
+        requests.check_chat(part(kind, **holds), ENGINE)
         with pytest.raises(BadRequest, match="does not take"):
-            shapes.check_chat(part(kind, **holds), can(audio=True))
+            requests.check_chat(part(kind, **holds), can(audio=True))
 
 
 def test_llama_cpp_knows_one_kind_of_tool() -> None:
-    shapes.check_chat(chat(tools=[{"type": "web_search"}]), ENGINE)
+    requests.check_chat(chat(tools=[{"type": "web_search"}]), ENGINE)
     for tool in ({"type": "web_search"}, {}, "f"):
         with pytest.raises(BadRequest) as refused:
-            shapes.check_chat(chat(tools=[TOOL, tool]), LLAMA)
+            requests.check_chat(chat(tools=[TOOL, tool]), LLAMA)
         assert str(refused.value.param).startswith("tools[1]")
 
 
@@ -379,10 +379,10 @@ def test_no_engine_is_sent_to_an_address(kind: str, address: str) -> None:
     for value in (address, {"url": address}):
         body = message(role="user", content=[{"type": kind, kind: value}])
         with pytest.raises(BadRequest, match="`data:` URL") as refused:
-            shapes.check_chat(body, ENGINE)
+            requests.check_chat(body, ENGINE)
         assert refused.value.code == "address_not_fetched"
-    shapes.check_chat(part(kind, url=DATA), ENGINE)
-    shapes.check_chat(message(role="user", content=[{"type": kind, kind: DATA}]), ENGINE)
+    requests.check_chat(part(kind, url=DATA), ENGINE)
+    requests.check_chat(message(role="user", content=[{"type": kind, kind: DATA}]), ENGINE)
 
 
 @pytest.mark.parametrize(
@@ -399,24 +399,24 @@ def test_no_engine_is_sent_to_an_address(kind: str, address: str) -> None:
 )
 def test_a_medium_holds_itself_and_nothing_else(kind: str, holds: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.check_chat(part(kind, **holds), ENGINE)
+        requests.check_chat(part(kind, **holds), ENGINE)
     assert refused.value.param == "messages[1].content[0]"
     good = {"input_audio": {"data": "AAAA", "format": "wav"}, "image_url": {"url": DATA}}
-    shapes.check_chat(part(kind, **good.get(kind, {"file_data": "AAAA"})), ENGINE)
+    requests.check_chat(part(kind, **good.get(kind, {"file_data": "AAAA"})), ENGINE)
 
 
 def test_a_buffer_is_no_longer_than_it_needs_to_be() -> None:
     with pytest.raises(BadRequest):
-        shapes.check_chat(chat(repeat_last_n=2**31 - 1), LLAMA)
+        requests.check_chat(chat(repeat_last_n=2**31 - 1), LLAMA)
 
 
 def test_openais_own_fields_are_taken_and_not_passed_on() -> None:
     own = {"metadata": {"a": "b"}, "store": True, "service_tier": "auto", "best_of": 1}
-    for check, body in ((shapes.check_chat, chat(**own)), (shapes.check_text, text(**own))):
+    for check, body in ((requests.check_chat, chat(**own)), (requests.check_text, text(**own))):
         check(body, ENGINE)
         assert not own.keys() & ENGINE.prepare(body, chat="messages" in body).keys()
     body = chat(functions=None, n_cmpl=None)  # says nothing
-    shapes.check_chat(body, ENGINE)
+    requests.check_chat(body, ENGINE)
     assert ENGINE.prepare(body, chat=True).keys() == {"model", "messages"}
 
 
@@ -437,13 +437,13 @@ def test_no_engine_gets_what_is_nested_deeply(depth: int) -> None:
     rest = b"[" * depth + b"]" * depth
     for name in (b"tools", b"response_format", b"messages"):
         with pytest.raises(BadRequest) as refused:
-            shapes.parsed(b'{"model":"m","%b":%b}' % (name, rest))
+            requests.parsed(b'{"model":"m","%b":%b}' % (name, rest))
         assert refused.value.code == "invalid_json"
         if depth < 1000:
             assert refused.value.param == name.decode()
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": rest.decode()}}
     with pytest.raises(BadRequest, match="nested") as refused:
-        shapes.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
+        requests.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
     assert refused.value.param == "messages[1]"
 
 
@@ -452,16 +452,16 @@ def test_arguments_that_cannot_be_read_are_not_called_deep() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": broken}}
     body = chat(messages=[{"role": "assistant", "content": None, "tool_calls": [call]}])
     with pytest.raises(BadRequest, match=r"`messages\[0\]` are not valid JSON: ") as refused:
-        shapes.check_chat(body, ENGINE)
+        requests.check_chat(body, ENGINE)
     assert "nested" not in refused.value.message
 
 
 def test_what_is_nested_as_people_do_passes() -> None:
     body = chat(response_format=formatted(nested(40)), tools=[{"type": "function"}])
-    shapes.check_chat(shapes.parsed(orjson.dumps(body)), ENGINE)
+    requests.check_chat(requests.parsed(orjson.dumps(body)), ENGINE)
     many = orjson.dumps([{"a": [n]} for n in range(100)]).decode()
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": many}}
-    shapes.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
+    requests.check_chat(message(role="assistant", tool_calls=[call]), ENGINE)
 
 
 @pytest.mark.parametrize("name", ["response_format", "guided_json", "structured_outputs", "tools"])
@@ -484,14 +484,14 @@ def test_a_schema_is_bounded(name: str, schema: dict[str, Any], says: str) -> No
         "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
     }
     with pytest.raises(BadRequest, match=says) as refused:
-        shapes.check_chat(chat(**{name: whole[name]}), ENGINE)
+        requests.check_chat(chat(**{name: whole[name]}), ENGINE)
     assert refused.value.param == name
 
 
 def test_a_schema_may_speak_of_itself() -> None:
     tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#/$defs/r"}}}
     schema = {**tree, "$defs": {"r": {"$ref": "#/$defs/s"}, "s": tree}}
-    shapes.check_chat(chat(response_format=formatted(schema)), ENGINE)
+    requests.check_chat(chat(response_format=formatted(schema)), ENGINE)
 
 
 class Counted(dict[str, Any]):
@@ -515,7 +515,7 @@ def chained(references: int, hops: int) -> dict[str, Any]:
 def looks_at(schema: dict[str, Any]) -> int:
     Counted.looks = 0
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
-    shapes.check_chat(chat(tools=[tool]), ENGINE)
+    requests.check_chat(chat(tools=[tool]), ENGINE)
     return Counted.looks
 
 
@@ -535,7 +535,7 @@ def test_what_is_too_long_is_not_walked() -> None:
         long = Counted({"pattern": "x" * 300_000, "type": "text"})
         body = chat(**{name: [long] if name == "tools" else long}, guided_json=chained(9, 9))
         with pytest.raises(BadRequest, match="bytes of JSON"):
-            shapes.check_chat(body, ENGINE)
+            requests.check_chat(body, ENGINE)
         assert Counted.looks <= 2  # its `type`
 
 
@@ -543,9 +543,9 @@ def test_texts_in_a_list_count_as_a_prompt() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     for parts, fits in (([image], True), ([{"type": "text", "text": "a b " * 20_000}], False)):
         body = message(role="user", content=[*parts, {"type": "text", "text": "Hello"}])
-        shapes.check_chat(body, ENGINE)
+        requests.check_chat(body, ENGINE)
         with contextlib.nullcontext() if fits else pytest.raises(BadRequest) as refused:
-            shapes.check_length(len(orjson.dumps(body)), body, ENGINE)
+            requests.check_length(len(orjson.dumps(body)), body, ENGINE)
         if refused:
             assert refused.value.code == "context_length_exceeded"
 
@@ -565,7 +565,7 @@ def test_texts_in_a_list_count_as_a_prompt() -> None:
 )
 def test_a_part_is_of_a_known_kind(part: Any) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.check_chat(message(role="user", content=[part]), ENGINE)
+        requests.check_chat(message(role="user", content=[part]), ENGINE)
     assert refused.value.param == "messages[1].content[0]"
 
 
@@ -575,14 +575,14 @@ def test_a_part_is_of_a_known_kind(part: Any) -> None:
 )
 def test_what_is_no_json_object_is_told_so(raw: bytes) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.parsed(raw)
+        requests.parsed(raw)
     assert refused.value.code == "invalid_json"
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
     with contextlib.suppress(BadRequest):
-        assert isinstance(shapes.parsed(raw), dict)
+        assert isinstance(requests.parsed(raw), dict)
 
 
 json_values = st.recursive(
@@ -595,7 +595,7 @@ names = st.sampled_from(["messages", "prompt", *CHAT, *TEXT, *IGNORED, "grammar"
 
 @given(st.dictionaries(names, json_values, max_size=4))
 def test_any_values_pass_or_are_refused(fields: dict[str, Any]) -> None:
-    for check in (shapes.check_chat, shapes.check_text):
+    for check in (requests.check_chat, requests.check_text):
         with contextlib.suppress(BadRequest):
             check({"model": "smol", **fields}, ENGINE)
 
@@ -603,14 +603,14 @@ def test_any_values_pass_or_are_refused(fields: dict[str, Any]) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from(["role", "content", "tool_calls"]), json_values)))
 def test_any_messages_pass_or_are_refused(messages: list[Any]) -> None:
     with contextlib.suppress(BadRequest):
-        shapes.check_chat(chat(messages=messages), ENGINE)
+        requests.check_chat(chat(messages=messages), ENGINE)
 
 
 def test_what_can_be_read_can_be_passed_on() -> None:
     for depth in (100, 250, 300, 900, 5000):
         raw = b'{"model":"smol","metadata":' + b"[" * depth + b"]" * depth + b"}"
         try:
-            body = shapes.parsed(raw)
+            body = requests.parsed(raw)
         except BadRequest:
             continue
         assert orjson.dumps(body)
@@ -619,23 +619,23 @@ def test_what_can_be_read_can_be_passed_on() -> None:
 @pytest.mark.parametrize("model", [None, "", 5, ["smol"], {}])
 def test_a_model_must_be_named(model: object) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.model_of({"model": model})
+        requests.model_of({"model": model})
     assert refused.value.param == "model"
 
 
 def test_the_estimate_weighs_what_is_asked_for() -> None:
-    assert shapes.estimate(400, {"max_tokens": 10}) == 120
-    assert shapes.estimate(400, {"max_completion_tokens": 20, "max_tokens": 10}) == 140
-    assert shapes.estimate(0, {}) == 2 * shapes.DEFAULT_ANSWER
-    assert shapes.estimate(40, {"max_tokens": None}) == 10 + 2 * shapes.DEFAULT_ANSWER
+    assert requests.estimate(400, {"max_tokens": 10}) == 120
+    assert requests.estimate(400, {"max_completion_tokens": 20, "max_tokens": 10}) == 140
+    assert requests.estimate(0, {}) == 2 * requests.DEFAULT_ANSWER
+    assert requests.estimate(40, {"max_tokens": None}) == 10 + 2 * requests.DEFAULT_ANSWER
 
 
 # The plain call ---------------------------------------------------------------------------------
 def test_the_plain_call_becomes_a_completion() -> None:
     asked = {"prompt": "Hi", "max_tokens": 5, "temperature": 0.5, "stop_words": ["END"]}
-    body = shapes.plain_call(asked, ENGINE)
+    body = requests.plain_call(asked, ENGINE)
     assert body == {"prompt": "Hi", "max_tokens": 5, "temperature": 0.5, "stop": ["END"]}
-    assert shapes.plain_call({"prompt": "Hi", "max_tokens": None}, ENGINE) == {"prompt": "Hi"}
+    assert requests.plain_call({"prompt": "Hi", "max_tokens": None}, ENGINE) == {"prompt": "Hi"}
 
 
 @pytest.mark.parametrize(
@@ -653,5 +653,5 @@ def test_the_plain_call_becomes_a_completion() -> None:
 )
 def test_a_bad_plain_call_is_told_where(asked: dict[str, Any], param: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        shapes.plain_call(asked, ENGINE)
+        requests.plain_call(asked, ENGINE)
     assert refused.value.param == param

@@ -9,10 +9,10 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference import gateway as module
-from inference.gateway import Gateway
-from inference.openai.delivery import send_events
-from inference.openai.http import Request
+from inference.api.openai.delivery import send_events
+from inference.api.openai.http import Request
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from inference.queue.fair_queue import FairQueue
 from inference.stream import backlog
 from inference.stream.cursor import follow

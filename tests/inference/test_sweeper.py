@@ -11,19 +11,21 @@ import pytest
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-from audit.fair_line import Row
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Payload
-from inference import engines, ledger, places, sweeper
-from inference.ledger import Outcome
+from audit.trail.fair_line import Row
+from inference import engines
 from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from tenants.admission import concurrency_key
-from tenants.charge import Charge
-from tenants.giving_back import HOLD, held
+from inference.record import ledger, places
+from inference.record.ledger import Outcome
+from inference.worker import sweeper
 from tenants.models import ApiKey, Tenant
+from tenants.quotas.charge import Charge
+from tenants.rate_limits.admission import concurrency_key
+from tenants.rate_limits.release import HOLD, held
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded

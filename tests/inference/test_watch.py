@@ -12,11 +12,11 @@ import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
+from inference.intake.watch import Credential, Watch
 from inference.models import Completion, State
 from inference.order import Order
 from inference.stream.frames import Kind
 from inference.stream.sink import Sink
-from inference.watch import Credential, Watch
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database

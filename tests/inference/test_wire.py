@@ -12,13 +12,13 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
-from inference import engines, installed
-from inference import gateway as module
-from inference.gateway import Gateway
-from inference.openai import routes
-from inference.openai.lane import lane
-from tenants.admission import SharedAdmission
+from inference import engines
+from inference.api.openai import installed, routes
+from inference.api.openai.lane import lane
+from inference.intake import gateway as module
+from inference.intake.gateway import Gateway
 from tenants.models import ApiKey, Tenant
+from tenants.rate_limits.admission import SharedAdmission
 
 in_database = database_sync_to_async
 ASK = {"messages": [{"role": "user", "content": "hi"}]}

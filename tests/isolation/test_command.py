@@ -14,13 +14,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from audit import seal
 from audit.models import LegalHold, Seal
+from audit.proof import seal
 from console.isolation import routes, side_by_side
 from console.isolation.proof import Proof
 from console.isolation.stage import Stage
 from console.isolation.walk import Cell, Walk
-from tenants import row_security
+from tenants.isolation import row_security
 from tenants.models import Tenant, User
 from tenants.models.team import TeamPlace
 from tenants.scope import system_scope

@@ -18,9 +18,9 @@ from psycopg.conninfo import make_conninfo
 from console.isolation import report, routes
 from console.isolation.proof import Proof, prove
 from console.isolation.walk import WHOLE, Part
+from inference.api.openai.routes import ROUTES
 from inference.chat.routing import websocket_urlpatterns
-from inference.openai.routes import ROUTES
-from tenants import row_security
+from tenants.isolation import row_security
 from tenants.models import Tenant, User
 from tests.isolation.unscoped import unscoped
 

@@ -12,7 +12,7 @@ from django.db import ProgrammingError, connection
 from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
-from tenants import isolation_check, row_security
+from tenants.isolation import check, row_security
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,7 +85,7 @@ async def test_with_a_role_for_requests_that_may_nothing_it_says_what_to_run(
     def denied() -> bool:
         raise ProgrammingError("permission denied for table django_migrations\nLINE 1")
 
-    monkeypatch.setattr(isolation_check, "_patiently_unapplied", denied)
+    monkeypatch.setattr(check, "_patiently_unapplied", denied)
     said = await started()
     assert said["type"] == "lifespan.startup.failed"
     assert "audit_protect --requests-role" in said["message"]
@@ -93,5 +93,5 @@ async def test_with_a_role_for_requests_that_may_nothing_it_says_what_to_run(
 
 
 def test_an_application_that_owns_its_tables_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert isolation_check.hindrance() == ""
+    assert check.hindrance() == ""
     assert "the application owns its tables" in caplog.text

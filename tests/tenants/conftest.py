@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from tenants.door import Door
+from tenants.authentication.authenticator import Door
 from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
 from tests.tenants.book import Book

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from tenants import admission, giving_back
-from tenants.admission import SharedAdmission
+from tenants.rate_limits import admission, release
+from tenants.rate_limits.admission import SharedAdmission
 from tenants.redis_link import RedisLink, Script
 
 DATABASE = "/7"
@@ -61,8 +61,8 @@ async def played_clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clock]:
     with monkeypatch.context() as patched:
         patched.setattr(admission, "_SCRIPT", moved(admission._SCRIPT))
         patched.setattr(admission, "time", SimpleNamespace(monotonic=lambda: clock.ours_s))
-        patched.setattr(giving_back, "GIVE_BACK", moved(giving_back.GIVE_BACK))
-        patched.setattr(giving_back, "HOLD", moved(giving_back.HOLD))
+        patched.setattr(release, "GIVE_BACK", moved(release.GIVE_BACK))
+        patched.setattr(release, "HOLD", moved(release.HOLD))
         await clock.lose_everything()
         yield clock
         await link.call("FLUSHDB")

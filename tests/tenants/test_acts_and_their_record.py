@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from tenants import model_access, password_reset, second_factor
+from tenants import model_access
+from tenants.accounts import password_reset, second_factor
 from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.restricted_model import RestrictedModel

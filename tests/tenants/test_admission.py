@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from django.conf import settings
 
-from tenants.admission import LIGHT, Admission, Ask, SharedAdmission, concurrency_key
 from tenants.caller import Caller, Limits
-from tenants.giving_back import UNKNOWN, Place, give_back, hold, undo
+from tenants.rate_limits.admission import LIGHT, Admission, Ask, SharedAdmission, concurrency_key
+from tenants.rate_limits.release import UNKNOWN, Place, give_back, hold, undo
 from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink

@@ -11,9 +11,9 @@ from django.conf import settings as configured
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tenants.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
 from tenants.caller import Caller, Limits
-from tenants.giving_back import Place, give_back, undo
+from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
+from tenants.rate_limits.release import Place, give_back, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_clock import DATABASE, Clock, played_clock

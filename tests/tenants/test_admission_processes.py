@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tenants.admission import Ask
+from tenants.rate_limits.admission import Ask
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 

@@ -13,10 +13,10 @@ import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
-from tenants import door as module
 from tenants import secret_keys
+from tenants.authentication import authenticator as module
+from tenants.authentication.authenticator import Door, TenantClosed, UnknownCaller
 from tenants.caller import Caller, Limits
-from tenants.door import Door, TenantClosed, UnknownCaller
 from tenants.models import ApiKey, Member, Quota, Tenant, User
 from tenants.roles import Role
 

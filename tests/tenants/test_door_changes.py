@@ -14,11 +14,11 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.models import DeletionRequest
-from tenants import changes as news
-from tenants import door as module
+from tenants.authentication import authenticator as module
+from tenants.authentication import invalidation as news
+from tenants.authentication.authenticator import CACHE_S, Door, UnknownCaller
+from tenants.authentication.invalidation import TABLES, Changes
 from tenants.caller import Caller
-from tenants.changes import TABLES, Changes
-from tenants.door import CACHE_S, Door, UnknownCaller
 from tenants.models import ApiKey, Member, Quota, RestrictedModel, Team, Tenant, TierPolicy, User
 from tenants.roles import Role
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database

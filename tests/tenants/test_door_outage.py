@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tenants import door as module
 from tenants import secret_keys
-from tenants.changes import VALID_S
-from tenants.door import CACHE_S, Door, DoorClosed, UnknownCaller
+from tenants.authentication import authenticator as module
+from tenants.authentication.authenticator import CACHE_S, Door, DoorClosed, UnknownCaller
+from tenants.authentication.invalidation import VALID_S
 from tenants.models import ApiKey, Tenant
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 

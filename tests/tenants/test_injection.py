@@ -11,17 +11,18 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
 
-from audit import protection
 from audit.actions import Action
-from audit.keyring import keyring
+from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
+from audit.trail import protection
 from console.door import permitted
-from tenants import isolation_check, person_acts, row_security
+from tenants.accounts import person_acts
+from tenants.accounts.session_store import SessionStore
+from tenants.accounts.sessions import end_sessions
+from tenants.isolation import check, row_security
 from tenants.models import Member, Tenant, TextLock, User
 from tenants.roles import Permission, Role
 from tenants.scope import person_scope, tenant_scope
-from tenants.session_store import SessionStore
-from tenants.signed_in import end_sessions
 from tests.unguarded import administrator, as_requests, protected
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,12 +131,12 @@ def test_the_key_is_out_of_reach(request_role: None) -> None:
 
 
 def test_one_role_for_both_is_a_problem(request_role: None, settings: Any) -> None:
-    assert isolation_check.requests_problem().startswith("requests connect as forebay, which")
+    assert check.requests_problem().startswith("requests connect as forebay, which")
     settings.REQUESTS_DATABASE_URL = "postgres://forebay_requests@127.0.0.1/forebay"
-    assert isolation_check.requests_problem() == ""
+    assert check.requests_problem() == ""
     with administrator():
         connection.cursor().execute("grant forebay_system to forebay_requests")
-    assert "forebay_requests, which may open" in isolation_check.requests_problem()
+    assert "forebay_requests, which may open" in check.requests_problem()
 
 
 def test_what_requests_share_is_a_problem_unless_it_is_hidden(
@@ -144,9 +145,7 @@ def test_what_requests_share_is_a_problem_unless_it_is_hidden(
     settings.REQUESTS_DATABASE_URL = "postgres://forebay_requests@127.0.0.1/forebay"
     with administrator(back="forebay_requests"):
         connection.cursor().execute("alter role forebay_requests reset track_activities")
-    assert "pg_stat_activity: run `manage.py audit_protect` again" in (
-        isolation_check.requests_problem()
-    )
+    assert "pg_stat_activity: run `manage.py audit_protect` again" in (check.requests_problem())
 
 
 @pytest.mark.parametrize("xid", [0, 2**61])

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from tenants import last_used as module
-from tenants.door import Door
-from tenants.last_used import LastUsed
+from tenants.authentication import last_used as module
+from tenants.authentication.authenticator import Door
+from tenants.authentication.last_used import LastUsed
 from tenants.models import ApiKey, Tenant
 from tests.tenants.test_door import in_database
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants import local_admission as module
-from tenants.admission import LIGHT, Ask
 from tenants.caller import Caller, Limits
-from tenants.local_admission import LocalAdmission
+from tenants.rate_limits import local_admission as module
+from tenants.rate_limits.admission import LIGHT, Ask
+from tenants.rate_limits.local_admission import LocalAdmission
 from tests.tenants.callers import caller
 
 pytestmark = pytest.mark.unit

@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.utils import timezone
 
-from audit import holds
 from audit.actions import Action
 from audit.models import Event
+from audit.retention import legal_hold
 from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
@@ -50,15 +50,15 @@ def test_a_role_that_does_not_exist(alice: Member, bob: Member) -> None:
 
 def test_who_is_under_a_hold_stays(alice: Member, bob: Member) -> None:
     ends = timezone.now() + timedelta(days=1)
-    hold = holds.request(
+    hold = legal_hold.request(
         bob.tenant_id, by="user:8", reason="case", expires_at=ends, subject_id=bob.subject_id
     )
-    with pytest.raises(holds.OnHold):
+    with pytest.raises(legal_hold.OnHold):
         bob.remove(by="test")
     assert Member.objects.filter(pk=bob.pk).exists()
     assert not Event.objects.filter(action=Action.MEMBER_REMOVE).exists()
-    holds.release(hold, by="user:9", reason="over")
-    holds.release(hold, by="user:7", reason="over")
+    legal_hold.release(hold, by="user:9", reason="over")
+    legal_hold.release(hold, by="user:7", reason="over")
     bob.remove(by="test")
 
 

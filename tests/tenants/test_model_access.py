@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 
 from audit.models import Event
-from tenants.door import Door, UnknownCaller
+from tenants.authentication.authenticator import Door, UnknownCaller
 from tenants.model_access import grant, holders, open_to_all, restrict, withdraw
 from tenants.models import ApiKey, Member, RestrictedModel, Team, Tenant, User
 from tenants.roles import Role

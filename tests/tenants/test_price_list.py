@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from channels.db import database_sync_to_async
 
-from tenants import price_list
 from tenants.models import Price
-from tenants.price_list import FREE, PriceList, Prices
+from tenants.quotas import price_list
+from tenants.quotas.price_list import FREE, PriceList, Prices
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 NOW = datetime.now(UTC)

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from tenants import refusals as module
-from tenants.admission import Admission
-from tenants.explanation import explain
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
 from tenants.models.refusal import Refusal
-from tenants.refusals import Refusals, Refused, uuid_of
+from tenants.rate_limits.admission import Admission
+from tenants.refusals import recorder as module
+from tenants.refusals.explanation import explain
+from tenants.refusals.recorder import Refusals, Refused, uuid_of
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 RATE = Admission("rate", limit=100, used=200, frees_in_ms=600)

@@ -18,9 +18,9 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from audit.actions import Action
 from audit.models import Event
-from audit.record import act
 from audit.scope import OutOfReach
-from tenants import isolation_check, row_security
+from audit.trail.record import act
+from tenants.isolation import check, row_security
 from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.roles import Role
 from tenants.scope import person_scope, system_scope, tenant_scope
@@ -156,7 +156,7 @@ def _now() -> None:
 # The catalogue ---------------------------------------------------------------------------------
 def test_the_database_is_as_the_models_say() -> None:
     assert row_security.check() == []
-    assert isolation_check.hindrance() == ""
+    assert check.hindrance() == ""
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from django.conf import settings
 
-from tenants import turnstile as module
-from tenants.admission import Ask, concurrency_key
 from tenants.caller import Caller, Limits
-from tenants.giving_back import Place, give_back
+from tenants.rate_limits import rate_limiter as module
+from tenants.rate_limits.admission import Ask, concurrency_key
+from tenants.rate_limits.rate_limiter import Turnstile
+from tenants.rate_limits.release import Place, give_back
 from tenants.redis_link import RedisLink
-from tenants.turnstile import Turnstile
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.tenants.callers import caller
 
@@ -179,7 +179,7 @@ async def test_it_says_when_the_limits_are_its_own(
     assert turnstile.alone
     await redis.up()
     await is_back(turnstile)
-    told = [r.message for r in caplog.records if r.name == "tenants.turnstile"]
+    told = [r.message for r in caplog.records if r.name == "tenants.rate_limits.rate_limiter"]
     assert len(told) == 2
     assert "Redis is away" in told[0]
     assert "Redis is back after" in told[1]

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import tombstones
-from audit.holds import OnHold
+from audit.erasure import tombstones
+from audit.retention.legal_hold import OnHold
 from audit.scope import scope
 
 

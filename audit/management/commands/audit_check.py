@@ -2,7 +2,8 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from audit import protection, self_check
+from audit.checks import self_check
+from audit.trail import protection
 
 
 class Command(BaseCommand):

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.key_check import hindrance
+from audit.keys.key_check import hindrance
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import configuration
+from audit.keys import configuration
 
 
 class Command(BaseCommand):

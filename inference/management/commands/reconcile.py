@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from inference.reconciliation import overruns, reconcile_day, reconcile_due
+from inference.record.reconciliation import overruns, reconcile_day, reconcile_due
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import Reconciliation, Tenant
 

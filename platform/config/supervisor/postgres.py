@@ -49,7 +49,7 @@ class Postgres:
         self.url = self._url(ROLE, "database.password")
         # Requests of the web process: as a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
-        # Migrates, and hands the tables to a role that the platform is not (audit/protection.py).
+        # Migrates, and hands the tables to another role (audit/trail/protection.py).
         self.administrators_url = self._url("postgres", "postgres.password")
 
     def _url(self, role: str, secret: str) -> str:

@@ -12,11 +12,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from console import session_acts, session_limits
-from console.account import device, lockout
-from tenants.duties import NEW_PASSWORD
+from console.account import device, lockout, session_acts, session_limits
+from tenants.accounts.required_actions import NEW_PASSWORD
+from tenants.accounts.sessions import end_sessions
 from tenants.models import User
-from tenants.signed_in import end_sessions
 
 
 class AccountAdapter(DefaultAccountAdapter):

@@ -18,8 +18,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from console import session_acts
-from console.account import lockout, sealing
+from console.account import lockout, sealing, session_acts
 from console.account.adapter import AccountAdapter
 from console.forms import StyledField
 

@@ -18,13 +18,13 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 
 from audit.actions import Action
-from console import session_acts
+from console.account import session_acts
 from console.account.codes import use_up
 from console.account.mfa_adapter import SecondFactorAdapter
 from console.account.pages import own_page
 from console.door import ConsoleRequest, signing_in
-from tenants import second_factor
-from tenants.signed_in import end_sessions
+from tenants.accounts import second_factor
+from tenants.accounts.sessions import end_sessions
 
 
 def _changed(action: Action, request: ConsoleRequest, factor: str) -> None:

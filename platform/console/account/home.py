@@ -13,14 +13,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
-from console import session_acts
+from console.account import session_acts
 from console.account.invitations import waiting
 from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.acts_only import require_POST
 from console.door import ConsoleRequest, own_account, signed_in
-from tenants import locked_texts, second_factor
-from tenants.signed_in import NOWHERE, end_sessions
+from tenants.accounts import locked_texts, second_factor
+from tenants.accounts.sessions import NOWHERE, end_sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account import sealing
-from tenants import second_factor
+from tenants.accounts import second_factor
 from tenants.models import User
 
 

@@ -24,13 +24,13 @@ from django.utils.translation import gettext as _
 from requests import RequestException
 
 from audit.actions import Action
-from console import session_acts
+from console.account import session_acts
 from console.account.invitations import is_vouched_for
 from console.door import signing_in
-from tenants import second_factor
+from tenants.accounts import second_factor
+from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, User
 from tenants.scope import system_scope
-from tenants.signed_in import end_sessions
 
 HOW = "identity provider"
 log = logging.getLogger(__name__)

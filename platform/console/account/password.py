@@ -13,10 +13,10 @@ from console.account import device, lockout
 from console.account.adapter import AccountAdapter
 from console.account.pages import own_page
 from console.account.password_policy import policy_of
+from console.account.reauthentication import recently_proven
 from console.forms import StyledField
-from console.recently_proven import recently_proven
-from tenants.duties import NEW_PASSWORD
-from tenants.person_profile import profile_of
+from tenants.accounts.person_profile import profile_of
+from tenants.accounts.required_actions import NEW_PASSWORD
 
 
 def _plain(form: Any, labels: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from tenants.accounts.person_profile import profile_of
 from tenants.models import PasswordHistory, User
-from tenants.person_profile import profile_of
 from tenants.roles import Profile
 
 

@@ -5,8 +5,7 @@ There is no sign-up and no managing of addresses: accounts come from invitations
 
 from django.urls import path
 
-from console import sign_in
-from console.account import factors, oidc, password
+from console.account import factors, oidc, password, sign_in
 
 urlpatterns = [
     path("login/", sign_in.sign_in, name="account_login"),

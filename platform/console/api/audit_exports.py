@@ -8,25 +8,25 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import exports
 from audit.actions import Action
-from audit.keyring import Unreadable
+from audit.exports import trail_export
+from audit.keys.keyring import Unreadable
 from audit.models import Export
+from console.account.reauthentication import is_proven
 from console.api.events import filters_from
 from console.api.problem import not_found
 from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
-from console.recently_proven import is_proven
-from console.usage import streamed
+from console.usage.usage_pages import streamed
 from tenants.roles import Permission as P
 
-STATES = (exports.MAKING, exports.READY, exports.FAILED)
+STATES = (trail_export.MAKING, trail_export.READY, trail_export.FAILED)
 
 
 class ExportShape(Shape):
     id = s.UUIDField()
-    form = s.ChoiceField(list(exports.FORMS), source="asked.form")
+    form = s.ChoiceField(list(trail_export.FORMS), source="asked.form")
     state = s.ChoiceField(STATES)
     percent = s.IntegerField(source="asked.percent", default=0)
     events = s.IntegerField(source="rows")
@@ -54,7 +54,9 @@ class ExportShape(Shape):
 
 
 class NewExport(Shape):
-    form = s.ChoiceField(list(exports.FORMS), help_text="`jsonl` has proofs and verifies offline.")
+    form = s.ChoiceField(
+        list(trail_export.FORMS), help_text="`jsonl` has proofs and verifies offline."
+    )
     action = s.ChoiceField([action.value for action in Action], required=False)
     actor = s.CharField(max_length=80, required=False)
     subject = s.UUIDField(required=False)
@@ -87,7 +89,7 @@ class AuditExports(Resource):
         """
         given = self.given()
         form = given.pop("form")
-        made = exports.ask(self.inside.id, filters_from(given), form, by=self.by)
+        made = trail_export.ask(self.inside.id, filters_from(given), form, by=self.by)
         return self.one(made, 201)
 
     def retrieve(self, request: Any, tenant: str, audit_export: UUID) -> Response:
@@ -96,7 +98,7 @@ class AuditExports(Resource):
 
     def destroy(self, request: Any, tenant: str, audit_export: UUID) -> Response:
         """Delete a file before its time."""
-        exports.drop(self.to_change(self._exports(), pk=audit_export), by=self.by)
+        trail_export.drop(self.to_change(self._exports(), pk=audit_export), by=self.by)
         return Response(status=204)
 
     def file(self, request: Any, tenant: str, audit_export: UUID) -> HttpResponseBase:
@@ -109,14 +111,14 @@ class AuditExports(Resource):
             text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
             raise denied(text, "proof_needed")
         try:
-            pieces = exports.download(found, by=self.by)
+            pieces = trail_export.download(found, by=self.by)
         except (FileNotFoundError, Unreadable):
             raise not_found() from None
-        kind = exports.FORMS[found.asked["form"]]
+        kind = trail_export.FORMS[found.asked["form"]]
         answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=kind)
-        name = exports.file_name(found, self.inside.name)
+        name = trail_export.file_name(found, self.inside.name)
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
 
     def _exports(self) -> Any:
-        return Export.objects.filter(tenant_id=self.inside.id, kind=exports.KIND)
+        return Export.objects.filter(tenant_id=self.inside.id, kind=trail_export.KIND)

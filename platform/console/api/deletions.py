@@ -12,16 +12,16 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit import deletion, erasers
-from audit.deletion import AlreadyBegun, AlreadyDecided, SamePerson
+from audit.erasure import deletion, erasers
+from audit.erasure.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.api.members import refuse_role
 from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import Requester, denied, refuse_where_restricted
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from console.pseudonyms import Former, find
-from console.ranks import outranks
+from console.privacy.pseudonyms import Former, find
+from console.privacy.ranks import outranks
 from tenants.models import ApiKey, Member
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission as P

@@ -8,16 +8,16 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import search
 from audit.actions import Action
 from audit.models import Event
-from audit.proof_state import Standing, proof_state
-from audit.search import BadCursor, Filters
+from audit.proof.proof_state import Standing, proof_state
+from audit.search import events
+from audit.search.events import BadCursor, Filters
 from console.api import cursor
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict import Shape
-from inference.ledger import network
+from inference.record.ledger import network
 from tenants.roles import Permission as P
 
 Rows = tuple[list[Event], str]  # and the cursor of the next ones
@@ -175,10 +175,10 @@ class Events(Resource):
 
     def _rows(self, filters: Filters, given: str, ordering: str, limit: int) -> Rows:
         tenant, newer = self.inside.id, ordering == "at"
-        start = given or (search.beginning(tenant, filters) if newer else "")
+        start = given or (events.beginning(tenant, filters) if newer else "")
         side = "newer" if newer else "older"
         try:
-            found = search.page(tenant, filters, start, limit, side=side)
+            found = events.page(tenant, filters, start, limit, side=side)
         except BadCursor:
             text = _("This cursor is not of this list with these filters.")
             raise bad_request({"cursor": [text]}) from None

@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from audit.keyring import Unreadable, keyring
+from audit.keys.keyring import Unreadable, keyring
 from console.api.problem import Problem, bad_request
 from console.api.strict import JSONRenderer, as_json
 from tenants.models import IdempotentRequest, Tenant

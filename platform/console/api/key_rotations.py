@@ -6,7 +6,7 @@ from uuid import UUID
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import rotation
+from audit.keys import rotation
 from audit.models import KeyRotation
 from console.api.resource import Resource
 from console.api.strict import Shape

@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import holds
-from audit.holds import AlreadyApproved, Ended, HoldRefused, SamePerson
 from audit.models import LegalHold
+from audit.retention import legal_hold
+from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
 from console.api.problem import Problem
 from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
-from console.legal_holds import person
+from console.privacy.legal_holds import person
 from tenants.roles import Permission as P
 
 
@@ -59,14 +59,14 @@ class HoldShape(Shape):
     }
 
     def get_in_force(self, hold: LegalHold) -> bool:
-        return holds.is_in_force(hold)
+        return legal_hold.is_in_force(hold)
 
 
 class NewHold(Shape):
     subject = s.UUIDField(required=False, help_text="Whose data; without it: everybody's.")
     covers_from = s.DateTimeField(required=False)
     covers_until = s.DateTimeField(required=False)
-    reason = s.CharField(max_length=holds.LONGEST_REASON)
+    reason = s.CharField(max_length=legal_hold.LONGEST_REASON)
     expires_at = s.DateTimeField(help_text="Within a year.")
     EXAMPLE = {"reason": "Case 4711", "expires_at": "2026-07-31T08:00:00Z"}
 
@@ -78,7 +78,7 @@ class Renewal(Shape):
 
 class Release(Shape):
     reason = s.CharField(
-        max_length=holds.LONGEST_REASON,
+        max_length=legal_hold.LONGEST_REASON,
         required=False,
         help_text="Of who asks for it; who approves it need not say more.",
     )
@@ -123,7 +123,7 @@ class LegalHolds(Resource):
         """
         given = self.given()
         given["subject_id"] = given.pop("subject", None)
-        placed = holds.request(self.inside.id, by=self.by, person=self._person(), **given)
+        placed = legal_hold.request(self.inside.id, by=self.by, person=self._person(), **given)
         return self.one(placed, 201)
 
     def retrieve(self, request: Any, tenant: str, hold: UUID) -> Response:
@@ -152,7 +152,7 @@ class LegalHolds(Resource):
 
     def _acted(self, found: LegalHold, verb: str, **given: Any) -> Response:
         try:
-            getattr(holds, verb)(found, by=self.by, **given)
+            getattr(legal_hold, verb)(found, by=self.by, **given)
         except HoldRefused as problem:
             code, text = _REFUSED[type(problem)]
             raise Problem(409, code, str(text)) from None

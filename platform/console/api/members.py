@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit.holds import OnHold
+from audit.retention.legal_hold import OnHold
 from console.api.problem import Problem
 from console.api.requester import Requester, denied
 from console.api.resource import Resource

@@ -16,12 +16,12 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from console.account.session_acts import client_ip
 from console.api.requester import Requester
-from console.session_acts import client_ip
 from inference.queue.client import client
-from tenants.admission import Admission
-from tenants.client_address import counted
 from tenants.models.refusal import RefusedBy
+from tenants.rate_limits.admission import Admission
+from tenants.rate_limits.client_address import counted
 
 MOST_COUNTED = 10_000
 _SCRIPT = Path(__file__).with_name("rate.lua").read_text()

@@ -6,7 +6,7 @@ from uuid import UUID
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import inclusion
+from audit.proof import inclusion
 from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict import Shape

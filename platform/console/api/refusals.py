@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict import Shape
-from tenants.explanation import explain
 from tenants.models import Refusal
 from tenants.models.refusal import RefusedBy
-from tenants.refusals import uuid_of
+from tenants.refusals.explanation import explain
+from tenants.refusals.recorder import uuid_of
 from tenants.roles import Permission as P
 
 

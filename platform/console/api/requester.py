@@ -12,15 +12,15 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
+from console.account.reauthentication import is_proven
+from console.account.session_acts import client_ip
 from console.api.problem import Problem, not_found
-from console.recently_proven import is_proven
-from console.session_acts import client_ip
 from tenants import secret_keys
-from tenants.duties import duty
+from tenants.accounts.required_actions import duty
+from tenants.authentication.restriction import SAID, is_restricted
 from tenants.key_powers import ROLES_OF_KEYS, permissions_of
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.models.tenant import State
-from tenants.restriction import SAID, is_restricted
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
 

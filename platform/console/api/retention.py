@@ -7,10 +7,10 @@ from django import forms
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from audit import data_classes, retention
-from audit.data_classes import MOST_DAYS, DataClass
 from audit.models import RetentionRule
-from audit.retention import Preview, Rule
+from audit.retention import data_classes, periods
+from audit.retention.data_classes import MOST_DAYS, DataClass
+from audit.retention.periods import Preview, Rule
 from console.api.problem import not_found
 from console.api.resource import Resource
 from console.api.strict import Shape
@@ -87,7 +87,7 @@ class Retention(Resource):
 
     def show(self, request: Any, tenant: str) -> Response:
         """Show how long each kind of data stays."""
-        rules = retention.rules(self.inside.id)
+        rules = periods.rules(self.inside.id)
         return Response({"results": [RuleShape(rule).data for rule in rules]})
 
     def retrieve(self, request: Any, tenant: str, data_class: str) -> Response:
@@ -98,7 +98,7 @@ class Retention(Resource):
         """Show what would go with another number of days. Nothing changes."""
         one = self._class(data_class)
         asked = self.asked(RetentionRule.objects.none())
-        seen = retention.preview(self.inside.id, one.name, asked.form.cleaned_data["days"])
+        seen = periods.preview(self.inside.id, one.name, asked.form.cleaned_data["days"])
         return Response(PreviewShape(seen).data)
 
     def partial_update(self, request: Any, tenant: str, data_class: str) -> Response:
@@ -109,11 +109,11 @@ class Retention(Resource):
         given = self.given()
         self.refuse_unless_as_known(self._rule(data_class))
         if "days" in given:
-            retention.change(self.inside.id, data_class, given["days"], by=self.by)
+            periods.change(self.inside.id, data_class, given["days"], by=self.by)
         return self._answer(self._rule(data_class))
 
     def _rule(self, name: str) -> Rule:
-        return retention.rule(self.inside.id, self._class(name))
+        return periods.rule(self.inside.id, self._class(name))
 
     def _class(self, name: str) -> DataClass:
         try:

@@ -10,12 +10,12 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from console.api.problem import bad_request
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from console.usage import streamed
-from console.usage_filter import CUSTOM, RANGES, UsageFilter
+from console.usage.usage_filter import CUSTOM, RANGES, UsageFilter
+from console.usage.usage_pages import streamed
 from inference.models import UsageDay
 from inference.usage import export
 from inference.usage.names import Dimension

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.actions import Action
 from audit.models import CheckRun
-from audit.record import act
+from audit.trail.record import act
 from console.acts_only import require_POST
 from console.compliance import report as reports
 from console.compliance import running

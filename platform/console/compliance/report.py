@@ -1,8 +1,8 @@
 """The signed report: what stood on the page when it was made, to be verified without the platform.
 
 JSON: {"body", "public_key", "key_id", "signature"}, Ed25519 over the line `forebay-report/1` and
-the canonical body (audit/certificate.py has the same form). HTML: the same for people, to be
-printed; it carries the signed JSON, and in its last line a signature over all before it.
+the canonical body (audit/erasure/certificate.py has the same form). HTML: the same for people, to
+be printed; it carries the signed JSON, and in its last line a signature over all before it.
 """
 
 import base64
@@ -15,8 +15,8 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from audit import signing
-from audit.certificate import canonical
+from audit.erasure.certificate import canonical
+from audit.keys import signing
 from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
 from console.compliance.standing import STATES, Evidence, Line, Standing

@@ -9,10 +9,9 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from audit import exports, holds
 from audit.actions import Action
-from audit.erasing import erase_texts
-from audit.keyring import keyring
+from audit.exports import trail_export
+from audit.keys.keyring import keyring
 from audit.models import (
     DataKey,
     DeletionRequest,
@@ -22,7 +21,9 @@ from audit.models import (
     KeyRotation,
     LegalHold,
 )
-from audit.record import act
+from audit.retention import legal_hold
+from audit.trail.erasing import erase_texts
+from audit.trail.record import act
 from inference.chat import conversations
 from inference.models import Completion, Conversation, State, Usage, UsageDay, UsageHour
 from tenants import model_access
@@ -192,8 +193,8 @@ class Objects:
     def _export(self) -> Any:
         return Export.objects.create(
             tenant_id=self._tenant.id,
-            kind=exports.KIND,
-            state=exports.READY,
+            kind=trail_export.KIND,
+            state=trail_export.READY,
             actor=BY,
             asked={"form": "csv", "model": self._secret},
             expires_at=timezone.now() + timedelta(hours=1),
@@ -202,7 +203,7 @@ class Objects:
     def _hold(self) -> Any:
         """On nobody's texts: a running platform would put the deletion request under it."""
         ends = timezone.now() + timedelta(hours=1)
-        placed = holds.request(
+        placed = legal_hold.request(
             self._tenant.id, by=BY, reason=self._named(), expires_at=ends, subject_id=uuid4()
         )
         return placed.id
@@ -261,5 +262,5 @@ class Objects:
 def _let_go(hold: LegalHold) -> None:
     """It takes two; one may have asked already."""
     for person in ("isolation:1", "isolation:2"):
-        with suppress(holds.HoldRefused):
-            holds.release(hold, by=BY, person=person, reason="isolation shown")
+        with suppress(legal_hold.HoldRefused):
+            legal_hold.release(hold, by=BY, person=person, reason="isolation shown")

@@ -18,8 +18,8 @@ from audit.scope import SYSTEM
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.stage import Stage
 from console.isolation.walk import WHOLE, Cell, Part, Walk
-from tenants import composite_keys, row_security
-from tenants.row_security import guarded_models
+from tenants.isolation import composite_keys, row_security
+from tenants.isolation.row_security import guarded_models
 from tenants.scope import system_scope
 
 # The platform itself writes these, in its own time.

@@ -17,9 +17,9 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.models import Group
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from console.isolation.objects import BY, Objects
-from tenants import signed_in
+from tenants.accounts import sessions
 from tenants.models import ApiKey, Member, Scope, Tenant, User
 from tenants.models.tier import LIMITS
 from tenants.roles import Profile, Role
@@ -117,7 +117,7 @@ def _session(user: User) -> str:
     proof = {"method": "password", "at": time.time(), "reauthenticated": True}
     session["account_authentication_methods"] = [proof]
     session["account_authentication_methods_user"] = str(user.pk)
-    signed_in.seen(session, Profile.ASVS)
+    sessions.seen(session, Profile.ASVS)
     session.set_expiry(timedelta(hours=1))
     session.save()
     return str(session.session_key)

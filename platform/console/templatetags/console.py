@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 
 from audit.models import DeletionRequest, DeletionState
 from audit.models.deletion import DeletionRequestQuerySet
-from console import entered, navigation
+from console import navigation
+from console.access.permission_words import WORDS
+from console.account import entered
 from console.account.key_obstacle import key_obstacle
 from console.acts_only import page_of
 from console.door import ConsoleRequest
-from console.permission_words import WORDS
-from console.quota_forms import MICRO
+from console.limits.quota_forms import MICRO
 from tenants import secret_keys
 from tenants.models import ApiKey, Scope, User
 from tenants.models.quota import Unit

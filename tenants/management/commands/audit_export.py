@@ -9,10 +9,10 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import export_format
 from audit.actions import Action
+from audit.exports import export_format
 from audit.models import Seal
-from audit.record import act
+from audit.trail.record import act
 from tenants.management.spans import moment, tenant_id
 from tenants.scope import system_scope
 

@@ -4,8 +4,8 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 from psycopg.errors import DeadlockDetected
 
-from audit import protection
-from tenants import schema
+from audit.trail import protection
+from tenants.isolation import schema
 
 ATTEMPTS = 5
 

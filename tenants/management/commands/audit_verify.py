@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import signing
+from audit.keys import signing
 from audit.offline import forebay_verify
-from audit.verify import Report, Span, Witness, opened, verify
-from audit.witness import configured, from_file
+from audit.verification.verify import Report, Span, Witness, opened, verify
+from audit.witnesses.delivery import configured, from_file
 from tenants.management.spans import moment, tenant_id
 
 FINE, FINDINGS, CANNOT_RUN = 0, 1, 2

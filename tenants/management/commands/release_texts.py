@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tenants import locked_texts
+from tenants.accounts import locked_texts
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.commands.reset_mfa import person_named
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
-from tenants import second_factor
+from tenants.accounts import second_factor
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import User
 

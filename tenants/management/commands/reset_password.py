@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tenants import password_reset
+from tenants.accounts import password_reset
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.commands.reset_mfa import person_named
 

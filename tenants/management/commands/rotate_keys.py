@@ -4,8 +4,8 @@ from uuid import UUID
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from audit import rotation
-from audit.master_keys import MasterKeyProblem, MasterKeyUnavailable, platform_secret
+from audit.keys import rotation
+from audit.keys.master_keys import MasterKeyProblem, MasterKeyUnavailable, platform_secret
 from audit.models import KeyRotation
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.models import Tenant

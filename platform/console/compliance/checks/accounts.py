@@ -8,8 +8,8 @@ from django.db.models import Q, QuerySet
 from console.compliance.check import Check, Found, Problem
 from console.compliance.looking import DAYS, people, since
 from console.compliance.texts import Text
+from tenants.accounts.second_factor import FACTORS, OPTIONAL, POWERFUL
 from tenants.models import Tenant, User
-from tenants.second_factor import FACTORS, OPTIONAL, POWERFUL
 
 
 def _bound(tenant: Tenant | None) -> QuerySet[User]:

@@ -2,10 +2,10 @@
 
 from django.utils import timezone
 
-from audit import self_check
 from audit.actions import Action
+from audit.checks import self_check
 from audit.models import Event
-from audit.record import act
+from audit.trail.record import act
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.looking import Refused
 from console.compliance.texts import Text

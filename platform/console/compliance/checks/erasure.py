@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from audit import certificate, holds
+from audit.erasure import certificate
 from audit.models import (
     DataKey,
     DeletionMode,
@@ -17,6 +17,7 @@ from audit.models import (
     LegalHold,
     Tombstone,
 )
+from audit.retention import legal_hold
 from console.compliance.check import Check, Found, Problem
 from console.compliance.texts import Text
 from tenants.models import Tenant
@@ -84,7 +85,7 @@ def _gone(tenant: Tenant | None) -> Found:
 
 
 def _holds(tenant: Tenant | None) -> Found:
-    there, force = LegalHold.objects.all(), holds.holding()
+    there, force = LegalHold.objects.all(), legal_hold.holding()
     if tenant:
         there, force = there.filter(tenant_id=tenant.id), force.filter(tenant_id=tenant.id)
     alone = there.exclude(approved_at=None).filter(approved_by=F("requested_by")).count()

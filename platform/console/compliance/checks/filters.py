@@ -9,8 +9,8 @@ from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.looking import DAYS
 from console.compliance.texts import Text
 from inference.engines.base import Engine, EngineConfig
-from inference.openai.errors import BadRequest
-from inference.openai.shapes import check_chat, model_of, parsed
+from inference.errors import BadRequest
+from inference.validation.requests import check_chat, model_of, parsed
 from tenants.models import Refusal, Tenant
 from tenants.models.refusal import RefusedBy
 

@@ -2,7 +2,7 @@
 
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
-from tenants import composite_keys, isolation_check, row_security
+from tenants.isolation import check, composite_keys, row_security
 from tenants.models import Tenant
 
 SHOWN = 20
@@ -10,9 +10,9 @@ SHOWN = 20
 
 def _catalogue(_tenant: Tenant | None) -> Found:
     problems = row_security.check()
-    if isolation_check.sees_all_by_itself():
+    if check.sees_all_by_itself():
         problems.append("forebay.system is on in the settings of the role or the database")
-    if problem := isolation_check.requests_problem():
+    if problem := check.requests_problem():
         problems.append(problem)
     guarded = row_security.guarded()
     figures = {

@@ -8,7 +8,7 @@ from uuid import uuid4
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from audit.keyring import Sealer, Unreadable, keyring
+from audit.keys.keyring import Sealer, Unreadable, keyring
 from audit.models import DataKey, KeyRotation
 from console.compliance.check import Check, Found, Problem
 from console.compliance.texts import Text

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
-from inference.allowed import visible
 from inference.engines import served
+from inference.intake.allowed import visible
 from tenants.caller import NO_LIMITS, Caller
 from tenants.models import Tenant
 

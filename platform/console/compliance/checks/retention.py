@@ -9,9 +9,9 @@ from django.db import connection
 from django.db.models import Min
 from django.utils import timezone
 
-from audit import holds, retention
-from audit.data_classes import AUDIT, FLOOR_DAYS
 from audit.models import Event, LegalHold, PrunedMonth, RetentionRule
+from audit.retention import legal_hold, periods
+from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from console.compliance.check import Check, Found, Problem
 from console.compliance.looking import Refused
 from console.compliance.texts import Text
@@ -57,7 +57,7 @@ def _column_refused(tenant: Tenant) -> bool:
 
 def _act_refused(tenant: Tenant | None) -> bool:
     try:
-        retention.change(tenant.pk if tenant else uuid4(), AUDIT, LESS, by="check")
+        periods.change(tenant.pk if tenant else uuid4(), AUDIT, LESS, by="check")
     except ValidationError:
         return True
     return False
@@ -72,7 +72,7 @@ def _oldest(tenant: Tenant | None) -> Found:
         "age_days": (timezone.now() - oldest).days if oldest else 0,
         "longest_days": longest,
         "months_dropped": PrunedMonth.objects.count(),
-        "holds": holds.holding().count(),
+        "holds": legal_hold.holding().count(),
     }
     too_old = figures["age_days"] > longest + MONTH_AND_SOME
     if too_old and oldest:

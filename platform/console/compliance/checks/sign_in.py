@@ -15,11 +15,11 @@ from console.account.lockout import Lockout
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.looking import acts
 from console.compliance.texts import Text
+from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
 from tenants.models import Tenant
 from tenants.roles import Profile
-from tenants.signed_in import ABSOLUTE_S, IDLE_S
 
-MIDDLEWARE = "console.session_limits.SessionLimits"
+MIDDLEWARE = "console.account.session_limits.SessionLimits"
 MOST_IDLE_S, MOST_TRIES, LEAST_REST = 30 * 60, 5, timedelta(minutes=30)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from audit import merkle, signing
-from audit.canonical import LINE
-from audit.chain import CHECKPOINT, ZERO
+from audit import merkle
+from audit.keys import signing
 from audit.models import Checkpoint, Event, Seal, WitnessMark
-from audit.seal import hashed, signed
-from audit.seal_mark import CannotSeal, unsealed_age
+from audit.proof.chain import CHECKPOINT, ZERO
+from audit.proof.seal import hashed, signed
+from audit.proof.seal_mark import CannotSeal, unsealed_age
+from audit.trail.canonical import LINE
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
 from tenants.models import Tenant

@@ -1,11 +1,12 @@
-"""All of the trail is verified each night (audit/full_verification.py); this is what came of it."""
+"""All of the trail is verified each night (audit/checks/full_verification.py); this
+is what came of it."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
-from audit.full_verification import NAME
+from audit.checks.full_verification import NAME
 from audit.models import Checkpoint, CheckRun
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text

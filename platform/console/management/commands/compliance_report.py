@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import override
 
 from audit.actions import Action
-from audit.record import act
+from audit.trail.record import act
 from console.compliance import report, running
 from console.compliance.clause import REGIMES
 from console.compliance.standing import standing

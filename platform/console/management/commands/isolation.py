@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from console.isolation import proof, report, side_by_side
 from console.isolation.walk import Cell
-from tenants.isolation_check import REMEDY
+from tenants.isolation.check import REMEDY
 
 EVERY = 500  # requests between two lines of progress
 MOST = 4  # processes

@@ -1,0 +1,230 @@
+"""The database's catalogue beside what it should be: whether anybody has loosened what holds.
+
+Who may do that can also undo this check; it is for accidents, and for intruders in a hurry. What
+was done to rows is for the seals to show (audit/verification/verify.py).
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.models import CheckRun
+from audit.proof.seal_mark import CannotSeal, unsealed_age
+from audit.scope import scope
+from audit.trail import append_only, partitions, protection
+from audit.trail.record import act
+from audit.trail.shipped_functions import Function, setting, shipped
+from audit.trail.shipped_guards import loose_guards
+
+log = logging.getLogger(__name__)
+NAME = "audit.catalogue"
+REMEDY = "run `manage.py migrate`: it puts triggers, functions and policies in their place"
+MONTHS_AHEAD = 2  # partitions.MONTHS_AHEAD, less a month in which making them may fail
+UNSEALED_S = 60.0
+WAITING = (
+    "events wait for their seal: see whether beat and a worker of the queue `jobs` run, what they "
+    "log of audit.seal, and whether a transaction has been open for long (pg_stat_activity)"
+)
+KEPT = timedelta(days=30)  # of what it found each minute
+
+_TABLES = """
+    select c.relname, p.relname, c.relrowsecurity and c.relforcerowsecurity,
+           c.relowner::regrole::text,
+           array(select case grantee when 0 then 'public' else grantee::regrole::text end
+                       || ' ' || privilege_type
+                 from aclexplode(c.relacl) where grantee <> c.relowner)
+           || array(select 'column ' || attname from pg_attribute
+                    where attrelid = c.oid and attacl is not null),
+           array(select polname || ' ' || polcmd::text || ' ' || polroles::text || ' '
+                        || coalesce(pg_get_expr(polqual, polrelid), '') || ' '
+                        || coalesce(pg_get_expr(polwithcheck, polrelid), '')
+                 from pg_policy where polrelid = c.oid order by 1),
+           array(select rulename::text from pg_rewrite where ev_class = c.oid)
+    from pg_class c left join pg_inherits i on i.inhrelid = c.oid
+    left join pg_class p on p.oid = i.inhparent
+    where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
+      and (c.relname = any(%(tables)s) or p.relname = any(%(tables)s)) order by 1"""
+_TRIGGERS = """
+    select c.relname, t.tgname, f.proname, t.tgtype, t.tgenabled::text,
+           t.tgqual is null and t.tgattr = ''
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_proc f on f.oid = t.tgfoid
+    where c.relnamespace = current_schema()::regnamespace and not t.tgisinternal
+      and c.relname = any(%s)"""
+_FUNCTIONS = """
+    select proname, prosrc, prosecdef, coalesce(proconfig, '{}'), proowner::regrole::text
+    from pg_proc where pronamespace = current_schema()::regnamespace and proname = any(%s)"""
+_ROLE = """
+    select o.rolcanlogin or o.rolsuper,
+           pg_has_role(current_user, o.oid, 'MEMBER') and not me.rolsuper,
+           has_schema_privilege(current_schema(), 'CREATE') and not me.rolsuper,
+           (select datdba = o.oid from pg_database where datname = current_database())
+    from pg_roles o, pg_roles me where o.rolname = %s and me.rolname = current_user"""
+_SEALED = "select coalesce(extract(epoch from now() - max(at)), 0)::float from audit_checkpoint"
+_ROW, _TRUNCATE = 27, 34  # pg_trigger.tgtype: before update or delete, each row; before truncate
+
+
+# What is looked at -------------------------------------------------------------------------------
+def problems() -> list[str]:
+    """What is not as it should be. Empty: all is well."""
+    tables = _rows(_TABLES, {"tables": append_only.tables()})
+    names = [row[0] for row in tables]
+    return [
+        *_missing(names),
+        *_loose_tables(tables),
+        *_loose_triggers({row[0]: row[1] or row[0] for row in tables}),
+        *loose_guards(),
+        *_loose_functions(shipped()),
+        *_loose_roles(tables),
+        *_strays(),
+    ]
+
+
+def is_migrated() -> bool:
+    return bool(_rows("select to_regclass('audit_seal') is not null")[0][0])
+
+
+def _missing(names: Sequence[str]) -> Iterator[str]:
+    for table in append_only.tables():
+        if table not in names:
+            yield f"table {table} is missing"
+    now = timezone.now()
+    for ahead in range(MONTHS_AHEAD + 1):
+        month = date(now.year + (now.month - 1 + ahead) // 12, (now.month - 1 + ahead) % 12 + 1, 1)
+        for table in append_only.PARTITIONED:
+            if (name := partitions.name(table, month)) not in names:
+                yield f"partition {name} is missing"
+
+
+def _loose_tables(tables: list[Any]) -> Iterator[str]:
+    policies = {row[0]: row[5] for row in tables}
+    for name, parent, forced, _owner, _grants, own, rules in tables:
+        if (own or policies.get(parent)) and not forced:
+            yield f"table {name}: row-level security is not on, or not forced"
+        if parent and own != policies[parent]:
+            yield f"table {name}: policies are not those of {parent}"
+        for rule in rules:
+            yield f"table {name}: rule {rule} is not ours"
+
+
+def _loose_triggers(parents: dict[str, str]) -> Iterator[str]:
+    there = {(row[0], row[1]): tuple(row[2:]) for row in _rows(_TRIGGERS, [list(parents)])}
+    ours = {function.name for function in shipped()}
+    for name, parent in parents.items():
+        refuse = "audit_refuse_text_change" if parent == "audit_payload" else "audit_refuse_change"
+        for trigger, function, kind in (
+            ("audit_append_only", refuse, _ROW),
+            ("audit_no_truncate", "audit_refuse_truncate", _TRUNCATE),
+        ):
+            if there.pop((name, trigger), None) != (function, kind, "O", True):
+                yield f"table {name}: trigger {trigger} is missing, disabled or different"
+    for (name, trigger), (function, *_how) in there.items():
+        if function not in ours:
+            yield f"table {name}: trigger {trigger} is not ours"
+    if _rows("select current_setting('session_replication_role')")[0][0] != "origin":
+        yield "session_replication_role is not origin: no trigger fires"
+
+
+def _loose_functions(wanted: list[Function]) -> Iterator[str]:
+    rows = _rows(_FUNCTIONS, [[one.name for one in wanted]])
+    for one in wanted:
+        found = [row for row in rows if row[0] == one.name]
+        if len(found) != 1:
+            yield f"function {one.name} is {'there more than once' if found else 'missing'}"
+        elif _as_shipped(found[0]) != one:
+            yield f"function {one.name} is different"
+
+
+def _as_shipped(row: Any) -> Function:
+    name, body, as_owner, config, _owner = row
+    settings_ = frozenset(setting(*one.split("=", 1)) for one in config)
+    return Function(name, body, as_owner, settings_)
+
+
+def _loose_roles(tables: list[Any]) -> Iterator[str]:
+    """Where an administrator has handed the tables over (audit/trail/protection.py)."""
+    if not protection.owner_exists():
+        return
+    owner = protection.OWNER
+    ((may_sign_in, member, may_create, has_database),) = _rows(_ROLE, [owner])
+    if may_sign_in:
+        yield f"role {owner} can sign in, or is a superuser"
+    if member:
+        yield f"the application can become {owner}"
+    if may_create:
+        yield "the application may create tables and functions"
+    if not has_database:
+        yield f"the database does not belong to {owner}"
+    for name, parent, _forced, has, grants, *_rest in tables:
+        if has != owner:
+            yield f"table {name} belongs to {has}"
+        allowed = protection.wanted(name, parent)
+        for grant in grants:
+            if grant.split()[-1] not in allowed:
+                yield f"table {name}: granted to {grant}"
+    for name, _body, _as_owner, _config, has in _rows(_FUNCTIONS, [[f.name for f in shipped()]]):
+        if has != owner:
+            yield f"function {name} belongs to {has}"
+
+
+def _strays() -> Iterator[str]:
+    there = _rows("select to_regproc('audit_stray_rows') is not null")[0][0]
+    if there and _rows("select audit_stray_rows()")[0][0]:
+        yield "rows lie in no month: see the partitions _default"
+
+
+def _sealing() -> tuple[list[str], float]:
+    """What keeps events from coming under seal, and since when in seconds."""
+    try:
+        age = unsealed_age()
+    except CannotSeal as problem:
+        return [str(problem)], float(_rows(_SEALED)[0][0])
+    return [WAITING] if age > UNSEALED_S else [], age
+
+
+def _rows(query: str, values: Any = None) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return list(cursor.fetchall())
+
+
+# Who looks ---------------------------------------------------------------------------------------
+def catalogue(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Django's check, at each start. Who migrates as a superuser is about to mend it all."""
+    if not databases or settings.APPLICATION_ROLE or not is_migrated():
+        return []
+    return [Warning(problem, hint=REMEDY, id="audit.W001") for problem in problems()]
+
+
+def run() -> CheckRun:
+    """Each minute: what it finds stays; what was not there a minute ago is told aloud."""
+    began, at = time.monotonic(), timezone.now()
+    with scope(system=True):
+        found, (sealing, age) = problems(), _sealing()
+        found += sealing
+        before = CheckRun.objects.filter(name=NAME).order_by("-at").first()
+        if found and (before is None or found != before.figures.get("problems")):
+            act(Action.AUDIT_DRIFT, actor="system:self_check", success=False, detail=_few(found))
+        made = CheckRun.objects.create(
+            name=NAME,
+            at=at,
+            ok=not found,
+            figures={"problems": found, "unsealed_s": round(age, 1)},
+            problem="; ".join(found)[:500],
+            took_ms=int((time.monotonic() - began) * 1000),
+        )
+        CheckRun.objects.filter(name=NAME, at__lt=at - KEPT).delete()
+    if found:
+        transaction.on_commit(lambda: log.error("audit trail: %s", "; ".join(found)))
+    return made
+
+
+def _few(found: list[str]) -> dict[str, Any]:
+    return {"problems": found[:20], "count": len(found)}

@@ -1,0 +1,294 @@
+"""An export: JSON Lines that a stranger can verify offline (audit/offline/forebay_verify.py).
+
+A header; then each checkpoint before its seals, each seal before its events; last a manifest that
+counts and signs. A seal brings the leaves of its whole batch and its path to the checkpoint's
+root, so that each line under it proves itself, also where only some events of a batch are here.
+
+A complete one has every seal of its time, and one on either side: no batch can be left out. A
+batch whose events went with their months is there without its leaves, and names the months.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import groupby, islice
+from typing import IO, Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Max, Min, QuerySet
+from django.db.models.expressions import RawSQL
+
+from audit import merkle
+from audit.exports.export_head import Dropped, Head, broken_after, head_of
+from audit.keys import signing
+from audit.models import PLATFORM, Checkpoint, Event, Seal
+from audit.scope import scope
+from audit.trail.canonical import LINE, microseconds
+
+FORMAT = "forebay-export/1"
+PURPOSE = "export"
+AT_ONCE = 100  # seals
+Manifest = dict[str, Any]
+_SEALED = """
+    select seal.id, place.n, wanted.line
+    from audit_seal seal cross join lateral unnest(seal.event_ids) with ordinality place(id, n)
+    {join} join ({events}) wanted on wanted.id = place.id
+    where seal.tenant_id = %s and seal.batch between %s and %s
+    order by seal.batch, place.n"""
+
+
+def write(
+    out: IO[bytes],
+    *,
+    tenant_id: UUID | None,
+    events: QuerySet[Event] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Manifest:
+    """Of one tenant (None: of the platform): everything in a time, or some of its `events`.
+
+    Answers the manifest, which is also the last line.
+    """
+    manifest: Manifest = {}
+    with scope(system=True):  # a seal's path to its checkpoint goes past other tenants'
+        for piece in pieces(tenant_id, since, until, events=events, manifest=manifest):
+            out.write(piece)
+    return manifest
+
+
+def pieces(
+    tenant_id: UUID | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    events: QuerySet[Event] | None = None,
+    manifest: Manifest | None = None,
+) -> Iterator[bytes]:
+    """What `write` writes, for a connection that sees all tenants; fills in `manifest`."""
+    chosen = Event.objects.all() if events is None else events
+    theirs = _between(chosen.filter(tenant_id=tenant_id), since, until)
+    owner, file, complete = tenant_id or PLATFORM, _File(), events is None
+    head = head_of(owner)
+    reach = _reach(owner, head, *((since, until) if complete else _times(theirs)))
+    yield file.line(_header(owner, since, until, head, complete=complete))
+    yield from _sealed_pieces(file, owner, theirs, reach, complete=complete)
+    yield from _head_pieces(file, head)
+    yield from _unsealed_pieces(file, theirs, head)
+    yield file.end({} if manifest is None else manifest)
+
+
+class _File:
+    """Makes lines, and keeps count of them."""
+
+    def __init__(self) -> None:
+        self._digest = sha256()
+        self._counts = {"event": 0, "seal": 0, "checkpoint": 0}
+        self.last_checkpoint = 0
+
+    def line(self, record: dict[str, Any]) -> bytes:
+        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        self._digest.update(line)
+        if record["type"] in self._counts:
+            self._counts[record["type"]] += 1
+        return line
+
+    def end(self, manifest: Manifest) -> bytes:
+        manifest |= {
+            "type": "manifest",
+            "format": FORMAT,
+            **{f"{kind}s": count for kind, count in self._counts.items()},
+            "sha256": self._digest.hexdigest(),
+            "public_key": base64.b64encode(signing.public_key()).decode(),
+            "public_keys_old": [base64.b64encode(key).decode() for key in signing.older()],
+            "key_id": signing.key_id(),
+        }
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        signature = signing.sign(text.encode(), PURPOSE)
+        manifest["signature"] = base64.b64encode(signature).decode()
+        return json.dumps(manifest, separators=(",", ":")).encode() + b"\n"
+
+
+def _between(
+    events: QuerySet[Event], since: datetime | None, until: datetime | None
+) -> QuerySet[Event]:
+    if since:
+        events = events.filter(at__gte=since)
+    return events.filter(at__lt=until) if until else events
+
+
+def _times(events: QuerySet[Event]) -> tuple[datetime, datetime]:
+    """So that nothing reaches into it when there are none."""
+    found = events.aggregate(first=Min("at"), last=Max("at"))
+    first = found["first"] or datetime.now(UTC)
+    return first, (found["last"] or first) + timedelta(microseconds=1)
+
+
+def _reach(
+    tenant_id: UUID, head: Head, since: datetime | None, until: datetime | None
+) -> tuple[int, int]:
+    """The first and the last batch to write: all that reach into the time, and one on each side."""
+    seals = Seal.objects.of_tenant(tenant_id).filter(batch__lte=head.batch)
+    first, last = 1, head.batch
+    if since:
+        found = seals.filter(last_at__gte=since).aggregate(n=Min("batch"))["n"]
+        first = head.batch + 1 if found is None else found
+    if until:
+        last = seals.filter(first_at__lt=until).aggregate(n=Max("batch"))["n"] or 0
+    return max(1, min(first - 1, last)), min(head.batch, max(first, last + 1))
+
+
+def _header(
+    tenant_id: UUID,
+    since: datetime | None,
+    until: datetime | None,
+    head: Head,
+    *,
+    complete: bool,
+) -> dict[str, Any]:
+    return {
+        "type": "header",
+        "format": FORMAT,
+        "tenant_id": str(tenant_id),
+        "since_us": since and microseconds(since),
+        "until_us": until and microseconds(until),
+        "complete": complete,
+        "made_at_us": microseconds(datetime.now(UTC)),
+        "head": {
+            "batch": head.batch,
+            "checkpoint": head.checkpoint,
+            "broken": broken_after(tenant_id, head) if complete else None,
+        },
+    }
+
+
+def _sealed_pieces(
+    file: _File,
+    tenant_id: UUID,
+    events: QuerySet[Event],
+    reach: tuple[int, int],
+    *,
+    complete: bool,
+) -> Iterator[bytes]:
+    places = _sealed(tenant_id, events, reach, complete=complete)
+    batches = groupby(places, key=lambda place: place[0])
+    listed = ((seal_id, [(n, line) for _, n, line in rows if line]) for seal_id, rows in batches)
+    dropped = Dropped()
+    while some := list(islice(listed, AT_ONCE)):
+        proofs = _Proofs([seal_id for seal_id, _ in some], dropped)
+        for seal_id, rows in some:
+            yield b"".join(_batch(file, proofs, proofs.seals[seal_id], rows))
+
+
+def _batch(
+    file: _File, proofs: "_Proofs", seal: Seal, rows: list[tuple[int, str]]
+) -> Iterator[bytes]:
+    checkpoint = proofs.checkpoint(seal)
+    if seal.checkpoint != file.last_checkpoint:
+        file.last_checkpoint = seal.checkpoint
+        yield file.line(checkpoint)
+    yield file.line(proofs.seal(seal, bare=not rows))
+    for n, line in rows:
+        yield file.line(_event(seal.batch, seal.first_seq + n - 1, line))
+
+
+def _head_pieces(file: _File, head: Head) -> Iterator[bytes]:
+    newest = Checkpoint.objects.filter(n=head.checkpoint).first()
+    if newest and newest.n != file.last_checkpoint:
+        yield file.line(checkpoint_record(newest))
+
+
+def _sealed(
+    tenant_id: UUID, events: QuerySet[Event], reach: tuple[int, int], *, complete: bool
+) -> Iterator[tuple[int, int, str | None]]:
+    """Seal, place in it from 1 on, and line, in the order of sealing. A complete export has each
+    place; the line is None where there is no event, or it is of another time."""
+    compiler = _lines(events).order_by().query.get_compiler("default", elide_empty=False)
+    wanted, values = compiler.as_sql()
+    with connection.chunked_cursor() as cursor:
+        statement = _SEALED.format(events=wanted, join="left" if complete else "")
+        cursor.execute(statement, [*values, tenant_id, *reach])
+        while rows := cursor.fetchmany(2000):
+            yield from rows
+
+
+def _lines(events: QuerySet[Event]) -> Any:
+    return events.annotate(line=RawSQL(LINE, [])).values("id", "line")  # noqa: S611
+
+
+def _unsealed_pieces(file: _File, events: QuerySet[Event], head: Head) -> Iterator[bytes]:
+    """What came under no seal up to the head, though some may have one by now."""
+    mark = [head.xid, head.event_id, head.after_id]
+    behind = RawSQL("(xid, id) > (%s, %s) and id > %s", mark)
+    waiting = events.annotate(waits=behind).filter(waits=True).order_by("xid", "id")
+    for row in _lines(waiting).iterator():
+        yield file.line(_event(None, None, row["line"]))
+
+
+def _event(batch: int | None, seq: int | None, line: str) -> dict[str, Any]:
+    return {"type": "event", "batch": batch, "seq": seq, "line": line}
+
+
+class _Proofs:
+    """What is needed to prove some seals."""
+
+    def __init__(self, seal_ids: Iterable[int], dropped: Dropped) -> None:
+        self.seals = Seal.objects.in_bulk(list(seal_ids))
+        numbers = {seal.checkpoint for seal in self.seals.values()}
+        self._checkpoints = Checkpoint.objects.in_bulk(numbers)
+        self._hashes: dict[int, list[bytes]] = {}
+        self._dropped = dropped
+        beside = Seal.objects.filter(checkpoint__in=numbers).order_by("checkpoint", "position")
+        for n, hash_ in beside.values_list("checkpoint", "hash"):
+            self._hashes.setdefault(n, []).append(bytes(hash_))
+
+    def checkpoint(self, seal: Seal) -> dict[str, Any]:
+        found = self._checkpoints.get(seal.checkpoint)
+        if found is None or not 0 <= seal.position < len(self._hashes[seal.checkpoint]):
+            raise ValueError(f"batch {seal.batch} is not under its checkpoint: run audit_verify")
+        return checkpoint_record(found)
+
+    def seal(self, seal: Seal, *, bare: bool) -> dict[str, Any]:
+        """`bare`: none of its events is here."""
+        hashes, dropped = self._hashes[seal.checkpoint], self._dropped.of(seal)
+        leaves = b"" if bare and self._dropped.took(seal) else seal.leaves
+        return {
+            **seal_record(seal),
+            **({"dropped": dropped} if dropped else {}),
+            "of": len(hashes),
+            "path": [one.hex() for one in merkle.inclusion_proof(hashes, seal.position)],
+            "leaves": base64.b64encode(leaves).decode(),
+        }
+
+
+def checkpoint_record(found: Checkpoint) -> dict[str, Any]:
+    return {
+        "type": "checkpoint",
+        "n": found.n,
+        "size": found.size,
+        "root": bytes(found.root).hex(),
+        "previous": bytes(found.previous).hex(),
+        "at_us": microseconds(found.at),
+        "key_id": found.key_id,
+        "signature": base64.b64encode(found.signature).decode(),
+    }
+
+
+def seal_record(seal: Seal) -> dict[str, Any]:
+    return {
+        "type": "seal",
+        "tenant_id": str(seal.tenant_id),
+        "batch": seal.batch,
+        "first_seq": seal.first_seq,
+        "size": seal.size,
+        "root": bytes(seal.root).hex(),
+        "previous": bytes(seal.previous).hex(),
+        "sealed_at_us": microseconds(seal.sealed_at),
+        "first_at_us": microseconds(seal.first_at),
+        "last_at_us": microseconds(seal.last_at),
+        **({} if seal.retention_days is None else {"retention_days": seal.retention_days}),
+        "checkpoint": seal.checkpoint,
+        "position": seal.position,
+    }

@@ -1,0 +1,94 @@
+"""How far the trail had come when an export of it began, and whether it was whole up to there.
+
+Read once, before anything else: what comes under seal meanwhile is in the file without its seal.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from audit import merkle
+from audit.models import Checkpoint, PrunedMonth, Seal
+from audit.proof.chain import ZERO, Signed
+from audit.proof.seal import signed
+
+_HEAD = """
+    select coalesce((select batch from audit_seal where tenant_id = %s
+                     order by batch desc limit 1), 0),
+           coalesce((select max(n) from audit_checkpoint), 0),
+           coalesce(max(xid), 0), coalesce(max(event_id), 0),
+           coalesce(max((select max(id) from unnest(restarts) as restart(id))), 0)
+    from audit_sealmark"""
+
+
+class Head(NamedTuple):
+    """The tenant's last batch, the newest checkpoint, and the sealer's mark: of one moment."""
+
+    batch: int
+    checkpoint: int
+    xid: int
+    event_id: int
+    after_id: int
+
+
+def head_of(tenant_id: UUID) -> Head:
+    with connection.cursor() as cursor:
+        cursor.execute(_HEAD, [tenant_id])
+        return Head(*cursor.fetchone())
+
+
+def broken_after(tenant_id: UUID, head: Head) -> int | None:
+    """The first checkpoint past the tenant's last batch that is not what was signed: a seal that
+    is gone from the end leaves no gap, but its round has another root."""
+    last = Seal.objects.of_tenant(tenant_id).filter(batch=head.batch).first()
+    own = Checkpoint.objects.filter(n=last.checkpoint).first() if last else None
+    before = signed(own) if own else Signed(0, 0, b"", b"", 0)
+    for checkpoint, hashes in _rounds(before.n, head.checkpoint):
+        facts = signed(checkpoint)
+        holds = facts.previous == (before.digest if before.n else ZERO)
+        if facts.n != before.n + 1 or not holds or facts.root != merkle.root(hashes):
+            return before.n + 1
+        before = facts
+    return None
+
+
+def _rounds(after: int, last: int) -> Iterator[tuple[Checkpoint, list[bytes]]]:
+    seals = Seal.objects.filter(checkpoint__gt=after, checkpoint__lte=last)
+    rows = seals.order_by("checkpoint", "position").values_list("checkpoint", "hash").iterator()
+    groups = groupby(rows, key=lambda row: row[0])
+    n, group = _next(groups)
+    for checkpoint in Checkpoint.objects.filter(n__gt=after, n__lte=last).order_by("n").iterator():
+        while n < checkpoint.n:
+            n, group = _next(groups)
+        yield checkpoint, group if n == checkpoint.n else []
+
+
+def _next(groups: Iterator[Any]) -> tuple[int, list[bytes]]:
+    n, rows = next(groups, (2**62, ()))
+    return n, [bytes(hash_) for _, hash_ in rows]
+
+
+class Dropped:
+    """Months of events that retention has taken."""
+
+    def __init__(self) -> None:
+        months = PrunedMonth.objects.filter(table="audit_event").values_list("month", flat=True)
+        self._months = {f"{month:%Y-%m}" for month in months}
+
+    def of(self, seal: Seal) -> list[str]:
+        """Those that the batch reaches into."""
+        return [month for month in _months(seal) if month in self._months]
+
+    def took(self, seal: Seal) -> bool:
+        """Whether nothing of the batch can be there any more."""
+        return all(month in self._months for month in _months(seal))
+
+
+def _months(seal: Seal) -> Iterator[str]:
+    year, month = seal.first_at.year, seal.first_at.month
+    while (year, month) <= (seal.last_at.year, seal.last_at.month):
+        yield f"{year:04}-{month:02}"
+        year, month = year + month // 12, month % 12 + 1

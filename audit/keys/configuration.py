@@ -1,0 +1,39 @@
+"""Secrets that stand in the configuration, such as engines' credentials: `sealed:` and base64.
+
+Under a key that is derived from the platform's secret, which is kept under the master key and
+outlives its exchange. Each is bound to the name it was sealed for.
+"""
+
+import base64
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+from audit.keys.cipher import Sealer, Unreadable
+
+PREFIX = "sealed:"
+
+
+def seal(secret: str, name: str) -> str:
+    sealed = _sealer().seal(secret.encode(), _place(name))
+    return PREFIX + base64.b64encode(sealed).decode()
+
+
+def opened(value: str, name: str) -> str:
+    """The secret; a value that is not sealed as it stands. Raises Unreadable."""
+    if not value.startswith(PREFIX):
+        return value
+    try:
+        sealed = base64.b64decode(value.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        raise Unreadable("not what seal_secret printed") from None
+    return _sealer().open(sealed, _place(name)).decode()
+
+
+def _sealer() -> Sealer:
+    return Sealer(UUID(int=0), AESGCM(settings.CONFIGURATION_KEY))
+
+
+def _place(name: str) -> bytes:
+    return b"configuration|" + name.encode()

@@ -1,0 +1,94 @@
+"""A large file under a key, sealed and opened piece by piece; never as a whole in memory.
+
+Each piece is bound to the file, its number and whether it is the last one: none can be swapped,
+left out, or cut off.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from audit.keys.cipher import Sealer, Unreadable
+
+PIECE = 256 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class SealedFile:
+    """Written under another name, and in place only when it is whole."""
+
+    def __init__(self, path: Path, sealer: Sealer, place: bytes) -> None:
+        self._path, self._sealer, self._place = path, sealer, place
+        self._partial = path.with_name(path.name + ".partial")
+        self._pending, self._number, self.size = bytearray(), 0, 0
+
+    def __enter__(self) -> "SealedFile":
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file: BinaryIO = os.fdopen(handle, "wb")
+        return self
+
+    def write(self, data: bytes) -> int:
+        self._pending += data
+        self.size += len(data)
+        while len(self._pending) > PIECE:
+            self._put(bytes(self._pending[:PIECE]), last=False)
+            del self._pending[:PIECE]
+        return len(data)
+
+    def _put(self, piece: bytes, *, last: bool) -> None:
+        sealed = self._sealer.seal(piece, _place(self._place, self._number, last))
+        self._file.write(_LENGTH.pack(len(sealed)) + sealed)
+        self._number += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._put(bytes(self._pending), last=True)
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        except OSError:
+            self._file.close()
+            self._partial.unlink(missing_ok=True)
+            raise
+        self._file.close()
+        if kind is None:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+def opened(path: Path, sealer: Sealer, place: bytes) -> Iterator[bytes]:
+    """Raises Unreadable, FileNotFoundError."""
+    number, last = 0, False
+    with path.open("rb") as file:
+        while head := file.read(_LENGTH.size):
+            if last or len(head) < _LENGTH.size:
+                raise Unreadable("more than was written")
+            (length,) = _LENGTH.unpack(head)
+            if length > PIECE + 64:
+                raise Unreadable("not as it was written")
+            piece, last = _piece(sealer, file.read(length), place, number)
+            number += 1
+            yield piece
+    if not last:
+        raise Unreadable("the end is missing")
+
+
+def _piece(sealer: Sealer, sealed: bytes, place: bytes, number: int) -> tuple[bytes, bool]:
+    try:
+        return sealer.open(sealed, _place(place, number, last=False)), False
+    except Unreadable:
+        return sealer.open(sealed, _place(place, number, last=True)), True
+
+
+def _place(place: bytes, number: int, last: bool) -> bytes:
+    return place + struct.pack(">IB", number, last)

@@ -1,0 +1,122 @@
+"""Are these the master key, the secret and the signing key that this database was made with? Asked
+at every start.
+
+The platform's own key (tenant `PLATFORM`) and a check value under it are made on the first start,
+so that even an empty installation knows its master key.
+"""
+
+import hmac
+import logging
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, connection, connections
+from django.db.models import QuerySet
+
+from audit.keys import signing
+from audit.keys.cipher import Unreadable
+from audit.keys.keyring import keyring, newest, place, wrap
+from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
+from audit.models import PLATFORM, Checkpoint, DataKey
+from audit.models.key import MASTER
+from audit.scope import scope
+
+log = logging.getLogger(__name__)
+CHECK = UUID(int=1)  # the "subject" whose key is the check value
+TRIED = 5  # rows of one master key: a single damaged one must not keep the platform shut
+_RESTORE = (
+    "restore FOREBAY_MASTER_KEY or FOREBAY_HOME/secrets/master.key from your backup, or name the "
+    "missing key in FOREBAY_MASTER_KEYS_OLD until `manage.py rotate_keys --master` is through"
+)
+_RESTORE_SIGNING = (
+    "restore FOREBAY_AUDIT_SIGNING_KEY or FOREBAY_HOME/secrets/audit_signing.key from your backup; "
+    "where it was exchanged or is lost for good, name its public key, which each witness has "
+    "heard, in FOREBAY_AUDIT_PUBLIC_KEYS_OLD (docs/audit.md)"
+)
+
+
+def hindrance() -> str:
+    """Why no process may start with these keys, in one line; "" when it may."""
+    try:
+        return _master_key_problem() or _secret_problem() or _signing_key_problem()
+    except MasterKeyAway as problem:
+        return f"the master key is not to be had: {problem}"
+    except OperationalError as problem:
+        return f"the database does not answer: {problem}".splitlines()[0]
+    except DatabaseError as problem:
+        return f"no keys in the database: run `manage.py migrate` ({problem})".splitlines()[0]
+    finally:
+        if not connection.in_atomic_block:
+            connections.close_all()
+
+
+def _master_key_problem() -> str:
+    for master in _masters():
+        with scope(system=True):
+            wrapped = _tenants_keys().filter(wrapped_by=master)
+            some, count = list(wrapped.order_by("id")[:TRIED]), wrapped.count()
+        if not any(map(_opens, some)):
+            name = "" if master == MASTER else f" {master}"
+            under = f"{count} tenants' keys are under another one{name}"
+            return f"wrong master key: {under}; {_RESTORE}"
+    return ""
+
+
+def _masters() -> list[UUID]:
+    """Under which tenants' keys are."""
+    with scope(system=True):
+        return list(_tenants_keys().values_list("wrapped_by", flat=True).distinct())
+
+
+def _tenants_keys() -> QuerySet[DataKey]:
+    return DataKey.objects.filter(subject_id=None)
+
+
+def _opens(row: DataKey) -> bool:
+    try:
+        keyring.unwrapped(row)
+    except (Unreadable, MasterKeyMissing):
+        return False
+    return True
+
+
+def _secret_problem() -> str:
+    """Sign-ins, API keys and second factors hang from the platform's secret."""
+    try:
+        kept = _kept_check()
+    except Unreadable as problem:
+        log.error("the platform's own key cannot be opened: %s", problem)
+        return ""
+    if hmac.compare_digest(kept, settings.SECRET_CHECK):
+        return ""
+    return (
+        "wrong platform secret: no API key, session or second factor would be known; restore "
+        "FOREBAY_HOME/secrets/platform.secret or FOREBAY_PLATFORM_SECRET from your backup (where "
+        "there was neither, it is the first FOREBAY_MASTER_KEY)"
+    )
+
+
+def _signing_key_problem() -> str:
+    """A key that was lost is made anew with the next start: with it, all of before looks forged."""
+    known = signing.trusted()
+    with scope(system=True):
+        by_number = Checkpoint.objects.order_by("n")
+        for checkpoint in filter(None, (by_number.last(), by_number.first())):
+            if checkpoint.key_id not in known:
+                return (
+                    f"unknown audit signing key: checkpoint {checkpoint.n} is signed with "
+                    f"{checkpoint.key_id}; {_RESTORE_SIGNING}"
+                )
+    return ""
+
+
+def _kept_check() -> bytes:
+    above = keyring.of_subject_now(PLATFORM, None)
+    with scope(system=True):
+        row = newest(PLATFORM, CHECK)
+        if row is None:
+            row = DataKey(tenant_id=PLATFORM, subject_id=CHECK)
+            wrap(row, settings.SECRET_CHECK, above)
+            DataKey.objects.bulk_create([row], ignore_conflicts=True)
+            row = newest(PLATFORM, CHECK) or row
+    return keyring.by_id_now(row.wrapped_by).open(bytes(row.wrapped), place(row))

@@ -1,0 +1,80 @@
+"""Master keys: where they live is a kind, one file each; several may be known at once.
+
+The current one wraps what is new. The others only open, while a rotation goes on.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+from audit.keys.cipher import Unreadable
+from audit.keys.master_keys.env import EnvKeys, older_keys
+from audit.keys.master_keys.file import FileKeys
+from audit.keys.master_keys.keeper import (
+    Keeper,
+    MasterKeyAway,
+    MasterKeyMissing,
+    MasterKeyProblem,
+    MasterKeyUnavailable,
+    Wrapped,
+)
+from audit.keys.master_keys.kms import KmsKeys
+
+__all__ = [
+    "Keeper",
+    "MasterKeyAway",
+    "MasterKeyMissing",
+    "MasterKeyProblem",
+    "MasterKeyUnavailable",
+    "MasterKeys",
+    "Wrapped",
+    "from_environment",
+]
+
+Variables = Mapping[str, str]
+KINDS: dict[str, Callable[[Variables, Path], Keeper]] = {
+    "file": FileKeys.found,
+    "env": EnvKeys.found,
+    "kms": KmsKeys.found,
+}
+
+
+class MasterKeys:
+    """All that this installation knows: `current` wraps, each opens what it has wrapped."""
+
+    def __init__(self, current: Keeper, *others: Keeper) -> None:
+        self.current, self._all = current, (current, *others)
+
+    def current_id(self) -> UUID:
+        return self.current.current_id()
+
+    def knows(self, key_id: UUID) -> bool:
+        return any(keeper.knows(key_id) for keeper in self._all)
+
+    def seal(self, key: bytes, place: bytes) -> Wrapped:
+        return self.current.seal(key, place)
+
+    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
+        """Raises Unreadable, MasterKeyMissing, MasterKeyAway."""
+        knowing = [keeper for keeper in self._all if keeper.knows(key_id)]
+        if not knowing:
+            raise MasterKeyMissing(f"no master key {key_id} is known here")
+        for keeper in knowing:
+            try:
+                return keeper.open(key_id, sealed, place)
+            except Unreadable:
+                continue
+        raise Unreadable("not wrapped with this master key")
+
+
+def from_environment(variables: Variables, home: Path) -> MasterKeys:
+    """FOREBAY_MASTER_KEY_FROM names the kind. Raises MasterKeyProblem: one line for a person."""
+    by_habit = "env" if variables.get("FOREBAY_MASTER_KEY") else "file"
+    kind = variables.get("FOREBAY_MASTER_KEY_FROM") or by_habit
+    if kind not in KINDS:
+        known = " or ".join(KINDS)
+        raise MasterKeyProblem(f"FOREBAY_MASTER_KEY_FROM must be {known}, not {kind!r}")
+    others: list[Keeper] = [older_keys(variables)]
+    if kind != "kms" and variables.get("FOREBAY_KMS_URL"):
+        others.append(KmsKeys.found(variables, home))
+    return MasterKeys(KINDS[kind](variables, home), *others)

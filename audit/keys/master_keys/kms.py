@@ -1,0 +1,97 @@
+"""HashiCorp Vault's or OpenBao's transit engine: the master key never leaves it.
+
+FOREBAY_KMS_URL, FOREBAY_KMS_TOKEN (or _TOKEN_FILE, read at each call) and FOREBAY_KMS_KEY, the name
+of a key of type aes256-gcm96; FOREBAY_KMS_MOUNT, "transit" by default; FOREBAY_KMS_NAMESPACE and
+FOREBAY_KMS_CA (a file), where there are such. A new version of the key there is a new master key
+here. Shapes: https://openbao.org/api-docs/secret/transit/
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from audit.keys.cipher import Unreadable
+from audit.keys.master_keys.keeper import MasterKeyAway, MasterKeyProblem, Wrapped
+from audit.keys.master_keys.transit import Refused, Transit
+
+_VERSION = re.compile(r"^vault:v([0-9]{1,9}):")
+_OVERHEAD = 12 + 16  # bytes of AES-256-GCM: the nonce, the tag
+_FORGED = "message authentication failed"  # as Go's crypto/cipher, and so both of them, say it
+
+
+class KmsKeys:
+    """One named key, of which each version counts as a master key."""
+
+    def __init__(self, transit: Transit, mount: str, name: str) -> None:
+        self._transit, self._mount, self._name = transit, mount, name
+        self._latest = 0  # of the versions that we have heard of
+
+    @classmethod
+    def found(cls, variables: Mapping[str, str], home: Path) -> "KmsKeys":
+        needed = ("FOREBAY_KMS_URL", "FOREBAY_KMS_KEY")
+        missing = [name for name in needed if not variables.get(name)]
+        if missing:
+            raise MasterKeyProblem(f"the master key is in a KMS, but {missing[0]} is not set")
+        mount = variables.get("FOREBAY_KMS_MOUNT", "transit").strip("/")
+        return cls(Transit.found(variables), mount, variables["FOREBAY_KMS_KEY"])
+
+    def current_id(self) -> UUID:
+        self._latest = int(self._ask("GET", "keys")["latest_version"])
+        return self._id(self._latest)
+
+    def knows(self, key_id: UUID) -> bool:
+        if not self._is_ours(key_id):
+            self.current_id()  # there may be versions that we have not heard of
+        return self._is_ours(key_id)
+
+    def seal(self, key: bytes, place: bytes) -> Wrapped:
+        text = base64.b64encode(key).decode()
+        ciphertext = self._ask("POST", "encrypt", plaintext=text, **_bound(place))["ciphertext"]
+        version = _VERSION.match(ciphertext)
+        if not version:
+            raise MasterKeyAway("the KMS answered with something that is not a ciphertext")
+        self._latest = max(self._latest, int(version[1]))
+        return Wrapped(self._id(int(version[1])), ciphertext.encode())
+
+    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
+        if not _is_whole(text := sealed.decode("ascii", "replace")):
+            raise Unreadable("not wrapped by a KMS")
+        try:
+            found = self._ask("POST", "decrypt", ciphertext=text, **_bound(place))
+        except Refused as problem:
+            if problem.status == 400 and _FORGED in str(problem):
+                raise Unreadable(f"the KMS does not open it: {problem}") from None
+            raise  # such as a version that its policy disallows, which somebody may allow again
+        return base64.b64decode(found["plaintext"])
+
+    def renew(self) -> UUID:
+        self._ask("POST", "keys", "/rotate")
+        return self.current_id()
+
+    def _ask(self, method: str, what: str, then: str = "", **body: str) -> dict[str, Any]:
+        return self._transit.ask(method, f"{self._mount}/{what}/{self._name}{then}", body)
+
+    def _id(self, version: int) -> UUID:
+        named = f"forebay-kms/1\n{self._mount}/{self._name}\n{version}"
+        return UUID(bytes=sha256(named.encode()).digest()[:16])
+
+    def _is_ours(self, key_id: UUID) -> bool:
+        return any(self._id(version) == key_id for version in range(1, self._latest + 1))
+
+
+def _is_whole(text: str) -> bool:
+    """What was damaged is told apart here: a KMS has many words for it."""
+    version = _VERSION.match(text)
+    try:
+        sealed = base64.b64decode(text[version.end() :], validate=True) if version else b""
+    except ValueError:
+        return False
+    return len(sealed) >= _OVERHEAD
+
+
+def _bound(place: bytes) -> dict[str, str]:
+    return {"associated_data": base64.b64encode(place).decode()}

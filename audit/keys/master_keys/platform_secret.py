@@ -1,0 +1,78 @@
+"""The secret from which keys for signing, hashing and engine credentials are derived.
+
+It must outlive the master key, under which it is kept: FOREBAY_HOME/secrets/platform.secret, one
+line, "<id of the master key> <base64>". FOREBAY_PLATFORM_SECRET (32 bytes in base64) takes its
+place where homes do not last. The first master key is the secret itself: installations from
+before there were several keep what they have derived.
+"""
+
+import base64
+import contextlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+from audit.keys.cipher import Unreadable
+from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing, MasterKeyProblem, MasterKeys
+from audit.keys.master_keys.private_file import make_once, replace
+from audit.keys.master_keys.raw import SIZE, RawKeys, decoded
+
+VARIABLE, PLACE = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
+
+
+def read(variables: Mapping[str, str], home: Path, master_keys: MasterKeys) -> bytes:
+    """Made on the first start. Raises MasterKeyProblem."""
+    if given := variables.get(VARIABLE):
+        return decoded(given, f"restore {VARIABLE} from your backup")
+    path = home / "secrets" / "platform.secret"
+    if not path.exists():
+        with contextlib.suppress(OSError):  # a home that nobody can write to
+            make_once(path, _line(master_keys, _first(master_keys)))
+    if path.exists():
+        return _opened(path, master_keys)
+    if not isinstance(master_keys.current, RawKeys):
+        remedy = f"set {VARIABLE} (openssl rand -base64 32)"
+        raise MasterKeyProblem(f"{path} cannot be written: {remedy}")
+    return _first(master_keys)
+
+
+def keep(home: Path, master_keys: MasterKeys) -> None:
+    """Wraps the secret under the current master key, if it is not yet."""
+    path = home / "secrets" / "platform.secret"
+    if path.exists():
+        _opened(path, master_keys)
+
+
+def is_under(home: Path, key_id: UUID) -> bool:
+    """Whether no other master key is needed for it, as far as it is kept in a file."""
+    path = home / "secrets" / "platform.secret"
+    return not path.exists() or path.read_text().startswith(f"{key_id} ")
+
+
+def _first(master_keys: MasterKeys) -> bytes:
+    keeper = master_keys.current
+    return keeper.keys()[-1] if isinstance(keeper, RawKeys) else secrets.token_bytes(SIZE)
+
+
+def _opened(path: Path, master_keys: MasterKeys) -> bytes:
+    try:
+        by, sealed = path.read_text().split()
+        secret = master_keys.open(UUID(by), base64.b64decode(sealed), PLACE)
+    except MasterKeyAway as problem:
+        raise MasterKeyProblem(f"the master key is not to be had: {problem}") from None
+    except (ValueError, Unreadable, MasterKeyMissing):
+        raise MasterKeyProblem(
+            f"wrong master key: {path} is not wrapped under it; restore FOREBAY_MASTER_KEY or "
+            f"{path.with_name('master.key')} from your backup, or name the key before the last "
+            "exchange in FOREBAY_MASTER_KEYS_OLD"
+        ) from None
+    if UUID(by) != master_keys.current_id():
+        with contextlib.suppress(OSError):
+            replace(path, _line(master_keys, secret))
+    return secret
+
+
+def _line(master_keys: MasterKeys, secret: bytes) -> str:
+    by, sealed = master_keys.seal(secret, PLACE)
+    return f"{by} {base64.b64encode(sealed).decode()}\n"

@@ -1,0 +1,62 @@
+"""Master keys of 32 bytes that the process itself holds, named by their fingerprints."""
+
+import base64
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.master_keys.keeper import MasterKeyProblem, Wrapped
+
+UNNAMED = UUID(int=0)  # what was wrapped before master keys had names: any of them may have done it
+SIZE = 32
+
+
+def fingerprint(key: bytes) -> UUID:
+    return UUID(bytes=sha256(b"forebay-master-key/1\n" + key).digest()[:16])
+
+
+def decoded(text: str, remedy: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != SIZE:
+        raise MasterKeyProblem(f"the master key must be 32 bytes in base64: {remedy}")
+    return key
+
+
+class RawKeys:
+    """The first of `keys()` is the current one."""
+
+    def keys(self) -> Sequence[bytes]:
+        raise NotImplementedError
+
+    def current_id(self) -> UUID:
+        return fingerprint(self.keys()[0])
+
+    def knows(self, key_id: UUID) -> bool:
+        return key_id in (UNNAMED, *map(fingerprint, self.keys()))
+
+    def seal(self, key: bytes, place: bytes) -> Wrapped:
+        master = self.keys()[0]
+        by = fingerprint(master)
+        return Wrapped(by, Sealer(by, AESGCM(master)).seal(key, place))
+
+    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
+        for master in self.keys():
+            if key_id in (UNNAMED, fingerprint(master)):
+                try:
+                    return Sealer(key_id, AESGCM(master)).open(sealed, place)
+                except Unreadable:
+                    continue
+        raise Unreadable("not wrapped with this master key")
+
+    def renew(self) -> UUID:
+        raise MasterKeyProblem(
+            "a master key from the environment is renewed there: move it to "
+            "FOREBAY_MASTER_KEYS_OLD, set FOREBAY_MASTER_KEY to 32 new bytes in base64 "
+            "(openssl rand -base64 32), restart, and run this again without --new"
+        )

@@ -1,0 +1,143 @@
+"""How long each kind of data stays, per tenant; and the night's work that lets it go.
+
+The floor stands in the classes, in forms and in the database (audit/sql/5_retention.sql).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from audit.models import LegalHold, RetentionRule
+from audit.retention import data_classes, legal_hold
+from audit.retention.ages import Counts
+from audit.retention.data_classes import AUDIT, MOST_DAYS, DataClass
+from audit.trail.record import act
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A class of data as it holds for a tenant."""
+
+    data_class: DataClass
+    days: int
+    changed_by: str = ""
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What `days` would let go tonight that is still there. Nothing has been changed."""
+
+    data_class: DataClass
+    days: int
+    present: int
+    before: datetime  # older than this
+    months: Counts = field(default_factory=dict)
+    hold: LegalHold | None = None  # it stays all the same, as long as this is in force
+
+    @property
+    def total(self) -> dict[str, int]:
+        """By kind."""
+        sums: dict[str, int] = {}
+        for kinds in self.months.values():
+            for kind, rows in kinds.items():
+                sums[kind] = sums.get(kind, 0) + rows
+        return sums
+
+
+# What holds --------------------------------------------------------------------------------------
+def days_of(tenant_id: UUID, name: str) -> int:
+    return rule(tenant_id, data_classes.of(name)).days
+
+
+def rules(tenant_id: UUID) -> list[Rule]:
+    own = {rule.data_class: rule for rule in RetentionRule.objects.filter(tenant_id=tenant_id)}
+    return [_rule(tenant_id, one, own.get(one.name)) for one in data_classes.known()]
+
+
+def rule(tenant_id: UUID, data_class: DataClass) -> Rule:
+    own = RetentionRule.objects.filter(tenant_id=tenant_id, data_class=data_class.name).first()
+    return _rule(tenant_id, data_class, own)
+
+
+def _rule(tenant_id: UUID, data_class: DataClass, own: RetentionRule | None) -> Rule:
+    if place := data_classes.elsewhere(data_class.name):
+        found = place.read(tenant_id)
+        days = data_class.default_days if found is None else found
+        return Rule(data_class, max(days, data_class.floor_days))
+    if own is None:
+        return Rule(data_class, data_class.default_days)
+    days = max(own.days, data_class.floor_days)
+    return Rule(data_class, days, own.changed_by, own.changed_at)
+
+
+# What people do ----------------------------------------------------------------------------------
+def preview(tenant_id: UUID, name: str, days: int) -> Preview:
+    """Raises ValidationError, KeyError."""
+    data_class = data_classes.of(name)
+    refuse_days(data_class, days)
+    return _preview(tenant_id, data_class, rule(tenant_id, data_class).days, days)
+
+
+def change(tenant_id: UUID, name: str, days: int, *, by: str) -> Preview:
+    """Holds from tonight on: what goes with it. Raises ValidationError, KeyError."""
+    data_class = data_classes.of(name)
+    refuse_days(data_class, days)
+    with transaction.atomic():
+        rule_ = _locked_rule(tenant_id, data_class)
+        present = _rule(tenant_id, data_class, rule_).days
+        seen = _preview(tenant_id, data_class, present, days)
+        if days == present:
+            return seen
+        if place := data_classes.elsewhere(name):
+            place.write(tenant_id, days, by)  # it calls `record`
+            return seen
+        RetentionRule.objects.update_or_create(
+            tenant_id=tenant_id, data_class=name, defaults={"days": days, "changed_by": by}
+        )
+        _act(tenant_id, seen, by)
+    return seen
+
+
+def record(tenant_id: UUID, name: str, before: int, after: int, *, by: str) -> None:
+    """Puts a change on record that was made where the days stand (data_classes.KeptElsewhere)."""
+    _act(tenant_id, _preview(tenant_id, data_classes.of(name), before, after), by)
+
+
+def refuse_days(data_class: DataClass, days: int) -> None:
+    if days < data_class.floor_days:
+        text = _("At least %d days.") % data_class.floor_days
+        if data_class.name == AUDIT:
+            text = _("At least %d days: the law asks for six months of records.")
+            text = text % data_class.floor_days
+        raise ValidationError({"days": text})
+    if days > MOST_DAYS:
+        raise ValidationError({"days": _("At most %d days.") % MOST_DAYS})
+
+
+def _locked_rule(tenant_id: UUID, data_class: DataClass) -> RetentionRule | None:
+    rules = RetentionRule.objects.select_for_update()
+    return rules.filter(tenant_id=tenant_id, data_class=data_class.name).first()
+
+
+def _preview(tenant_id: UUID, data_class: DataClass, present: int, days: int) -> Preview:
+    before = timezone.now() - timedelta(days=days)
+    if days >= present or data_class.count is None:
+        return Preview(data_class, days, present, before)
+    months = data_class.count(tenant_id, before)
+    return Preview(data_class, days, present, before, months, legal_hold.in_force(tenant_id))
+
+
+def _act(tenant_id: UUID, seen: Preview, by: str) -> None:
+    detail = {
+        "data_class": seen.data_class.name,
+        "days": [seen.present, seen.days],
+        "would_go": seen.months,
+    }
+    act(Action.RETENTION_CHANGE, actor=by, tenant_id=tenant_id, detail=detail)

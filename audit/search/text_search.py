@@ -1,0 +1,232 @@
+"""Looking for words in sealed texts: opened and looked through one by one, never indexed.
+
+Whoever does it says why. It is on record in the same transaction, the words sealed beside it, and
+so is what was refused. Nothing here asks for permissions: that is for those who call.
+"""
+
+import re
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from audit.keys.keyring import Barred, Sealer, keyring, newest
+from audit.models import DataKey, Event, Payload
+from audit.search import texts
+from audit.trail.record import act
+
+AN_HOUR = 10  # searches of one person
+MOST_TEXTS = 10_000
+MOST_BYTES = 64 * 1024 * 1024
+MOST_S = 20.0
+AT_ONCE = 4  # payloads in memory: each may be of several MiB
+LONGEST_RANGE = timedelta(days=31)
+SHORTEST, LONGEST = 3, 200  # characters of what is looked for
+SHORTEST_WORD = 2  # of scripts whose words have two characters: Chinese, Japanese, Korean
+LONGEST_REASON = 500
+_DENSE = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fffd]"
+)
+AROUND = 60
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    request_id: UUID
+    field: str
+    at: datetime
+    before: str
+    words: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    hits: list[Hit] = field(default_factory=list)
+    looked_at: int = 0
+    unreadable: int = 0  # of erased people
+    looked_back_to: datetime | None = None  # older ones were not looked at
+    refused: bool = False  # too many in this hour
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    field: str
+    at: datetime
+    read: texts.Read | None  # None: it has been erased
+
+
+def search(
+    tenant_id: UUID,
+    words: str,
+    *,
+    by: str,
+    reason: str,
+    since: datetime,
+    until: datetime,
+    subject_id: UUID | None = None,
+    searcher_id: UUID | None = None,
+) -> Found:
+    """Raises ValidationError; what comes too often is `refused`, and on record.
+
+    The words go with the data of whom they are about, `subject_id`, else of who looked for them,
+    `searcher_id` (both pseudonyms).
+    """
+    words, why = _checked(words, since, until), _reason(reason)
+    asker = _Asker(tenant_id, by, words, subject_id, searcher_id)
+    asked = {"reason": why, "since": since.isoformat(), "until": until.isoformat()}
+    with transaction.atomic():
+        if _too_many(tenant_id, by):
+            detail = {**asked, "why": "too many in an hour"}
+            _record(asker, detail, success=False)
+            return Found(refused=True)
+        with closing(_payloads(tenant_id, since, until, subject_id)) as payloads:
+            found = _looked_through(payloads, words)
+        counts = {"texts": found.looked_at, "found": len(found.hits)}
+        _record(asker, {**asked, **counts})
+    return found
+
+
+def view(tenant_id: UUID, request_id: UUID, *, by: str, reason: str) -> list[Viewed]:
+    """The texts of one request; on record. Raises ValidationError."""
+    why = _reason(reason)
+    with transaction.atomic():
+        payloads = Payload.objects.filter(tenant_id=tenant_id, request_id=request_id)
+        found = [Viewed(p.field, p.at, texts.opened(p)) for p in payloads.order_by("at", "id")]
+        events = Event.objects.filter(tenant_id=tenant_id, request_id=request_id)
+        subject = events.exclude(subject_id=None).values_list("subject_id", flat=True).first()
+        detail = {"request": str(request_id), "reason": why, "texts": len(found)}
+        act(Action.PROMPT_VIEW, actor=by, tenant_id=tenant_id, subject_id=subject, detail=detail)
+    return found
+
+
+def left_this_hour(tenant_id: UUID, by: str) -> int:
+    since = timezone.now() - timedelta(hours=1)
+    made = Event.objects.of_tenant(tenant_id).by(by).between(since, None)
+    return max(0, AN_HOUR - made.filter(action=Action.AUDIT_SEARCH, success=True).count())
+
+
+def _too_many(tenant_id: UUID, by: str) -> bool:
+    """One search of a person at a time, so that none slips through the count."""
+    with connection.cursor() as cursor:
+        lock = f"text search:{tenant_id}:{by}"
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+    return left_this_hour(tenant_id, by) == 0
+
+
+def _payloads(
+    tenant_id: UUID, since: datetime, until: datetime, subject_id: UUID | None
+) -> Generator[Payload, None, None]:
+    """From the newest on."""
+    found = Payload.objects.filter(tenant_id=tenant_id, at__gte=since, at__lt=until)
+    if subject_id:
+        keys = DataKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+        found = found.filter(data_key_id__in=list(keys.values_list("pk", flat=True)))
+    yield from found.order_by("-at", "-id")[: MOST_TEXTS + 1].iterator(AT_ONCE)
+
+
+def _looked_through(payloads: Iterator[Payload], words: str) -> Found:
+    hits: list[Hit] = []
+    unreadable, needle, limit = 0, words.casefold(), _Limit()
+    for payload in payloads:
+        if not limit.lets(payload):
+            return Found(hits, limit.texts, unreadable, limit.back_to)
+        read = texts.opened(payload)
+        if read is None:
+            unreadable += 1
+        elif (hit := _hit(payload, read.text, needle)) and len(hits) < MOST_SHOWN:
+            hits.append(hit)
+    return Found(hits, limit.texts, unreadable)
+
+
+class _Limit:
+    """So many texts, bytes and seconds at most; one text in any case."""
+
+    def __init__(self) -> None:
+        self.texts, self.back_to = 0, timezone.now()
+        self._bytes, self._until = MOST_BYTES, time.monotonic() + MOST_S
+
+    def lets(self, payload: Payload) -> bool:
+        self._bytes -= len(payload.sealed)
+        over = self.texts >= MOST_TEXTS or self._bytes < 0 or time.monotonic() > self._until
+        if self.texts and over:
+            return False
+        self.texts, self.back_to = self.texts + 1, payload.at
+        return True
+
+
+def _hit(payload: Payload, text: str, needle: str) -> Hit | None:
+    """Lower case can be longer or shorter than what it was made of: then the place is near it."""
+    at = text.casefold().find(needle)
+    if at < 0:
+        return None
+    ends = at + len(needle)
+    before, after = text[max(0, at - AROUND) : at], text[ends : ends + AROUND]
+    return Hit(payload.request_id, payload.field, payload.at, before, text[at:ends], after)
+
+
+class _Asker(NamedTuple):
+    tenant_id: UUID
+    by: str
+    words: str
+    subject_id: UUID | None
+    searcher_id: UUID | None
+
+
+def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
+    """The words are a text too: they may name somebody."""
+    event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
+    tenant_id, (whose, sealer) = asker.tenant_id, _sealer(asker)
+    if whose:
+        detail = {**detail, "words_of": str(whose)}
+    assert event.request_id
+    where = texts.place(tenant_id, event.request_id, "search")
+    payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
+    payload.field, payload.data_key_id = "search", sealer.key_id
+    payload.sealed = sealer.seal(asker.words.encode(), where)
+    event.tenant_id, event.subject_id, event.actor = tenant_id, asker.subject_id, asker.by
+    event.success, event.detail = success, detail
+    event.payload_sha256 = sha256(payload.sealed).digest()
+    event.save(force_insert=True)
+    payload.save(force_insert=True)
+
+
+def _sealer(asker: _Asker) -> tuple[UUID | None, Sealer]:
+    """Of somebody who has a key: what was typed as a pseudonym makes none."""
+    tenant_id, subject_id = asker.tenant_id, asker.subject_id
+    known = subject_id and newest(tenant_id, subject_id)
+    whose = subject_id if known else asker.searcher_id
+    try:
+        return whose, keyring.of_subject_now(tenant_id, whose)
+    except Barred:  # erased, or restricted: the search is on record all the same
+        return None, keyring.of_subject_now(tenant_id, None)
+
+
+def _checked(words: str, since: datetime, until: datetime) -> str:
+    words = " ".join(words.split())
+    if not (SHORTEST_WORD if _DENSE.search(words) else SHORTEST) <= len(words) <= LONGEST:
+        text = _("Between 3 and 200 characters; 2 are enough in Chinese, Japanese and Korean.")
+        raise ValidationError({"words": text})
+    if not since < until:
+        raise ValidationError({"until": _("This is before its beginning.")})
+    if until - since > LONGEST_RANGE:
+        raise ValidationError({"until": _("At most 31 days at once.")})
+    return words
+
+
+def _reason(text: str) -> str:
+    text = text.strip()
+    if not text or len(text) > LONGEST_REASON:
+        raise ValidationError({"reason": _("Say why, in at most 500 characters.")})
+    return text

@@ -1,0 +1,85 @@
+"""What is committed and not yet under seal, remembered outside the database: proof/vanished.py.
+
+Ids and hashes lie in Redis, nothing else. Redis may lose them: then only seals tell.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from redis import Redis
+from redis.exceptions import RedisError
+
+from audit import merkle
+from audit.models import Event
+from audit.trail import canonical
+
+log = logging.getLogger(__name__)
+KEY = "fb:audit:unsealed"
+TOLD_EVERY_S = 60.0
+_told_at = float("-inf")
+
+
+class Note(NamedTuple):
+    event_id: int
+    leaf: str
+    what: str  # for people
+
+
+def note(event_id: int, action: str, at_us: int, line: bytes) -> Note:
+    at = canonical.moment(at_us)
+    what = f"event {event_id} ({action} of {at:%Y-%m-%d %H:%M:%S} UTC)"
+    return Note(event_id, merkle.leaf(line).hex(), what)
+
+
+def remember(event: Event) -> None:
+    """As soon as the transaction that is open has been committed."""
+    at_us = canonical.microseconds(event.at)
+    made = note(event.pk, event.action, at_us, canonical.of_event(event))
+    transaction.on_commit(lambda: keep([made]), robust=True)
+
+
+def keep(notes: Iterable[Note]) -> None:
+    """The act stands without it, and the seal will come all the same: no error of Redis is one."""
+    fields: dict[Any, Any] = {str(n.event_id): json.dumps([n.leaf, n.what]) for n in notes}
+    try:
+        if fields:
+            _redis().hset(KEY, mapping=fields)
+    except RedisError as problem:
+        away(problem)
+
+
+def count() -> int:
+    """Raises RedisError, as all below."""
+    return int(_redis().hlen(KEY))
+
+
+def some(cursor: int, at_once: int) -> tuple[int, dict[int, Note]]:
+    """From where the last call ended; 0 begins anew. Small numbers of them come all at once."""
+    answer: Any = _redis().hscan(KEY, cursor, count=at_once)
+    cursor, found = answer
+    return cursor, {int(n): Note(int(n), *json.loads(value)) for n, value in found.items()}
+
+
+def forget(event_id: int) -> bool:
+    """Whether it was there: of two processes that look, one hears so."""
+    return bool(_redis().hdel(KEY, str(event_id)))
+
+
+def away(problem: RedisError) -> None:
+    global _told_at
+    if time.monotonic() - _told_at > TOLD_EVERY_S:
+        _told_at = time.monotonic()
+        log.warning("what waits for its seal cannot be remembered: %s", problem)
+
+
+@cache
+def _redis() -> Redis:
+    return Redis.from_url(
+        settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, decode_responses=True
+    )

@@ -1,0 +1,92 @@
+"""The two ways onto the record: `act` for what people do, and SQL for what requests do.
+
+`act` runs inside the caller's transaction, so an act and its event stand or fall together.
+RECEIVED and COMPLETED are parts of larger statements (group commits, see group_commit.py): each
+is a list of CTEs over a relation `j` that offers at least the columns named beside it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.models import Event
+from audit.trail import pending
+from audit.trail.acting_from import present_network
+
+RECEIVED_COLUMNS = """
+    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
+    client_net inet, route text, model text, data_key_id uuid, request text,
+    payload_sha256 text"""
+RECEIVED = f"""
+    received as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, error_code,
+                                 payload_sha256, detail)
+        select at, '{Action.COMPLETION_RECEIVED}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, '', true, '', decode(payload_sha256, 'hex'), '{{}}'
+        from j on conflict (request_id, action, at) do nothing),
+    request_text as (
+        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
+        select at, tenant_id, id, 'request', data_key_id, decode(request, 'base64')
+        from j on conflict (request_id, field, at) do nothing)"""
+
+COMPLETED_COLUMNS = """
+    id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
+    client_net inet, route text, model text, upstream text, status int, error_code text,
+    response_length int, processing_ms int, tokens_in int, tokens_out int, data_key_id uuid,
+    response text, payload_sha256 text"""
+COMPLETED = f"""
+    completed as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, status, error_code,
+                                 response_length, processing_ms, tokens_in, tokens_out,
+                                 payload_sha256, detail)
+        select at, '{Action.COMPLETION_COMPLETED}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, upstream, error_code = '', status, error_code,
+               response_length, processing_ms, tokens_in, tokens_out,
+               decode(payload_sha256, 'hex'), '{{}}'
+        from j on conflict (request_id, action, at) do nothing),
+    response_text as (
+        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
+        select at, tenant_id, id, 'response', data_key_id, decode(response, 'base64')
+        from j where response is not null on conflict (request_id, field, at) do nothing)"""
+
+
+def act(
+    action: Action,
+    *,
+    actor: str,
+    tenant_id: UUID | None = None,
+    subject_id: UUID | None = None,
+    success: bool = True,
+    client_net: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> Event:
+    """Puts an act of a person or a program on record, in the transaction that is open.
+
+    By itself `client_net` is where the request came from that is being answered (acting_from.py).
+    """
+    event: Event = Event.objects.create(
+        at=timezone.now(),
+        action=Action(action),
+        actor=actor,
+        tenant_id=tenant_id,
+        subject_id=subject_id,
+        api_key_id=api_key_of(actor),
+        success=success,
+        client_net=client_net or present_network(),
+        detail=detail or {},
+    )
+    pending.remember(event)
+    return event
+
+
+def api_key_of(actor: str) -> UUID | None:
+    """The key that an actor "key:<uuid>" is."""
+    kind, _, name = actor.partition(":")
+    try:
+        return UUID(name) if kind == "key" else None
+    except ValueError:
+        return None

@@ -1,0 +1,78 @@
+"""Limits in the words of OpenAI's API: headers on every answer, and the 429."""
+
+import math
+
+from inference.errors import Headers, LimitReached, OutOfQuota
+from inference.intake.gateway import NotAdmitted
+from tenants.rate_limits.admission import Admission, Left
+
+_TIERS = {
+    "ip": "this address sent {limit} requests within a minute, which is the most",
+    "key_rate": "this API key's {limit} requests per minute are used up",
+    "rate": "this tenant's {limit} requests per minute are used up",
+    "key_tokens": "this API key's {limit} tokens per minute do not suffice for this request now",
+    "tokens": "this tenant's {limit} tokens per minute do not suffice for this request now",
+    "key_concurrency": "{used} requests of this API key are running; {limit} is the most at once",
+    "concurrency": "{used} requests of this tenant are running; {limit} is the most at once",
+    "key_bytes": "{used} of the {limit} bytes in flight of this API key are taken",
+    "bytes": "{used} of the {limit} bytes in flight of this tenant are taken",
+    "key_stored": "this API key's {limit} bytes stored per day do not suffice for this request now",
+    "stored": "this tenant's {limit} bytes stored per day do not suffice for this request now",
+    "key_readers": "this API key reads {used} streams at once; {limit} is the most",
+    "readers": "this tenant reads {used} streams at once; {limit} is the most",
+    "quota": "this request does not fit into the quota of {limit}, of which {used} are used",
+}
+_OF_BYTES = ("bytes", "stored")
+
+
+def limit_reached(refused: NotAdmitted) -> LimitReached:
+    """A 429 that names the tier, its figures, and the time after which to come back."""
+    admission = refused.admission
+    seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
+    why = refused.message or _TIERS[admission.tier].format(
+        limit=admission.limit, used=admission.used
+    )
+    again = f"it frees in {seconds} s" if admission.tier == "quota" else f"try again in {seconds} s"
+    kind = OutOfQuota if admission.tier == "quota" else LimitReached
+    error = kind(f"{why}; {again} ({admission.tier}, {refused.refusal_id})", retry_after=seconds)
+    error.refusal_id = refused.refusal_id
+    error.extra = [
+        (b"retry-after-ms", b"%d" % admission.frees_in_ms),
+        (b"x-refusal-id", refused.refusal_id.encode()),
+        *headers(admission, admission.tier),
+    ]
+    if admission.tier.endswith(_OF_BYTES):
+        left = max(0, admission.limit - admission.used)
+        error.extra += _of("bytes", Left(admission.limit, left, admission.frees_in_ms))
+    if admission.tier == "quota":
+        error.extra.append((b"x-should-retry", b"false"))
+    return error
+
+
+def headers(admission: Admission, scope: str = "") -> Headers:
+    """`x-ratelimit-*` of the tightest tier; none where nothing is limited."""
+    found: Headers = []
+    for what, left in (("requests", admission.requests), ("tokens", admission.tokens)):
+        if left:
+            found += _of(what, left)
+    if scope or admission.scope:
+        found.append((b"x-ratelimit-scope", (scope or admission.scope).encode()))
+    return found
+
+
+def _of(what: str, left: Left) -> Headers:
+    return [
+        (f"x-ratelimit-limit-{what}".encode(), b"%d" % left.limit),
+        (f"x-ratelimit-remaining-{what}".encode(), b"%d" % left.remaining),
+        (f"x-ratelimit-reset-{what}".encode(), duration(left.full_in_ms).encode()),
+    ]
+
+
+def duration(ms: int) -> str:
+    """As OpenAI writes it: 120ms, 1s, 7.66s, 6m0s, 1h0m0s."""
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    seconds = f"{rest / 1000:g}s"
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + seconds

@@ -1,0 +1,74 @@
+"""Which view answers which path of the inference API.
+
+Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features stand under /beta: there
+is the same.
+"""
+
+from dataclasses import dataclass
+
+from inference.api.openai import views
+
+ROUTES: dict[str, tuple[str, views.View]] = {
+    "/v1/chat/completions": ("POST", views.chat_completions),
+    "/v1/completions": ("POST", views.completions),
+    "/v1/inference": ("POST", views.inference),
+    "/v1/models": ("GET", views.models),
+    "/v1/user/balance": ("GET", views.balance),
+}
+_AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
+_MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`template` stands for all of its paths in records: nobody can make up new ones."""
+
+    template: str
+    method: str
+    view: views.View
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def allow(self) -> str:
+        return "GET, HEAD, OPTIONS" if self.method == "GET" else "POST, OPTIONS"
+
+
+def _paths(template: str) -> set[str]:
+    rest = template.removeprefix("/v1")
+    found = {template, f"/beta{rest}", *({rest} if rest in _AT_THE_ROOT else ())}
+    return found | {f"{path}/" for path in found}
+
+
+_EXACT = {
+    path: Route(template, method, view)
+    for template, (method, view) in ROUTES.items()
+    for path in _paths(template)
+}
+
+
+def owns(path: str) -> bool:
+    """Whether the path is the inference API's, found there or not."""
+    return (
+        path.startswith(("/v1/", "/beta/", "/models/"))
+        or path in _EXACT
+        or path in ("/v1", "/beta")
+    )
+
+
+def find(path: str) -> Route | None:
+    return _EXACT.get(path) or _with_an_id(path)
+
+
+def _with_an_id(path: str) -> Route | None:
+    path = path.rstrip("/")
+    if path.startswith("/beta/"):
+        path = "/v1" + path.removeprefix("/beta")
+    elif path.startswith("/models/"):
+        path = "/v1" + path
+    if path.startswith(_MODELS):
+        return Route("/v1/models/{model}", "GET", views.model, (path.removeprefix(_MODELS),))
+    if path.startswith(_STREAMS):
+        completion_id, _, what = path.removeprefix(_STREAMS).partition("/")
+        if what == "events":
+            return Route(views.EVENTS_ROUTE, "GET", views.events, (completion_id,))
+    return None

@@ -1,0 +1,226 @@
+"""What is taken from a caller reaches their requests in progress and open sockets within a second.
+
+Each web process looks every EVERY_S at all credentials that have something going on here: one
+query, whatever their number. It asks how things stand and waits for no news, so there is none to
+miss. Without the database nothing is cut off: the next look does it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+
+from inference.order import Order
+from inference.stream.frames import Frame, Kind
+from inference.stream.sink import Sink
+from inference.worker.generation import error_body
+from tenants.authentication.restriction import restricted
+from tenants.models.api_key import Scope
+from tenants.models.tenant import State
+from tenants.roles import Permission, may
+
+log = logging.getLogger(__name__)
+EVERY_S = 0.5
+PATIENCE_S = 2.0
+_PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
+RESTRICTED = "restricted"
+RESTRICTED_TEXT = (
+    "the data of whoever this access belongs to is being erased or is restricted: nothing of "
+    "theirs is processed"
+)
+_LOOK = f"""
+    select 'key' as kind, k.digest as id, t.state, t.profile, '' as role,
+           {restricted("t.id", "k.subject_id")} as restricted
+    from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id
+    where k.digest = any(%(keys)s::bytea[]) and '{Scope.INFERENCE}' = any(k.scopes)
+      and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    union all
+    select 'member', uuid_send(m.id), t.state, t.profile, m.role,
+           {restricted("t.id", "m.subject_id")}
+    from tenants_member m join tenants_tenant t on t.id = m.tenant_id
+    join tenants_user u on u.id = m.user_id
+    where m.id = any(%(members)s::uuid[]) and u.is_active
+    union all
+    select 'session', convert_to(s.session_key, 'UTF8'), '{State.ACTIVE}', '', '', false
+    from django_session s
+    where s.session_key = any(%(sessions)s::text[]) and s.expire_date > now()
+    union all
+    select 'open', uuid_send(c.id), '', '', '', false
+    from inference_completion c where c.id = any(%(orders)s::uuid[]) and c.state = 'open'"""
+
+Credential = bytes | UUID | str  # a key's digest, a member's id, a session's key
+Lost = Callable[[str], None]
+_WHY = {
+    RESTRICTED: (403, RESTRICTED_TEXT),
+    "access_revoked": (401, "this access was revoked or has expired while the answer was written"),
+    "tenant_suspended": (403, "this tenant was suspended while the answer was written"),
+    "tenant_closing": (403, "this tenant was closed while the answer was written"),
+}
+
+
+@dataclass
+class _Request:
+    credential: Credential
+    order: Order
+    sink: Sink | None  # None: its reader has left, or never was
+    condemned: bool = False
+
+
+class Watch:
+    def __init__(self, dsn: str, cancel: Callable[[Order], None]) -> None:
+        self._dsn, self._cancel = dsn, cancel
+        self._requests: dict[UUID, _Request] = {}
+        self._sockets: dict[object, tuple[Credential, Lost]] = {}
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._task = asyncio.create_task(self._work())
+
+    def __len__(self) -> int:
+        """How much is being watched."""
+        return len(self._requests) + len(self._sockets)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._hang_up()
+
+    def orders(self) -> list[Order]:
+        """Those that this process waits for."""
+        return [request.order for request in self._requests.values()]
+
+    # Coming and going ----------------------------------------------------------------------------
+    def attend(self, socket: object, credential: Credential, lost: Lost) -> None:
+        """`lost` is called once, with the reason, when the credential opens nothing any more."""
+        self._sockets[socket] = credential, lost
+
+    def dismiss(self, socket: object) -> None:
+        self._sockets.pop(socket, None)
+
+    def begin(self, order: Order, credential: Credential, sink: Sink) -> None:
+        """From when it is on record on."""
+        self._requests[order.id] = _Request(credential, order, sink)
+
+    def leave(self, order: Order) -> None:
+        """Its reader has gone, or has everything. A chat's goes on, and so does its watch."""
+        request = self._requests.get(order.id)
+        too_slow = request and request.sink and request.sink.dropped
+        if request and (order.detached or request.condemned or too_slow):
+            request.sink = None
+        else:
+            self._requests.pop(order.id, None)
+
+    # Looking -------------------------------------------------------------------------------------
+    async def _work(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._look()
+            except (psycopg.Error, OSError, TimeoutError) as problem:
+                log.warning("who may still be here could not be asked: %r", problem)
+                await self._hang_up()
+            except Exception:
+                log.exception("a look at who may still be here failed")
+
+    async def _look(self) -> None:
+        if not len(self):
+            return
+        asked = self._without_reader()
+        credentials = {request.credential for request in self._requests.values()}
+        credentials |= {credential for credential, _ in self._sockets.values()}
+        rows = await self._ask(credentials, [request.order.id for request in asked])
+        standing = {_credential(row): _standing(row) for row in rows if row["kind"] != "open"}
+        still_open = {UUID(bytes=row["id"]) for row in rows if row["kind"] == "open"}
+        self._end({c: standing.get(c, "access_revoked") for c in credentials})
+        self._follow_up(asked, still_open)
+
+    def _without_reader(self) -> list[_Request]:
+        return [request for request in self._requests.values() if request.sink is None]
+
+    async def _ask(self, credentials: set[Credential], orders: list[UUID]) -> list[dict[str, Any]]:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, **_PATIENCE
+            )
+        told = {
+            "keys": [c for c in credentials if isinstance(c, bytes)],
+            "members": [c for c in credentials if isinstance(c, UUID)],
+            "sessions": [c for c in credentials if isinstance(c, str)],
+            "orders": orders,
+        }
+        cursor = self._connection.cursor(row_factory=psycopg.rows.dict_row)
+        await cursor.execute(_LOOK, told, prepare=True)
+        return await cursor.fetchall()
+
+    async def _hang_up(self) -> None:
+        if self._connection:
+            await self._connection.close()
+        self._connection = None
+
+    # Ending --------------------------------------------------------------------------------------
+    def _end(self, lost: dict[Credential, str]) -> None:
+        """What began while the database was asked has its turn at the next look."""
+        for request in list(self._requests.values()):
+            if (why := lost.get(request.credential)) and not request.condemned:
+                self._condemn(request, why)
+        for socket, (credential, tell) in list(self._sockets.items()):
+            why = lost.get(credential)
+            if why and why != RESTRICTED:  # a page is told when it asks for something
+                self.dismiss(socket)
+                _told(tell, why)
+
+    def _condemn(self, request: _Request, why: str) -> None:
+        log.info("request %s ends: %s", request.order.id, why)
+        request.condemned = True
+        if request.sink:
+            request.sink.put(_error(request.sink.last, why))
+        self._cancel(request.order)
+
+    def _follow_up(self, asked: list[_Request], still_open: set[UUID]) -> None:
+        """Until they are settled: one on its way into the queue cannot be cancelled yet."""
+        for request in asked:
+            late = time.time() > request.order.deadline
+            if late or request.order.id not in still_open:
+                self._requests.pop(request.order.id, None)
+            elif request.condemned:
+                self._cancel(request.order)
+
+
+def _told(tell: Lost, why: str) -> None:
+    """One listener that breaks must not keep the news from the others."""
+    try:
+        tell(why)
+    except Exception:
+        log.exception("a socket was not told that %s", why)
+
+
+def _credential(row: dict[str, Any]) -> Credential:
+    if row["kind"] == "session":
+        return bytes(row["id"]).decode()
+    return UUID(bytes=row["id"]) if row["kind"] == "member" else bytes(row["id"])
+
+
+def _standing(row: dict[str, Any]) -> str:
+    """Why it opens nothing; "" when it does."""
+    if row["state"] != State.ACTIVE:
+        return f"tenant_{row['state']}"
+    if row["kind"] == "member" and not may(row["role"], Permission.CHAT, row["profile"]):
+        return "access_revoked"
+    return RESTRICTED if row["restricted"] else ""
+
+
+def refusal(why: str) -> tuple[int, bytes]:
+    """HTTP status and body."""
+    status, message = _WHY[why]
+    return status, error_body(message, why, status)
+
+
+def _error(last: int, why: str) -> Frame:
+    """It outranks whatever the runner may still send."""
+    status, body = refusal(why)
+    return Frame(b"", 99, last + 1, Kind.ERROR, body, status)

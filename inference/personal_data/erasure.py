@@ -1,0 +1,135 @@
+"""What `inference` holds of a person: open requests, kept events, conversations, and who has been
+sent their texts. A person's requests are found by the pseudonym that the audit trail has of them.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.erasure.erasers import Eraser, Evidence, Turn, register
+from audit.erasure.own_erasers import key_ids
+from audit.models import DeletionRequest, DeletionState, Event
+from inference.models import Completion, Conversation, Message
+from inference.personal_data import recipients
+from inference.queue import fair_queue
+from inference.queue.client import client
+from inference.record.ledger import Outcome
+from inference.stream import frames
+from inference.stream.writer import KEPT_S
+from inference.worker import sweeper
+
+ON_THE_WAY_S = 15  # so long may one that is on record take into the queue
+WATCH_S = 2.0  # within that time every web process has looked who may still be here
+BATCH = 500
+ERASED = "erased"
+
+
+# Requests in progress ----------------------------------------------------------------------------
+def _open(tenant_id: UUID, subject_id: UUID) -> QuerySet[Completion]:
+    received = _received(tenant_id, subject_id).values("request_id")
+    return Completion.objects.open().filter(tenant_id=tenant_id, id__in=received)
+
+
+def _received(tenant_id: UUID, subject_id: UUID) -> QuerySet[Event]:
+    return Event.objects.filter(
+        tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
+    )
+
+
+def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Those that run are told to end, and are gone at a later look."""
+    if _just_begun(tenant_id, subject_id):
+        return {"cancelled": 0}
+    told = list(_open(tenant_id, subject_id))
+    ended = sum(_end(completion) for completion in told)
+    return {"cancelled": ended}
+
+
+def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
+    """The web processes end their streams themselves, and tell the readers why (watch.py)."""
+    begun = datetime.now(UTC) - timedelta(seconds=WATCH_S)
+    found = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    return found.filter(state=DeletionState.RUNNING, started_at__gt=begun).exists()
+
+
+def _end(completion: Completion) -> bool:
+    """Whether it is over now."""
+    script = client().register_script(fair_queue.CANCEL.text)
+    where = script(keys=[fair_queue.prefix(completion.model)], args=[str(completion.id)])
+    age_s = time.time() - completion.created_at.timestamp()
+    if where == b"running" or (where == b"gone" and age_s < ON_THE_WAY_S):
+        return False
+    outcome = Outcome(state="cancelled", status=499, finish_reason="cancelled", error_code=ERASED)
+    sweeper.end(completion, outcome)
+    return True
+
+
+def _requests_left(tenant_id: UUID, subject_id: UUID) -> int:
+    return _open(tenant_id, subject_id).count()
+
+
+# Events kept for readers that come back ----------------------------------------------------------
+def _histories(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    oldest = timedelta(seconds=settings.REQUEST_DEADLINE_S + KEPT_S + 60)
+    recent = _received(tenant_id, subject_id).filter(at__gte=datetime.now(UTC) - oldest)
+    ids = recent.values_list("request_id", flat=True)
+    return [frames.history(found.bytes) for found in ids if found]
+
+
+def _purge_events(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    names = _histories(tenant_id, subject_id)
+    gone = sum(client().unlink(*names[n : n + BATCH]) for n in range(0, len(names), BATCH))
+    return {"streams": gone}
+
+
+def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
+    names = _histories(tenant_id, subject_id)
+    return sum(client().exists(*names[n : n + BATCH]) for n in range(0, len(names), BATCH))
+
+
+# Conversations -----------------------------------------------------------------------------------
+def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
+    sealed = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    theirs = Q(member__subject_id=subject_id)
+    return Conversation.objects.filter(sealed | theirs, tenant_id=tenant_id)
+
+
+def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    _all, by_table = _conversations(tenant_id, subject_id).delete()
+    return {
+        "conversations": by_table.get("inference.Conversation", 0),
+        "messages": by_table.get("inference.Message", 0),
+    }
+
+
+def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
+    keys = key_ids(tenant_id, subject_id)
+    messages = Message.objects.filter(tenant_id=tenant_id, data_key_id__in=keys)
+    return _conversations(tenant_id, subject_id).count() + messages.count()
+
+
+def register_erasers() -> None:
+    requests = _("Requests in progress, also those that wait in line")
+    register(
+        Eraser(
+            "requests",
+            requests,
+            Turn.RUNNING,
+            _end_requests,
+            _requests_left,
+            stops_processing=True,
+        )
+    )
+    events = _("Answers kept for readers that come back")
+    register(Eraser("streams", events, Turn.CONTENT, _purge_events, _events_left))
+    chats = _("Conversations")
+    register(
+        Eraser("conversations", chats, Turn.CONTENT, _erase_conversations, _conversations_left)
+    )
+    told = _("Recipients: services that had answered")
+    register(Eraser("recipients", told, Turn.RECIPIENTS, recipients.tell, recipients.untold))

@@ -1,0 +1,131 @@
+"""A person's prompts, answers, conversations and usage, as their export tells them."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import orjson
+
+from audit.actions import Action
+from audit.exports.portability import Portable, Row, register
+from audit.keys.keyring import Unreadable, keyring
+from audit.models import Event, Payload
+from audit.search import texts
+from inference.chat.sealing import said_in, title_of
+from inference.models import Conversation, Message, Usage
+from inference.order import unpacked
+from inference.reasoning import Said
+
+BATCH = 200
+_OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms", "upstream")
+
+
+def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    for events in _in_batches(tenant_id, subject_id):
+        ids = [event.request_id for event in events]
+        sealed = {(p.request_id, p.field): p for p in _payloads(tenant_id, ids)}
+        ends = {event.request_id: event for event in _ends(tenant_id, ids)}
+        for event in events:
+            assert event.request_id
+            asked = sealed.get((event.request_id, "request"))
+            answered = sealed.get((event.request_id, "response"))
+            end = ends.get(event.request_id)
+            yield {
+                "id": event.request_id,
+                "at": event.at,
+                "route": event.route,
+                "model": event.model,
+                **_asked(asked),
+                "response": _readable(_opened(answered)),
+                **({name: getattr(end, name) for name in _OF_EVENT} if end else {}),
+            }
+
+
+def _in_batches(tenant_id: UUID, subject_id: UUID) -> Iterator[list[Event]]:
+    found = Event.objects.filter(
+        tenant_id=tenant_id, subject_id=subject_id, action=Action.COMPLETION_RECEIVED
+    )
+    batch: list[Event] = []
+    for event in found.order_by("at", "id").iterator(BATCH):
+        batch.append(event)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _payloads(tenant_id: UUID, ids: list[Any]) -> Iterator[Payload]:
+    yield from Payload.objects.filter(tenant_id=tenant_id, request_id__in=ids)
+
+
+def _ends(tenant_id: UUID, ids: list[Any]) -> Iterator[Event]:
+    ended = Event.objects.filter(tenant_id=tenant_id, action=Action.COMPLETION_COMPLETED)
+    yield from ended.filter(request_id__in=ids)
+
+
+def _asked(payload: Payload | None) -> Row:
+    clear = _opened(payload)
+    try:
+        order = unpacked(clear) if clear else None
+    except msgspec.DecodeError:
+        return {"request": _readable(clear)}
+    if order is None:
+        return {"request": None}
+    return {"request": _readable(order.body), "client_ip": order.client_ip}
+
+
+def _opened(payload: Payload | None) -> bytes | None:
+    if payload is None:
+        return None
+    place = texts.place(payload.tenant_id, payload.request_id, payload.field)
+    try:
+        return keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+    except Unreadable:
+        return None
+
+
+def _readable(body: bytes | None) -> Any:
+    """JSON as JSON, everything else as text."""
+    if body is None:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
+
+
+def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    found = Conversation.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
+    for conversation in found.order_by("created_at"):
+        said = conversation.messages.select_related("conversation").order_by("created_at")
+        yield {
+            "id": conversation.id,
+            "title": title_of(conversation),
+            "model": conversation.model,
+            "created_at": conversation.created_at,
+            "messages": [_said(message) for message in said],
+        }
+
+
+def _said(message: Message) -> Row:
+    try:
+        said = said_in(message) if message.sealed else Said("")
+    except Unreadable:
+        said = Said("")
+    row = {"author": message.author, "text": said.text, "created_at": message.created_at}
+    return {**row, "reasoning": said.reasoning} if said.reasoning else row
+
+
+def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    for events in _in_batches(tenant_id, subject_id):
+        rows = Usage.objects.filter(completion_id__in=[event.request_id for event in events])
+        names = ("completion_id", "model", "prompt_tokens", "completion_tokens", "cached_tokens")
+        yield from rows.order_by("created_at").values(*names, "cost", "created_at")
+
+
+def register_portables() -> None:
+    register(Portable("requests", _requests))
+    register(Portable("conversations", _conversations))
+    register(Portable("usage", _usage))

@@ -1,0 +1,103 @@
+"""Services outside this installation that a person's texts were sent to (GDPR art. 19): told when
+the person is erased, and until they have been told the erasure is not done.
+
+What is told goes to FOREBAY_DELETION_WEBHOOK, signed, and in any case into a log of its own
+(FOREBAY_HOME/witness/recipients.jsonl), from which the operator writes to who has no webhook.
+"""
+
+import json
+import urllib.request
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Max, Min
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.erasure import line_file
+from audit.erasure.erasers import Evidence
+from audit.keys import signing
+from audit.models import ErasureStep, Event
+from inference.engines import served
+
+STORE = "recipients"
+PATIENCE_S = 5
+PURPOSE = "erasure-notice"
+
+
+def tell(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Raises OSError while the webhook does not answer."""
+    before = {entry["recipient"] for entry in _told(tenant_id, subject_id)}
+    received = [row for row in _received(tenant_id, subject_id) if row["upstream"] not in before]
+    told = [_tell(tenant_id, subject_id, row) for row in received]
+    if told or before:
+        return {"recipients": len(told), "told": told}
+    return {"recipients": 0, "told": "none"}
+
+
+def untold(tenant_id: UUID, subject_id: UUID) -> int:
+    """Counts on the evidence alone: what a service did with a notice cannot be seen from here."""
+    told = {entry["recipient"] for entry in _told(tenant_id, subject_id)}
+    return sum(row["upstream"] not in told for row in _received(tenant_id, subject_id))
+
+
+def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
+    """Hosted services by their name in the trail, with how many requests from when to when."""
+    events = Event.objects.filter(
+        tenant_id=tenant_id,
+        subject_id=subject_id,
+        action=Action.COMPLETION_COMPLETED,
+    )
+    rows = events.values("upstream").annotate(n=Count("id"), first=Min("at"), last=Max("at"))
+    return [dict(row) for row in rows.order_by("upstream") if is_hosted(row["upstream"])]
+
+
+def is_hosted(upstream: str) -> bool:
+    """The trail names somebody else's machine by its host (engines/base.py)."""
+    return " " in upstream or upstream in {
+        engine.upstream for engine in served().values() if engine.config.hosted
+    }
+
+
+def _told(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
+    steps = ErasureStep.objects.filter(
+        store=STORE, tenant_id=tenant_id, request__subject_id=subject_id
+    )
+    found = [step.evidence.get("told") for step in steps]
+    return [entry for told in found if isinstance(told, list) for entry in told]
+
+
+def _tell(tenant_id: UUID, subject_id: UUID, row: dict[str, Any]) -> dict[str, Any]:
+    notice = {
+        "notice": "erase what you keep of these requests",
+        "recipient": row["upstream"],
+        "tenant": str(tenant_id),
+        "subject": str(subject_id),
+        "requests": row["n"],
+        "first": row["first"].isoformat(),
+        "last": row["last"].isoformat(),
+    }
+    how = "webhook" if settings.DELETION_WEBHOOK else "log"
+    if how == "webhook":
+        _post(notice)
+    at = timezone.now().isoformat()
+    _write({**notice, "told": how, "at": at})
+    return {"recipient": row["upstream"], "requests": row["n"], "told": how, "at": at}
+
+
+def _post(notice: dict[str, Any]) -> None:
+    body = json.dumps(notice, sort_keys=True).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "X-Forebay-Key": signing.key_id(),
+        "X-Forebay-Signature": signing.sign(body, PURPOSE).hex(),
+    }
+    request = urllib.request.Request(settings.DELETION_WEBHOOK, body, headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_S):  # noqa: S310  # the operator's URL
+        pass
+
+
+def _write(line: dict[str, Any]) -> None:
+    path = settings.FOREBAY_HOME / "witness" / "recipients.jsonl"
+    line_file.append(path, json.dumps(line))

@@ -1,0 +1,58 @@
+"""What the audit trail's sealed payloads say, for those who may read them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import orjson
+
+from audit.search.texts import Read, register_reader
+from inference.order import unpacked
+
+
+def register() -> None:
+    register_reader("request", _request)
+    register_reader("response", _response)
+
+
+def _request(clear: bytes) -> Read:
+    try:
+        order = unpacked(clear)
+    except (msgspec.MsgspecError, ValueError):
+        return Read(clear.decode(errors="replace"))  # of acts, and of earlier versions
+    return Read(said(order.body), order.client_ip)
+
+
+def _response(clear: bytes) -> Read:
+    return Read(said(clear))
+
+
+def said(body: bytes) -> str:
+    """The words of a body: messages and prompts, without the JSON around them."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
+    words = [text for text in _words(found) if text]
+    return "\n\n".join(words) if words else body.decode(errors="replace")
+
+
+def _words(said: Any) -> Iterator[str]:
+    if not isinstance(said, dict):
+        return
+    for message in said.get("messages") or ():
+        yield from _of_message(message)
+    prompt = said.get("prompt")
+    yield from [prompt] if isinstance(prompt, str) else map(str, prompt or ())
+    for choice in said.get("choices") or ():
+        yield from _of_message(choice.get("message") or {"content": choice.get("text")})
+
+
+def _of_message(message: Any) -> Iterator[str]:
+    content = message.get("content") if isinstance(message, dict) else None
+    who = f"{message['role']}: " if isinstance(message, dict) and message.get("role") else ""
+    if isinstance(content, str):
+        yield who + content
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield who + part["text"]

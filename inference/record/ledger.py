@@ -1,0 +1,253 @@
+"""The two moments that must be durable: a request is received, and a request is settled.
+
+Each is one statement over a list of rows, so that a group commit (audit/trail/group_commit.py)
+takes one round trip for hundreds of requests, and what belongs together stands or falls together.
+"""
+
+import base64
+import ipaddress
+import logging
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from uuid import UUID
+
+import msgspec
+
+from audit import merkle
+from audit.actions import Action
+from audit.keys.keyring import Sealer
+from audit.proof import receipts
+from audit.proof.receipts import Receipt
+from audit.trail import canonical, record
+from audit.trail.fair_line import Row
+from inference import reasoning
+from inference.order import Order, packed
+from inference.reasoning import Said
+from tenants.quotas import windows
+
+log = logging.getLogger(__name__)
+# A request whose quota has no room gets no further than tenants_reserve: it leaves no trace.
+# Answers (id, {taken} or {refused}) for requests that quotas count; see tenants/sql.
+RECEIVED = f"""
+    with asked as (select %s::jsonb as rows),
+    reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
+    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
+        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool)
+        where not exists (select from reserved r where r.request = x.id and r.taken is null)),
+    {record.RECEIVED},
+    opened as (
+        insert into inference_completion
+            (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at)
+        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at
+        from j on conflict (id) do nothing)
+    select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
+
+# The ledger's second entry decides who settles: whoever comes second writes nothing at all.
+SETTLED = f"""
+    with asked as (select %s::jsonb as rows),
+    ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
+    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
+        {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
+        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
+        beyond jsonb)
+        join ended on ended.request = x.id),
+    {record.COMPLETED},
+    overrun as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, status, error_code,
+                                 detail)
+        select at, '{Action.QUOTA_OVERRUN}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, upstream, false, status, '', beyond
+        from j where beyond is not null on conflict (request_id, action, at) do nothing),
+    answered as (
+        update inference_message m
+        set sealed = decode(j.message, 'base64'), finish_reason = j.finish_reason
+        from j where m.completion_id = j.id and m.sealed is null and j.message is not null),
+    closed as (
+        update inference_completion c set state = j.state, settled_at = j.at
+        from j where c.id = j.id and c.state = 'open')
+    insert into inference_usage
+        (completion_id, tenant_id, api_key_id, member_id, team_id, model, prompt_tokens,
+         completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
+         queue_ms, ttft_ms, duration_ms, created_at)
+    select id, tenant_id, api_key_id, member_id, team_id, model, tokens_in,
+           tokens_out, cached, cost, status, finish_reason, error_code, attempts,
+           queue_ms, ttft_ms, processing_ms, at
+    from j on conflict (completion_id) do nothing"""
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """How a completion ended. Tokens are the engine's count, or ours where it was cut off."""
+
+    state: str = "done"  # inference.models.State
+    status: int = 200
+    finish_reason: str = "stop"
+    error_code: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    attempts: int = 1
+    queue_ms: int | None = None
+    ttft_ms: int | None = None
+    upstream: str = ""  # which engine or service was asked
+    text: str = ""  # what the reader got
+    reasoning: str = ""  # that came before it
+    response: bytes = b""  # as the audit trail keeps it
+
+    @property
+    def cost(self) -> int:
+        """In the fair queue's unit: an output token weighs two (VTC, arXiv 2401.00588)."""
+        return self.prompt_tokens + 2 * self.completion_tokens
+
+
+def place(order: Order, field: str) -> bytes:
+    """What a payload's ciphertext is bound to."""
+    return b"audit_payload|%b|%b|%b" % (order.tenant_id.bytes, order.id.bytes, field.encode())
+
+
+def request_place(tenant_id: bytes, request_id: bytes) -> bytes:
+    return b"audit_payload|%b|%b|request" % (tenant_id, request_id)
+
+
+def message_place(order: Order) -> bytes:
+    return b"inference_message|%b|%b" % (order.tenant_id.bytes, order.id.bytes)
+
+
+def sealed_order(order: Order, sealer: Sealer) -> bytes:
+    """Key id (16 bytes) and ciphertext: what lies in Redis and in the audit payload."""
+    return sealer.key_id.bytes + sealer.seal(packed(order), place(order, "request"))
+
+
+def key_id(sealed: bytes) -> UUID:
+    return UUID(bytes=sealed[:16])
+
+
+def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
+    """`time_zone` is the tenant's: a day or a month of its quotas begins at its midnight."""
+    at = datetime.fromtimestamp(order.created_at, UTC)
+    day, month = windows.bounds("day", at, time_zone), windows.bounds("month", at, time_zone)
+    return {
+        **_common(order, order.created_at),
+        "tokens": order.charge.tokens,
+        "cost": order.charge.most,
+        "day_starts": day.starts_text,
+        "day_ends": day.ends_text,
+        "month_starts": month.starts_text,
+        "month_ends": month.ends_text,
+        "data_key_id": sealed[:16].hex(),
+        "request": base64.b64encode(sealed[16:]).decode(),
+        "payload_sha256": sha256(sealed[16:]).hexdigest(),
+        "stream": order.stream,
+    }
+
+
+def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: float) -> Row:
+    """Without a sealer: the subject's key has been destroyed, no text is kept."""
+    charge = order.charge
+    response = message = None
+    if sealer and outcome.response:
+        response = sealer.seal(outcome.response, place(order, "response"))
+    if sealer and order.detached:
+        said = Said(outcome.text, outcome.reasoning)
+        message = sealer.seal(reasoning.packed(said), message_place(order))
+    cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
+    return {
+        **_common(order, now),
+        "upstream": outcome.upstream,
+        "status": outcome.status,
+        "error_code": outcome.error_code,
+        "response_length": len(outcome.text),
+        "processing_ms": milliseconds(now - order.created_at),
+        "tokens_in": outcome.prompt_tokens,
+        "tokens_out": outcome.completion_tokens,
+        "data_key_id": sealer and sealer.key_id.hex,
+        "response": base64.b64encode(response).decode() if response else None,
+        "payload_sha256": sha256(response).hexdigest() if response else None,
+        "state": outcome.state,
+        "cached": outcome.cached_tokens,
+        "finish_reason": outcome.finish_reason,
+        "attempts": outcome.attempts,
+        "queue_ms": outcome.queue_ms,
+        "ttft_ms": outcome.ttft_ms,
+        "team_id": charge.team_id and charge.team_id.hex,
+        "cost": cost,
+        "beyond": _beyond(order, outcome, cost),
+        "message": base64.b64encode(message).decode() if message else None,
+    }
+
+
+def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:
+    """What an answer took beyond that which was set aside for it: then the bound of prompt_bound.py
+    does not hold for this model, and budgets can be overspent. Never unnoticed.
+    """
+    aside, tokens = order.charge, outcome.prompt_tokens + outcome.completion_tokens
+    if not aside.tokens or (tokens <= aside.tokens and cost <= aside.most):
+        return None
+    log.error(
+        "ALERT %s: request %s of model %s took %d tokens, of which %d had been set aside",
+        Action.QUOTA_OVERRUN,
+        order.id,
+        order.model,
+        tokens,
+        aside.tokens,
+    )
+    return {
+        "tokens": tokens,
+        "tokens_set_aside": aside.tokens,
+        "prompt_tokens": outcome.prompt_tokens,
+        "cost": cost,
+        "cost_set_aside": aside.most,
+    }
+
+
+def receipt(order: Order, payload_sha256: str) -> Receipt:
+    """For whoever asked: that the request is on record, as `received_row` wrote it."""
+    at = datetime.fromtimestamp(order.created_at, UTC)
+    line = canonical.line(
+        action=Action.COMPLETION_RECEIVED,
+        at=at,
+        actor=order.actor,
+        tenant_id=order.tenant_id,
+        request_id=order.id,
+        subject_id=order.subject_id,
+        api_key_id=order.charge.api_key_id,
+        client_net=network(order.client_ip),
+        route=order.route,
+        model=order.model,
+        payload_sha256=bytes.fromhex(payload_sha256),
+    )
+    return receipts.issue(order.id, merkle.leaf(line), canonical.microseconds(at))
+
+
+def milliseconds(seconds: float) -> int:
+    """As the database can hold them; a clock set back gives 0."""
+    return min(2**31 - 1, max(0, int(seconds * 1000)))
+
+
+def _common(order: Order, at: float) -> Row:
+    return {
+        "id": order.id.hex,
+        "at": datetime.fromtimestamp(at, UTC).isoformat(),
+        "tenant_id": order.tenant_id.hex,
+        "actor": order.actor,
+        "subject_id": order.subject_id.hex,
+        "client_net": network(order.client_ip),
+        "route": order.route,
+        "model": order.model,
+        "api_key_id": order.charge.api_key_id and order.charge.api_key_id.hex,
+        "member_id": order.charge.member_id and order.charge.member_id.hex,
+    }
+
+
+@lru_cache(4096)
+def network(client_ip: str) -> str | None:
+    """The address without its host part (/24, /48): enough to find patterns, not a person."""
+    try:
+        address = ipaddress.ip_address(client_ip)
+    except ValueError:
+        return None  # no address: a socket file, a name
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    bits = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False).network_address)

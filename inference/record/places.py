@@ -1,0 +1,31 @@
+"""What an order holds of its tenant's and its key's limits, and what came of it."""
+
+from inference.order import Order
+from inference.record.ledger import Outcome
+from tenants.rate_limits.release import UNKNOWN, Place
+
+
+def place(order: Order) -> Place:
+    key = order.charge.api_key_id
+    tenant = str(order.tenant_id)
+    size = len(order.body) or UNKNOWN  # its text has been erased
+    return Place(str(order.id), tenant, str(key) if key else "", size)
+
+
+def set_aside(order: Order) -> int:
+    """Tokens that the limits per minute are charged with: likely ones, not the most possible.
+
+    What the request really takes corrects it, also upwards.
+    """
+    return min(order.charge.tokens or order.estimate, order.estimate)
+
+
+def used(outcome: Outcome) -> int | None:
+    """Tokens; None for a request that another has settled, whose count is not known here."""
+    tokens = outcome.prompt_tokens + outcome.completion_tokens
+    return tokens if tokens or outcome.state != "done" else None
+
+
+def kept(outcome: Outcome) -> int:
+    """Bytes of the answer on record."""
+    return len(outcome.response)

@@ -1,0 +1,112 @@
+"""Each night: are ledger, usage and counters three accounts of the same day?
+
+A tenant's day is compared once it is over, in one look that sees one moment. Requests that are
+still open stand on neither side. The difference is 0, or somebody hears of it.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.models import Event
+from audit.trail.record import act
+from tenants.models import Reconciliation, Tenant
+from tenants.quotas import windows
+
+log = logging.getLogger(__name__)
+_SUMS = """
+    with entries as (
+        select coalesce(sum(requests), 0) as requests, coalesce(sum(tokens), 0) as tokens,
+               coalesce(sum(cost), 0) as cost
+        from tenants_ledgerentry where tenant_id = %(tenant)s and kind <> 'reserve'
+            and counts_at >= %(starts)s and counts_at < %(ends)s),
+    used as (
+        select count(*) filter (where status = 200 or u.prompt_tokens + u.completion_tokens > 0)
+                   as requests,
+               coalesce(sum(u.prompt_tokens + u.completion_tokens), 0) as tokens,
+               coalesce(sum(u.cost), 0) as cost
+        from inference_completion c join inference_usage u on u.completion_id = c.id
+        where c.tenant_id = %(tenant)s
+            and c.created_at >= %(starts)s and c.created_at < %(ends)s),
+    off as (
+        select count(*) as counters
+        from tenants_quotacounter c, tenants_ledger_sum(c.quota_id, c.starts, c.ends) s
+        where c.tenant_id = %(tenant)s and c.starts < %(ends)s and c.ends > %(starts)s
+            and (s.used, s.reserved) is distinct from (c.used, c.reserved))
+    select entries.requests, used.requests, entries.tokens, used.tokens, entries.cost, used.cost,
+           off.counters
+    from entries, used, off"""
+_FIELDS = (
+    "requests_ledger",
+    "requests_usage",
+    "tokens_ledger",
+    "tokens_usage",
+    "cost_ledger",
+    "cost_usage",
+    "counters_off",
+)
+
+
+def reconcile_due(now: datetime | None = None) -> list[Reconciliation]:
+    """Every tenant's latest full day that has not been looked at."""
+    now = now or timezone.now()
+    yesterdays = {tenant: _yesterday(tenant, now) for tenant in Tenant.objects.all()}
+    recent = Reconciliation.objects.filter(day__in=set(yesterdays.values()))
+    done = set(recent.values_list("tenant_id", "day"))
+    due = [(each, day) for each, day in yesterdays.items() if (each.id, day) not in done]
+    return [reconcile(tenant, day) for tenant, day in due]
+
+
+def reconcile_day(day: date, tenants: Iterable[Tenant]) -> list[Reconciliation]:
+    return [reconcile(tenant, day) for tenant in tenants]
+
+
+def reconcile(tenant: Tenant, day: date) -> Reconciliation:
+    """Compares a day of the tenant's calendar (again)."""
+    with transaction.atomic():
+        sums = dict(zip(_FIELDS, _sums(tenant, day), strict=True))
+        found, _ = Reconciliation.objects.update_or_create(
+            tenant=tenant, day=day, defaults={**sums, "ran_at": timezone.now()}
+        )
+        if found.difference:
+            _tell(found, sums)
+    return found
+
+
+def overruns(found: Iterable[Reconciliation]) -> int:
+    """How many answers took more than was set aside for them, since the first of these days."""
+    first = min((each.day for each in found), default=None)
+    if first is None:
+        return 0
+    since = datetime.combine(first, time.min, UTC) - timedelta(days=1)  # wherever a day begins
+    return Event.objects.filter(action=Action.QUOTA_OVERRUN, at__gte=since).count()
+
+
+def _yesterday(tenant: Tenant, now: datetime) -> date:
+    return now.astimezone(ZoneInfo(tenant.time_zone)).date() - timedelta(days=1)
+
+
+def _sums(tenant: Tenant, day: date) -> tuple[Any, ...]:
+    starts, ends = windows.day_bounds(day, tenant.time_zone)
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS, {"tenant": tenant.id, "starts": starts, "ends": ends})
+        found: tuple[Any, ...] = cursor.fetchone()
+    return tuple(map(int, found))
+
+
+def _tell(found: Reconciliation, sums: dict[str, int]) -> None:
+    log.error("%s of %s: ledger and usage differ: %s", found.day, found.tenant_id, sums)
+    detail = {"day": found.day.isoformat(), **sums}
+    act(
+        Action.QUOTA_DIFFERENCE,
+        actor="platform",
+        tenant_id=found.tenant_id,
+        success=False,
+        detail=detail,
+    )

@@ -1,0 +1,149 @@
+"""What the messages of a chat may hold: roles, parts, and where an image or a sound comes from."""
+
+from typing import Any
+
+import orjson
+
+from inference.engines.base import Engine
+from inference.engines.capabilities import MEDIA, OF_PART
+from inference.errors import BadRequest
+from inference.validation.schemas import DEEPEST, Body, deeper
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_CALLS = ("tool_calls", "function_call")
+_BESIDE = frozenset({"type", "cache_control", "prompt_cache_breakpoint"})
+# The fields of a medium, the one that holds it first.
+_HOLDS = {
+    "image_url": ("url", "detail"),
+    "audio_url": ("url",),
+    "video_url": ("url",),
+    "input_audio": ("data", "format"),
+    "file": ("file_data", "filename"),
+}
+
+
+def unsupported(engine: Engine, what: str, param: str) -> BadRequest:
+    message = f"the model `{engine.config.name}` does not take {what}: leave it out (`{param}`)"
+    return BadRequest(message, code="unsupported_value", param=param)
+
+
+def check_messages(messages: Any, engine: Engine) -> None:
+    """Raises BadRequest."""
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("`messages` must be a list with at least one message", param="messages")
+    for i, message in enumerate(messages):
+        _check_message(message, f"messages[{i}]", engine)
+
+
+def _check_message(message: Any, where: str, engine: Engine) -> None:
+    if not isinstance(message, dict):
+        raise BadRequest(f"`{where}` must be an object with role and content", param=where)
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        roles = ", ".join(sorted(_ROLES))
+        raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
+    _check_content(message, where, engine)
+    for name in _CALLS:
+        if message.get(name) and not engine.capabilities.tools:
+            raise unsupported(engine, "calls of tools", f"{where}.{name}")
+    for arguments in _arguments(message):
+        _check_arguments(arguments, where)
+
+
+def _check_content(message: Body, where: str, engine: Engine) -> None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    if isinstance(content, list) and (content or message["role"] == "assistant"):
+        for i, part in enumerate(content):
+            _check_part(part, f"{where}.content[{i}]", engine)
+        return
+    if message["role"] == "assistant" and content is None and any(map(message.get, _CALLS)):
+        return
+    where = f"{where}.content"
+    raise BadRequest(f"`{where}` must be a string or a non-empty list", param=where)
+
+
+# Parts -------------------------------------------------------------------------------------------
+def _check_part(part: Any, where: str, engine: Engine) -> None:
+    kinds = engine.parts
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in kinds:
+        if isinstance(kind, str) and kind in MEDIA:
+            raise unsupported(engine, f"parts of the type {kind}", where)
+        should = f"an object whose `type` is one of {', '.join(kinds)}"
+        raise BadRequest(f"`{where}` must be {should}", param=where)
+    needs = OF_PART.get(kind)
+    if needs and not getattr(engine.capabilities, needs):
+        raise unsupported(engine, needs, where)
+    for name in sorted(part.keys() - _BESIDE - {kind}):
+        raise BadRequest(f"`{where}.{name}` is not a field of a {kind} part", param=where)
+    if kind in MEDIA:
+        _check_medium(part.get(kind), kind, f"{where}.{kind}", where)
+    elif not isinstance(part.get(kind), str):
+        raise BadRequest(f"`{where}.{kind}` must be a string", param=where)
+
+
+def _check_medium(medium: Any, kind: str, name: str, where: str) -> None:
+    first, *others = _HOLDS[kind]
+    if first == "url" and isinstance(medium, str):
+        medium = {"url": medium}
+    if not isinstance(medium, dict) or not isinstance(medium.get(first), str):
+        raise BadRequest(f"`{name}` must be an object with `{first}`", param=where)
+    for other in sorted(medium.keys() - {first}):
+        if other not in others or not isinstance(medium[other], str):
+            raise BadRequest(f"`{name}.{other}` is not a field of {kind}", param=where)
+    _check_source(medium[first], f"{name}.{first}", where, is_url=first == "url")
+
+
+def _check_source(source: str, name: str, where: str, *, is_url: bool) -> None:
+    """No engine may be sent to fetch something: it stands inside, where a client does not.
+
+    Bare base64 has no colon, so what has one is an address or a `data:` URL.
+    """
+    if source.startswith("data:") or (not is_url and ":" not in source):
+        return
+    should = "a `data:` URL" if is_url else "base64"
+    raise BadRequest(
+        f"`{name}` must be {should}: nothing is fetched for you", code="address_not_fetched",
+        param=where,
+    )  # fmt: skip
+
+
+def media_length(message: Any) -> int:
+    """Bytes of JSON that are no text."""
+    content = message.get("content") if isinstance(message, dict) else None
+    parts = content if isinstance(content, list) else ()
+    return sum(map(_medium_length, parts))
+
+
+def _medium_length(part: Any) -> int:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind not in MEDIA:
+        return 0
+    return len(orjson.dumps(part.get(kind)))
+
+
+# Calls of tools ----------------------------------------------------------------------------------
+def _arguments(message: Body) -> list[Any]:
+    calls = message.get("tool_calls")
+    calls = calls if isinstance(calls, list) else []
+    asked = [call.get("function") for call in calls if isinstance(call, dict)]
+    asked.append(message.get("function_call"))
+    return [function.get("arguments") for function in asked if isinstance(function, dict)]
+
+
+def _check_arguments(text: Any, where: str) -> None:
+    """They are JSON in a string, which engines read and walk too."""
+    if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
+        return
+    try:
+        too_deep = deeper(orjson.loads(text), DEEPEST)
+    except ValueError as problem:
+        too_deep = "depth limit" in str(problem)
+        if not too_deep:
+            what = f"the arguments of a call in `{where}` are not valid JSON: {problem}"
+            raise BadRequest(what, param=where) from None
+    if too_deep:
+        what = f"JSON that is nested at most {DEEPEST} levels deep"
+        raise BadRequest(f"the arguments of a call in `{where}` must be {what}", param=where)

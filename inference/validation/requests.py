@@ -1,0 +1,177 @@
+"""What a request may look like. A wrong one is told what is wrong, where, and what would be right.
+
+What an engine gets stands in `inference/engines/fields.py` and with its kind, what its model can
+take in `inference/engines/capabilities.py`; what goes on here is the same for all.
+"""
+
+from typing import Any
+
+import orjson
+
+from inference.engines.base import Engine, context_exceeded
+from inference.engines.fields import IGNORED, Rule, integer, number, strings, tokens
+from inference.errors import BadRequest
+from inference.validation.messages import check_messages, media_length, unsupported
+from inference.validation.schemas import DEEPEST, Body, check_schemas, deeper
+
+LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
+DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
+DEFAULT_ANSWER = 256  # tokens: what the fair queue reckons with where the client sets no limit
+_GUIDES = ("guided_json", "guided_choice", "structured_outputs")
+
+
+def parsed(raw: bytes) -> Body:
+    try:
+        body = orjson.loads(raw)
+    except ValueError as problem:
+        raise BadRequest(f"the body is not valid JSON: {problem}", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object", code="invalid_json")
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST:
+        _check_depth(body)
+    return body
+
+
+def _check_depth(body: Body) -> None:
+    for name, value in body.items():
+        if deeper(value, DEEPEST):
+            raise BadRequest(
+                f"`{name}` is nested too deeply: more than {DEEPEST} levels",
+                code="invalid_json",
+                param=name,
+            )
+
+
+def model_of(body: Body) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("`model` must name a model; GET /v1/models lists them", param="model")
+    return model
+
+
+def check_length(raw_length: int, body: Body, engine: Engine) -> None:
+    """What can never fit is refused before it takes anybody's place; images are not counted."""
+    messages, prompt = body.get("messages"), body.get("prompt")
+    context = engine.config.context_length
+    if isinstance(messages, list):
+        raw_length -= sum(map(media_length, messages))
+    fits = raw_length <= context * LONGEST_TOKEN
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], int):
+        fits = len(prompt) <= context
+    if not fits:
+        what = "messages" if messages else "prompt"
+        message = context_exceeded(context, what=what)
+        raise BadRequest(message, code="context_length_exceeded", param=what)
+
+
+# The fields --------------------------------------------------------------------------------------
+def check_chat(body: Body, engine: Engine) -> None:
+    _check(body, engine, chat=True)
+    check_messages(body.get("messages"), engine)
+    _check_tools(body.get("tools") or (), engine)
+
+
+def check_text(body: Body, engine: Engine) -> None:
+    """A list of one prompt is that prompt."""
+    _check(body, engine, chat=False)
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
+        body["prompt"] = prompt = prompt[0]
+    if isinstance(prompt, str) and prompt:
+        return
+    if isinstance(prompt, list) and prompt and tokens(len(prompt)).holds(prompt):
+        return
+    if isinstance(prompt, list) and prompt and all(isinstance(p, str | list) for p in prompt):
+        raise BadRequest(
+            f"`prompt` must be one prompt, not {len(prompt)}: send a request for each, so that each"
+            " has its place, its record and its usage (LangChain: `batch_size=1`)",
+            code="unsupported_value",
+            param="prompt",
+        )
+    should = "a non-empty string, a list of tokens, or a list with one of these"
+    raise BadRequest(f"`prompt` must be {should}", param="prompt")
+
+
+def check_completion(body: Body, engine: Engine) -> None:
+    """Sets what OpenAI's API takes where `max_tokens` is left out."""
+    check_text(body, engine)
+    if body.get("max_tokens") is None:
+        body["max_tokens"] = DEFAULT_COMPLETION
+
+
+def _check(body: Body, engine: Engine, *, chat: bool) -> None:
+    fields = engine.fields(chat=chat)
+    for name, value in body.items():
+        if value is None:
+            continue
+        rule = fields.get(name) or IGNORED.get(name)
+        if rule is None:
+            raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
+        if not rule.holds(value):
+            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+    _check_capabilities(body, engine)
+    check_schemas(body)
+    options = body.get("stream_options")
+    if options and not body.get("stream"):
+        raise BadRequest("`stream_options` needs `stream`: true", param="stream_options")
+    limit = integer(1, engine.config.context_length)
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = body.get(name)
+        if value is not None and not limit.holds(value):
+            what = f"{limit.should}, this model's context length"
+            raise BadRequest(f"`{name}` must be {what}", param=name)
+
+
+def _check_capabilities(body: Body, engine: Engine) -> None:
+    can = engine.capabilities
+    if body.get("tools") and not can.tools:
+        raise unsupported(engine, "tools", "tools")
+    if body.get("logprobs") not in (None, False) and not can.logprobs:
+        raise unsupported(engine, "logprobs", "logprobs")
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        if not can.json_schema:
+            raise unsupported(engine, "a JSON schema", "response_format")
+        inner = form.get("json_schema")
+        if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
+            what = "`response_format.json_schema.schema` must be a JSON schema"
+            raise BadRequest(what, param="response_format")
+    for name in _GUIDES:
+        if body.get(name) and not can.json_schema:
+            raise unsupported(engine, "a JSON schema", name)
+
+
+def _check_tools(tools: Any, engine: Engine) -> None:
+    for i, tool in enumerate(tools):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if not isinstance(kind, str):
+            raise BadRequest(f"`tools[{i}]` must be an object with a `type`", param=f"tools[{i}]")
+        if engine.tool_types and kind not in engine.tool_types:
+            known = ", ".join(engine.tool_types)
+            raise BadRequest(
+                f"`tools[{i}].type` must be {known}",
+                code="unsupported_value",
+                param=f"tools[{i}].type",
+            )
+
+
+def estimate(raw_length: int, body: Body) -> int:
+    """Tokens that the fair queue charges in advance; corrected when the request is settled."""
+    answer = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_ANSWER
+    return raw_length // 4 + 2 * int(answer)
+
+
+def plain_call(asked: Body, engine: Engine) -> Body:
+    """The body for /v1/completions of a POST /v1/inference."""
+    rules: dict[str, Rule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
+    for name, rule in rules.items():
+        if asked.get(name) is not None and not rule.holds(asked[name]):
+            raise BadRequest(f"`{name}` must be {rule.should}", param=name)
+    unknown = asked.keys() - {"prompt", "max_tokens", "temperature", "stop_words", "model"}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise BadRequest(f"`{name}` is not a field of this call", param=name)
+    names = {"stop_words": "stop"}
+    body = {names.get(k, k): v for k, v in asked.items() if v is not None}
+    check_text(body, engine)
+    return body

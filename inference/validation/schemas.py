@@ -1,0 +1,120 @@
+"""Bounds on the JSON schemas in a request, which an engine turns into a grammar.
+
+Every check is linear in the schema's length: it runs on the web process's event loop.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from inference.errors import BadRequest
+
+Body = dict[str, Any]
+DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
+LONGEST_SCHEMA = 64 * 1024  # bytes of JSON
+LONGEST_TOOLS = 256 * 1024
+MOST_HOPS = 8  # from a `$ref` to the schema that it means
+LONGEST_PATTERN, MOST_GROUPS = 2000, 64  # of a regular expression in a schema
+
+_LONGEST = {
+    "response_format": LONGEST_SCHEMA,
+    "guided_json": LONGEST_SCHEMA,
+    "guided_choice": LONGEST_SCHEMA,
+    "structured_outputs": LONGEST_SCHEMA,
+    "tools": LONGEST_TOOLS,
+}
+
+
+def check_schemas(body: Body) -> None:
+    """Raises BadRequest. All lengths come first: what is too long is not walked."""
+    found = {name: body[name] for name in _LONGEST if body.get(name) is not None}
+    for name, value in found.items():
+        if len(orjson.dumps(value)) > _LONGEST[name]:
+            most = _LONGEST[name]
+            raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
+    for name, value in found.items():
+        _check_patterns(name, value)
+        if any(map(_goes_round, _roots(name, value))):
+            what = f"over more than {MOST_HOPS} others"
+            raise BadRequest(f"a `$ref` in `{name}` leads to no schema, or {what}", param=name)
+
+
+def _check_patterns(name: str, value: Any) -> None:
+    for node in _nodes(value):
+        pattern = node.get("pattern")
+        if isinstance(pattern, str) and not _is_plain(pattern):
+            what = f"{LONGEST_PATTERN} characters and {MOST_GROUPS} groups"
+            raise BadRequest(f"a pattern in `{name}` must be at most {what}", param=name)
+
+
+def _is_plain(pattern: str) -> bool:
+    return len(pattern) <= LONGEST_PATTERN and pattern.count("(") <= MOST_GROUPS
+
+
+def _roots(name: str, value: Any) -> list[Any]:
+    """The schemas in the field, which their `$ref`s start from."""
+    if name == "tools":
+        functions = [tool.get("function") for tool in value if isinstance(tool, dict)]
+        return [found.get("parameters") for found in functions if isinstance(found, dict)]
+    if name == "response_format":
+        inner = value.get("json_schema")
+        return [value.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
+    return [value.get("json") if name == "structured_outputs" else value]
+
+
+def _goes_round(root: Any) -> bool:
+    """Whether from `$ref` to `$ref` there is no end; llama.cpp dies of it."""
+    known: dict[int, int] = {}
+    return any(_hops(root, node, known) > MOST_HOPS for node in _nodes(root))
+
+
+def _hops(root: Any, node: Any, known: dict[int, int]) -> int:
+    """References from this node to a schema without one. Each node is followed once, by `known`."""
+    path: list[int] = []
+    while len(path) <= MOST_HOPS and id(node) not in known and (ref := _ref(node)):
+        path.append(id(node))
+        node = _target(root, ref)
+    hops = known.get(id(node), 0)
+    for each in reversed(path):
+        hops += 1
+        known[each] = hops
+    return hops
+
+
+def _ref(node: Any) -> str:
+    ref = node.get("$ref") if isinstance(node, dict) else None
+    return ref if isinstance(ref, str) and ref.startswith("#") else ""
+
+
+def _target(root: Any, ref: str) -> Any:
+    found = root
+    for name in ref.split("/", DEEPEST + 1)[1:]:
+        if isinstance(found, list) and name.isascii() and name.isdigit() and len(name) < 7:
+            found = found[int(name)] if int(name) < len(found) else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+# Walking JSON ------------------------------------------------------------------------------------
+def _nodes(value: Any) -> Iterable[Body]:
+    level = [value]
+    while level:
+        yield from (node for node in level if isinstance(node, dict))
+        level = [inner for outer in level for inner in _inside(outer)]
+
+
+def deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,313 @@
+"""The runner of one pool: takes requests from the fair queue whenever a slot is really free.
+
+Woken by a Celery message that carries no request, it drains the queue with as many concurrent
+streams as the engine has slots, lingers when the queue is empty, and goes. What it holds is
+leased: if it dies, the sweeper gives its requests to the next one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+import aiohttp
+import hiredis
+import msgspec
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+
+from audit.keys.keyring import Sealer, Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.group_commit import GroupCommit
+from inference.engines.base import Engine
+from inference.models import Completion, Usage
+from inference.order import Item, Order, unpacked
+from inference.queue.fair_queue import FairQueue
+from inference.record import ledger, places
+from inference.record.ledger import Outcome, key_id
+from inference.record.recorded import sealed_request
+from inference.stream import frames
+from inference.stream.sink import unseen
+from inference.stream.writer import Writer
+from inference.worker.generation import Generation
+from tenants.rate_limits.release import Place, give_back, hold
+from tenants.redis_link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
+BEAT_S = 0.5
+LINGER_S = 30.0
+SETTLE_PATIENCE_S = 60.0
+GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (Gateway._enqueue)
+
+
+class Runner:
+    def __init__(self, pool: str, engine: Engine) -> None:
+        self.id = f"{pool}-{secrets.token_hex(4)}"
+        self.pool, self.engine = pool, engine
+        self.running: dict[str, Generation] = {}  # by request id
+        self.leased: dict[str, tuple[Item, bytes]] = {}  # with the sealed order
+        self.stopping = False
+        self._cancelled: set[str] = set()  # before they were running
+        self._parked = False
+        self._woken = False
+        self._leaving = False
+        self._epoch = b""
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def drain(self) -> None:
+        """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
+        self.redis = RedisLink(settings.REDIS_URL)
+        self._notes = RedisLink(settings.REDIS_URL, timeout_s=None)
+        self.queue = FairQueue(self.redis, self.pool)
+        self.inbox = FairQueue(self._notes, self.pool)
+        self.writer = Writer(self.redis)
+        self.ledger = GroupCommit(
+            settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
+        )
+        # Shorter than engines keep them: a request that meets the closing is not sent again.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
+        timeout = aiohttp.ClientTimeout(total=None, connect=5)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            self.session = session
+            helpers = [asyncio.create_task(work) for work in (self._beats(), self._read_notes())]
+            try:
+                async with self.engine.used(self.redis) as self.engine:
+                    await self._work()
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+                await self.writer.drained()
+                await self.ledger.close()
+                self.redis.close()
+                self._notes.close()
+
+    def stop(self) -> None:
+        """Warm shutdown: takes nothing more, finishes what it has."""
+        self.stopping = True
+        self._wake.set()
+
+    # The loop ------------------------------------------------------------------------------------
+    async def _work(self) -> None:
+        while not self.stopping:
+            try:
+                await self._fill()
+                self._wake.clear()
+                if self.stopping:
+                    break
+                if self._free() and not self._parked:
+                    continue
+                if await self._idle() and await self._may_leave():
+                    return
+            except TROUBLE as problem:
+                log.warning("%s: %s; trying again", self.pool, problem)
+                self._parked = self._leaving = False
+                await asyncio.sleep(0.3)
+        self._leaving = True
+        with contextlib.suppress(*TROUBLE):
+            await self.queue.leave(self.id, stop=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _fill(self) -> None:
+        free = self._free()
+        if not free or self._parked:
+            return
+        self._woken = False
+        popped = await self.queue.pop(free, self.id)
+        for item, sealed in popped:
+            self.leased.setdefault(item.id, (item, sealed))
+            self._spawn(self._run(item, sealed))
+        if len(popped) < free:
+            self._parked = not self._woken  # a note may overtake this answer
+
+    async def _idle(self) -> bool:
+        """Waits for a reason to go on; True when there was none for LINGER_S."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), LINGER_S)
+        except TimeoutError:
+            return self._parked and not self._tasks
+        return False
+
+    async def _may_leave(self) -> bool:
+        self._leaving = True  # no beat may follow: it would fake a living runner
+        if await self.queue.leave(self.id, stop=False):
+            return True
+        self._leaving = self._parked = False
+        return False
+
+    def _free(self) -> int:
+        return self.engine.config.slots - len(self._tasks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("a completion ended in %r", problem, exc_info=problem)
+        if not self._parked:
+            self._wake.set()
+
+    # One request ---------------------------------------------------------------------------------
+    async def _run(self, item: Item, sealed: bytes) -> None:
+        if earlier := self.running.get(item.id):
+            earlier.abandon()  # its lease ran out, and it came back to us
+        self.leased[item.id] = mine = item, sealed
+        order: Order | None = None
+        try:
+            if not sealed:  # too large for the queue
+                read = database_sync_to_async(sealed_request)
+                sealed = await self._patiently(read, UUID(item.id))
+            sealer = await self._patiently(keyring.by_id, key_id(sealed))
+            order = unpacked(sealer.open(sealed[16:], _place(item)))
+            outcome = await self._generate(order, item, sealer)
+        except (Unreadable, msgspec.DecodeError) as problem:
+            log.warning("request %s cannot be read any more: %s", item.id, problem)
+            outcome = Outcome()
+        finally:
+            if self.leased.get(item.id) is mine:
+                del self.leased[item.id]
+                self.running.pop(item.id, None)
+                self._cancelled.discard(item.id)
+        if outcome:
+            await self._settle(item, order, outcome)
+
+    async def _patiently(self, ask: Callable[..., Awaitable[T]], *words: Any) -> T:
+        """Servers that are away for a moment must not cost an attempt."""
+        while True:
+            try:
+                return await ask(*words)
+            except (DatabaseError, MasterKeyUnavailable, *TROUBLE) as problem:
+                log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", self.pool, problem)
+                await asyncio.sleep(0.5)
+
+    async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
+        before: list[bytes] = []
+        perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
+        if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
+            return Outcome()  # only the queue had not heard of it
+        if item.attempt > 1:
+            before = await self._patiently(self._sent_before, item) if order.keeps_events else []
+        generation = self.running[item.id] = Generation(order, item, self.engine, before)
+        if item.id in self._cancelled or (
+            item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
+        ):
+            generation.cancel()
+        return await generation.run(self.session, self.writer, self.ledger, sealer)
+
+    async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
+        place = places.place(order) if order else await self._place_on_record(item)
+        set_aside = places.set_aside(order) if order else 0
+        with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
+            await asyncio.gather(
+                self.queue.settle(item, outcome.cost),
+                give_back(self.redis, place, set_aside, places.used(outcome), places.kept(outcome)),
+            )
+
+    async def _place_on_record(self, item: Item) -> Place:
+        """Of a request that cannot be read any more: its key's limits hold it too."""
+        key = await self._patiently(database_sync_to_async(_key_of), UUID(item.id))
+        return Place(item.id, item.tenant, str(key) if key else "")
+
+    async def _sent_before(self, item: Item) -> list[bytes]:
+        """The events that an earlier attempt gave out."""
+        name = frames.history(_uuid_bytes(item.id))
+        entries = await self.redis.call("XRANGE", name, "-", "+")
+        events: list[bytes] = []
+        for _, fields in entries:
+            for frame in frames.opened(fields[1], name.encode()):
+                if fresh := unseen(frame, len(events)):  # a write may have been repeated
+                    events += fresh.body.split(b"\n\n")[:-1]
+        return events
+
+    # Beside the loop -----------------------------------------------------------------------------
+    async def _beats(self) -> None:
+        while True:
+            try:
+                await self._beat()
+            except TROUBLE as problem:
+                log.warning("%s: no beat: %s", self.pool, problem)
+            except Exception:  # without beats, everything that runs would be taken away
+                log.exception("%s: no beat", self.pool)
+            await asyncio.sleep(BEAT_S)
+
+    async def _beat(self) -> None:
+        items = [item for item, _ in self.leased.values()]
+        waits, epoch, lost = await self.queue.beat(
+            self.id, self._parked, items, leaving=self._leaving
+        )
+        if lost and epoch == self._epoch:
+            for item in lost:
+                generation = self.running.get(item.id)
+                if generation and generation.item == item:
+                    generation.abandon()
+        elif self._epoch not in (epoch, b""):
+            await self._after_a_loss()
+        self._epoch = epoch
+        if waits and self._parked and self._free():
+            self._parked = False
+            self._wake.set()
+
+    async def _after_a_loss(self) -> None:
+        """Redis came back empty: put leases and events back before the sweeper looks."""
+        log.warning("%s: Redis lost its data; %d running", self.pool, len(self.running))
+        for request_id, generation in list(self.running.items()):
+            if request_id not in self.leased:
+                continue  # it ended while we were busy with another
+            _, sealed = self.leased[request_id]
+            if not await self.queue.adopt(generation.item, sealed, self.id):
+                generation.abandon()
+                continue
+            place = places.place(generation.order)
+            await hold(self.redis, place, settings.REQUEST_DEADLINE_S)
+            if frame := generation.everything_sent():
+                self.writer.put(generation.order, frame)
+        self._parked = False
+        self._wake.set()
+
+    async def _read_notes(self) -> None:
+        while True:
+            try:
+                note = await self.inbox.inbox(self.id)
+            except TROUBLE:
+                self._parked = False
+                self._wake.set()
+                await asyncio.sleep(0.3)
+                continue
+            if note.startswith(b"cancel "):
+                self._cancel(note[7:].decode())
+            else:
+                self._woken, self._parked = True, False
+                self._wake.set()
+
+    def _cancel(self, request_id: str) -> None:
+        if generation := self.running.get(request_id):
+            generation.cancel()
+        elif request_id in self.leased:  # still on its way to the engine
+            self._cancelled.add(request_id)
+
+
+def _settled(order: Order) -> bool:
+    return Usage.objects.filter(completion_id=order.id).exists()
+
+
+def _key_of(request_id: UUID) -> UUID | None:
+    return Completion.objects.filter(pk=request_id).values_list("api_key_id", flat=True).first()
+
+
+def _uuid_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _place(item: Item) -> bytes:
+    return ledger.request_place(_uuid_bytes(item.tenant), _uuid_bytes(item.id))

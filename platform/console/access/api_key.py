@@ -1,0 +1,112 @@
+"""One API key: how it is set, what it may use, what it has used; changed and rotated here."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from console.access.api_keys import example
+from console.access.key_forms import ChangedKeyForm, RotationForm, may_handle
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import TenantRequest, permitted
+from console.limits.quotas import Line, lines
+from console.trail.actors import Actors
+from tenants.key_powers import key_permissions, permissions_of
+from tenants.models import ApiKey
+from tenants.roles import Permission
+
+
+@never_cache
+@permitted(Permission.VIEW_KEYS)
+@recently_proven
+def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
+    found = _found(request, key)
+    if request.method != "POST":
+        return _page(request, found)
+    if Permission.MANAGE_KEYS not in request.permissions:
+        raise PermissionDenied(_("Your role can see API keys but not change them."))
+    _refuse_a_way_up(request, found)
+    form = ChangedKeyForm(request, request.POST, found)
+    if not form.is_valid():
+        return _page(request, found, form=form)
+    try:
+        found.change(by=request.actor, **form.settings())
+    except ValidationError as problem:
+        if found.revoked_at:
+            return _refused(request, found, problem)
+        form.refuse(problem)
+        return _page(request, _found(request, key), form=form)
+    messages.success(request, _("The key is changed. It works like this within a second."))
+    return redirect("console:api_key", tenant=request.tenant.name, key=key)
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_KEYS)
+@recently_proven
+def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
+    found = _found(request, key)
+    _refuse_a_way_up(request, found)
+    form = RotationForm(request.POST)
+    if not form.is_valid():
+        return _page(request, found, rotation=form)
+    overlap = timedelta(hours=form.cleaned_data["hours"])
+    try:
+        fresh, text = found.rotate(by=request.actor, overlap=overlap)
+    except ValidationError as problem:
+        return _refused(request, found, problem)
+    return _page(request, _found(request, fresh.pk), new_key=fresh, text=text, replaced=found)
+
+
+def _refused(request: TenantRequest, key: ApiKey, problem: ValidationError) -> HttpResponse:
+    """For a key that is no longer what it was: its page has no such form any more."""
+    messages.error(request, " ".join(problem.messages))
+    return redirect("console:api_key", tenant=request.tenant.name, key=key.pk)
+
+
+def _refuse_a_way_up(request: TenantRequest, key: ApiKey) -> None:
+    if not may_handle(request, key):
+        raise PermissionDenied(
+            _("This key may do more than your role. Ask an owner or an administrator.")
+        )
+
+
+def _found(request: TenantRequest, key: UUID) -> ApiKey:
+    keys = request.tenant.api_keys.select_related("created_by__user", "team", "replaced_by")
+    found: ApiKey = get_object_or_404(keys, pk=key)
+    return found
+
+
+def _page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse:
+    handled = Permission.MANAGE_KEYS in request.permissions and may_handle(request, key)
+    context = {
+        "key": key,
+        "may_change": handled and not key.revoked_at,
+        "predecessor": request.tenant.api_keys.filter(replaced_by=key).first(),
+        "form": ChangedKeyForm(request, None, key),
+        "rotation": RotationForm(),
+        "standings": _standings(request, key),
+        "grantors": _grantors(request, key),
+        "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),
+        **example(),
+        **shown,
+    }
+    return render(request, "console/api_key.html", context)
+
+
+def _grantors(request: TenantRequest, key: ApiKey) -> list[str]:
+    actors = Actors.among(key.grantors, request.tenant)
+    return [actors.name(actor) for actor in key.grantors]
+
+
+def _standings(request: TenantRequest, key: ApiKey) -> list[Line] | None:
+    if Permission.VIEW_LIMITS not in request.permissions:
+        return None
+    return lines(request.tenant, request.tenant.quotas.filter(api_key=key))

@@ -1,0 +1,84 @@
+"""Before a dangerous act: whoever asks for it has shown within ten minutes that it is them.
+
+    @require_POST
+    @permitted(Permission.MANAGE_MEMBERS)
+    @recently_proven
+    def removal(request: TenantRequest, member: UUID) -> HttpResponse: ...
+
+It stands inside the door (below `permitted`, `operators_only` or `signed_in`), on views that only
+act. A page that shows a form too and acts on POST takes the same word: its GET is not asked.
+Signing in counts as proof. Whoever has not proved it is led to their password or second factor
+and comes back to the page they were on, where the form holds what they had entered (entered.py).
+They send it again themselves.
+"""
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.internal.flows.logout import logout
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
+
+from console.account import entered
+from console.acts_only import page_of
+from console.door import ConsoleRequest, View
+
+
+def recently_proven(view: Callable[..., HttpResponse]) -> View:
+    @wraps(view)
+    def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
+        if request.method in ("GET", "HEAD") or is_proven(request):
+            return view(request, **kwargs)
+        page = _page_of(request)
+        if entered.keep(request, urlsplit(page).path):
+            said = _("Please confirm that it is you. What you have entered will be there again.")
+        else:
+            said = _("Please confirm that it is you, then send it again.")
+        messages.warning(request, said)
+        return _to_proof(request, page)
+
+    return checked
+
+
+def is_proven(request: HttpRequest) -> bool:
+    """Whether this session has proved its person within the last ten minutes."""
+    if not request.user.is_authenticated:
+        return False
+    proofs = [r for r in get_authentication_records(request, request.user) if _counts(r)]
+    newest = max((float(proof["at"]) for proof in proofs), default=0.0)
+    return time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+
+
+def _counts(record: dict[str, Any]) -> bool:
+    """The sign-in itself, or a proof that was asked for afterwards."""
+    return bool(record.get("reauthenticated")) or record["method"] == "socialaccount"
+
+
+def _to_proof(request: ConsoleRequest, page: str) -> HttpResponse:
+    methods = get_adapter(request).get_reauthentication_methods(request.user)
+    if methods:
+        where = f"{methods[0]['url']}?{urlencode({'next': page})}"
+    else:  # neither password nor second factor: the identity provider must vouch again
+        logout(request, show_message=False)
+        where = f"{resolve_url('console:sign_in')}?{urlencode({'next': page})}"
+    return HttpResponseClientRedirect(where) if request.htmx else redirect(where)
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page whose form was sent, by path only."""
+    came_from = request.headers.get("Referer", "")
+    hosts = {request.get_host()}
+    if not url_has_allowed_host_and_scheme(came_from, hosts, request.is_secure()):
+        return "/"
+    parts = urlsplit(came_from)
+    return page_of(f"{parts.path}?{parts.query}" if parts.query else parts.path or "/")

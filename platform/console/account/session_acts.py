@@ -1,0 +1,36 @@
+"""Sign-ins, refusals and sign-outs on the record, where those can find them who must."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from audit.actions import Action
+from inference.record.ledger import network
+from tenants.accounts import person_acts
+from tenants.models import User
+from tenants.rate_limits.client_address import seen
+
+
+def record(
+    action: Action,
+    request: HttpRequest,
+    user: User | None,
+    *,
+    success: bool,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    net = network(client_ip(request))
+    person_acts.record(action, user, success=success, client_net=net, detail=detail)
+
+
+def locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
+    """A try that was not looked at; the first one after the lock fell says so."""
+    if just_now:
+        record(Action.SESSION_LOCKED, request, user, success=False)
+    record(Action.SESSION_DENIED, request, user, success=False, detail={"why": "locked"})
+
+
+def client_ip(request: HttpRequest) -> str:
+    peer = request.META.get("REMOTE_ADDR", "")
+    return seen(peer, request.headers.get("X-Forwarded-For", ""), settings.TRUSTED_PROXIES)

@@ -1,0 +1,57 @@
+"""What tokens cost: prices of the served models, and how they came about. Operators set them."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.account.reauthentication import recently_proven
+from console.door import ConsoleRequest, operators_only
+from console.forms import ConsoleForm
+from tenants.models import Price
+
+
+class PriceField(forms.DecimalField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_digits=12, decimal_places=4, **kwargs)
+        self.widget.attrs["step"] = "any"
+
+
+class PriceForm(ConsoleForm):
+    model = forms.CharField(
+        label=gettext_lazy("Model"),
+        max_length=120,
+        widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}),
+    )
+    prompt = PriceField(label=gettext_lazy("Per million prompt tokens"))
+    cached = PriceField(label=gettext_lazy("Per million cached tokens"))
+    completion = PriceField(label=gettext_lazy("Per million completion tokens"))
+
+
+@operators_only
+@recently_proven
+def prices(request: ConsoleRequest) -> HttpResponse:
+    form = PriceForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            Price.set(**form.cleaned_data, by=request.actor)
+            messages.success(request, _("The price holds for requests that come in from now on."))
+            return redirect("console:prices")
+        except ValidationError as problem:
+            form.refuse(problem)
+    holding = list(Price.objects.holding())
+    priced = {price.model for price in holding}
+    context = {
+        "form": form,
+        "holding": holding,
+        "free": [name for name in settings.ENGINES if name not in priced],
+        "models": list(settings.ENGINES),
+        "history": Price.objects.order_by("-since", "-pk")[:50],
+    }
+    return render(request, "console/prices.html", context)

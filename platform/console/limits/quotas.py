@@ -1,0 +1,142 @@
+"""A tenant's quotas: what is used of each, what is set aside, and when it begins anew."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.acts_only import require_POST
+from console.door import TenantRequest, permitted
+from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
+from tenants.models import Quota, Tenant
+from tenants.models.quota import SetByPlatform
+from tenants.quotas.standing import Standing, standings
+from tenants.roles import Permission
+
+_SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a raise.")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    quota: Quota
+    standing: Standing
+
+    @property
+    def bar(self) -> int:
+        """How full, in percent: the bar ends at 100."""
+        return min(100, self.standing.percent)
+
+
+def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
+    """With what stands against each, the fullest first."""
+    found = list(quotas.select_related("tenant", "api_key", "member__user"))
+    stand = standings(found, tenant.time_zone, timezone.now())
+    return sorted((Line(quota, stand[quota.id]) for quota in found), key=_fullest_first)
+
+
+def _fullest_first(line: Line) -> tuple[int, str]:
+    return -line.standing.percent, str(line.quota.id)
+
+
+@permitted(Permission.VIEW_LIMITS)
+def quotas(request: TenantRequest) -> HttpResponse:
+    form = QuotaForm(request.POST or None, request.tenant)
+    if request.method == "POST":
+        _need_to_manage(request)
+        if form.is_valid() and _set(request, form):
+            messages.success(request, _("The quota is set and holds from now on."))
+            return redirect("console:quotas", tenant=request.tenant.name)
+    notices = request.tenant.quota_notices.select_related("quota__api_key", "quota__member__user")
+    context = {
+        "form": form,
+        "lines": lines(request.tenant, request.tenant.quotas.all()),
+        "notices": notices.order_by("-at")[:10],
+    }
+    return render(request, "console/quotas/page.html", context)
+
+
+@permitted(Permission.VIEW_LIMITS)
+def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
+    found = _found(request, quota)
+    if request.method != "POST":
+        return detail(request, found)
+    _need_to_manage(request)
+    _refuse_the_platforms(request, found)
+    form = LimitForm(request.POST, found.unit)
+    if not form.is_valid():
+        return detail(request, found, form=form)
+    limit, platform = form.cleaned_data["limit"], request.user.is_operator
+    found.change(limit, by=request.actor, platform=platform)
+    messages.success(request, _("The quota is changed and holds from now on."))
+    return redirect("console:quota", tenant=request.tenant.name, quota=quota)
+
+
+@require_POST
+@permitted(Permission.MANAGE_QUOTAS)
+def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
+    found = _found(request, quota)
+    _refuse_the_platforms(request, found)
+    found.drop(by=request.actor, platform=request.user.is_operator)
+    messages.success(request, _("The quota is dropped. What was used stays on record."))
+    return redirect("console:quotas", tenant=request.tenant.name)
+
+
+def detail(request: TenantRequest, quota: Quota, **given: Any) -> HttpResponse:
+    present = {"limit": shown(quota.limit, quota.unit).normalize()}
+    raises = quota.raises.select_related("requested_by", "decided_by")
+    context = {
+        "quota": quota,
+        "line": Line(quota, quota.standing()),
+        "raises": raises.order_by("-requested_at")[:20],
+        "notices": quota.notices.order_by("-at")[:10],
+        "form": LimitForm(None, quota.unit, initial={"limit": f"{present['limit']:f}"}),
+        "asking": RaiseForm(None, quota.unit),
+        "may_change": request.user.is_operator or not quota.set_by_platform,
+        **given,
+    }
+    return render(request, "console/quotas/quota.html", context)
+
+
+def _found(request: TenantRequest, quota: UUID) -> Quota:
+    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
+    found: Quota = get_object_or_404(quotas, pk=quota)
+    return found
+
+
+def _set(request: TenantRequest, form: QuotaForm) -> bool:
+    given = form.cleaned_data
+    try:
+        Quota.set(
+            request.tenant,
+            unit=given["unit"],
+            window=given["window"],
+            limit=given["limit"],
+            by=request.actor,
+            platform=request.user.is_operator,
+            **form.scoped(request.tenant),
+        )
+    except ValidationError as problem:
+        form.refuse(problem)
+        return False
+    except SetByPlatform:
+        form.add_error(None, _SET_BY_PLATFORM)
+        return False
+    return True
+
+
+def _refuse_the_platforms(request: TenantRequest, quota: Quota) -> None:
+    if quota.set_by_platform and not request.user.is_operator:
+        raise PermissionDenied(_SET_BY_PLATFORM)
+
+
+def _need_to_manage(request: TenantRequest) -> None:
+    if Permission.MANAGE_QUOTAS not in request.permissions:
+        raise PermissionDenied(_("Your role can see quotas but not set them."))

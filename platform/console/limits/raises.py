@@ -1,0 +1,124 @@
+"""More of a quota for a while: one person asks, another one says yes or no."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.limits.quota_forms import RaiseForm
+from console.limits.quotas import detail
+from tenants.models import Quota, QuotaRaise
+from tenants.models.quota_raise import (
+    AlreadyDecided,
+    Expired,
+    OperatorsOnly,
+    RaiseRefused,
+    SamePerson,
+)
+from tenants.roles import Permission
+
+WITH = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
+
+
+@permitted(Permission.VIEW_LIMITS)
+def raises(request: TenantRequest) -> HttpResponse:
+    return _page(request, QuotaRaise.objects.of(request.tenant))
+
+
+@operators_only
+def all_raises(request: ConsoleRequest) -> HttpResponse:
+    return _page(request, QuotaRaise.objects.all())
+
+
+@require_POST
+@permitted(Permission.MANAGE_QUOTAS)
+def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
+    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
+    found: Quota = get_object_or_404(quotas, pk=quota)
+    form = RaiseForm(request.POST, found.unit)
+    if not form.is_valid():
+        return detail(request, found, asking=form)
+    given = form.cleaned_data
+    try:
+        found.ask_raise(
+            given["amount"],
+            given["reason"],
+            given["expires_at"],
+            user=request.user,
+            by=request.actor,
+        )
+    except ValidationError as problem:
+        form.refuse(problem)
+        return detail(request, found, asking=form)
+    messages.success(request, _("The raise is asked for. Another person has to approve it."))
+    return redirect("console:raises", tenant=request.tenant.name)
+
+
+@require_POST
+@permitted(Permission.APPROVE_RAISES)
+@recently_proven
+def raise_approval(request: TenantRequest, asked: UUID) -> HttpResponse:
+    found = _found(request, asked)
+    try:
+        found.approve(user=request.user, by=request.actor)
+        messages.success(request, _("Approved: it holds from the next request on."))
+    except RaiseRefused as problem:
+        messages.error(request, _why(problem))
+    return _back(request)
+
+
+@require_POST
+@permitted(Permission.APPROVE_RAISES)
+def raise_refusal(request: TenantRequest, asked: UUID) -> HttpResponse:
+    found = _found(request, asked)
+    try:
+        found.refuse(user=request.user, by=request.actor)
+        messages.success(request, _("Refused."))
+    except RaiseRefused as problem:
+        messages.error(request, _why(problem))
+    return _back(request)
+
+
+def _found(request: TenantRequest, asked: UUID) -> QuotaRaise:
+    raises = QuotaRaise.objects.of(request.tenant).select_related(*WITH)
+    found: QuotaRaise = get_object_or_404(raises, pk=asked)
+    return found
+
+
+def _why(problem: RaiseRefused) -> str:
+    if isinstance(problem, SamePerson):
+        return _("Another person than the one who asked has to decide.")
+    if isinstance(problem, Expired):
+        return _("This raise would be over by now. Ask for a new one.")
+    if isinstance(problem, OperatorsOnly):
+        return _("The platform has set this quota: an operator decides about it.")
+    assert isinstance(problem, AlreadyDecided)
+    return _("Somebody has decided already.")
+
+
+def _back(request: TenantRequest) -> HttpResponse:
+    """To the list from which it was decided."""
+    if request.user.is_operator and request.POST.get("back") == "all":
+        return redirect("console:all_raises")
+    return redirect("console:raises", tenant=request.tenant.name)
+
+
+def _page(request: ConsoleRequest, raises: QuerySet[QuotaRaise]) -> HttpResponse:
+    found = raises.select_related(*WITH)
+    waiting = QuotaRaise.objects.waiting().values("pk")
+    holding = QuotaRaise.objects.holding().values("pk")
+    context = {
+        "waiting": found.filter(pk__in=waiting).order_by("requested_at"),
+        "holding": found.filter(pk__in=holding).order_by("expires_at"),
+        "past": found.exclude(pk__in=waiting)
+        .exclude(pk__in=holding)
+        .order_by("-requested_at")[:20],
+    }
+    return render(request, "console/quotas/raises.html", context)

@@ -1,0 +1,108 @@
+"""Who belongs to a tenant, and who is invited: by a link that is shown once and runs out."""
+
+from typing import Any
+from uuid import UUID
+
+from allauth.mfa.models import Authenticator
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import TenantRequest, permitted
+from console.forms import ConsoleForm
+from tenants.accounts.second_factor import FACTORS
+from tenants.models import Link
+from tenants.models.link import Purpose
+from tenants.roles import Permission, Role
+
+
+class InvitationForm(ConsoleForm):
+    email = forms.EmailField(label=gettext_lazy("Email address"))
+    role = forms.ChoiceField(label=gettext_lazy("Role"))
+    days = forms.TypedChoiceField(
+        label=gettext_lazy("The link works for"),
+        coerce=int,
+        initial=7,
+        choices=[
+            (1, gettext_lazy("a day")),
+            (7, gettext_lazy("7 days")),
+            (30, gettext_lazy("30 days")),
+        ],
+    )
+
+    def __init__(self, data: Any, roles: list[Role]) -> None:
+        super().__init__(data)
+        choices = [(role.value, role.label) for role in roles]
+        role = self.fields["role"]
+        assert isinstance(role, forms.ChoiceField)
+        role.choices, role.initial = choices, Role.MEMBER
+
+
+@never_cache
+@permitted(Permission.VIEW_MEMBERS)
+def members(request: TenantRequest) -> HttpResponse:
+    return _page(request, InvitationForm(None, roles_to_give(request)))
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_MEMBERS)
+@recently_proven
+def invitation(request: TenantRequest) -> HttpResponse:
+    form = InvitationForm(request.POST, roles_to_give(request))
+    if not form.is_valid():
+        return _page(request, form)
+    email, role = form.cleaned_data["email"], Role(form.cleaned_data["role"])
+    if request.tenant.members.filter(user__email=email.lower()).exists():
+        form.add_error("email", _("This person is a member already."))
+        return _page(request, form)
+    link = Link.issue(
+        Purpose.INVITATION,
+        by=request.actor,
+        email=email,
+        tenant=request.tenant,
+        role=role,
+        days=form.cleaned_data["days"],
+    )
+    fresh = InvitationForm(None, roles_to_give(request))
+    shown = {"link": link, "invited": email, "days": form.cleaned_data["days"]}
+    return _page(request, fresh, **shown)
+
+
+@require_POST
+@permitted(Permission.MANAGE_MEMBERS)
+def link_revocation(request: TenantRequest, link: UUID) -> HttpResponse:
+    found = get_object_or_404(Link.objects.invitations(request.tenant), pk=link)
+    if Role(found.role) not in roles_to_give(request):
+        raise PermissionDenied(_("This role may do more than yours: ask an owner."))
+    found.revoke(by=request.actor)
+    said = _("The invitation of %(email)s no longer works.")
+    messages.success(request, said % {"email": found.email})
+    return redirect("console:members", tenant=request.tenant.name)
+
+
+def roles_to_give(request: TenantRequest) -> list[Role]:
+    """None that may do more than its giver. Owners and operators give all."""
+    giver = request.member
+    return [r for r in Role if request.user.is_operator or (giver and giver.may_give(r))]
+
+
+def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpResponse:
+    factors = Authenticator.objects.filter(user=OuterRef("user"), type__in=FACTORS)
+    members = request.tenant.members.select_related("user").annotate(second_factor=Exists(factors))
+    context = {
+        "form": form,
+        "members": members.prefetch_related("team_places__team").order_by("user__email"),
+        "invitations": Link.objects.invitations(request.tenant),
+        "may_give": roles_to_give(request),
+        **shown,
+    }
+    return render(request, "console/members.html", context)

@@ -1,0 +1,276 @@
+"""Legal holds: placed by one person, approved by another one; renewed and released by two."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.models import LegalHold
+from audit.retention import legal_hold
+from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.forms import ConsoleForm, MomentField
+from tenants.models import Member, Tenant, User
+from tenants.roles import Permission
+
+
+class HoldForm(ConsoleForm):
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=legal_hold.LONGEST_REASON)
+    subject = forms.CharField(
+        label=gettext_lazy("Person"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or pseudonym")}),
+        help_text=gettext_lazy("Empty: everybody of the tenant."),
+    )
+    covers_from = MomentField(label=gettext_lazy("Data from"))
+    covers_until = MomentField(label=gettext_lazy("Data until"))
+    expires_at = MomentField(
+        label=gettext_lazy("Expires (UTC)"),
+        required=True,
+        help_text=gettext_lazy("At most a year from now; it can be renewed."),
+    )
+
+    def __init__(self, data: Any, tenant: Tenant) -> None:
+        super().__init__(data)
+        self.tenant = tenant
+
+    def clean_subject(self) -> UUID | None:
+        text = self.cleaned_data["subject"].strip()
+        if not text:
+            return None
+        try:
+            return UUID(text)
+        except ValueError:
+            member = self.tenant.members.filter(user__email__iexact=text).first()
+        if member is None:
+            raise ValidationError(_("Nobody here has this address."))
+        subject: UUID = member.subject_id
+        return subject
+
+
+class RenewalForm(ConsoleForm):
+    expires_at = MomentField(required=True)
+
+
+class ReleaseForm(ConsoleForm):
+    """Who approves a release has been told why."""
+
+    reason = forms.CharField(max_length=legal_hold.LONGEST_REASON, required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    hold: LegalHold
+    whose: str
+    requested_by: str
+    approved_by: str
+    release_asked_by: str
+    released_by: str
+    ended: bool
+    tenant: str = ""
+
+    @property
+    def state(self) -> str:
+        if self.hold.released_at:
+            return _("Released")
+        if self.ended:
+            return _("Expired") if self.hold.approved_at else _("Never approved")
+        if self.hold.approved_at:
+            return _("In force")
+        waits = _("In force, waits for approval")
+        return waits if self.hold.holds_meanwhile else _("Not in force before it is approved")
+
+    @property
+    def last_renewed_by(self) -> str:
+        """As a person: who may not renew it now."""
+        return self.hold.renewed_by or self.hold.requested_by
+
+
+@permitted(Permission.VIEW_AUDIT)
+def legal_holds(request: TenantRequest) -> HttpResponse:
+    form = HoldForm(request.POST or None, request.tenant)
+    if request.method != "POST":
+        return _page(request, form)
+    answer: HttpResponse = _place(request, form=form)  # type: ignore[assignment]
+    return answer
+
+
+@operators_only
+def all_holds(request: ConsoleRequest) -> HttpResponse:
+    """Holds are kept for ever; one that is over, of a tenant that is gone, says nothing here."""
+    tenants = {tenant.id: tenant for tenant in Tenant.objects.all()}
+    shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
+    found = LegalHold.objects.filter(shown).order_by("-requested_at")[:200]
+    lines = [_line(hold, tenants.get(hold.tenant_id), inside=False) for hold in found]
+    return render(request, "console/holds/all.html", {"lines": lines})
+
+
+@recently_proven
+def _place(request: TenantRequest, form: HoldForm) -> HttpResponse:
+    if Permission.MANAGE_HOLDS not in request.permissions:
+        raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
+    if not form.is_valid():
+        return _page(request, form)
+    given = form.cleaned_data
+    try:
+        hold = legal_hold.request(
+            request.tenant.id,
+            by=request.actor,
+            person=person(request.user),
+            reason=given["reason"],
+            subject_id=given["subject"],
+            covers_from=given["covers_from"],
+            covers_until=given["covers_until"],
+            expires_at=given["expires_at"],
+        )
+    except ValidationError as problem:
+        form.refuse(problem)
+        return _page(request, form)
+    _tell_placed(request, hold)
+    return _back(request)
+
+
+def _tell_placed(request: TenantRequest, hold: LegalHold) -> None:
+    if hold.holds_meanwhile:
+        said = _("The hold is in force. Another person has to approve it within 72 hours.")
+        messages.success(request, said)
+    else:
+        messages.warning(
+            request,
+            _(
+                "This hold keeps nothing before another person approves it: one like it was "
+                "placed within the last 30 days, and nobody approved it."
+            ),
+        )
+
+
+@require_POST
+@permitted(Permission.MANAGE_HOLDS)
+@recently_proven
+def hold_approval(request: TenantRequest, hold: UUID) -> HttpResponse:
+    found = _found(request, hold)
+    try:
+        legal_hold.approve(found, by=request.actor, person=person(request.user))
+        messages.success(request, _("Approved: it stays in force until it expires."))
+    except HoldRefused as problem:
+        messages.error(request, why(problem))
+    return _back(request)
+
+
+@require_POST
+@permitted(Permission.MANAGE_HOLDS)
+@recently_proven
+def hold_renewal(request: TenantRequest, hold: UUID) -> HttpResponse:
+    found, form = _found(request, hold), RenewalForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise ValidationError(_("Say until when."))
+        until = form.cleaned_data["expires_at"]
+        legal_hold.renew(found, by=request.actor, person=person(request.user), expires_at=until)
+        messages.success(request, _("Renewed."))
+    except HoldRefused as problem:
+        messages.error(request, why(problem))
+    except ValidationError as problem:
+        messages.error(request, " ".join(problem.messages))
+    return _back(request)
+
+
+@require_POST
+@permitted(Permission.MANAGE_HOLDS)
+@recently_proven
+def hold_release(request: TenantRequest, hold: UUID) -> HttpResponse:
+    found, form = _found(request, hold), ReleaseForm(request.POST)
+    try:
+        reason = form.cleaned_data["reason"] if form.is_valid() else ""
+        by = {"by": request.actor, "person": person(request.user)}
+        if legal_hold.release(found, reason=reason, **by):
+            messages.success(request, _("Released: what it kept may go from now on."))
+        else:
+            said = _("Asked for. It stays in force until another person approves its release.")
+            messages.success(request, said)
+    except HoldRefused as problem:
+        messages.error(request, why(problem))
+    except ValidationError:
+        messages.error(request, _("Say why it is released."))
+    return _back(request)
+
+
+def person(user: User) -> str:
+    """The same in every tenant and role."""
+    return f"user:{user.pk}"
+
+
+def why(problem: HoldRefused) -> str:
+    if isinstance(problem, SamePerson):
+        return _("Another person than the one who did the step before has to do this one.")
+    if isinstance(problem, AlreadyApproved):
+        return _("Somebody has approved it already.")
+    assert isinstance(problem, Ended)
+    return _("This hold is over. Place a new one.")
+
+
+def _found(request: TenantRequest, hold: UUID) -> LegalHold:
+    return get_object_or_404(LegalHold, tenant_id=request.tenant.id, pk=hold)
+
+
+def _back(request: TenantRequest) -> HttpResponse:
+    return redirect("console:legal_holds", tenant=request.tenant.name)
+
+
+def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
+    found = LegalHold.objects.filter(tenant_id=request.tenant.id).order_by("-requested_at")[:200]
+    lines = [_line(hold, request.tenant, inside=not request.user.is_operator) for hold in found]
+    context = {
+        "form": form,
+        "holding": [line for line in lines if not line.ended],
+        "past": [line for line in lines if line.ended][:50],
+        "me": person(request.user),
+    }
+    return render(request, "console/holds/page.html", context)
+
+
+def _line(hold: LegalHold, tenant: Tenant | None, *, inside: bool) -> Line:
+    return Line(
+        hold,
+        _whose(hold, tenant),
+        named(hold.requested_by, tenant, inside=inside),
+        named(hold.approved_by, tenant, inside=inside),
+        named(hold.release_asked_by, tenant, inside=inside),
+        named(hold.released_by, tenant, inside=inside),
+        legal_hold.has_ended(hold),
+        tenant.name if tenant else "",
+    )
+
+
+def _whose(hold: LegalHold, tenant: Tenant | None) -> str:
+    if hold.subject_id is None:
+        return _("Everybody of the tenant")
+    members = tenant.members if tenant else Member.objects
+    member = members.filter(subject_id=hold.subject_id).select_related("user").first()
+    return str(member.user.email) if member else str(hold.subject_id)
+
+
+def named(text: str, tenant: Tenant | None, *, inside: bool) -> str:
+    """A tenant's own people by address; others are the platform's operators to it."""
+    pk = text.partition(":")[2]
+    if not pk.isdigit():
+        return text
+    if tenant:
+        member = tenant.members.filter(user_id=int(pk)).select_related("user").first()
+        if member:
+            return str(member.user.email)
+    if inside:
+        return _("Platform operator")
+    user = User.objects.filter(pk=int(pk)).first()
+    return user.email if user else _("unknown person")

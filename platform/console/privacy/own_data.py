@@ -1,0 +1,211 @@
+"""Your data: take it with you, or ask for it to be erased. For everybody, tenant by tenant."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.erasure import deletion
+from audit.exports import portability
+from audit.keys.keyring import Barred, Unreadable
+from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import ConsoleRequest, before_sign_in, signed_in
+from console.forms import ConsoleForm
+from console.privacy.deletions import certificate_of
+from console.usage.usage_pages import streamed
+from tenants.accounts import locked_texts
+from tenants.models import Member
+from tenants.models.member import is_last_owner
+from tenants.roles import Permission
+from tenants.scope import tenant_scope
+
+_OVER = (DeletionState.DONE, DeletionState.REFUSED)
+SALT = "deletion-request"  # of the link by which a request can be followed without an account
+
+
+class OwnForm(ConsoleForm):
+    mode = forms.ChoiceField(
+        label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
+    )
+    removes = forms.BooleanField(label=gettext_lazy("I also leave the tenant"), required=False)
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=deletion.LONGEST_TEXT, required=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A request about the person, with the link that stays when they are gone."""
+
+    found: DeletionRequest
+    link: str
+    restricted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What there is of the person in one tenant."""
+
+    member: Member
+    requests: list[Followed]
+    exports: list[Export]
+    form: OwnForm
+
+    @property
+    def askable(self) -> bool:
+        """Also during a restriction, and where somebody else's request about them waits."""
+        erasures = [one.found for one in self.requests if one.found.mode == DeletionMode.ERASE]
+        waiting = [one for one in erasures if one.state not in _OVER]
+        return not any(one.by_subject or one.approved_at for one in waiting)
+
+
+@signed_in
+def own_data(request: ConsoleRequest) -> HttpResponse:
+    return _page(request)
+
+
+@require_POST
+@signed_in
+@recently_proven
+def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
+    mine, form = _mine(request, member), OwnForm(request.POST)
+    if form.is_valid() and form.cleaned_data["removes"]:
+        with tenant_scope(mine.tenant_id, request.user.pk):
+            if is_last_owner(mine):
+                form.add_error("removes", _("A tenant keeps at least one owner."))
+    if not form.is_valid():
+        return _page(request, {mine.pk: form})
+    decides = mine.may(Permission.MANAGE_DELETIONS)
+    try:
+        with tenant_scope(mine.tenant_id, request.user.pk):
+            asked = deletion.ask(
+                mine.tenant_id,
+                mine.subject_id,
+                by=mine.actor,
+                decides=decides,
+                own=True,
+                **form.cleaned_data,
+            )
+    except ValidationError as problem:
+        messages.error(request, " ".join(problem.messages))
+        return redirect("console:own_data")
+    except deletion.AlreadyBegun:
+        messages.error(request, _("It is being executed already."))
+        return redirect("console:own_data")
+    return redirect(link_of(asked))
+
+
+@require_POST
+@signed_in
+@recently_proven
+def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
+    mine = _mine(request, member)
+    if locked_texts.of(request.user):
+        return _locked(request)
+    with tenant_scope(mine.tenant_id, request.user.pk):
+        portability.ask(mine.tenant_id, mine.subject_id, by=mine.actor)
+    messages.success(request, _("Your data is being put together. It is here in a moment."))
+    return redirect("console:own_data")
+
+
+@require_POST
+@signed_in
+@recently_proven
+def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
+    mine = _mine(request, member)
+    if locked_texts.of(request.user):
+        return _locked(request)
+    with tenant_scope(mine.tenant_id, request.user.pk):
+        found = _export(mine, own_export)
+        try:
+            pieces = portability.download(found, by=mine.actor)
+        except Barred:
+            messages.error(request, _("Your data is restricted: nobody can open it for now."))
+            return redirect("console:own_data")
+        except (FileNotFoundError, Unreadable):
+            raise Http404 from None
+    body = streamed(pieces, nullcontext)
+    answer = StreamingHttpResponse(body, content_type="application/zip")
+    name = f"my-data-{mine.tenant.name}-{found.created_at:%Y-%m-%d}.zip"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer["Content-Length"] = str(found.bytes)
+    return answer
+
+
+def _locked(request: ConsoleRequest) -> HttpResponse:
+    messages.error(request, _("What you wrote before is locked: this page says why."))
+    return redirect("console:own_data")
+
+
+@before_sign_in
+def followed(request: Any, token: str) -> HttpResponse:
+    """For whoever has the link: after an erasure nothing else leads to the request."""
+    try:
+        pk = signing.loads(token, salt=SALT)
+    except signing.BadSignature:
+        raise Http404 from None
+    found = DeletionRequest.objects.filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    if "certificate" in request.GET or "format" in request.GET:
+        return certificate_of(request, found)
+    steps = found.steps.count()
+    context = {
+        "found": found,
+        "steps": steps,
+        "done": steps - found.steps.filter(finished_at=None).count(),
+        "lifted": deletion.was_lifted(found),
+        "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
+    }
+    return render(request, "console/deletions/followed.html", context)
+
+
+def link_of(found: DeletionRequest) -> str:
+    return reverse("console:followed", args=[signing.dumps(str(found.pk), salt=SALT)])
+
+
+def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) -> HttpResponse:
+    parts = [
+        _part(member, (forms_ or {}).get(member.pk))
+        for member in Member.objects.of(request.user).order_by("tenant__name")
+    ]
+    shown = {"parts": parts, "text_lock": locked_texts.of(request.user)}
+    return render(request, "account/data.html", shown)
+
+
+def _part(member: Member, form: OwnForm | None) -> Part:
+    with tenant_scope(member.tenant_id, member.user_id):
+        mine = {"tenant_id": member.tenant_id, "subject_id": member.subject_id}
+        rows = DeletionRequest.objects.filter(**mine).newest_first()
+        shown = list(rows.open()) or list(rows[:1])
+        requests = [Followed(one, link_of(one), deletion.restricts(one)) for one in shown]
+        exports = portability.of_subject(**mine)
+    return Part(member, requests, exports, form or OwnForm())
+
+
+def _mine(request: ConsoleRequest, member: UUID) -> Member:
+    found = Member.objects.of(request.user).filter(pk=member).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _export(mine: Member, pk: UUID) -> Export:
+    owned = Export.objects.filter(tenant_id=mine.tenant_id, subject_id=mine.subject_id)
+    found = owned.filter(pk=pk, kind=portability.KIND).first()
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,100 @@
+"""How long each kind of data stays: what it is, what a change would let go, and the change."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.models import CheckRun, PrunedMonth
+from audit.retention import data_classes, legal_hold, periods, pruning
+from audit.retention.data_classes import MOST_DAYS
+from audit.retention.periods import Preview
+from console.account.reauthentication import recently_proven
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.forms import ConsoleForm
+from console.trail.actors import Actors
+from tenants.models import Tenant
+from tenants.roles import Permission
+
+CHANGE = "change"
+
+
+class RetentionForm(ConsoleForm):
+    data_class = forms.ChoiceField(label=gettext_lazy("Kind of data"))
+    days = forms.IntegerField(label=gettext_lazy("Days"), min_value=1, max_value=MOST_DAYS)
+
+    def __init__(self, data: Any = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        field = self.fields["data_class"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(one.name, one.label) for one in data_classes.known()]
+
+
+@permitted(Permission.VIEW_AUDIT)
+def retention_page(request: TenantRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request)
+    answer: HttpResponse = _change(request)  # type: ignore[assignment]
+    return answer
+
+
+@operators_only
+def all_retention(request: ConsoleRequest) -> HttpResponse:
+    """Every tenant's days, and what the last night did."""
+    classes = data_classes.known()
+    lines = [(tenant, periods.rules(tenant.id)) for tenant in Tenant.objects.order_by("name")[:200]]
+    context = {
+        "classes": classes,
+        "lines": lines,
+        "night": CheckRun.objects.filter(name=pruning.CHECK).order_by("-at").first(),
+        "pruned": PrunedMonth.objects.order_by("-month", "table")[:24],
+    }
+    return render(request, "console/retention/all.html", context)
+
+
+@recently_proven
+def _change(request: TenantRequest) -> HttpResponse:
+    """First what would go, then, with the same figures sent again, the change."""
+    if Permission.MANAGE_RETENTION not in request.permissions:
+        raise PermissionDenied(_("Your role in this tenant does not include this. Ask an owner."))
+    form = RetentionForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form=form)
+    name, days = form.cleaned_data["data_class"], form.cleaned_data["days"]
+    try:
+        if request.POST.get("step") != CHANGE:
+            seen = periods.preview(request.tenant.id, name, days)
+            return _page(request, form=form, preview=seen, months=_months(seen))
+        periods.change(request.tenant.id, name, days, by=request.actor)
+    except ValidationError as problem:
+        form.refuse(problem)
+        return _page(request, form=form)
+    messages.success(request, _("The retention is changed and holds from tonight on."))
+    return redirect("console:retention", tenant=request.tenant.name)
+
+
+def _months(seen: Preview) -> list[tuple[str, list[int]]]:
+    """A line for each month, with a column for each kind."""
+    return [
+        (month, [rows.get(kind, 0) for kind in seen.total]) for month, rows in seen.months.items()
+    ]
+
+
+def _page(request: TenantRequest, **given: Any) -> HttpResponse:
+    rules = periods.rules(request.tenant.id)
+    actors = Actors.among([rule.changed_by for rule in rules], request.tenant)
+    context = {
+        "lines": [
+            (rule, actors.name(rule.changed_by) if rule.changed_by else "") for rule in rules
+        ],
+        "form": RetentionForm(),
+        "hold": legal_hold.in_force(request.tenant.id),
+        "pruned": PrunedMonth.objects.filter(table="audit_event").order_by("-month")[:12],
+        **given,
+    }
+    return render(request, "console/retention/page.html", context)

@@ -1,0 +1,162 @@
+"""What an owner decides for a tenant, and what operators do to it as a whole."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.door import TenantRequest, permitted
+from console.forms import ConsoleForm, LinesField, ReasonField
+from tenants.models.tenant import Closed, Tenant
+from tenants.roles import Permission, Profile
+
+# Retention has a page that counts first.
+FIELDS = ("profile", "local_only", "time_zone", "allowed_origins")
+OLD_NAMES = ("Etc/", "SystemV/", "US/")
+TIME_ZONES = sorted(
+    name for name in available_timezones() if "/" in name and not name.startswith(OLD_NAMES)
+)
+
+
+class SettingsForm(ConsoleForm):
+    profile = forms.ChoiceField(
+        label=gettext_lazy("Security profile"),
+        choices=Profile.choices,
+        help_text=gettext_lazy("Rules of passwords, and which duties are kept apart."),
+    )
+    local_only = forms.BooleanField(
+        label=gettext_lazy("Local only"),
+        required=False,
+        help_text=gettext_lazy("No prompt ever leaves this installation."),
+    )
+    time_zone = forms.CharField(
+        label=gettext_lazy("Time zone"),
+        max_length=60,
+        widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
+        help_text=gettext_lazy("Days and months of quotas begin at its midnight."),
+    )
+
+    allowed_origins = LinesField(
+        label=gettext_lazy("Browser origins"),
+        help_text=gettext_lazy(
+            "Web pages that may use this tenant's keys from a browser, one a line: "
+            "https://app.example.com. Empty: none. A key in a page can be read by all its visitors."
+        ),
+    )
+
+    def __init__(self, data: Any, tenant: Tenant) -> None:
+        super().__init__(data, initial={name: getattr(tenant, name) for name in FIELDS})
+
+
+class SuspensionForm(ConsoleForm):
+    reason = ReasonField()
+
+
+class ClosureForm(ConsoleForm):
+    """The name is typed, so that nobody closes a tenant by a slip of the hand."""
+
+    reason = ReasonField()
+    name = forms.CharField(label=gettext_lazy("Type the tenant's name"))
+
+    def __init__(self, data: Any, tenant: Tenant) -> None:
+        super().__init__(data, auto_id="id_closure_%s")
+        self.fields["name"].widget.attrs |= {"autocomplete": "off", "placeholder": tenant.name}
+        self.tenant = tenant
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name != self.tenant.name:
+            raise ValidationError(_("This is not the tenant's name."))
+        return name
+
+
+@permitted(Permission.VIEW_MEMBERS)
+@recently_proven
+def tenant_settings(request: TenantRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request)
+    if Permission.MANAGE_SECURITY not in request.permissions:
+        raise PermissionDenied(_("Only owners change these settings."))
+    form = SettingsForm(request.POST, request.tenant)
+    if not form.is_valid():
+        return _page(request, form=form)
+    try:
+        request.tenant.change(by=request.actor, **form.cleaned_data)
+    except ValidationError as problem:
+        form.refuse(problem)
+        return _page(request, form=form)
+    messages.success(request, _("The settings are saved."))
+    return redirect("console:tenant_settings", tenant=request.tenant.name)
+
+
+@require_POST
+@permitted(Permission.VIEW_LIMITS)
+@recently_proven
+def suspension(request: TenantRequest) -> HttpResponse:
+    _operators_act(request)
+    form = SuspensionForm(request.POST)
+    if not form.is_valid():
+        return _page(request, suspending=form)
+    try:
+        request.tenant.suspend(by=request.actor, reason=form.cleaned_data["reason"])
+    except Closed:
+        return _too_late(request)
+    return _done(request, _("The tenant is suspended: nobody comes in, nothing is lost."))
+
+
+@require_POST
+@permitted(Permission.VIEW_LIMITS)
+@recently_proven
+def resumption(request: TenantRequest) -> HttpResponse:
+    _operators_act(request)
+    try:
+        request.tenant.resume(by=request.actor)
+    except Closed:
+        return _too_late(request)
+    return _done(request, _("The tenant is active again."))
+
+
+@require_POST
+@permitted(Permission.VIEW_LIMITS)
+@recently_proven
+def closure(request: TenantRequest) -> HttpResponse:
+    _operators_act(request)
+    form = ClosureForm(request.POST, request.tenant)
+    if not form.is_valid():
+        return _page(request, closing=form)
+    request.tenant.close(by=request.actor, reason=form.cleaned_data["reason"])
+    return _done(request, _("The tenant is closing. Its data's retention runs out from now on."))
+
+
+def _operators_act(request: TenantRequest) -> None:
+    if not request.user.is_operator:
+        raise PermissionDenied(_("Only operators of the platform suspend or close a tenant."))
+
+
+def _too_late(request: TenantRequest) -> HttpResponse:
+    messages.error(request, _("This tenant is closing; that cannot be undone."))
+    return redirect("console:tenant_settings", tenant=request.tenant.name)
+
+
+def _done(request: TenantRequest, said: str) -> HttpResponse:
+    messages.success(request, said)
+    return redirect("console:tenant_settings", tenant=request.tenant.name)
+
+
+def _page(request: TenantRequest, **shown: Any) -> HttpResponse:
+    context = {
+        "form": SettingsForm(None, request.tenant),
+        "suspending": SuspensionForm(),
+        "closing": ClosureForm(None, request.tenant),
+        "time_zones": TIME_ZONES,
+        **shown,
+    }
+    return render(request, "console/settings.html", context)

@@ -1,0 +1,77 @@
+"""The audit trail: who did what, when and from where. Texts of requests are never shown here."""
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+
+from audit.models import Event
+from audit.proof.proof_state import Standing, proof_state
+from audit.search.events import BadCursor, Filters, Page, page
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.trail.actors import Actors
+from console.trail.audit_filter import AuditFilter
+from console.trail.audit_words import REQUESTS, WORDS
+from tenants.roles import Permission
+
+
+@permitted(Permission.VIEW_AUDIT)
+def audit(request: TenantRequest) -> HttpResponse:
+    return _page(request)
+
+
+@operators_only
+def all_audit(request: ConsoleRequest) -> HttpResponse:
+    return _page(request)
+
+
+@permitted(Permission.VIEW_AUDIT)
+def audit_event(request: TenantRequest, event: int) -> HttpResponse:
+    found = get_object_or_404(Event.objects.of_tenant(request.tenant.id), pk=event)
+    return _event(request, found)
+
+
+@operators_only
+def all_audit_event(request: ConsoleRequest, any_event: int) -> HttpResponse:
+    return _event(request, get_object_or_404(Event, pk=any_event))
+
+
+def shown(request: ConsoleRequest, form: AuditFilter) -> Page:
+    """The page that is asked for; an odd filter finds nothing."""
+    filters = form.filters(request.tenant) if form.is_valid() else Filters(actors=())
+    try:
+        return page(
+            request.tenant.id if request.tenant else None, filters, request.GET.get("cursor", "")
+        )
+    except BadCursor:
+        raise Http404 from None
+
+
+def _page(request: ConsoleRequest) -> HttpResponse:
+    form = AuditFilter(request.GET)
+    found = shown(request, form)
+    actors = Actors.of(found.rows, request.tenant)
+    lines = [
+        (event, WORDS[event.action], actors.name(event.actor), actors.particulars(event))
+        for event in found.rows
+    ]
+    context = {
+        "form": form,
+        "page": found,
+        "lines": lines,
+        "filtered": any(form.cleaned_data.values()) if form.is_valid() else True,
+    }
+    return render(request, "console/audit/page.html", context)
+
+
+def _event(request: ConsoleRequest, event: Event) -> HttpResponse:
+    actors = Actors.of([event], request.tenant)
+    state = proof_state(event)
+    context = {
+        "event": event,
+        "word": WORDS[event.action],
+        "who": actors.name(event.actor),
+        "particulars": [] if event.action in REQUESTS else actors.particulars(event),
+        "proof": state,
+        "standing": state.standing.name.lower(),
+        "sealed": state.standing is Standing.SEALED,
+    }
+    return render(request, "console/audit/event.html", context)

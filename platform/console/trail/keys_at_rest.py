@@ -1,0 +1,100 @@
+"""Under which master keys the tenants' keys are, and how far an exchange of one has come."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from audit.keys.master_keys import MasterKeys, MasterKeyUnavailable, platform_secret
+from audit.models import DataKey, KeyRotation
+from console.door import ConsoleRequest, operators_only
+from console.paging import page
+from console.trail.actors import Actors
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    name: str
+    keys: int  # of tenants, that are under it
+    current: bool
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    rotation: KeyRotation
+    tenant: str  # "" for the master key's
+    by: str
+    percent: int
+
+
+@operators_only
+def keys_at_rest(request: ConsoleRequest) -> HttpResponse:
+    shown = page(KeyRotation.objects.all(), "started_at", request.GET.get("cursor", ""))
+    masters, problem = _masters()
+    context = {
+        "masters": masters,
+        "problem": problem,
+        "subject_keys": DataKey.objects.exclude(subject_id=None).count(),
+        "page": shown,
+        "exchanges": _exchanges(shown.rows),
+        "all_current": all(each.current for each in masters),
+        "secret_left": not problem and _is_secret_left(),
+    }
+    return render(request, "console/keys_at_rest.html", context)
+
+
+def _masters() -> tuple[list[MasterKey], str]:
+    """What the database names and what is current; and why that cannot be told, if it cannot."""
+    master_keys: MasterKeys = settings.MASTER_KEYS
+    tenants = DataKey.objects.filter(subject_id=None)
+    counted = dict(tenants.values_list("wrapped_by").annotate(Count("id")).order_by())
+    try:
+        current = master_keys.current_id()
+        names = [current, *sorted(counted.keys() - {current})]
+        return [
+            MasterKey(_short(name), counted.get(name, 0), name == current, master_keys.knows(name))
+            for name in names
+        ], ""
+    except MasterKeyUnavailable as problem:
+        return [], str(problem)
+
+
+def _is_secret_left() -> bool:
+    """Whether the platform's secret still needs an older master key."""
+    try:
+        current = settings.MASTER_KEYS.current_id()
+        return not platform_secret.is_under(settings.FOREBAY_HOME, current)
+    except (MasterKeyUnavailable, OSError):
+        return True
+
+
+def _exchanges(rotations: Iterable[KeyRotation]) -> list[Exchange]:
+    found = list(rotations)
+    ids = {rotation.tenant_id for rotation in found if rotation.tenant_id}
+    names = dict(Tenant.objects.filter(id__in=ids).values_list("id", "name"))
+    people = Actors.among([rotation.actor for rotation in found], None)
+
+    def shown(each: KeyRotation) -> Exchange:
+        tenant = names.get(each.tenant_id) if each.tenant_id else ""
+        by = people.name(each.actor)
+        return Exchange(
+            each, _short(each.tenant_id) if tenant is None else tenant, by, _percent(each)
+        )
+
+    return [shown(each) for each in found]
+
+
+def _percent(rotation: KeyRotation) -> int:
+    if rotation.finished_at or not rotation.total:
+        return 100
+    return min(99, 100 * rotation.done // rotation.total)
+
+
+def _short(name: UUID | None) -> str:
+    return name.hex[:12] if name else ""

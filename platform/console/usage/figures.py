@@ -1,0 +1,127 @@
+"""What the overview shows: short windows over Usage and Completion, on their indexes.
+
+No more than the last five minutes of rows are read again and again; what is older is remembered
+(minutes.py) or summed (inference/usage/).
+
+A scope is one tenant, or None for all of them. Answers are kept for a moment, so that the number
+of people watching does not matter to the database.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+from django.core.cache import caches
+from django.db.models import Aggregate, Count, IntegerField, QuerySet, Sum
+from django.utils import timezone
+
+from console.usage import minutes, queue_length
+from inference.models import Completion, State, Usage
+from tenants.models import Tenant
+
+LIVE_WINDOW, LATENCY_WINDOW, CHART_MINUTES = 60, 300, 30
+LIVE_FOR, CHART_FOR = 2, 10  # seconds an answer is good for
+T = TypeVar("T")
+
+
+class Percentile(Aggregate):
+    """percentile_disc; rows without a value do not count."""
+
+    template = "percentile_disc(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = IntegerField()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    requests_per_minute: int
+    tokens_per_second: float
+    errors: int
+    ttft_p50: int | None
+    ttft_p95: int | None
+    in_progress: int
+    queued: int | None  # None: Redis does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One point per minute, oldest first; the minute that is not over yet is left out."""
+
+    minutes: list[int]
+    requests: list[int]
+    tokens: list[int]
+    errors: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    name: str
+    requests: int
+    tokens: int
+    errors: int
+
+
+def live(tenant: Tenant | None) -> Live:
+    return _kept("live", tenant, LIVE_FOR, lambda: _live(tenant))
+
+
+def chart(tenant: Tenant | None) -> dict[str, Any]:
+    return _kept("chart", tenant, CHART_FOR, lambda: asdict(_chart(tenant)))
+
+
+def by_model(tenant: Tenant | None) -> list[Share]:
+    return _kept("models", tenant, CHART_FOR, lambda: _shares(tenant, "model"))
+
+
+def by_tenant() -> list[Share]:
+    return _kept("tenants", None, CHART_FOR, lambda: _shares(None, "tenant__name"))
+
+
+def _live(tenant: Tenant | None) -> Live:
+    minute = _usage(tenant, LIVE_WINDOW).aggregate(
+        requests=Count("pk"), tokens=Sum("completion_tokens", default=0), errors=minutes.FAILED
+    )
+    latency = _usage(tenant, LATENCY_WINDOW).aggregate(
+        p50=Percentile("ttft_ms", fraction=0.5), p95=Percentile("ttft_ms", fraction=0.95)
+    )
+    return Live(
+        requests_per_minute=minute["requests"],
+        tokens_per_second=minute["tokens"] / LIVE_WINDOW,
+        errors=minute["errors"],
+        ttft_p50=latency["p50"],
+        ttft_p95=latency["p95"],
+        in_progress=_in_progress(tenant),
+        queued=queue_length.total(),
+    )
+
+
+def _chart(tenant: Tenant | None) -> Chart:
+    found = list(minutes.last(CHART_MINUTES, tenant, "model").items())[:-1]
+    points = [sum(counts.values(), minutes.Counts()) for _minute, counts in found]
+    return Chart(
+        minutes=[int(minute.timestamp()) for minute, _counts in found],
+        requests=[point.requests for point in points],
+        tokens=[point.tokens_out for point in points],
+        errors=[point.errors for point in points],
+    )
+
+
+def _shares(tenant: Tenant | None, by: str) -> list[Share]:
+    found = minutes.summed(minutes.last(CHART_MINUTES, tenant, by).values())
+    shares = [Share(name, c.requests, c.tokens, c.errors) for name, c in found.items()]
+    return sorted(shares, key=lambda share: (-share.requests, share.name))[:8]
+
+
+def _usage(tenant: Tenant | None, seconds: int) -> QuerySet[Usage]:
+    usage = tenant.usage.all() if tenant else Usage.objects.all()
+    return usage.filter(created_at__gte=timezone.now() - timedelta(seconds=seconds))
+
+
+def _in_progress(tenant: Tenant | None) -> int:
+    completions = tenant.completions.all() if tenant else Completion.objects.all()
+    return completions.filter(state=State.OPEN).count()
+
+
+def _kept(what: str, tenant: Tenant | None, seconds: int, answer: Callable[[], T]) -> T:
+    key = f"figures:{what}:{tenant.pk if tenant else 'all'}"
+    return cast("T", caches["process"].get_or_set(key, answer, seconds))

@@ -1,0 +1,97 @@
+"""What goes on right now: in one tenant, or over the whole platform for operators."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.views.decorators.cache import never_cache
+
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted, signed_in
+from console.home import landing
+from console.usage import figures
+from inference.engines import reachable
+from inference.models import Completion
+from tenants.models import Tenant
+from tenants.roles import Permission
+
+
+@permitted(Permission.VIEW_USAGE)
+def overview(request: TenantRequest) -> HttpResponse:
+    return _overview(request, empty=not request.tenant.completions.exists())
+
+
+@permitted(Permission.VIEW_USAGE)
+def live(request: TenantRequest) -> HttpResponse:
+    return _live(request)
+
+
+@permitted(Permission.VIEW_USAGE)
+def chart(request: TenantRequest) -> HttpResponse:
+    return JsonResponse(figures.chart(request.tenant))
+
+
+@permitted(Permission.VIEW_USAGE)
+def shares(request: TenantRequest) -> HttpResponse:
+    return render(request, "console/overview/_shares.html", _shares(request.tenant))
+
+
+@signed_in
+def platform(request: ConsoleRequest) -> HttpResponse:
+    if not request.user.is_operator:
+        return redirect(landing(request.user))
+    return _overview(request, empty=not Completion.objects.exists())
+
+
+@operators_only
+def platform_live(request: ConsoleRequest) -> HttpResponse:
+    return _live(request)
+
+
+@operators_only
+def platform_chart(request: ConsoleRequest) -> HttpResponse:
+    return JsonResponse(figures.chart(None))
+
+
+@operators_only
+def platform_shares(request: ConsoleRequest) -> HttpResponse:
+    return render(request, "console/overview/_shares.html", _shares(None))
+
+
+def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
+    tenant = request.tenant
+    context = {
+        "live": figures.live(tenant),
+        "engines_down": _engines_down(),
+        "empty": empty,
+        "model": next(iter(settings.ENGINES), "MODEL"),
+        "public_url": settings.PUBLIC_URL,
+        "live_url": _beside(tenant, "live"),
+        "chart_url": _beside(tenant, "chart"),
+        "shares_url": _beside(tenant, "shares"),
+        **_shares(tenant),
+    }
+    return render(request, "console/overview/page.html", context)
+
+
+@never_cache
+def _live(request: ConsoleRequest) -> HttpResponse:
+    context = {"live": figures.live(request.tenant), "engines_down": _engines_down()}
+    return render(request, "console/overview/_live.html", context)
+
+
+def _engines_down() -> list[tuple[str, datetime]]:
+    """Model, and since when its engine has not answered."""
+    since = {model: reachable.down_since(model) for model in settings.ENGINES}
+    return [(model, at) for model, at in since.items() if at]
+
+
+def _shares(tenant: Tenant | None) -> dict[str, list[figures.Share]]:
+    by_tenant = [] if tenant else figures.by_tenant()
+    return {"by_model": figures.by_model(tenant), "by_tenant": by_tenant}
+
+
+def _beside(tenant: Tenant | None, part: str) -> str:
+    if tenant:
+        return resolve_url(f"console:{part}", tenant=tenant.name)
+    return resolve_url(f"console:platform_{part}")

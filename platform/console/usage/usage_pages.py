@@ -1,0 +1,214 @@
+"""What was used, by whom and of what: pages and files over the roll-ups, never over raw rows."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.shortcuts import render, resolve_url
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.trail.record import act
+from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.usage.usage_filter import GROUPS, UsageFilter
+from inference.usage.export import FORMATS, exported, file_name
+from inference.usage.names import Dimension, Name, names
+from inference.usage.report import (
+    MOST_GROUPS,
+    SORTS,
+    Figures,
+    Group,
+    Period,
+    Report,
+    as_of,
+    total,
+)
+from inference.usage.span import OWN_DAYS
+from tenants.roles import Permission
+from tenants.scope import system_scope, tenant_scope
+
+COLUMNS = (
+    ("requests", _("Requests")),
+    ("prompt_tokens", _("Tokens in")),
+    ("cached_tokens", _("of these cached")),
+    ("completion_tokens", _("Tokens out")),
+    ("cost", _("Cost")),
+    ("cancelled", _("Cancelled")),
+    ("errors", _("Errors")),
+    ("ttft", _("First token p50 / p95")),
+    ("inter_token", _("Between tokens p50 / p95")),
+    ("queue_wait", _("Queue p50 / p95")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    group: Group
+    url: str  # the page of this group alone
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column's; with an address where the table can be sorted by it."""
+
+    label: Promise
+    url: str = ""
+    sorted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    label: str  # an hour or a day
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter that is on, and the page without it."""
+
+    label: str
+    name: Name
+    url: str
+
+
+@permitted(Permission.VIEW_USAGE)
+def usage(request: TenantRequest) -> HttpResponse:
+    return _page(request)
+
+
+@operators_only
+def all_usage(request: ConsoleRequest) -> HttpResponse:
+    return _page(request)
+
+
+@permitted(Permission.VIEW_USAGE)
+def export(request: TenantRequest) -> HttpResponseBase:
+    tenant_id, user_id = request.tenant.id, request.user.pk
+    return _file(request, lambda: tenant_scope(tenant_id, user_id))
+
+
+@operators_only
+def all_export(request: ConsoleRequest) -> HttpResponseBase:
+    return _file(request, system_scope)
+
+
+def _page(request: ConsoleRequest) -> HttpResponse:
+    form = UsageFilter(request.GET, request.tenant)
+    context: dict[str, object] = {"form": form, "as_of": as_of()}
+    if form.is_valid():
+        context |= _found(request, form)
+    return render(request, "console/usage/page.html", context)
+
+
+def _found(request: ConsoleRequest, form: UsageFilter) -> dict[str, object]:
+    report, by, sort = form.report, form.grouping, form.cleaned_data["sort"]
+    zone_name = report.tenant.time_zone if report.tenant else report.span.zone_name
+    series = report.series()
+    groups = report.groups(by, sort, MOST_GROUPS + 1)
+    points = [Point(_label(report, period), period.figures) for period in series]
+    return {
+        "report": report,
+        "points": points,
+        "total": total(series),
+        "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
+        "lines": [Line(group, _narrowed(request, by, group)) for group in groups[:MOST_GROUPS]],
+        "more": len(groups) > MOST_GROUPS,
+        "chips": list(_chips(request, report)),
+        "by": GROUPS[by],
+        "chart": _chart(points),
+        "days_of_utc": report.span.zone_name != zone_name,
+        "own_days": OWN_DAYS,
+        "files": [(form, _export_url(request, form)) for form in FORMATS],
+    }
+
+
+def _label(report: Report, period: Period) -> str:
+    begins = period.begins.astimezone(report.span.zone)
+    return begins.strftime("%m-%d %H:%M" if report.span.hourly else "%Y-%m-%d")
+
+
+def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> Head:
+    if name not in SORTS:
+        return Head(label)
+    return Head(label, "?" + _query(request, sort=name), name == sort)
+
+
+def _chart(points: list[Point]) -> str:
+    """Columns for static/console/usage.js, oldest first; null where nothing was measured."""
+    figures = [point.figures for point in points]
+    columns: dict[str, list[Any]] = {
+        "labels": [point.label for point in points],
+        "requests": [f.requests for f in figures],
+        "errors": [f.errors for f in figures],
+        "prompt": [f.prompt_tokens for f in figures],
+        "completion": [f.completion_tokens for f in figures],
+    }
+    for name in ("ttft", "inter_token"):
+        columns[f"{name}_p50"] = [getattr(f, name).p50 for f in figures]
+        columns[f"{name}_p95"] = [getattr(f, name).p95 for f in figures]
+    return orjson.dumps(columns).decode()
+
+
+def _narrowed(request: ConsoleRequest, by: Dimension, group: Group) -> str:
+    if by == Dimension.TENANT:
+        page = resolve_url("console:usage", tenant=group.name.text)
+        return f"{page}?{_query(request, by='', tenant='')}"
+    then = Dimension.KEY if by == Dimension.MODEL else Dimension.MODEL
+    return "?" + _query(request, **{str(by): str(group.id), "by": str(then)})
+
+
+def _chips(request: ConsoleRequest, report: Report) -> Iterator[Chip]:
+    for dimension, id_ in report.where.items():
+        name = names(dimension, [id_], report.tenant)[id_]
+        yield Chip(str(GROUPS[dimension]), name, "?" + _query(request, **{str(dimension): ""}))
+
+
+def _export_url(request: ConsoleRequest, form: str) -> str:
+    if request.tenant:
+        page = resolve_url("console:usage_export", tenant=request.tenant.name)
+    else:
+        page = resolve_url("console:all_usage_export")
+    return f"{page}?{_query(request, format=form)}"
+
+
+def _query(request: ConsoleRequest, **changes: str) -> str:
+    query = QueryDict(mutable=True)
+    for name, value in {**request.GET.dict(), **changes}.items():
+        if value:
+            query[name] = value
+    return query.urlencode()
+
+
+def _file(
+    request: ConsoleRequest, scope: Callable[[], AbstractContextManager[None]]
+) -> HttpResponseBase:
+    """On record before its first byte leaves; the bytes are read later, in scopes of their own."""
+    asked, form = UsageFilter(request.GET, request.tenant), request.GET.get("format", "csv")
+    if form not in FORMATS or not asked.is_valid():
+        raise Http404
+    report, by = asked.report, asked.grouping
+    name = file_name(report, by, form)
+    tenant_id = request.tenant.id if request.tenant else None
+    act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
+    pieces = exported(report, by, form)
+    answer = StreamingHttpResponse(streamed(pieces, scope), content_type=FORMATS[form])
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+async def streamed(
+    pieces: Iterator[bytes], scope: Callable[[], AbstractContextManager[None]]
+) -> AsyncIterator[bytes]:
+    """Django would gather what a plain iterator gives before it sends the first byte."""
+
+    def following() -> bytes | None:
+        with scope():
+            return next(pieces, None)
+
+    while (piece := await sync_to_async(following)()) is not None:
+        yield piece

@@ -1,0 +1,299 @@
+"""Credentials in, a typed Caller out. Nothing behind the door looks at a key again.
+
+A caller is remembered for REMEMBERED_S, as long as the database tells us of every change to what
+stands here (changes.py); while it does not, for CACHE_S. Either way what was taken from somebody is
+gone within a second everywhere. Without the database nobody new comes in.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from psycopg.rows import dict_row
+
+from tenants import secret_keys
+from tenants.authentication.invalidation import Changes
+from tenants.authentication.last_used import LastUsed
+from tenants.authentication.restriction import restricted
+from tenants.caller import Caller, Limits, QuotaRef
+from tenants.models.api_key import Scope
+from tenants.models.tenant import State
+from tenants.models.tier import (
+    BURST,
+    MAX_CONCURRENCY,
+    MEGABYTES_IN_FLIGHT,
+    MEGABYTES_PER_DAY,
+    REQUESTS_PER_MINUTE,
+    TOKENS_PER_MINUTE,
+    WEIGHTS,
+)
+from tenants.roles import Permission, may
+
+CACHE_S = 0.5
+REMEMBERED_S = 300.0
+CACHED = 10_000
+PATIENCE_S = 2.0
+STALE_S = 0.8  # an answer that took longer may tell of somebody who is revoked by now
+_PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
+
+# A restricted model is withheld unless a team of the caller, or its key, has been granted it.
+_WITHHELD = """array(
+    select r.name from tenants_restrictedmodel r
+    where r.tenant_id = t.id and not exists (
+        select 1 from tenants_restrictedmodelgroupobjectpermission g
+        where g.content_object_id = r.id and g.group_id = any({groups})))"""
+_QUOTAS = """coalesce((
+    select json_agg(json_build_array(q.id, q.unit, q."window", q.model))
+    from tenants_quota q where q.tenant_id = t.id
+      and (q.api_key_id is null or q.api_key_id = {key})
+      and (q.member_id is null or q.member_id = {member})), '[]')"""
+_OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
+_WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
+_TENANT = f"""
+    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone,
+    t.allowed_origins,
+    coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
+    array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
+          coalesce(t.burst, p.burst, {BURST}),
+          coalesce(t.tokens_per_minute, p.tokens_per_minute, {TOKENS_PER_MINUTE}),
+          coalesce(t.max_concurrency, p.max_concurrency, {MAX_CONCURRENCY}),
+          coalesce(t.megabytes_in_flight, p.megabytes_in_flight, {MEGABYTES_IN_FLIGHT}),
+          coalesce(t.megabytes_per_day, p.megabytes_per_day, {MEGABYTES_PER_DAY})] as limits"""
+_TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
+_BY_KEY = f"""
+    select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes,
+           k.allowed_models,
+           k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
+           array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
+                 coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0),
+                 coalesce(k.megabytes_in_flight, 0), coalesce(k.megabytes_per_day, 0)]
+               as key_limits,
+           {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
+           {_OF_KEY} as quotas,
+           {restricted("t.id", "k.subject_id")} as restricted,
+           {_TENANT}
+    from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}
+    left join tenants_team team on team.id = k.team_id
+    where k.digest = %s and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now())"""
+_BY_USER = f"""
+    select m.id as member_id, m.subject_id, m.role,
+           case when cardinality(teams.ids) = 1 then teams.ids[1] end as team_id,
+           {_WITHHELD.format(groups="teams.groups")} as withheld,
+           {_QUOTAS.format(key="null::uuid", member="m.id")} as quotas,
+           {restricted("t.id", "m.subject_id")} as restricted, {_TENANT}
+    from tenants_member m join tenants_tenant t on t.id = m.tenant_id {_TIER}
+    join tenants_user u on u.id = m.user_id
+    cross join lateral (
+        select array_agg(team.id) as ids, array_agg(team.group_id) as groups
+        from tenants_teamplace place join tenants_team team on team.id = place.team_id
+        where place.member_id = m.id) teams
+    where m.id = %s and u.is_active"""
+
+
+class UnknownCaller(Exception):
+    """The credentials open nothing: wrong, revoked or expired."""
+
+
+class TenantClosed(UnknownCaller):
+    """The credentials are right; their tenant is suspended or closing. `state` says which."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class Restricted(UnknownCaller):
+    """The credentials are right; their person's data is being erased, or must not be processed."""
+
+
+class DoorClosed(Exception):
+    """The database that knows the callers does not answer."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """An answer of the database. Times are the event loop's."""
+
+    caller: Caller
+    asked_at: float
+    until: float  # it may not be used any longer, whatever is heard
+    refused: bool = False  # at a later look
+
+
+class Door:
+    """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._last_used = LastUsed(dsn)
+        self._changes = Changes(dsn)
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._turn = asyncio.Lock()
+        self._known: OrderedDict[bytes | UUID, _Known] = OrderedDict()
+        self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
+
+    async def close(self) -> None:
+        await self._changes.close()
+        await self._last_used.close()
+        if self._connection:
+            await self._connection.close()
+
+    async def by_key(self, text: str) -> Caller:
+        """Raises UnknownCaller (TenantClosed and Restricted are such), DoorClosed."""
+        if not secret_keys.well_formed(text):
+            raise UnknownCaller
+        digest = secret_keys.digest(text)
+        caller = self._remembered(digest) or await self._look_up(_BY_KEY, digest)
+        assert caller.api_key_id
+        self._last_used.note(caller.api_key_id)
+        return caller
+
+    def remembered(self, text: str) -> Caller | None:
+        """Whom the key is known to open for right now, without a look."""
+        return self._remembered(secret_keys.digest(text))
+
+    def expected(self, text: str) -> bool:
+        """Whether the key opened when it was looked up last: its owner is not trying keys."""
+        known = self._known.get(secret_keys.digest(text))
+        return known is not None and not known.refused
+
+    def last_known(self, text: str) -> Caller | None:
+        """Whom the key opened for when it was looked up last: good for telling whom to tell."""
+        known = self._known.get(secret_keys.digest(text))
+        return known.caller if known else None
+
+    async def by_member(self, member_id: UUID) -> Caller:
+        """For a signed-in person: the membership must still stand."""
+        return self._remembered(member_id) or await self._look_up(_BY_USER, member_id)
+
+    def _remembered(self, credential: bytes | UUID) -> Caller | None:
+        known = self._known.get(credential)
+        if known is None or known.refused:
+            return None
+        now, asked_at = asyncio.get_running_loop().time(), known.asked_at
+        if now >= known.until or self._changes.touched(known.caller.tenant_id, asked_at):
+            return None
+        if now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now):
+            self._known.move_to_end(credential)
+            return known.caller
+        return None
+
+    async def _look_up(self, query: str, credential: bytes | UUID) -> Caller:
+        """One look for everybody who asks at the same time."""
+        looking = self._looking.get(credential)
+        if looking is None:
+            looking = asyncio.ensure_future(self._ask(query, credential))
+            self._looking[credential] = looking
+            looking.add_done_callback(lambda done: self._looked(credential, done))
+        try:
+            return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
+        except TimeoutError:
+            raise DoorClosed("PostgreSQL does not answer") from None
+
+    def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
+        self._looking.pop(credential, None)
+        if not done.cancelled():
+            done.exception()  # whoever asked has it, if anybody is still there
+
+    async def _ask(self, query: str, credential: bytes | UUID) -> Caller:
+        row, asked_at = await self._told(query, credential)
+        known = self._known.get(credential)
+        if row is None:
+            self._known.pop(credential, None)
+            raise UnknownCaller
+        try:
+            caller = _caller(row, credential)
+        except UnknownCaller:
+            if known:
+                known.refused = True
+            raise
+        left = row.get("expires_in_s")
+        until = asked_at + (REMEMBERED_S if left is None else min(left, REMEMBERED_S))
+        self._known[credential] = _Known(caller, asked_at, until)
+        self._known.move_to_end(credential)
+        if len(self._known) > CACHED:
+            self._known.popitem(last=False)
+        return caller
+
+    async def _told(
+        self, query: str, credential: bytes | UUID
+    ) -> tuple[dict[str, Any] | None, float]:
+        """What the database says, and when it was asked. Raises DoorClosed."""
+        for _ in range(2):
+            try:
+                row, asked_at = await self._fetch(query, credential)
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
+                raise DoorClosed(str(problem)) from None
+            if asyncio.get_running_loop().time() - asked_at < STALE_S:
+                return row, asked_at
+        raise DoorClosed("PostgreSQL is too slow")
+
+    async def _fetch(
+        self, query: str, credential: bytes | UUID
+    ) -> tuple[dict[str, Any] | None, float]:
+        """Over the connection there is, else over a new one: it may have died while idle."""
+        async with self._turn:
+            if self._connection:
+                try:
+                    return await _one(self._connection, query, credential)
+                except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                    await self._connection.close()
+            self._connection = None
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, **_PATIENCE
+            )
+            return await _one(self._connection, query, credential)
+
+
+async def _one(
+    connection: psycopg.AsyncConnection[Any], query: str, credential: bytes | UUID
+) -> tuple[dict[str, Any] | None, float]:
+    cursor = connection.cursor(row_factory=dict_row)
+    asked_at = asyncio.get_running_loop().time()
+    await cursor.execute(query, (credential,), prepare=True)
+    return await cursor.fetchone(), asked_at
+
+
+def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
+    """Raises TenantClosed, Restricted."""
+    if row["state"] != State.ACTIVE:
+        raise TenantClosed(row["state"])
+    if row["restricted"]:
+        raise Restricted
+    common: dict[str, Any] = {
+        "tenant_id": row["tenant_id"],
+        "tenant": row["tenant"],
+        "subject_id": row["subject_id"],
+        "weight": row["weight"],
+        "limits": Limits(*row["limits"]),
+        "credential": credential,
+        "team_id": row["team_id"],
+        "profile": row["profile"],
+        "withheld_models": frozenset(row["withheld"]),
+        "local_only": row["local_only"],
+        "time_zone": row["time_zone"],
+        "quotas": tuple(QuotaRef(UUID(q[0]), *q[1:]) for q in row["quotas"]),
+    }
+    if "member_id" in row:
+        member_id, role = row["member_id"], row["role"]
+        chats = may(role, Permission.CHAT, row["profile"])
+        scopes = frozenset({Scope.INFERENCE.value} if chats else ())
+        actor = f"member:{member_id}"
+        return Caller(**common, actor=actor, member_id=member_id, role=role, scopes=scopes)
+    return Caller(
+        **common,
+        actor=f"key:{row['api_key_id']}",
+        api_key_id=row["api_key_id"],
+        maker_id=row["maker_id"],
+        key_limits=Limits(*row["key_limits"]),
+        scopes=frozenset(row["scopes"]),
+        allowed_origins=frozenset(row["allowed_origins"]),
+        allowed_models=frozenset(row["allowed_models"]),
+        networks=tuple(map(ip_network, row["allowed_networks"])),
+    )

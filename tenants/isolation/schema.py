@@ -1,0 +1,67 @@
+"""What Django's migrations cannot say, put in place after every `migrate`: functions and policies.
+
+Both are written as they should be, not as changes: running them again does no harm.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import CommandError
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from audit.trail import partitions, protection
+from tenants.isolation import row_security, scope_key
+
+APPS = ("audit", "tenants", "inference")
+
+
+def refuse_in_vain(*, plan: list[Any], **_signal: Any) -> None:
+    """Receives pre_migrate."""
+    if plan and not protection.may_change():
+        raise CommandError(
+            f"the tables belong to {protection.OWNER}: run `manage.py migrate` as the "
+            "administrator of the database (docs/deployment-database.md)"
+        )
+
+
+def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
+    """Receives post_migrate, once per app; acts when the last one of ours is through.
+
+    Not after a flush, which changes no table, nor after a migration to somewhere in the middle.
+    """
+    if app_config.label == APPS[-1] and "plan" in signal and not unapplied():
+        with transaction.atomic(using):
+            if protection.may_change():
+                for path in functions():
+                    _run(path)
+                scope_key.write()
+                row_security.enforce()
+            partitions.make()
+            if settings.APPLICATION_ROLE:
+                hand_over(settings.APPLICATION_ROLE, settings.REQUESTS_ROLE)
+
+
+def hand_over(role: str, for_requests: str) -> None:
+    """As a superuser. The policies name roles that were not there before. Raises CannotProtect."""
+    with transaction.atomic():
+        protection.enforce(role, for_requests)
+        row_security.enforce()
+
+
+def functions() -> list[Path]:
+    """The files of `create or replace function …`, in the order in which they run."""
+    folders = [Path(apps.get_app_config(app).path) / "sql" for app in APPS]
+    return [path for folder in folders for path in sorted(folder.glob("*.sql"))]
+
+
+def _run(path: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(path.read_text())
+
+
+def unapplied() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

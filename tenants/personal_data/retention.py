@@ -1,0 +1,56 @@
+"""What the audit's retention has to know of tenants: who they are, and where their days stand."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from audit.retention import ages, data_classes
+from audit.retention.data_classes import AUDIT, DataClass, KeptElsewhere
+
+
+def register() -> None:
+    data_classes.tenants_are(_ids)
+    data_classes.keep_elsewhere(AUDIT, KeptElsewhere(_read, _write))
+    data_classes.register(
+        DataClass(
+            "refusals",
+            _("Refusals of limits and quotas"),
+            default_days=200,
+            floor_days=1,
+            count=_count_refusals,
+            erase=_erase_refusals,
+        )
+    )
+
+
+def _ids() -> list[UUID]:
+    from tenants.models import Tenant
+
+    return list(Tenant.objects.order_by("name").values_list("pk", flat=True))
+
+
+def _read(tenant_id: UUID) -> int | None:
+    from tenants.models import Tenant
+
+    return Tenant.objects.filter(pk=tenant_id).values_list("retention_days", flat=True).first()
+
+
+def _write(tenant_id: UUID, days: int, by: str) -> None:
+    from tenants.models import Tenant
+
+    Tenant.objects.get(pk=tenant_id).change(by=by, retention_days=days)
+
+
+def _count_refusals(tenant_id: UUID, before: datetime) -> ages.Counts:
+    return ages.by_month({"refusals": ("tenants_refusal", "last_at")}, tenant_id, before)
+
+
+def _erase_refusals(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+    """They name callers, not subjects: a hold of one person keeps them all."""
+    from tenants.models import Refusal
+
+    if spare:
+        return 0
+    rows, _of = Refusal.objects.filter(tenant_id=tenant_id, last_at__lt=before).delete()
+    return rows

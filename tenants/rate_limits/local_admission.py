@@ -1,0 +1,158 @@
+"""The limits of one process alone, while Redis is away: stricter than the shared ones, never open.
+
+Each of N processes has 1/N of every limit. Buckets start empty, so that nobody gets a second
+burst; that of the day's stored bytes with a minute's worth, or every request would wait for it.
+What is let in here is owed: Redis is told when it is back.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from tenants.caller import Limits
+from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, Left
+
+Busy = Callable[[str], Iterable[int]]
+BUCKETS = 10_000
+OWED = 10_000
+MINUTES_A_DAY = 24 * 60
+
+
+@dataclass(slots=True)
+class _Bucket:
+    per_minute: float
+    size: float
+    level: float
+    at: float
+
+    def fill(self, now: float) -> None:
+        gained = max(0.0, now - self.at) * self.per_minute / 60
+        self.level, self.at = min(self.size, self.level + gained), now
+
+    def frees_in_ms(self, needed: float) -> int:
+        return max(1, math.ceil((needed - self.level) * 60_000 / self.per_minute))
+
+
+class LocalAdmission:
+    def __init__(self, processes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._share, self._clock = 1 / max(1, processes), clock
+        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
+        self._began = clock()
+        self.owed: dict[str, Ask] = {}
+
+    def begin(self) -> None:
+        """Redis has just gone: everything starts empty now, but what is still owed."""
+        self._buckets.clear()
+        self._began = self._clock()
+
+    def admit(self, ask: Ask, busy: Busy = lambda owner: []) -> Admission:
+        """`busy`: what a tenant or key had in progress here before: the bytes of each body."""
+        now = self._clock()
+        charges = list(self._charges(ask, now))
+        paid = [c for c in charges if c[0] == "ip"] if ask.only_looks else charges
+        closed = [self._closed(bucket, tier, limit, n) for tier, limit, bucket, n in paid]
+        if not ask.only_looks:
+            closed += self._crowded(ask, ask.key, "key_", ask.key_limits, busy)
+            closed += self._crowded(ask, ask.tenant, "", ask.limits, busy)
+        if len(self.owed) >= OWED:  # more than we could tell Redis of
+            closed.append(Admission("concurrency", OWED, OWED, 1000))
+        worst = max((c for c in closed if c), key=lambda c: c.frees_in_ms, default=None)
+        if worst:
+            return worst
+        for _, _, bucket, n in paid:
+            bucket.level -= n
+        if paid if ask.only_looks else ask.limited:
+            self.owed[ask.request_id] = ask
+        return Admission("", requests=_left(charges, "rate"), tokens=_left(charges, "tokens"))
+
+    def undo(self, request_id: str) -> bool:
+        """As if the request had never come. False when it was not let in here."""
+        ask = self.owed.pop(request_id, None)
+        if ask is None:
+            return False
+        for _, _, bucket, n in self._charges(ask, self._clock()):
+            bucket.level += n
+        return True
+
+    def over(self, request_id: str) -> None:
+        """It did not run: its place is free and its tokens are its own; it counts as a request."""
+        if ask := self.owed.get(request_id):
+            self.undo(request_id)
+            self.owed[request_id] = rest = replace(ask, tokens=0, hold_s=0)
+            for _, _, bucket, n in self._charges(rest, self._clock()):
+                bucket.level -= n
+
+    # Buckets -------------------------------------------------------------------------------------
+    def _charges(self, ask: Ask, now: float) -> Iterator[tuple[str, int, _Bucket, float]]:
+        """(tier, limit, its bucket, what the request takes of it)."""
+        if ask.per_address and not ask.address_counted_at:
+            n = ask.per_address
+            yield "ip", n, self._bucket("ip", ask.address, n, n, now), 1
+        for owner, prefix, limits in (
+            (ask.key, "key_", ask.key_limits),
+            (ask.tenant, "", ask.limits),
+        ):
+            if n := limits.requests_per_minute:
+                bucket = self._bucket("rate", owner, n, limits.burst or n, now)
+                yield f"{prefix}rate", n, bucket, 1
+            if n := limits.tokens_per_minute:
+                yield f"{prefix}tokens", n, self._bucket("tokens", owner, n, n, now), ask.tokens
+            if n := limits.megabytes_per_day * MEGABYTE:
+                minute = n / MINUTES_A_DAY
+                bucket = self._bucket("stored", owner, minute, n, now, level=minute * self._share)
+                yield f"{prefix}stored", n, bucket, ask.bytes
+
+    def _bucket(
+        self, kind: str, owner: str, per_minute: float, size: int, now: float, level: float = 0
+    ) -> _Bucket:
+        """`level`: what is in it when it is new."""
+        bucket = self._buckets.get((kind, owner))
+        if bucket is None:
+            bucket = _Bucket(0, 0, level, self._began)
+            self._buckets[kind, owner] = bucket
+            if len(self._buckets) > BUCKETS:
+                self._buckets.popitem(last=False)
+                self._began = now  # who was forgotten must not come back richer
+        bucket.per_minute, bucket.size = per_minute * self._share, max(1.0, size * self._share)
+        bucket.fill(now)
+        self._buckets.move_to_end((kind, owner))
+        return bucket
+
+    def _closed(self, bucket: _Bucket, tier: str, limit: int, n: float) -> Admission | None:
+        needed = min(n, bucket.size)
+        if bucket.level >= needed:
+            return None
+        used = math.ceil(bucket.size - bucket.level)
+        return Admission(tier, limit, used, bucket.frees_in_ms(needed), scope=tier)
+
+    # Places --------------------------------------------------------------------------------------
+    def _crowded(
+        self, ask: Ask, owner: str, prefix: str, limits: Limits, busy: Busy
+    ) -> list[Admission]:
+        most, most_bytes = limits.max_concurrency, limits.megabytes_in_flight * MEGABYTE
+        if not most and not (most_bytes and ask.bytes > LIGHT):
+            return []
+        mine = (a for a in self.owed.values() if a.hold_s and owner in (a.tenant, a.key))
+        sizes = [*(a.bytes for a in mine), *busy(owner)]
+        found = []
+        if most and len(sizes) >= int(most * self._share):
+            tier = f"{prefix}concurrency"
+            found.append(Admission(tier, most, len(sizes), 1000, scope=tier))
+        flying = sum(size for size in sizes if size > LIGHT)
+        heavy = most_bytes and flying and ask.bytes > LIGHT
+        if heavy and flying + ask.bytes > most_bytes * self._share:
+            tier = f"{prefix}bytes"
+            found.append(Admission(tier, most_bytes, flying, 1000, scope=tier))
+        return found
+
+
+def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:
+    """Of the tightest."""
+    found = [(limit, bucket) for tier, limit, bucket, _ in charges if tier.endswith(kind)]
+    if not found:
+        return None
+    limit, bucket = min(found, key=lambda pair: pair[1].level)
+    full = math.ceil((bucket.size - bucket.level) * 60_000 / bucket.per_minute)
+    return Left(limit, max(0, int(bucket.level)), max(0, full))

@@ -1,0 +1,65 @@
+"""What a request gives back when it is over (give_back.lua), and takes again after a loss."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tenants.rate_limits.admission import Ask, keys, script
+from tenants.redis_link import RedisLink
+
+GIVE_BACK = script("clock", "buckets", "give_back")
+HOLD = script("clock", "buckets", "hold")
+UNKNOWN = 2**31  # bytes: it may have been large
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known."""
+
+    request_id: str
+    tenant: str
+    key: str = ""
+    bytes: int = UNKNOWN
+
+    @property
+    def keys(self) -> list[str]:
+        return keys(self.tenant, self.key)
+
+
+def settled(
+    place: Place, set_aside: int, used: int | None, answer: int = 0
+) -> tuple[list[str], list[Any]]:
+    """Keys and arguments of GIVE_BACK for a request that is over.
+
+    `used` None: nobody knows what it took; then what was set aside stays charged. `answer`: bytes
+    that are kept of it.
+    """
+    tokens = 0 if used is None else set_aside - used
+    return place.keys, [place.request_id, tokens, 0, 0, -answer, place.bytes]
+
+
+async def give_back(
+    redis: RedisLink, place: Place, set_aside: int, used: int | None, answer: int = 0
+) -> bool:
+    """False when it had been given back before. Raises RedisGone."""
+    where, arguments = settled(place, set_aside, used, answer)
+    return bool(await redis.run(GIVE_BACK, where, *arguments))
+
+
+async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:
+    """As if the request had never come: a later tier refused it. Raises RedisGone."""
+    address = counted_at if ask.per_address else 0
+    arguments = [ask.request_id, ask.tokens, 1, address, ask.bytes, ask.bytes]
+    return bool(await redis.run(GIVE_BACK, ask.keys, *arguments))
+
+
+async def hold(redis: RedisLink, place: Place, hold_s: float) -> None:
+    """Redis had lost it. Raises RedisGone."""
+    where, arguments = held(place, hold_s)
+    await redis.run(HOLD, where, *arguments)
+
+
+def held(place: Place, hold_s: float) -> tuple[list[str], list[Any]]:
+    """Keys and arguments of HOLD."""
+    clock, _, _, tenant, _, key = place.keys
+    where = [clock, tenant, key if place.key else tenant]
+    return where, [place.request_id, int(hold_s * 1000), place.bytes]

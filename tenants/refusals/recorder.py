@@ -1,0 +1,268 @@
+"""Every refusal leaves a trace, and none costs the refused, or the database, more than a little.
+
+What one caller is refused in one minute at one tier has one id, told at once, and one row, written
+about once a second together with an audit event that says how many there were. The same goes for
+keys that open nothing. Nobody waits for the database, and a flood is summed up.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import orjson
+import psycopg
+from django.conf import settings
+
+from audit.actions import Action
+from audit.trail.record import api_key_of
+from tenants.rate_limits.admission import Admission
+
+log = logging.getLogger(__name__)
+EVERY_S = 1.0
+MOST = 10_000  # kinds of refusal that are kept apart until they are written
+CHUNK = 500
+CLOSE_S = 3.0
+OTHERS = "others"
+_NAMESPACE = UUID("0f3ab1c4-9d0e-5b71-8a55-6d1f0e4c2a90")
+_PREFIX = "ref_"
+
+_WRITE = """
+    with j as (select * from jsonb_to_recordset(%s::jsonb) as x(
+        flush uuid, action text, id uuid, tenant_id uuid, actor text, api_key_id uuid, tier text,
+        quota_id uuid, route text, model text, client_net inet, "limit" bigint, used bigint,
+        minute timestamptz, first_at timestamptz, last_at timestamptz, frees_at timestamptz,
+        count int, status int, code text, detail jsonb)),
+    told as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, api_key_id, client_net,
+                                 route, model, upstream, success, status, error_code, detail)
+        select last_at, action, tenant_id, flush, actor, api_key_id, client_net,
+               route, model, '', false, status, code, detail
+        from j on conflict (request_id, action, at) do nothing returning request_id)
+    insert into tenants_refusal
+        (id, tenant_id, actor, tier, quota_id, route, model, client_net, "limit", used, minute,
+         first_at, last_at, frees_at, count)
+    select j.id, j.tenant_id, j.actor, j.tier, j.quota_id, j.route, j.model, j.client_net,
+           j."limit", j.used, j.minute, j.first_at, j.last_at, j.frees_at, j.count
+    from j join told on told.request_id = j.flush join tenants_tenant t on t.id = j.tenant_id
+    where j.tier <> ''
+    on conflict (id) do update set
+        count = tenants_refusal.count + excluded.count, used = excluded.used,
+        last_at = greatest(tenants_refusal.last_at, excluded.last_at),
+        frees_at = greatest(tenants_refusal.frees_at, excluded.frees_at)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Who was refused, and where. `client_net` is the address without its host part."""
+
+    tenant_id: UUID | None
+    actor: str
+    route: str = ""
+    model: str = ""
+    client_net: str | None = None
+
+
+class Refusals:
+    """Of one process; everything on its loop."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._noted: dict[UUID, dict[str, Any]] = {}
+        self._unwritten: list[dict[str, Any]] = []
+        self._others = 0
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._flushing = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._work())
+
+    def note_from_thread(self, who: Refused, admission: Admission) -> str:
+        """As `note`, for those who are not on the loop."""
+        now = time.time()
+        self._loop.call_soon_threadsafe(self.note, who, admission, now)
+        return f"{_PREFIX}{_id(who, admission, _minute(now)).hex}"
+
+    def note(self, who: Refused, admission: Admission, now: float | None = None) -> str:
+        """The id of this refusal, `ref_…`, for whoever asks why."""
+        now = now or time.time()
+        minute = _minute(now)
+        refusal_id = _id(who, admission, minute)
+        row = self._row(refusal_id, who, now, Action.REQUEST_REFUSED)
+        if row is not None:
+            row |= {
+                "tier": admission.tier,
+                "quota_id": admission.counter and admission.counter.hex,
+                "limit": admission.limit,
+                "used": admission.used,
+                "minute": _iso(minute),
+                "frees_at": _iso(now + admission.frees_in_ms / 1000),
+                "status": 429,
+                "code": admission.tier,
+            }
+        return f"{_PREFIX}{refusal_id.hex}"
+
+    def denied_from_thread(self, who: Refused, status: int, code: str) -> None:
+        """As `denied`, for those who are not on the loop."""
+        self._loop.call_soon_threadsafe(self.denied, who, status, code)
+
+    def denied(self, who: Refused, status: int, code: str) -> None:
+        """A key that opens nothing, or not this."""
+        now = time.time()
+        parts = (who.tenant_id, who.actor, who.client_net, code, int(now // 60))
+        row = self._row(
+            uuid5(_NAMESPACE, "|".join(map(str, parts))), who, now, Action.ACCESS_DENIED
+        )
+        if row is not None:
+            row |= {"tier": "", "status": status, "code": code}
+
+    def _row(self, row_id: UUID, who: Refused, now: float, action: Action) -> dict[str, Any] | None:
+        """The row that counts this one; None when there are too many."""
+        row = self._noted.get(row_id)
+        if row is None:
+            if len(self._noted) >= MOST:
+                self._others += 1
+                return None
+            row = self._noted[row_id] = {
+                "flush": uuid4().hex,
+                "action": action,
+                "id": row_id.hex,
+                "tenant_id": who.tenant_id and who.tenant_id.hex,
+                "actor": who.actor[:80],
+                "api_key_id": _hex(api_key_of(who.actor)),
+                "route": who.route[:80],
+                "model": who.model[:120],
+                "client_net": who.client_net,
+                "first_at": _iso(now),
+                "count": 0,
+            }
+        row["count"] += 1
+        row["last_at"] = _iso(now)
+        return row
+
+    # Writing -------------------------------------------------------------------------------------
+    async def close(self) -> None:
+        """Writes what there is, if the database takes it."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.flush()
+        except TimeoutError:
+            log.warning("refusals: the database does not answer")
+        if lost := sum(row["count"] for row in [*self._unwritten, *self._noted.values()]):
+            log.error("refusals: %d could not be put on record", lost)
+        await self._hang_up()
+
+    async def _work(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("refusals could not be written")
+
+    async def flush(self) -> None:
+        """Each row is written once, however often this has to be tried."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._unwritten or self._taken():
+            chunk = self._unwritten[:CHUNK]
+            try:
+                await self._write(chunk)
+            except (psycopg.DataError, psycopg.IntegrityError):
+                await self._one_by_one(chunk)
+            except (psycopg.Error, OSError) as problem:
+                log.warning("refusals wait for the database: %s", problem)
+                return await self._hang_up()
+            del self._unwritten[: len(chunk)]
+        return None
+
+    def _taken(self) -> bool:
+        """What was noted stands in line: all of it once, so that no row comes twice at a time."""
+        self._unwritten = [_told(row) for row in self._noted.values()]
+        if self._others:
+            log.warning("refusals: too many to tell apart; %d are only counted", self._others)
+            self._unwritten.append(_of_others(self._others))
+        self._noted, self._others = {}, 0
+        return bool(self._unwritten)
+
+    async def _one_by_one(self, chunk: list[dict[str, Any]]) -> None:
+        """One bad row must not take its neighbours down."""
+        for row in chunk:
+            try:
+                await self._write([row])
+            except (psycopg.DataError, psycopg.IntegrityError) as problem:
+                log.error("a refusal was not taken: %s", problem)
+
+    async def _write(self, rows: list[dict[str, Any]]) -> None:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
+            )
+        await self._connection.execute(_WRITE, (orjson.dumps(rows).decode(),))
+
+    async def _hang_up(self) -> None:
+        if self._connection:
+            await self._connection.close()
+        self._connection = None
+
+
+def _minute(now: float) -> int:
+    return int(now // 60) * 60
+
+
+def _id(who: Refused, admission: Admission, minute: int) -> UUID:
+    parts = [who.tenant_id, who.actor, admission.tier, admission.counter, who.route, minute]
+    if who.tenant_id is None:
+        parts.append(who.client_net)
+    return uuid5(_NAMESPACE, "|".join(map(str, parts)))
+
+
+def uuid_of(refusal_id: str) -> UUID | None:
+    """Of an id as clients see it; None when it cannot be one."""
+    try:
+        return UUID(refusal_id.removeprefix(_PREFIX))
+    except ValueError:
+        return None
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    detail = {"count": row["count"]}
+    if row["action"] == Action.REQUEST_REFUSED:
+        detail |= {
+            "refusal": f"{_PREFIX}{row['id']}",
+            "tier": row["tier"],
+            "limit": row["limit"],
+            "used": row["used"],
+        }
+    return {**row, "detail": detail}
+
+
+def _of_others(count: int) -> dict[str, Any]:
+    """Refusals of too many different callers to tell them apart."""
+    return {
+        "flush": uuid4().hex,
+        "action": Action.REQUEST_REFUSED,
+        "actor": OTHERS,
+        "route": "",
+        "model": "",
+        "last_at": _iso(time.time()),
+        "tier": "",
+        "count": count,
+        "status": 429,
+        "code": "",
+        "detail": {"count": count, "callers": OTHERS},
+    }
+
+
+def _hex(value: UUID | None) -> str | None:
+    return value.hex if value else None
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
