@@ -1,0 +1,80 @@
+"""Settles a request that nobody runs: it is past its deadline, or its person is erased."""
+
+import logging
+import time
+
+import orjson
+from django.db import connection
+
+from audit.actions import Action
+from audit.keys.keyring import Sealer, Unreadable, keyring
+from audit.models import Event
+from inference.models import Completion
+from inference.order import Order
+from inference.queue import fair_queue
+from inference.queue.client import client
+from inference.record import ledger, places
+from inference.record.ledger import Outcome
+from inference.record.recorded import on_record
+from tenants.quotas.charge import Charge
+from tenants.rate_limits.release import GIVE_BACK, settled
+
+log = logging.getLogger(__name__)
+
+
+def _outline(completion: Completion) -> Order:
+    """What can be said of a request whose text is gone."""
+    received = Event.objects.get(request_id=completion.id, action=Action.COMPLETION_RECEIVED)
+    return Order(
+        id=completion.id,
+        tenant_id=completion.tenant_id,
+        subject_id=received.subject_id or completion.id,
+        actor=received.actor,
+        client_ip=received.client_net or "",
+        model=completion.model,
+        route=completion.route,
+        chat=True,
+        stream=completion.stream,
+        include_usage=False,
+        reply_to="",
+        detached=False,
+        body=b"",
+        created_at=completion.created_at.timestamp(),
+        deadline=0,
+        estimate=0,
+        weight=1,
+        charge=Charge(api_key_id=completion.api_key_id, member_id=completion.member_id),
+    )
+
+
+def abort(completion: Completion, order: Order | None) -> None:
+    """Past its deadline. `order` is None when its text has been erased."""
+    order = order or _outline(completion)
+    outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
+    _close(order, outcome, _sealer(order) if order.detached else None)
+    log.warning("request %s was closed: nobody had finished it in time", order.id)
+
+
+def _sealer(order: Order) -> Sealer | None:
+    """None for who has been erased: no text is kept."""
+    try:
+        return keyring.of_subject_now(order.tenant_id, order.subject_id)
+    except Unreadable:
+        return None
+
+
+def end(completion: Completion, outcome: Outcome) -> None:
+    """Settles a request that nobody runs, without keeping a text of it."""
+    found = on_record(completion.id)
+    _close(found[1] if found else _outline(completion), outcome, None)
+
+
+def _close(order: Order, outcome: Outcome, sealer: Sealer | None) -> None:
+    row = ledger.settled_row(order, outcome, sealer, time.time())
+    with connection.cursor() as cursor:
+        cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
+    client().register_script(fair_queue.SETTLE.text)(
+        keys=[fair_queue.prefix(order.model)], args=[str(order.item), 0]
+    )
+    keys, args = settled(places.place(order), places.set_aside(order), 0)
+    client().register_script(GIVE_BACK.text)(keys=keys, args=args)
