@@ -107,3 +107,9 @@ class OutOfQuota(LimitReached):
 
 class Unavailable(ApiError):
     status, type, code = 503, "server_error", "server_overloaded"
+
+
+def error_body(message: str, code: str, status: int) -> bytes:
+    """OpenAI's error object."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})

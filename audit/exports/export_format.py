@@ -25,6 +25,7 @@ from audit import merkle
 from audit.exports.export_head import Dropped, Head, broken_after, head_of
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Event, Seal
+from audit.proof.records import checkpoint_record, seal_record
 from audit.scope import scope
 from audit.trail.canonical import LINE, microseconds
 
@@ -261,34 +262,3 @@ class _Proofs:
             "path": [one.hex() for one in merkle.inclusion_proof(hashes, seal.position)],
             "leaves": base64.b64encode(leaves).decode(),
         }
-
-
-def checkpoint_record(found: Checkpoint) -> dict[str, Any]:
-    return {
-        "type": "checkpoint",
-        "n": found.n,
-        "size": found.size,
-        "root": bytes(found.root).hex(),
-        "previous": bytes(found.previous).hex(),
-        "at_us": microseconds(found.at),
-        "key_id": found.key_id,
-        "signature": base64.b64encode(found.signature).decode(),
-    }
-
-
-def seal_record(seal: Seal) -> dict[str, Any]:
-    return {
-        "type": "seal",
-        "tenant_id": str(seal.tenant_id),
-        "batch": seal.batch,
-        "first_seq": seal.first_seq,
-        "size": seal.size,
-        "root": bytes(seal.root).hex(),
-        "previous": bytes(seal.previous).hex(),
-        "sealed_at_us": microseconds(seal.sealed_at),
-        "first_at_us": microseconds(seal.first_at),
-        "last_at_us": microseconds(seal.last_at),
-        **({} if seal.retention_days is None else {"retention_days": seal.retention_days}),
-        "checkpoint": seal.checkpoint,
-        "position": seal.position,
-    }

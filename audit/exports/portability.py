@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import IO, Any, cast
 from uuid import UUID
 
+from celery import current_app
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import timezone
@@ -240,9 +241,7 @@ def _act(export: Export, by: str, **detail: bool) -> None:
 
 
 def _wake() -> None:
-    from audit.tasks import export_subjects  # it imports this module
-
     try:
-        export_subjects.delay()
+        current_app.send_task("audit.export_subjects", ignore_result=True)
     except Exception:  # the broker is away: beat asks within seconds
         log.warning("an export waits for the next beat", exc_info=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from celery import current_app
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -168,10 +169,8 @@ def filters_of(asked: dict[str, Any]) -> Filters:
 
 # The job -----------------------------------------------------------------------------------------
 def _wake() -> None:
-    from audit.tasks import export  # it imports this module
-
     try:
-        export.delay()
+        current_app.send_task("audit.export", ignore_result=True)
     except Exception:  # the broker is away: beat asks again within a minute
         log.warning("an export waits for the next beat", exc_info=True)
 

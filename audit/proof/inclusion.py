@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
 from audit import merkle
-from audit.exports.export_format import checkpoint_record, seal_record
 from audit.models import Checkpoint, Event, Seal
+from audit.proof.records import checkpoint_record, seal_record
 from audit.proof.seal import hashes_under
 from audit.trail.canonical import LINE
 

@@ -11,7 +11,7 @@ from inference.chat.threads import off_loop
 from inference.intake.gateway import gateway
 from inference.models import Completion, Conversation, Message
 from inference.order import Order
-from inference.worker.sweeper import on_record
+from inference.record.recorded import on_record
 from tenants.models import Member
 
 TRIES = 5  # a request on its way into the queue cannot be taken out of it yet

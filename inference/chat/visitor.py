@@ -12,7 +12,6 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from inference.api.openai.http import client_ip
 from inference.chat.membership import membership, still_stands
 from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
@@ -24,6 +23,7 @@ from tenants.accounts.required_actions import duty
 from tenants.authentication.authenticator import Restricted, TenantClosed, UnknownCaller
 from tenants.caller import Caller
 from tenants.models import Member, User
+from tenants.rate_limits.client_address import client_ip
 
 TRUSTED_S = 0.5  # so long a look at session and membership counts
 _sessions = import_module(settings.SESSION_ENGINE)

@@ -7,6 +7,7 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
+from inference.errors import error_body
 from inference.intake.gateway import Gateway
 from inference.models import Completion, State, Usage
 from inference.order import Order
@@ -14,7 +15,6 @@ from inference.record import ledger
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
-from inference.worker.generation import error_body
 from tenants.redis_link import RedisGone
 from tenants.scope import tenant_scope
 

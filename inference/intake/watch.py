@@ -16,10 +16,10 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
+from inference.errors import error_body
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
-from inference.worker.generation import error_body
 from tenants.authentication.restriction import restricted
 from tenants.models.api_key import Scope
 from tenants.models.tenant import State

@@ -18,10 +18,10 @@ from inference.models import Completion, Conversation, Message
 from inference.personal_data import recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
+from inference.record import closing
 from inference.record.ledger import Outcome
 from inference.stream import frames
 from inference.stream.writer import KEPT_S
-from inference.worker import sweeper
 
 ON_THE_WAY_S = 15  # so long may one that is on record take into the queue
 WATCH_S = 2.0  # within that time every web process has looked who may still be here
@@ -65,7 +65,7 @@ def _end(completion: Completion) -> bool:
     if where == b"running" or (where == b"gone" and age_s < ON_THE_WAY_S):
         return False
     outcome = Outcome(state="cancelled", status=499, finish_reason="cancelled", error_code=ERASED)
-    sweeper.end(completion, outcome)
+    closing.end(completion, outcome)
     return True
 
 

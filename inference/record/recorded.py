@@ -1,9 +1,16 @@
 """Requests as the record keeps them, sealed."""
 
+import logging
 from uuid import UUID
 
-from audit.keys.keyring import Unreadable
+import msgspec
+
+from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
+from inference.order import Order, unpacked
+from inference.record import ledger
+
+log = logging.getLogger(__name__)
 
 
 def sealed_request(request_id: UUID) -> bytes:
@@ -12,3 +19,17 @@ def sealed_request(request_id: UUID) -> bytes:
     if payload is None:
         raise Unreadable(f"request {request_id} is not on record")
     return payload.data_key_id.bytes + bytes(payload.sealed)
+
+
+def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
+    """The request as it was received; None when its text has been erased."""
+    payload = Payload.objects.filter(request_id=completion_id, field="request").first()
+    if payload is None:
+        return None
+    place = ledger.request_place(payload.tenant_id.bytes, completion_id.bytes)
+    try:
+        text = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+        return payload.data_key_id.bytes + bytes(payload.sealed), unpacked(text)
+    except (Unreadable, msgspec.DecodeError) as problem:
+        log.error("request %s cannot be read any more: %s", completion_id, problem)
+        return None

@@ -14,6 +14,7 @@ from audit.keys.keyring import Sealer
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines import cache_figures
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
+from inference.errors import error_body
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.ledger import Outcome, milliseconds, settled_row
@@ -313,9 +314,3 @@ def _count(usage: Any, name: str) -> int | None:
     """A number of tokens; None when the engine sent none, or something else."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if isinstance(value, int) and 0 <= value < 2**31 else None
-
-
-def error_body(message: str, code: str, status: int) -> bytes:
-    """OpenAI's error object."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})

@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from config.page_bodies import Bodies, Body
 from console.api.problem import MEDIA_TYPE, TYPE
 from inference.api.openai.content_encoding import unpacked
-from inference.api.openai.http import client_ip
 from inference.errors import ApiError
-from tenants.rate_limits.client_address import counted
+from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
 _CODES = {413: "too_large", 415: "unsupported_media_type", 503: "unavailable"}

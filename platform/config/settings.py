@@ -223,7 +223,7 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "30/m/ip"}
 AXES_HANDLER = "console.account.lockout.Lockout"
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
-AXES_CLIENT_IP_CALLABLE = "console.account.session_acts.client_ip"
+AXES_CLIENT_IP_CALLABLE = "console.client_network.client_ip"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True
 MFA_ADAPTER = "console.account.mfa_adapter.SecondFactorAdapter"

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from audit.trail.acting_from import acting_from
-from console.account.session_acts import client_ip
 from inference.record.ledger import network
+from tenants.rate_limits.client_address import seen
 
 
 class ClientNetwork:
@@ -33,3 +34,8 @@ class ClientNetwork:
         with acting_from(network(client_ip(request))):
             answer: HttpResponseBase = await self._get_response(request)
             return answer
+
+
+def client_ip(request: HttpRequest) -> str:
+    peer = request.META.get("REMOTE_ADDR", "")
+    return seen(peer, request.headers.get("X-Forwarded-For", ""), settings.TRUSTED_PROXIES)

@@ -11,7 +11,7 @@ from django.views import defaults
 
 from audit.actions import Action
 from audit.trail.record import act
-from console.account.session_acts import client_ip
+from console.client_network import client_ip
 from console.door import ConsoleRequest
 from inference.errors import NotFound
 from inference.record.ledger import network

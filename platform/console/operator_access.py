@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.trail.record import act
-from console.account.session_acts import client_ip
+from console.client_network import client_ip
 from inference.record.ledger import network
 from tenants.models import Tenant, User
 

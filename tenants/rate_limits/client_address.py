@@ -2,6 +2,9 @@
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from django.conf import settings
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
@@ -57,3 +60,9 @@ def _wrapped(address: IPv6Address) -> IPv4Address | None:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo and teredo[1])
+
+
+def client_ip(scope: Any) -> str:
+    lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    peer = str((scope.get("client") or ("",))[0])
+    return seen(peer, b",".join(lines).decode("latin-1"), settings.TRUSTED_PROXIES)

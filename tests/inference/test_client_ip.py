@@ -10,10 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from console.account import session_acts
-from inference.api.openai.http import Request, client_ip
+from console import client_network
+from inference.api.openai.http import Request
 from inference.record.ledger import network
-from tenants.rate_limits.client_address import counted
+from tenants.rate_limits.client_address import client_ip, counted
 
 pytestmark = pytest.mark.unit
 PEER = "203.0.113.9"
@@ -31,7 +31,7 @@ def scope(*forwarded: str, peer: str | None = PEER) -> dict[str, Any]:
 
 def on_pages(scope: dict[str, Any]) -> str:
     """What the console and the management API make of the same request."""
-    return session_acts.client_ip(ASGIRequest(scope, BytesIO()))
+    return client_network.client_ip(ASGIRequest(scope, BytesIO()))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import ledger, places
+from inference.record import closing, ledger, places
 from inference.record.ledger import Outcome
 from inference.worker import sweeper
 from tenants.models import ApiKey, Tenant
@@ -301,5 +301,5 @@ def test_one_whose_text_was_erased_gives_back_its_bytes_in_flight(acme: Tenant, 
     if end == "overdue":
         sweeper.sweep_all()
     else:
-        sweeper.end(Completion.objects.get(), Outcome(state="cancelled", status=499))
+        closing.end(Completion.objects.get(), Outcome(state="cancelled", status=499))
     assert not any(client().exists(owner, f"{owner}:bytes") for owner in owners)

@@ -12,7 +12,7 @@ from django.conf import settings
 from inference.api.openai.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from tenants.caller import Caller
-from tenants.rate_limits.client_address import seen
+from tenants.rate_limits.client_address import client_ip
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -105,12 +105,6 @@ class Request:
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-def client_ip(scope: Any) -> str:
-    lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    peer = str((scope.get("client") or ("",))[0])
-    return seen(peer, b",".join(lines).decode("latin-1"), settings.TRUSTED_PROXIES)
 
 
 def _too_large(most: int) -> TooLarge:

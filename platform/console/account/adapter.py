@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from console.account import device, lockout, session_acts, session_limits
+from console.client_network import client_ip
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.accounts.sessions import end_sessions
 from tenants.models import User
@@ -83,7 +84,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     # Requests ------------------------------------------------------------------------------------
     def get_client_ip(self, request: HttpRequest) -> str:
-        return session_acts.client_ip(request) or lockout.NOWHERE
+        return client_ip(request) or lockout.NOWHERE
 
     def is_safe_url(self, url: str) -> bool:
         """Onward within this very host only."""

@@ -27,7 +27,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from console.account import device
-from console.account.session_acts import client_ip
+from console.client_network import client_ip
 
 MOST, MOST_BY_ADDRESS, REST = 5, 50, timedelta(minutes=30)
 NOWHERE = "0.0.0.0"  # noqa: S104 an entry that counts over all addresses

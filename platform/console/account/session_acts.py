@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 
 from audit.actions import Action
+from console.client_network import client_ip
 from inference.record.ledger import network
 from tenants.accounts import person_acts
 from tenants.models import User
-from tenants.rate_limits.client_address import seen
 
 
 def record(
@@ -29,8 +28,3 @@ def locked(request: HttpRequest, user: User | None, *, just_now: bool) -> None:
     if just_now:
         record(Action.SESSION_LOCKED, request, user, success=False)
     record(Action.SESSION_DENIED, request, user, success=False, detail={"why": "locked"})
-
-
-def client_ip(request: HttpRequest) -> str:
-    peer = request.META.get("REMOTE_ADDR", "")
-    return seen(peer, request.headers.get("X-Forwarded-For", ""), settings.TRUSTED_PROXIES)

@@ -16,8 +16,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from console.account.session_acts import client_ip
 from console.api.requester import Requester
+from console.client_network import client_ip
 from inference.queue.client import client
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission

@@ -4,10 +4,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from console.account.session_acts import client_ip
 from console.api.problem import Problem
 from console.api.rate import Rate
 from console.api.requester import Requester
+from console.client_network import client_ip
 from inference.intake.gateway import refusals
 from inference.record.ledger import network
 from tenants.refusals.recorder import Refused

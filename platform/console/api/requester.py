@@ -13,8 +13,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from console.account.reauthentication import is_proven
-from console.account.session_acts import client_ip
 from console.api.problem import Problem, not_found
+from console.client_network import client_ip
 from tenants import secret_keys
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted

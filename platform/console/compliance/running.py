@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from datetime import timedelta
 
+from celery import current_app
 from django.db import transaction
 from django.utils import timezone
 
@@ -61,10 +62,8 @@ def run_general_if_old() -> None:
 
 def ask_for_general() -> None:
     """By the jobs' process: it is not for a tenant's request to look at the whole platform."""
-    from console.tasks import check_general  # it imports this module
-
     try:
-        check_general.delay()
+        current_app.send_task("console.check_general", ignore_result=True)
     except Exception:  # the broker is away: they run each night anyway
         log.warning("general checks wait for the night", exc_info=True)
 
