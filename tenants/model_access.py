@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from guardian.shortcuts import (
     assign_perm,
     get_groups_with_perms,
-    get_objects_for_group,
     remove_perm,
 )
 
@@ -25,13 +24,13 @@ from tenants.models.api_key import ApiKey
 from tenants.models.changing import locked
 from tenants.models.member import Member
 from tenants.models.restricted_model import (
+    USE,
     RestrictedModel,
     RestrictedModelGroupObjectPermission,
 )
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant
 
-USE = "use_restrictedmodel"
 Holder = Team | ApiKey
 
 
@@ -104,18 +103,9 @@ def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
     return bool(granted & withheld_from(member) if member else granted)
 
 
-def hand_on(old: ApiKey, fresh: ApiKey) -> None:
-    """A key's successor has the grants that it has."""
-    if old.group is None:
-        return
-    for restricted in get_objects_for_group(old.group, USE, RestrictedModel):
-        assign_perm(USE, _group(fresh), restricted)
-
-
 def _group(holder: Holder) -> Group:
-    if isinstance(holder, ApiKey) and holder.group is None:
-        holder.group = Group.objects.create(name=f"key:{holder.id}")
-        holder.save(update_fields=["group"])
+    if isinstance(holder, ApiKey):
+        return holder.own_group()
     assert holder.group
     return holder.group
 

@@ -14,22 +14,14 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants import secret_keys
+from tenants.key_scopes import Scope
+from tenants.models import key_powers
 from tenants.models.changing import changed, locked
 from tenants.models.member import Member
+from tenants.models.restricted_model import copy_grants
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant
 from tenants.models.tier import LIMITS
-
-
-class Scope(models.TextChoices):
-    """What a key may be used for."""
-
-    INFERENCE = "inference", _("Inference")
-    BATCH = "batch", _("Batches")
-    MANAGEMENT_READ = "management:read", _("Management: read")
-    MANAGEMENT_WRITE = "management:write", _("Management: write")
-    AUDIT_READ = "audit:read", _("Audit: read")
-
 
 NOT_YET = frozenset({Scope.BATCH})  # grants nothing before there are batches: offered to nobody
 OFFERED = [scope for scope in Scope if scope not in NOT_YET]
@@ -99,7 +91,7 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=12, unique=True)
     digest = models.BinaryField(unique=True)
     created_by = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
-    grantors = ArrayField(  # actors: who made, widened or rotated it; see tenants/key_powers.py
+    grantors = ArrayField(  # actors: who made, widened or rotated it; see key_powers.py
         models.CharField(max_length=80), default=list, blank=True, editable=False
     )
     holders = ArrayField(  # of these, those who were shown its text: who made or rotated it
@@ -194,8 +186,6 @@ class ApiKey(models.Model):
         """Sets any of CHANGEABLE. Raises ValidationError, also for a revoked key, and for a scope
         that somebody on whom the key depends may not give.
         """
-        from tenants import key_powers  # it knows keys
-
         with transaction.atomic():
             locked(self)
             self._refuse_if_revoked()
@@ -253,6 +243,13 @@ class ApiKey(models.Model):
             self.change(by=by, reason=reason, scopes=rest)
         else:
             self.revoke(by=by, reason=reason)
+
+    def own_group(self) -> Group:
+        """Holds its grants (tenants/model_access.py). Made when it is first needed."""
+        if self.group is None:
+            self.group = Group.objects.create(name=f"key:{self.id}")
+            self.save(update_fields=["group"])
+        return self.group
 
     def clean(self) -> None:
         """What belongs to the key is of its tenant, and what it says can be understood."""
@@ -325,9 +322,8 @@ class ApiKey(models.Model):
 
     def _give_over(self, fresh: "ApiKey", until: datetime) -> None:
         """Keys that this one had replaced now stand behind the fresh one: there are no chains."""
-        from tenants.model_access import hand_on  # it knows keys
-
-        hand_on(self, fresh)
+        if self.group:
+            copy_grants(self.group, fresh.own_group())
         ApiKey.objects.filter(replaced_by=self).update(replaced_by=fresh)
         self.quotas.update(api_key=fresh)
         self.replaced_by = fresh

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from tenants.models import key_powers
 from tenants.models.api_key import ApiKey
 from tenants.models.changing import locked
 from tenants.models.member import Member
@@ -136,8 +137,6 @@ class Link(models.Model):
         return self._operators_may() and operators.filter(pk=person).exists()
 
     def _key_may(self, number: str) -> bool:
-        from tenants import key_powers  # it knows keys
-
         keys = ApiKey.objects.live().filter(tenant=self.tenant, pk=number)
         key = keys.select_related("tenant", "created_by__user").first()
         if key is None or key.expired:

@@ -6,7 +6,7 @@ transactions that write the ledger, and guards against overspending by its row l
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -19,13 +19,9 @@ from audit.trail.record import act
 from tenants.models.api_key import ApiKey
 from tenants.models.changing import changed, locked
 from tenants.models.member import Member
+from tenants.models.standing import Standing, standings
 from tenants.models.tenant import Tenant
-from tenants.models.user import User
 from tenants.quotas import counters
-from tenants.quotas.standing import Standing, standings
-
-if TYPE_CHECKING:
-    from tenants.models.quota_raise import QuotaRaise
 
 MOST = 10**15  # sums of such numbers still fit into a bigint
 MOST_QUOTAS = 200  # of a tenant, but for what the platform sets: each request looks at them
@@ -157,14 +153,6 @@ class Quota(models.Model):
     def standing(self, at: datetime | None = None) -> Standing:
         """What stands against it in the window of `at` (now)."""
         return standings([self], self.tenant.time_zone, at or timezone.now())[self.id]
-
-    def ask_raise(
-        self, amount: int, reason: str, expires_at: datetime, *, user: User, by: str
-    ) -> "QuotaRaise":
-        """Asks for `amount` more until `expires_at`. Raises ValidationError."""
-        from tenants.models.quota_raise import QuotaRaise  # it knows quotas
-
-        return QuotaRaise.ask(self, amount, reason, expires_at, user=user, by=by)
 
     def binds(self, api_key: ApiKey) -> bool:
         """Whether it is the key's own, its successor's or its maker's."""

@@ -1,10 +1,14 @@
 from typing import ClassVar
 
+from django.contrib.auth.models import Group
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+from guardian.shortcuts import assign_perm, get_objects_for_group
 
 from tenants.models.tenant import Tenant
+
+USE = "use_restrictedmodel"
 
 
 class RestrictedModel(models.Model):
@@ -22,7 +26,7 @@ class RestrictedModel(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint("tenant", "name", name="tenants_restricted_once")]
-        permissions = [("use_restrictedmodel", "Can use the model")]
+        permissions = [(USE, "Can use the model")]
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -37,3 +41,9 @@ class RestrictedModelUserObjectPermission(UserObjectPermissionBase):
 
 class RestrictedModelGroupObjectPermission(GroupObjectPermissionBase):
     content_object = models.ForeignKey(RestrictedModel, models.CASCADE)
+
+
+def copy_grants(old: Group, fresh: Group) -> None:
+    """What the one may use, the other may too."""
+    for restricted in get_objects_for_group(old, USE, RestrictedModel):
+        assign_perm(USE, fresh, restricted)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from tenants import model_access
 from tenants.models import Link, Member, Quota, Refusal, Team, Tenant
 from tenants.models.link import Purpose
+from tenants.models.quota_raise import QuotaRaise
 from tests.api.conftest import Api, Enter, errors, issued
 
 
@@ -23,8 +24,8 @@ class Theirs:
         self.team.add(charlie, by="test")
         self.quota = Quota.set(tenant, unit="requests", window="day", limit=5, by="test")
         ends = timezone.now() + timedelta(days=1)
-        self.quota_raise = self.quota.ask_raise(
-            5, "more", ends, user=charlie.user, by=charlie.actor
+        self.quota_raise = QuotaRaise.ask(
+            self.quota, 5, "more", ends, user=charlie.user, by=charlie.actor
         )
         self.model = model_access.restrict(tenant, "large", by="test")
         Link.issue(Purpose.INVITATION, by="test", email="x@globex.example", tenant=tenant)

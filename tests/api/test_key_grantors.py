@@ -12,8 +12,8 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from tenants.key_powers import permissions_of
 from tenants.models import ApiKey, Link, Member, Team, Tenant, User
+from tenants.models.key_powers import permissions_of
 from tenants.models.link import Purpose
 from tenants.personal_data import erasure
 from tenants.roles import Permission as P

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi import checks
 from tenants import model_access
 from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
+from tenants.models.quota_raise import QuotaRaise
 from tests.api.conftest import API, Enter, issued
 
 EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "4"))
@@ -45,7 +46,7 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     team.add(bob, by="test")
     quota = Quota.set(tenant, unit="tokens", window="day", limit=5, by="test")
     ends = timezone.now() + timedelta(days=1)
-    asked = quota.ask_raise(5, "more", ends, user=bob.user, by=bob.actor)
+    asked = QuotaRaise.ask(quota, 5, "more", ends, user=bob.user, by=bob.actor)
     Link.issue(Purpose.INVITATION, by="test", email="x@acme.example", tenant=tenant)
     moments = dict.fromkeys(("minute", "first_at", "last_at", "frees_at"), timezone.now())
     refusal = Refusal.objects.create(

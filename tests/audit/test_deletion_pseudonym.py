@@ -62,11 +62,11 @@ def zoe(acme: Tenant, owner: Member) -> Subject:
     own = Quota.set(acme, unit="requests", window="day", limit=9, by=owner.actor, member=member)
     whole = Quota.set(acme, unit="requests", window="day", limit=99, by=member.actor)
     ends, user = timezone.now() + timedelta(days=2), member.user
-    own.ask_raise(1, "a launch", ends, user=user, by=member.actor)
-    own.ask_raise(2, "a launch", ends, user=user, by=member.actor).approve(
+    QuotaRaise.ask(own, 1, "a launch", ends, user=user, by=member.actor)
+    QuotaRaise.ask(own, 2, "a launch", ends, user=user, by=member.actor).approve(
         user=owner.user, by=owner.actor
     )
-    whole.ask_raise(3, "x", ends, user=owner.user, by=owner.actor).approve(
+    QuotaRaise.ask(whole, 3, "x", ends, user=owner.user, by=owner.actor).approve(
         user=user, by=member.actor
     )
     url = password_reset.issue_for_member(member, by=owner.actor)

@@ -17,6 +17,7 @@ from tenants.models import (
     Team,
 )
 from tenants.models.link import Purpose
+from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
 
@@ -97,7 +98,7 @@ def _quota(owner: Member, key: ApiKey) -> Quota:
     )
     QuotaCounter.objects.filter(quota=quota).update(used=10_400_000, reserved=120_000)
     QuotaNotice.objects.create(tenant=owner.tenant, quota=quota, starts=at, percent=80, at=at)
-    quota.ask_raise(500, "month end", at + timedelta(days=3), user=owner.user, by="test")
+    QuotaRaise.ask(quota, 500, "month end", at + timedelta(days=3), user=owner.user, by="test")
     return quota
 
 

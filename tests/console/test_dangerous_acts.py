@@ -20,7 +20,7 @@ def targets(alice: Member, bob: Member) -> dict[str, Any]:
     key, _text = ApiKey.issue(alice.tenant, "ci", by="test")
     quota = Quota.set(alice.tenant, unit="requests", window="day", limit=5, by="test")
     ends = timezone.now() + timedelta(days=1)
-    asked = quota.ask_raise(5, "a launch", ends, user=bob.user, by="test")
+    asked = QuotaRaise.ask(quota, 5, "a launch", ends, user=bob.user, by="test")
     return {"key": key.pk, "member": bob.pk, "asked": asked.pk}
 
 

@@ -19,6 +19,7 @@ from console import urls
 from tenants import model_access
 from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
 from tenants.models.link import Purpose
+from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.console.asked import refusal
 from tests.console.conftest import SignIn
@@ -158,7 +159,7 @@ def targets(acme: Tenant) -> Targets:
     member, team = {"member": leaver.pk}, {"team": Team.form(acme, "risk", by="t").pk}
     quota = Quota.set(acme, unit="requests", window="day", limit=10, by="t")
     soon = timezone.now() + timedelta(days=1)
-    asked = quota.ask_raise(5, "month end", soon, user=leaver.user, by="t")
+    asked = QuotaRaise.ask(quota, 5, "month end", soon, user=leaver.user, by="t")
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
     objects: Targets = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),

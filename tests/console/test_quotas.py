@@ -158,7 +158,7 @@ def test_operators_see_raises_of_all_tenants(
     at = timezone.now() + timedelta(days=1)
     for tenant, person in ((alice.tenant, alice), (charlie.tenant, charlie)):
         budget = Quota.set(tenant, unit="tokens", window="day", limit=9, by="t")
-        budget.ask_raise(1, f"for {tenant}", at, user=person.user, by=person.actor)
+        QuotaRaise.ask(budget, 1, f"for {tenant}", at, user=person.user, by=person.actor)
     client = sign_in(operator)
     page = client.get("/console/raises/").content.decode()
     assert "for acme" in page
@@ -174,7 +174,7 @@ def test_a_tenant_learns_no_operators_name_from_a_raise(
     alice: Member, quota: Quota, operator: User, sign_in: SignIn
 ) -> None:
     at = timezone.now() + timedelta(days=1)
-    quota.ask_raise(1, "more", at, user=alice.user, by="t").approve(user=operator, by="t")
+    QuotaRaise.ask(quota, 1, "more", at, user=alice.user, by="t").approve(user=operator, by="t")
     page = sign_in(alice).get(f"{IN}raises/").content.decode()
     assert "Platform operator" in page
     assert operator.email not in page

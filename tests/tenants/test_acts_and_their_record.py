@@ -62,7 +62,7 @@ def world(settings: Any) -> World:
     model_access.grant(restricted, team, by=BY)
     quota = Quota.set(acme, unit="requests", window="day", limit=10, by=BY)
     ends = timezone.now() + timedelta(days=2)
-    asked = quota.ask_raise(5, "a launch", ends, user=alice.user, by=BY)
+    asked = QuotaRaise.ask(quota, 5, "a launch", ends, user=alice.user, by=BY)
     Link.issue(Purpose.INVITATION, by=BY, email="grace@acme.example", tenant=acme, role=Role.MEMBER)
     link, (key, _text) = Link.objects.get(), ApiKey.issue(acme, "ci", by=BY)
     return World(acme, alice, bob, team, other, key, restricted, quota, asked, link)
@@ -121,7 +121,7 @@ ACTS: dict[Action, Act] = {
     Action.QUOTA_CHANGE: lambda w: lambda: w.quota.change(20, by=BY),
     Action.QUOTA_DELETE: lambda w: lambda: w.quota.drop(by=BY),
     Action.RAISE_REQUEST: lambda w: (
-        lambda: w.quota.ask_raise(1, "more", w.in_two_days(), user=w.bob.user, by=BY)
+        lambda: QuotaRaise.ask(w.quota, 1, "more", w.in_two_days(), user=w.bob.user, by=BY)
     ),
     Action.RAISE_APPROVE: lambda w: lambda: w.asked.approve(user=w.bob.user, by=BY),
     Action.RAISE_REFUSE: lambda w: lambda: w.asked.refuse(user=w.bob.user, by=BY),

@@ -16,6 +16,7 @@ from tenants.models import (
     Tenant,
     User,
 )
+from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.tenants.book import Asked, Book
 
@@ -216,7 +217,7 @@ def test_limits_and_raises_hold_at_once(book: Book, acme: Tenant) -> None:
     ours.change(2, by="test")
     assert book.take(Asked(acme), Asked(acme)) == [True, False]
     soon = datetime.now(UTC) + timedelta(hours=1)
-    more = ours.ask_raise(2, "a demonstration", soon, user=alice, by="test")
+    more = QuotaRaise.ask(ours, 2, "a demonstration", soon, user=alice, by="test")
     assert book.take(Asked(acme)) == [False]
     more.approve(user=bob, by="test")
     assert book.take(*[Asked(acme) for _ in range(3)]) == [True, True, False]

@@ -147,7 +147,7 @@ class Ledger(RuleBasedStateMachine):
     def grant(self, data: Any, amount: int) -> None:
         budget = self.budgets[data.draw(st.sampled_from(list(self.budgets)))]
         until = datetime.now(UTC) + timedelta(days=1)
-        asked = budget.quota.ask_raise(amount, "more", until, user=self.users[0], by="test")
+        asked = QuotaRaise.ask(budget.quota, amount, "more", until, user=self.users[0], by="test")
         if data.draw(st.booleans()):
             asked.approve(user=self.users[1], by="test")
             budget.raises[asked.id] = amount

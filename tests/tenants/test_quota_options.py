@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from tenants.quotas.options import Given, parse
+from tenants.management.quota_options import Given, parse
 
 
 @pytest.mark.unit

@@ -19,7 +19,7 @@ from tenants.models.quota_raise import (
     RaiseState,
     SamePerson,
 )
-from tenants.quotas.standing import standings
+from tenants.models.standing import standings
 
 pytestmark = pytest.mark.django_db
 
@@ -98,7 +98,7 @@ def test_a_quota_is_of_one_thing_of_its_own_tenant(acme: Tenant, globex: Tenant)
 
 
 def test_a_raise_takes_two_people(acme: Tenant, ours: Quota, alice: User, bob: User) -> None:
-    asked = ours.ask_raise(500, " the fair ", soon(), user=alice, by="member:alice")
+    asked = QuotaRaise.ask(ours, 500, " the fair ", soon(), user=alice, by="member:alice")
     assert list(QuotaRaise.objects.of(acme).waiting()) == [asked]
     assert ours.standing().raised == 0
     with pytest.raises(SamePerson):
@@ -118,7 +118,7 @@ def test_a_raise_takes_two_people(acme: Tenant, ours: Quota, alice: User, bob: U
 
 
 def test_a_raise_that_is_refused_adds_nothing(ours: Quota, alice: User, bob: User) -> None:
-    asked = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    asked = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     asked.refuse(user=bob, by="test")
     assert (asked.state, ours.standing().raised) == (RaiseState.REFUSED, 0)
 
@@ -126,11 +126,11 @@ def test_a_raise_that_is_refused_adds_nothing(ours: Quota, alice: User, bob: Use
 def test_a_raise_ends_and_one_that_is_over_cannot_be_approved(
     ours: Quota, alice: User, bob: User
 ) -> None:
-    asked = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    asked = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     asked.approve(user=bob, by="test")
     assert ours.standing(soon(minutes=59)).raised == 500
     assert ours.standing(soon(minutes=61)).raised == 0
-    late = ours.ask_raise(500, "the fair", soon(), user=alice, by="test")
+    late = QuotaRaise.ask(ours, 500, "the fair", soon(), user=alice, by="test")
     QuotaRaise.objects.filter(pk=late.pk).update(expires_at=datetime.now(UTC))
     with pytest.raises(Expired):
         late.approve(user=bob, by="test")
@@ -139,9 +139,9 @@ def test_a_raise_ends_and_one_that_is_over_cannot_be_approved(
 @pytest.mark.parametrize("expires", [{"hours": -1}, {"days": 32}])
 def test_a_raise_lasts_a_month_at_most(ours: Quota, alice: User, expires: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
-        ours.ask_raise(500, "for ever", soon(**expires), user=alice, by="test")
+        QuotaRaise.ask(ours, 500, "for ever", soon(**expires), user=alice, by="test")
     with pytest.raises(ValidationError):
-        ours.ask_raise(0, "nothing", soon(), user=alice, by="test")
+        QuotaRaise.ask(ours, 0, "nothing", soon(), user=alice, by="test")
     assert not QuotaRaise.objects.exists()
 
 
@@ -202,8 +202,8 @@ def test_what_the_platform_has_set_only_the_platform_changes(acme: Tenant, bob: 
     quota.refresh_from_db()
     assert quota.limit == 5
     quota.change(6, by="operator:1", platform=True)
-    asked = quota.ask_raise(
-        9, "the fair", soon(), user=User.objects.create_user("a@b.example"), by="a"
+    asked = QuotaRaise.ask(
+        quota, 9, "the fair", soon(), user=User.objects.create_user("a@b.example"), by="a"
     )
     with pytest.raises(OperatorsOnly):
         asked.approve(user=bob, by="member:bob")

@@ -18,8 +18,9 @@ from console.acts_only import require_POST
 from console.door import TenantRequest, permitted
 from console.limits.quotas import Line, lines
 from console.trail.actors import Actors
-from tenants.key_powers import key_permissions, permissions_of
+from tenants.key_scopes import key_permissions
 from tenants.models import ApiKey
+from tenants.models.key_powers import permissions_of
 from tenants.roles import Permission
 
 

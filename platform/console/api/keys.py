@@ -17,10 +17,10 @@ from console.api.problem import bad_request
 from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
-from tenants.key_powers import wider
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
+from tenants.models.key_powers import wider
 from tenants.roles import Permission as P
 
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"

@@ -8,8 +8,8 @@ from rest_framework.response import Response
 from console.api.requester import Requester
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from tenants.key_powers import permissions_of
 from tenants.models import Member
+from tenants.models.key_powers import permissions_of
 from tenants.roles import Permission
 
 

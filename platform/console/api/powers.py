@@ -1,6 +1,6 @@
-"""What whoever asks may hand on to a key: never more than they have (tenants/key_powers.py)."""
+"""What whoever asks may hand on to a key: never more than they have (models/key_powers.py)."""
 
-from tenants.key_powers import key_permissions
+from tenants.key_scopes import key_permissions
 from tenants.models import Scope
 from tenants.roles import Permission as P
 

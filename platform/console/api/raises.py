@@ -18,6 +18,7 @@ from tenants.models.quota_raise import (
     AlreadyDecided,
     Expired,
     OperatorsOnly,
+    QuotaRaise,
     RaiseState,
     SamePerson,
 )
@@ -101,7 +102,7 @@ class Raises(Resource):
         quota: Quota | None = self.inside.quotas.filter(pk=given.pop("quota")).first()
         if quota is None:
             raise bad_request({"quota": [_("There is no such quota in this tenant.")]})
-        return self.one(quota.ask_raise(user=user, by=self.by, **given), 201)
+        return self.one(QuotaRaise.ask(quota, user=user, by=self.by, **given), 201)
 
     def retrieve(self, request: Any, tenant: str, quota_raise: UUID) -> Response:
         """Show a raise."""

@@ -18,8 +18,9 @@ from console.client_network import client_ip
 from tenants import secret_keys
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted
-from tenants.key_powers import ROLES_OF_KEYS, permissions_of
+from tenants.key_scopes import ROLES_OF_KEYS
 from tenants.models import ApiKey, Member, Tenant, User
+from tenants.models.key_powers import permissions_of
 from tenants.models.tenant import State
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope

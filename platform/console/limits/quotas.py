@@ -18,7 +18,7 @@ from console.door import TenantRequest, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
 from tenants.models import Quota, Tenant
 from tenants.models.quota import SetByPlatform
-from tenants.quotas.standing import Standing, standings
+from tenants.models.standing import Standing, standings
 from tenants.roles import Permission
 
 _SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a raise.")

@@ -47,7 +47,8 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
         return detail(request, found, asking=form)
     given = form.cleaned_data
     try:
-        found.ask_raise(
+        QuotaRaise.ask(
+            found,
             given["amount"],
             given["reason"],
             given["expires_at"],

@@ -5,10 +5,10 @@ from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.commands._limit_options import add_limit_options, days, given
+from tenants.management.quota_options import add_quota_option, set_quotas
 from tenants.models import ApiKey, Team, Tenant
 from tenants.models.api_key import OFFERED
 from tenants.models.tier import LIMITS
-from tenants.quotas.options import add_quota_option, set_quotas
 
 BY = "command:create_api_key"
 LISTS = ("scopes", "allowed_models", "allowed_networks")

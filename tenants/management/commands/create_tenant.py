@@ -6,11 +6,11 @@ from django.db import transaction
 
 from tenants.management.commands._json_command import Answer, JsonCommand
 from tenants.management.commands._limit_options import add_limit_options, days, given
+from tenants.management.quota_options import add_quota_option, set_quotas
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.tenant import CHANGEABLE
 from tenants.models.tier import Tier
-from tenants.quotas.options import add_quota_option, set_quotas
 from tenants.roles import Profile, Role
 
 BY = "command:create_tenant"

@@ -6,50 +6,24 @@ has seen its text. They are kept as actors, so that nothing of a person who leav
 People have the permissions of their role (tenants/roles.py), operators those of operators.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.api_key import ApiKey, Scope
+from tenants.key_scopes import ROLES_OF_KEYS, Scope, key_permissions
 from tenants.models.member import Member
 from tenants.models.tier import LIMITS
 from tenants.models.user import User
-from tenants.roles import DUTIES, Duty, Profile, Role, operator_permissions, permissions
 from tenants.roles import Permission as P
+from tenants.roles import Role, operator_permissions, permissions
 from tenants.scope import tenant_scope
 
-SCOPES: dict[Scope, frozenset[P]] = {
-    Scope.INFERENCE: frozenset(),
-    Scope.BATCH: frozenset(),
-    Scope.MANAGEMENT_READ: frozenset(
-        {
-            P.VIEW_USAGE,
-            P.VIEW_REQUESTS,
-            P.VIEW_LIMITS,
-            P.VIEW_KEYS,
-            P.VIEW_MEMBERS,
-            P.VIEW_TEAMS,
-        }
-    ),
-    Scope.MANAGEMENT_WRITE: frozenset(
-        {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS}
-    ),
-    Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
-}
-# Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner;
-# MANAGE_RETENTION and MANAGE_HOLDS decide what is kept: people do.
-
-ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may give, or take; no reader of prompts
-
-
-def key_permissions(scopes: list[str], profile: str) -> frozenset[P]:
-    """Where duties are kept apart, a key that writes does the system's, another one the audit's."""
-    held = frozenset[P]().union(*(SCOPES[Scope(scope)] for scope in scopes))
-    if profile != Profile.MLPS:
-        return held
-    duty = Duty.SYSTEM if Scope.MANAGEMENT_WRITE in scopes else Duty.AUDIT
-    return frozenset(p for p in held if DUTIES.get(p) in (None, duty))
+if TYPE_CHECKING:
+    from tenants.models.api_key import ApiKey
 
 
 def permissions_of(key: ApiKey) -> frozenset[P]:

@@ -1,0 +1,50 @@
+"""The scopes of API keys, and the permissions that each of them holds."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.roles import DUTIES, Duty, Profile, Role
+from tenants.roles import Permission as P
+
+
+class Scope(models.TextChoices):
+    """What a key may be used for."""
+
+    INFERENCE = "inference", _("Inference")
+    BATCH = "batch", _("Batches")
+    MANAGEMENT_READ = "management:read", _("Management: read")
+    MANAGEMENT_WRITE = "management:write", _("Management: write")
+    AUDIT_READ = "audit:read", _("Audit: read")
+
+
+SCOPES: dict[Scope, frozenset[P]] = {
+    Scope.INFERENCE: frozenset(),
+    Scope.BATCH: frozenset(),
+    Scope.MANAGEMENT_READ: frozenset(
+        {
+            P.VIEW_USAGE,
+            P.VIEW_REQUESTS,
+            P.VIEW_LIMITS,
+            P.VIEW_KEYS,
+            P.VIEW_MEMBERS,
+            P.VIEW_TEAMS,
+        }
+    ),
+    Scope.MANAGEMENT_WRITE: frozenset(
+        {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS}
+    ),
+    Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
+}
+# Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner;
+# MANAGE_RETENTION and MANAGE_HOLDS decide what is kept: people do.
+
+ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may give, or take; no reader of prompts
+
+
+def key_permissions(scopes: list[str], profile: str) -> frozenset[P]:
+    """Where duties are kept apart, a key that writes does the system's, another one the audit's."""
+    held = frozenset[P]().union(*(SCOPES[Scope(scope)] for scope in scopes))
+    if profile != Profile.MLPS:
+        return held
+    duty = Duty.SYSTEM if Scope.MANAGEMENT_WRITE in scopes else Duty.AUDIT
+    return frozenset(p for p in held if DUTIES.get(p) in (None, duty))
