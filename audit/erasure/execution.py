@@ -57,7 +57,7 @@ def advance(pk: UUID) -> bool:
             store = step.store
             return _done(request, step)
     except Exception as problem:
-        log.exception("request %s: store %s", pk, store)
+        log.exception("deletion request %s: store %s failed", pk, store)
         _failed(pk, store, problem)
         return False
 
@@ -75,7 +75,7 @@ def wind_the_clock() -> None:
     for request in open_ones.filter(state=State.HELD):
         _each(request, _resume_if_free)
     for request in late_ones(now):
-        log.error("deletion request %s is due at %s and not done", request.id, request.due_at)
+        log.error("deletion request %s is overdue since %s", request.id, request.due_at)
         _each(request, deletion.mark_late)
 
 
@@ -252,7 +252,7 @@ def _finish_if_clean(request: DeletionRequest) -> bool:
         return False  # until its time, or until a store that failed is due again
     left = {s.name: s.verify(request.tenant_id, request.subject_id) for s in erasers.in_order()}
     if again := [name for name, n in left.items() if n]:
-        log.warning("request %s: something came back in %s", request.id, ", ".join(again))
+        log.warning("deletion request %s: data reappeared in %s", request.id, ", ".join(again))
         return request.steps.filter(store__in=again).update(finished_at=None) > 0
     _finish(request, left)
     return False

@@ -245,7 +245,7 @@ def _applied(stone: Tombstone) -> bool:
     except legal_hold.OnHold:
         return False
     except Exception:
-        log.exception("what was erased by request %s is here again", stone.request_id)
+        log.exception("data erased by deletion request %s has reappeared", stone.request_id)
         return False
     return True
 

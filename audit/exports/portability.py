@@ -244,4 +244,4 @@ def _wake() -> None:
     try:
         current_app.send_task("audit.export_subjects", ignore_result=True)
     except Exception:  # the broker is away: beat asks within seconds
-        log.warning("an export waits for the next beat", exc_info=True)
+        log.warning("cannot start the export now; beat retries it", exc_info=True)

@@ -172,7 +172,7 @@ def _wake() -> None:
     try:
         current_app.send_task("audit.export", ignore_result=True)
     except Exception:  # the broker is away: beat asks again within a minute
-        log.warning("an export waits for the next beat", exc_info=True)
+        log.warning("cannot start the export now; beat retries it", exc_info=True)
 
 
 def work() -> int:

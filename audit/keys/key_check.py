@@ -85,7 +85,7 @@ def _secret_problem() -> str:
     try:
         kept = _kept_check()
     except Unreadable as problem:
-        log.error("the platform's own key cannot be opened: %s", problem)
+        log.error("cannot unwrap the platform's own key: %s", problem)
         return ""
     if hmac.compare_digest(kept, settings.SECRET_CHECK):
         return ""

@@ -74,7 +74,7 @@ class KeyWatch:
                 with connection.cursor() as cursor:
                     self._look(cursor)
         except Exception as problem:  # whatever it is: no news, no keys
-            log.warning("cannot look for destroyed keys: %s", problem)
+            log.warning("cannot check for destroyed keys: %s", problem)
         finally:
             connection.close()
 

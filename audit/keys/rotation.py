@@ -146,7 +146,7 @@ def _rewrapped(row: DataKey, above: Sealer | None, broken: list[UUID]) -> bool:
     try:
         key = keyring.unwrapped(row)
     except Unreadable as problem:  # damaged before: it stays as it is, and is counted
-        log.error("key %s cannot be unwrapped: %s", row.id, problem)
+        log.error("cannot unwrap key %s: %s", row.id, problem)
         if row.id not in broken:
             broken.append(row.id)
         return False

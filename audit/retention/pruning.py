@@ -106,10 +106,10 @@ def _tried(night: Night, name: str, piece: Callable[[], int]) -> None:
     except (legal_hold.OnHold, erasing.Kept) as held:
         night.kept[name] = str(held)
     except DatabaseError as problem:
-        log.warning("%s stays: %s", name, problem)
+        log.warning("cannot prune %s: %s", name, problem)
         night.failed[name] = str(problem).splitlines()[0]
     except Exception as problem:  # an eraser's own: the next one has its turn
-        log.exception("%s stays", name)
+        log.exception("cannot prune %s", name)
         night.failed[name] = repr(problem)[:200]
     else:
         if rows:

@@ -138,7 +138,7 @@ class GroupCommit:
             try:
                 await self._commit(self._without_stuck(group))
             except Exception as problem:  # whatever it is, the next group has its chance
-                log.exception("a group of %d rows failed", len(group))
+                log.exception("group commit of %d rows failed", len(group))
                 reason = StoreUnavailable(f"the group failed: {problem!r}")
                 _fail(group, reason)
 
@@ -225,7 +225,7 @@ class GroupCommit:
     async def _one_by_one(self, group: list[Entry], problem: Exception) -> None:
         """One bad row must not take its neighbours down."""
         if len(group) == 1:
-            log.error("a row was refused: %s", problem)
+            log.error("PostgreSQL refused a row: %s", problem)
             _fail(group, problem)
             return
         for entry in group:

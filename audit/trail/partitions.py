@@ -19,5 +19,5 @@ def make() -> list[str]:
         cursor.execute("select audit_make_partitions(%s)", [MONTHS_AHEAD])
         made: list[str] = cursor.fetchone()[0]
     if made:
-        log.info("partitions made: %s", ", ".join(made))
+        log.info("created partitions: %s", ", ".join(made))
     return made

@@ -75,7 +75,7 @@ def away(problem: RedisError) -> None:
     global _told_at
     if time.monotonic() - _told_at > TOLD_EVERY_S:
         _told_at = time.monotonic()
-        log.warning("what waits for its seal cannot be remembered: %s", problem)
+        log.warning("cannot note unsealed events in Redis: %s", problem)
 
 
 @cache

@@ -147,10 +147,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             told = problems.not_admitted(refused.admission, refused.refusal_id)
             await self._fail(told, _about(message))
         except _AWAY as away:
-            log.warning("a chat message was not taken: %r", away)
+            log.warning("cannot process a chat message: %r", away)
             await self._fail(problems.out_of_service(), _about(message))
         except Exception:
-            log.exception("a chat message failed")
+            log.exception("chat message failed")
             await self._fail(problems.problem("internal_error"), _about(message))
 
     async def _do(self, caller: Caller, message: FromPage) -> None:
@@ -230,4 +230,4 @@ def _told(asked: Asked) -> protocol.Started:
 
 def _log_problem(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (problem := task.exception()):
-        log.error("a chat's task ended in %r", problem, exc_info=problem)
+        log.error("chat task failed: %r", problem, exc_info=problem)

@@ -29,5 +29,5 @@ async def announce(member_id: UUID, conversation_id: UUID, origin: str = "") -> 
         try:
             return await layer.group_send(group(member_id), event)
         except (RedisError, OSError) as problem:
-            log.warning("the tabs of %s were not told: %s", member_id, problem)
+            log.warning("cannot notify the tabs of %s: %s", member_id, problem)
     return None

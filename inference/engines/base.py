@@ -294,13 +294,13 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
 
 
 def away(problem: Exception) -> EngineAway:
-    log.warning("the engine does not answer: %s", problem)  # its address is not for clients
+    log.warning("the engine does not respond: %s", problem)  # its address is not for clients
     return EngineAway("the engine does not answer")
 
 
 def broken_off(problem: Exception) -> EngineFailed:
     """Also where nothing has come yet: what killed one engine is not sent to the next."""
-    log.warning("the engine broke off an answer: %s", problem)
+    log.warning("the engine ended an answer early: %s", problem)
     return EngineFailed(502, "engine_failed", "the engine broke off the answer")
 
 

@@ -29,7 +29,7 @@ async def _ask(engine: Engine, session: aiohttp.ClientSession) -> bool:
     except TimeoutError:
         return False
     except Exception:
-        log.exception("%s: what its model can take could not be read", engine.config.name)
+        log.exception("%s: cannot read the model's capabilities", engine.config.name)
         return False
 
 

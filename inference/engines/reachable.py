@@ -48,10 +48,10 @@ async def _look_at(engine: Engine, session: aiohttp.ClientSession) -> None:
     name = engine.config.name
     if await _answers(engine, session):
         if _down.pop(name, None):
-            log.info("%s: the engine answers again", name)
+            log.info("%s: the engine responds again", name)
     elif name not in _down:
         _down[name] = timezone.now()
-        log.warning("%s: the engine does not answer", name)
+        log.warning("%s: the engine does not respond", name)
 
 
 async def _answers(engine: Engine, session: aiohttp.ClientSession) -> bool:

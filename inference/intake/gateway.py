@@ -324,7 +324,7 @@ class Gateway:
         try:
             await self._put_on_record(order, _NOT_RUN)
         except StoreUnavailable as problem:  # then the sweeper closes it
-            log.warning("request %s is open yet: %s", order.id, problem)
+            log.warning("request %s is not settled yet: %s", order.id, problem)
         self._errand(self._out_of_the_queue(order))
 
     async def _out_of_the_queue(self, order: Order) -> None:
@@ -381,7 +381,7 @@ class Gateway:
     def _errand_done(self, task: asyncio.Task[Any]) -> None:
         self._errands.discard(task)
         if not task.cancelled() and (problem := task.exception()):
-            log.warning("after a request: %r", problem)
+            log.warning("clean-up after a request failed: %r", problem)
 
 
 def _no_room(out_of: OutOfQuota) -> NotAdmitted:
@@ -401,7 +401,7 @@ def _wake(pool: str) -> None:
     try:
         wake_up(pool)
     except (OperationalError, OSError) as problem:
-        log.warning("%s: no wake-up could be sent (%s); the sweeper will", pool, problem)
+        log.warning("%s: cannot send a wake-up (%s); the sweeper retries", pool, problem)
 
 
 _current: list[Gateway] = []

@@ -122,10 +122,10 @@ class Watch:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._look()
             except (psycopg.Error, OSError, TimeoutError) as problem:
-                log.warning("who may still be here could not be asked: %r", problem)
+                log.warning("cannot re-check credentials: %r", problem)
                 await self._hang_up()
             except Exception:
-                log.exception("a look at who may still be here failed")
+                log.exception("re-checking credentials failed")
 
     async def _look(self) -> None:
         if not len(self):
@@ -175,7 +175,7 @@ class Watch:
                 _told(tell, why)
 
     def _condemn(self, request: _Request, why: str) -> None:
-        log.info("request %s ends: %s", request.order.id, why)
+        log.info("ending request %s: %s", request.order.id, why)
         request.condemned = True
         if request.sink:
             request.sink.put(_error(request.sink.last, why))
@@ -196,7 +196,7 @@ def _told(tell: Lost, why: str) -> None:
     try:
         tell(why)
     except Exception:
-        log.exception("a socket was not told that %s", why)
+        log.exception("cannot notify a socket: %s", why)
 
 
 def _credential(row: dict[str, Any]) -> Credential:

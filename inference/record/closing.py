@@ -52,7 +52,7 @@ def abort(completion: Completion, order: Order | None) -> None:
     order = order or _outline(completion)
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
     _close(order, outcome, _sealer(order) if order.detached else None)
-    log.warning("request %s was closed: nobody had finished it in time", order.id)
+    log.warning("request %s aborted: not finished by its deadline", order.id)
 
 
 def _sealer(order: Order) -> Sealer | None:

@@ -101,7 +101,7 @@ def _sums(tenant: Tenant, day: date) -> tuple[Any, ...]:
 
 
 def _tell(found: Reconciliation, sums: dict[str, int]) -> None:
-    log.error("%s of %s: ledger and usage differ: %s", found.day, found.tenant_id, sums)
+    log.error("%s, tenant %s: ledger and usage differ: %s", found.day, found.tenant_id, sums)
     detail = {"day": found.day.isoformat(), **sums}
     act(
         Action.QUOTA_DIFFERENCE,

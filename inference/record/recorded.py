@@ -31,5 +31,5 @@ def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
         text = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
         return payload.data_key_id.bytes + bytes(payload.sealed), unpacked(text)
     except (Unreadable, msgspec.DecodeError) as problem:
-        log.error("request %s cannot be read any more: %s", completion_id, problem)
+        log.error("cannot read request %s: %s", completion_id, problem)
         return None

@@ -43,7 +43,7 @@ class Returns:
             except RedisGone:
                 await asyncio.sleep(0.2)
             except Exception:
-                log.exception("the reader of %s goes on after", self._channel)
+                log.exception("reader of %s recovered from", self._channel)
                 await asyncio.sleep(0.2)
 
     async def _read_once(self) -> None:

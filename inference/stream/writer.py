@@ -103,7 +103,7 @@ class Writer:
                 await self._redis.many(batch.commands())
                 return await self._tidy(batch, now)
             except RedisFull as problem:
-                log.warning("streams: only live readers are served: %s", problem)
+                log.warning("streams are not kept for resuming: %s", problem)
                 self._full_until = now + FULL_S
         for stream_id in batch.kept:
             self._kept.forget(stream_id)
@@ -138,7 +138,7 @@ class Writer:
     async def _bound(self, channel: str) -> None:
         """A web process that does not read finds its answers on record, or in what is kept."""
         if (await self._redis.call("MEMORY", "USAGE", channel) or 0) > CHANNEL_BYTES:
-            log.warning("%s is not read: what lies there is dropped", channel)
+            log.warning("%s has no reader; dropping its frames", channel)
             await self._redis.call("DEL", channel)
 
 

@@ -119,6 +119,6 @@ def _renumber(mark: RollupMark) -> None:
     """Rows that are in get number 0, before the new mark; the others the present one."""
     with connection.cursor() as cursor:
         cursor.execute(_RENUMBER, [mark.xid, mark.completion_id, mark.at])
-        log.warning("usage comes from another server: %d rows renumbered", cursor.rowcount)
+        log.warning("usage rows come from another server; renumbered %d rows", cursor.rowcount)
     mark.xid, mark.completion_id = 1, NOBODY
     mark.save(update_fields=["xid", "completion_id"])

@@ -106,7 +106,7 @@ class Generation:
                 raise
             return b"", None
         except Exception:  # run again, it would only fail again
-            log.exception("request %s: the engine's answer could not be read", self.order.id)
+            log.exception("request %s: cannot parse the engine's answer", self.order.id)
             return b"", EngineFailed(502, "engine_failed", "the engine sent no readable answer")
 
     def _take_up(self) -> bool:

@@ -107,7 +107,7 @@ class Runner:
                 if await self._idle() and await self._may_leave():
                     return
             except TROUBLE as problem:
-                log.warning("%s: %s; trying again", self.pool, problem)
+                log.warning("%s: %s; retrying", self.pool, problem)
                 self._parked = self._leaving = False
                 await asyncio.sleep(0.3)
         self._leaving = True
@@ -154,7 +154,7 @@ class Runner:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()):
-            log.error("a completion ended in %r", problem, exc_info=problem)
+            log.error("completion failed: %r", problem, exc_info=problem)
         if not self._parked:
             self._wake.set()
 
@@ -172,7 +172,7 @@ class Runner:
             order = unpacked(sealer.open(sealed[16:], _place(item)))
             outcome = await self._generate(order, item, sealer)
         except (Unreadable, msgspec.DecodeError) as problem:
-            log.warning("request %s cannot be read any more: %s", item.id, problem)
+            log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()
         finally:
             if self.leased.get(item.id) is mine:
@@ -236,9 +236,9 @@ class Runner:
             try:
                 await self._beat()
             except TROUBLE as problem:
-                log.warning("%s: no beat: %s", self.pool, problem)
+                log.warning("%s: heartbeat failed: %s", self.pool, problem)
             except Exception:  # without beats, everything that runs would be taken away
-                log.exception("%s: no beat", self.pool)
+                log.exception("%s: heartbeat failed", self.pool)
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:
@@ -260,7 +260,7 @@ class Runner:
 
     async def _after_a_loss(self) -> None:
         """Redis came back empty: put leases and events back before the sweeper looks."""
-        log.warning("%s: Redis lost its data; %d running", self.pool, len(self.running))
+        log.warning("%s: Redis lost its data; restoring %d requests", self.pool, len(self.running))
         for request_id, generation in list(self.running.items()):
             if request_id not in self.leased:
                 continue  # it ended while we were busy with another

@@ -42,7 +42,7 @@ def _sweep(pool: str) -> int:
     script = client().register_script(fair_queue.SWEEP.text)
     wake, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool)], args=[BATCH])
     if requeued:
-        log.warning("%s: %d requests taken back from a dead runner", pool, len(requeued))
+        log.warning("%s: requeued %d requests of a dead runner", pool, len(requeued))
     if wake:
         _wake(pool)
     return int(epoch_age_ms)
@@ -52,7 +52,7 @@ def _wake(pool: str) -> None:
     try:
         wake_up(pool)
     except (OperationalError, OSError) as problem:
-        log.warning("%s: no wake-up could be sent: %s", pool, problem)
+        log.warning("%s: cannot send a wake-up: %s", pool, problem)
 
 
 def _restore(pool: str) -> None:
@@ -88,7 +88,7 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
     )
     keys, args = held(places.place(order), settings.REQUEST_DEADLINE_S)
     client().register_script(HOLD.text)(keys=keys, args=args)
-    log.warning("%s: request %s put back into the queue", pool, completion_id)
+    log.warning("%s: requeued request %s", pool, completion_id)
     if told == 0:
         _wake(pool)
 
@@ -101,4 +101,4 @@ def _close_overdue() -> None:
         try:
             closing.abort(completion, found[1] if found else None)
         except (DatabaseError, Event.DoesNotExist):  # the others must not wait for it
-            log.exception("request %s cannot be closed", completion.id)
+            log.exception("cannot close request %s", completion.id)

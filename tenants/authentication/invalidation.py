@@ -81,7 +81,7 @@ class Changes:
             except (psycopg.Error, OSError, TimeoutError, NotTold) as problem:
                 self._lost(problem)
             except Exception as problem:
-                log.exception("changes of callers cannot be listened to")
+                log.exception("cannot listen for cache invalidation")
                 self._lost(problem)
             await asyncio.sleep(AGAIN_S)
 
@@ -119,7 +119,7 @@ class Changes:
                 return  # from a connection that was given up
             self._until = self._sent + VALID_S
             if self._deaf:
-                log.warning("changes of callers are heard of again")
+                log.warning("cache invalidation restored")
                 self._deaf = False
         elif told.payload and len(self._heard) < MOST:
             self._heard[UUID(told.payload)] = now
@@ -130,5 +130,5 @@ class Changes:
     def _lost(self, problem: Exception) -> None:
         self._until = NEVER
         if not self._deaf:
-            log.warning("changes of callers are not heard of (%r): the door looks often", problem)
+            log.warning("cache invalidation lost (%r); falling back to a 0.5 s TTL", problem)
             self._deaf = True

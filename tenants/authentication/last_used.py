@@ -60,5 +60,5 @@ class LastUsed:
             ) as connection:
                 await connection.execute(_WRITE, [list(used), list(used.values())])
         except (psycopg.Error, OSError) as problem:
-            log.warning("when keys were last used could not be written: %s", problem)
+            log.warning("cannot write when keys were last used: %s", problem)
             self._used = {**used, **self._used}

@@ -128,7 +128,7 @@ class Turnstile:
     def _go_alone(self, problem: Exception) -> None:
         if not self.alone:
             self.outages += 1
-            log.warning("limits: Redis is away (%s): this process's own, stricter ones", problem)
+            log.warning("rate limits: Redis is unavailable (%s); using local limits", problem)
             self._local.begin()
             self._probing = asyncio.create_task(self._until_it_is_back())
 
@@ -141,7 +141,7 @@ class Turnstile:
             except _TROUBLE:
                 continue
             self._probing = None
-            log.warning("limits: Redis is back after %.1f s", time.monotonic() - began)
+            log.warning("rate limits: Redis is back after %.1f s", time.monotonic() - began)
             return
 
     async def _catch_up(self) -> None:
@@ -158,7 +158,7 @@ class Turnstile:
     async def _restore(self) -> None:
         """Redis lost its data: what is in progress takes its places again."""
         places = list(self._in_progress())
-        log.warning("limits: Redis lost its data; %d requests in progress here", len(places))
+        log.warning("rate limits: Redis lost its data; restoring %d requests", len(places))
         for start in range(0, len(places), 100):
             batch = places[start : start + 100]
             await asyncio.gather(*[hold(self._redis, place, self._hold_s) for place in batch])

@@ -151,9 +151,9 @@ class Refusals:
             async with asyncio.timeout(CLOSE_S):
                 await self.flush()
         except TimeoutError:
-            log.warning("refusals: the database does not answer")
+            log.warning("refusals: PostgreSQL does not respond")
         if lost := sum(row["count"] for row in [*self._unwritten, *self._noted.values()]):
-            log.error("refusals: %d could not be put on record", lost)
+            log.error("refusals: lost %d records", lost)
         await self._hang_up()
 
     async def _work(self) -> None:
@@ -162,7 +162,7 @@ class Refusals:
             try:
                 await self.flush()
             except Exception:
-                log.exception("refusals could not be written")
+                log.exception("cannot write refusals")
 
     async def flush(self) -> None:
         """Each row is written once, however often this has to be tried."""
@@ -177,7 +177,7 @@ class Refusals:
             except (psycopg.DataError, psycopg.IntegrityError):
                 await self._one_by_one(chunk)
             except (psycopg.Error, OSError) as problem:
-                log.warning("refusals wait for the database: %s", problem)
+                log.warning("refusals: waiting for PostgreSQL: %s", problem)
                 return await self._hang_up()
             del self._unwritten[: len(chunk)]
         return None
@@ -186,7 +186,7 @@ class Refusals:
         """What was noted stands in line: all of it once, so that no row comes twice at a time."""
         self._unwritten = [_told(row) for row in self._noted.values()]
         if self._others:
-            log.warning("refusals: too many to tell apart; %d are only counted", self._others)
+            log.warning("refusals: too many callers; %d are counted without details", self._others)
             self._unwritten.append(_of_others(self._others))
         self._noted, self._others = {}, 0
         return bool(self._unwritten)
@@ -197,7 +197,7 @@ class Refusals:
             try:
                 await self._write([row])
             except (psycopg.DataError, psycopg.IntegrityError) as problem:
-                log.error("a refusal was not taken: %s", problem)
+                log.error("cannot record a refusal: %s", problem)
 
     async def _write(self, rows: list[dict[str, Any]]) -> None:
         if self._connection is None:

@@ -137,5 +137,5 @@ def test_without_redis_acts_stand(
         patched.setattr(pending, "_told_at", float("-inf"))
         act(Action.TENANT_CHANGE, actor="test")
         assert vanished.look() == []
-    assert caplog.text.count("cannot be remembered") == 1
+    assert caplog.text.count("cannot note unsealed events") == 1
     assert Event.objects.filter(action=Action.TENANT_CHANGE).exists()

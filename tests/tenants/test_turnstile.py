@@ -181,7 +181,7 @@ async def test_it_says_when_the_limits_are_its_own(
     await is_back(turnstile)
     told = [r.message for r in caplog.records if r.name == "tenants.rate_limits.rate_limiter"]
     assert len(told) == 2
-    assert "Redis is away" in told[0]
+    assert "Redis is unavailable" in told[0]
     assert "Redis is back after" in told[1]
 
 

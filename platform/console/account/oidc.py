@@ -47,7 +47,7 @@ def _or_back(view: View) -> View:
         try:
             return view(request, **kwargs)
         except (RequestException, LookupError, ValueError) as problem:
-            log.warning("the identity provider %s: %r", kwargs.get("provider_id"), problem)
+            log.warning("identity provider %s failed: %r", kwargs.get("provider_id"), problem)
             return _did_not_work(request)
 
     return tried

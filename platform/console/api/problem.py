@@ -101,7 +101,7 @@ def _of_database(raised: Exception) -> Problem:
         return Problem(409, "conflict", _("This contradicts what was written in the same moment."))
     if isinstance(raised, DataError):
         return Problem(400, "invalid", _("A value is too large, or nothing that can be stored."))
-    log.error("the management API failed", exc_info=raised)
+    log.error("management API request failed", exc_info=raised)
     return Problem(500, "internal", _("Something went wrong here. It has been logged."))
 
 

@@ -65,7 +65,7 @@ def ask_for_general() -> None:
     try:
         current_app.send_task("console.check_general", ignore_result=True)
     except Exception:  # the broker is away: they run each night anyway
-        log.warning("general checks wait for the night", exc_info=True)
+        log.warning("cannot start the general checks now; they run tonight", exc_info=True)
 
 
 def of_reach(reach: Reach) -> Iterable[Check]:
@@ -102,5 +102,5 @@ def result(check: Check, tenant: Tenant | None) -> Found:
     except _Undone:
         return found[0]
     except Exception:
-        log.exception("the check %s could not run", check.name)
+        log.exception("check %s failed to run", check.name)
         return Found(BROKEN)
