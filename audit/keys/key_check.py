@@ -40,7 +40,7 @@ def hindrance() -> str:
     try:
         return _master_key_problem() or _secret_problem() or _signing_key_problem()
     except MasterKeyAway as problem:
-        return f"the master key is not to be had: {problem}"
+        return f"the master key is unavailable: {problem}"
     except OperationalError as problem:
         return f"the database does not answer: {problem}".splitlines()[0]
     except DatabaseError as problem:

@@ -51,7 +51,9 @@ def network(text: str) -> str:
     try:
         found = ip_network(text.strip().replace("%", " "))  # no zones: they are of one machine
     except ValueError:
-        message = _("'%(text)s' is no address and no network like 192.0.2.0/24 or 2001:db8::/32.")
+        message = _(
+            "'%(text)s' is not an IP address or network like 192.0.2.0/24 or 2001:db8::/32."
+        )
         raise ValidationError(message, params={"text": text}) from None
     mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
     if mapped and found.prefixlen >= _MAPPED_BITS:

@@ -360,7 +360,7 @@ def test_a_kms_that_is_away_at_the_start(kms: TransitServer, settings: Any, tmp_
     assert key_check.hindrance() == ""
     kms.sealed = True
     said = key_check.hindrance()
-    assert said == "the master key is not to be had: the KMS answered 503: Vault is sealed"
+    assert said == "the master key is unavailable: the KMS answered 503: Vault is sealed"
 
 
 @unit

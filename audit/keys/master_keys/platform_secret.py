@@ -60,7 +60,7 @@ def _opened(path: Path, master_keys: MasterKeys) -> bytes:
         by, sealed = path.read_text().split()
         secret = master_keys.open(UUID(by), base64.b64decode(sealed), PLACE)
     except MasterKeyAway as problem:
-        raise MasterKeyProblem(f"the master key is not to be had: {problem}") from None
+        raise MasterKeyProblem(f"the master key is unavailable: {problem}") from None
     except (ValueError, Unreadable, MasterKeyMissing):
         raise MasterKeyProblem(
             f"wrong master key: {path} is not wrapped under it; restore FOREBAY_MASTER_KEY or "
