@@ -104,10 +104,7 @@ def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
 
 
 def _group(holder: Holder) -> Group:
-    if isinstance(holder, ApiKey):
-        return holder.own_group()
-    assert holder.group
-    return holder.group
+    return holder.own_group() if isinstance(holder, ApiKey) else holder.group
 
 
 def _refuse_strangers(restricted: RestrictedModel, holder: Holder) -> None:

@@ -10,9 +10,9 @@ from enum import StrEnum
 from inference.engines import served
 from inference.engines.base import Engine
 from tenants.caller import Caller
+from tenants.key_scopes import Scope
 from tenants.model_access import withheld_from
 from tenants.models import Member, Tenant
-from tenants.models.api_key import Scope
 
 
 class NotAllowed(Exception):

@@ -21,7 +21,7 @@ from inference.order import Order
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from tenants.authentication.restriction import restricted
-from tenants.models.api_key import Scope
+from tenants.key_scopes import Scope
 from tenants.models.tenant import State
 from tenants.roles import Permission, may
 

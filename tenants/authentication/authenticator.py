@@ -21,7 +21,7 @@ from tenants.authentication.invalidation import Changes
 from tenants.authentication.last_used import LastUsed
 from tenants.authentication.restriction import restricted
 from tenants.caller import Caller, Limits, QuotaRef
-from tenants.models.api_key import Scope
+from tenants.key_scopes import Scope
 from tenants.models.tenant import State
 from tenants.models.tier import (
     BURST,

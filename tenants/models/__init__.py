@@ -1,4 +1,5 @@
-from tenants.models.api_key import ApiKey, Scope
+from tenants.key_scopes import Scope
+from tenants.models.api_key import ApiKey
 from tenants.models.idempotent_request import IdempotentRequest
 from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
