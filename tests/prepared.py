@@ -27,7 +27,7 @@ _SCHEMA = (
     "requirements/base.txt",
     "*/migrations/*.py",
     "*/sql/*.sql",
-    "audit/*.sql",
+    "audit/trail/*.sql",
     "audit/trail/protection.py",
     "audit/trail/append_only.py",
     "audit/trail/partitions.py",

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 
 from audit.trail import append_only
+from audit.trail.shipped_functions import FOLDER
 from config.supervisor.postgres import REQUESTS_ROLE
 from tenants.isolation import schema
 
@@ -84,7 +85,7 @@ def administrator(back: str = "forebay") -> Iterator[None]:
 
 def as_shipped() -> str:
     """Takes back what `_allow_truncate` did."""
-    text = (Path(append_only.__file__).parent / "sql" / "2_append_only.sql").read_text()
+    text = (FOLDER / "2_append_only.sql").read_text()
     head = "create or replace function audit_refuse_truncate()"
     return head + text.split(head)[1].split("\n\n")[0]
 

@@ -26,6 +26,7 @@ from audit.models import (
     Event,
     Tombstone,
 )
+from audit.offline import forebay_verify
 from audit.retention import legal_hold
 from inference.models import Completion
 from inference.personal_data import erasure
@@ -201,7 +202,7 @@ def test_the_certificate_says_what_was_done_and_verifies(acme: Tenant, tmp_path:
 
 def offline(path: Path) -> int:
     """As a regulator runs it: one file, nothing of the platform."""
-    tool = Path(certificate.__file__).parent / "offline" / "forebay_verify.py"
+    tool = Path(forebay_verify.__file__)
     ours = base64.b64encode(signing.public_key()).decode()
     line = [sys.executable, "-I", str(tool), "certificate", str(path), "--public-key", ours]
     return subprocess.run(line, capture_output=True, timeout=30).returncode

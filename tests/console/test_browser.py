@@ -202,7 +202,7 @@ def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in: Any) ->
     page.get_by_label("Management: read").check()
     page.get_by_label("Allowed addresses").fill("nonsense")
     page.get_by_role("button", name="Create key").click()
-    expect(page.get_by_text("is no address")).to_be_visible()
+    expect(page.get_by_text("is not an IP address")).to_be_visible()
     page.get_by_label("Allowed addresses").fill("192.0.2.0/24")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))

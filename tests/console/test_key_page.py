@@ -64,7 +64,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"allowed_networks": "nowhere"}, "is no address"),
+        ({"allowed_networks": "nowhere"}, "is not an IP address"),
         ({"scopes": []}, "required"),
         ({"scopes": ["everything"]}, "Select a valid choice"),
         ({"allowed_models": ["gpt-9"]}, "Select a valid choice"),

@@ -152,7 +152,10 @@ def test_create_api_key_with_everything(db: None, capsys: pytest.CaptureFixture[
         (["acme", "--name", "ci", "--days", "0"], "from 1 to 3650"),
         (["acme", "--name", "ci", "--days", "soon"], "from 1 to 3650"),
         (["acme", "--name", "ci", "--scope", "root"], "invalid choice"),
-        (["acme", "--name", "ci", "--network", "home"], "allowed_networks: 'home' is no address"),
+        (
+            ["acme", "--name", "ci", "--network", "home"],
+            "allowed_networks: 'home' is not an IP address",
+        ),
         (["acme", "--name", "ci", "--model", ""], "allowed_models: "),
         (["acme", "--name", "ci", "--team", "nobody"], "no team named 'nobody' in acme"),
         (["acme", "--name", "ci", "--quota", "requests/day"], "requests/day"),
