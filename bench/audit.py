@@ -38,7 +38,7 @@ FLOODS = (
 METHOD = f"""\
 One process on one event loop writes each request twice, as gateway and runner do: RECEIVED with
 the sealed prompt (1 KB) and its signed receipt, then SETTLED with the sealed answer (1 KB), both
-through audit.group_commit.GroupCommit, for {TENANTS} tenants with a key and six quotas each (in
+through GroupCommit, for {TENANTS} tenants with a key and six quotas each (in
 one row without any), with {OLD:,} completions in the table and statistics of it, as on a platform
 in use. "Audited" are requests of which both are durable. A second process seals
 each second as Celery's job does, and tells the witness file; "sealed" is over the time that it

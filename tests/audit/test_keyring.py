@@ -220,7 +220,7 @@ def test_a_destruction_that_is_rolled_back_has_not_been() -> None:
 ELSEWHERE = """
 import sys, time, uuid, django
 django.setup()
-from audit.keyring import Unreadable, keyring
+from audit.keys.keyring import Unreadable, keyring
 keys = [uuid.UUID(word) for word in sys.argv[1:]]
 for key in keys:
     keyring.by_id_now(key)

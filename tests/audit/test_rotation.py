@@ -306,7 +306,7 @@ SLOWLY = """
 import time, django
 django.setup()
 from django.core.management import call_command
-from audit import rotation
+from audit.keys import rotation
 rotation.STEP = 3
 step = rotation._step
 def slow(*words):

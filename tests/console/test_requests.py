@@ -103,5 +103,5 @@ def test_the_page_asks_the_database_a_fixed_number_of_times(
         completion(bob.tenant, member=bob)
     client = sign_in(bob)
     client.get("/account/")  # once a minute it is noted that somebody is there
-    with django_assert_max_num_queries(16):  # with the savepoints of the two scopes
+    with django_assert_max_num_queries(18):  # with the savepoints of session and scopes
         client.get(REQUESTS)

@@ -18,7 +18,7 @@ PROCESSES, TASKS, BURST = 4, 64, 1000
 ROOT = Path(__file__).parents[2]
 _RUSH = """
 import asyncio, json, sys, time, uuid
-from tenants.admission import Ask, SharedAdmission
+from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.caller import Limits
 from tenants.redis_link import RedisLink
 
