@@ -80,6 +80,7 @@ def _one_connection() -> Iterator[None]:
 @pytest.mark.usefixtures("_one_connection")
 @pytest.mark.timeout(0 if EXAMPLES > 10 else 300)
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous")
+@pytest.mark.slow(seconds=25)
 def test_no_answer_is_other_than_described(
     places: dict[str, str], alice: Member, operator: User, enter: Enter
 ) -> None:

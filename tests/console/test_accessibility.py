@@ -194,6 +194,7 @@ def visited() -> set[str]:
     return {page.path for page in PAGES if page.sees} - ELSEWHERE.keys() - FOR_OTHERS | KEYS
 
 
+@pytest.mark.slow(seconds=60)
 def test_axe_finds_nothing_for_an_owner(
     alice: Member, given: Callable[[str], str], inspect: Inspect
 ) -> None:

@@ -54,6 +54,7 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         platform.stop()
 
 
+@pytest.mark.slow(seconds=20)
 def test_no_prompt_and_no_answer_rests_in_clear(
     echoing: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
     assert 8 <= usage["completion_tokens"] < 500
 
 
+@pytest.mark.slow(seconds=20)
 def test_a_killed_worker_does_not_cost_a_stream_a_token(real: Platform) -> None:
     asked = {"model": MODEL, "messages": LONG, "max_tokens": 200, "temperature": 0}
     whole = chat(real, **asked).json()

@@ -180,6 +180,7 @@ def orphan(acme: Budgeted, engine: Mock) -> UUID:
     return record.id
 
 
+@pytest.mark.slow(seconds=25)
 def test_every_answer_has_both_its_records(
     platform: Platform, engine: Mock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -138,6 +138,7 @@ def test_in_a_burst_the_bound_holds(healthy: Platform, hurt: Callable[[Platform]
     settled_exactly_once(healthy)
 
 
+@pytest.mark.slow(seconds=15)
 def test_a_frozen_redis_does_not_hold_a_client_for_ever(healthy: Platform, engine: Mock) -> None:
     before = engine.state()["requests"]
     with frozen(healthy):

@@ -55,6 +55,7 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.slow(seconds=45)
 async def test_both_walls(part: Part) -> None:
     _holds(await _prove(at_home=True, part=part))
 
@@ -62,6 +63,7 @@ async def test_both_walls(part: Part) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.slow(seconds=30)
 async def test_row_level_security_alone(part: Part) -> None:
     with unscoped() as stripped:
         found = await _prove(part=part)
@@ -72,6 +74,7 @@ async def test_row_level_security_alone(part: Part) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.slow(seconds=30)
 async def test_scoping_alone(no_row_security: None, part: Part) -> None:
     _holds(await _prove(part=part))
 

@@ -11,6 +11,7 @@ from tests.supervisor.running import eventually, get, left_of
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.slow(seconds=20)
 def test_after_kill_9_a_new_run_starts_clean_and_soon(start: Start, home: Path) -> None:
     prepared.home(home)
     began = time.monotonic()
@@ -28,6 +29,7 @@ def test_after_kill_9_a_new_run_starts_clean_and_soon(start: Start, home: Path) 
     assert left_of(home) == []
 
 
+@pytest.mark.slow(seconds=15)
 def test_two_run_side_by_side(start: Start, tmp_path: Path) -> None:
     homes = [tmp_path / "one", tmp_path / "other"]
     for home in homes:

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.e2e
 ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
 
+@pytest.mark.slow(seconds=40)
 def test_a_wrong_or_missing_master_key(home: Path, start: Start) -> None:
     start(FOREBAY_MASTER_KEY=ONE).ready().end()
     secrets = home / "secrets"
