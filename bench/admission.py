@@ -1,8 +1,9 @@
-"""python -m bench.admission [--rounds N] [--seconds S]: what door, limits and reserve add.
+"""python -m bench.admission [--rounds N] [--seconds S]: what authenticator, limits and reserve add.
 
 Own PostgreSQL and Valkey in a temporary folder, which is removed afterwards. One process on one
-uvloop takes requests as the web process does: address limit, door, Gateway.submit. Each slice is
-measured twice: with everything, and along the same path without door, limits and reserve.
+uvloop takes requests as the web process does: address limit, authentication, Gateway.submit. Each
+slice is measured twice: with everything, and along the same path without authentication, limits
+and reserve.
 """
 
 import argparse

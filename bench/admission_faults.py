@@ -16,7 +16,7 @@ from bench.compare import tell
 from bench.figures import percentile
 from tenants.caller import Limits
 from tenants.rate_limits.admission import Ask
-from tenants.rate_limits.rate_limiter import Turnstile
+from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.redis_link import RedisGone, RedisLink
 
 SECONDS = 10.0
@@ -36,14 +36,14 @@ async def measured() -> list[FaultRow]:
 
 async def _burst(name: str, fault: Fault) -> FaultRow:
     """One tenant asks for far more than its limit: what is let in, and how long each waits."""
-    turnstile, link = Turnstile(settings.REDIS_URL), RedisLink(settings.REDIS_URL)
-    await turnstile.open()
+    rate_limiter, link = RateLimiter(settings.REDIS_URL), RedisLink(settings.REDIS_URL)
+    await rate_limiter.open()
     tenant, times, let_in = str(uuid4()), list[float](), 0
 
     async def one(due: float) -> None:
         nonlocal let_in
         ask = Ask(str(uuid4()), tenant=tenant, limits=LIMITS, key=tenant, hold_s=60)
-        admission, _ = await turnstile.admit(ask)
+        admission, _ = await rate_limiter.admit(ask)
         let_in += not admission.tier
         times.append((perf_counter() - due) * 1000)
 
@@ -55,7 +55,7 @@ async def _burst(name: str, fault: Fault) -> FaultRow:
         due += random.expovariate(RATE)
     await asyncio.gather(sick, *tasks)
     passed = perf_counter() - began
-    await turnstile.close()
+    await rate_limiter.close()
     link.close()
     times.sort()
     p50, p99 = percentile(times, 50), percentile(times, 99)

@@ -51,11 +51,11 @@ class Path:
         self.gateway = Gateway()
         self._engine = served()[MODEL]
         self._queue = FairQueue(self.gateway.redis, MODEL)
-        _clock("door", self.gateway.door, "by_key")
-        _clock("limits", self.gateway.turnstile, "admit")
+        _clock("door", self.gateway.authenticator, "by_key")
+        _clock("limits", self.gateway.rate_limiter, "admit")
 
     async def open(self) -> None:
-        await self.gateway.turnstile.open()
+        await self.gateway.rate_limiter.open()
         _clock("record", self.gateway._received, "write")
 
     async def close(self) -> None:
@@ -74,7 +74,7 @@ class Path:
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:
         """Who it is, and when the address was charged (see address_limit.py)."""
         counted_at = await address_limit.charge(self.gateway, key, address, ROUTE)
-        caller = await self.gateway.door.by_key(key)
+        caller = await self.gateway.authenticator.by_key(key)
         allowed.check_address(caller, address)
         return caller, counted_at
 
@@ -112,12 +112,12 @@ class Path:
 
 
 class BarePath(Path):
-    """The same without door, limits and reserve."""
+    """The same without authenticator, limits and reserve."""
 
     def __init__(self, known: dict[str, Caller]) -> None:
         super().__init__()
         self._known = known
-        self.gateway.turnstile.admit = _admitted  # type: ignore[method-assign]
+        self.gateway.rate_limiter.admit = _admitted  # type: ignore[method-assign]
 
     async def open(self) -> None:
         gateway, dsn = self.gateway, settings.DATABASE_URL

@@ -1,4 +1,4 @@
-"""Who is asking: what the door hands to everything behind it."""
+"""Who is asking: what the authenticator hands to everything behind it."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -41,7 +41,9 @@ class Caller:
     subject_id: UUID
     weight: int
     limits: Limits
-    credential: bytes | UUID = b""  # a key's digest or a member's id: what the door knows it by
+    credential: bytes | UUID = (
+        b""  # a key's digest or a member's id: what the authenticator knows it by
+    )
     key_limits: Limits = NO_LIMITS
     api_key_id: UUID | None = None
     member_id: UUID | None = None

@@ -1,8 +1,8 @@
-"""Which team or key may use a restricted model: the one door to django-guardian's grants.
+"""Which team or key may use a restricted model: the one way to django-guardian's grants.
 
 A model without a RestrictedModel row is open to everybody in the tenant. A grant goes to the group
-of a team, or to the group that a key has of its own from its first grant on. What the door makes of
-it stands in tenants/authentication/authenticator.py (`withheld`).
+of a team, or to the group that a key has of its own from its first grant on. What authentication
+makes of it stands in tenants/authentication/authenticator.py (`withheld`).
 """
 
 from typing import Any, cast

@@ -27,22 +27,22 @@ TOLD = 20  # findings; all are counted
 
 def run() -> CheckRun:
     at, began = timezone.now(), time.monotonic()
-    report, hindrance = Report(), ""
+    report, startup_problem = Report(), ""
     heard = configured()  # before the trail is opened: nothing that comes after it
     try:
         with opened() as trail:
             report = verify(trail, witnesses=heard, at_home=True)
     except (psycopg.Error, OSError) as problem:
-        hindrance = f"cannot verify: {problem}"
-    ok = report.ok and not hindrance
-    told = hindrance or "; ".join(finding.text for finding in report.findings[:TOLD])
+        startup_problem = f"cannot verify: {problem}"
+    ok = report.ok and not startup_problem
+    told = startup_problem or "; ".join(finding.text for finding in report.findings[:TOLD])
     with scope(system=True):
-        act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=_figures(report, hindrance))
+        act(Action.AUDIT_VERIFY, actor=BY, success=ok, detail=_figures(report, startup_problem))
         made = CheckRun.objects.create(
             name=NAME,
             at=at,
             ok=ok,
-            figures=_figures(report, hindrance) | {"notes": report.notes[:TOLD]},
+            figures=_figures(report, startup_problem) | {"notes": report.notes[:TOLD]},
             problem=told[:500],
             took_ms=int((time.monotonic() - began) * 1000),
         )
@@ -51,9 +51,9 @@ def run() -> CheckRun:
     return made
 
 
-def _figures(report: Report, hindrance: str) -> dict[str, Any]:
+def _figures(report: Report, startup_problem: str) -> dict[str, Any]:
     """`kinds`: of the findings that are told in full."""
     kinds = Counter(finding.kind for finding in report.findings)
-    if hindrance:
+    if startup_problem:
         kinds[CANNOT_RUN] += 1
     return {**report.figures, "found": report.found, "kinds": dict(kinds)}

@@ -257,7 +257,7 @@ def _back() -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def hindrance(*, while_erasing: bool = False) -> str:
+def startup_problem(*, while_erasing: bool = False) -> str:
     """Why nobody may look into this database yet, in one line; "" when they may.
 
     While erasing: a request that is being executed, and was killed between the file and the
@@ -289,9 +289,9 @@ def _running() -> set[UUID]:
     return set(running.values_list("id", flat=True))
 
 
-def hindrance_at_start(*, while_erasing: bool = False) -> str:
+def erasure_problem_at_start(*, while_erasing: bool = False) -> str:
     try:
-        return hindrance(while_erasing=while_erasing)
+        return startup_problem(while_erasing=while_erasing)
     finally:
         connection.close()
 
@@ -299,5 +299,5 @@ def hindrance_at_start(*, while_erasing: bool = False) -> str:
 def check(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     if not databases or "audit_tombstone" not in connection.introspection.table_names():
         return []
-    problem = hindrance()
+    problem = startup_problem()
     return [Warning(problem, id="audit.W002")] if problem else []

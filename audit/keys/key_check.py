@@ -35,7 +35,7 @@ _RESTORE_SIGNING = (
 )
 
 
-def hindrance() -> str:
+def startup_problem() -> str:
     """Why no process may start with these keys, in one line; "" when it may."""
     try:
         return _master_key_problem() or _secret_problem() or _signing_key_problem()

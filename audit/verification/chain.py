@@ -14,8 +14,8 @@ from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
 from audit.trail.canonical import microseconds
 from audit.verification.pruned import Pruned, Times
 from audit.verification.report import Report
-from audit.verification.span import Span
 from audit.verification.spool import Batch, Spool
+from audit.verification.time_range import TimeRange
 
 _REACH = """
     select coalesce(min(checkpoint), 0), coalesce(max(checkpoint), 0) from audit_seal
@@ -74,7 +74,7 @@ class Chain:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        span: Span,
+        span: TimeRange,
         keys: Iterable[bytes],
         pruned: Pruned,
         spool: Spool,

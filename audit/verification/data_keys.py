@@ -9,7 +9,7 @@ from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
 from audit.verification.report import Report
-from audit.verification.span import Span
+from audit.verification.time_range import TimeRange
 
 _KEYS = """
     select id, tenant_id, subject_id, version, wrapped_by, wrapped from audit_datakey
@@ -18,7 +18,7 @@ _AT_ONCE = 1000
 
 
 def check_data_keys(
-    connection: psycopg.Connection[Any], span: Span, report: Report, *, must: bool = False
+    connection: psycopg.Connection[Any], span: TimeRange, report: Report, *, must: bool = False
 ) -> None:
     """Whoever verifies elsewhere has no master key; where one `must` be, that is a finding."""
     try:
@@ -36,7 +36,7 @@ def check_data_keys(
 
 
 def _rows(
-    connection: psycopg.Connection[Any], span: Span, *, of_tenants: bool
+    connection: psycopg.Connection[Any], span: TimeRange, *, of_tenants: bool
 ) -> Iterator[DataKey]:
     names = ("id", "tenant_id", "subject_id", "version", "wrapped_by", "wrapped")
     with connection.cursor("data_keys") as cursor:

@@ -13,8 +13,8 @@ from audit.models import PLATFORM
 from audit.trail.canonical import LINE, moment
 from audit.verification.report import Report
 from audit.verification.restores import restarts
-from audit.verification.span import Span
 from audit.verification.spool import Batch, Spool
+from audit.verification.time_range import TimeRange
 
 PATIENCE = timedelta(seconds=60)  # so long an event may wait for its seal
 _COLUMNS = f"id, (extract(epoch from at) * 1000000)::bigint, {LINE}"
@@ -38,7 +38,7 @@ class Events:
     """The events in the order of sealing beside what the seals promise in the same order."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], span: Span, spool: Spool, report: Report
+        self, connection: psycopg.Connection[Any], span: TimeRange, spool: Spool, report: Report
     ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
         self._report, self._restarts = report, restarts(connection)

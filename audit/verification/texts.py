@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.verification.gone_texts import GoneTexts
 from audit.verification.pruned import Pruned
 from audit.verification.report import Report
-from audit.verification.span import Span
+from audit.verification.time_range import TimeRange
 
 FIELDS = {
     Action.COMPLETION_RECEIVED: "request",
@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
 
 def check_texts(
-    connection: psycopg.Connection[Any], span: Span, pruned: Pruned, report: Report
+    connection: psycopg.Connection[Any], span: TimeRange, pruned: Pruned, report: Report
 ) -> None:
     asked = {
         "tenant": span.tenant_id,

@@ -20,17 +20,17 @@ from audit.verification.data_keys import check_data_keys
 from audit.verification.events import Events
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
-from audit.verification.span import Span
 from audit.verification.spool import Spool
 from audit.verification.texts import check_texts
+from audit.verification.time_range import TimeRange
 from audit.verification.witnessed import Witness
 
-__all__ = ["Report", "Span", "Witness", "opened", "verify"]
+__all__ = ["Report", "TimeRange", "Witness", "opened", "verify"]
 
 
 def verify(
     connection: psycopg.Connection[Any],
-    span: Span | None = None,
+    span: TimeRange | None = None,
     *,
     keys: Iterable[bytes] = (),
     witnesses: Iterable[Witness] = (),
@@ -40,7 +40,7 @@ def verify(
     """`connection` is in a transaction that sees every tenant; `keys`: public ones beside those
     that we trust; `at_home`: here the master key must be at hand.
     """
-    began, report, span = time.monotonic(), Report(), span or Span()
+    began, report, span = time.monotonic(), Report(), span or TimeRange()
     trusted = [*signing.trusted().values(), *keys]
     gone = Pruned([])
     with _unreadable(report):
@@ -61,7 +61,7 @@ def verify(
 
 def _events(
     connection: psycopg.Connection[Any],
-    span: Span,
+    span: TimeRange,
     keys: list[bytes],
     gone: Pruned,
     report: Report,

@@ -32,8 +32,8 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
         return await request.answer(b'{"alive":true}')
     checks = await _recent()
     ready = all(checks.values())
-    turnstile = gateway().turnstile
-    limits = {"alone": turnstile.alone, "outages": turnstile.outages}
+    rate_limiter = gateway().rate_limiter
+    limits = {"alone": rate_limiter.alone, "outages": rate_limiter.outages}
     body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
 

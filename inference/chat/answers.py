@@ -8,9 +8,9 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from audit.keys.keyring import Unreadable
+from inference.chat.encryption import said_in
 from inference.chat.problems import problem
 from inference.chat.protocol import Figures, Turn
-from inference.chat.sealing import said_in
 from inference.models import Author, Completion, Message, Usage
 from inference.reasoning import Said
 

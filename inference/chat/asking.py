@@ -13,10 +13,10 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
+from inference.chat.encryption import message_place, said_in
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
-from inference.chat.sealing import message_place, said_in
 from inference.models import Author, Conversation, Message, Usage
 from tenants.models import Member
 

@@ -21,6 +21,7 @@ from audit.trail.acting_from import acting_from
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
 from inference.chat.asking import Asked
+from inference.chat.chat_session import ChatSession
 from inference.chat.follower import Follower, on_record
 from inference.chat.listing import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
@@ -35,24 +36,23 @@ from inference.chat.refusal import (
 )
 from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
-from inference.chat.visitor import Visitor
 from inference.intake.allowed import NotAllowed
 from inference.intake.at_once import EVERYBODY
 from inference.intake.gateway import NotAdmitted, OutOfService, gateway
 from inference.models import Message
 from inference.record.ledger import network
-from tenants.authentication.authenticator import DoorClosed
+from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
 from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 MAX_TASKS, MAX_FOLLOWED = 16, 8
 SOCKETS_PER_PERSON, FOLLOWED_PER_PERSON = 16, 32
-_AWAY = (OutOfService, DoorClosed, DatabaseError, RedisGone, MasterKeyUnavailable)
+_AWAY = (OutOfService, AuthenticationUnavailable, DatabaseError, RedisGone, MasterKeyUnavailable)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    visitor: Visitor
+    chat_session: ChatSession
     _over = _counted = False
 
     async def __call__(self, *asgi: Any) -> None:
@@ -64,23 +64,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._gone()
 
     async def connect(self) -> None:
-        visitor = await Visitor.of(self.scope)
-        if visitor is None:
+        chat_session = await ChatSession.of(self.scope)
+        if chat_session is None:
             return await self.close()
-        self.visitor = visitor
-        translation.activate(visitor.language)
+        self.chat_session = chat_session
+        translation.activate(chat_session.language)
         if (full := self._enter()) is not None:
             await self.accept()  # else no code would reach the page
             return await self.close(*full)
-        await self.channel_layer.group_add(tabs.group(visitor.member.id), self.channel_name)
+        await self.channel_layer.group_add(tabs.group(chat_session.member.id), self.channel_name)
         await self.accept()
-        gateway().watch.attend(self, visitor.member.id, self._lost)
-        gateway().watch.attend(visitor, visitor.session_key, self._signed_out)
+        gateway().revocation.attend(self, chat_session.member.id, self._lost)
+        gateway().revocation.attend(chat_session, chat_session.session_key, self._signed_out)
         return None
 
     def _enter(self) -> tuple[int, str] | None:
         """Close code and reason where there are too many sockets."""
-        full = gateway().sockets.enter((self.visitor.user.pk, SOCKETS_PER_PERSON))
+        full = gateway().sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
         self._counted = full is None
         if full is None:
             return None
@@ -104,16 +104,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _gone(self) -> None:
         """However it ends: nobody is told to leave whose connection failed half-way."""
         if self._counted:
-            gateway().sockets.leave(self.visitor.user.pk)
-        gateway().watch.dismiss(self)
+            gateway().sockets.leave(self.chat_session.user.pk)
+        gateway().revocation.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
-        if hasattr(self, "visitor"):
-            gateway().watch.dismiss(self.visitor)
+        if hasattr(self, "chat_session"):
+            gateway().revocation.dismiss(self.chat_session)
 
     async def websocket_disconnect(self, message: Any) -> None:
-        if hasattr(self, "visitor"):
-            self.groups = [tabs.group(self.visitor.member.id)]
+        if hasattr(self, "chat_session"):
+            self.groups = [tabs.group(self.chat_session.member.id)]
         await super().websocket_disconnect(message)
 
     async def chat_changed(self, event: dict[str, str]) -> None:
@@ -135,8 +135,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # One message ---------------------------------------------------------------------------------
     async def _answer(self, message: FromPage) -> None:
         try:
-            with acting_from(network(self.visitor.client_ip)):
-                await self._do(await self.visitor.caller(), message)
+            with acting_from(network(self.chat_session.client_ip)):
+                await self._do(await self.chat_session.caller(), message)
         except Dismissed as dismissed:
             await self.close(dismissed.close_code)
         except Refused as refused:
@@ -156,7 +156,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _do(self, caller: Caller, message: FromPage) -> None:
         match message:
             case Send():
-                await self.visitor.was_here()
+                await self.chat_session.was_here()
                 await self._send(caller, message)
             case Follow():
                 answer = await self._own_answer(message.message)
@@ -165,17 +165,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case Stop():
                 answer = await self._own_answer(message.message)
                 assert answer.completion_id
-                await stop(self.visitor.member, answer.completion_id)
+                await stop(self.chat_session.member, answer.completion_id)
             case Ping():
                 await self._say(protocol.Pong())
 
     async def _own_answer(self, message_id: UUID) -> Message:
-        member = self.visitor.member
+        member = self.chat_session.member
         return await off_loop(member, own_answer)(member, message_id)
 
     async def _send(self, caller: Caller, send: Send) -> None:
-        member = self.visitor.member
-        asked = await sending.submit(caller, member, send, self.visitor.client_ip)
+        member = self.chat_session.member
+        asked = await sending.submit(caller, member, send, self.chat_session.client_ip)
         assert asked.answer.completion_id
         await self._say(await off_loop(member, _told)(asked))
         self._follow(asked.answer.id, asked.answer.completion_id, 0)
@@ -188,10 +188,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             before.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
-        followers, person = gateway().followers, self.visitor.user.pk
+        followers, person = gateway().followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
-        look = off_loop(self.visitor.member, on_record)
+        look = off_loop(self.chat_session.member, on_record)
         follower = Follower(self._say, look, message_id, completion_id, after)
 
         def forget(task: asyncio.Task[None]) -> None:

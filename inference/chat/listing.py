@@ -6,8 +6,8 @@ from typing import Any
 from django.urls import reverse
 
 from inference.chat import conversations
+from inference.chat.encryption import title_of
 from inference.chat.protocol import Listed
-from inference.chat.sealing import title_of
 from inference.models import Conversation
 from tenants.models import Member
 

@@ -1,8 +1,8 @@
 """Each request counts for its address, once: for most, their admission sees to it.
 
-In front of the door an address pays for each key that nobody here has come in with, so that whoever
-tries keys is soon refused without asking the database; and for what no admission follows. An
-address that is over its limit is refused without asking anybody.
+Before authentication an address pays for each key that nobody here has come in with, so that
+whoever tries keys is soon refused without asking the database; and for what no admission follows.
+An address that is over its limit is refused without asking anybody.
 """
 
 from dataclasses import replace
@@ -26,12 +26,12 @@ async def charge(gateway: Gateway, key: str, client_ip: str, route: str) -> int:
     address = counted(client_ip) if settings.IP_PER_MINUTE else ""
     if not address:
         return 0
-    admission, counted_at = gateway.turnstile.blocked(address), 0
-    if admission is None and not gateway.door.expected(key):
+    admission, counted_at = gateway.rate_limiter.blocked(address), 0
+    if admission is None and not gateway.authenticator.expected(key):
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
-        admission, counted_at = await gateway.turnstile.admit(ask)
+        admission, counted_at = await gateway.rate_limiter.admit(ask)
     if admission and admission.tier:
-        raise _noted(gateway, admission, gateway.door.last_known(key), client_ip, route)
+        raise _noted(gateway, admission, gateway.authenticator.last_known(key), client_ip, route)
     return counted_at
 
 
@@ -82,7 +82,7 @@ async def look(
 async def _admitted(gateway: Gateway, ask: Ask) -> Admission:
     if not ask.limited:
         return Admission("")
-    admission, _ = await gateway.turnstile.admit(ask)
+    admission, _ = await gateway.rate_limiter.admit(ask)
     return admission
 
 

@@ -1,7 +1,7 @@
 """Steps 2 to 5 of a request's life, for every way in: REST, chat, later gRPC and batch.
 
-One Gateway per web process holds what a request needs: the door, Redis, the record, and the
-sinks where answers arrive.
+One Gateway per web process holds what a request needs: the authenticator, Redis, the record, and
+the sinks where answers arrive.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from inference.engines.base import Engine
 from inference.engines.probing import keep_known, probe
 from inference.intake import allowed, charging
 from inference.intake.at_once import AtOnce
-from inference.intake.watch import RESTRICTED, RESTRICTED_TEXT, Watch
+from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT, Revocation
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.queue.wake_up import wake_up
@@ -35,14 +35,14 @@ from inference.record import ledger, places
 from inference.record.ledger import Outcome
 from inference.stream.returns import Returns
 from inference.stream.sink import Sink
-from tenants.authentication.authenticator import Door
+from tenants.authentication.authenticator import Authenticator
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge
 from tenants.quotas.exhausted import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.quotas.verdict import OutOfQuota, Verdict, verdict
 from tenants.rate_limits.admission import Admission, Ask
-from tenants.rate_limits.rate_limiter import Turnstile
+from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.rate_limits.release import Place, give_back
 from tenants.redis_link import RedisGone, RedisLink
 from tenants.refusals.recorder import Refusals, Refused
@@ -78,13 +78,13 @@ class Gateway:
     def __init__(self) -> None:
         self.id = secrets.token_hex(6)
         self.redis = RedisLink(settings.REDIS_URL)
-        self.door = Door(settings.DATABASE_URL)
+        self.authenticator = Authenticator(settings.DATABASE_URL)
         self.returns = Returns(settings.REDIS_URL, self.id)
-        self.watch = Watch(settings.DATABASE_URL, self.cancel)
+        self.revocation = Revocation(settings.DATABASE_URL, self.cancel)
         self.refusals = Refusals(settings.DATABASE_URL)
         self.prices = PriceList(settings.DATABASE_URL)
         self.exhausted = Exhausted()
-        self.turnstile = Turnstile(
+        self.rate_limiter = RateLimiter(
             settings.REDIS_URL,
             processes=settings.WEB_PROCESSES,
             hold_s=self._hold_s,
@@ -101,25 +101,25 @@ class Gateway:
         self.readers, self.sockets = AtOnce(READERS), AtOnce(SOCKETS)
         self.followers = AtOnce(FOLLOWERS)
         self._messenger = ThreadPoolExecutor(1, "wake-up")
-        self._errands: set[asyncio.Task[Any]] = set()
+        self._background_tasks: set[asyncio.Task[Any]] = set()
         self._probing = [
             asyncio.create_task(keep_known(served().values())),
             asyncio.create_task(reachable.keep_looking(served().values())),
         ]
 
     async def stop(self) -> None:
-        if self._errands:
-            await asyncio.wait(self._errands, timeout=3)
+        if self._background_tasks:
+            await asyncio.wait(self._background_tasks, timeout=3)
         for task in self._probing:
             task.cancel()
-        await self.watch.close()
+        await self.revocation.close()
         await self.refusals.close()
         await self.prices.close()
-        await self.turnstile.close()
+        await self.rate_limiter.close()
         await self.returns.close()
         await self._received.close()
         await self._settled.close()
-        await self.door.close()
+        await self.authenticator.close()
         self.redis.close()
         self._messenger.shutdown(wait=False)
 
@@ -181,7 +181,7 @@ class Gateway:
             address_counted_at=address_counted_at,
             size=len(body),
         )
-        admission, counted_at = await self.turnstile.admit(ask)
+        admission, counted_at = await self.rate_limiter.admit(ask)
         if admission.tier:
             raise self._noted(NotAdmitted(admission), caller, order)
         sink = self.returns.expect(order.id.bytes, order.tenant_id.bytes)
@@ -189,13 +189,13 @@ class Gateway:
             sealed, sink.verdict, sink.payload_sha256 = await self._record(caller, order)
         except BaseException as problem:
             self.returns.forget(order.id.bytes)
-            self._errand(self.turnstile.undo(ask, counted_at))
+            self._in_background(self.rate_limiter.undo(ask, counted_at))
             if isinstance(problem, NotAdmitted):
                 self._noted(problem, caller, order)
             raise
         if before_queue:
             await self._before_queue(order, before_queue)
-        self.watch.begin(order, caller.credential, sink)
+        self.revocation.begin(order, caller.credential, sink)
         try:
             await self._enqueue(order, sealed, sink)
         except asyncio.CancelledError:  # this process stops
@@ -209,7 +209,7 @@ class Gateway:
         return int(settings.REQUEST_DEADLINE_S) + 60
 
     def _in_progress(self) -> list[Place]:
-        return [places.place(order) for order in self.watch.orders()]
+        return [places.place(order) for order in self.revocation.orders()]
 
     def _noted(self, refused: NotAdmitted, caller: Caller, order: Order) -> NotAdmitted:
         who = Refused(
@@ -265,11 +265,11 @@ class Gateway:
             sealed = ledger.sealed_order(order, sealer)
             row = ledger.received_row(order, sealed, caller.time_zone)
             said = verdict(await self._received.write(row))
-        except Barred:  # erased since the door looked
+        except Barred:  # erased since the authenticator looked
             raise allowed.NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
         except StoreUnavailable as problem:
             if problem.late:
-                self._errand(self._close_late(order, problem.late))
+                self._in_background(self._close_late(order, problem.late))
             raise OutOfService(str(problem)) from None
         except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
             raise OutOfService(str(problem)) from None
@@ -293,7 +293,7 @@ class Gateway:
             await act(order.id)
         except BaseException:
             self.returns.forget(order.id.bytes)
-            self._errand(self.settle_unstarted(order, _NOT_RUN))
+            self._in_background(self.settle_unstarted(order, _NOT_RUN))
             raise
 
     async def _enqueue(self, order: Order, sealed: bytes, sink: Sink) -> None:
@@ -320,12 +320,12 @@ class Gateway:
 
     async def _never_queued(self, order: Order) -> None:
         self.leave(order)
-        self.turnstile.over(str(order.id))
+        self.rate_limiter.over(str(order.id))
         try:
             await self._put_on_record(order, _NOT_RUN)
         except StoreUnavailable as problem:  # then the sweeper closes it
             log.warning("request %s is not settled yet: %s", order.id, problem)
-        self._errand(self._out_of_the_queue(order))
+        self._in_background(self._out_of_the_queue(order))
 
     async def _out_of_the_queue(self, order: Order) -> None:
         """A Redis that was slow may have queued it all the same: it must not run."""
@@ -338,12 +338,12 @@ class Gateway:
     def leave(self, order: Order) -> None:
         """Its reader has the whole answer, or has gone."""
         self.returns.forget(order.id.bytes)
-        self.watch.leave(order)
+        self.revocation.leave(order)
 
     # Giving up -----------------------------------------------------------------------------------
     def cancel(self, order: Order) -> None:
         """The reader is gone: stop the generation, settle what there is. Does not wait."""
-        self._errand(self._cancel(order))
+        self._in_background(self._cancel(order))
 
     async def _cancel(self, order: Order) -> None:
         try:
@@ -373,13 +373,13 @@ class Gateway:
             give_back(self.redis, places.place(order), places.set_aside(order), used),
         )
 
-    def _errand(self, work: Any) -> None:
+    def _in_background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
-        self._errands.add(task)
-        task.add_done_callback(self._errand_done)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_task_done)
 
-    def _errand_done(self, task: asyncio.Task[Any]) -> None:
-        self._errands.discard(task)
+    def _background_task_done(self, task: asyncio.Task[Any]) -> None:
+        self._background_tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.warning("clean-up after a request failed: %r", problem)
 
@@ -411,7 +411,7 @@ async def open_gateway() -> Gateway:
     gateway = Gateway()
     _current.append(gateway)
     engines = served().values()
-    await asyncio.gather(gateway.turnstile.open(), probe(engines), reachable.look(engines))
+    await asyncio.gather(gateway.rate_limiter.open(), probe(engines), reachable.look(engines))
     return gateway
 
 

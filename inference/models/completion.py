@@ -89,7 +89,7 @@ class Usage(models.Model):
     error_code = models.CharField(max_length=60, default="")
     attempts = models.SmallIntegerField(default=1)
     queue_ms = models.IntegerField(null=True)
-    ttft_ms = models.IntegerField(null=True)  # time to first token, from the door
+    ttft_ms = models.IntegerField(null=True)  # time to first token, from the authenticator
     duration_ms = models.IntegerField()
     created_at = models.DateTimeField()
     # The writing transaction (set by the database): the roll-up takes rows in this order.

@@ -51,7 +51,10 @@ def _end_requests(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
-    """The web processes end their streams themselves, and tell the readers why (watch.py)."""
+    """The web processes end their streams themselves, and tell the readers why.
+
+    See intake/revocation.py.
+    """
     begun = datetime.now(UTC) - timedelta(seconds=WATCH_S)
     found = DeletionRequest.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     return found.filter(state=DeletionState.RUNNING, started_at__gt=begun).exists()

@@ -13,7 +13,7 @@ from inference.models import RollupMark
 from inference.models.rollup import RollupQuerySet
 from inference.usage.histogram import Histogram
 from inference.usage.names import Dimension, Id, Name, names
-from inference.usage.span import Span
+from inference.usage.time_range import TimeRange
 from tenants.models import Tenant
 
 MOST_GROUPS = 100  # on a page; an export has them all
@@ -79,7 +79,7 @@ class Report:
     """Of one tenant, or of all (None); narrowed to one id of each dimension in `where`."""
 
     tenant: Tenant | None
-    span: Span
+    span: TimeRange
     where: Mapping[Dimension, Id] = field(default_factory=dict)
 
     def series(self) -> list[Period]:

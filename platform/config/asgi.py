@@ -1,4 +1,4 @@
-"""One web process: probes and /v1 on a lean lane, websockets by Channels, the pages by Django."""
+"""One web process: probes and /v1 on a lean router, websockets by Channels, the pages by Django."""
 
 import gc
 import os
@@ -17,18 +17,18 @@ from channels.routing import URLRouter
 from django.conf import settings
 from django.urls import re_path
 
-from audit.erasure.tombstones import hindrance_at_start as tombstones_hindrance
-from audit.keys.key_check import hindrance as keys_hindrance
+from audit.erasure.tombstones import erasure_problem_at_start as tombstones_hindrance
+from audit.keys.key_check import startup_problem as keys_hindrance
 from config.celery import app as celery_app
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.static_files import static_files
 from inference.api import probes
 from inference.api.openai import routes
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.chat.routing import websocket_urlpatterns
 from inference.intake.gateway import close_gateway, open_gateway
-from tenants.isolation.check import hindrance
+from tenants.isolation.check import startup_problem
 
 pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
@@ -51,7 +51,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
     if routes.owns(path):
-        await lane(scope, receive, send)
+        await router(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)
     elif path.startswith(settings.STATIC_URL):
@@ -61,7 +61,7 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _hindrance() -> str:
-    return hindrance() or keys_hindrance() or tombstones_hindrance()
+    return startup_problem() or keys_hindrance() or tombstones_hindrance()
 
 
 def _settle_down() -> None:

@@ -93,8 +93,8 @@ def _may_start(**_signal: object) -> None:
     """With a wrong master key a worker would take texts for erased, and after a restore it would
     work for who is erased.
     """
-    from audit.erasure.tombstones import hindrance_at_start
-    from audit.keys.key_check import hindrance  # models: not before Django is set up
+    from audit.erasure.tombstones import erasure_problem_at_start
+    from audit.keys.key_check import startup_problem  # models: not before Django is set up
 
-    if problem := hindrance() or hindrance_at_start(while_erasing=True):
+    if problem := startup_problem() or erasure_problem_at_start(while_erasing=True):
         raise SystemExit(problem)

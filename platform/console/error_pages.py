@@ -11,8 +11,8 @@ from django.views import defaults
 
 from audit.actions import Action
 from audit.trail.record import act
+from console.authorization import ConsoleRequest
 from console.client_network import client_ip
-from console.door import ConsoleRequest
 from inference.errors import NotFound
 from inference.record.ledger import network
 from tenants import secret_keys

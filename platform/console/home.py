@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 
 from console.account.invitations import waiting
-from console.door import ConsoleRequest, signed_in
+from console.authorization import ConsoleRequest, signed_in
 from tenants.models import Member, User
 from tenants.models.tenant import State
 from tenants.roles import Permission

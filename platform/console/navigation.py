@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from console.door import ConsoleRequest
+from console.authorization import ConsoleRequest
 from console.home import CHAT
 from tenants.models import Member, Tenant
 from tenants.roles import Permission

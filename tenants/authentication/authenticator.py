@@ -1,4 +1,4 @@
-"""Credentials in, a typed Caller out. Nothing behind the door looks at a key again.
+"""Credentials in, a typed Caller out. Nothing behind the authenticator looks at a key again.
 
 A caller is remembered for REMEMBERED_S, as long as the database tells us of every change to what
 stands here (changes.py); while it does not, for CACHE_S. Either way what was taken from somebody is
@@ -112,7 +112,7 @@ class Restricted(UnknownCaller):
     """The credentials are right; their person's data is being erased, or must not be processed."""
 
 
-class DoorClosed(Exception):
+class AuthenticationUnavailable(Exception):
     """The database that knows the callers does not answer."""
 
 
@@ -126,7 +126,7 @@ class _Known:
     refused: bool = False  # at a later look
 
 
-class Door:
+class Authenticator:
     """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
 
     def __init__(self, dsn: str) -> None:
@@ -145,7 +145,7 @@ class Door:
             await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Raises UnknownCaller (TenantClosed and Restricted are such), DoorClosed."""
+        """Raises UnknownCaller (TenantClosed, Restricted are such), AuthenticationUnavailable."""
         if not secret_keys.well_formed(text):
             raise UnknownCaller
         digest = secret_keys.digest(text)
@@ -194,7 +194,7 @@ class Door:
         try:
             return await asyncio.wait_for(asyncio.shield(looking), PATIENCE_S)
         except TimeoutError:
-            raise DoorClosed("PostgreSQL does not answer") from None
+            raise AuthenticationUnavailable("PostgreSQL does not answer") from None
 
     def _looked(self, credential: bytes | UUID, done: asyncio.Future[Caller]) -> None:
         self._looking.pop(credential, None)
@@ -224,15 +224,15 @@ class Door:
     async def _told(
         self, query: str, credential: bytes | UUID
     ) -> tuple[dict[str, Any] | None, float]:
-        """What the database says, and when it was asked. Raises DoorClosed."""
+        """What the database says, and when it was asked. Raises AuthenticationUnavailable."""
         for _ in range(2):
             try:
                 row, asked_at = await self._fetch(query, credential)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
-                raise DoorClosed(str(problem)) from None
+                raise AuthenticationUnavailable(str(problem)) from None
             if asyncio.get_running_loop().time() - asked_at < STALE_S:
                 return row, asked_at
-        raise DoorClosed("PostgreSQL is too slow")
+        raise AuthenticationUnavailable("PostgreSQL is too slow")
 
     async def _fetch(
         self, query: str, credential: bytes | UUID

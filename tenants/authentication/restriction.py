@@ -1,5 +1,5 @@
-"""Whose data is being erased, or is restricted: the door keeps them out meanwhile, and in the
-console and the management API they change nothing.
+"""Whose data is being erased, or is restricted: the authenticator keeps them out
+meanwhile, and in the console and the management API they change nothing.
 """
 
 from uuid import UUID

@@ -60,7 +60,7 @@ def isolation(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[
     return found
 
 
-def hindrance() -> str:
+def startup_problem() -> str:
     """Why no process may serve tenants from this database, in one line; "" when it may."""
     try:
         problems = ["migrations are missing"] if _patiently_unapplied() else row_security.check()

@@ -47,7 +47,10 @@ def inference_only() -> list[str]:
 
 
 def network(text: str) -> str:
-    """An address or a network as PostgreSQL and the door compare it. Raises ValidationError."""
+    """An address or a network as PostgreSQL and authentication compare it.
+
+    Raises ValidationError.
+    """
     try:
         found = ip_network(text.strip().replace("%", " "))  # no zones: they are of one machine
     except ValueError:
@@ -225,7 +228,7 @@ class ApiKey(models.Model):
         return fresh, text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
-        """Takes effect within a second in every process (the door's cache). Idempotent."""
+        """Takes effect within a second in every process (the authenticator's cache). Idempotent."""
         why = {"reason": reason} if reason else {}
         with transaction.atomic():
             fresh = ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now())

@@ -1,6 +1,6 @@
 """Step 2 of a request's life: one script decides over every limit at once (admission.lua).
 
-Here is what all web processes share; who to ask when Redis is away is turnstile.py's affair.
+Here is what all web processes share; who to ask when Redis is away is rate_limiter.py's affair.
 """
 
 import time

@@ -24,7 +24,7 @@ REMEMBERED = 10_000  # addresses over their limit, requests to be undone
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
-class Turnstile:
+class RateLimiter:
     """`in_progress`: places of the requests that this process waits for."""
 
     def __init__(

@@ -1,6 +1,6 @@
 -- Tells the doors of all web processes whose callers may have changed, as the change commits: the
 -- tenant's id, or '' for everybody's (tenants/authentication/invalidation.py). Every table that the door's queries read
--- is here; tests/tenants/test_door_changes.py compares them, column by column.
+-- is here; tests/tenants/test_invalidation.py compares them, column by column.
 
 -- `named_by`: the column that names the tenant. What cannot be found, or seen, is everybody's.
 create or replace function tenants_whose(changed jsonb, named_by text) returns text

@@ -293,16 +293,16 @@ def test_tenants_keys_under_a_kms(kms: TransitServer, settings: Any, tmp_path: P
 # At the start ------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_the_right_keys_start(settings: Any) -> None:
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     Keyring().of_subject_now(uuid4(), uuid4())
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     call_command("check_keys")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_wrong_master_key_is_one_clear_line(settings: Any) -> None:
     """Even of an installation in which nobody has done anything yet."""
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
     with pytest.raises(CommandError) as problem:
         call_command("check_keys")
@@ -316,12 +316,12 @@ def test_a_wrong_master_key_is_one_clear_line(settings: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_master_key_taken_out_too_early(settings: Any) -> None:
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
     Keyring().of_subject_now(uuid4(), None)
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
-    assert "FOREBAY_MASTER_KEYS_OLD until" in key_check.hindrance()
+    assert "FOREBAY_MASTER_KEYS_OLD until" in key_check.startup_problem()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -331,35 +331,35 @@ def test_keys_from_before_they_had_names(settings: Any) -> None:
     place = b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
     row.wrapped = Sealer(UUID(int=0), AESGCM(ONE)).seal(KEY, place)
     row.save()
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
-    assert "wrong master key" in key_check.hindrance()
+    assert "wrong master key" in key_check.startup_problem()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_one_damaged_row_keeps_nothing_shut(settings: Any) -> None:
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     for _ in range(3):
         Keyring().of_subject_now(uuid4(), None)
     damaged = DataKey.objects.exclude(tenant_id=PLATFORM).order_by("id").first()
     assert damaged
     DataKey.objects.filter(pk=damaged.pk).update(wrapped=bytes(60))
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
 
 
 @pytest.mark.django_db(transaction=True)
 def test_another_secret_is_found_out(settings: Any) -> None:
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     settings.SECRET_CHECK = ONE
-    assert key_check.hindrance().startswith("wrong platform secret")
+    assert key_check.startup_problem().startswith("wrong platform secret")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_kms_that_is_away_at_the_start(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
     settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     kms.sealed = True
-    said = key_check.hindrance()
+    said = key_check.startup_problem()
     assert said == "the master key is unavailable: the KMS answered 503: Vault is sealed"
 
 

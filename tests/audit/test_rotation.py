@@ -155,7 +155,7 @@ def test_a_lost_tenants_key_is_a_clear_error() -> None:
 # The master key ----------------------------------------------------------------------------------
 def test_the_old_master_key_can_be_taken_out(settings: Any) -> None:
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     texts: Texts = {}
     for _ in range(60):
         texts |= people(uuid4(), 1)
@@ -165,7 +165,7 @@ def test_the_old_master_key_can_be_taken_out(settings: Any) -> None:
     all_open(texts)
     assert rotation.go_on(found)
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     all_open(texts)
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
     with pytest.raises(MasterKeyMissing):

@@ -17,7 +17,7 @@ from audit.keys.keyring import Keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyMissing
 from audit.models import DataKey
 from inference.chat import conversations
-from inference.chat.sealing import message_place, said_in, title_of
+from inference.chat.encryption import message_place, said_in, title_of
 from inference.models import Author, Conversation, Message
 from inference.record import ledger
 from tenants.models import Tenant, User

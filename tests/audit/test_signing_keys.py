@@ -55,15 +55,15 @@ def exported(to: Path) -> Path:
 def test_a_key_that_was_lost_is_not_made_anew_in_silence(
     trail: Trail, before: bytes, settings: Any
 ) -> None:
-    said = key_check.hindrance()
+    said = key_check.startup_problem()
     assert said.startswith("unknown audit signing key: checkpoint 2 ")
     assert "FOREBAY_AUDIT_PUBLIC_KEYS_OLD" in said
     assert "\n" not in said
     settings.AUDIT_PUBLIC_KEYS_OLD = [before]
-    assert key_check.hindrance() == ""
+    assert key_check.startup_problem() == ""
     trail.grow(rounds=1)
     settings.AUDIT_PUBLIC_KEYS_OLD = []  # taken out again: the first checkpoint has it still
-    assert "checkpoint 1 " in key_check.hindrance()
+    assert "checkpoint 1 " in key_check.startup_problem()
 
 
 def test_all_of_before_stays_ours(trail: Trail, before: bytes, settings: Any) -> None:

@@ -83,14 +83,14 @@ def test_a_restored_backup_is_erased_again(acme: Tenant, whole: bool) -> None:
     assert alice.left() == {}
     restore(rows, whole=whole)
     assert {"keys", "texts", "conversations", "members"} <= set(alice.left())
-    assert "apply_tombstones" in tombstones.hindrance()
+    assert "apply_tombstones" in tombstones.startup_problem()
     keyring.rest()
     if not whole:  # even before: the stone itself keeps the key shut
         with pytest.raises(Unreadable):
             keyring.of_subject_now(*alice.who)
     assert "1 erased persons" in applied()
     assert alice.left() == {}
-    assert tombstones.hindrance() == ""
+    assert tombstones.startup_problem() == ""
     assert untouched(bob)
     assert applied() == ""
 
@@ -122,7 +122,7 @@ def test_a_forged_line_erases_nobody(acme: Tenant) -> None:
     tombstones.path().write_text(text + forged)
     with pytest.raises(CommandError, match="not ours"):
         applied()
-    assert "backup" in tombstones.hindrance()
+    assert "backup" in tombstones.startup_problem()
     assert untouched(bob)
 
 
@@ -141,10 +141,10 @@ def test_a_line_that_a_full_disk_cut_off_is_told_from_a_damaged_one(acme: Tenant
     whole = tombstones.path().read_text()
     for damaged in (whole.rstrip()[:-1] + "\n", whole.replace("{", "", 1), "\udcff\n" + whole):
         tombstones.path().write_bytes(damaged.encode(errors="surrogateescape"))
-        assert str(tombstones.path()) in tombstones.hindrance()
-        assert "restore the file from its backup" in tombstones.hindrance()
+        assert str(tombstones.path()) in tombstones.startup_problem()
+        assert "restore the file from its backup" in tombstones.startup_problem()
     tombstones.path().write_text(whole.rstrip("\n"))
-    assert tombstones.hindrance() == ""
+    assert tombstones.startup_problem() == ""
     erase(a_member(acme, "bob"))
     assert len(tombstones.lines()) == 2
 
@@ -155,14 +155,14 @@ def test_a_file_that_lacks_lines_is_a_hindrance(acme: Tenant) -> None:
     written = tombstones.path().read_text()
     for left in (written.splitlines(keepends=True)[1], written[:-20], ""):
         tombstones.path().write_text(left)
-        assert "lacks" in tombstones.hindrance()
+        assert "lacks" in tombstones.startup_problem()
     tombstones.path().unlink()
-    assert f"{tombstones.path()} lacks 2 of the lines" in tombstones.hindrance()
+    assert f"{tombstones.path()} lacks 2 of the lines" in tombstones.startup_problem()
     with pytest.raises(CommandError, match="lacks 2"):
         applied()
     assert "2 lines were written back" in applied("--write-back")
     assert sorted(tombstones.path().read_text().splitlines()) == sorted(written.splitlines())
-    assert tombstones.hindrance() == ""
+    assert tombstones.startup_problem() == ""
 
 
 def test_no_worker_starts_where_the_web_process_does_not(acme: Tenant) -> None:
@@ -188,7 +188,7 @@ def test_a_worker_that_was_killed_while_it_erased_starts_again(acme: Tenant) -> 
     with pytest.raises(RuntimeError), transaction.atomic():
         tombstones.place(*alice.who)
         raise RuntimeError("killed before its commit")
-    assert "apply_tombstones" in tombstones.hindrance()
+    assert "apply_tombstones" in tombstones.startup_problem()
     celery._may_start()
 
 
@@ -235,10 +235,10 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
     restore(rows, whole=True)
     later = timezone.now() + timedelta(days=1)
     hold = legal_hold.request(acme.id, by="member:2", reason="a court", expires_at=later)
-    assert "apply_tombstones" in tombstones.hindrance(), "nothing keeps the key shut yet"
+    assert "apply_tombstones" in tombstones.startup_problem(), "nothing keeps the key shut yet"
     assert "waits" in applied()
     assert alice.left()["keys"] == 1
-    assert tombstones.hindrance() == ""
+    assert tombstones.startup_problem() == ""
     keyring.rest()
     with pytest.raises(Barred):
         keyring.of_subject_now(*alice.who)

@@ -11,9 +11,9 @@ from audit.models import DataKey
 from inference.chat import asking
 from inference.chat.answers import ON_ITS_WAY, turn
 from inference.chat.asking import Asked
+from inference.chat.encryption import message_place
 from inference.chat.protocol import Send, Turn
 from inference.chat.refusal import Refused
-from inference.chat.sealing import message_place
 from inference.models import Completion, Conversation, Message, State, Usage
 from inference.reasoning import Said, packed
 from tenants.models import Member, Tenant, User

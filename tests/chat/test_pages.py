@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from audit.retention import legal_hold
 from inference.chat import conversations
-from inference.chat.sealing import title_of
+from inference.chat.encryption import title_of
 from inference.engines import served
 from inference.models import Conversation
 from tenants import model_access

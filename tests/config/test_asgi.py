@@ -90,14 +90,14 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
             question.close()
         return True
 
-    class Turnstile:
+    class RateLimiter:
         alone, outages = False, 0
 
     class Redis:
         call = fine
 
     class Open:
-        turnstile, redis = Turnstile(), Redis()
+        rate_limiter, redis = RateLimiter(), Redis()
 
     monkeypatch.setattr(probes, "_last", None)
     monkeypatch.setattr(probes, "_answers", fine)

@@ -24,8 +24,8 @@ from console.isolation.objects import Objects
 from console.isolation.routes import PAGES, addresses
 from console.privacy.own_data import link_of
 from inference.chat import asking
+from inference.chat.encryption import message_place
 from inference.chat.protocol import Send
-from inference.chat.sealing import message_place
 from inference.reasoning import Said, packed
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose

@@ -313,7 +313,7 @@ def test_changes_need_the_csrf_token(alice: Member) -> None:
 
 
 def test_a_wrong_word_fails_as_the_urls_load() -> None:
-    from console.door import permitted
+    from console.authorization import permitted
 
     with pytest.raises(ValueError, match="not a valid Permission"):
         permitted("keys:frobnicate")  # type: ignore[arg-type]

@@ -231,7 +231,7 @@ def test_postgresql_stops_and_comes_back(hurt: Platform, engine: Mock) -> None:
     for pid in hurt.pids("postgres"):
         os.kill(pid, signal.SIGSTOP)
     try:
-        time.sleep(1)  # what the door remembers
+        time.sleep(1)  # what the authenticator remembers
         refused = chat(hurt, max_tokens=1)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0

@@ -1,4 +1,4 @@
-"""In front of the door: whoever tries keys is refused before anybody looks them up."""
+"""In front of the authenticator: whoever tries keys is refused before anybody looks them up."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.intake import gateway as module
 from inference.intake.gateway import Gateway
 from inference.queue.client import client as redis
@@ -49,13 +49,13 @@ def ip() -> str:
 @pytest.fixture
 def looks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the database was asked."""
-    asked, fetch = list[object](), gateway.door._fetch
+    asked, fetch = list[object](), gateway.authenticator._fetch
 
     async def counted(query: str, credential: Any) -> Any:
         asked.append(credential)
         return await fetch(query, credential)
 
-    monkeypatch.setattr(gateway.door, "_fetch", counted)
+    monkeypatch.setattr(gateway.authenticator, "_fetch", counted)
     return asked
 
 
@@ -80,7 +80,7 @@ async def ask(ip: str, key: str | None, method: str, path: str, body: bytes = b"
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await lane(scope, receive, send)
+    await router(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), orjson.loads(sent[1]["body"])
 
 
@@ -145,10 +145,10 @@ async def test_a_bad_body_leaves_the_bucket_of_tokens_as_it_is(
     settings.IP_PER_MINUTE = 0
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     await in_database(acme.change)(by="test", requests_per_minute=90, tokens_per_minute=1000)
-    caller = await gateway.door.by_key(key)
-    await gateway.turnstile.admit(Ask.of(caller, "a", tokens=900))
+    caller = await gateway.authenticator.by_key(key)
+    await gateway.rate_limiter.admit(Ask.of(caller, "a", tokens=900))
     assert (await post_rubbish("198.18.7.1", key))[0] == 400
-    admission, _ = await gateway.turnstile.admit(Ask.of(caller, "b", tokens=900))
+    admission, _ = await gateway.rate_limiter.admit(Ask.of(caller, "b", tokens=900))
     assert admission.tier == "tokens"
 
 

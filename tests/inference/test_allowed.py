@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.intake import gateway as module
 from inference.intake.allowed import NoSuchModel, NotAllowed, models_for
 from inference.intake.gateway import Gateway
@@ -42,7 +42,7 @@ async def gateway(
 
 class Client:
     def __init__(self, text: str, address: str = NEAR) -> None:
-        self._transport = httpx.ASGITransport(lane, client=(address, 5000))
+        self._transport = httpx.ASGITransport(router, client=(address, 5000))
         self._headers = {"Authorization": f"Bearer {text}"}
 
     async def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
@@ -145,7 +145,7 @@ async def test_it_is_asked_where_requests_are_submitted_not_only_in_views(
     gateway: Gateway, acme: Tenant
 ) -> None:
     text = await issued(acme, allowed_models=["ours"], allowed_networks=["198.51.100.0/24"])
-    caller = await gateway.door.by_key(text)
+    caller = await gateway.authenticator.by_key(text)
     served = engines.served()
 
     async def submit(who: Caller, model: str, address: str) -> None:
@@ -164,7 +164,7 @@ async def test_it_is_asked_where_requests_are_submitted_not_only_in_views(
         await submit(caller, "theirs", NEAR)
     with pytest.raises(NotAllowed, match="address"):
         await submit(caller, "ours", FAR)
-    batch = await gateway.door.by_key(await issued(acme, scopes=["batch"]))
+    batch = await gateway.authenticator.by_key(await issued(acme, scopes=["batch"]))
     with pytest.raises(NotAllowed, match="scope"):
         await submit(batch, "ours", NEAR)
     assert not await in_database(Completion.objects.exists)()

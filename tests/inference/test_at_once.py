@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 
 from inference import engines
 from inference.api.openai import views
-from inference.api.openai.lane import lane
-from inference.chat import consumer, visitor
+from inference.api.openai.router import router
+from inference.chat import chat_session, consumer
+from inference.chat.chat_session import ChatSession
 from inference.chat.consumer import ChatConsumer
-from inference.chat.visitor import Visitor
 from inference.intake import gateway as module
 from inference.intake.at_once import EVERYBODY, AtOnce
 from inference.intake.gateway import Gateway
@@ -78,7 +78,7 @@ async def open_reader(text: str, completion_id: UUID) -> "asyncio.Task[None]":
         "headers": [(b"authorization", f"Bearer {text}".encode())],
         "client": ("198.51.100.7", 5000),
     }
-    task = asyncio.create_task(lane(scope, receive, send))
+    task = asyncio.create_task(router(scope, receive, send))
     await asyncio.wait_for(began.wait(), 5)
     return task
 
@@ -163,10 +163,10 @@ class Socket:
 
 
 async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
-    async def of(scope: Any) -> Visitor:
-        return Visitor(member.user, member, "session", "198.51.100.7", "en")
+    async def of(scope: Any) -> ChatSession:
+        return ChatSession(member.user, member, "session", "198.51.100.7", "en")
 
-    monkeypatch.setattr(visitor.Visitor, "of", of)
+    monkeypatch.setattr(chat_session.ChatSession, "of", of)
     socket = Socket()
     await socket.connect()
     return socket
@@ -176,7 +176,7 @@ async def test_a_persons_sockets_are_bounded(
     gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "SOCKETS_PER_PERSON", 2)
-    monkeypatch.setattr(gateway.watch, "attend", lambda *_: None)  # there is no session
+    monkeypatch.setattr(gateway.revocation, "attend", lambda *_: None)  # there is no session
     tabs = [await connected(alice, monkeypatch) for _ in range(2)]
     third = await connected(alice, monkeypatch)
     closed = await third.heard()
@@ -202,7 +202,7 @@ async def test_a_socket_that_does_not_come_about_counts_no_longer(
     async def away(*_: Any) -> None:
         raise RedisError("away")
 
-    monkeypatch.setattr(gateway.watch, "attend", lambda *_: None)
+    monkeypatch.setattr(gateway.revocation, "attend", lambda *_: None)
     monkeypatch.setattr(RedisPubSubLoopLayer, "group_add", away)
     with pytest.raises(RedisError):
         await connected(alice, monkeypatch)

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.api.openai import cors
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.intake import gateway as module
 from inference.intake.gateway import Gateway
 from tenants.models import ApiKey, Tenant
@@ -51,7 +51,7 @@ async def keys(gateway: Gateway, acme: Tenant) -> dict[str, str]:
 
 
 async def ask(method: str, origin: str, key: str = "", **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(lane, client=("198.51.100.7", 5000))
+    transport = httpx.ASGITransport(router, client=("198.51.100.7", 5000))
     more = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(transport=transport, base_url="http://forebay") as client:
         sent = {"Origin": origin, **more, **headers} if origin else {**more, **headers}

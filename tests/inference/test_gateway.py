@@ -260,7 +260,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
     for _ in range(2):
         with pytest.raises(OutOfService):
             await submit(gateway, caller)
-    assert gateway.turnstile.alone
+    assert gateway.rate_limiter.alone
     rows = await in_database(lambda: list(Usage.objects.all()))()
     assert [(row.error_code, row.prompt_tokens, row.cost) for row in rows] == [
         ("not_queued", 0, 0)
@@ -271,7 +271,7 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
         await redis.up()
     else:
         redis.thaw()
-    await until(lambda: _is(asyncio.sleep(0, gateway.turnstile.alone), False))
+    await until(lambda: _is(asyncio.sleep(0, gateway.rate_limiter.alone), False))
     await until(lambda: _is(busy(link, caller), 0))
     order, _, _ = await submit(gateway, caller)
     popped = await until(lambda: queue.pop(9, "runner-1"))

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.intake import gateway as module
 from inference.intake.gateway import Gateway
 from inference.models import Completion
@@ -69,7 +69,7 @@ async def streamed(link: RedisLink, tenant: Tenant, **whose: Any) -> UUID:
 
 async def events(text: str, completion_id: UUID) -> httpx.Response:
     headers = {"Authorization": f"Bearer {text}"}
-    transport = httpx.ASGITransport(lane, client=("198.51.100.7", 5000))
+    transport = httpx.ASGITransport(router, client=("198.51.100.7", 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://forebay", headers=headers
     ) as client:

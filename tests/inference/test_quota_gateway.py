@@ -74,7 +74,7 @@ def caller(key: ApiKey) -> Caller:
 
 
 def counted_by(caller: Caller, *quotas: Quota) -> Caller:
-    """As the door gives it once it has looked again."""
+    """As the authenticator gives it once it has looked again."""
     refs = [QuotaRef(each.id, each.unit, each.window, each.model) for each in quotas]
     return replace(caller, quotas=tuple(refs))
 

@@ -13,12 +13,12 @@ from inference.usage import rollup
 from inference.usage.export import exported, file_name
 from inference.usage.names import Dimension
 from inference.usage.report import Report
-from inference.usage.span import Span
+from inference.usage.time_range import TimeRange
 from tenants.models import ApiKey, Tenant
 from tests.inference.usages import used
 
 pytestmark = pytest.mark.django_db
-WEEK = Span.days(date(2026, 3, 9), date(2026, 3, 15), "UTC")
+WEEK = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "UTC")
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
 
@@ -95,7 +95,7 @@ def test_excel_is_told_that_it_is_utf8(acme: Tenant) -> None:
 def test_the_moments_are_in_the_tenants_zone(acme: Tenant) -> None:
     used(acme, NOON)
     rollup.roll_up()
-    span = Span.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
+    span = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
     assert [line["begins"] for line in lines(Report(acme, span))] == ["2026-03-14T00:00:00+08:00"]
 
 

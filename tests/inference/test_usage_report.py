@@ -14,14 +14,14 @@ from inference.usage import rollup
 from inference.usage.histogram import MOST_OFF
 from inference.usage.names import Dimension
 from inference.usage.report import Figures, Report, as_of, total
-from inference.usage.span import Span
+from inference.usage.time_range import TimeRange
 from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.roles import Role
 from tests.inference.usages import used
 
 pytestmark = pytest.mark.django_db
 D = Dimension
-WEEK = Span.days(date(2026, 3, 9), date(2026, 3, 15), "UTC")
+WEEK = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "UTC")
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
 
@@ -77,7 +77,7 @@ def test_the_days_are_the_tenants(acme: Tenant) -> None:
     used(acme, NOON)
     used(acme, NOON + timedelta(hours=8))
     rollup.roll_up()
-    span = Span.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
+    span = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
     assert [p.figures.requests for p in Report(acme, span).series()][-2:] == [1, 1]
     assert [p.figures.requests for p in Report(acme, WEEK).series()][-2:] == [2, 0]
 
@@ -86,7 +86,7 @@ def test_hours(acme: Tenant) -> None:
     for minutes in (0, 59, 60):
         used(acme, NOON + timedelta(minutes=minutes))
     rollup.roll_up()
-    span = Span.days(date(2026, 3, 14), date(2026, 3, 14), "Asia/Kolkata")
+    span = TimeRange.days(date(2026, 3, 14), date(2026, 3, 14), "Asia/Kolkata")
     found = {p.begins: p.figures.requests for p in Report(acme, span).series()}
     assert (len(found), found[NOON], found[NOON + timedelta(hours=1)]) == (24, 2, 1)
 

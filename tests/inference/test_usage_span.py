@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from inference.models import UsageDay, UsageHour
-from inference.usage.span import MOST_DAYS, Span
+from inference.usage.time_range import MOST_DAYS, TimeRange
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 3, 14, 20, 30, 15, tzinfo=UTC)
@@ -18,7 +18,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_last_hours_end_with_the_present_one() -> None:
-    span = Span.last_hours(24, "Asia/Shanghai")
+    span = TimeRange.last_hours(24, "Asia/Shanghai")
     assert (span.since, span.until) == (
         datetime(2026, 3, 13, 21, tzinfo=UTC),
         datetime(2026, 3, 14, 21, tzinfo=UTC),
@@ -28,7 +28,7 @@ def test_the_last_hours_end_with_the_present_one() -> None:
 
 
 def test_days_begin_at_the_tenants_midnight() -> None:
-    span = Span.last_days(7, "Asia/Shanghai")  # where it is the 15th already
+    span = TimeRange.last_days(7, "Asia/Shanghai")  # where it is the 15th already
     assert (span.first, span.last) == (date(2026, 3, 9), date(2026, 3, 15))
     assert span.since == datetime(2026, 3, 8, 16, tzinfo=UTC)
     assert len(list(span.periods())) == 7
@@ -36,40 +36,40 @@ def test_days_begin_at_the_tenants_midnight() -> None:
 
 
 def test_days_of_utc_are_at_hand() -> None:
-    assert Span.last_days(7, "UTC").rollup is UsageDay
+    assert TimeRange.last_days(7, "UTC").rollup is UsageDay
 
 
 def test_few_days_have_a_point_for_each_hour() -> None:
-    span = Span.days(date(2026, 3, 1), date(2026, 3, 3), "Asia/Shanghai")
+    span = TimeRange.days(date(2026, 3, 1), date(2026, 3, 3), "Asia/Shanghai")
     assert span.hourly
     assert len(list(span.periods())) == 72
 
 
 def test_a_long_stretch_is_summed_from_the_days_of_utc() -> None:
-    month = Span.days(date(2026, 1, 1), date(2026, 1, 31), "Asia/Shanghai")
+    month = TimeRange.days(date(2026, 1, 1), date(2026, 1, 31), "Asia/Shanghai")
     assert (month.zone_name, month.rollup) == ("Asia/Shanghai", UsageHour)
-    longer = Span.days(date(2026, 1, 1), date(2026, 2, 1), "Asia/Shanghai")
+    longer = TimeRange.days(date(2026, 1, 1), date(2026, 2, 1), "Asia/Shanghai")
     assert (longer.zone_name, longer.rollup) == ("UTC", UsageDay)
     assert longer.since == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_this_month_begins_with_its_first_day() -> None:
-    span = Span.this_month("America/New_York")
+    span = TimeRange.this_month("America/New_York")
     assert (span.first, span.last) == (date(2026, 3, 1), date(2026, 3, 14))
 
 
 def test_a_day_of_23_hours_is_a_day() -> None:
     """In New York the clocks went forward on March 8, 2026."""
-    span = Span.days(date(2026, 3, 5), date(2026, 3, 10), "America/New_York")
+    span = TimeRange.days(date(2026, 3, 5), date(2026, 3, 10), "America/New_York")
     lengths = [end - begin for begin, end in span.periods()]
     assert lengths == [timedelta(hours=h) for h in (24, 24, 24, 23, 24, 24)]
-    one = Span.days(date(2026, 3, 8), date(2026, 3, 8), "America/New_York")
+    one = TimeRange.days(date(2026, 3, 8), date(2026, 3, 8), "America/New_York")
     assert len(list(one.periods())) == 23
 
 
 def test_periods_leave_no_gap() -> None:
     for zone in ("UTC", "Asia/Kolkata", "Pacific/Kiritimati", "America/New_York"):
-        span = Span.days(date(2026, 3, 1), date(2026, 3, 20), zone)
+        span = TimeRange.days(date(2026, 3, 1), date(2026, 3, 20), zone)
         edges = list(span.periods())
         assert edges[0][0] == span.since
         assert edges[-1][1] == span.until
@@ -77,6 +77,6 @@ def test_periods_leave_no_gap() -> None:
 
 
 def test_it_is_bounded() -> None:
-    span = Span.days(date(2000, 1, 1), date(2026, 3, 14), "UTC")
+    span = TimeRange.days(date(2000, 1, 1), date(2026, 3, 14), "UTC")
     assert len(list(span.periods())) == MOST_DAYS
     assert span.last == date(2026, 3, 14)

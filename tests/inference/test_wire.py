@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.api.openai import installed, routes
-from inference.api.openai.lane import lane
+from inference.api.openai.router import router
 from inference.intake import gateway as module
 from inference.intake.gateway import Gateway
 from tenants.models import ApiKey, Tenant
@@ -51,7 +51,7 @@ def client(gateway: Gateway) -> httpx.AsyncClient:
     """Of an address that nobody has come from yet."""
     n = uuid4().int
     address = f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
-    transport = httpx.ASGITransport(lane, client=(address, 5000))
+    transport = httpx.ASGITransport(router, client=(address, 5000))
     return httpx.AsyncClient(transport=transport, base_url="http://forebay")
 
 

@@ -17,9 +17,9 @@ from psycopg.conninfo import make_conninfo
 from audit.models import LegalHold, Seal
 from audit.proof import seal
 from console.isolation import routes, side_by_side
+from console.isolation.crawler import Cell, Walk
 from console.isolation.proof import Proof
 from console.isolation.stage import Stage
-from console.isolation.walk import Cell, Walk
 from tenants.isolation import row_security
 from tenants.models import Tenant, User
 from tenants.models.team import TeamPlace
@@ -36,7 +36,7 @@ def _one_page(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.DATABASE_URL = make_conninfo(settings.DATABASE_URL, dbname=name)
     pages = [page for page in routes.PAGES if page.path == PAGE]
     for table, kept in (("PAGES", pages), ("API", ()), ("V1", ())):
-        monkeypatch.setattr(f"console.isolation.walk.{table}", kept)
+        monkeypatch.setattr(f"console.isolation.crawler.{table}", kept)
 
 
 def test_it_prints_the_table_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django.db.models import QuerySet
 
+from console.isolation.crawler import parameters
 from console.isolation.proof import rows_of
 from console.isolation.routes import PAGES, Page
 from console.isolation.stage import Stage
-from console.isolation.walk import parameters
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.roles import Role
 from tests.isolation.conftest import As

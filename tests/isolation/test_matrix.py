@@ -16,8 +16,8 @@ from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
 from console.isolation import report, routes
+from console.isolation.crawler import WHOLE, Part
 from console.isolation.proof import Proof, prove
-from console.isolation.walk import WHOLE, Part
 from inference.api.openai.routes import ROUTES
 from inference.chat.routing import websocket_urlpatterns
 from tenants.isolation import row_security
@@ -37,7 +37,7 @@ def _same_database(settings: Any) -> None:
 @pytest.fixture
 async def no_row_security(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """And a web process that starts all the same."""
-    monkeypatch.setattr("config.asgi.hindrance", lambda: "")
+    monkeypatch.setattr("config.asgi.startup_problem", lambda: "")
     await database_sync_to_async(_row_security)("disable")
     yield
     await database_sync_to_async(_row_security)("enable")
@@ -85,8 +85,8 @@ async def test_without_both_walls_it_leaks(
 ) -> None:
     """The proof can fail: else the others say nothing."""
     pages = [page for page in routes.PAGES if page.path.endswith(("/requests/", "/members/"))]
-    monkeypatch.setattr("console.isolation.walk.PAGES", pages)
-    monkeypatch.setattr("console.isolation.walk.API", ())
+    monkeypatch.setattr("console.isolation.crawler.PAGES", pages)
+    monkeypatch.setattr("console.isolation.crawler.API", ())
     with unscoped():
         found = await _prove()
     assert found.leaks
@@ -94,8 +94,8 @@ async def test_without_both_walls_it_leaks(
 
 @pytest.mark.django_db(transaction=True)
 async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.isolation.walk.PAGES", routes.PAGES[:1])
-    monkeypatch.setattr("console.isolation.walk.API", routes.API[:5])
+    monkeypatch.setattr("console.isolation.crawler.PAGES", routes.PAGES[:1])
+    monkeypatch.setattr("console.isolation.crawler.API", routes.API[:5])
     await _prove()
     assert await database_sync_to_async(_left)() == 0
 

@@ -93,5 +93,5 @@ async def test_with_a_role_for_requests_that_may_nothing_it_says_what_to_run(
 
 
 def test_an_application_that_owns_its_tables_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert check.hindrance() == ""
+    assert check.startup_problem() == ""
     assert "the application owns its tables" in caplog.text

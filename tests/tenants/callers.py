@@ -1,4 +1,4 @@
-"""Callers as the door would give them."""
+"""Callers as the authenticator would give them."""
 
 from typing import Any
 from uuid import uuid4

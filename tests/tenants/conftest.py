@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from tenants.authentication.authenticator import Door
+from tenants.authentication.authenticator import Authenticator
 from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
 from tests.tenants.book import Book
@@ -45,10 +45,10 @@ def dsn(transactional_db: None) -> str:
 
 
 @pytest.fixture
-async def door(dsn: str) -> AsyncIterator[Door]:
-    door = Door(dsn)
-    yield door
-    await door.close()
+async def authenticator(dsn: str) -> AsyncIterator[Authenticator]:
+    authenticator = Authenticator(dsn)
+    yield authenticator
+    await authenticator.close()
 
 
 @pytest.fixture

@@ -336,7 +336,7 @@ async def test_one_that_was_counted_at_the_door_is_not_counted_again(
     refused = await ask(shared, acme, ip=ip, per_ip=3)
     assert refused.tier == "rate"
     assert refused.requests
-    # refused by its tenant: what it paid at the door comes back, too
+    # refused by its tenant: what it paid at the authenticator comes back, too
     _, counted_at = await shared.admit(Ask(str(uuid4()), ip, 3))
     refused, _ = await shared.admit(
         replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)

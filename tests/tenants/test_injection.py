@@ -15,7 +15,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
 from audit.trail import protection
-from console.door import permitted
+from console.authorization import permitted
 from tenants.accounts import person_acts
 from tenants.accounts.session_store import SessionStore
 from tenants.accounts.sessions import end_sessions

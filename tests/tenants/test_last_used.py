@@ -10,22 +10,24 @@ import pytest
 from django.utils import timezone
 
 from tenants.authentication import last_used as module
-from tenants.authentication.authenticator import Door
+from tenants.authentication.authenticator import Authenticator
 from tenants.authentication.last_used import LastUsed
 from tenants.models import ApiKey, Tenant
-from tests.tenants.test_door import in_database
+from tests.tenants.test_authenticator import in_database
 
 
 async def last_used(key: ApiKey) -> Any:
     return (await in_database(ApiKey.objects.get)(pk=key.pk)).last_used_at
 
 
-async def test_a_request_does_not_write_it(door: Door, key: tuple[ApiKey, str]) -> None:
+async def test_a_request_does_not_write_it(
+    authenticator: Authenticator, key: tuple[ApiKey, str]
+) -> None:
     for _ in range(20):
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
     await asyncio.sleep(0.2)
     assert await last_used(key[0]) is None
-    await door.close()
+    await authenticator.close()
     used = await last_used(key[0])
     assert timezone.now() - used < timedelta(seconds=5)
 

@@ -5,11 +5,11 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 
 from audit.models import Event
-from tenants.authentication.authenticator import Door, UnknownCaller
+from tenants.authentication.authenticator import Authenticator, UnknownCaller
 from tenants.model_access import grant, holders, open_to_all, restrict, withdraw
 from tenants.models import ApiKey, Member, RestrictedModel, Team, Tenant, User
 from tenants.roles import Role
-from tests.tenants.test_door import in_database
+from tests.tenants.test_authenticator import in_database
 
 
 @pytest.fixture
@@ -82,7 +82,9 @@ def test_a_disbanded_team_holds_nothing(acme: Tenant, team: Team) -> None:
     assert holders(restricted) == []
 
 
-async def test_what_the_door_makes_of_it(door: Door, acme: Tenant, team: Team) -> None:
+async def test_what_the_door_makes_of_it(
+    authenticator: Authenticator, acme: Tenant, team: Team
+) -> None:
     def prepared() -> tuple[str, str, str, Member, Member]:
         restricted = restrict(acme, "qwen", by="test")
         grant(restricted, team, by="test")
@@ -103,19 +105,19 @@ async def test_what_the_door_makes_of_it(door: Door, acme: Tenant, team: Team) -
 
     granted, of_team, bare, inside, outside = await in_database(prepared)()
     for caller in [
-        await door.by_key(granted),
-        await door.by_key(of_team),
-        await door.by_member(inside.id),
+        await authenticator.by_key(granted),
+        await authenticator.by_key(of_team),
+        await authenticator.by_member(inside.id),
     ]:
         assert caller.may_use("qwen")
         assert caller.may_use("other")
-    for caller in [await door.by_key(bare), await door.by_member(outside.id)]:
+    for caller in [await authenticator.by_key(bare), await authenticator.by_member(outside.id)]:
         assert not caller.may_use("qwen")
         assert caller.may_use("other")
 
 
 async def test_a_revoked_key_opens_nothing_whatever_it_holds(
-    door: Door, acme: Tenant, key: ApiKey
+    authenticator: Authenticator, acme: Tenant, key: ApiKey
 ) -> None:
     def prepared() -> str:
         made, text = ApiKey.issue(acme, "granted", by="test")
@@ -125,4 +127,4 @@ async def test_a_revoked_key_opens_nothing_whatever_it_holds(
 
     text = await in_database(prepared)()
     with pytest.raises(UnknownCaller):
-        await door.by_key(text)
+        await authenticator.by_key(text)

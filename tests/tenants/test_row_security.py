@@ -156,7 +156,7 @@ def _now() -> None:
 # The catalogue ---------------------------------------------------------------------------------
 def test_the_database_is_as_the_models_say() -> None:
     assert row_security.check() == []
-    assert check.hindrance() == ""
+    assert check.startup_problem() == ""
 
 
 @pytest.mark.parametrize(

@@ -37,5 +37,5 @@ class Command(BaseCommand):
                 self.stdout.write(f"request {line.request_id} waits: {kept}")
         if waiting:
             self.stdout.write(f"{again} erased persons were erased again")
-        if left := tombstones.hindrance():
+        if left := tombstones.startup_problem():
             raise CommandError(left)

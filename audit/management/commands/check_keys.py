@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.keys.key_check import hindrance
+from audit.keys.key_check import startup_problem
 
 
 class Command(BaseCommand):
@@ -10,6 +10,6 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if problem := hindrance():
+        if problem := startup_problem():
             raise CommandError(problem)
         self.stdout.write("The master key and the platform's secret are the right ones.")

@@ -18,7 +18,7 @@ from inference.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unav
 from inference.intake import address_limit, allowed, charging
 from inference.intake.at_once import EVERYBODY
 from inference.intake.gateway import gateway
-from inference.intake.watch import RESTRICTED, RESTRICTED_TEXT, refusal
+from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT, refusal
 from inference.models import Completion
 from inference.order import Order
 from inference.record import ledger
@@ -28,7 +28,12 @@ from inference.stream.sink import Sink
 from inference.validation import requests
 from inference.validation.schemas import Body
 from tenants.accounts import locked_texts
-from tenants.authentication.authenticator import DoorClosed, Restricted, TenantClosed, UnknownCaller
+from tenants.authentication.authenticator import (
+    AuthenticationUnavailable,
+    Restricted,
+    TenantClosed,
+    UnknownCaller,
+)
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 from tenants.refusals.recorder import Refused
@@ -143,7 +148,7 @@ async def _follow(request: Request, caller: Caller, found: Completion, after: in
         lost.append(why)
         reading.cancel()
 
-    gateway().watch.attend(request, caller.credential, end)
+    gateway().revocation.attend(request, caller.credential, end)
     try:
         await reading
     except asyncio.CancelledError:
@@ -151,7 +156,7 @@ async def _follow(request: Request, caller: Caller, found: Completion, after: in
             raise
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % refusal(lost[0])[1], more=False)
     finally:
-        gateway().watch.dismiss(request)
+        gateway().revocation.dismiss(request)
 
 
 async def _read_on(request: Request, found: Completion, after: int) -> None:
@@ -204,16 +209,16 @@ async def _caller(request: Request) -> Caller:
     if not key:
         raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
     try:
-        request.caller = caller = await gateway().door.by_key(key)
+        request.caller = caller = await gateway().authenticator.by_key(key)
     except TenantClosed as closed:
-        request.caller = gateway().door.last_known(key)
+        request.caller = gateway().authenticator.last_known(key)
         raise Forbidden(_CLOSED[closed.state], code=f"tenant_{closed.state}") from None
     except Restricted:
-        request.caller = gateway().door.last_known(key)
+        request.caller = gateway().authenticator.last_known(key)
         raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
     except UnknownCaller:
         raise Unauthorized("this API key is wrong, revoked or expired") from None
-    except DoorClosed:
+    except AuthenticationUnavailable:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
     cors.check(request, caller)
     allowed.check_address(caller, request.client_ip)

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.api.powers import scopes_to_give
-from console.door import TenantRequest
+from console.authorization import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team

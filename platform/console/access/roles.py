@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from console.access.permission_words import WORDS
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from tenants.roles import HOLDERS, Duty, MatrixRow, Permission, Profile, Role, matrix
 
 

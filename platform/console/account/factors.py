@@ -22,7 +22,7 @@ from console.account import session_acts
 from console.account.codes import use_up
 from console.account.mfa_adapter import SecondFactorAdapter
 from console.account.pages import own_page
-from console.door import ConsoleRequest, signing_in
+from console.authorization import ConsoleRequest, signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 

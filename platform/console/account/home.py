@@ -18,7 +18,7 @@ from console.account.invitations import waiting
 from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.acts_only import require_POST
-from console.door import ConsoleRequest, own_account, signed_in
+from console.authorization import ConsoleRequest, own_account, signed_in
 from tenants.accounts import locked_texts, second_factor
 from tenants.accounts.sessions import NOWHERE, end_sessions
 

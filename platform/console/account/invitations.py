@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.acts_only import require_POST
-from console.door import ConsoleRequest, signed_in
+from console.authorization import ConsoleRequest, signed_in
 from tenants.models import Link, User
 from tenants.models.link import AlreadyUsed, OwnInvitation
 from tenants.models.tenant import OperatorsStayOut

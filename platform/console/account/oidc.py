@@ -26,7 +26,7 @@ from requests import RequestException
 from audit.actions import Action
 from console.account import session_acts
 from console.account.invitations import is_vouched_for
-from console.door import signing_in
+from console.authorization import signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, User

@@ -7,11 +7,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from console.door import View, own_account
+from console.authorization import View, own_account
 
 
 def own_page(view: Callable[..., Any]) -> View:
-    """For a view of django-allauth: rendered inside the door's scope, not after it."""
+    """For a view of django-allauth: rendered inside the scope of authorization, not after it."""
 
     @own_account
     @wraps(view)

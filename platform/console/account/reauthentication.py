@@ -5,8 +5,8 @@
     @recently_proven
     def removal(request: TenantRequest, member: UUID) -> HttpResponse: ...
 
-It stands inside the door (below `permitted`, `operators_only` or `signed_in`), on views that only
-act. A page that shows a form too and acts on POST takes the same word: its GET is not asked.
+It stands below `permitted`, `operators_only` or `signed_in`, on views that only act.
+ A page that shows a form too and acts on POST takes the same word: its GET is not asked.
 Signing in counts as proof. Whoever has not proved it is led to their password or second factor
 and comes back to the page they were on, where the form holds what they had entered (entered.py).
 They send it again themselves.
@@ -31,7 +31,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from console.account import entered
 from console.acts_only import page_of
-from console.door import ConsoleRequest, View
+from console.authorization import ConsoleRequest, View
 
 
 def recently_proven(view: Callable[..., HttpResponse]) -> View:

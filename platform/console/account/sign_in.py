@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account.password_policy import lacks, policy_of
 from console.acts_only import require_POST
-from console.door import signing_in
+from console.authorization import signing_in
 from console.forms import StyledField
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.models import User

@@ -16,7 +16,7 @@ from audit.actions import Action
 from console.account import lockout, session_acts
 from console.account.invitations import OWN_INVITATION, is_vouched_for
 from console.account.sign_in import enter, locked
-from console.door import before_sign_in
+from console.authorization import before_sign_in
 from console.forms import ConsoleForm
 from tenants.accounts import password_reset
 from tenants.accounts.password_reset import NotTheirs

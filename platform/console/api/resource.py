@@ -14,7 +14,7 @@ from console.api import cursor
 from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import denied
 from console.api.strict import Shape, as_json
-from console.api.visit import Visit
+from console.api.transactional_view import TransactionalView
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -26,7 +26,7 @@ class Who(Enum):
     OPERATOR = auto()
 
 
-class Resource(Visit):
+class Resource(TransactionalView):
     """A view set of one kind of thing. Its tables are read by requests and by the schema."""
 
     needs: ClassVar[dict[str, Permission | Who]]  # by act

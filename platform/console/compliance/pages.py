@@ -12,13 +12,13 @@ from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
 from console.acts_only import require_POST
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.compliance import report as reports
 from console.compliance import running
 from console.compliance.check import COULD_NOT_RUN, Check, Reach
 from console.compliance.checks import CHECKS
 from console.compliance.clause import SHORT
 from console.compliance.standing import known_regime, standing
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.paging import page
 from tenants.models import Tenant
 from tenants.roles import Permission

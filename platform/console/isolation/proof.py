@@ -16,8 +16,8 @@ from django.db.backends.signals import connection_created
 
 from audit.scope import SYSTEM
 from console.isolation.asgi_client import AsgiClient
+from console.isolation.crawler import WHOLE, Cell, Part, Walk
 from console.isolation.stage import Stage
-from console.isolation.walk import WHOLE, Cell, Part, Walk
 from tenants.isolation import composite_keys, row_security
 from tenants.isolation.row_security import guarded_models
 from tenants.scope import system_scope

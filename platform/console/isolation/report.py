@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from console.isolation.crawler import CROSSED, FOREIGN, OWN, Cell
 from console.isolation.proof import Proof
-from console.isolation.walk import CROSSED, FOREIGN, OWN, Cell
 
 PLACES = (OWN, FOREIGN, CROSSED)
 LEGEND = (

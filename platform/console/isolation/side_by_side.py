@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from console.isolation.crawler import Cell, Part
     from console.isolation.proof import Proof
-    from console.isolation.walk import Cell, Part
 
 
 class WalkFailed(Exception):

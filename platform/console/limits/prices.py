@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
-from console.door import ConsoleRequest, operators_only
+from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
 from tenants.models import Price
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.acts_only import require_POST
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
 from tenants.models import Quota, Tenant
 from tenants.models.quota import SetByPlatform

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.limits.quota_forms import RaiseForm
 from console.limits.quotas import detail
 from tenants.models import Quota, QuotaRaise

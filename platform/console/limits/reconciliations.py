@@ -4,7 +4,7 @@ from django.db.models import F, Q
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from console.door import ConsoleRequest, operators_only
+from console.authorization import ConsoleRequest, operators_only
 from console.paging import page
 from tenants.models import Reconciliation
 

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, LimitField
 from console.usage import figures
 from tenants.models import Tenant

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from tenants.accounts.second_factor import FACTORS
 from tenants.models import Link

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.acts_only import require_POST
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from tenants.model_access import holders
 from tenants.models import Member, Team, Tenant

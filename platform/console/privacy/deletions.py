@@ -22,7 +22,7 @@ from audit.erasure.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
 from console.paging import page
 from console.people.members import roles_to_give

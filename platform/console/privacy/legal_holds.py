@@ -18,7 +18,7 @@ from audit.retention import legal_hold
 from audit.retention.legal_hold import AlreadyApproved, Ended, HoldRefused, SamePerson
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from tenants.models import Member, Tenant, User
 from tenants.roles import Permission

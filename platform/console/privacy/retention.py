@@ -15,7 +15,7 @@ from audit.retention import data_classes, legal_hold, periods, pruning
 from audit.retention.data_classes import MOST_DAYS
 from audit.retention.periods import Preview
 from console.account.reauthentication import recently_proven
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
 from console.trail.actors import Actors
 from tenants.models import Tenant

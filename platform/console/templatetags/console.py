@@ -17,7 +17,7 @@ from console.access.permission_words import WORDS
 from console.account import entered
 from console.account.key_obstacle import key_obstacle
 from console.acts_only import page_of
-from console.door import ConsoleRequest
+from console.authorization import ConsoleRequest
 from console.limits.quota_forms import MICRO
 from tenants import secret_keys
 from tenants.models import ApiKey, Scope, User

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
-from console.door import ConsoleRequest, operators_only
+from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField
 from console.limits.tenant_limits import LABELS
 from console.tenants.tenant_settings import TIME_ZONES

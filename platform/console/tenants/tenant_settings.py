@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, LinesField, ReasonField
 from tenants.models.tenant import Closed, Tenant
 from tenants.roles import Permission, Profile

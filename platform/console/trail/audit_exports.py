@@ -16,7 +16,7 @@ from audit.keys.keyring import Unreadable
 from audit.models import Export
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
 from console.usage.usage_pages import streamed

@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, render
 from audit.models import Event
 from audit.proof.proof_state import Standing, proof_state
 from audit.search.events import BadCursor, Filters, Page, page
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
 from console.trail.audit_words import REQUESTS, WORDS

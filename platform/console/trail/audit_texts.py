@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.models import Event
 from audit.search import text_search
 from console.account.reauthentication import recently_proven
-from console.door import TenantRequest, permitted
+from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, MomentField
 from tenants.roles import Permission
 

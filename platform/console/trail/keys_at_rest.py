@@ -11,7 +11,7 @@ from django.shortcuts import render
 
 from audit.keys.master_keys import MasterKeys, MasterKeyUnavailable, platform_secret
 from audit.models import DataKey, KeyRotation
-from console.door import ConsoleRequest, operators_only
+from console.authorization import ConsoleRequest, operators_only
 from console.paging import page
 from console.trail.actors import Actors
 from tenants.models import Tenant

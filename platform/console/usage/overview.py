@@ -7,7 +7,13 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.views.decorators.cache import never_cache
 
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted, signed_in
+from console.authorization import (
+    ConsoleRequest,
+    TenantRequest,
+    operators_only,
+    permitted,
+    signed_in,
+)
 from console.home import landing
 from console.usage import figures
 from inference.engines import reachable

@@ -12,16 +12,16 @@ from django.utils.translation import gettext_lazy as _
 from console.forms import ConsoleForm
 from inference.usage.names import Dimension, Id
 from inference.usage.report import SORTS, Report
-from inference.usage.span import MOST_DAYS, Span, today
+from inference.usage.time_range import MOST_DAYS, TimeRange, today
 from tenants.models import Tenant
 
 D = Dimension
 CUSTOM, WEEK = "custom", "7d"
-RANGES: dict[str, Callable[[str], Span]] = {
-    "24h": lambda zone: Span.last_hours(24, zone),
-    WEEK: lambda zone: Span.last_days(7, zone),
-    "30d": lambda zone: Span.last_days(30, zone),
-    "month": Span.this_month,
+RANGES: dict[str, Callable[[str], TimeRange]] = {
+    "24h": lambda zone: TimeRange.last_hours(24, zone),
+    WEEK: lambda zone: TimeRange.last_days(7, zone),
+    "30d": lambda zone: TimeRange.last_days(30, zone),
+    "month": TimeRange.this_month,
 }
 GROUPS = {
     D.MODEL: _("Model"),
@@ -101,8 +101,8 @@ class UsageFilter(ConsoleForm):
         return Report(self.of, self._span, self.where)
 
     @property
-    def _span(self) -> Span:
+    def _span(self) -> TimeRange:
         given = self.cleaned_data
         if given["range"] == CUSTOM:
-            return Span.days(given["first"] or given["last"], given["last"], self.zone)
+            return TimeRange.days(given["first"] or given["last"], given["last"], self.zone)
         return RANGES[given["range"]](self.zone)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
-from console.door import ConsoleRequest, TenantRequest, operators_only, permitted
+from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
 from inference.usage.names import Dimension, Name, names
@@ -28,7 +28,7 @@ from inference.usage.report import (
     as_of,
     total,
 )
-from inference.usage.span import OWN_DAYS
+from inference.usage.time_range import OWN_DAYS
 from tenants.roles import Permission
 from tenants.scope import system_scope, tenant_scope
 

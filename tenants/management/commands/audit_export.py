@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.exports import export_format
 from audit.models import Seal
 from audit.trail.record import act
-from tenants.management.spans import moment, tenant_id
+from tenants.management.time_ranges import moment, tenant_id
 from tenants.scope import system_scope
 
 BY = "command:audit_export"

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.keys import signing
 from audit.offline import forebay_verify
-from audit.verification.verify import Report, Span, Witness, opened, verify
+from audit.verification.verify import Report, TimeRange, Witness, opened, verify
 from audit.witnesses.delivery import configured, from_file
-from tenants.management.spans import moment, tenant_id
+from tenants.management.time_ranges import moment, tenant_id
 
 FINE, FINDINGS, CANNOT_RUN = 0, 1, 2
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise SystemExit(FINDINGS)
 
     def _trail(self, **options: Any) -> bool:
-        span = Span(
+        span = TimeRange(
             tenant_id(options["tenant"]), moment(options["since"]), moment(options["until"])
         )
         with opened() as connection:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from console.compliance.check import Check, Found, Problem
-from console.compliance.looking import DAYS, acts
+from console.compliance.queries import DAYS, acts
 from console.compliance.texts import Text
 from tenants.models import Tenant
 

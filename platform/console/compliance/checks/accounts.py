@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import identify_hasher, is_password_usable
 from django.db.models import Q, QuerySet
 
 from console.compliance.check import Check, Found, Problem
-from console.compliance.looking import DAYS, people, since
+from console.compliance.queries import DAYS, people, since
 from console.compliance.texts import Text
 from tenants.accounts.second_factor import FACTORS, OPTIONAL, POWERFUL
 from tenants.models import Tenant, User

@@ -7,7 +7,7 @@ from audit.checks import self_check
 from audit.models import Event
 from audit.trail.record import act
 from console.compliance.check import Check, Found, Problem, Reach
-from console.compliance.looking import Refused
+from console.compliance.queries import Refused
 from console.compliance.texts import Text
 from tenants.models import Tenant
 from tenants.scope import system_scope

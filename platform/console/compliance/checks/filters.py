@@ -6,7 +6,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from console.compliance.check import Check, Found, Problem, Reach
-from console.compliance.looking import DAYS
+from console.compliance.queries import DAYS
 from console.compliance.texts import Text
 from inference.engines.base import Engine, EngineConfig
 from inference.errors import BadRequest

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console.account.password_policy import POLICIES
 from console.compliance.check import Check, Found, Problem
-from console.compliance.looking import people
+from console.compliance.queries import people
 from console.compliance.texts import Text
 from tenants.models import Tenant, User
 from tenants.roles import Profile

@@ -13,7 +13,7 @@ from audit.models import Event, LegalHold, PrunedMonth, RetentionRule
 from audit.retention import legal_hold, periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from console.compliance.check import Check, Found, Problem
-from console.compliance.looking import Refused
+from console.compliance.queries import Refused
 from console.compliance.texts import Text
 from tenants.models import Tenant
 

@@ -13,7 +13,7 @@ from audit.actions import Action
 from console.account import lockout
 from console.account.lockout import Lockout
 from console.compliance.check import Check, Found, Problem, Reach
-from console.compliance.looking import acts
+from console.compliance.queries import acts
 from console.compliance.texts import Text
 from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
 from tenants.models import Tenant

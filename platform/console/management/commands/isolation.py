@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from console.isolation import proof, report, side_by_side
-from console.isolation.walk import Cell
+from console.isolation.crawler import Cell
 from tenants.isolation.check import REMEDY
 
 EVERY = 500  # requests between two lines of progress

@@ -8,7 +8,7 @@ _EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     tenant_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None

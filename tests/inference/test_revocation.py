@@ -12,7 +12,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
-from inference.intake.watch import Credential, Watch
+from inference.intake.revocation import Credential, Revocation
 from inference.models import Completion, State
 from inference.order import Order
 from inference.stream.frames import Kind
@@ -38,8 +38,8 @@ def cancelled() -> list[UUID]:
 
 
 @pytest.fixture
-async def watch(dsn: str, line: WeakLine, cancelled: list[UUID]) -> AsyncIterator[Watch]:
-    watch = Watch(through(line, dsn), lambda order: cancelled.append(order.id))
+async def watch(dsn: str, line: WeakLine, cancelled: list[UUID]) -> AsyncIterator[Revocation]:
+    watch = Revocation(through(line, dsn), lambda order: cancelled.append(order.id))
     yield watch
     await watch.close()
 
@@ -84,7 +84,7 @@ async def until(holds: Callable[[], Any], seconds: float = 1.0) -> float:
 
 
 async def test_a_revoked_keys_stream_ends_with_an_error(
-    watch: Watch, acme: Tenant, key: ApiKey, cancelled: list[UUID]
+    watch: Revocation, acme: Tenant, key: ApiKey, cancelled: list[UUID]
 ) -> None:
     order, sink = await in_database(on_record)(acme), Sink()
     watch.begin(order, bytes(key.digest), sink)
@@ -112,7 +112,7 @@ async def test_a_revoked_keys_stream_ends_with_an_error(
     ids=["revoked", "scope", "expired", "deleted", "suspended", "closing"],
 )
 async def test_how_a_key_ends(
-    watch: Watch, key: ApiKey, bob: Member, taken_away: TakenAway, why: str
+    watch: Revocation, key: ApiKey, bob: Member, taken_away: TakenAway, why: str
 ) -> None:
     lost = list[str]()
     watch.attend("socket", bytes(key.digest), lost.append)
@@ -137,7 +137,7 @@ async def test_how_a_key_ends(
     ids=["demoted", "removed", "inactive", "suspended"],
 )
 async def test_how_a_member_ends(
-    watch: Watch, key: ApiKey, bob: Member, taken_away: TakenAway, why: str
+    watch: Revocation, key: ApiKey, bob: Member, taken_away: TakenAway, why: str
 ) -> None:
     lost = list[str]()
     watch.attend("socket", bob.id, lost.append)
@@ -148,7 +148,9 @@ async def test_how_a_member_ends(
     assert lost == [why]
 
 
-async def test_nobody_else_is_cut_off(watch: Watch, acme: Tenant, key: ApiKey, bob: Member) -> None:
+async def test_nobody_else_is_cut_off(
+    watch: Revocation, acme: Tenant, key: ApiKey, bob: Member
+) -> None:
     other, _ = await in_database(ApiKey.issue)(acme, "other", by="test")
     lost = list[str]()
     watch.attend(1, bytes(key.digest), lost.append)
@@ -162,7 +164,7 @@ async def test_nobody_else_is_cut_off(watch: Watch, acme: Tenant, key: ApiKey, b
 
 
 async def test_one_question_for_all_of_them(
-    watch: Watch, acme: Tenant, key: ApiKey, bob: Member, monkeypatch: pytest.MonkeyPatch
+    watch: Revocation, acme: Tenant, key: ApiKey, bob: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, ask = list[int](), watch._ask
 
@@ -182,7 +184,7 @@ async def test_one_question_for_all_of_them(
 
 
 async def test_without_the_database_nobody_is_cut_off_until_it_is_back(
-    watch: Watch, key: ApiKey, line: WeakLine
+    watch: Revocation, key: ApiKey, line: WeakLine
 ) -> None:
     lost = list[str]()
     watch.attend("socket", bytes(key.digest), lost.append)
@@ -196,7 +198,7 @@ async def test_without_the_database_nobody_is_cut_off_until_it_is_back(
 
 
 async def test_a_frozen_database_holds_up_one_look_only(
-    watch: Watch, key: ApiKey, line: WeakLine
+    watch: Revocation, key: ApiKey, line: WeakLine
 ) -> None:
     lost = list[str]()
     watch.attend("socket", bytes(key.digest), lost.append)
@@ -211,7 +213,7 @@ async def test_a_frozen_database_holds_up_one_look_only(
 
 
 async def test_it_is_cancelled_until_it_is_settled(
-    watch: Watch, acme: Tenant, key: ApiKey, cancelled: list[UUID]
+    watch: Revocation, acme: Tenant, key: ApiKey, cancelled: list[UUID]
 ) -> None:
     """The first word may come before the queue knows the request."""
     order = await in_database(on_record)(acme)
@@ -225,7 +227,7 @@ async def test_it_is_cancelled_until_it_is_settled(
 
 
 async def test_a_chat_is_watched_on_when_its_reader_has_left(
-    watch: Watch, acme: Tenant, bob: Member, cancelled: list[UUID]
+    watch: Revocation, acme: Tenant, bob: Member, cancelled: list[UUID]
 ) -> None:
     gone_on, finished = [await in_database(on_record)(acme, detached=True) for _ in range(2)]
     for order in (gone_on, finished):
@@ -241,7 +243,7 @@ async def test_a_chat_is_watched_on_when_its_reader_has_left(
 
 
 async def test_what_never_ends_is_forgotten_at_its_deadline(
-    watch: Watch, acme: Tenant, bob: Member
+    watch: Revocation, acme: Tenant, bob: Member
 ) -> None:
     order = await in_database(on_record)(acme, detached=True, deadline=time.time() + 0.2)
     watch.begin(order, bob.id, Sink())
@@ -249,7 +251,7 @@ async def test_what_never_ends_is_forgotten_at_its_deadline(
     await until(lambda: len(watch) == 0, 1.5)
 
 
-async def test_a_listener_that_breaks_harms_no_other(watch: Watch, key: ApiKey) -> None:
+async def test_a_listener_that_breaks_harms_no_other(watch: Revocation, key: ApiKey) -> None:
     def breaks(why: str) -> None:
         raise RuntimeError
 
@@ -262,7 +264,7 @@ async def test_a_listener_that_breaks_harms_no_other(watch: Watch, key: ApiKey) 
 
 
 async def test_after_a_thousand_that_came_and_went_nothing_is_left(
-    watch: Watch, acme: Tenant, key: ApiKey, bob: Member, cancelled: list[UUID]
+    watch: Revocation, acme: Tenant, key: ApiKey, bob: Member, cancelled: list[UUID]
 ) -> None:
     dice = random.Random(7)
     credentials: list[Credential] = [bytes(key.digest), bob.id, uuid4(), b"nobody's"]

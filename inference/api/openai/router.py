@@ -1,4 +1,4 @@
-"""The lane of the inference API: what every endpoint has in common."""
+"""The router of the inference API: what every endpoint has in common."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 120  # of what does not exist, as it is told back
 
 
-async def lane(scope: Any, receive: Any, send: Any) -> None:
+async def router(scope: Any, receive: Any, send: Any) -> None:
     """An ASGI application for the paths that `routes.owns`."""
     request = Request(scope, receive, send)
     try:

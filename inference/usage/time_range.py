@@ -22,7 +22,7 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """From `since` to before `until`; both begin an hour or, with days, a day of `zone`."""
 
     since: datetime
@@ -31,13 +31,13 @@ class Span:
     hourly: bool
 
     @classmethod
-    def last_hours(cls, hours: int, zone_name: str) -> "Span":
+    def last_hours(cls, hours: int, zone_name: str) -> "TimeRange":
         zone = ZoneInfo(zone_name)
         until = timezone.now().replace(minute=0, second=0, microsecond=0) + _HOUR
         return cls(until - hours * _HOUR, until, zone, hourly=True)
 
     @classmethod
-    def days(cls, first: date, last: date, zone_name: str) -> "Span":
+    def days(cls, first: date, last: date, zone_name: str) -> "TimeRange":
         """Whole days, both included; the later ones of more than MOST_DAYS."""
         first = max(first, last - timedelta(days=MOST_DAYS - 1))
         number = (last - first).days + 1
@@ -48,12 +48,12 @@ class Span:
         return cls(since, until, zone, hourly=False)
 
     @classmethod
-    def last_days(cls, number: int, zone_name: str) -> "Span":
+    def last_days(cls, number: int, zone_name: str) -> "TimeRange":
         last = today(zone_name)
         return cls.days(last - timedelta(days=number - 1), last, zone_name)
 
     @classmethod
-    def this_month(cls, zone_name: str) -> "Span":
+    def this_month(cls, zone_name: str) -> "TimeRange":
         last = today(zone_name)
         return cls.days(last.replace(day=1), last, zone_name)
 

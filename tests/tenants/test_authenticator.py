@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tenants import secret_keys
 from tenants.authentication import authenticator as module
-from tenants.authentication.authenticator import Door, TenantClosed, UnknownCaller
+from tenants.authentication.authenticator import Authenticator, TenantClosed, UnknownCaller
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Member, Quota, Tenant, User
 from tenants.roles import Role
@@ -42,8 +42,10 @@ async def refused_after(ask: Callable[[], Awaitable[Caller]]) -> float:
     return 99
 
 
-async def test_a_key_opens_the_door(door: Door, acme: Tenant, key: tuple[ApiKey, str]) -> None:
-    caller = await door.by_key(key[1])
+async def test_a_key_opens_the_door(
+    authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str]
+) -> None:
+    caller = await authenticator.by_key(key[1])
     assert caller == Caller(
         tenant_id=acme.id,
         tenant="acme",
@@ -59,43 +61,47 @@ async def test_a_key_opens_the_door(door: Door, acme: Tenant, key: tuple[ApiKey,
 
 
 async def test_a_makers_quota_counts_the_makers_keys(
-    door: Door, acme: Tenant, alice: Member
+    authenticator: Authenticator, acme: Tenant, alice: Member
 ) -> None:
     kind: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1}
     quota = await in_database(Quota.set)(acme, **kind, by="test", member=alice)
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test", created_by=alice)
     _, other = await in_database(ApiKey.issue)(acme, "cd", by="test")
-    caller = await door.by_key(text)
+    caller = await authenticator.by_key(text)
     assert (caller.maker_id, caller.member_id) == (alice.id, None)
     assert [ref.id for ref in caller.quotas] == [quota.id]
-    assert (await door.by_key(other)).quotas == ()
+    assert (await authenticator.by_key(other)).quotas == ()
 
 
-async def test_a_vip_tenant_weighs_more(door: Door, globex: Tenant) -> None:
+async def test_a_vip_tenant_weighs_more(authenticator: Authenticator, globex: Tenant) -> None:
     _, text = await in_database(ApiKey.issue)(globex, "ci", by="test")
-    assert (await door.by_key(text)).weight == 4
+    assert (await authenticator.by_key(text)).weight == 4
 
 
-async def test_a_member_opens_the_door(door: Door, alice: Member) -> None:
-    caller = await door.by_member(alice.id)
+async def test_a_member_opens_the_door(authenticator: Authenticator, alice: Member) -> None:
+    caller = await authenticator.by_member(alice.id)
     assert (caller.actor, caller.member_id) == (f"member:{alice.id}", alice.id)
     assert (caller.subject_id, caller.api_key_id) == (alice.subject_id, None)
 
 
-async def test_wrong_credentials_open_nothing(door: Door, key: tuple[ApiKey, str]) -> None:
+async def test_wrong_credentials_open_nothing(
+    authenticator: Authenticator, key: tuple[ApiKey, str]
+) -> None:
     minted = secret_keys.mint().text
     for text in ("", "sk-fb-", "nonsense", key[1][:-1], key[1] + "x", "ключ", minted):
         with pytest.raises(UnknownCaller):
-            await door.by_key(text)
+            await authenticator.by_key(text)
     with pytest.raises(UnknownCaller):
-        await door.by_member(uuid4())
+        await authenticator.by_member(uuid4())
 
 
-async def test_an_expired_key_opens_nothing(door: Door, key: tuple[ApiKey, str]) -> None:
+async def test_an_expired_key_opens_nothing(
+    authenticator: Authenticator, key: tuple[ApiKey, str]
+) -> None:
     soon = timezone.now() + timedelta(seconds=0.3)
     await in_database(ApiKey.objects.filter(pk=key[0].pk).update)(expires_at=soon)
-    await door.by_key(key[1])
-    assert await refused_after(lambda: door.by_key(key[1])) < 1.3
+    await authenticator.by_key(key[1])
+    assert await refused_after(lambda: authenticator.by_key(key[1])) < 1.3
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ async def test_an_expired_key_opens_nothing(door: Door, key: tuple[ApiKey, str])
     ids=["revoked", "deleted", "tenant deleted"],
 )
 async def test_a_key_that_was_taken_away_is_refused_within_a_second(
-    door: Door,
+    authenticator: Authenticator,
     key: tuple[ApiKey, str],
     alice: Member,
     taken_away: Callable[[ApiKey, Member], Any],
@@ -119,7 +125,7 @@ async def test_a_key_that_was_taken_away_is_refused_within_a_second(
         nonlocal busy
         while not stop.is_set():
             try:
-                await door.by_key(key[1])
+                await authenticator.by_key(key[1])
                 busy += 1
             except UnknownCaller:
                 return
@@ -128,7 +134,7 @@ async def test_a_key_that_was_taken_away_is_refused_within_a_second(
     load = asyncio.gather(*[traffic() for _ in range(5)])
     await asyncio.sleep(0.1)
     await in_database(taken_away)(key[0], alice)
-    took = await refused_after(lambda: door.by_key(key[1]))
+    took = await refused_after(lambda: authenticator.by_key(key[1]))
     stop.set()
     await load
     assert busy
@@ -144,44 +150,44 @@ async def test_a_key_that_was_taken_away_is_refused_within_a_second(
     ids=["inactive", "removed"],
 )
 async def test_a_member_who_may_no_longer_is_refused_within_a_second(
-    door: Door, alice: Member, taken_away: Callable[[Member], Any]
+    authenticator: Authenticator, alice: Member, taken_away: Callable[[Member], Any]
 ) -> None:
-    await door.by_member(alice.id)
+    await authenticator.by_member(alice.id)
     await in_database(taken_away)(alice)
-    assert await refused_after(lambda: door.by_member(alice.id)) < 1
+    assert await refused_after(lambda: authenticator.by_member(alice.id)) < 1
 
 
 async def test_new_limits_hold_within_a_second(
-    door: Door, acme: Tenant, key: tuple[ApiKey, str]
+    authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str]
 ) -> None:
-    await door.by_key(key[1])
+    await authenticator.by_key(key[1])
     await in_database(Tenant.objects.filter(pk=acme.pk).update)(max_concurrency=3, tier="vip")
     await asyncio.sleep(1)
-    caller = await door.by_key(key[1])
+    caller = await authenticator.by_key(key[1])
     assert (caller.limits.max_concurrency, caller.weight) == (3, 4)
 
 
 async def test_a_busy_key_costs_few_looks(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    ask = door._ask
+    ask = authenticator._ask
 
     async def counted(query: str, credential: Any) -> Caller:
         nonlocal looks
         looks += 1
         return await ask(query, credential)
 
-    monkeypatch.setattr(door, "_ask", counted)
+    monkeypatch.setattr(authenticator, "_ask", counted)
     for _ in range(5):
-        await asyncio.gather(*[door.by_key(key[1]) for _ in range(100)])
+        await asyncio.gather(*[authenticator.by_key(key[1]) for _ in range(100)])
     assert looks == 1
 
 
 async def test_one_who_leaves_while_many_wait_takes_nobody_along(
-    door: Door, key: tuple[ApiKey, str]
+    authenticator: Authenticator, key: tuple[ApiKey, str]
 ) -> None:
-    asked = [asyncio.ensure_future(door.by_key(key[1])) for _ in range(5)]
+    asked = [asyncio.ensure_future(authenticator.by_key(key[1])) for _ in range(5)]
     await asyncio.sleep(0)
     asked[0].cancel()
     found = await asyncio.gather(*asked, return_exceptions=True)
@@ -190,13 +196,13 @@ async def test_one_who_leaves_while_many_wait_takes_nobody_along(
 
 
 async def test_it_remembers_no_more_than_it_may(
-    door: Door, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CACHED", 3)
     for n in range(6):
         _, text = await in_database(ApiKey.issue)(acme, f"key {n}", by="test")
-        await door.by_key(text)
-    assert len(door._known) <= 3
+        await authenticator.by_key(text)
+    assert len(authenticator._known) <= 3
 
 
 # Keys that nobody ever had -----------------------------------------------------------------------
@@ -218,7 +224,7 @@ def mutated(text: str, dice: random.Random) -> str:
 
 
 async def test_of_ten_thousand_mutated_keys_none_opens_and_none_is_looked_up(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice, looks = random.Random(20260101), list[Any]()
 
@@ -226,40 +232,40 @@ async def test_of_ten_thousand_mutated_keys_none_opens_and_none_is_looked_up(
         looks.append(credential)
         raise UnknownCaller
 
-    monkeypatch.setattr(door, "_ask", look)
+    monkeypatch.setattr(authenticator, "_ask", look)
     refused = 0
     while refused < 10_000:
         tried = mutated(key[1], dice)
         if tried != key[1]:
             with pytest.raises(UnknownCaller):
-                await door.by_key(tried)
+                await authenticator.by_key(tried)
             refused += 1
     assert looks == []
 
 
 async def test_keys_with_a_right_checksum_open_nothing_either(
-    door: Door, key: tuple[ApiKey, str]
+    authenticator: Authenticator, key: tuple[ApiKey, str]
 ) -> None:
     for _ in range(300):
         with pytest.raises(UnknownCaller):
-            await door.by_key(secret_keys.mint().text)
-    assert (await door.by_key(key[1])).api_key_id == key[0].id
+            await authenticator.by_key(secret_keys.mint().text)
+    assert (await authenticator.by_key(key[1])).api_key_id == key[0].id
 
 
 # What changes for those who are inside -----------------------------------------------------------
 async def test_both_keys_of_a_rotation_open_until_the_overlap_is_over(
-    door: Door, key: tuple[ApiKey, str]
+    authenticator: Authenticator, key: tuple[ApiKey, str]
 ) -> None:
     overlap = timedelta(seconds=1)
     fresh, text = await in_database(key[0].rotate)(by="test", overlap=overlap)
-    assert (await door.by_key(text)).api_key_id == fresh.id
-    assert (await door.by_key(key[1])).api_key_id == key[0].id
-    assert 0.5 < await refused_after(lambda: door.by_key(key[1])) < 2
-    assert (await door.by_key(text)).api_key_id == fresh.id
+    assert (await authenticator.by_key(text)).api_key_id == fresh.id
+    assert (await authenticator.by_key(key[1])).api_key_id == key[0].id
+    assert 0.5 < await refused_after(lambda: authenticator.by_key(key[1])) < 2
+    assert (await authenticator.by_key(text)).api_key_id == fresh.id
 
 
 async def test_a_rotated_key_counts_against_its_successors_quotas(
-    door: Door, acme: Tenant, key: tuple[ApiKey, str]
+    authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str]
 ) -> None:
     def prepared() -> Any:
         quota = Quota.objects.create(
@@ -269,45 +275,45 @@ async def test_a_rotated_key_counts_against_its_successors_quotas(
 
     quota, (_, text) = await in_database(prepared)()
     for tried in (text, key[1]):
-        assert [found.id for found in (await door.by_key(tried)).quotas] == [quota.id]
+        assert [found.id for found in (await authenticator.by_key(tried)).quotas] == [quota.id]
 
 
 async def test_a_demoted_member_loses_power_within_a_second(
-    door: Door, acme: Tenant, alice: Member
+    authenticator: Authenticator, acme: Tenant, alice: Member
 ) -> None:
-    assert (await door.by_member(alice.id)).scopes == {"inference"}
+    assert (await authenticator.by_member(alice.id)).scopes == {"inference"}
     await in_database(alice.change_role)(Role.AUDITOR, by="test")
     began = time.monotonic()
-    while (await door.by_member(alice.id)).scopes:
+    while (await authenticator.by_member(alice.id)).scopes:
         await asyncio.sleep(0.02)
         assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("state", ["suspended", "closing"])
 async def test_a_tenant_that_is_not_open_lets_nobody_in(
-    door: Door, acme: Tenant, key: tuple[ApiKey, str], alice: Member, state: str
+    authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str], alice: Member, state: str
 ) -> None:
-    await asyncio.gather(door.by_key(key[1]), door.by_member(alice.id))
+    await asyncio.gather(authenticator.by_key(key[1]), authenticator.by_member(alice.id))
     end = acme.suspend if state == "suspended" else acme.close
     await in_database(end)(by="test", reason="test")
-    assert await refused_after(lambda: door.by_key(key[1])) < 1
-    assert await refused_after(lambda: door.by_member(alice.id)) < 1
+    assert await refused_after(lambda: authenticator.by_key(key[1])) < 1
+    assert await refused_after(lambda: authenticator.by_member(alice.id)) < 1
     with pytest.raises(TenantClosed) as closed:
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
     assert closed.value.state == state
     if state == "suspended":
         await in_database(acme.resume)(by="test")
-        assert (await door.by_key(key[1])).tenant == "acme"
+        assert (await authenticator.by_key(key[1])).tenant == "acme"
 
 
-async def test_what_a_key_may_is_told(door: Door, acme: Tenant) -> None:
+async def test_what_a_key_may_is_told(authenticator: Authenticator, acme: Tenant) -> None:
     settings: dict[str, Any] = {
         "scopes": ["batch"],
         "allowed_models": ["a"],
         "allowed_networks": ["192.0.2.0/24"],
     }
     _, text = await in_database(ApiKey.issue)(acme, "x", by="test", **settings, burst=3)
-    caller = await door.by_key(text)
+    caller = await authenticator.by_key(text)
     assert (set(caller.scopes), caller.key_limits.burst) == ({"batch"}, 3)
     assert [caller.may_use(name) for name in ("a", "b")] == [True, False]
     addresses = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.3.7", "2001:db8::1", "", "unix"]

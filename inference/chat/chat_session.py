@@ -17,7 +17,7 @@ from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dism
 from inference.chat.threads import off_loop_for
 from inference.intake.allowed import NotAllowed
 from inference.intake.gateway import gateway
-from inference.intake.watch import RESTRICTED, RESTRICTED_TEXT
+from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.accounts import sessions
 from tenants.accounts.required_actions import duty
 from tenants.authentication.authenticator import Restricted, TenantClosed, UnknownCaller
@@ -30,7 +30,7 @@ _sessions = import_module(settings.SESSION_ENGINE)
 
 
 @dataclass(eq=False)
-class Visitor:
+class ChatSession:
     user: User
     member: Member
     session_key: str
@@ -39,7 +39,7 @@ class Visitor:
     _good_until: float = field(default=0.0, init=False)
 
     @classmethod
-    async def of(cls, scope: Any) -> "Visitor | None":
+    async def of(cls, scope: Any) -> "ChatSession | None":
         user = scope["user"]
         query = parse_qs(scope["query_string"].decode("latin-1"))
         tenant = query.get("tenant", [""])[0]
@@ -54,13 +54,15 @@ class Visitor:
         return cls(user, member, key, client_ip(scope), known)
 
     async def caller(self) -> Caller:
-        """Raises Dismissed when session or membership have ended since, NotAllowed, DoorClosed."""
+        """Raises Dismissed when session or membership have ended since, NotAllowed,
+        AuthenticationUnavailable.
+        """
         now = asyncio.get_running_loop().time()
         if now >= self._good_until:
             await off_loop_for(self.user, self._check)()
             self._good_until = now + TRUSTED_S
         try:
-            return await gateway().door.by_member(self.member.id)
+            return await gateway().authenticator.by_member(self.member.id)
         except TenantClosed:
             raise Dismissed(TENANT_CLOSED) from None
         except Restricted:

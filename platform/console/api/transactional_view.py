@@ -45,7 +45,7 @@ class _Answered(Exception):
         self.answer = answer
 
 
-class Visit(GenericViewSet[Any]):
+class TransactionalView(GenericViewSet[Any]):
     http_method_names = ["get", "head", "post", "patch", "delete"]
     who: Requester
     tenant: Tenant | None

@@ -212,7 +212,7 @@ class Walk:
         found: dict[str, list[Cell]] = {caller.name: [] for caller in asking}
         waiting = iter(asking)
 
-        async def lane() -> None:
+        async def router() -> None:
             """One thread and one connection for whatever Django does here."""
             async with ThreadSensitiveContext():
                 for caller in waiting:
@@ -222,7 +222,7 @@ class Walk:
 
         async with asyncio.TaskGroup() as lanes:
             for _ in range(LANES):
-                lanes.create_task(lane())
+                lanes.create_task(router())
         return [cell for cells in found.values() for cell in cells]
 
     async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:

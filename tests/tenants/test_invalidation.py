@@ -1,4 +1,4 @@
-"""Callers are remembered for long, because the door is told of every change, or knows it is not."""
+"""Callers are remembered for long, because the authenticator hears of every change."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.models import DeletionRequest
 from tenants.authentication import authenticator as module
 from tenants.authentication import invalidation as news
-from tenants.authentication.authenticator import CACHE_S, Door, UnknownCaller
+from tenants.authentication.authenticator import CACHE_S, Authenticator, UnknownCaller
 from tenants.authentication.invalidation import TABLES, Changes
 from tenants.caller import Caller
 from tenants.models import ApiKey, Member, Quota, RestrictedModel, Team, Tenant, TierPolicy, User
@@ -35,15 +35,15 @@ def alice(acme: Tenant) -> Member:
 
 
 @pytest.fixture
-def looks(door: Door, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def looks(authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the database was asked."""
-    asked, fetch = list[object](), door._fetch
+    asked, fetch = list[object](), authenticator._fetch
 
     async def counted(query: str, credential: Any) -> Any:
         asked.append(credential)
         return await fetch(query, credential)
 
-    monkeypatch.setattr(door, "_fetch", counted)
+    monkeypatch.setattr(authenticator, "_fetch", counted)
     return asked
 
 
@@ -55,16 +55,18 @@ async def until(true: Callable[[], bool], within: float = 5) -> float:
     return time.monotonic() - began
 
 
-async def listening(door: Door) -> None:
+async def listening(authenticator: Authenticator) -> None:
     loop = asyncio.get_running_loop()
-    await until(lambda: door._changes.all_heard(loop.time(), loop.time()))
+    await until(lambda: authenticator._changes.all_heard(loop.time(), loop.time()))
     await asyncio.sleep(0.01)  # the loop's clock may be a coarse one
 
 
-async def known_for_long(door: Door, ask: Callable[[], Awaitable[Caller]]) -> Caller:
+async def known_for_long(
+    authenticator: Authenticator, ask: Callable[[], Awaitable[Caller]]
+) -> Caller:
     """From a look that was made while changes were heard, and past the short time."""
-    await listening(door)
-    door._known.clear()
+    await listening(authenticator)
+    authenticator._known.clear()
     await ask()
     await asyncio.sleep(CACHE_S + 0.1)
     return await ask()
@@ -72,68 +74,74 @@ async def known_for_long(door: Door, ask: Callable[[], Awaitable[Caller]]) -> Ca
 
 # What is remembered ------------------------------------------------------------------------------
 async def test_a_caller_is_remembered_for_as_long_as_nothing_changes(
-    door: Door, key: tuple[ApiKey, str], looks: list[object]
+    authenticator: Authenticator, key: tuple[ApiKey, str], looks: list[object]
 ) -> None:
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     await asyncio.sleep(1.5)
-    await door.by_key(key[1])
+    await authenticator.by_key(key[1])
     assert len(looks) == 1
 
 
 async def test_but_not_for_ever(
-    door: Door, key: tuple[ApiKey, str], looks: list[object], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator,
+    key: tuple[ApiKey, str],
+    looks: list[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED_S", 0.8)
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     await asyncio.sleep(0.3)
-    await door.by_key(key[1])
+    await authenticator.by_key(key[1])
     assert len(looks) == 2
 
 
 async def test_when_a_key_was_used_is_no_news(
-    door: Door, key: tuple[ApiKey, str], looks: list[object]
+    authenticator: Authenticator, key: tuple[ApiKey, str], looks: list[object]
 ) -> None:
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     await in_database(ApiKey.objects.filter(pk=key[0].pk).update)(last_used_at=timezone.now())
     await asyncio.sleep(0.3)
-    await door.by_key(key[1])
+    await authenticator.by_key(key[1])
     assert len(looks) == 1
 
 
 async def test_one_tenants_changes_are_no_news_of_another(
-    door: Door, globex: Tenant, key: tuple[ApiKey, str], looks: list[object]
+    authenticator: Authenticator, globex: Tenant, key: tuple[ApiKey, str], looks: list[object]
 ) -> None:
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     await in_database(globex.change)(by="test", burst=7)
     await asyncio.sleep(0.3)
-    await door.by_key(key[1])
+    await authenticator.by_key(key[1])
     assert len(looks) == 1
 
 
 async def test_a_key_that_expires_is_not_remembered_for_longer(
-    door: Door, key: tuple[ApiKey, str]
+    authenticator: Authenticator, key: tuple[ApiKey, str]
 ) -> None:
     ends = timezone.now() + timedelta(seconds=1.5)
     await in_database(ApiKey.objects.filter(pk=key[0].pk).update)(expires_at=ends)
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     while timezone.now() < ends:
         await asyncio.sleep(0.01)
     with pytest.raises(UnknownCaller):
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
 
 
 async def test_those_who_come_in_most_are_kept(
-    door: Door, acme: Tenant, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator,
+    acme: Tenant,
+    key: tuple[ApiKey, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "CACHED", 3)
-    await listening(door)
-    await door.by_key(key[1])
+    await listening(authenticator)
+    await authenticator.by_key(key[1])
     for n in range(4):
         _, text = await in_database(ApiKey.issue)(acme, f"key {n}", by="test")
-        await door.by_key(text)
-        await door.by_key(key[1])
-    assert door.expected(key[1])
-    assert len(door._known) == 3
+        await authenticator.by_key(text)
+        await authenticator.by_key(key[1])
+    assert authenticator.expected(key[1])
+    assert len(authenticator._known) == 3
 
 
 # What is told ------------------------------------------------------------------------------------
@@ -224,14 +232,17 @@ BOTH, KEY, MEMBER = ("key", "member"), ("key",), ("member",)
     ids=lambda value: value.__name__ if callable(value) else "-".join(value),
 )
 async def test_what_changes_for_a_caller_is_heard_at_once(
-    door: Door,
+    authenticator: Authenticator,
     key: tuple[ApiKey, str],
     alice: Member,
     act: Callable[[ApiKey, Member], None],
     whose: tuple[str, ...],
 ) -> None:
-    ways = {"key": lambda: door.by_key(key[1]), "member": lambda: door.by_member(alice.id)}
-    before = {who: await known_for_long(door, ways[who]) for who in whose}
+    ways = {
+        "key": lambda: authenticator.by_key(key[1]),
+        "member": lambda: authenticator.by_member(alice.id),
+    }
+    before = {who: await known_for_long(authenticator, ways[who]) for who in whose}
     await asyncio.gather(*[ways[who]() for who in whose])
     await in_database(act)(key[0], alice)
     began = time.monotonic()
@@ -246,17 +257,19 @@ async def test_what_changes_for_a_caller_is_heard_at_once(
             await asyncio.sleep(0.01)
 
 
-async def test_a_grant_is_heard_of_and_its_end_too(door: Door, acme: Tenant, alice: Member) -> None:
+async def test_a_grant_is_heard_of_and_its_end_too(
+    authenticator: Authenticator, acme: Tenant, alice: Member
+) -> None:
     def prepared() -> tuple[RestrictedModel, Team]:
         team = Team.form(acme, "t", by="test")
         team.add(alice, by="test")
         return RestrictedModel.objects.create(tenant=acme, name="m"), team
 
     async def ask() -> Caller:
-        return await door.by_member(alice.id)
+        return await authenticator.by_member(alice.id)
 
     model, team = await in_database(prepared)()
-    assert (await known_for_long(door, ask)).withheld_models == {"m"}
+    assert (await known_for_long(authenticator, ask)).withheld_models == {"m"}
     grants = model.restrictedmodelgroupobjectpermission_set
 
     def grant() -> None:
@@ -277,10 +290,10 @@ async def test_a_grant_is_heard_of_and_its_end_too(door: Door, acme: Tenant, ali
 
 
 async def test_a_change_while_the_database_is_asked_is_not_missed(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await listening(door)
-    fetch = door._fetch
+    await listening(authenticator)
+    fetch = authenticator._fetch
 
     async def slow(query: str, credential: Any) -> Any:
         found = await fetch(query, credential)
@@ -288,35 +301,35 @@ async def test_a_change_while_the_database_is_asked_is_not_missed(
         await asyncio.sleep(0.2)  # it is told meanwhile
         return found
 
-    monkeypatch.setattr(door, "_fetch", slow)
-    await door.by_key(key[1])
-    monkeypatch.setattr(door, "_fetch", fetch)
+    monkeypatch.setattr(authenticator, "_fetch", slow)
+    await authenticator.by_key(key[1])
+    monkeypatch.setattr(authenticator, "_fetch", fetch)
     with pytest.raises(UnknownCaller):
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
 
 
 async def test_an_answer_that_took_too_long_is_asked_for_again(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch = door._fetch
+    fetch = authenticator._fetch
 
     async def slow(query: str, credential: Any) -> Any:
-        monkeypatch.setattr(door, "_fetch", fetch)
+        monkeypatch.setattr(authenticator, "_fetch", fetch)
         found = await fetch(query, credential)
         await in_database(key[0].revoke)(by="test")
         await asyncio.sleep(module.STALE_S)
         return found
 
-    monkeypatch.setattr(door, "_fetch", slow)
+    monkeypatch.setattr(authenticator, "_fetch", slow)
     with pytest.raises(UnknownCaller):
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
 
 
 async def test_many_changed_tenants_are_everybody(
-    dsn: str, door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    dsn: str, authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(news, "MOST", 3)
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
 
     def tell() -> None:
         with connection.cursor() as cursor:
@@ -324,8 +337,8 @@ async def test_many_changed_tenants_are_everybody(
                 cursor.execute("select pg_notify('forebay_door', %s)", [str(uuid4())])
 
     await in_database(tell)()
-    await until(lambda: door.remembered(key[1]) is None)
-    assert len(door._changes._heard) <= 3
+    await until(lambda: authenticator.remembered(key[1]) is None)
+    assert len(authenticator._changes._heard) <= 3
 
 
 # What is not told --------------------------------------------------------------------------------
@@ -340,31 +353,31 @@ def end_listeners() -> int:
 
 
 async def test_without_its_connection_nothing_is_remembered_for_long(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(news, "AGAIN_S", 1.5)
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     assert await in_database(end_listeners)() == 1
-    await until(lambda: door.remembered(key[1]) is None, 0.9)
-    await door.by_key(key[1])  # for a short time
+    await until(lambda: authenticator.remembered(key[1]) is None, 0.9)
+    await authenticator.by_key(key[1])  # for a short time
     await in_database(key[0].revoke)(by="test")
     revoked = time.monotonic()
     with pytest.raises(UnknownCaller):
         while time.monotonic() - revoked < 1:
-            await door.by_key(key[1])
+            await authenticator.by_key(key[1])
             await asyncio.sleep(0.01)
-    await listening(door)
+    await listening(authenticator)
 
 
 async def test_what_was_known_before_the_connection_came_back_is_forgotten(
-    door: Door, key: tuple[ApiKey, str], looks: list[object]
+    authenticator: Authenticator, key: tuple[ApiKey, str], looks: list[object]
 ) -> None:
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     assert await in_database(end_listeners)() == 1
     await asyncio.sleep(0.1)
-    await listening(door)
-    assert door.remembered(key[1]) is None
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await listening(authenticator)
+    assert authenticator.remembered(key[1]) is None
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     assert len(looks) == 2
 
 
@@ -375,62 +388,65 @@ async def line(dsn: str) -> AsyncIterator[WeakLine]:
 
 
 async def test_news_that_freeze_on_their_way_are_not_waited_for(
-    dsn: str, door: Door, line: WeakLine, key: tuple[ApiKey, str]
+    dsn: str, authenticator: Authenticator, line: WeakLine, key: tuple[ApiKey, str]
 ) -> None:
-    """The door's own connection is well; only what it should be told does not arrive."""
-    await door._changes.close()
-    door._changes = Changes(through(line, dsn))
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    """The authenticator's own connection is well; only what it should be told does not arrive."""
+    await authenticator._changes.close()
+    authenticator._changes = Changes(through(line, dsn))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     line.freeze()
     await in_database(key[0].revoke)(by="test")
     revoked = time.monotonic()
     with pytest.raises(UnknownCaller):
         while time.monotonic() - revoked < 1:
-            await door.by_key(key[1])
+            await authenticator.by_key(key[1])
             await asyncio.sleep(0.01)
     assert time.monotonic() - revoked < 1
     line.thaw()
-    await listening(door)
+    await listening(authenticator)
 
 
 async def test_a_pooler_that_keeps_news_to_itself_is_noticed(
-    door: Door, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Round trips work, and nothing is ever told."""
-    await known_for_long(door, lambda: door.by_key(key[1]))
-    monkeypatch.setattr(door._changes, "_hear", lambda told: None)
-    await until(lambda: door.remembered(key[1]) is None, 1)
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
+    monkeypatch.setattr(authenticator._changes, "_hear", lambda told: None)
+    await until(lambda: authenticator.remembered(key[1]) is None, 1)
 
 
 @pytest.mark.parametrize(
     "how", ["alter table tenants_member disable {}", "drop {} on tenants_member"]
 )
 async def test_a_missing_trigger_is_noticed(
-    door: Door, key: tuple[ApiKey, str], how: str, caplog: pytest.LogCaptureFixture
+    authenticator: Authenticator,
+    key: tuple[ApiKey, str],
+    how: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def run(statement: str) -> Any:
         with connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchone()[0] if cursor.description else None
 
-    await known_for_long(door, lambda: door.by_key(key[1]))
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     as_it_was = await in_database(run)(
         "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'tenants_door_changes' "
         "and tgrelid = 'tenants_member'::regclass"
     )
     await in_database(run)(how.format("trigger tenants_door_changes"))
     try:
-        await until(lambda: door.remembered(key[1]) is None, 1)
+        await until(lambda: authenticator.remembered(key[1]) is None, 1)
         assert "run `manage.py migrate`" in caplog.text
-        await door.by_key(key[1])
+        await authenticator.by_key(key[1])
     finally:
         again = as_it_was.replace("CREATE", "CREATE OR REPLACE", 1)
         enable = "alter table tenants_member enable trigger tenants_door_changes"
         await in_database(run)(f"{again}; {enable}")
-    await listening(door)
+    await listening(authenticator)
 
 
-# Nothing that the door reads is left out ---------------------------------------------------------
+# Nothing that the authenticator reads is left out -------------------------------------------------
 _READ = """
     select table_name::text, column_name::text from information_schema.view_column_usage
     where view_name = any(%s)"""

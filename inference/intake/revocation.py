@@ -72,7 +72,7 @@ class _Request:
     condemned: bool = False
 
 
-class Watch:
+class Revocation:
     def __init__(self, dsn: str, cancel: Callable[[Order], None]) -> None:
         self._dsn, self._cancel = dsn, cancel
         self._requests: dict[UUID, _Request] = {}

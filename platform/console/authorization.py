@@ -33,7 +33,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class ConsoleRequest(HttpRequest):
-    """What a view behind the door may rely on."""
+    """What an authorized view may rely on."""
 
     user: User
     htmx: HtmxDetails
