@@ -62,11 +62,12 @@ def main() -> None:
             real.mkdir()
             seconds = 5.0 if quick else 15.0
             results.engine = engine.measure(real, results.rounds, seconds)
-    if not options.no_forebay:
-        apart(results, options, parts)
     name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     name += "".join(f"-{part}" for part in options.only or ())
-    paths = report.write(results, name)
+    paths = report.write(results, name)  # should one of those that follow fail
+    if not options.no_forebay:
+        apart(results, options, parts)
+        paths = report.write(results, name)
     print(markdown.page(results))
     compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
 

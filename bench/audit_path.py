@@ -154,7 +154,7 @@ class Off(On):
     """The same statements without their parts of the trail."""
 
     received = ledger.RECEIVED.replace(AUDIT_OF_RECEIVED, "")
-    settled = ledger.SETTLED.replace(AUDIT_OF_SETTLED, "")
+    settled = ledger.SETTLED.replace(AUDIT_OF_SETTLED, "").replace(ledger.OVERRUN, "")
 
     def __init__(self) -> None:
         for statement in (self.received, self.settled):

@@ -43,6 +43,15 @@ RECEIVED = f"""
         from j on conflict (id) do nothing)
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
+OVERRUN = f"""
+    overrun as (
+        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
+                                 client_net, route, model, upstream, success, status, error_code,
+                                 detail)
+        select at, '{Action.QUOTA_OVERRUN}', tenant_id, id, actor, subject_id, api_key_id,
+               client_net, route, model, upstream, false, status, '', beyond
+        from j where beyond is not null on conflict (request_id, action, at) do nothing),"""
+
 # The ledger's second entry decides who settles: whoever comes second writes nothing at all.
 SETTLED = f"""
     with asked as (select %s::jsonb as rows),
@@ -52,14 +61,7 @@ SETTLED = f"""
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
         beyond jsonb)
         join ended on ended.request = x.id),
-    {record.COMPLETED},
-    overrun as (
-        insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
-                                 client_net, route, model, upstream, success, status, error_code,
-                                 detail)
-        select at, '{Action.QUOTA_OVERRUN}', tenant_id, id, actor, subject_id, api_key_id,
-               client_net, route, model, upstream, false, status, '', beyond
-        from j where beyond is not null on conflict (request_id, action, at) do nothing),
+    {record.COMPLETED},{OVERRUN}
     answered as (
         update inference_message m
         set sealed = decode(j.message, 'base64'), finish_reason = j.finish_reason
