@@ -58,12 +58,14 @@ check-rest:
 
 # An hour or more: everything with the counts that are asked for.
 soak: .venv/.dev
-	FOREBAY_TEST_KILLS=50 FOREBAY_TEST_CALLS=1000 FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
+	FOREBAY_TEST_EXPLORE=1 FOREBAY_TEST_KILLS=50 FOREBAY_TEST_CALLS=1000 \
+		FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
 		FOREBAY_SCHEMATHESIS_EXAMPLES=100 FOREBAY_TEST_LEDGERS=200 \
 		$(PY) -m pytest -s tests/e2e tests/audit/test_tampering.py tests/api/test_schemathesis.py \
-		tests/account/test_lockout.py tests/tenants/test_quota_ledger_model.py --timeout 5400 $(ARGS)
+		tests/account/test_lockout.py tests/tenants/test_quota_ledger_model.py \
+		tests/tenants/test_admission_model.py tests/inference/test_fair_queue_model.py --timeout 5400 $(ARGS)
 
 bench: .venv/.dev
 	$(PY) -m bench $(ARGS)

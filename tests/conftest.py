@@ -9,11 +9,17 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 from django.utils import translation
+from hypothesis import settings as hypothesis_settings
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 
 from tests import embedded
 from tests.emptying import Emptying
+
+# The same examples each time: a run that fails can be run again. `make soak` looks for new ones.
+hypothesis_settings.register_profile("steady", derandomize=True)
+if not os.environ.get("FOREBAY_TEST_EXPLORE"):
+    hypothesis_settings.load_profile("steady")
 
 
 def pytest_configure() -> None:

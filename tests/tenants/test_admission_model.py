@@ -70,8 +70,9 @@ class Model:
 
     def lose_everything(self) -> None:
         self.strict_since = self.now
-        for bucket in self.buckets.values():
-            bucket.level, bucket.at = Fraction(0), self.now
+        for tier, bucket in self.buckets.items():
+            bucket.level = Fraction(bucket.rate if tier.endswith("stored") else 0)
+            bucket.at = self.now
         self.seen, self.places = [], {"key_": {}, "": {}}
 
     def closed(self, tokens: int, size: int) -> tuple[set[str], set[str]]:
@@ -149,6 +150,7 @@ steps = st.lists(
     ),
     max_size=40,
 )
+LOSE = ("lose", 0, 0, 0)
 with_clock = settings(
     max_examples=200,
     deadline=None,
@@ -168,6 +170,7 @@ async def attempt(
 
 @with_clock
 @given(limit, a_tier, a_tier, st.sampled_from([1, 5, 90]), steps)
+@example(0, Limits(), Limits(megabytes_per_day=1), 1, [LOSE, ("ask", 0, 0, 500)])
 async def test_it_decides_as_the_model_does(
     clock: Clock,
     per_ip: int,
