@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 from django.utils import translation
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
@@ -17,9 +18,14 @@ from tests import embedded
 from tests.emptying import Emptying
 
 # The same examples each time: a run that fails can be run again. `make soak` looks for new ones.
-hypothesis_settings.register_profile("steady", derandomize=True)
-if not os.environ.get("FOREBAY_TEST_EXPLORE"):
-    hypothesis_settings.load_profile("steady")
+# On a busy machine everything is too slow.
+hypothesis_settings.register_profile(
+    "forebay",
+    derandomize=not os.environ.get("FOREBAY_TEST_EXPLORE"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("forebay")
 
 
 def pytest_configure() -> None:

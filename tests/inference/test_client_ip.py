@@ -146,7 +146,9 @@ def test_a_header_in_several_lines_is_one(settings: Settings) -> None:
     assert client_ip(scope("1.1.1.1", "192.0.2.1", "10.0.0.1")) == "192.0.2.1"
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.text(st.characters(max_codepoint=255)), max_size=4), st.integers(0, 3))
 def test_a_client_cannot_choose_its_address(
     settings: Settings, spoofed: list[str], proxies: int

@@ -26,7 +26,9 @@ MOST_MS = 1_000_000
 times = st.lists(st.integers(0, MOST_MS) | st.integers(0, 500), min_size=1, max_size=200)
 histograms = st.lists(st.integers(0, MOST_MS) | st.integers(0, 500), max_size=50)
 quick = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
