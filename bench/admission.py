@@ -18,7 +18,7 @@ from bench.servers import django_on_own_servers
 RATE = 200  # requests a second
 MODEL = "bench"
 ENGINES = {MODEL: {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 64}}
-STEPS = ("door", "limits", "record", "whole")
+STEPS = ("authentication", "limits", "record", "whole")
 METHOD = f"""\
 {RATE} requests/s at random moments (Poisson) in one process on one event loop, as the web process
 takes them, each of a random tenant with one key. Tenant and key have limits of requests, tokens
@@ -28,8 +28,8 @@ tokens, requests and cost per day and per month. All 5,000 tenants stand in the 
 along the same path with the caller known, nothing asked of the limits, and a record whose SQL
 neither reserves nor settles (no ledger, no counters); audit event, sealed text and `Completion`
 are written in both. "Added" is the difference of the two percentiles, the median over the rounds.
-"Door" is the key's look-up, "limits" every call of the Lua script (a second one for the address
-where the key has to be looked up), "record" the wait for the group commit.
+"Authentication" is the key's look-up, "limits" every call of the Lua script (a second one for the
+address where the key has to be looked up), "record" the wait for the group commit.
 Requests are settled after 0.1 s by the same process, which both ways bear. "A day begins": nobody
 has a counter of the day, so that almost every request makes its tenant's, as at midnight."""
 

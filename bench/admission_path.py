@@ -51,7 +51,7 @@ class Path:
         self.gateway = Gateway()
         self._engine = served()[MODEL]
         self._queue = FairQueue(self.gateway.redis, MODEL)
-        _clock("door", self.gateway.authenticator, "by_key")
+        _clock("authentication", self.gateway.authenticator, "by_key")
         _clock("limits", self.gateway.rate_limiter, "admit")
 
     async def open(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking: what the authenticator hands to everything behind it."""
+"""Who is asking: what the authenticator makes of a credential."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -41,9 +41,7 @@ class Caller:
     subject_id: UUID
     weight: int
     limits: Limits
-    credential: bytes | UUID = (
-        b""  # a key's digest or a member's id: what the authenticator knows it by
-    )
+    credential: bytes | UUID = b""  # a key's digest or a member's id
     key_limits: Limits = NO_LIMITS
     api_key_id: UUID | None = None
     member_id: UUID | None = None

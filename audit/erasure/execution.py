@@ -26,9 +26,7 @@ from audit.trail.record import act
 
 log = logging.getLogger(__name__)
 BY = "system"
-QUIET = timedelta(
-    seconds=5
-)  # so long may the authenticator and requests on their way remember a subject
+QUIET = timedelta(seconds=5)  # caches and requests on their way may know a subject for so long
 ROUND_S = 20.0  # then others have their turn in this worker
 SLOWEST = timedelta(minutes=5)  # between attempts at a store that fails
 State = DeletionState
@@ -155,7 +153,7 @@ def _next_step(request: DeletionRequest) -> ErasureStep | None:
 
 
 def _begin(request: DeletionRequest) -> None:
-    """From now on the authenticator refuses the subject (tenants/authentication/restriction.py)."""
+    """From now on authentication refuses the subject (tenants/authentication/restriction.py)."""
     request.state, request.started_at = State.RUNNING, timezone.now()
     if is_restricted(request):  # kept as soon as it has begun
         request.alerted_at = None

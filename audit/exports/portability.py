@@ -147,7 +147,7 @@ def _give_up(export: Export, problem: str) -> None:
 
 
 def _keep_few(export: Export) -> None:
-    """Copies of what is here. Under a hold, a person's own are spared (exports.py)."""
+    """Copies of what is here. Under a hold, a person's own are spared (trail_export.py)."""
     assert export.subject_id
     if legal_hold.in_force(export.tenant_id, export.subject_id):
         return

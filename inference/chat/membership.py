@@ -25,7 +25,7 @@ def membership(user: User, tenant: str) -> Member | None:
 
 
 def still_stands(member_id: UUID, user: User) -> bool:
-    """Whatever has become of the tenant: the authenticator tells that."""
+    """Whatever has become of the tenant: authentication tells that."""
     return _chatting(user).filter(pk=member_id).exists()
 
 

@@ -108,7 +108,7 @@ TEMPLATE = Rule(
 )
 
 COMMON: Fields = {
-    "model": ANY,  # each with a check of its own (shapes.py)
+    "model": ANY,  # each with a check of its own (validation/)
     "max_tokens": ANY,
     "max_completion_tokens": ANY,
     "stream": BOOL,

@@ -1,8 +1,8 @@
-"""Credentials in, a typed Caller out. Nothing behind the authenticator looks at a key again.
+"""Credentials in, a typed Caller out. Nothing after it looks at a key again.
 
 A caller is remembered for REMEMBERED_S, as long as the database tells us of every change to what
-stands here (changes.py); while it does not, for CACHE_S. Either way what was taken from somebody is
-gone within a second everywhere. Without the database nobody new comes in.
+stands here (invalidation.py); while it does not, for CACHE_S. Either way what was taken from
+somebody is gone within a second everywhere. Without the database nobody new comes in.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How a caller is known: keys and sessions, and what closes the authenticator to either."""
+"""How a caller is known: keys and sessions, and what makes either useless."""
 
 from datetime import timedelta
 from typing import Any

@@ -238,7 +238,7 @@ def test_the_erasure_closes_the_restriction(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_under_a_hold_a_restriction_stays_whatever_is_approved(own: bool) -> None:
-    """Neither the bar on the keys nor the closed authenticator go before the keys do."""
+    """Neither the bar on the keys nor the refusal at authentication goes before the keys do."""
     request = restricted()
     again = ask(own=own, by="key:1")
     until = timezone.now() + timedelta(days=30)

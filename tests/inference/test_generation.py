@@ -286,7 +286,7 @@ async def test_the_stream_of_plain_completions_has_text() -> None:
     assert sse.parsed(traces.events[0])["id"] == order.public_id
 
 
-async def test_times_are_measured_from_the_door() -> None:
+async def test_times_are_measured_from_the_arrival() -> None:
     order = an_order()
     order = an_order(created_at=order.created_at - 2)
     traces = Traces()

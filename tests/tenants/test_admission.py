@@ -323,12 +323,12 @@ async def test_an_address_has_its_own_limit_over_all_tenants(shared: SharedAdmis
     assert (await ask(shared, acme, ip=an_ip(), per_ip=3)).tier == ""
 
 
-async def test_one_that_was_counted_at_the_door_is_not_counted_again(
+async def test_one_that_was_counted_before_is_not_counted_again(
     shared: SharedAdmission,
 ) -> None:
     ip, acme = an_ip(), caller(per_minute=1, burst=1)
-    at_the_door = Ask(str(uuid4()), ip, 3)
-    admission, counted_at = await shared.admit(at_the_door)
+    before = Ask(str(uuid4()), ip, 3)
+    admission, counted_at = await shared.admit(before)
     assert admission.remaining == 2
     asked = replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
     admission, _ = await shared.admit(asked)
@@ -336,7 +336,7 @@ async def test_one_that_was_counted_at_the_door_is_not_counted_again(
     refused = await ask(shared, acme, ip=ip, per_ip=3)
     assert refused.tier == "rate"
     assert refused.requests
-    # refused by its tenant: what it paid at the authenticator comes back, too
+    # refused by its tenant: what it paid before authentication comes back, too
     _, counted_at = await shared.admit(Ask(str(uuid4()), ip, 3))
     refused, _ = await shared.admit(
         replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)

@@ -42,7 +42,7 @@ async def refused_after(ask: Callable[[], Awaitable[Caller]]) -> float:
     return 99
 
 
-async def test_a_key_opens_the_door(
+async def test_a_key_is_known(
     authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str]
 ) -> None:
     caller = await authenticator.by_key(key[1])
@@ -78,7 +78,7 @@ async def test_a_vip_tenant_weighs_more(authenticator: Authenticator, globex: Te
     assert (await authenticator.by_key(text)).weight == 4
 
 
-async def test_a_member_opens_the_door(authenticator: Authenticator, alice: Member) -> None:
+async def test_a_member_is_known(authenticator: Authenticator, alice: Member) -> None:
     caller = await authenticator.by_member(alice.id)
     assert (caller.actor, caller.member_id) == (f"member:{alice.id}", alice.id)
     assert (caller.subject_id, caller.api_key_id) == (alice.subject_id, None)

@@ -61,7 +61,7 @@ async def opens_after(authenticator: Authenticator, key: str, most: float) -> fl
     return most
 
 
-async def test_the_door_closes_with_the_database_and_opens_again(
+async def test_nobody_is_known_without_the_database_until_it_is_back(
     authenticator: Authenticator, line: WeakLine, key: str
 ) -> None:
     await authenticator.by_key(key)
@@ -119,7 +119,7 @@ async def test_many_who_ask_during_an_outage_all_learn_it(
     assert time.monotonic() - began < 2
 
 
-async def test_a_frozen_database_closes_the_door(
+async def test_with_a_frozen_database_nobody_is_known(
     authenticator: Authenticator, line: WeakLine, key: str
 ) -> None:
     await authenticator.by_key(key)

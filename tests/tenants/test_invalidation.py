@@ -463,7 +463,7 @@ _NEVER_TOLD = {("tenants_user", _INSERT)}  # who has just come is a member nowhe
 
 
 @pytest.mark.django_db
-def test_every_column_that_the_door_reads_has_its_triggers() -> None:
+def test_every_column_that_authentication_reads_has_its_triggers() -> None:
     queries = {
         "door_by_key": module._BY_KEY.replace("%s", "''::bytea"),
         "door_by_user": module._BY_USER.replace("%s", f"'{uuid4()}'::uuid"),

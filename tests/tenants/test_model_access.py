@@ -82,7 +82,7 @@ def test_a_disbanded_team_holds_nothing(acme: Tenant, team: Team) -> None:
     assert holders(restricted) == []
 
 
-async def test_what_the_door_makes_of_it(
+async def test_what_authentication_makes_of_it(
     authenticator: Authenticator, acme: Tenant, team: Team
 ) -> None:
     def prepared() -> tuple[str, str, str, Member, Member]:
