@@ -12,10 +12,10 @@ from tests.e2e.conftest import Platform
 
 pytestmark = pytest.mark.e2e
 LONG = [{"role": "user", "content": "Write a very long story about a river."}]
-# Each next token is beyond doubt. Reading a text again, the engine may reckon otherwise in the last
-# place, and where two tokens are nearly as likely, they change places.
-NUMBERS = "Write the numbers from one to one hundred, separated by commas: 1, 2, 3, 4, 5, 6, 7, 8,"
-PLAIN = [{"role": "user", "content": NUMBERS}]
+# Each next token leads the second by at least 2.1 in its logarithm. Reading a text again in another
+# batch, the engine rounds otherwise, and where two tokens are nearly as likely, they change places.
+DAYS = "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, "
+PLAIN = [{"role": "user", "content": "Repeat without end: " + DAYS * 6}]
 MODEL = "smollm2-135m"
 
 
