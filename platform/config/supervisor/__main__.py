@@ -70,8 +70,8 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
 
     async def platform() -> None:
         await together(_database(servers, preparing), servers.start_redis())
-        await preparing.apply_tombstones()
-        await together(preparing.find_first_run(), processes.start(servers.engines))
+        await preparing.prepare_start()
+        await processes.start(servers.engines)
 
     await together(platform(), servers.start_engine(), preparing.collect_static())
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
@@ -80,7 +80,6 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
 async def _database(servers: Servers, preparing: Preparing) -> None:
     await servers.start_database()
     await preparing.migrate(servers.administrator)
-    await preparing.check_keys()
 
 
 async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:

@@ -30,14 +30,6 @@ class Preparing:
         await self._keeper.run(self._manage("migrate", "--noinput", also=administrator))
         done("tables ready")
 
-    async def check_keys(self) -> None:
-        await self._keeper.run(self._manage("check_keys"))
-
-    async def apply_tombstones(self) -> None:
-        """What an older backup brought back is erased again before anybody can look."""
-        if (self._home.root / "witness" / "tombstones.jsonl").exists():
-            await self._keeper.run(self._manage("apply_tombstones"))
-
     async def collect_static(self) -> None:
         """Skipped while nothing that it would copy has changed."""
         mark = self._home.root / "static" / ".fingerprint"
@@ -48,11 +40,12 @@ class Preparing:
         mark.write_text(now)
         done("static files ready")
 
-    async def find_first_run(self) -> None:
+    async def prepare_start(self) -> None:
+        """The keys are the right ones, nobody who was erased is back, somebody can sign in."""
         answer = self._home.run / "first_run.json"
         self._home.write_private(answer, "")
         with answer.open("wb") as output:
-            child = self._manage("first_run", "--json")
+            child = self._manage("prepare_start")
             await self._keeper.run(child, output=output.fileno())
         found = json.loads(answer.read_text())
         answer.unlink()
