@@ -14,6 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from audit.actions import Action
 from audit.models import Event
+from inference.engines import reachable
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tests.console.asked import completion, refusal
@@ -168,8 +169,14 @@ def test_dark_light_and_chinese_are_remembered(alice: Member, page: Page, sign_i
 
 
 def test_a_phone_shows_every_page_without_sideways_scrolling(
-    alice: Member, operator: User, globex: Tenant, page: Page, sign_in: Any
+    alice: Member,
+    operator: User,
+    globex: Tenant,
+    page: Page,
+    sign_in: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(reachable._down, "mock", timezone.now())  # the widest badges there are
     urls = [url for url in furnish(alice) if "/audit/texts/" not in url]  # not for operators
     page.set_viewport_size({"width": 375, "height": 800})
     sign_in("op@forebay.example")
