@@ -55,7 +55,7 @@ def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
 
 @pytest.mark.slow(seconds=20)
 def test_a_killed_worker_does_not_cost_a_stream_a_token(real: Platform) -> None:
-    asked = {"model": MODEL, "messages": PLAIN, "max_tokens": 200, "temperature": 0}
+    asked = {"model": MODEL, "messages": PLAIN, "max_tokens": 90, "temperature": 0}
     whole = chat(real, **asked).json()
     with stream(real, stream_options={"include_usage": True}, **asked) as answer:
         record = Record(real, answer.headers["x-request-id"])
@@ -69,7 +69,7 @@ def test_a_killed_worker_does_not_cost_a_stream_a_token(real: Platform) -> None:
     pieces = [c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]]
     assert "".join(pieces) == whole["choices"][0]["message"]["content"]
     assert len({chunk["id"] for chunk in chunks}) == 1
-    assert whole["usage"]["completion_tokens"] > 100
+    assert whole["usage"]["completion_tokens"] > 60
     (usage,) = record.usage()
     assert usage["attempts"] == 2
     assert usage["completion_tokens"] == whole["usage"]["completion_tokens"]

@@ -7,7 +7,7 @@ address of the own tenant with the id of somebody else's object.
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -196,19 +196,28 @@ def parameters(path: str) -> list[tuple[str, str]]:
 class Walk:
     """Without `at_home` it leaves out what people do to their own things.
 
-    `part` is a share of the callers, for several that walk side by side on stages of their own.
+    `part` is a share of the callers, for several that walk side by side on stages of their own;
+    `named` leaves out all others.
     """
 
     def __init__(
-        self, stage: Stage, client: AsgiClient, *, at_home: bool = True, part: Part = WHOLE
+        self,
+        stage: Stage,
+        client: AsgiClient,
+        *,
+        at_home: bool = True,
+        part: Part = WHOLE,
+        named: Container[str] | None = None,
     ) -> None:
         self._stage, self._client, self._at_home, self._part = stage, client, at_home, part
+        self._named = named
         self._making = threading.Lock()
 
     async def cells(self, told: Callable[[Cell], None]) -> list[Cell]:
         """Of all callers, in their order. `told` hears of each answer as it comes."""
         number, parts = self._part
-        asking = callers(self._stage)[number::parts]
+        named = [c for c in callers(self._stage) if self._named is None or c.name in self._named]
+        asking = named[number::parts]
         found: dict[str, list[Cell]] = {caller.name: [] for caller in asking}
         waiting = iter(asking)
 

@@ -1,7 +1,7 @@
 """The whole proof: the stage, the walk, what it left behind in the other tenant, the catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -51,17 +51,18 @@ async def prove(
     *,
     at_home: bool = True,
     part: Part = WHOLE,
+    named: Container[str] | None = None,
     told: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
     """Through the whole application in this process, over connections that see nothing.
 
-    `told` hears of each answer as it comes.
+    `part` and `named`: see Walk. `told` hears of each answer as it comes.
     """
     with nothing_open():
         async with _staged() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
-            walk = Walk(stage, client, at_home=at_home, part=part)
+            walk = Walk(stage, client, at_home=at_home, part=part, named=named)
             async with client.alive():
                 cells = await walk.cells(told)
             after = await database_sync_to_async(rows_of)(stage)
