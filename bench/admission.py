@@ -1,7 +1,7 @@
 """python -m bench.admission [--rounds N] [--seconds S]: what authenticator, limits and reserve add.
 
 Own PostgreSQL and Valkey in a temporary folder, which is removed afterwards. One process on one
-uvloop takes requests as the web process does: address limit, authentication, Gateway.submit. Each
+uvloop takes requests as the web process does: address limit, authentication, submit. Each
 slice is measured twice: with everything, and along the same path without authentication, limits
 and reserve.
 """

@@ -1,4 +1,4 @@
-"""A request's way through the gateway of one web process, with a clock at each step."""
+"""A request's way through one web process, with a clock at each step."""
 
 import asyncio
 from contextvars import ContextVar
@@ -12,13 +12,16 @@ from django.db import connection
 from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL, STEPS
 from inference.engines import served
-from inference.intake import address_limit, allowed, charging
-from inference.intake.gateway import RECORD_PATIENCE_S, Gateway
+from inference.intake import address_limit, allowed
+from inference.intake.cancellation import Cancellation
+from inference.intake.context import RECORD_PATIENCE_S, Context
+from inference.intake.enqueue import leave
+from inference.intake.submission import read
+from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import ledger
 from inference.record.ledger import Outcome
-from inference.validation import requests
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
 
@@ -48,18 +51,18 @@ class Path:
     """With everything, as the views take it."""
 
     def __init__(self) -> None:
-        self.gateway = Gateway()
+        self.context = Context()
         self._engine = served()[MODEL]
-        self._queue = FairQueue(self.gateway.redis, MODEL)
-        _clock("authentication", self.gateway.authenticator, "by_key")
-        _clock("limits", self.gateway.rate_limiter, "admit")
+        self._queue = FairQueue(self.context.redis, MODEL)
+        _clock("authentication", self.context.authenticator, "by_key")
+        _clock("limits", self.context.rate_limiter, "admit")
 
     async def open(self) -> None:
-        await self.gateway.rate_limiter.open()
-        _clock("record", self.gateway._received, "write")
+        await self.context.rate_limiter.open()
+        _clock("record", self.context.received, "write")
 
     async def close(self) -> None:
-        await self.gateway.stop()
+        await self.context.close()
 
     async def take(self, key: str, address: str, due: float) -> tuple[Order, Times]:
         """Until it is queued. Raises what the views turn into an error."""
@@ -73,36 +76,31 @@ class Path:
 
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:
         """Who it is, and when the address was charged (see address_limit.py)."""
-        counted_at = await address_limit.charge(self.gateway, key, address, ROUTE)
-        caller = await self.gateway.authenticator.by_key(key)
+        counted_at = await address_limit.charge(self.context, key, address, ROUTE)
+        caller = await self.context.authenticator.by_key(key)
         allowed.check_address(caller, address)
         return caller, counted_at
 
     async def _submit(self, caller: Caller, address: str, counted_at: int) -> Order:
         body: dict[str, Any] = {"model": MODEL, "messages": [QUESTION], "max_tokens": 256}
-        charging.bound_answer(body, caller, self._engine)
-        prepared = self._engine.prepare(body, chat=True)
-        raw = orjson.dumps(prepared)
-        order, _, _ = await self.gateway.submit(
+        submission = read(
             caller,
             self._engine,
-            body=raw,
-            route=ROUTE,
+            body,
+            len(orjson.dumps(body)),
             chat=True,
-            stream=False,
-            estimate=requests.estimate(len(raw), body),
-            max_tokens=prepared.get("max_tokens"),
+            route=ROUTE,
             client_ip=address,
             address_counted_at=counted_at,
         )
-        return order
+        return (await submit(self.context, submission)).order
 
     async def run(self, order: Order) -> None:
         """In place of runner and engine: takes it out of the queue, holds it, settles it."""
         await self._queue.pop(1, "bench")
         await asyncio.sleep(HELD_S)
-        self.gateway.leave(order)
-        await self.gateway.settle_unstarted(order, OUTCOME)
+        leave(self.context, order)
+        await self.context.cancellation.settle_unstarted(order, OUTCOME)
 
     async def beat(self) -> None:
         """For ever: a runner lives, so that no request has to wake one."""
@@ -117,15 +115,18 @@ class BarePath(Path):
     def __init__(self, known: dict[str, Caller]) -> None:
         super().__init__()
         self._known = known
-        self.gateway.rate_limiter.admit = _admitted  # type: ignore[method-assign]
+        self.context.rate_limiter.admit = _admitted  # type: ignore[method-assign]
 
     async def open(self) -> None:
-        gateway, dsn = self.gateway, settings.DATABASE_URL
-        await asyncio.gather(gateway._received.close(), gateway._settled.close())
+        context, dsn = self.context, settings.DATABASE_URL
+        await asyncio.gather(context.received.close(), context.settled.close())
         received = ledger.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
         settled = ledger.SETTLED.replace("tenants_settle", "bench_no_settle")
-        gateway._received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
-        gateway._settled = GroupCommit(dsn, settled, patience_s=30)
+        context.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
+        context.settled = GroupCommit(dsn, settled, patience_s=30)
+        context.cancellation = Cancellation(
+            context.redis, context.queues, context.settled, context.background
+        )
         await super().open()
 
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:

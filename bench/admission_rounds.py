@@ -26,7 +26,7 @@ async def measured(options: argparse.Namespace) -> list[AdmissionRow]:
     await in_database(make_bare_functions)()
     path = Path()
     await path.open()
-    bare = BarePath({key: await path.gateway.authenticator.by_key(key) for key in keys})
+    bare = BarePath({key: await path.context.authenticator.by_key(key) for key in keys})
     await bare.open()
     beat = asyncio.create_task(path.beat())
     gc.collect()

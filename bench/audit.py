@@ -36,7 +36,7 @@ FLOODS = (
     AtOnce("256 at once, no quotas", 256, quotas=False),
 )
 METHOD = f"""\
-One process on one event loop writes each request twice, as gateway and runner do: RECEIVED with
+One process on one event loop writes each request twice, as intake and runner do: RECEIVED with
 the sealed prompt (1 KB) and its signed receipt, then SETTLED with the sealed answer (1 KB), both
 through GroupCommit, for {TENANTS} tenants with a key and six quotas each (in
 one row without any), with {OLD:,} completions in the table and statistics of it, as on a platform

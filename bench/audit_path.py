@@ -1,4 +1,4 @@
-"""A request's two moments on the record, as gateway and runner write them, and without it."""
+"""A request's two moments on the record, as intake and runner write them, and without it."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from audit.trail import record
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL
-from inference.intake.gateway import RECORD_PATIENCE_S
+from inference.intake.context import RECORD_PATIENCE_S
 from inference.order import Order
 from inference.record import ledger
 from inference.record.ledger import Outcome

@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from tenants.caller import Caller
+
 Headers = list[tuple[bytes, bytes]]
 LONGEST_MESSAGE, LONGEST_PARAM = 2000, 200
 
@@ -34,6 +36,7 @@ class ApiError(Exception):
         self.code = code or type(self).code
         self.extra: Headers = []
         self.refusal_id = ""
+        self.caller: Caller | None = None  # whom it concerns, where the front end does not know
 
     def body(self) -> bytes:
         error: dict[str, Any] = {

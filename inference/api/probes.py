@@ -16,7 +16,7 @@ from django.db import connection
 from inference.api.openai.http import Request
 from inference.engines import reachable, served
 from inference.errors import MethodNotAllowed
-from inference.intake.gateway import gateway
+from inference.intake.context import Context
 
 PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last as vLLM and llama.cpp have it
 log = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
         return await request.refuse(MethodNotAllowed(request.path, "GET, HEAD"))
     if request.path == "/livez":
         return await request.answer(b'{"alive":true}')
-    checks = await _recent()
+    checks = await _recent(request.context)
     ready = all(checks.values())
-    rate_limiter = gateway().rate_limiter
+    rate_limiter = request.context.rate_limiter
     limits = {"alone": rate_limiter.alone, "outages": rate_limiter.outages}
     body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
@@ -41,19 +41,19 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
 _last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
 
 
-async def _recent() -> dict[str, bool]:
+async def _recent(context: Context) -> dict[str, bool]:
     """The last look, or one that is under way, unless it began too long ago."""
     global _last
     loop = asyncio.get_running_loop()
     if _last is None or _last[1].get_loop() is not loop or loop.time() - _last[0] > KEPT_S:
-        _last = loop.time(), asyncio.create_task(_checks())
+        _last = loop.time(), asyncio.create_task(_checks(context))
     return await asyncio.shield(_last[1])
 
 
-async def _checks() -> dict[str, bool]:
+async def _checks(context: Context) -> dict[str, bool]:
     named: dict[str, Awaitable[Any]] = {
         "database": database_sync_to_async(_ask_database)(),
-        "redis": gateway().redis.call("PING"),
+        "redis": context.redis.call("PING"),
     }
     answers = await asyncio.gather(*map(_answers, named.values()))
     found = dict(zip(named, answers, strict=True))

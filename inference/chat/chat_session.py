@@ -16,7 +16,7 @@ from inference.chat.membership import membership, still_stands
 from inference.chat.refusal import NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, Dismissed
 from inference.chat.threads import off_loop_for
 from inference.intake.allowed import NotAllowed
-from inference.intake.gateway import gateway
+from inference.intake.context import Context, context_of
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.accounts import sessions
 from tenants.accounts.required_actions import duty
@@ -31,6 +31,7 @@ _sessions = import_module(settings.SESSION_ENGINE)
 
 @dataclass(eq=False)
 class ChatSession:
+    context: Context
     user: User
     member: Member
     session_key: str
@@ -51,7 +52,7 @@ class ChatSession:
         language = query.get("language", [""])[0]
         known = language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         key = scope["session"].session_key
-        return cls(user, member, key, client_ip(scope), known)
+        return cls(context_of(scope), user, member, key, client_ip(scope), known)
 
     async def caller(self) -> Caller:
         """Raises Dismissed when session or membership have ended since, NotAllowed,
@@ -62,7 +63,7 @@ class ChatSession:
             await off_loop_for(self.user, self._check)()
             self._good_until = now + TRUSTED_S
         try:
-            return await gateway().authenticator.by_member(self.member.id)
+            return await self.context.authenticator.by_member(self.member.id)
         except TenantClosed:
             raise Dismissed(TENANT_CLOSED) from None
         except Restricted:

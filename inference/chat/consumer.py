@@ -38,7 +38,8 @@ from inference.chat.stopping import own_answer, stop
 from inference.chat.threads import off_loop
 from inference.intake.allowed import NotAllowed
 from inference.intake.at_once import EVERYBODY
-from inference.intake.gateway import NotAdmitted, OutOfService, gateway
+from inference.intake.context import Context, context_of
+from inference.intake.errors import NotAdmitted, OutOfService
 from inference.models import Message
 from inference.record.ledger import network
 from tenants.authentication.authenticator import AuthenticationUnavailable
@@ -63,6 +64,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         finally:
             self._gone()
 
+    @property
+    def context(self) -> Context:
+        return context_of(self.scope)
+
     async def connect(self) -> None:
         chat_session = await ChatSession.of(self.scope)
         if chat_session is None:
@@ -74,13 +79,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return await self.close(*full)
         await self.channel_layer.group_add(tabs.group(chat_session.member.id), self.channel_name)
         await self.accept()
-        gateway().revocation.attend(self, chat_session.member.id, self._lost)
-        gateway().revocation.attend(chat_session, chat_session.session_key, self._signed_out)
+        self.context.revocation.attend(self, chat_session.member.id, self._lost)
+        self.context.revocation.attend(chat_session, chat_session.session_key, self._signed_out)
         return None
 
     def _enter(self) -> tuple[int, str] | None:
         """Close code and reason where there are too many sockets."""
-        full = gateway().sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
+        full = self.context.sockets.enter((self.chat_session.user.pk, SOCKETS_PER_PERSON))
         self._counted = full is None
         if full is None:
             return None
@@ -104,12 +109,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _gone(self) -> None:
         """However it ends: nobody is told to leave whose connection failed half-way."""
         if self._counted:
-            gateway().sockets.leave(self.chat_session.user.pk)
-        gateway().revocation.dismiss(self)
+            self.context.sockets.leave(self.chat_session.user.pk)
+        self.context.revocation.dismiss(self)
         for task in [*self._tasks, *self._followed.values()]:
             task.cancel()
         if hasattr(self, "chat_session"):
-            gateway().revocation.dismiss(self.chat_session)
+            self.context.revocation.dismiss(self.chat_session)
 
     async def websocket_disconnect(self, message: Any) -> None:
         if hasattr(self, "chat_session"):
@@ -165,7 +170,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case Stop():
                 answer = await self._own_answer(message.message)
                 assert answer.completion_id
-                await stop(self.chat_session.member, answer.completion_id)
+                await stop(self.context, self.chat_session.member, answer.completion_id)
             case Ping():
                 await self._say(protocol.Pong())
 
@@ -174,8 +179,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return await off_loop(member, own_answer)(member, message_id)
 
     async def _send(self, caller: Caller, send: Send) -> None:
-        member = self.chat_session.member
-        asked = await sending.submit(caller, member, send, self.chat_session.client_ip)
+        member, client_ip = self.chat_session.member, self.chat_session.client_ip
+        asked = await sending.submit(self.context, caller, member, send, client_ip)
         assert asked.answer.completion_id
         await self._say(await off_loop(member, _told)(asked))
         self._follow(asked.answer.id, asked.answer.completion_id, 0)
@@ -188,11 +193,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             before.cancel()
         if len(self._followed) >= MAX_FOLLOWED:
             self._followed.pop(next(iter(self._followed))).cancel()
-        followers, person = gateway().followers, self.chat_session.user.pk
+        followers, person = self.context.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
         look = off_loop(self.chat_session.member, on_record)
-        follower = Follower(self._say, look, message_id, completion_id, after)
+        follower = Follower(self.context.redis, self._say, look, message_id, completion_id, after)
 
         def forget(task: asyncio.Task[None]) -> None:
             followers.leave(person)

@@ -11,13 +11,12 @@ from django.db import DatabaseError
 from inference.chat.answers import turn
 from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
-from inference.intake.gateway import gateway
 from inference.models import Message
 from inference.reasoning import Said
 from inference.stream.cursor import follow
 from inference.stream.events import said_in
 from inference.stream.frames import Frame, Kind
-from tenants.redis_link import RedisGone
+from tenants.redis_link import RedisGone, RedisLink
 
 RETRY_S = 0.5
 
@@ -25,13 +24,14 @@ RETRY_S = 0.5
 class Follower:
     def __init__(
         self,
+        redis: RedisLink,
         say: Callable[[ToPage], Awaitable[None]],
         look: Callable[[UUID], Awaitable[Turn | None]],
         message_id: UUID,
         completion_id: UUID,
         after: int,
     ) -> None:
-        self._say, self._look = say, look
+        self._redis, self._say, self._look = redis, say, look
         self.message_id, self.completion_id = message_id, completion_id
         self.last = after
         self._gap = False
@@ -49,7 +49,7 @@ class Follower:
                     return
 
     async def _read(self) -> None:
-        async for frame in follow(gateway().redis, self.completion_id.bytes, self.last):
+        async for frame in follow(self._redis, self.completion_id.bytes, self.last):
             if frame:
                 await self._pass_on(frame)
             elif await self._said_from_record():

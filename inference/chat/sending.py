@@ -1,6 +1,7 @@
 """From a question on the page to a request in the queue."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -10,20 +11,28 @@ from inference.chat.asking import Asked
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
+from inference.engines.base import Engine
 from inference.intake import allowed
-from inference.intake.gateway import OutOfService, gateway
+from inference.intake import submit as intake
+from inference.intake.context import Context
+from inference.intake.errors import OutOfService
+from inference.intake.refusals import denied
+from inference.intake.submission import Submission
 from tenants.caller import Caller
 from tenants.models import Member
 
+ROUTE = "chat"
 _on_their_way: set[asyncio.Task[Asked]] = set()
 
 
-async def submit(caller: Caller, member: Member, send: Send, client_ip: str) -> Asked:
+async def submit(
+    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+) -> Asked:
     """Goes through even when the socket is lost meanwhile: half a question helps nobody.
 
     Raises Refused, NotAdmitted, OutOfService.
     """
-    task = asyncio.create_task(_submit(caller, member, send, client_ip))
+    task = asyncio.create_task(_submit(context, caller, member, send, client_ip))
     _on_their_way.add(task)
     task.add_done_callback(_arrived)
     return await asyncio.shield(task)
@@ -35,41 +44,61 @@ def _arrived(task: asyncio.Task[Asked]) -> None:
         task.exception()  # whoever still waits for it has it
 
 
-async def _submit(caller: Caller, member: Member, send: Send, client_ip: str) -> Asked:
+async def _submit(
+    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+) -> Asked:
     if before := await off_loop(member, asking.asked_before)(member, send.message):
         return before
-    try:
-        engine = allowed.engine_for(caller, send.model)
-    except allowed.NoSuchModel as unknown:
-        if unknown.hidden:
-            gateway().denied(caller, "chat", unknown.name, client_ip)
-        raise Refused("model_not_found") from None
+    engine = _engine(context, caller, send.model, client_ip)
     earlier = await off_loop(member, asking.earlier)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine)
-    estimate = prompt.estimate(body)
     asked: list[Asked] = []
 
     async def put(completion_id: UUID) -> None:
         asked.append(await off_loop(member, asking.put)(member, send, completion_id, left_out))
 
     try:
-        order, _, _ = await gateway().submit(
-            caller,
-            engine,
-            body=orjson.dumps(engine.prepare(body, chat=True)),
-            route="chat",
-            chat=True,
-            stream=True,
-            include_usage=True,
-            detached=True,
-            estimate=estimate,
-            max_tokens=body["max_tokens"],
-            client_ip=client_ip,
-            before_queue=put,
+        answer = await intake.submit(
+            context, _submission(caller, engine, body, client_ip), before_queue=put
         )
     except OutOfService:
         if not asked:
             raise
         return asked[0]  # it is on record that the question did not run: so is its answer
-    gateway().leave(order)  # readers follow the kept events instead
+    answer.leave()  # readers follow the kept events instead
     return asked[0]
+
+
+def _engine(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
+    """Raises Refused."""
+    try:
+        return allowed.engine_for(caller, model)
+    except allowed.NoSuchModel as unknown:
+        if unknown.hidden:
+            denied(
+                context,
+                caller,
+                ROUTE,
+                client_ip,
+                status=404,
+                code="model_not_found",
+                model=unknown.name,
+            )
+        raise Refused("model_not_found") from None
+
+
+def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip: str) -> Submission:
+    estimate, max_tokens = prompt.estimate(body), body["max_tokens"]
+    return Submission(
+        caller=caller,
+        engine=engine,
+        body=orjson.dumps(engine.prepare(body, chat=True)),
+        chat=True,
+        route=ROUTE,
+        stream=True,
+        estimate=estimate,
+        max_tokens=max_tokens,
+        include_usage=True,
+        outlives_reader=True,
+        client_ip=client_ip,
+    )

@@ -1,6 +1,7 @@
 """Ending an answer early: what it has so far stays."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -8,7 +9,7 @@ from asgiref.sync import async_to_sync
 from inference.chat.conversations import of_member
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
-from inference.intake.gateway import gateway
+from inference.intake.context import Context, context_of
 from inference.models import Completion, Conversation, Message
 from inference.order import Order
 from inference.record.recorded import on_record
@@ -27,25 +28,25 @@ def own_answer(member: Member, message_id: UUID) -> Message:
     return found
 
 
-def stop_all(conversation: Conversation) -> None:
-    """From a view: nobody will read what is still being written here."""
+def stop_all(scope: Any, conversation: Conversation) -> None:
+    """From a page, with its ASGI scope: nobody will read what is still being written here."""
     unsealed = conversation.messages.filter(sealed=None).values_list("completion_id", flat=True)
     running = Completion.objects.open().filter(pk__in=list(unsealed))
     recorded = [on_record(completion.pk) for completion in running]
     if orders := [found[1] for found in recorded if found]:
-        async_to_sync(_cancel)(orders)
+        async_to_sync(_cancel)(context_of(scope), orders)
 
 
-async def _cancel(orders: list[Order]) -> None:
+async def _cancel(context: Context, orders: list[Order]) -> None:
     for order in orders:
-        gateway().cancel(order)
+        context.cancellation.cancel(order)
 
 
-async def stop(member: Member, completion_id: UUID) -> None:
+async def stop(context: Context, member: Member, completion_id: UUID) -> None:
     recorded = await off_loop(member, on_record)(completion_id)
     for _ in range(TRIES if recorded else 0):
         assert recorded
-        gateway().cancel(recorded[1])
+        context.cancellation.cancel(recorded[1])
         await asyncio.sleep(1)
         if not await off_loop(member, _running)(completion_id):
             return

@@ -125,7 +125,7 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
             if is_restricted(opened.tenant_id, opened.member.subject_id):
                 return _json(problem("restricted"), status=409)
             verbs.refuse_if_held(opened)
-            stop_all(opened)
+            stop_all(getattr(request, "scope", None), opened)
             verbs.delete(opened)
     except OnHold:
         return _json(problem("on_hold"), status=409)

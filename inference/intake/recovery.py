@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
 from inference.errors import error_body
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.record import ledger
@@ -21,23 +21,23 @@ from tenants.scope import tenant_scope
 OVERTIME_S = 5.0
 
 
-async def recover(gateway: Gateway, order: Order, sink: Sink) -> None:
+async def recover(context: Context, order: Order, sink: Sink) -> None:
     """Puts into the sink what can be found elsewhere: kept events, or the recorded answer."""
     if order.stream:
-        await _from_history(gateway, order, sink)
+        await _from_history(context, order, sink)
     if not sink.finished:
         frame = await database_sync_to_async(_recorded)(order, sink.last)
         if frame:
             sink.put(frame)
     if not sink.finished and time.time() > order.deadline + OVERTIME_S:
         sink.put(_error(sink.last, 504, "deadline_exceeded", "the answer took too long"))
-        gateway.cancel(order)
+        context.cancellation.cancel(order)
 
 
-async def _from_history(gateway: Gateway, order: Order, sink: Sink) -> None:
+async def _from_history(context: Context, order: Order, sink: Sink) -> None:
     name = frames.history(order.id.bytes)
     try:
-        answer = await gateway.redis.call("XREAD", "STREAMS", name, str(sink.last))
+        answer = await context.redis.call("XREAD", "STREAMS", name, str(sink.last))
     except RedisGone:
         return
     for _, entries in answer or ():

@@ -7,7 +7,6 @@ import msgspec
 
 from inference.stream.backlog import Backlog
 from inference.stream.frames import Frame, Kind
-from tenants.quotas.verdict import NO_QUOTA
 
 
 class Sink:
@@ -21,8 +20,6 @@ class Sink:
         self.attempt = 0
         self.finished = False
         self.hung_up = False  # the client has gone
-        self.verdict = NO_QUOTA  # what quotas said of the request
-        self.payload_sha256 = ""  # of its sealed text on record
         self._backlog = backlog or Backlog()
         self._delivered = 0  # number of the last event that the reader has
         self._frames: deque[Frame] = deque()

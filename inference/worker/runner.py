@@ -44,7 +44,7 @@ TROUBLE = (RedisGone, hiredis.ReplyError)  # Redis is away, or loads, or is full
 BEAT_S = 0.5
 LINGER_S = 30.0
 SETTLE_PATIENCE_S = 60.0
-GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (Gateway._enqueue)
+GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/enqueue.py)
 
 
 class Runner:

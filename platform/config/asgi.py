@@ -27,7 +27,7 @@ from inference.api import probes
 from inference.api.openai import routes
 from inference.api.openai.router import router
 from inference.chat.routing import websocket_urlpatterns
-from inference.intake.gateway import close_gateway, open_gateway
+from inference.intake.context import Context
 from tenants.isolation.check import startup_problem
 
 pages = PageHandler()
@@ -45,7 +45,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     elif scope["type"] == "websocket":
         await sockets(scope, receive, send)
     else:
-        await _lifespan(receive, send)
+        await _lifespan(scope, receive, send)
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
@@ -70,17 +70,17 @@ def _settle_down() -> None:
     gc.freeze()
 
 
-async def _lifespan(receive: Any, send: Any) -> None:
+async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             if problem := await sync_to_async(_hindrance)():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
-            await open_gateway()
+            scope["state"]["context"] = await Context.open()
             _settle_down()
             await send({"type": "lifespan.startup.complete"})
         else:
-            await close_gateway()
+            await scope["state"]["context"].close()
             await send({"type": "lifespan.shutdown.complete"})
             return

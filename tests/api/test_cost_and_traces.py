@@ -12,8 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from audit.models import Event
 from console.api import docs
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from tenants import secret_keys
 from tenants.models import ApiKey, Tenant
 from tests.api.conftest import API
@@ -57,16 +56,17 @@ def test_nobody_makes_up_languages_and_versions(built: list[Any]) -> None:
 
 
 @pytest.fixture
-async def gateway(settings: Any, transactional_db: None) -> AsyncIterator[Gateway]:
+async def context(settings: Any, transactional_db: None) -> AsyncIterator[Context]:
     name = connection.settings_dict["NAME"]
     settings.DATABASE_URL = make_conninfo(settings.DATABASE_URL, dbname=name)
-    yield await module.open_gateway()
-    await module.close_gateway()
+    opened = await Context.open()
+    yield opened
+    await opened.close()
 
 
 @pytest.mark.parametrize("kind", ["wrong", "revoked", "none"])
 async def test_a_key_that_opens_nothing_is_on_record(
-    gateway: Gateway, acme: Tenant, kind: str
+    context: Context, acme: Tenant, kind: str
 ) -> None:
     key, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
     if kind == "revoked":
@@ -77,7 +77,7 @@ async def test_a_key_that_opens_nothing_is_on_record(
         path = f"{API}tenants/acme{n}/keys/"
         answer = await in_database(Client().get)(path, headers=headers)
         assert answer.status_code == 401
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     events = await in_database(lambda: list(Event.objects.filter(action="access:denied")))()
     assert sum(event.detail["count"] for event in events) == 5
     assert len(events) <= 2  # the minute may have ended meanwhile

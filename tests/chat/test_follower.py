@@ -1,7 +1,7 @@
 """From frames to a page: every piece once, whatever Redis lost meanwhile."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -52,13 +52,9 @@ async def told(
     async def look(_id: UUID) -> Turn | None:
         return record
 
-    class Away:
-        redis = None
-
     monkeypatch.setattr(follower, "follow", follow)
-    monkeypatch.setattr(follower, "gateway", Away)
     monkeypatch.setattr(follower, "RETRY_S", 0)
-    await Follower(say, look, MESSAGE, COMPLETION, after).run()
+    await Follower(cast(Any, None), say, look, MESSAGE, COMPLETION, after).run()
     return said
 
 

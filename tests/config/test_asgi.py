@@ -101,11 +101,10 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(probes, "_last", None)
     monkeypatch.setattr(probes, "_answers", fine)
-    monkeypatch.setattr(probes, "gateway", Open)
     monkeypatch.setattr(probes, "served", lambda: {"secret-r1": None})
     monkeypatch.setattr(reachable, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
-        status, _, body = await asked(probes.probe, "GET", path)
+        status, _, body = await asked(probes.probe, "GET", path, context=Open())
         assert status == 503
         assert b"secret" not in body
         assert b'"engines":false' in body
@@ -150,6 +149,7 @@ async def asked(
     path: str,
     headers: list[tuple[bytes, bytes]] | None = None,
     body: bytes = b"",
+    context: Any = None,
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     said: list[Any] = []
 
@@ -160,5 +160,6 @@ async def asked(
         said.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "query_string": b""}
-    await application({**scope, "headers": headers or []}, receive, send)
+    state = {"context": context}
+    await application({**scope, "headers": headers or [], "state": state}, receive, send)
     return said[0]["status"], dict(said[0]["headers"]), b"".join(m["body"] for m in said[1:])

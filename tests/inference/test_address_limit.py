@@ -11,32 +11,29 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.router import router
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from inference.queue.client import client as redis
 from tenants import secret_keys
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
 from tenants.rate_limits.admission import Ask
+from tests.inference.web import served, serving
 
 in_database = database_sync_to_async
 Answer = tuple[int, dict[bytes, bytes], dict[str, Any]]
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL = dsn
     settings.IP_PER_MINUTE = 5
     engines.served.cache_clear()
     redis().flushall()  # what another test lost there would make the limits strict
-    gateway = Gateway()
-    monkeypatch.setattr(module, "_current", [gateway])
-    yield gateway
-    await gateway.stop()
+    async with serving(Context()) as opened:
+        yield opened
     engines.served.cache_clear()
 
 
@@ -47,15 +44,15 @@ def ip() -> str:
 
 
 @pytest.fixture
-def looks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def looks(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the database was asked."""
-    asked, fetch = list[object](), gateway.authenticator._fetch
+    asked, fetch = list[object](), context.authenticator._fetch
 
     async def counted(query: str, credential: Any) -> Any:
         asked.append(credential)
         return await fetch(query, credential)
 
-    monkeypatch.setattr(gateway.authenticator, "_fetch", counted)
+    monkeypatch.setattr(context.authenticator, "_fetch", counted)
     return asked
 
 
@@ -80,7 +77,7 @@ async def ask(ip: str, key: str | None, method: str, path: str, body: bytes = b"
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await router(scope, receive, send)
+    await served(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), orjson.loads(sent[1]["body"])
 
 
@@ -89,7 +86,7 @@ async def post_rubbish(ip: str, key: str) -> Answer:
 
 
 async def test_unknown_keys_count_and_are_soon_not_looked_up(
-    gateway: Gateway, ip: str, looks: list[object]
+    context: Context, ip: str, looks: list[object]
 ) -> None:
     answers = [await get_models(ip, secret_keys.mint().text) for _ in range(9)]
     assert [status for status, _, _ in answers] == [401] * 5 + [429] * 4
@@ -102,7 +99,7 @@ async def test_unknown_keys_count_and_are_soon_not_looked_up(
 
 @pytest.mark.parametrize("key", [None, "", "rubbish", "sk-fb-abc-def-000000"])
 async def test_so_do_keys_that_cannot_be_any(
-    gateway: Gateway, ip: str, key: str | None, looks: list[object]
+    context: Context, ip: str, key: str | None, looks: list[object]
 ) -> None:
     answers = [(await get_models(ip, key))[0] for _ in range(7)]
     assert answers == [401] * 5 + [429] * 2
@@ -110,14 +107,14 @@ async def test_so_do_keys_that_cannot_be_any(
 
 
 async def test_what_no_admission_follows_is_charged_too(
-    gateway: Gateway, ip: str, acme: Tenant
+    context: Context, ip: str, acme: Tenant
 ) -> None:
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     answers = [(await get_models(ip, key))[0] for _ in range(8)]
     assert answers == [200] * 5 + [429] * 3
 
 
-async def test_a_bad_body_is_charged_too(gateway: Gateway, ip: str, acme: Tenant) -> None:
+async def test_a_bad_body_is_charged_too(context: Context, ip: str, acme: Tenant) -> None:
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     answers = [(await post_rubbish(ip, key))[0] for _ in range(8)]
     assert answers == [400] * 5 + [429] * 3
@@ -125,7 +122,7 @@ async def test_a_bad_body_is_charged_too(gateway: Gateway, ip: str, acme: Tenant
 
 @pytest.mark.parametrize("of", ["tenant", "key"])
 async def test_a_bad_body_counts_for_its_tenant_and_its_key(
-    gateway: Gateway, acme: Tenant, of: str, settings: Settings
+    context: Context, acme: Tenant, of: str, settings: Settings
 ) -> None:
     settings.IP_PER_MINUTE = 0
     limits = {"requests_per_minute": 3, "burst": 3, "max_concurrency": 1}
@@ -134,26 +131,26 @@ async def test_a_bad_body_counts_for_its_tenant_and_its_key(
     bad = [await post_rubbish(f"198.18.7.{n}", key) for n in range(5)]
     assert [status for status, _, _ in bad] == [400] * 3 + [429] * 2
     assert bad[-1][1][b"x-ratelimit-scope"] == (b"rate" if of == "tenant" else b"key_rate")
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     row = await in_database(Refusal.objects.get)()
     assert (row.tenant_id, row.actor, row.count) == (acme.id, issued.actor, 2)
 
 
 async def test_a_bad_body_leaves_the_bucket_of_tokens_as_it_is(
-    gateway: Gateway, acme: Tenant, settings: Settings
+    context: Context, acme: Tenant, settings: Settings
 ) -> None:
     settings.IP_PER_MINUTE = 0
     _, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     await in_database(acme.change)(by="test", requests_per_minute=90, tokens_per_minute=1000)
-    caller = await gateway.authenticator.by_key(key)
-    await gateway.rate_limiter.admit(Ask.of(caller, "a", tokens=900))
+    caller = await context.authenticator.by_key(key)
+    await context.rate_limiter.admit(Ask.of(caller, "a", tokens=900))
     assert (await post_rubbish("198.18.7.1", key))[0] == 400
-    admission, _ = await gateway.rate_limiter.admit(Ask.of(caller, "b", tokens=900))
+    admission, _ = await context.rate_limiter.admit(Ask.of(caller, "b", tokens=900))
     assert admission.tier == "tokens"
 
 
 async def test_an_address_over_its_limit_is_refused_whatever_its_key(
-    gateway: Gateway, ip: str, acme: Tenant, looks: list[object]
+    context: Context, ip: str, acme: Tenant, looks: list[object]
 ) -> None:
     issued, key = await in_database(ApiKey.issue)(acme, "ci", by="test")
     assert (await get_models(ip, key))[0] == 200
@@ -162,23 +159,23 @@ async def test_an_address_over_its_limit_is_refused_whatever_its_key(
     before = len(looks)
     status, _, body = await get_models(ip, key)
     assert (status, len(looks)) == (429, before)
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     row = await in_database(Refusal.objects.get)()  # its tenant is told
     assert (row.tenant_id, row.actor, row.tier) == (acme.id, issued.actor, "ip")
     assert row.public_id == body["error"]["refusal_id"]
 
 
-async def test_denials_are_on_record(gateway: Gateway, ip: str) -> None:
+async def test_denials_are_on_record(context: Context, ip: str) -> None:
     for _ in range(4):
         await get_models(ip, "rubbish")
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     event = await in_database(Event.objects.get)(action="access:denied")
     assert (event.detail, event.status, event.error_code) == ({"count": 4}, 401, "invalid_api_key")
     assert str(event.client_net) == f"{ip.rpartition('.')[0]}.0"
 
 
 async def test_without_a_limit_nobody_is_counted(
-    gateway: Gateway, ip: str, settings: Settings
+    context: Context, ip: str, settings: Settings
 ) -> None:
     settings.IP_PER_MINUTE = 0
     assert {(await get_models(ip, "rubbish"))[0] for _ in range(20)} == {401}

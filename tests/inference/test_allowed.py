@@ -11,15 +11,16 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.router import router
-from inference.intake import gateway as module
+from inference.intake import submit as submitting
 from inference.intake.allowed import NoSuchModel, NotAllowed, models_for
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
+from inference.intake.submission import Submission
 from inference.models import Completion
 from tenants import model_access
 from tenants.caller import Caller
 from tenants.models import ApiKey, Team, Tenant, User
 from tenants.roles import Role
+from tests.inference.web import current, served, serving
 
 in_database = database_sync_to_async
 ASK = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
@@ -27,22 +28,21 @@ NEAR, FAR = "198.51.100.7", "203.0.113.9"
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     plain = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {pool: plain, "ours": plain, "theirs": {**plain, "hosted": True}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     engines.served.cache_clear()
-    opened = await module.open_gateway()
-    yield opened
-    await module.close_gateway()
+    async with serving() as opened:
+        yield opened
     engines.served.cache_clear()
 
 
 class Client:
     def __init__(self, text: str, address: str = NEAR) -> None:
-        self._transport = httpx.ASGITransport(router, client=(address, 5000))
+        self._transport = httpx.ASGITransport(served, client=(address, 5000))
         self._headers = {"Authorization": f"Bearer {text}"}
 
     async def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
@@ -65,13 +65,13 @@ async def issued(tenant: Tenant, **settings: Any) -> str:
 
 
 async def denied() -> list[tuple[str, int | None]]:
-    await module.gateway().refusals.flush()
+    await current().refusals.flush()
     found = Event.objects.filter(action="access:denied").order_by("id")
     return await in_database(lambda: [(e.error_code, e.status) for e in found])()
 
 
 @pytest.mark.parametrize("scope", ["batch", "management:read", "management:write", "audit:read"])
-async def test_completions_need_their_scope(gateway: Gateway, acme: Tenant, scope: str) -> None:
+async def test_completions_need_their_scope(context: Context, acme: Tenant, scope: str) -> None:
     client = Client(await issued(acme, scopes=[scope]))
     for path in ("/v1/chat/completions", "/v1/completions", "/v1/inference"):
         answer = await client.ask("POST", path, model="ours", prompt="x", **ASK)
@@ -84,7 +84,7 @@ async def test_completions_need_their_scope(gateway: Gateway, acme: Tenant, scop
     assert ("insufficient_scope", 403) in await denied()
 
 
-async def test_only_from_the_addresses_it_is_allowed(gateway: Gateway, acme: Tenant) -> None:
+async def test_only_from_the_addresses_it_is_allowed(context: Context, acme: Tenant) -> None:
     text = await issued(acme, allowed_networks=["198.51.100.0/24"])
     assert await Client(text).models()
     for path in ("/v1/models", "/v1/models/ours"):
@@ -96,7 +96,7 @@ async def test_only_from_the_addresses_it_is_allowed(gateway: Gateway, acme: Ten
 
 
 async def test_a_model_that_is_not_allowed_is_as_one_that_does_not_exist(
-    gateway: Gateway, acme: Tenant
+    context: Context, acme: Tenant
 ) -> None:
     await in_database(model_access.restrict)(acme, "ours", by="test")
     client, listed = Client(await issued(acme)), await Client(await issued(acme)).models()
@@ -117,7 +117,7 @@ async def test_a_model_that_is_not_allowed_is_as_one_that_does_not_exist(
     assert ("model_not_found", 404) in await denied()
 
 
-async def test_a_granted_model_is_there(gateway: Gateway, acme: Tenant) -> None:
+async def test_a_granted_model_is_there(context: Context, acme: Tenant) -> None:
     def granted() -> str:
         restricted = model_access.restrict(acme, "ours", by="test")
         key, text = ApiKey.issue(acme, "ci", by="test")
@@ -129,7 +129,7 @@ async def test_a_granted_model_is_there(gateway: Gateway, acme: Tenant) -> None:
     assert (await client.ask("GET", "/v1/models/ours")).status_code == 200
 
 
-async def test_a_local_only_tenant_has_no_hosted_models(gateway: Gateway) -> None:
+async def test_a_local_only_tenant_has_no_hosted_models(context: Context) -> None:
     tenant = await in_database(Tenant.open)("local", by="test", local_only=True)
     client = Client(await issued(tenant))
     assert "theirs" not in await client.models()
@@ -142,16 +142,16 @@ async def test_a_local_only_tenant_has_no_hosted_models(gateway: Gateway) -> Non
 
 
 async def test_it_is_asked_where_requests_are_submitted_not_only_in_views(
-    gateway: Gateway, acme: Tenant
+    context: Context, acme: Tenant
 ) -> None:
     text = await issued(acme, allowed_models=["ours"], allowed_networks=["198.51.100.0/24"])
-    caller = await gateway.authenticator.by_key(text)
+    caller = await context.authenticator.by_key(text)
     served = engines.served()
 
     async def submit(who: Caller, model: str, address: str) -> None:
-        await gateway.submit(
-            who,
-            served[model],
+        submission = Submission(
+            caller=who,
+            engine=served[model],
             body=b"{}",
             route="chat",
             chat=True,
@@ -159,19 +159,20 @@ async def test_it_is_asked_where_requests_are_submitted_not_only_in_views(
             estimate=1,
             client_ip=address,
         )
+        await submitting.submit(context, submission)
 
     with pytest.raises(NoSuchModel):
         await submit(caller, "theirs", NEAR)
     with pytest.raises(NotAllowed, match="address"):
         await submit(caller, "ours", FAR)
-    batch = await gateway.authenticator.by_key(await issued(acme, scopes=["batch"]))
+    batch = await context.authenticator.by_key(await issued(acme, scopes=["batch"]))
     with pytest.raises(NotAllowed, match="scope"):
         await submit(batch, "ours", NEAR)
     assert not await in_database(Completion.objects.exists)()
 
 
 @pytest.mark.parametrize("state", ["suspended", "closing"])
-async def test_a_tenant_that_is_not_open(gateway: Gateway, acme: Tenant, state: str) -> None:
+async def test_a_tenant_that_is_not_open(context: Context, acme: Tenant, state: str) -> None:
     client = Client(await issued(acme))
     assert await client.models()
     end = acme.suspend if state == "suspended" else acme.close
@@ -182,7 +183,7 @@ async def test_a_tenant_that_is_not_open(gateway: Gateway, acme: Tenant, state: 
     assert (f"tenant_{state}", 403) in await denied()
 
 
-async def test_what_a_person_is_offered_to_chat_with(gateway: Gateway, acme: Tenant) -> None:
+async def test_what_a_person_is_offered_to_chat_with(context: Context, acme: Tenant) -> None:
     def offered() -> tuple[list[str], list[str], list[str]]:
         restricted = model_access.restrict(acme, "ours", by="test")
         team = Team.form(acme, "research", by="test")

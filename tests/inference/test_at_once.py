@@ -15,19 +15,18 @@ from redis.exceptions import RedisError
 
 from inference import engines
 from inference.api.openai import views
-from inference.api.openai.router import router
 from inference.chat import chat_session, consumer
 from inference.chat.chat_session import ChatSession
 from inference.chat.consumer import ChatConsumer
-from inference.intake import gateway as module
 from inference.intake.at_once import EVERYBODY, AtOnce
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from inference.models import Completion
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
 from tenants.redis_link import RedisLink
 from tenants.roles import Role
 from tests.inference.orders import an_order
 from tests.inference.test_own_streams import events, issued, streamed
+from tests.inference.web import current, served, serving
 
 in_database = database_sync_to_async
 
@@ -48,13 +47,12 @@ def test_each_name_has_its_bound_and_all_have_one() -> None:
 
 
 @pytest.fixture
-async def gateway(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Gateway]:
+async def context(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     engines.served.cache_clear()
-    opened = await module.open_gateway()
-    yield opened
-    await module.close_gateway()
+    async with serving() as opened:
+        yield opened
     engines.served.cache_clear()
 
 
@@ -78,13 +76,13 @@ async def open_reader(text: str, completion_id: UUID) -> "asyncio.Task[None]":
         "headers": [(b"authorization", f"Bearer {text}".encode())],
         "client": ("198.51.100.7", 5000),
     }
-    task = asyncio.create_task(router(scope, receive, send))
+    task = asyncio.create_task(served(scope, receive, send))
     await asyncio.wait_for(began.wait(), 5)
     return task
 
 
 async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
-    gateway: Gateway, acme: Tenant, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+    context: Context, acme: Tenant, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "READERS_PER_KEY", 2)
     key, text = await issued(acme)
@@ -99,7 +97,7 @@ async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     assert answer.headers["retry-after"] == "1"
     assert "reads 2 streams at once" in answer.json()["error"]["message"]
     assert (await events(its_text, theirs)).status_code == 200
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     row = await in_database(Refusal.objects.get)()
     assert answer.json()["error"]["refusal_id"] == row.public_id
     assert (row.tier, row.route, row.limit) == (
@@ -110,12 +108,12 @@ async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     readers[0].cancel()
     await asyncio.gather(readers[0], return_exceptions=True)
     assert (await events(text, mine)).status_code == 200
-    monkeypatch.setattr(gateway.readers, "_most", 1)
+    monkeypatch.setattr(context.readers, "_most", 1)
     full = await events(its_text, theirs)
     assert (full.status_code, full.headers["retry-after"]) == (503, "2")
     readers[1].cancel()
     await asyncio.gather(readers[1], return_exceptions=True)
-    assert len(gateway.readers) == 0
+    assert len(context.readers) == 0
 
 
 async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
@@ -144,7 +142,8 @@ async def alice(acme: Tenant) -> Member:
 
 class Socket:
     def __init__(self) -> None:
-        scope = {"type": "websocket", "path": "/", "headers": []}
+        state = {"context": current()}
+        scope = {"type": "websocket", "path": "/", "headers": [], "state": state}
         self._app: Any = cast(Any, ApplicationCommunicator)(ChatConsumer.as_asgi(), scope)
 
     async def connect(self) -> None:
@@ -164,7 +163,7 @@ class Socket:
 
 async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
     async def of(scope: Any) -> ChatSession:
-        return ChatSession(member.user, member, "session", "198.51.100.7", "en")
+        return ChatSession(current(), member.user, member, "session", "198.51.100.7", "en")
 
     monkeypatch.setattr(chat_session.ChatSession, "of", of)
     socket = Socket()
@@ -173,10 +172,10 @@ async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
 
 
 async def test_a_persons_sockets_are_bounded(
-    gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
+    context: Context, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "SOCKETS_PER_PERSON", 2)
-    monkeypatch.setattr(gateway.revocation, "attend", lambda *_: None)  # there is no session
+    monkeypatch.setattr(context.revocation, "attend", lambda *_: None)  # there is no session
     tabs = [await connected(alice, monkeypatch) for _ in range(2)]
     third = await connected(alice, monkeypatch)
     closed = await third.heard()
@@ -186,24 +185,24 @@ async def test_a_persons_sockets_are_bounded(
     await tabs[0].disconnect()
     again = await connected(alice, monkeypatch)
     assert await again.is_quiet()
-    monkeypatch.setattr(gateway.sockets, "_most", 2)
+    monkeypatch.setattr(context.sockets, "_most", 2)
     crowded = await connected(alice, monkeypatch)
     assert (await crowded.heard())["code"] in (1013, 4429)
     for socket in (crowded, again, tabs[1]):
         await socket.disconnect()
-    assert len(gateway.sockets) == 0
+    assert len(context.sockets) == 0
 
 
 async def test_a_socket_that_does_not_come_about_counts_no_longer(
-    gateway: Gateway, alice: Member, monkeypatch: pytest.MonkeyPatch
+    context: Context, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Redis is away a page tries again and again, and would lock its person out."""
 
     async def away(*_: Any) -> None:
         raise RedisError("away")
 
-    monkeypatch.setattr(gateway.revocation, "attend", lambda *_: None)
+    monkeypatch.setattr(context.revocation, "attend", lambda *_: None)
     monkeypatch.setattr(RedisPubSubLoopLayer, "group_add", away)
     with pytest.raises(RedisError):
         await connected(alice, monkeypatch)
-    assert len(gateway.sockets) == 0
+    assert len(context.sockets) == 0

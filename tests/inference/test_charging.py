@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.api.openai import quotas
+from inference.api import quotas
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.prompt_bound import Template

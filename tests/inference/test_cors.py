@@ -10,10 +10,9 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.api.openai import cors
-from inference.api.openai.router import router
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
+from tests.inference.web import served, serving
 
 in_database = database_sync_to_async
 APP, OTHER, NOWHERE = "https://app.acme.example", "http://localhost:3000", "https://evil.example"
@@ -24,21 +23,21 @@ ASK_FIRST = {
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(cors, "_asking", None)
     monkeypatch.setattr(cors, "KEPT_S", 0.0)
     engines.served.cache_clear()
-    yield await module.open_gateway()
-    await module.close_gateway()
+    async with serving() as opened:
+        yield opened
     engines.served.cache_clear()
 
 
 @pytest.fixture
-async def keys(gateway: Gateway, acme: Tenant) -> dict[str, str]:
+async def keys(context: Context, acme: Tenant) -> dict[str, str]:
     """acme allows APP, globex allows OTHER, initech none."""
     found = {}
     for name, origins in (("acme", [APP]), ("globex", [OTHER]), ("initech", [])):
@@ -51,7 +50,7 @@ async def keys(gateway: Gateway, acme: Tenant) -> dict[str, str]:
 
 
 async def ask(method: str, origin: str, key: str = "", **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(router, client=("198.51.100.7", 5000))
+    transport = httpx.ASGITransport(served, client=("198.51.100.7", 5000))
     more = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(transport=transport, base_url="http://forebay") as client:
         sent = {"Origin": origin, **more, **headers} if origin else {**more, **headers}
@@ -87,13 +86,13 @@ async def test_the_tenants_own_page(keys: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("origin", "tenant"), [(OTHER, "acme"), (APP, "globex"), (APP, "initech")])
 async def test_a_page_that_only_another_tenant_allows(
-    keys: dict[str, str], gateway: Gateway, origin: str, tenant: str
+    keys: dict[str, str], context: Context, origin: str, tenant: str
 ) -> None:
     """The browser was told that it may ask; the key's tenant says no, and has it on record."""
     answer = await ask("GET", origin, keys[tenant])
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "origin_not_allowed")
     assert "browser origins" in answer.json()["error"]["message"]
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     event = await in_database(Event.objects.get)(action="access:denied")
     assert event.error_code == "origin_not_allowed"
     assert event.tenant_id == (await in_database(Tenant.objects.get)(name=tenant)).id

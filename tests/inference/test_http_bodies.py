@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.api.openai.http import ClientGone, Request
+from inference.api.openai.http import Request
 from inference.errors import BadRequest, TooLarge
+from inference.intake.answer_stream import ReaderGone
 
 pytestmark = pytest.mark.unit
 GONE = {"type": "http.disconnect"}
@@ -81,9 +82,9 @@ async def test_a_length_that_is_no_number(declared: bytes) -> None:
 
 
 async def test_a_client_that_goes_while_it_sends() -> None:
-    with pytest.raises(ClientGone):
+    with pytest.raises(ReaderGone):
         await Sent(b"x" * 30, b"y", GONE).request.body()
-    with pytest.raises(ClientGone):
+    with pytest.raises(ReaderGone):
         await Sent(GONE).request.body()
 
 

@@ -4,9 +4,9 @@ import re
 
 import orjson
 import pytest
+from inference.api.limits import duration, headers, limit_reached
 
-from inference.api.openai.limits import duration, headers, limit_reached
-from inference.intake.gateway import NotAdmitted
+from inference.intake.errors import NotAdmitted
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission, Left
 

@@ -14,9 +14,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai.router import router
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from inference.models import Completion
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
@@ -24,6 +22,7 @@ from tenants.models import ApiKey, Member, Tenant, User
 from tenants.redis_link import RedisLink
 from tenants.roles import Role
 from tests.inference.orders import a_frame, an_order
+from tests.inference.web import current, served, serving
 
 in_database = database_sync_to_async
 HOUR = timedelta(hours=1)
@@ -31,13 +30,12 @@ ROUTE = "/v1/completions/{id}/events"
 
 
 @pytest.fixture
-async def gateway(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Gateway]:
+async def context(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     engines.served.cache_clear()
-    opened = await module.open_gateway()
-    yield opened
-    await module.close_gateway()
+    async with serving() as opened:
+        yield opened
     engines.served.cache_clear()
 
 
@@ -69,7 +67,7 @@ async def streamed(link: RedisLink, tenant: Tenant, **whose: Any) -> UUID:
 
 async def events(text: str, completion_id: UUID) -> httpx.Response:
     headers = {"Authorization": f"Bearer {text}"}
-    transport = httpx.ASGITransport(router, client=("198.51.100.7", 5000))
+    transport = httpx.ASGITransport(served, client=("198.51.100.7", 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://forebay", headers=headers
     ) as client:
@@ -78,7 +76,7 @@ async def events(text: str, completion_id: UUID) -> httpx.Response:
 
 async def refused() -> Counter[tuple[str, str, str]]:
     """How often whom (actor), where (route), why (code); written once a second and more."""
-    await module.gateway().refusals.flush()
+    await current().refusals.flush()
     rows = await in_database(lambda: list(Event.objects.filter(action="access:denied")))()
     found = Counter[tuple[str, str, str]]()
     for event in rows:
@@ -86,7 +84,7 @@ async def refused() -> Counter[tuple[str, str, str]]:
     return found
 
 
-async def test_the_key_that_asked_reads_it(gateway: Gateway, link: RedisLink, acme: Tenant) -> None:
+async def test_the_key_that_asked_reads_it(context: Context, link: RedisLink, acme: Tenant) -> None:
     key, text = await issued(acme)
     mine = await streamed(link, acme, api_key=key)
     answer = await events(text, mine)
@@ -100,7 +98,7 @@ async def test_the_key_that_asked_reads_it(gateway: Gateway, link: RedisLink, ac
 
 
 async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(
-    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
     """Not even one that the same person has made: another program holds it."""
     key, _ = await issued(acme, alice)
@@ -114,7 +112,7 @@ async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(
 
 
 async def test_a_rotated_key_and_its_successor_read_each_others(
-    gateway: Gateway, link: RedisLink, acme: Tenant
+    context: Context, link: RedisLink, acme: Tenant
 ) -> None:
     first, first_text = await issued(acme)
     second, second_text = await in_database(first.rotate)(by="test", overlap=HOUR)
@@ -128,7 +126,7 @@ async def test_a_rotated_key_and_its_successor_read_each_others(
 
 
 async def test_who_rotates_somebody_elses_key_does_not_read_what_it_had_asked_for(
-    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
     key, text = await issued(acme)
     before = await streamed(link, acme, api_key=key)
@@ -140,7 +138,7 @@ async def test_who_rotates_somebody_elses_key_does_not_read_what_it_had_asked_fo
 
 
 async def test_nor_after_having_widened_it(
-    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
     """Widening makes somebody a grantor of the old key, and shows them no text of it."""
     key, _ = await issued(acme)
@@ -156,7 +154,7 @@ async def test_nor_after_having_widened_it(
 
 
 async def test_a_key_that_a_key_has_made_is_its_holders(
-    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
     """Who has widened the key that made it has not seen either text."""
     parent, _ = await issued(acme)
@@ -169,7 +167,7 @@ async def test_a_key_that_a_key_has_made_is_its_holders(
 
 
 async def test_a_chats_stream_is_not_read_over_v1(
-    gateway: Gateway, link: RedisLink, acme: Tenant, alice: Member
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
     """Not by a key that the person who chats has made, either."""
     _, text = await issued(acme, alice)

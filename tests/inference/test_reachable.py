@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -72,18 +72,16 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
         _question.close()
         return True
 
-    def gateway() -> Any:
-        class Here:
-            class redis:
-                call = staticmethod(lambda _word: asyncio.sleep(0))
+    class Here:
+        class redis:
+            call = staticmethod(lambda _word: asyncio.sleep(0))
 
-        return Here
+    context = cast(Any, Here)
 
     monkeypatch.setattr(probes, "_answers", well)
-    monkeypatch.setattr(probes, "gateway", gateway)
     monkeypatch.setattr(probes, "served", lambda: {"large": None, "small": None})
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
     await reachable.look(away[:1])
-    assert (await probes._checks())["engines"] is True
+    assert (await probes._checks(context))["engines"] is True
     await reachable.look(away)
-    assert (await probes._checks())["engines"] is False
+    assert (await probes._checks(context))["engines"] is False

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from audit.keys.keyring import keyring
 from audit.models import Payload
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from inference.intake.recovery import OVERTIME_S, recover
 from inference.order import Order
 from inference.record import ledger
@@ -35,7 +35,10 @@ class Waiting:
     def __init__(self, dsn: str, acme: Tenant, link: RedisLink) -> None:
         self.dsn, self.acme, self.sink = dsn, acme, Sink()
         self.cancelled: list[Order] = []
-        self.gateway = cast(Gateway, SimpleNamespace(redis=link, cancel=self.cancelled.append))
+        self.context = cast(
+            Context,
+            SimpleNamespace(redis=link, cancellation=SimpleNamespace(cancel=self.cancelled.append)),
+        )
 
     async def order(self, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, **changes)
@@ -54,7 +57,7 @@ class Waiting:
             await database.execute(statement, [orjson.dumps([row]).decode()])
 
     async def found(self, order: Order) -> list[Frame]:
-        await recover(self.gateway, order, self.sink)
+        await recover(self.context, order, self.sink)
         frames = []
         while frame := await self.sink.next(0):
             frames.append(frame)
@@ -137,6 +140,6 @@ async def test_long_after_its_deadline_it_is_given_up(waiting: Waiting) -> None:
 async def test_without_redis_the_record_is_still_asked(waiting: Waiting, new_link: NewLink) -> None:
     order = await waiting.order()
     await waiting.settle(order, response=b"Hello", text="Hello")
-    waiting.gateway.redis = new_link("redis://127.0.0.1:1")
+    waiting.context.redis = new_link("redis://127.0.0.1:1")
     (frame,) = await waiting.found(order)
     assert code(frame) == "stream_lost"

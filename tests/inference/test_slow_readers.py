@@ -11,8 +11,8 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api.openai.delivery import send_events
 from inference.api.openai.http import Request
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake import enqueue
+from inference.intake.context import Context
 from inference.queue.fair_queue import FairQueue
 from inference.stream import backlog
 from inference.stream.cursor import follow
@@ -22,24 +22,24 @@ from tenants.caller import Caller
 from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
 from tests.inference.orders import a_frame, numbers
-from tests.inference.test_gateway import submit
+from tests.inference.test_submit import submit
 from tests.tenants.callers import caller as a_caller
 
 in_database = database_sync_to_async
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
-    monkeypatch.setattr(module, "wake_up", lambda pool: None)
+    monkeypatch.setattr(enqueue, "wake_up", lambda pool: None)
     monkeypatch.setattr(backlog, "STREAM_BYTES", 500)
     engines.served.cache_clear()
-    opened = await module.open_gateway()
+    opened = await Context.open()
     yield opened
-    await module.close_gateway()
+    await opened.close()
     engines.served.cache_clear()
 
 
@@ -79,13 +79,14 @@ class Client:
 
 
 async def test_its_reader_is_told_and_reads_on(
-    gateway: Gateway, acme: Tenant, link: RedisLink, queue: FairQueue, caller: Caller
+    context: Context, acme: Tenant, link: RedisLink, queue: FairQueue, caller: Caller
 ) -> None:
-    order, sink, _ = await submit(gateway, caller)
+    answer = await submit(context, caller)
+    order, sink = answer.order, answer.sink
     client, out = Client(), Writer(link)
     scope = {"method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
     delivering = asyncio.create_task(
-        send_events(gateway, Request(scope, client.receive, client.send), order, sink)
+        send_events(Request(scope, client.receive, client.send), answer)
     )
     try:
         async with asyncio.timeout(20):
@@ -109,4 +110,4 @@ async def test_its_reader_is_told_and_reads_on(
     assert not await link.call("EXISTS", f"q:{{{order.model}}}:cancelled:{order.id}")
     rest = [n async for f in follow(link, order.id.bytes, last) if f for n in numbers(f.body)]
     assert rest == list(range(last + 1, 201))
-    assert gateway.returns.backlog.total == 0
+    assert context.returns.backlog.total == 0

@@ -14,27 +14,25 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.api.openai import installed, routes
-from inference.api.openai.router import router
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway
+from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
 from tenants.rate_limits.admission import SharedAdmission
+from tests.inference.web import served, serving
 
 in_database = database_sync_to_async
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 50
     engines.served.cache_clear()
     monkeypatch.setattr(installed, "_known", [])
-    opened = await module.open_gateway()
-    yield opened
-    await module.close_gateway()
+    async with serving() as opened:
+        yield opened
     engines.served.cache_clear()
 
 
@@ -47,11 +45,11 @@ async def key(acme: Tenant) -> str:
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> httpx.AsyncClient:
+def client(context: Context) -> httpx.AsyncClient:
     """Of an address that nobody has come from yet."""
     n = uuid4().int
     address = f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
-    transport = httpx.ASGITransport(router, client=(address, 5000))
+    transport = httpx.ASGITransport(served, client=(address, 5000))
     return httpx.AsyncClient(transport=transport, base_url="http://forebay")
 
 
@@ -100,7 +98,7 @@ async def test_a_key_where_others_send_it(client: httpx.AsyncClient, key: str, h
 
 
 async def test_every_answer_has_a_request_id_and_the_callers_limits(
-    client: httpx.AsyncClient, key: str, gateway: Gateway
+    client: httpx.AsyncClient, key: str, context: Context
 ) -> None:
     asked: list[tuple[str, str, Any, int]] = [
         ("GET", "/v1/models", None, 200),
@@ -267,7 +265,7 @@ async def test_what_cannot_be_unpacked(
 
 # On record ---------------------------------------------------------------------------------------
 async def test_random_paths_make_no_kinds_of_their_own(
-    client: httpx.AsyncClient, key: str, gateway: Gateway, settings: Settings
+    client: httpx.AsyncClient, key: str, context: Context, settings: Settings
 ) -> None:
     """Without a key, over the limit or not: one row for each route, however many the paths."""
     settings.IP_PER_MINUTE = 3
@@ -275,7 +273,7 @@ async def test_random_paths_make_no_kinds_of_their_own(
         await client.get(f"/v1/models/{uuid4()}")
         await client.get(f"/beta/models/{n}")
         await client.get(f"/v1/completions/{uuid4()}/events")
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     events = await in_database(lambda: list(Event.objects.filter(actor="unknown")))()
     kinds = {(event.action, event.route) for event in events}
     assert kinds == {

@@ -36,7 +36,7 @@ async def started() -> dict[str, Any]:
         said.append(message)
 
     application = import_string(settings.ASGI_APPLICATION)
-    await application({"type": "lifespan"}, receive, send)
+    await application({"type": "lifespan", "state": {}}, receive, send)
     return said[0]
 
 

@@ -3,65 +3,45 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 
-from inference.api.openai import quotas
-from inference.api.openai.http import ClientGone, Request
-from inference.intake.gateway import Gateway
-from inference.intake.recovery import recover
-from inference.order import Order
+from inference.api import quotas
+from inference.api.openai.http import Request
+from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import Sink, numbered
+from inference.stream.sink import numbered
 
 EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
-LOOK_AROUND_S = 3.0  # silence after which we check whether the answer went astray
 FIRST_EVENT_S = 10.0  # so long an error can still have its own HTTP status
 KEEP_ALIVE_S = 15.0
 
 
-async def arrivals(
-    gateway: Gateway, request: Request, order: Order, sink: Sink
-) -> AsyncGenerator[Frame | None]:
-    """Frames up to the final one; None after LOOK_AROUND_S of silence.
-
-    A client that goes away ends it: its generation is cancelled. Raises ClientGone.
-    """
+@contextlib.contextmanager
+def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
+    """While the client is there: when it goes, the answer ends with ReaderGone."""
     watch = asyncio.create_task(request.gone())
-    watch.add_done_callback(lambda _: sink.hang_up())
+    watch.add_done_callback(lambda _: answer.hang_up())
     try:
-        while True:
-            frame = await sink.next(LOOK_AROUND_S)
-            if sink.hung_up:
-                raise ClientGone
-            if frame is None:
-                await recover(gateway, order, sink)
-            yield frame
-            if frame and frame.final:
-                return
+        yield
     finally:
         watch.cancel()
-        gateway.leave(order)
-        if not sink.finished:
-            gateway.cancel(order)
 
 
-async def whole(gateway: Gateway, request: Request, order: Order, sink: Sink) -> Frame:
-    """The final frame of an answer that comes in one piece."""
-    async with contextlib.aclosing(arrivals(gateway, request, order, sink)) as frames:
-        async for frame in frames:
-            if frame and frame.final:
-                return frame
-    raise ClientGone
+async def whole(request: Request, answer: AnswerStream) -> Frame:
+    """The final frame of an answer that comes in one piece. Raises ReaderGone."""
+    with attended(request, answer):
+        return await answer.whole()
 
 
-async def send_json(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
-    frame = await whole(gateway, request, order, sink)
-    if sink.verdict.left:
-        request.extra += quotas.headers_after(sink.verdict, order, quotas.usage_in(frame))
+async def send_json(request: Request, answer: AnswerStream) -> None:
+    frame = await whole(request, answer)
+    if answer.verdict.left:
+        usage = quotas.usage_in(frame)
+        request.extra += quotas.headers_after(answer.verdict, answer.order, usage)
     await _answer(request, frame)
 
 
@@ -72,9 +52,10 @@ async def _answer(request: Request, frame: Frame) -> None:
     await request.answer(frame.body, frame.status, headers)
 
 
-async def send_events(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
+async def send_events(request: Request, answer: AnswerStream) -> None:
     try:
-        await _send_events(gateway, request, order, sink)
+        with attended(request, answer):
+            await _send_events(request, answer)
     except asyncio.CancelledError:  # this process stops
         if request.started:
             await request.write(_STOPPED, more=False)
@@ -87,9 +68,9 @@ _STOPPED = (
 )
 
 
-async def _send_events(gateway: Gateway, request: Request, order: Order, sink: Sink) -> None:
+async def _send_events(request: Request, answer: AnswerStream) -> None:
     began = spoken = time.monotonic()
-    async with contextlib.aclosing(arrivals(gateway, request, order, sink)) as frames:
+    async with contextlib.aclosing(answer.frames()) as frames:
         async for frame in frames:
             now = time.monotonic()
             if not request.started:

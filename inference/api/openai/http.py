@@ -11,14 +11,12 @@ from django.conf import settings
 
 from inference.api.openai.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
+from inference.intake.answer_stream import ReaderGone
+from inference.intake.context import Context, context_of
 from tenants.caller import Caller
 from tenants.rate_limits.client_address import client_ip
 
 JSON: Headers = [(b"content-type", b"application/json")]
-
-
-class ClientGone(Exception):
-    pass
 
 
 class Request:
@@ -38,6 +36,10 @@ class Request:
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
+
+    @property
+    def context(self) -> Context:
+        return context_of(self.scope)
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -59,7 +61,7 @@ class Request:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ReaderGone
             piece: bytes = message.get("body", b"")
             pieces.append(piece)
             length += len(piece)

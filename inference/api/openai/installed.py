@@ -5,7 +5,7 @@ from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min
 
-from inference.intake.gateway import OutOfService
+from inference.intake.errors import OutOfService
 
 _known: list[int] = []
 

@@ -3,19 +3,19 @@
 import logging
 from typing import Any
 
-from inference.api.openai import cors, limits, routes
-from inference.api.openai.http import ClientGone, Request
-from inference.errors import ApiError, Forbidden, MethodNotAllowed, NotFound, Unavailable
+from inference.api import limits
+from inference.api.openai import cors, routes
+from inference.api.openai.http import Request
+from inference.api.refusing import LONGEST_NAME, REFUSALS, as_error, is_on_record
+from inference.errors import ApiError, MethodNotAllowed, NotFound
 from inference.intake import address_limit
-from inference.intake.allowed import NoSuchModel, NotAllowed
-from inference.intake.gateway import NotAdmitted, OutOfService, gateway
-from inference.record.ledger import network
+from inference.intake.answer_stream import ReaderGone
+from inference.intake.errors import NotAdmitted
+from inference.intake.refusals import denied
 from tenants import secret_keys
 from tenants.caller import Caller
-from tenants.refusals.recorder import Refused
 
 log = logging.getLogger(__name__)
-LONGEST_NAME = 120  # of what does not exist, as it is told back
 
 
 async def router(scope: Any, receive: Any, send: Any) -> None:
@@ -25,26 +25,17 @@ async def router(scope: Any, receive: Any, send: Any) -> None:
         if b"origin" in request.headers:
             await cors.greet(request)
         await _dispatch(request)
-    except ApiError as error:
+    except REFUSALS as refusal:
+        error = as_error(refusal)
+        request.caller = request.caller or error.caller
+        if is_on_record(refusal, error):
+            _put_on_record(request, error)
         await _refuse(request, error)
-    except NotAllowed as refused:
-        await _refuse(request, Forbidden(refused.message, code=refused.code))
-    except NoSuchModel as unknown:
-        not_found = _no_such_model(unknown)
-        if unknown.hidden:
-            _put_on_record(request, not_found)
-        await _refuse(request, not_found)
-    except NotAdmitted as refused:
-        await _refuse(request, limits.limit_reached(refused))
-    except OutOfService as problem:
-        log.warning("out of service: %s", problem)
-        message = "the platform cannot take requests right now; try again"
-        await _refuse(request, Unavailable(message, retry_after=2))
-    except ClientGone:
+    except ReaderGone:
         return
-    except Exception:
+    except Exception as problem:
         log.exception("%s %s (%s)", request.method, request.route, request.known_as)
-        await _refuse(request, ApiError("something broke; it has been logged"))
+        await _refuse(request, as_error(problem))
 
 
 async def _dispatch(request: Request) -> None:
@@ -64,8 +55,6 @@ async def _dispatch(request: Request) -> None:
 
 
 async def _refuse(request: Request, error: ApiError) -> None:
-    if error.status in (401, 403):
-        _put_on_record(request, error)
     if request.caller and not request.started:
         error = await _with_limits(request, request.caller, error)
     if request.started:
@@ -82,14 +71,14 @@ async def _with_limits(request: Request, caller: Caller, error: ApiError) -> Api
     try:
         if not (request.address_counted_at or request.at_admission):
             left = await address_limit.charge_unadmitted(
-                gateway(), caller, request.client_ip, request.route
+                request.context, caller, request.client_ip, request.route
             )
         elif told & _LIMITS:
             return error
         else:
             counted_at = request.address_counted_at or ELSEWHERE
             left = await address_limit.look(
-                gateway(), caller, request.client_ip, request.route, counted_at
+                request.context, caller, request.client_ip, request.route, counted_at
             )
     except NotAdmitted as refused:
         if error.status in (400, 404):
@@ -103,18 +92,12 @@ _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 ELSEWHERE = 1  # the address was charged at the admission
 
 
-def _put_on_record(request: Request, denied: ApiError) -> None:
-    caller = request.caller
-    who = Refused(
-        caller.tenant_id if caller else None,
-        caller.actor if caller else "unknown",
+def _put_on_record(request: Request, error: ApiError) -> None:
+    denied(
+        request.context,
+        request.caller,
         request.route,
-        client_net=network(request.client_ip),
+        request.client_ip,
+        status=error.status,
+        code=error.code,
     )
-    gateway().refusals.denied(who, denied.status, denied.code)
-
-
-def _no_such_model(unknown: NoSuchModel) -> NotFound:
-    name = unknown.name if len(unknown.name) <= LONGEST_NAME else f"{unknown.name[:LONGEST_NAME]}…"
-    message = f"the model `{name}` does not exist; GET /v1/models lists those that do"
-    return NotFound(message, code="model_not_found", param="model")

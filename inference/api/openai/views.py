@@ -9,34 +9,29 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit.proof import receipts
+from inference.api import limits, quotas
 from inference.api.openai import balance as balances
-from inference.api.openai import cors, installed, limits, quotas
+from inference.api.openai import cors, installed
 from inference.api.openai.delivery import EVENT_STREAM, event_bytes, send_events, send_json, whole
 from inference.api.openai.http import Request
 from inference.engines.base import Engine
-from inference.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
-from inference.intake import address_limit, allowed, charging
+from inference.errors import BadRequest, NotFound, Unavailable
+from inference.intake import address_limit, allowed
+from inference.intake.answer_stream import AnswerStream
 from inference.intake.at_once import EVERYBODY
-from inference.intake.gateway import gateway
-from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT, refusal
+from inference.intake.authentication import identify
+from inference.intake.refusals import denied, not_admitted
+from inference.intake.revocation import refusal
+from inference.intake.submission import read
+from inference.intake.submit import submit
 from inference.models import Completion
-from inference.order import Order
-from inference.record import ledger
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
-from inference.stream.sink import Sink
 from inference.validation import requests
 from inference.validation.schemas import Body
 from tenants.accounts import locked_texts
-from tenants.authentication.authenticator import (
-    AuthenticationUnavailable,
-    Restricted,
-    TenantClosed,
-    UnknownCaller,
-)
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
-from tenants.refusals.recorder import Refused
 from tenants.scope import tenant_scope
 
 View = Callable[..., Awaitable[None]]
@@ -56,8 +51,8 @@ async def _complete(request: Request, check: Callable[[Body, Engine], None], *, 
     engine = allowed.engine_for(caller, requests.model_of(body))
     requests.check_length(len(raw), body, engine)
     check(body, engine)
-    order, sink = await _submit(request, caller, engine, body, len(raw), chat=chat)
-    await (send_events if order.stream else send_json)(gateway(), request, order, sink)
+    answer = await _submit(request, caller, engine, body, len(raw), chat=chat)
+    await (send_events if answer.order.stream else send_json)(request, answer)
 
 
 async def inference(request: Request) -> None:
@@ -69,22 +64,22 @@ async def inference(request: Request) -> None:
     engine = allowed.engine_for(caller, requests.model_of({"model": wanted}))
     requests.check_length(len(raw), asked, engine)
     body = requests.plain_call(asked, engine)
-    order, sink = await _submit(request, caller, engine, body, len(raw), chat=False)
-    frame = await whole(gateway(), request, order, sink)
+    answer = await _submit(request, caller, engine, body, len(raw), chat=False)
+    frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
         headers = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
         headers.append((b"content-type", b"application/json"))
         return await request.answer(frame.body, frame.status, headers)
     found = orjson.loads(frame.body)
-    request.extra += quotas.headers_after(sink.verdict, order, found.get("usage"))
+    request.extra += quotas.headers_after(answer.verdict, answer.order, found.get("usage"))
     choice = found["choices"][0]
-    answer = {
-        "request_id": str(order.id),
+    plain = {
+        "request_id": str(answer.order.id),
         "text": choice["text"],
         "finish_reason": choice["finish_reason"],
         "usage": found.get("usage"),
     }
-    return await request.answer(orjson.dumps(answer))
+    return await request.answer(orjson.dumps(plain))
 
 
 async def models(request: Request) -> None:
@@ -115,7 +110,7 @@ async def events(request: Request, completion_id: str) -> None:
     try:
         await _follow(request, caller, found, after)
     finally:
-        gateway().readers.leave(*names)
+        request.context.readers.leave(*names)
 
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
@@ -124,7 +119,7 @@ READERS_PER_KEY, READERS_PER_TENANT = 32, 256
 def _enter(request: Request, caller: Caller) -> tuple[Hashable, Hashable]:
     """Whom this reader counts for. Raises NotAdmitted, Unavailable."""
     limits = (caller.credential, READERS_PER_KEY), (caller.tenant_id, READERS_PER_TENANT)
-    full = gateway().readers.enter(*limits)
+    full = request.context.readers.enter(*limits)
     if full == EVERYBODY:
         raise Unavailable("too many streams are read here; try again", retry_after=2)
     if full is not None:
@@ -135,7 +130,7 @@ def _enter(request: Request, caller: Caller) -> tuple[Hashable, Hashable]:
         )
         admission = Admission(tier, most, most, 1000, scope=tier)
         route = "/v1/completions/{id}/events"
-        raise gateway().refused(caller, admission, route, request.client_ip)
+        raise not_admitted(request.context, admission, caller, route, request.client_ip)
     return caller.credential, caller.tenant_id
 
 
@@ -148,7 +143,7 @@ async def _follow(request: Request, caller: Caller, found: Completion, after: in
         lost.append(why)
         reading.cancel()
 
-    gateway().revocation.attend(request, caller.credential, end)
+    request.context.revocation.attend(request, caller.credential, end)
     try:
         await reading
     except asyncio.CancelledError:
@@ -156,13 +151,13 @@ async def _follow(request: Request, caller: Caller, found: Completion, after: in
             raise
         await request.write(b"data: %b\n\ndata: [DONE]\n\n" % refusal(lost[0])[1], more=False)
     finally:
-        gateway().revocation.dismiss(request)
+        request.context.revocation.dismiss(request)
 
 
 async def _read_on(request: Request, found: Completion, after: int) -> None:
     watch = asyncio.create_task(request.gone())
     try:
-        async for frame in follow(gateway().redis, found.id.bytes, after):
+        async for frame in follow(request.context.redis, found.id.bytes, after):
             if watch.done():
                 return
             if frame:
@@ -204,22 +199,9 @@ async def _caller(request: Request) -> Caller:
     scheme, _, key = request.header(b"authorization").partition(" ")
     key = key.strip() if scheme.lower() == "bearer" else _key_of_others(request)
     request.address_counted_at = await address_limit.charge(
-        gateway(), key, request.client_ip, request.route
+        request.context, key, request.client_ip, request.route
     )
-    if not key:
-        raise Unauthorized("no API key: send `Authorization: Bearer sk-fb-…`")
-    try:
-        request.caller = caller = await gateway().authenticator.by_key(key)
-    except TenantClosed as closed:
-        request.caller = gateway().authenticator.last_known(key)
-        raise Forbidden(_CLOSED[closed.state], code=f"tenant_{closed.state}") from None
-    except Restricted:
-        request.caller = gateway().authenticator.last_known(key)
-        raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
-    except UnknownCaller:
-        raise Unauthorized("this API key is wrong, revoked or expired") from None
-    except AuthenticationUnavailable:
-        raise Unavailable("the database does not answer; try again", retry_after=2) from None
+    request.caller = caller = await identify(request.context, key)
     cors.check(request, caller)
     allowed.check_address(caller, request.client_ip)
     allowed.check_scope(caller)
@@ -236,16 +218,10 @@ async def _reader(request: Request) -> Caller:
     caller = await _caller(request)
     counted_at, request.at_admission = request.address_counted_at, True
     admission = await address_limit.look(
-        gateway(), caller, request.client_ip, request.route, counted_at
+        request.context, caller, request.client_ip, request.route, counted_at
     )
     request.extra += limits.headers(admission)
     return caller
-
-
-_CLOSED = {
-    "suspended": "this tenant is suspended; ask those who run this platform",
-    "closing": "this tenant has been closed",
-}
 
 
 async def _submit(
@@ -256,31 +232,25 @@ async def _submit(
     length: int,
     *,
     chat: bool,
-) -> tuple[Order, Sink]:
-    options = body.get("stream_options") or {}
-    estimate = requests.estimate(length, body)
-    charging.bound_answer(body, caller, engine)
-    prepared = engine.prepare(body, chat=chat)
-    request.at_admission = True
-    order, sink, admission = await gateway().submit(
+) -> AnswerStream:
+    submission = read(
         caller,
         engine,
-        estimate=estimate,
-        max_tokens=prepared.get("max_tokens"),
-        stream=bool(body.get("stream")),
-        include_usage=bool(options.get("include_usage")),
-        body=orjson.dumps(prepared),
-        route=request.route,
+        body,
+        length,
         chat=chat,
+        route=request.route,
         client_ip=request.client_ip,
         address_counted_at=request.address_counted_at,
     )
-    request.request_id = str(order.id)
-    request.extra.append((receipts.HEADER, bytes(ledger.receipt(order, sink.payload_sha256))))
-    request.extra += limits.headers(admission)
-    if order.stream:  # a whole answer's headers tell what remains once it is settled
-        request.extra += quotas.headers(sink.verdict)
-    return order, sink
+    request.at_admission = True
+    answer = await submit(request.context, submission)
+    request.request_id = str(answer.order.id)
+    request.extra.append((receipts.HEADER, answer.receipt))
+    request.extra += limits.headers(answer.admission)
+    if submission.stream:  # a whole answer's headers tell what remains once it is settled
+        request.extra += quotas.headers(answer.verdict)
+    return answer
 
 
 def _last_event(request: Request) -> int:
@@ -301,9 +271,14 @@ async def _own(request: Request, caller: Caller, completion_id: str) -> Completi
         raise NotFound("there is no such stream") from None
     found = await _stream(caller, uuid)
     if found is None:
-        net = ledger.network(request.client_ip)
-        who = Refused(caller.tenant_id, caller.actor, EVENTS_ROUTE, client_net=net)
-        gateway().refusals.denied(who, 404, "stream_not_found")
+        denied(
+            request.context,
+            caller,
+            EVENTS_ROUTE,
+            request.client_ip,
+            status=404,
+            code="stream_not_found",
+        )
         raise NotFound("there is no such stream")
     return found
 

@@ -8,7 +8,7 @@ from console.api.problem import Problem
 from console.api.rate import Rate
 from console.api.requester import Requester
 from console.client_network import client_ip
-from inference.intake.gateway import refusals
+from inference.intake.context import context_if_any
 from inference.record.ledger import network
 from tenants.refusals.recorder import Refused
 
@@ -25,8 +25,8 @@ def unknown(request: HttpRequest) -> None:
         route=f"/{match.route}" if match else ROUTE,
         client_net=network(client_ip(request)),
     )
-    if noting := refusals():
-        noting.denied_from_thread(who, 401, code)
+    if context := context_if_any(request):
+        context.refusals.denied_from_thread(who, 401, code)
 
 
 def too_many(request: Request, rate: Rate) -> Problem:
@@ -48,5 +48,5 @@ def _noted(request: Request, rate: Rate) -> str:
         route=ROUTE,
         client_net=network(client_ip(request._request)),
     )
-    noting = refusals()
-    return noting.note_from_thread(refused, rate.admission) if noting else ""
+    context = context_if_any(request._request)
+    return context.refusals.note_from_thread(refused, rate.admission) if context else ""

@@ -26,13 +26,16 @@ class AsgiClient:
     def __init__(self, application: Any, host: str) -> None:
         self._application, self._host = application, host.encode()
         self._asked = 0
+        self._state: dict[str, Any] = {}  # what its lifespan leaves for requests
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
         """While it runs, from its start to its end. Raises RuntimeError when it does not start."""
         told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        life = asyncio.create_task(self._application({"type": "lifespan"}, told.get, said.put))
+        life = asyncio.create_task(
+            self._application({"type": "lifespan", "state": self._state}, told.get, said.put)
+        )
         await told.put({"type": "lifespan.startup"})
         started = await asyncio.wait_for(said.get(), PATIENCE_S)
         if started["type"] != "lifespan.startup.complete":
@@ -82,6 +85,7 @@ class AsgiClient:
             "headers": [(b"host", self._host), *headers],
             "client": (str(ip_address((10 << 24) + self._asked)), 1),
             "server": ("127.0.0.1", 80),
+            "state": dict(self._state),
         }
 
 

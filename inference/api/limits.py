@@ -1,9 +1,9 @@
-"""Limits in the words of OpenAI's API: headers on every answer, and the 429."""
+"""Limits in the words of OpenAI's API: headers on every answer, and the refusal."""
 
 import math
 
 from inference.errors import Headers, LimitReached, OutOfQuota
-from inference.intake.gateway import NotAdmitted
+from inference.intake.errors import NotAdmitted
 from tenants.rate_limits.admission import Admission, Left
 
 _TIERS = {

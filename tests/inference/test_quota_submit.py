@@ -11,8 +11,12 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event, Payload
 from inference import engines
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway, NotAdmitted, OutOfService
+from inference.intake import enqueue
+from inference.intake import submit as submitting
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.submission import Submission
 from inference.models import Completion, Usage
 from inference.queue.client import client as redis
 from inference.queue.fair_queue import FairQueue
@@ -33,23 +37,23 @@ async def database(dsn: str) -> AsyncIterator[WeakLine]:
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings,
     dsn: str,
     pool: str,
     database: WeakLine,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "context_length": 1000}
     settings.ENGINES = {pool: {**engine, "template_tokens": 64}}
     settings.DATABASE_URL = through(database, dsn)
     settings.IP_PER_MINUTE = 0
-    monkeypatch.setattr(module, "wake_up", lambda _: None)
+    monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
     engines.served.cache_clear()
     redis().flushall()  # what another test lost there would make the limits strict
-    gateway = Gateway()
-    yield gateway
-    await gateway.stop()
+    context = Context()
+    yield context
+    await context.close()
     engines.served.cache_clear()
 
 
@@ -79,9 +83,10 @@ def counted_by(caller: Caller, *quotas: Quota) -> Caller:
     return replace(caller, quotas=tuple(refs))
 
 
-async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Any:
-    engine = next(iter(engines.served().values()))
+async def submit(context: Context, caller: Caller, **changes: Any) -> AnswerStream:
     asked: dict[str, Any] = {
+        "caller": caller,
+        "engine": next(iter(engines.served().values())),
         "body": b'{"messages":[]}',
         "route": "/v1/chat/completions",
         "chat": True,
@@ -89,12 +94,12 @@ async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Any:
         "estimate": 100,
         "max_tokens": 10,
     }
-    return await gateway.submit(caller, engine, **{**asked, **changes})
+    return await submitting.submit(context, Submission(**{**asked, **changes}))
 
 
-async def refusal(gateway: Gateway, caller: Caller, **changes: Any) -> NotAdmitted:
+async def refusal(context: Context, caller: Caller, **changes: Any) -> NotAdmitted:
     with pytest.raises(NotAdmitted) as refused:
-        await submit(gateway, caller, **changes)
+        await submit(context, caller, **changes)
     return refused.value
 
 
@@ -114,34 +119,35 @@ def traces() -> tuple[int, ...]:
 
 
 async def test_a_refusal_leaves_nothing_and_gives_the_other_limits_back(
-    gateway: Gateway, caller: Caller, acme: Tenant, queue: FairQueue, link: RedisLink
+    context: Context, caller: Caller, acme: Tenant, queue: FairQueue, link: RedisLink
 ) -> None:
     ours = await quota(acme, 1)
-    order, sink, admission = await submit(gateway, caller)
-    assert sink.verdict.tightest["requests"].remaining == 0
-    refused = await refusal(gateway, caller)
+    answer = await submit(context, caller)
+    order, admission = answer.order, answer.admission
+    assert answer.verdict.tightest["requests"].remaining == 0
+    refused = await refusal(context, caller)
     assert (refused.admission.tier, refused.admission.counter) == ("quota", ours.id)
     assert (refused.admission.limit, refused.admission.used) == (1, 1)
     assert "the quota of 1 requests per day has no room for 1" in refused.message
     assert refused.refusal_id.startswith("ref_")
     assert await in_database(traces)() == (1, 1, 1, 1, 0)
     assert [item.id for item, _ in await queue.pop(9, "runner")] == [str(order.id)]
-    assert len(gateway.returns.sinks) == 1
+    assert len(context.returns.sinks) == 1
     async with asyncio.timeout(3):
         while await link.call("ZCARD", concurrency_key(str(acme.id))) != 1:
             await asyncio.sleep(0.02)
     await in_database(lambda: ours.change(2, by="test"))()
     await asyncio.sleep(exhausted.TTL_S)
-    again = await submit(gateway, caller)
+    again = await submit(context, caller)
     assert again[2].requests.remaining == admission.requests.remaining - 1  # the refused cost none
 
 
 async def test_200_at_once_on_a_budget_for_10(
-    gateway: Gateway, caller: Caller, acme: Tenant
+    context: Context, caller: Caller, acme: Tenant
 ) -> None:
     await quota(acme, 10)
     results = await asyncio.gather(
-        *[submit(gateway, caller) for _ in range(200)], return_exceptions=True
+        *[submit(context, caller) for _ in range(200)], return_exceptions=True
     )
     assert sum(isinstance(result, tuple) for result in results) == 10
     assert sum(isinstance(result, NotAdmitted) for result in results) == 190
@@ -149,19 +155,19 @@ async def test_200_at_once_on_a_budget_for_10(
 
 
 async def test_a_flood_on_an_empty_quota_does_not_reach_the_database(
-    gateway: Gateway, caller: Caller, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    context: Context, caller: Caller, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, free = await quota(acme, 20, "tokens"), await quota(acme, 0, model="other")
     caller = counted_by(caller, ours, free)
-    asked, write = list[Any](), gateway._received.write
+    asked, write = list[Any](), context.received.write
 
     async def watched(row: Any) -> Any:
         asked.append(row)
         return await write(row)
 
-    monkeypatch.setattr(gateway._received, "write", watched)
+    monkeypatch.setattr(context.received, "write", watched)
     for _ in range(50):
-        refused = await refusal(gateway, caller)
+        refused = await refusal(context, caller)
         assert refused.admission.counter == ours.id
         assert refused.refusal_id
     assert len(asked) == 1
@@ -169,7 +175,7 @@ async def test_a_flood_on_an_empty_quota_does_not_reach_the_database(
     async with asyncio.timeout(1):  # never longer than a moment
         while True:
             try:
-                await submit(gateway, caller)
+                await submit(context, caller)
                 break
             except NotAdmitted:
                 await asyncio.sleep(0.02)
@@ -177,33 +183,34 @@ async def test_a_flood_on_an_empty_quota_does_not_reach_the_database(
 
 
 async def test_who_asks_for_less_is_not_refused_from_memory(
-    gateway: Gateway, caller: Caller, acme: Tenant
+    context: Context, caller: Caller, acme: Tenant
 ) -> None:
     ours = await quota(acme, 200, "tokens")
     caller = counted_by(caller, ours)
-    assert (await refusal(gateway, caller, max_tokens=500)).admission.tier == "quota"
-    await submit(gateway, caller, max_tokens=5)
+    assert (await refusal(context, caller, max_tokens=500)).admission.tier == "quota"
+    await submit(context, caller, max_tokens=5)
 
 
 async def test_a_request_sets_aside_what_it_can_cost_at_todays_price(
-    gateway: Gateway, caller: Caller, acme: Tenant
+    context: Context, caller: Caller, acme: Tenant
 ) -> None:
     engine = next(iter(engines.served()))
     await in_database(lambda: Price.set(engine, 2, "0.5", 10, by="test"))()
     await quota(acme, 10_000, "cost")
-    order, sink, _ = await submit(gateway, caller, body=b"x" * 36, max_tokens=50)
+    answer = await submit(context, caller, body=b"x" * 36, max_tokens=50)
+    order = answer.order
     assert order.charge.tokens == 150  # 36 bytes and what a template may add; the answer
     assert order.charge.most == 100 * 2 + 50 * 10
-    assert sink.verdict.tightest["cost"].remaining == 10_000 - 700
+    assert answer.verdict.tightest["cost"].remaining == 10_000 - 700
 
 
 async def test_a_database_that_is_lost_in_a_reserve_sets_nothing_aside(
-    gateway: Gateway, caller: Caller, acme: Tenant, database: WeakLine
+    context: Context, caller: Caller, acme: Tenant, database: WeakLine
 ) -> None:
     ours = await quota(acme, 3)
-    await submit(gateway, caller)
+    await submit(context, caller)
     database.deaf = True  # the answer to the reserve is lost, and the line with it
-    asked = asyncio.ensure_future(submit(gateway, caller))
+    asked = asyncio.ensure_future(submit(context, caller))
     await asyncio.sleep(0.3)
     database.deaf = False
     await asked  # the group was sent again: it is in the ledger, and counts once
@@ -211,21 +218,21 @@ async def test_a_database_that_is_lost_in_a_reserve_sets_nothing_aside(
     assert (standing.used, standing.reserved) == (0, 2)
     await database.down()
     with pytest.raises(OutOfService):
-        await submit(gateway, caller)
+        await submit(context, caller)
     await database.up()
     standing = await in_database(ours.standing)()
     assert (standing.used, standing.reserved) == (0, 2)
-    await submit(gateway, caller)
+    await submit(context, caller)
 
 
 async def test_one_that_came_on_record_too_late_gives_back_what_it_set_aside(
-    gateway: Gateway, caller: Caller, acme: Tenant, database: WeakLine
+    context: Context, caller: Caller, acme: Tenant, database: WeakLine
 ) -> None:
     ours = await quota(acme, 3)
-    await submit(gateway, caller)
+    await submit(context, caller)
     database.freeze()
     with pytest.raises(OutOfService):
-        await submit(gateway, caller)
+        await submit(context, caller)
     database.thaw()
     async with asyncio.timeout(5):
         while (await in_database(traces)())[-1] == 0:

@@ -17,19 +17,22 @@ from audit.keys.master_keys import MasterKeys
 from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
 from inference import engines
-from inference.intake import gateway as module
-from inference.intake.gateway import Gateway, NotAdmitted, OutOfService
+from inference.intake import context as contexts
+from inference.intake import enqueue
+from inference.intake import submit as submitting
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
-from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import ledger
 from inference.stream.frames import Kind
-from inference.stream.sink import Sink
 from inference.stream.writer import Writer
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
-from tenants.rate_limits.admission import CLOCK_KEY, Admission, concurrency_key
+from tenants.rate_limits.admission import CLOCK_KEY, concurrency_key
 from tenants.redis_link import RedisLink
 from tests.audit.weak_line import (
     WeakLine,
@@ -41,7 +44,6 @@ from tests.audit.weak_line import (
 from tests.inference.orders import a_frame, numbers
 
 in_database = database_sync_to_async
-Submitted = tuple[Order, Sink, Admission]
 
 
 @pytest.fixture
@@ -59,12 +61,12 @@ async def redis() -> AsyncIterator[WeakLine]:
 @pytest.fixture
 def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(module, "wake_up", sent.append)
+    monkeypatch.setattr(enqueue, "wake_up", sent.append)
     return sent
 
 
 @pytest.fixture
-async def gateway(
+async def context(
     settings: Settings,
     dsn: str,
     pool: str,
@@ -72,17 +74,17 @@ async def gateway(
     redis: WeakLine,
     wake_ups: list[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL = through(database, dsn)
     settings.REDIS_URL = over(redis, settings.REDIS_URL)
     settings.IP_PER_MINUTE = 0
-    monkeypatch.setattr(module, "RECORD_PATIENCE_S", 0.4)
-    monkeypatch.setattr(module, "QUEUE_PATIENCE_S", 1.0)
+    monkeypatch.setattr(contexts, "RECORD_PATIENCE_S", 0.4)
+    monkeypatch.setattr(enqueue, "PATIENCE_S", 1.0)
     engines.served.cache_clear()
-    gateway = Gateway()
-    yield gateway
-    await gateway.stop()
+    context = Context()
+    yield context
+    await context.close()
     engines.served.cache_clear()
 
 
@@ -102,9 +104,12 @@ def caller(acme: Tenant) -> Caller:
     )
 
 
-async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Submitted:
-    engine = next(iter(engines.served().values()))
+async def submit(
+    context: Context, caller: Caller, before_queue: Any = None, **changes: Any
+) -> AnswerStream:
     asked: dict[str, Any] = {
+        "caller": caller,
+        "engine": next(iter(engines.served().values())),
         "body": b'{"messages":[]}',
         "route": "/v1/chat/completions",
         "chat": True,
@@ -112,7 +117,8 @@ async def submit(gateway: Gateway, caller: Caller, **changes: Any) -> Submitted:
         "estimate": 100,
         "client_ip": "198.51.100.7",
     }
-    return await gateway.submit(caller, engine, **{**asked, **changes})
+    submission = Submission(**{**asked, **changes})
+    return await submitting.submit(context, submission, before_queue=before_queue)
 
 
 async def busy(link: RedisLink, caller: Caller) -> int:
@@ -131,9 +137,10 @@ async def until(ask: Callable[[], Any], seconds: float = 3) -> Any:
 
 
 async def test_a_request_is_on_record_and_in_the_queue(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, wake_ups: list[str]
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink, wake_ups: list[str]
 ) -> None:
-    order, _, admission = await submit(gateway, caller)
+    answer = await submit(context, caller)
+    order, admission = answer.order, answer.admission
     assert admission.tier == ""
     (completion,) = await on_record()
     assert (completion.id, completion.state) == (order.id, State.OPEN)
@@ -147,7 +154,7 @@ async def test_a_request_is_on_record_and_in_the_queue(
 
 
 async def test_it_is_on_record_before_it_is_in_the_queue(
-    gateway: Gateway, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    context: Context, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enqueue, seen = FairQueue.enqueue, list[int]()
 
@@ -156,12 +163,13 @@ async def test_it_is_on_record_before_it_is_in_the_queue(
         return await enqueue(self, *arguments)
 
     monkeypatch.setattr(FairQueue, "enqueue", watched)
-    await submit(gateway, caller)
+    await submit(context, caller)
     assert seen == [1]
 
 
-async def test_answers_come_to_the_sink(gateway: Gateway, caller: Caller, link: RedisLink) -> None:
-    order, sink, _ = await submit(gateway, caller)
+async def test_answers_come_to_the_sink(context: Context, caller: Caller, link: RedisLink) -> None:
+    answer = await submit(context, caller)
+    order, sink = answer.order, answer.sink
     out = Writer(link)
     out.put(order, a_frame(1, 2, of=order.id))
     out.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
@@ -174,32 +182,32 @@ async def test_answers_come_to_the_sink(gateway: Gateway, caller: Caller, link: 
 
 
 async def test_one_too_many_is_not_admitted_and_leaves_nothing(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink
 ) -> None:
     for _ in range(3):
-        await submit(gateway, caller)
+        await submit(context, caller)
     with pytest.raises(NotAdmitted) as refused:
-        await submit(gateway, caller)
+        await submit(context, caller)
     assert refused.value.admission.tier == "concurrency"
     assert len(await on_record()) == 3
     assert len(await queue.pop(9, "runner-1")) == 3
-    assert len(gateway.returns.sinks) == 3
+    assert len(context.returns.sinks) == 3
 
 
 async def test_without_the_database_nothing_runs_and_the_place_is_given_back(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
 ) -> None:
-    await submit(gateway, caller)
+    await submit(context, caller)
     await queue.pop(9, "runner-1")
     await database.down()
     for _ in range(2):
         with pytest.raises(OutOfService):
-            await submit(gateway, caller)
+            await submit(context, caller)
     await until(lambda: _is(busy(link, caller), 1))
     assert await queue.pop(9, "runner-1") == []
-    assert len(gateway.returns.sinks) == 1
+    assert len(context.returns.sinks) == 1
     await database.up()
-    await submit(gateway, caller)
+    await submit(context, caller)
     assert len(await on_record()) == 2
 
 
@@ -209,7 +217,7 @@ async def _is(asked: Any, expected: object) -> bool:
 
 @pytest.mark.parametrize("damage", ["another master key", "the tenant's key is lost"])
 async def test_without_its_key_nothing_runs_and_the_place_is_given_back(
-    gateway: Gateway,
+    context: Context,
     caller: Caller,
     queue: FairQueue,
     link: RedisLink,
@@ -223,20 +231,20 @@ async def test_without_its_key_nothing_runs_and_the_place_is_given_back(
     else:
         await in_database(DataKey.objects.filter(subject_id=None).delete)()
     with pytest.raises(OutOfService):
-        await submit(gateway, caller)
+        await submit(context, caller)
     assert await on_record() == []
     assert await queue.pop(5, "runner-1") == []
     await until(lambda: _is(busy(link, caller), 0))
 
 
 async def test_one_that_came_on_record_too_late_is_closed_and_does_not_run(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink, database: WeakLine
 ) -> None:
-    await submit(gateway, caller)
+    await submit(context, caller)
     await queue.pop(9, "runner-1")
     database.freeze()
     with pytest.raises(OutOfService):
-        await submit(gateway, caller)
+        await submit(context, caller)
     database.thaw()
     (row,) = await until(lambda: in_database(lambda: list(Usage.objects.all()))())
     assert (row.error_code, row.finish_reason) == ("recorded_late", "error")
@@ -246,7 +254,7 @@ async def test_one_that_came_on_record_too_late_is_closed_and_does_not_run(
 
 @pytest.mark.parametrize("how", ["down", "frozen"])
 async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run(
-    gateway: Gateway,
+    context: Context,
     caller: Caller,
     redis: WeakLine,
     queue: FairQueue,
@@ -259,88 +267,88 @@ async def test_without_redis_it_waits_for_a_while_and_is_then_settled_as_not_run
         redis.freeze()
     for _ in range(2):
         with pytest.raises(OutOfService):
-            await submit(gateway, caller)
-    assert gateway.rate_limiter.alone
+            await submit(context, caller)
+    assert context.rate_limiter.alone
     rows = await in_database(lambda: list(Usage.objects.all()))()
     assert [(row.error_code, row.prompt_tokens, row.cost) for row in rows] == [
         ("not_queued", 0, 0)
     ] * 2
     assert {completion.state for completion in await on_record()} == {State.FAILED}
-    assert gateway.returns.sinks == {}
+    assert context.returns.sinks == {}
     if how == "down":
         await redis.up()
     else:
         redis.thaw()
-    await until(lambda: _is(asyncio.sleep(0, gateway.rate_limiter.alone), False))
+    await until(lambda: _is(asyncio.sleep(0, context.rate_limiter.alone), False))
     await until(lambda: _is(busy(link, caller), 0))
-    order, _, _ = await submit(gateway, caller)
+    order = (await submit(context, caller)).order
     popped = await until(lambda: queue.pop(9, "runner-1"))
     assert [item.id for item, _ in popped] == [str(order.id)]  # and nothing of what did not run
     assert await busy(link, caller) == 1
 
 
 async def test_one_that_came_in_without_redis_runs_when_it_is_back_in_time(
-    gateway: Gateway, caller: Caller, redis: WeakLine, queue: FairQueue, link: RedisLink
+    context: Context, caller: Caller, redis: WeakLine, queue: FairQueue, link: RedisLink
 ) -> None:
     await redis.down()
-    asked = asyncio.create_task(submit(gateway, caller))
+    asked = asyncio.create_task(submit(context, caller))
     await asyncio.sleep(0.3)
     assert not asked.done()
     assert len(await on_record()) == 1
     await redis.up()
-    order, _, _ = await asked
+    order = (await asked).order
     ((item, _),) = await queue.pop(9, "runner-1")
     assert item.id == str(order.id)
     await until(lambda: _is(busy(link, caller), 1))  # Redis is told of it
 
 
 async def test_without_redis_limits_hold_all_the_same(
-    gateway: Gateway, caller: Caller, redis: WeakLine
+    context: Context, caller: Caller, redis: WeakLine
 ) -> None:
     await redis.down()
     strict = replace(caller, limits=Limits(requests_per_minute=60, burst=200, max_concurrency=2))
     with pytest.raises(NotAdmitted) as refused:  # its bucket starts empty
-        await submit(gateway, strict)
+        await submit(context, strict)
     assert refused.value.admission.tier == "rate"
     assert refused.value.refusal_id.startswith("ref_")
-    crowd = [submit(gateway, caller) for _ in range(5)]
+    crowd = [submit(context, caller) for _ in range(5)]
     answers = await asyncio.gather(*crowd, return_exceptions=True)
     kinds = sorted(type(answer).__name__ for answer in answers)
     assert kinds == ["NotAdmitted"] * 2 + ["OutOfService"] * 3
 
 
 async def test_after_a_loss_what_is_in_progress_keeps_its_places(
-    gateway: Gateway, caller: Caller, link: RedisLink
+    context: Context, caller: Caller, link: RedisLink
 ) -> None:
     both = replace(caller, key_limits=Limits(max_concurrency=2))
     for _ in range(2):
-        await submit(gateway, both)
+        await submit(context, both)
     await link.call(
         "DEL", CLOCK_KEY, *[concurrency_key(str(i)) for i in (caller.tenant_id, caller.api_key_id)]
     )
     with pytest.raises(NotAdmitted) as refused:
-        await submit(gateway, both)
+        await submit(context, both)
     assert refused.value.admission.tier == "key_concurrency"
     assert await busy(link, caller) == 2
 
 
 async def test_bytes_in_flight_are_a_limit_until_the_request_is_over(
-    gateway: Gateway, caller: Caller, link: RedisLink
+    context: Context, caller: Caller, link: RedisLink
 ) -> None:
     heavy = replace(caller, limits=Limits(megabytes_in_flight=1))
     body = b'{"messages":["%b"]}' % (b"x" * 700_000)
-    order, _, _ = await submit(gateway, heavy, body=body)
+    order = (await submit(context, heavy, body=body)).order
     await link.call("DEL", CLOCK_KEY, (places := concurrency_key(str(caller.tenant_id))))
     await link.call("DEL", f"{places}:bytes")  # Redis lost its data: they are held again
     with pytest.raises(NotAdmitted) as refused:
-        await submit(gateway, heavy, body=body)
+        await submit(context, heavy, body=body)
     assert (refused.value.admission.tier, refused.value.admission.used) == ("bytes", len(body))
-    small, _, _ = await submit(gateway, heavy)  # is not held up
+    small = (await submit(context, heavy)).order  # is not held up
     assert small.id != order.id
-    gateway.cancel(order)
+    context.cancellation.cancel(order)
     await until(lambda: _is(_exists(link, f"{places}:bytes"), 0))
-    await submit(gateway, heavy, body=body)
-    await gateway.refusals.flush()
+    await submit(context, heavy, body=body)
+    await context.refusals.flush()
     (row,) = await in_database(lambda: list(Refusal.objects.all()))()
     assert (row.tier, row.limit) == ("bytes", 1_000_000)
 
@@ -349,15 +357,15 @@ async def _exists(link: RedisLink, name: str) -> int:
     return int(await link.call("EXISTS", name))
 
 
-async def test_a_refusal_is_noted_with_who_and_what(gateway: Gateway, caller: Caller) -> None:
+async def test_a_refusal_is_noted_with_who_and_what(context: Context, caller: Caller) -> None:
     for _ in range(3):
-        await submit(gateway, caller)
+        await submit(context, caller)
     ids = set()
     for _ in range(2):
         with pytest.raises(NotAdmitted) as refused:
-            await submit(gateway, caller)
+            await submit(context, caller)
         ids.add(refused.value.refusal_id)
-    await gateway.refusals.flush()
+    await context.refusals.flush()
     (row,) = await in_database(lambda: list(Refusal.objects.all()))()
     assert {f"ref_{row.id.hex}"} == ids
     assert (row.tier, row.limit, row.used, row.count) == ("concurrency", 3, 3, 2)
@@ -369,7 +377,7 @@ async def test_a_refusal_is_noted_with_who_and_what(gateway: Gateway, caller: Ca
 
 
 async def test_a_failure_before_the_queue_is_settled_as_not_run(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink
 ) -> None:
     seen: list[UUID] = []
 
@@ -379,9 +387,9 @@ async def test_a_failure_before_the_queue_is_settled_as_not_run(
         raise psycopg.OperationalError("no conversation")
 
     with pytest.raises(psycopg.OperationalError):
-        await submit(gateway, caller, before_queue=fails)
+        await submit(context, caller, before_queue=fails)
     await until(lambda: _is(busy(link, caller), 0))
-    assert gateway.returns.sinks == {}
+    assert context.returns.sinks == {}
     assert await queue.pop(9, "runner-1") == []
     (completion,) = await on_record()
     assert completion.state == State.FAILED
@@ -390,26 +398,26 @@ async def test_a_failure_before_the_queue_is_settled_as_not_run(
 
 
 async def test_what_is_refused_does_nothing_before_the_queue(
-    gateway: Gateway, caller: Caller, database: WeakLine
+    context: Context, caller: Caller, database: WeakLine
 ) -> None:
     seen: list[UUID] = []
 
     async def note(completion_id: UUID) -> None:
         seen.append(completion_id)
 
-    await submit(gateway, caller, before_queue=note)
+    await submit(context, caller, before_queue=note)
     await database.down()
     with pytest.raises(OutOfService):
-        await submit(gateway, caller, before_queue=note)
+        await submit(context, caller, before_queue=note)
     assert len(seen) == 1
     await database.up()
 
 
 async def test_cancelled_in_the_queue_it_is_settled_at_once(
-    gateway: Gateway, caller: Caller, queue: FairQueue, link: RedisLink
+    context: Context, caller: Caller, queue: FairQueue, link: RedisLink
 ) -> None:
-    order, _, _ = await submit(gateway, caller)
-    gateway.cancel(order)
+    order = (await submit(context, caller)).order
+    context.cancellation.cancel(order)
     (row,) = await until(lambda: in_database(lambda: list(Usage.objects.all()))())
     assert (row.finish_reason, row.prompt_tokens, row.completion_tokens) == ("cancelled", 0, 0)
     (completion,) = await on_record()
@@ -420,17 +428,17 @@ async def test_cancelled_in_the_queue_it_is_settled_at_once(
 
 
 async def test_cancelled_while_it_runs_its_runner_is_told(
-    gateway: Gateway, caller: Caller, queue: FairQueue
+    context: Context, caller: Caller, queue: FairQueue
 ) -> None:
-    order, _, _ = await submit(gateway, caller)
+    order = (await submit(context, caller)).order
     await queue.pop(1, "runner-1")
-    gateway.cancel(order)
+    context.cancellation.cancel(order)
     note = await asyncio.wait_for(queue.inbox("runner-1"), 2)
     assert note == f"cancel {order.id}".encode()
     assert await in_database(Usage.objects.count)() == 0  # that is the runner's to settle
 
 
-async def test_a_chat_answers_nobody_in_particular(gateway: Gateway, caller: Caller) -> None:
-    order, _, _ = await submit(gateway, caller, detached=True)
+async def test_a_chat_answers_nobody_in_particular(context: Context, caller: Caller) -> None:
+    order = (await submit(context, caller, outlives_reader=True)).order
     assert order.detached
     assert order.reply_to == ""

@@ -1,0 +1,42 @@
+"""Why intake did not take a request, as an error that a front end can write."""
+
+import logging
+
+from inference.api.limits import limit_reached
+from inference.errors import ApiError, Forbidden, NotFound, Unavailable
+from inference.intake.allowed import NoSuchModel, NotAllowed
+from inference.intake.errors import NotAdmitted, OutOfService
+
+log = logging.getLogger(__name__)
+REFUSALS = (ApiError, NotAllowed, NoSuchModel, NotAdmitted, OutOfService)
+LONGEST_NAME = 120  # of what does not exist, as it is told back
+
+
+def as_error(refusal: Exception) -> ApiError:
+    """`refusal` is one of REFUSALS; anything else is our fault, and not explained."""
+    match refusal:
+        case ApiError():
+            return refusal
+        case NotAllowed():
+            return Forbidden(refusal.message, code=refusal.code)
+        case NoSuchModel():
+            return _no_such_model(refusal.name)
+        case NotAdmitted():
+            return limit_reached(refusal)
+        case OutOfService():
+            log.warning("out of service: %s", refusal)
+            message = "the platform cannot take requests right now; try again"
+            return Unavailable(message, retry_after=2)
+    return ApiError("something broke; it has been logged")
+
+
+def is_on_record(refusal: Exception, error: ApiError) -> bool:
+    """Whether the attempt is noted for the tenant, or for those who run the platform."""
+    hidden = isinstance(refusal, NoSuchModel) and refusal.hidden
+    return hidden or error.status in (401, 403)
+
+
+def _no_such_model(name: str) -> NotFound:
+    short = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    message = f"the model `{short}` does not exist; GET /v1/models lists those that do"
+    return NotFound(message, code="model_not_found", param="model")

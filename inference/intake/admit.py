@@ -1,0 +1,47 @@
+"""Step 2, admission: all limits at once, and the quotas that are known to be used up."""
+
+import asyncio
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted
+from inference.intake.refusals import out_of_quota
+from inference.intake.submission import Submission
+from inference.order import Order
+from inference.record import places
+from tenants.rate_limits.admission import Admission, Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    admission: Admission
+    ask: Ask
+    counted_at: int  # what `undo` takes back
+
+
+async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
+    """Raises NotAdmitted."""
+    now = asyncio.get_running_loop().time()
+    if found := context.exhausted.found(submission.caller, order.model, order.charge, now):
+        raise out_of_quota(found)
+    ask = Ask.of(
+        submission.caller,
+        str(order.id),
+        client_ip=submission.client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        tokens=places.set_aside(order),
+        hold_s=context.hold_s,
+        address_counted_at=submission.address_counted_at,
+        size=len(submission.body),
+    )
+    admission, counted_at = await context.rate_limiter.admit(ask)
+    if admission.tier:
+        raise NotAdmitted(admission)
+    return Admitted(admission, ask, counted_at)
+
+
+def undo(context: Context, admitted: Admitted) -> None:
+    """Of a request that was refused later on. Does not wait."""
+    context.background.run(context.rate_limiter.undo(admitted.ask, admitted.counted_at))

@@ -1,0 +1,83 @@
+"""The answer to a submission, as it comes: the one thing that a front end writes onto its wire."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from inference.intake.context import Context
+from inference.intake.enqueue import leave
+from inference.intake.put_on_record import OnRecord
+from inference.intake.recovery import recover
+from inference.order import Order
+from inference.record import ledger
+from inference.stream.frames import Frame
+from inference.stream.sink import Sink
+from tenants.quotas.verdict import Verdict
+from tenants.rate_limits.admission import Admission
+
+LOOK_AROUND_S = 3.0  # silence after which we check whether the answer went astray
+
+
+class ReaderGone(Exception):
+    """Nobody reads on. What was generated is settled."""
+
+
+class AnswerStream:
+    """Frames with numbered events, and what admission, quotas and the record say of the request."""
+
+    def __init__(
+        self,
+        context: Context,
+        order: Order,
+        sink: Sink,
+        admission: Admission,
+        on_record: OnRecord,
+    ) -> None:
+        self._context, self.order, self.sink = context, order, sink
+        self.admission, self.on_record = admission, on_record
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the quotas left when the request was put on record."""
+        return self.on_record.verdict
+
+    @property
+    def receipt(self) -> bytes:
+        """Shows later that the record is what it was (docs/audit.md)."""
+        return bytes(ledger.receipt(self.order, self.on_record.payload_sha256))
+
+    async def frames(self) -> AsyncGenerator[Frame | None]:
+        """Up to the final one; None after LOOK_AROUND_S of silence. Iterate once, and close it.
+
+        Closed before the end, or after `hang_up`, the generation is cancelled. Raises ReaderGone.
+        """
+        context, order, sink = self._context, self.order, self.sink
+        try:
+            while True:
+                frame = await sink.next(LOOK_AROUND_S)
+                if sink.hung_up:
+                    raise ReaderGone
+                if frame is None:
+                    await recover(context, order, sink)
+                yield frame
+                if frame and frame.final:
+                    return
+        finally:
+            leave(context, order)
+            if not sink.finished:
+                context.cancellation.cancel(order)
+
+    async def whole(self) -> Frame:
+        """The final frame of an answer that comes in one piece. Raises ReaderGone."""
+        async with aclosing(self.frames()) as frames:
+            async for frame in frames:
+                if frame and frame.final:
+                    return frame
+        raise ReaderGone
+
+    def hang_up(self) -> None:
+        """The reader has gone."""
+        self.sink.hang_up()
+
+    def leave(self) -> None:
+        """Nobody reads here; readers follow the kept events instead. It goes on."""
+        leave(self._context, self.order)

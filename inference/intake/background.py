@@ -1,0 +1,29 @@
+"""Work that goes on when a request's caller has its answer, or has been refused."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 3.0
+
+
+class Background:
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def finish(self) -> None:
+        """Waits for a moment for what is under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PATIENCE_S)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.warning("clean-up after a request failed: %r", problem)

@@ -1,0 +1,80 @@
+"""Giving a request up: it stops where it runs, and what never ran is settled as not run."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+
+from audit.keys.keyring import Unreadable, keyring
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.intake.background import Background
+from inference.order import Order
+from inference.queue.fair_queue import FairQueue
+from inference.record import places
+from inference.record.ledger import Outcome, settled_row
+from tenants.rate_limits.release import give_back
+from tenants.redis_link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
+CANCELLED = Outcome(state="cancelled", status=499, finish_reason="cancelled")
+TRIES = 60  # once a second
+
+
+class Cancellation:
+    def __init__(
+        self,
+        redis: RedisLink,
+        queues: Mapping[str, FairQueue],
+        settled: GroupCommit,
+        background: Background,
+    ) -> None:
+        self._redis, self._queues = redis, queues
+        self._settled, self._background = settled, background
+
+    def cancel(self, order: Order) -> None:
+        """The reader is gone: stop the generation, settle what there is. Does not wait."""
+        self._background.run(self._cancel(order))
+
+    async def _cancel(self, order: Order) -> None:
+        try:
+            where = await self._queues[order.model].cancel(str(order.id))
+        except RedisGone:
+            return  # the runner finishes it, or the sweeper closes it
+        if where == "queued":
+            await self.settle_unstarted(order, CANCELLED)
+
+    async def never_queued(self, order: Order) -> None:
+        """Settled as not run, also where the queue has it all the same."""
+        try:
+            await self._put_on_record(order, NOT_RUN)
+        except StoreUnavailable as problem:  # then the sweeper closes it
+            log.warning("request %s is not settled yet: %s", order.id, problem)
+        self._background.run(self._take_out(order))
+
+    async def _take_out(self, order: Order) -> None:
+        """A Redis that was slow may have queued it all the same: it must not run."""
+        for _ in range(TRIES):
+            with contextlib.suppress(RedisGone):
+                return await self._release(order)
+            await asyncio.sleep(1)
+        return None
+
+    async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
+        await self._put_on_record(order, outcome)
+        await self._release(order)
+
+    async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
+        try:
+            sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        except Unreadable:  # erased meanwhile: no text is kept
+            sealer = None
+        await self._settled.write(settled_row(order, outcome, sealer, time.time()))
+
+    async def _release(self, order: Order) -> None:
+        """Its place in the queue and in the limits. Raises RedisGone."""
+        await asyncio.gather(
+            self._queues[order.model].settle(order.item, 0),
+            give_back(self._redis, places.place(order), places.set_aside(order), 0),
+        )

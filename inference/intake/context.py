@@ -1,0 +1,111 @@
+"""What a process that takes requests has open, from its start to its end.
+
+It is passed along: to `submit`, and to front ends in the ASGI lifespan's state.
+"""
+
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+
+from audit.trail.group_commit import GroupCommit
+from inference.engines import reachable, served
+from inference.engines.probing import keep_known, probe
+from inference.intake.at_once import AtOnce
+from inference.intake.background import Background
+from inference.intake.cancellation import Cancellation
+from inference.intake.revocation import Revocation
+from inference.queue.fair_queue import FairQueue
+from inference.record import ledger, places
+from inference.stream.returns import Returns
+from tenants.authentication.authenticator import Authenticator
+from tenants.quotas.exhausted import Exhausted
+from tenants.quotas.price_list import PriceList
+from tenants.rate_limits.rate_limiter import RateLimiter
+from tenants.rate_limits.release import Place
+from tenants.redis_link import RedisLink
+from tenants.refusals.recorder import Refusals
+
+RECORD_PATIENCE_S = 1.0
+RECORD_TENANT_BYTES = 64 * 1024 * 1024
+SETTLE_PATIENCE_S = 30
+READERS, SOCKETS, FOLLOWERS = 2_000, 4_000, 4_000  # of a web process
+
+
+class Context:
+    """Needs a running loop. `open` also waits for what the first request would wait for."""
+
+    def __init__(self) -> None:
+        self.id = secrets.token_hex(6)
+        self.redis = RedisLink(settings.REDIS_URL)
+        self.authenticator = Authenticator(settings.DATABASE_URL)
+        self.returns = Returns(settings.REDIS_URL, self.id)
+        self.refusals = Refusals(settings.DATABASE_URL)
+        self.prices = PriceList(settings.DATABASE_URL)
+        self.exhausted = Exhausted()
+        self.received = GroupCommit(
+            settings.DATABASE_URL,
+            ledger.RECEIVED,
+            patience_s=RECORD_PATIENCE_S,
+            tenant_bytes=RECORD_TENANT_BYTES,
+        )
+        self.settled = GroupCommit(
+            settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
+        )
+        self.queues = {name: FairQueue(self.redis, name) for name in served()}
+        self.background = Background()
+        self.cancellation = Cancellation(self.redis, self.queues, self.settled, self.background)
+        self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)
+        self.rate_limiter = RateLimiter(
+            settings.REDIS_URL,
+            processes=settings.WEB_PROCESSES,
+            hold_s=self.hold_s,
+            in_progress=self._in_progress,
+        )
+        self.readers, self.sockets = AtOnce(READERS), AtOnce(SOCKETS)
+        self.followers = AtOnce(FOLLOWERS)
+        self.messenger = ThreadPoolExecutor(1, "wake-up")
+        self._probing = [
+            asyncio.create_task(keep_known(served().values())),
+            asyncio.create_task(reachable.keep_looking(served().values())),
+        ]
+
+    @classmethod
+    async def open(cls) -> "Context":
+        context, engines = cls(), served().values()
+        await asyncio.gather(context.rate_limiter.open(), probe(engines), reachable.look(engines))
+        return context
+
+    async def close(self) -> None:
+        await self.background.finish()
+        for task in self._probing:
+            task.cancel()
+        for part in (self.revocation, self.refusals, self.prices, self.rate_limiter, self.returns):
+            await part.close()
+        for commits in (self.received, self.settled):
+            await commits.close()
+        await self.authenticator.close()
+        self.redis.close()
+        self.messenger.shutdown(wait=False)
+
+    @property
+    def hold_s(self) -> int:
+        """So long a place is held at most, whatever dies."""
+        return int(settings.REQUEST_DEADLINE_S) + 60
+
+    def _in_progress(self) -> list[Place]:
+        return [places.place(order) for order in self.revocation.orders()]
+
+
+def context_of(scope: Any) -> Context:
+    """The one that the ASGI server's lifespan opened (ASGI, lifespan state)."""
+    found: Context = scope["state"]["context"]
+    return found
+
+
+def context_if_any(request: Any) -> Context | None:
+    """Of a page's request; None where no such process serves it, as in a test."""
+    state = getattr(request, "scope", {}).get("state") or {}
+    return state.get("context")

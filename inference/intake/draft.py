@@ -1,0 +1,57 @@
+"""The order that a submission becomes: with its id, its deadline, and the most that it can cost."""
+
+import asyncio
+import time
+from uuid import uuid4
+
+import psycopg
+from django.conf import settings
+
+from inference.intake import charging
+from inference.intake.context import Context
+from inference.intake.errors import OutOfService
+from inference.intake.submission import Submission
+from inference.order import Order
+from tenants.quotas.price_list import Prices
+
+PRICE_PATIENCE_S = 2.0
+
+
+async def draft(context: Context, submission: Submission) -> Order:
+    """Raises OutOfService."""
+    caller, now = submission.caller, time.time()
+    prices = await _prices(context, submission.engine.config.name, now)
+    return Order(
+        id=uuid4(),
+        tenant_id=caller.tenant_id,
+        subject_id=caller.subject_id,
+        actor=caller.actor,
+        client_ip=submission.client_ip,
+        model=submission.engine.config.name,
+        route=submission.route,
+        chat=submission.chat,
+        stream=submission.stream,
+        include_usage=submission.include_usage,
+        reply_to="" if submission.outlives_reader else context.id,
+        detached=submission.outlives_reader,
+        body=submission.body,
+        created_at=now,
+        deadline=now + settings.REQUEST_DEADLINE_S,
+        estimate=submission.estimate,
+        weight=caller.weight,
+        charge=charging.charge(
+            caller,
+            submission.engine,
+            prices,
+            body=submission.body,
+            chat=submission.chat,
+            max_tokens=submission.max_tokens,
+        ),
+    )
+
+
+async def _prices(context: Context, model: str, now: float) -> Prices:
+    try:
+        return await asyncio.wait_for(context.prices.of(model, now), PRICE_PATIENCE_S)
+    except (TimeoutError, psycopg.Error, OSError) as problem:
+        raise OutOfService(str(problem)) from None

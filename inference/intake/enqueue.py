@@ -1,0 +1,59 @@
+"""Step 5, the queue: a request that is on record waits for its turn."""
+
+import asyncio
+import logging
+
+from kombu.exceptions import OperationalError
+
+from inference.intake.context import Context
+from inference.intake.errors import OutOfService
+from inference.order import Order
+from inference.queue.wake_up import wake_up
+from inference.stream.sink import Sink
+from tenants.redis_link import RedisGone
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 10.0  # a Redis that restarts is back within that time
+AGAIN_S = 0.2
+
+
+async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> None:
+    """Waits for a Redis that is away; but not for ever.
+
+    Raises OutOfService when it has been settled as not run.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE_S
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                wanted = await context.queues[order.model].enqueue(order.item, ciphertext)
+            if wanted:
+                loop.run_in_executor(context.messenger, _wake, order.model)
+            return
+        except (RedisGone, TimeoutError) as problem:
+            if sink.attempt:  # the sweeper brought it in, and it runs
+                return
+            if loop.time() + AGAIN_S >= until:
+                await _give_up(context, order)
+                raise OutOfService(f"request {order.id} did not run: {problem}") from None
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _give_up(context: Context, order: Order) -> None:
+    leave(context, order)
+    context.rate_limiter.over(str(order.id))
+    await context.cancellation.never_queued(order)
+
+
+def leave(context: Context, order: Order) -> None:
+    """Its reader has the whole answer, or has gone."""
+    context.returns.forget(order.id.bytes)
+    context.revocation.leave(order)
+
+
+def _wake(pool: str) -> None:
+    try:
+        wake_up(pool)
+    except (OperationalError, OSError) as problem:
+        log.warning("%s: cannot send a wake-up (%s); the sweeper retries", pool, problem)

@@ -1,0 +1,16 @@
+"""Why a request is not taken, whatever it came in by. `inference/api/refusing.py` has the words."""
+
+from tenants.rate_limits.admission import Admission
+
+
+class NotAdmitted(Exception):
+    """`message` says why, where the figures of the admission do not."""
+
+    def __init__(self, admission: Admission, message: str = "") -> None:
+        super().__init__(admission.tier)
+        self.admission, self.message = admission, message
+        self.refusal_id = ""  # for whoever asks why (tenants/refusals/recorder.py)
+
+
+class OutOfService(Exception):
+    """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""

@@ -1,0 +1,59 @@
+"""Step 4, the record: the request, its text and what it sets aside of quotas, in one commit."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from django.db import DatabaseError
+
+from audit.keys.keyring import Barred, Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.group_commit import StoreUnavailable
+from inference.intake.allowed import NotAllowed
+from inference.intake.context import Context
+from inference.intake.errors import OutOfService
+from inference.intake.refusals import out_of_quota
+from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
+from inference.order import Order
+from inference.record.ledger import Outcome, received_row, sealed_order
+from tenants.quotas.verdict import Verdict, verdict
+
+KEY_PATIENCE_S = 3.0
+NO_KEY = (Unreadable, MasterKeyUnavailable)
+LATE = Outcome(state="failed", status=503, finish_reason="error", error_code="recorded_late")
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    ciphertext: bytes  # of the order
+    verdict: Verdict  # what the quotas say
+    payload_sha256: str  # of the text on record
+
+
+async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRecord:
+    """Raises NotAllowed, NotAdmitted, OutOfService."""
+    try:
+        key = keyring.of_subject(order.tenant_id, order.subject_id)
+        sealer = await asyncio.wait_for(key, KEY_PATIENCE_S)
+        ciphertext = sealed_order(order, sealer)
+        row = received_row(order, ciphertext, time_zone)
+        said = verdict(await context.received.write(row))
+    except Barred:  # erased since the authenticator looked
+        raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
+    except StoreUnavailable as problem:
+        if problem.late:
+            context.background.run(_close_late(context, order, problem.late))
+        raise OutOfService(str(problem)) from None
+    except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
+        raise OutOfService(str(problem)) from None
+    if said.out_of:
+        context.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
+        raise out_of_quota(said.out_of)
+    return OnRecord(ciphertext, said, row["payload_sha256"])
+
+
+async def _close_late(context: Context, order: Order, recorded: asyncio.Future[Any]) -> None:
+    """It came on record after its client had been refused: it must not run."""
+    if not verdict(await recorded).out_of:
+        await context.cancellation.settle_unstarted(order, LATE)

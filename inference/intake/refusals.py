@@ -1,0 +1,56 @@
+"""Who was refused what is noted for the tenant, and gets an id by which it is explained."""
+
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted
+from inference.record.ledger import network
+from tenants.caller import Caller
+from tenants.quotas.verdict import OutOfQuota
+from tenants.rate_limits.admission import Admission
+from tenants.refusals.recorder import Refused
+
+
+def not_admitted(
+    context: Context,
+    refused: Admission | NotAdmitted,
+    caller: Caller | None,
+    route: str,
+    client_ip: str,
+    model: str = "",
+) -> NotAdmitted:
+    """The exception to raise. Without a caller nobody's tenant hears of it."""
+    problem = refused if isinstance(refused, NotAdmitted) else NotAdmitted(refused)
+    who = _who(caller, route, client_ip, model)
+    problem.refusal_id = context.refusals.note(who, problem.admission)
+    return problem
+
+
+def denied(
+    context: Context,
+    caller: Caller | None,
+    route: str,
+    client_ip: str,
+    *,
+    status: int,
+    code: str,
+    model: str = "",
+) -> None:
+    """For what the caller may not see or do, or where nobody knows who they are."""
+    context.refusals.denied(_who(caller, route, client_ip, model), status, code)
+
+
+def out_of_quota(found: OutOfQuota) -> NotAdmitted:
+    admission = Admission(
+        tier="quota",
+        limit=found.limit,
+        used=found.used + found.reserved,
+        frees_in_ms=found.frees_in_ms,
+        counter=found.quota_id,
+        unit=found.unit,
+        window=found.window,
+    )
+    return NotAdmitted(admission, str(found))
+
+
+def _who(caller: Caller | None, route: str, client_ip: str, model: str) -> Refused:
+    tenant_id, actor = (caller.tenant_id, caller.actor) if caller else (None, "unknown")
+    return Refused(tenant_id, actor, route, model, network(client_ip))
