@@ -14,8 +14,8 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from django.conf import settings
 
+from audit.resilient_connection import ResilientConnection
 from audit.trail.fair_line import Entry, FairLine, Row, size
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ SHARE = 2  # of both, one tenant may take 1/2
 SMALL = 16 * 1024  # bytes of a row for which a part of the queue is kept
 RESERVE = 8  # that part: 1/8 of its bytes
 LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
+_FIRST = (
+    f"set lock_timeout to {LOCK_WAIT_MS}",
+    "set enable_seqscan to off",  # by their ids, whatever the statistics of a young table say
+)
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
 
@@ -59,7 +63,7 @@ class GroupCommit:
         self._tenant_bytes = tenant_bytes or QUEUE_BYTES // SHARE
         self._line = FairLine()
         self._more = asyncio.Event()
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection = ResilientConnection(dsn, first=_FIRST)
         self._aside: GroupCommit | None = None
         self._is_aside = False
         self._stuck: Counter[int] = Counter()  # rows that are aside, by stripe
@@ -89,8 +93,7 @@ class GroupCommit:
         for lane in (self._aside, self._large):
             if lane:
                 await lane.close()
-        if self._connection:
-            await self._connection.close()
+        await self._connection.close()
 
     # What waits ----------------------------------------------------------------------------------
     def _put(self, entry: Entry) -> None:
@@ -160,22 +163,14 @@ class GroupCommit:
 
     async def _execute(self, rows: list[Row]) -> dict[UUID, Any]:
         """What the statement says, by row id."""
-        if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
-            )
-            await self._connection.execute(f"set lock_timeout to {LOCK_WAIT_MS}")
-            # Rows are found by their ids, whatever the statistics of a young table say.
-            await self._connection.execute("set enable_seqscan to off")
+        connection = await self._connection.get()
         parameter = orjson.dumps(rows).decode()
-        cursor = await self._connection.execute(self._statement, (parameter,), prepare=True)
+        cursor = await connection.execute(self._statement, (parameter,), prepare=True)
         return dict(await cursor.fetchall()) if cursor.description else {}
 
     async def _away(self, group: list[Entry], problem: Exception) -> None:
         """Keeps the rows (they are idempotent) for as long as they may wait."""
-        if self._connection:
-            await self._connection.close()
-            self._connection = None
+        await self._connection.close()
         self._again(group, f"no answer from PostgreSQL: {problem}")
         await asyncio.sleep(0.1)
 

@@ -30,9 +30,8 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
         ask = Ask(str(uuid4()), address, settings.IP_PER_MINUTE)
         admission, counted_at = await context.rate_limiter.admit(ask)
     if admission and admission.tier:
-        raise not_admitted(
-            context, admission, context.authenticator.last_known(key), client_ip, route
-        )
+        caller = context.authenticator.last_known(key)
+        raise not_admitted(context, admission, caller, route, client_ip)
     return counted_at
 
 

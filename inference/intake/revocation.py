@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.conf import settings
 
+from audit.resilient_connection import ResilientConnection
 from inference.errors import error_body
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -28,7 +28,6 @@ from tenants.roles import Permission, may
 log = logging.getLogger(__name__)
 EVERY_S = 0.5
 PATIENCE_S = 2.0
-_PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
 RESTRICTED = "restricted"
 RESTRICTED_TEXT = (
     "the data of whoever this access belongs to is being erased or is restricted: nothing of "
@@ -74,10 +73,10 @@ class _Request:
 
 class Revocation:
     def __init__(self, dsn: str, cancel: Callable[[Order], None]) -> None:
-        self._dsn, self._cancel = dsn, cancel
+        self._cancel = cancel
         self._requests: dict[UUID, _Request] = {}
         self._sockets: dict[object, tuple[Credential, Lost]] = {}
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection = ResilientConnection(dsn)
         self._task = asyncio.create_task(self._work())
 
     def __len__(self) -> int:
@@ -87,7 +86,7 @@ class Revocation:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._hang_up()
+        await self._connection.close()
 
     def orders(self) -> list[Order]:
         """Those that this process waits for."""
@@ -123,7 +122,7 @@ class Revocation:
                     await self._look()
             except (psycopg.Error, OSError, TimeoutError) as problem:
                 log.warning("cannot re-check credentials: %r", problem)
-                await self._hang_up()
+                await self._connection.close()
             except Exception:
                 log.exception("re-checking credentials failed")
 
@@ -143,24 +142,16 @@ class Revocation:
         return [request for request in self._requests.values() if request.sink is None]
 
     async def _ask(self, credentials: set[Credential], orders: list[UUID]) -> list[dict[str, Any]]:
-        if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, **_PATIENCE
-            )
         told = {
             "keys": [c for c in credentials if isinstance(c, bytes)],
             "members": [c for c in credentials if isinstance(c, UUID)],
             "sessions": [c for c in credentials if isinstance(c, str)],
             "orders": orders,
         }
-        cursor = self._connection.cursor(row_factory=psycopg.rows.dict_row)
+        connection = await self._connection.get()
+        cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
         await cursor.execute(_LOOK, told, prepare=True)
         return await cursor.fetchall()
-
-    async def _hang_up(self) -> None:
-        if self._connection:
-            await self._connection.close()
-        self._connection = None
 
     # Ending --------------------------------------------------------------------------------------
     def _end(self, lost: dict[Credential, str]) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.conf import settings
 from psycopg.rows import dict_row
 
+from audit.resilient_connection import Connection, ResilientConnection
 from tenants import secret_keys
 from tenants.authentication.invalidation import Changes
 from tenants.authentication.last_used import LastUsed
@@ -39,7 +39,6 @@ REMEMBERED_S = 300.0
 CACHED = 10_000
 PATIENCE_S = 2.0
 STALE_S = 0.8  # an answer that took longer may tell of somebody who is revoked by now
-_PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
 
 # A restricted model is withheld unless a team of the caller, or its key, has been granted it.
 _WITHHELD = """array(
@@ -130,10 +129,9 @@ class Authenticator:
     """Asks PostgreSQL over one connection of its own: a look takes 0.2 ms, and is rare."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
         self._last_used = LastUsed(dsn)
         self._changes = Changes(dsn)
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection = ResilientConnection(dsn)
         self._turn = asyncio.Lock()
         self._known: OrderedDict[bytes | UUID, _Known] = OrderedDict()
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
@@ -141,8 +139,7 @@ class Authenticator:
     async def close(self) -> None:
         await self._changes.close()
         await self._last_used.close()
-        if self._connection:
-            await self._connection.close()
+        await self._connection.close()
 
     async def by_key(self, text: str) -> Caller:
         """Raises UnknownCaller (TenantClosed, Restricted are such), AuthenticationUnavailable."""
@@ -239,20 +236,11 @@ class Authenticator:
     ) -> tuple[dict[str, Any] | None, float]:
         """Over the connection there is, else over a new one: it may have died while idle."""
         async with self._turn:
-            if self._connection:
-                try:
-                    return await _one(self._connection, query, credential)
-                except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
-                    await self._connection.close()
-            self._connection = None
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, **_PATIENCE
-            )
-            return await _one(self._connection, query, credential)
+            return await self._connection.ask(lambda one: _one(one, query, credential))
 
 
 async def _one(
-    connection: psycopg.AsyncConnection[Any], query: str, credential: bytes | UUID
+    connection: Connection, query: str, credential: bytes | UUID
 ) -> tuple[dict[str, Any] | None, float]:
     cursor = connection.cursor(row_factory=dict_row)
     asked_at = asyncio.get_running_loop().time()

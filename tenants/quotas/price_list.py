@@ -4,8 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from django.conf import settings
+from audit.resilient_connection import Connection, ResilientConnection
 
 FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
 KEPT_S = 5.0  # nobody goes on with ones that are older
@@ -31,8 +30,7 @@ class PriceList:
     """A changed price holds within KEPT_S. Raises psycopg.Error and OSError without a database."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection = ResilientConnection(dsn)
         self._found: _Found = {}
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -40,8 +38,7 @@ class PriceList:
     async def close(self) -> None:
         if self._looking:
             self._looking.cancel()
-        if self._connection:
-            await self._connection.close()
+        await self._connection.close()
 
     async def of(self, model: str, at: float) -> Prices:
         """What held at `at` (seconds since the epoch)."""
@@ -70,17 +67,8 @@ class PriceList:
         self._found, self._looked_at = found, began
 
     async def _rows(self) -> list[Any]:
-        """Over the connection there is, else over a new one: it may have died while idle."""
-        if self._connection:
-            try:
-                return await self._asked(self._connection)
-            except (psycopg.Error, OSError):
-                await self._connection.close()
-        self._connection = None
-        self._connection = await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
-        )
-        return await self._asked(self._connection)
+        return await self._connection.ask(_asked)
 
-    async def _asked(self, connection: psycopg.AsyncConnection[Any]) -> list[Any]:
-        return await (await connection.execute(_PRICES, prepare=True)).fetchall()
+
+async def _asked(connection: Connection) -> list[Any]:
+    return await (await connection.execute(_PRICES, prepare=True)).fetchall()

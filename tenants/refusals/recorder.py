@@ -15,9 +15,9 @@ from uuid import UUID, uuid4, uuid5
 
 import orjson
 import psycopg
-from django.conf import settings
 
 from audit.actions import Action
+from audit.resilient_connection import ResilientConnection
 from audit.trail.record import api_key_of
 from tenants.rate_limits.admission import Admission
 
@@ -70,11 +70,10 @@ class Refusals:
     """Of one process; everything on its loop."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
         self._noted: dict[UUID, dict[str, Any]] = {}
         self._unwritten: list[dict[str, Any]] = []
         self._others = 0
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection = ResilientConnection(dsn)
         self._flushing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._work())
@@ -154,7 +153,7 @@ class Refusals:
             log.warning("refusals: PostgreSQL does not respond")
         if lost := sum(row["count"] for row in [*self._unwritten, *self._noted.values()]):
             log.error("refusals: lost %d records", lost)
-        await self._hang_up()
+        await self._connection.close()
 
     async def _work(self) -> None:
         while True:
@@ -178,7 +177,7 @@ class Refusals:
                 await self._one_by_one(chunk)
             except (psycopg.Error, OSError) as problem:
                 log.warning("refusals: waiting for PostgreSQL: %s", problem)
-                return await self._hang_up()
+                return await self._connection.close()
             del self._unwritten[: len(chunk)]
         return None
 
@@ -200,16 +199,8 @@ class Refusals:
                 log.error("cannot record a refusal: %s", problem)
 
     async def _write(self, rows: list[dict[str, Any]]) -> None:
-        if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
-            )
-        await self._connection.execute(_WRITE, (orjson.dumps(rows).decode(),))
-
-    async def _hang_up(self) -> None:
-        if self._connection:
-            await self._connection.close()
-        self._connection = None
+        connection = await self._connection.get()
+        await connection.execute(_WRITE, (orjson.dumps(rows).decode(),))
 
 
 def _minute(now: float) -> int:

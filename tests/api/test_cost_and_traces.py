@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
@@ -64,6 +66,19 @@ async def context(settings: Any, transactional_db: None) -> AsyncIterator[Contex
     await opened.close()
 
 
+def asking(context: Context) -> httpx.AsyncClient:
+    """Of the whole application, as a server with a lifespan calls it."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        from config.asgi import application
+
+        await application({**scope, "state": {"context": context}}, receive, send)
+
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(served), base_url=f"http://{settings.ALLOWED_HOSTS[0]}"
+    )
+
+
 @pytest.mark.parametrize("kind", ["wrong", "revoked", "none"])
 async def test_a_key_that_opens_nothing_is_on_record(
     context: Context, acme: Tenant, kind: str
@@ -73,9 +88,11 @@ async def test_a_key_that_opens_nothing_is_on_record(
         await in_database(key.revoke)(by="test")
     given = {"revoked": text, "wrong": secret_keys.mint().text, "none": ""}[kind]
     headers = {"Authorization": f"Bearer {given}"} if given else {}
-    for n in range(5):
-        path = f"{API}tenants/acme{n}/keys/"
-        answer = await in_database(Client().get)(path, headers=headers)
+    async with asking(context) as client:
+        answers = [
+            await client.get(f"{API}tenants/acme{n}/keys/", headers=headers) for n in range(5)
+        ]
+    for answer in answers:
         assert answer.status_code == 401
     await context.refusals.flush()
     events = await in_database(lambda: list(Event.objects.filter(action="access:denied")))()

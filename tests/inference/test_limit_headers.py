@@ -4,8 +4,8 @@ import re
 
 import orjson
 import pytest
-from inference.api.limits import duration, headers, limit_reached
 
+from inference.api.limits import duration, headers, limit_reached
 from inference.intake.errors import NotAdmitted
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission, Left

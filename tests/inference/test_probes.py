@@ -1,39 +1,43 @@
 """Readiness, asked by many at once."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
 from inference.api import probes
+from inference.intake.context import Context
+
+NOBODY = cast(Context, cast(Any, None))
 
 
 async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
 
-    async def look() -> dict[str, bool]:
+    async def look(_context: object) -> dict[str, bool]:
         looks.append(1)
         await asyncio.sleep(0.05)
         return {"database": len(looks) == 1}
 
     monkeypatch.setattr(probes, "_checks", look)
     monkeypatch.setattr(probes, "KEPT_S", 0.2)
-    answers = await asyncio.gather(*[probes._recent() for _ in range(100)])
+    answers = await asyncio.gather(*[probes._recent(NOBODY) for _ in range(100)])
     assert answers == [{"database": True}] * 100
     assert len(looks) == 1
     await asyncio.sleep(0.3)
-    assert await probes._recent() == {"database": False}
+    assert await probes._recent(NOBODY) == {"database": False}
     assert len(looks) == 2
 
 
 async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look() -> dict[str, bool]:
+    async def look(_context: object) -> dict[str, bool]:
         await asyncio.sleep(0.1)
         return {"database": True}
 
     monkeypatch.setattr(probes, "_checks", look)
-    first = asyncio.create_task(probes._recent())
+    first = asyncio.create_task(probes._recent(NOBODY))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(probes._recent())
+    second = asyncio.create_task(probes._recent(NOBODY))
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == {"database": True}

@@ -1,0 +1,47 @@
+"""A connection to PostgreSQL beside Django's: opened when it is wanted, given up when it fails.
+
+For what asks from an event loop all the time: authentication, prices, the group commit. Whoever
+uses it never holds a connection that has died.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+from django.conf import settings
+
+T = TypeVar("T")
+Connection = psycopg.AsyncConnection[Any]
+BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+
+
+class ResilientConnection:
+    """`first`: statements that each new connection begins with."""
+
+    def __init__(self, dsn: str, *, first: tuple[str, ...] = ()) -> None:
+        self._dsn, self._first = dsn, first
+        self._connection: Connection | None = None
+
+    async def get(self) -> Connection:
+        """Raises psycopg.Error or OSError; then `close` before the next try."""
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, **settings.DATABASE_PATIENCE, **settings.SEES_ALL
+            )
+            for statement in self._first:
+                await self._connection.execute(statement)
+        return self._connection
+
+    async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
+        """Asks once more over a new connection where the old one may have died while idle."""
+        if self._connection:
+            try:
+                return await question(self._connection)
+            except BROKEN:
+                await self.close()
+        return await question(await self.get())
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection.close()
