@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 # Each has servers of its own. docs/testing.md says how tests are shared among them.
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ help:
 	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
-	@echo 'WORKERS=2               how many processes run tests'
+	@echo 'WORKERS=3               how many processes run tests'
 	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'

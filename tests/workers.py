@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,11 +78,27 @@ def _seconds(item: pytest.Item) -> float:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Any:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
     if not _is_worker(item.config):
         return (yield)
     with _room(alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+        answer = yield
+        if nextitem is None or _group(nextitem) != _group(item):
+            _end_shared(item)
+        return answer
+
+
+def _end_shared(item: pytest.Item) -> None:
+    """Its group is through: an idle platform takes a twelfth of a core until the run ends."""
+    request: Any = SimpleNamespace(node=item)  # whom an error names
+    for name in _SHARED:
+        for fixture in _fixtures(item).get(name, ()):
+            fixture.finish(request)
+
+
+def _fixtures(item: Any) -> dict[str, Any]:
+    found: dict[str, Any] = item._fixtureinfo.name2fixturedefs
+    return found
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from tests.e2e.conftest import Mock, Platform
 from tests.inference.test_reasoning import CASES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# There is no sandbox for root, and no graphics card to look for.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.e2e,
@@ -43,7 +45,7 @@ Browse = Callable[[str], httpx.Client]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
         chromium.close()
 

@@ -22,6 +22,8 @@ from tests.console.conftest import PASSWORD
 from tests.console.furnished import IN_PLATFORM, furnish
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# There is no sandbox for root, and no graphics card to look for.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
@@ -39,7 +41,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
     yield chromium
     chromium.close()
 
