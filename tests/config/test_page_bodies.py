@@ -29,7 +29,7 @@ class Sent:
         self.ended, self.begun = asyncio.Event(), False
         self.answers: list[dict[str, Any]] = []
         self.handled = self.gone = False
-        self._body = gzip.compress(body) if packed else body
+        self._body = gzip.compress(body, mtime=0) if packed else body
         headers = [(b"content-encoding", b"gzip")] if packed else []
         scope = {"type": "http", "path": "/login/", "query_string": b"", "headers": headers}
         scope["client"] = (address, 1)
