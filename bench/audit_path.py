@@ -108,7 +108,7 @@ class On:
             stream=False,
             include_usage=False,
             reply_to="bench",
-            detached=False,
+            outlives_reader=False,
             body=BODY,
             created_at=now,
             deadline=now + 60,

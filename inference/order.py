@@ -10,7 +10,11 @@ CLASSES = ("realtime", "batch", "finetune", "preprocess")  # strict order, see p
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
-    """Travels sealed, beside the id of its key. Times are seconds since the epoch."""
+    """Travels sealed, beside the id of its key. Times are seconds since the epoch.
+
+    Orders of earlier versions are in queues and on record: new fields go to the end and have
+    defaults, and none ever moves.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -23,7 +27,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     stream: bool
     include_usage: bool
     reply_to: str  # the web process that waits
-    detached: bool  # a chat: goes on when its reader leaves, and ends as a message
+    outlives_reader: bool  # goes on when its reader leaves
     body: bytes  # for the engine, as the audit trail records it
     created_at: float
     deadline: float
@@ -31,6 +35,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     weight: int
     klass: str = "realtime"
     charge: Charge = Charge()
+    keeps_text: bool = False  # its answer becomes a chat's message
 
     @property
     def item(self) -> "Item":
@@ -67,6 +72,7 @@ class Item(msgspec.Struct, frozen=True):
         return cls(int(attempt), int(estimate), int(weight), klass, tenant, request_id)
 
 
+_BEFORE_KEEPS_TEXT = b"\xdc\x00\x13"  # how an array of 19 begins
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Order).decode
 
@@ -76,4 +82,7 @@ def packed(order: Order) -> bytes:
 
 
 def unpacked(data: bytes) -> Order:
-    return _decode(data)
+    order = _decode(data)
+    if data.startswith(_BEFORE_KEEPS_TEXT):  # then nothing but chats outlived its reader
+        return msgspec.structs.replace(order, keeps_text=order.outlives_reader)
+    return order

@@ -100,5 +100,6 @@ def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip:
         max_tokens=max_tokens,
         include_usage=True,
         outlives_reader=True,
+        keeps_text=True,
         client_ip=client_ip,
     )

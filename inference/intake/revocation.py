@@ -105,10 +105,10 @@ class Revocation:
         self._requests[order.id] = _Request(credential, order, sink)
 
     def leave(self, order: Order) -> None:
-        """Its reader has gone, or has everything. A chat's goes on, and so does its watch."""
+        """Its reader has gone, or has everything. One that outlives its reader is still watched."""
         request = self._requests.get(order.id)
         too_slow = request and request.sink and request.sink.dropped
-        if request and (order.detached or request.condemned or too_slow):
+        if request and (order.outlives_reader or request.condemned or too_slow):
             request.sink = None
         else:
             self._requests.pop(order.id, None)

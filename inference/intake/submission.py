@@ -23,6 +23,7 @@ class Submission:
     max_tokens: int | None = None  # of the answer, as the body limits it
     include_usage: bool = False
     outlives_reader: bool = False
+    keeps_text: bool = False  # as a message of a chat
     client_ip: str = ""
     address_counted_at: int = 0  # see address_limit.py
 

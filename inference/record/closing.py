@@ -37,7 +37,7 @@ def _outline(completion: Completion) -> Order:
         stream=completion.stream,
         include_usage=False,
         reply_to="",
-        detached=False,
+        outlives_reader=False,
         body=b"",
         created_at=completion.created_at.timestamp(),
         deadline=0,
@@ -51,7 +51,7 @@ def abort(completion: Completion, order: Order | None) -> None:
     """Past its deadline. `order` is None when its text has been erased."""
     order = order or _outline(completion)
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
-    _close(order, outcome, _sealer(order) if order.detached else None)
+    _close(order, outcome, _sealer(order) if order.keeps_text else None)
     log.warning("request %s aborted: not finished by its deadline", order.id)
 
 

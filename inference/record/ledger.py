@@ -150,7 +150,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
     response = message = None
     if sealer and outcome.response:
         response = sealer.seal(outcome.response, place(order, "response"))
-    if sealer and order.detached:
+    if sealer and order.keeps_text:
         said = Said(outcome.text, outcome.reasoning)
         message = sealer.seal(reasoning.packed(said), message_place(order))
     cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)

@@ -27,7 +27,7 @@ def an_order(**changes: Any) -> Order:
         stream=True,
         include_usage=False,
         reply_to="web-1",
-        detached=False,
+        outlives_reader=False,
         body=CHAT,
         created_at=time.time(),
         deadline=time.time() + 60,

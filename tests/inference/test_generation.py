@@ -193,7 +193,7 @@ async def test_the_text_and_the_answer_are_sealed() -> None:
 
 
 async def test_a_chats_answer_becomes_its_message() -> None:
-    traces, order = Traces(), an_order(detached=True, reply_to="")
+    traces, order = Traces(), an_order(keeps_text=True, reply_to="")
     await traces.of(ScriptedEngine(HELLO), order)
     sealed = base64.b64decode(traces.row["message"])
     assert traces.sealer.open(sealed, message_place(order)) == b"Hello"
@@ -320,7 +320,7 @@ THOUGHT: list[Step] = [
 
 
 async def test_reasoning_is_kept_beside_the_answer() -> None:
-    traces, order = Traces(), an_order(detached=True)
+    traces, order = Traces(), an_order(keeps_text=True)
     outcome = await traces.of(ScriptedEngine(THOUGHT), order)
     assert outcome
     assert (outcome.text, outcome.reasoning) == ("Hello", "Hm.")

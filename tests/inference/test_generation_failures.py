@@ -245,7 +245,7 @@ async def test_an_engine_that_can_goes_on_where_it_broke_off() -> None:
     engine = Continuing(
         [[chunk(role="assistant"), chunk("lo")], [chunk(finish="stop"), usage(6, 1)]]
     )
-    traces, order = Traces(), an_order(detached=True)
+    traces, order = Traces(), an_order(keeps_text=True)
     outcome = await traces.of(engine, order, attempt=2, before=BEFORE)
     assert outcome
     assert engine.asked[0].body == b"Hel|1"

@@ -291,7 +291,7 @@ def an_answer_to_come(order: Order, alice: Member) -> Message:
 def test_a_chats_answer_arrives_with_its_settlement(
     database: psycopg.Connection[Any], acme: Tenant, alice: Member
 ) -> None:
-    order = an_order(tenant_id=acme.id, subject_id=alice.subject_id, detached=True, reply_to="")
+    order = an_order(tenant_id=acme.id, subject_id=alice.subject_id, keeps_text=True, reply_to="")
     message = an_answer_to_come(order, alice)
     run(database, ledger.RECEIVED, received(order))
     run(database, ledger.SETTLED, settled(order, **ANSWER))
@@ -305,7 +305,7 @@ def test_a_chats_answer_arrives_with_its_settlement(
 
 def test_only_a_chats_text_is_sealed_as_a_message(order: Order) -> None:
     assert settled(order, **ANSWER)["message"] is None
-    chat = an_order(tenant_id=order.tenant_id, subject_id=order.subject_id, detached=True)
+    chat = an_order(tenant_id=order.tenant_id, subject_id=order.subject_id, keeps_text=True)
     assert settled(chat, text="Hello")["message"]
     assert settled(chat)["message"]  # an empty answer is an answer: nobody waits for more
 

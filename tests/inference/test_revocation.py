@@ -229,7 +229,7 @@ async def test_it_is_cancelled_until_it_is_settled(
 async def test_a_chat_is_watched_on_when_its_reader_has_left(
     watch: Revocation, acme: Tenant, bob: Member, cancelled: list[UUID]
 ) -> None:
-    gone_on, finished = [await in_database(on_record)(acme, detached=True) for _ in range(2)]
+    gone_on, finished = [await in_database(on_record)(acme, outlives_reader=True) for _ in range(2)]
     for order in (gone_on, finished):
         watch.begin(order, bob.id, Sink())
         watch.leave(order)
@@ -245,7 +245,7 @@ async def test_a_chat_is_watched_on_when_its_reader_has_left(
 async def test_what_never_ends_is_forgotten_at_its_deadline(
     watch: Revocation, acme: Tenant, bob: Member
 ) -> None:
-    order = await in_database(on_record)(acme, detached=True, deadline=time.time() + 0.2)
+    order = await in_database(on_record)(acme, outlives_reader=True, deadline=time.time() + 0.2)
     watch.begin(order, bob.id, Sink())
     watch.leave(order)
     await until(lambda: len(watch) == 0, 1.5)
@@ -270,7 +270,7 @@ async def test_after_a_thousand_that_came_and_went_nothing_is_left(
     credentials: list[Credential] = [bytes(key.digest), bob.id, uuid4(), b"nobody's"]
 
     async def come_and_go(n: int) -> None:
-        order = an_order(tenant_id=acme.id, detached=n % 3 == 0)
+        order = an_order(tenant_id=acme.id, outlives_reader=n % 3 == 0)
         credential, socket = dice.choice(credentials), object()
         await asyncio.sleep(dice.random() * 1.5)
         watch.begin(order, credential, Sink())

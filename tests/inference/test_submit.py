@@ -440,5 +440,5 @@ async def test_cancelled_while_it_runs_its_runner_is_told(
 
 async def test_a_chat_answers_nobody_in_particular(context: Context, caller: Caller) -> None:
     order = (await submit(context, caller, outlives_reader=True)).order
-    assert order.detached
+    assert order.outlives_reader
     assert order.reply_to == ""

@@ -79,7 +79,7 @@ async def test_what_nobody_may_resume_is_not_kept(link: RedisLink) -> None:
 
 
 async def test_a_chat_is_kept_and_sent_to_nobody(link: RedisLink) -> None:
-    order, out = an_order(reply_to="", detached=True), Writer(link)
+    order, out = an_order(reply_to="", outlives_reader=True), Writer(link)
     out.put(order, of(order, 1, 2))
     await out.drained()
     assert sent(await read(link, frames.history(order.id.bytes)), order) == [1, 2]

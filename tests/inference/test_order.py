@@ -1,0 +1,83 @@
+"""Orders on record and in queues outlive an upgrade."""
+
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from inference.order import Order, packed, unpacked
+from tenants.quotas.charge import Charge
+from tests.inference.orders import an_order
+
+pytestmark = pytest.mark.unit
+# As version 0.1.0 wrote them, before orders said whether their text is kept.
+CHAT = bytes.fromhex(
+    "dc0013"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303031"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303032"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303033"
+    "a56b65793a34ac3139382e35312e3130302e37a4736d6f6ca463686174c3c3c3a0c3c4027b7d"
+    "cb41d9d15830200000cb41d9d158c62000006404a5626174636898"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303035"
+    "c0c00709cb4000000000000000cb0000000000000000cb0000000000000000"
+)
+OF_A_KEY = bytes.fromhex(
+    "dc0013"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303031"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303032"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303033"
+    "a56b65793a34ac3139382e35312e3130302e37a4736d6f6c"
+    "b42f76312f636861742f636f6d706c6574696f6e73c3c3c3a57765622d31c2c4027b7d"
+    "cb41d9d15830200000cb41d9d158c62000006404a5626174636898"
+    "d92430303030303030302d303030302d303030302d303030302d303030303030303030303035"
+    "c0c00709cb4000000000000000cb0000000000000000cb0000000000000000"
+)
+THE_CHAT = Order(
+    id=UUID(int=1),
+    tenant_id=UUID(int=2),
+    subject_id=UUID(int=3),
+    actor="key:4",
+    client_ip="198.51.100.7",
+    model="smol",
+    route="chat",
+    chat=True,
+    stream=True,
+    include_usage=True,
+    reply_to="",
+    outlives_reader=True,
+    body=b"{}",
+    created_at=1732600000.5,
+    deadline=1732600600.5,
+    estimate=100,
+    weight=4,
+    klass="batch",
+    charge=Charge(UUID(int=5), prompt_tokens=7, completion_tokens=9, prompt_price=2.0),
+    keeps_text=True,
+)
+
+
+def test_a_chat_of_an_earlier_version_still_becomes_a_message() -> None:
+    assert unpacked(CHAT) == THE_CHAT
+
+
+def test_a_keys_request_of_an_earlier_version_can_be_read() -> None:
+    assert unpacked(OF_A_KEY) == msgspec.structs.replace(
+        THE_CHAT,
+        route="/v1/chat/completions",
+        reply_to="web-1",
+        outlives_reader=False,
+        keeps_text=False,
+    )
+
+
+@pytest.mark.parametrize("outlives_reader", [False, True])
+@pytest.mark.parametrize("keeps_text", [False, True])
+def test_what_is_packed_comes_out_the_same(outlives_reader: bool, keeps_text: bool) -> None:
+    order = an_order(outlives_reader=outlives_reader, keeps_text=keeps_text)
+    assert unpacked(packed(order)) == order
+
+
+def test_an_earlier_version_reads_what_it_knows_of_todays() -> None:
+    """It takes the fields in their order, and leaves the others."""
+    first = packed(THE_CHAT)[3:]
+    assert first.startswith(CHAT[3:])
