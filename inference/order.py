@@ -6,8 +6,6 @@ import msgspec
 
 from tenants.quotas.charge import Charge
 
-CLASSES = ("realtime", "batch", "finetune", "preprocess")  # strict order, see pop.lua
-
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """Travels sealed, beside the id of its key. Times are seconds since the epoch.
@@ -33,7 +31,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     deadline: float
     estimate: int  # tokens
     weight: int
-    klass: str = "realtime"
+    klass: str = "realtime"  # in inference/queue/classes.py
     charge: Charge = Charge()
     keeps_text: bool = False  # its answer becomes a chat's message
 

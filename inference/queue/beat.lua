@@ -1,14 +1,16 @@
 -- A runner says that it lives, and renews the leases of what it runs.
 -- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, renew, leave or stop  3 parked: 1 or 0
---                             4 lease ms  5.. items that it runs
+--                             4 lease ms  5 how many classes there are, 6.. their names
+--                             after them the items that it runs
 -- beat  -> {1 when work waits, epoch ('' when Redis has lost its data), items whose lease is gone...}
 -- renew -> the same, from one that takes no more work: it must not seem to be there for any
 -- leave -> {1 when it may go, 0 when work has come in meanwhile}
 -- stop  -> {1}: goes whatever waits
 local p, runner, mode = KEYS[1], ARGV[1], ARGV[2]
 local waits = 0
-for _, class in ipairs({'realtime', 'batch', 'finetune', 'preprocess'}) do
-  if redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 then waits = 1 end
+local items = 6 + tonumber(ARGV[5])
+for i = 6, items - 1 do
+  if redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1 then waits = 1 end
 end
 
 if mode == 'leave' or mode == 'stop' then
@@ -26,7 +28,7 @@ end
 local clock = redis.call('TIME')
 local deadline = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[4])
 local out = {waits, redis.call('GET', p .. ':epoch') or ''}
-for i = 5, #ARGV do
+for i = items, #ARGV do
   if redis.call('ZSCORE', p .. ':leases', ARGV[i]) then
     redis.call('ZADD', p .. ':leases', deadline, ARGV[i])
   else

@@ -5,9 +5,11 @@ other. Every method raises RedisGone when Redis does not answer.
 """
 
 from pathlib import Path
+from typing import Any
 
 from inference.engines import served
-from inference.order import CLASSES, Item
+from inference.order import Item
+from inference.queue import classes
 from inference.queue.client import client
 from tenants.redis_link import RedisLink, Script
 
@@ -28,6 +30,11 @@ def prefix(pool: str) -> str:
 def carried(sealed: bytes) -> bytes:
     """The order as Redis carries it: a large one the runner reads from the record (recorded.py)."""
     return sealed if len(sealed) <= LARGEST_CARRIED else b""
+
+
+def sweep_arguments(most: int) -> list[str | int]:
+    """Of SWEEP; `most`: leases to look at."""
+    return [most, *classes.names()]
 
 
 def lengths() -> dict[str, int]:
@@ -64,7 +71,7 @@ class FairQueue:
 
         Fewer means that the runner is parked.
         """
-        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *CLASSES)
+        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *classes.turns())
         return [(Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def settle(self, item: Item, cost: int) -> bool:
@@ -85,16 +92,20 @@ class FairQueue:
     ) -> tuple[bool, bytes, list[Item]]:
         """(work waits, epoch, items whose lease is gone)."""
         mode = "renew" if leaving else "beat"
-        waits, epoch, *lost = await self._redis.run(
-            BEAT, self._pool, runner, mode, int(parked), LEASE_MS, *map(str, items)
-        )
+        waits, epoch, *lost = await self._beat(runner, mode, int(parked), items)
         return bool(waits), epoch, [Item.parse(item) for item in lost]
 
     async def leave(self, runner: str, *, stop: bool) -> bool:
         """False when work has come in meanwhile (never with `stop`)."""
         mode = "stop" if stop else "leave"
-        (may,) = await self._redis.run(BEAT, self._pool, runner, mode, 0, LEASE_MS)
+        (may,) = await self._beat(runner, mode, 0, [])
         return bool(may)
+
+    async def _beat(self, runner: str, mode: str, parked: int, items: list[Item]) -> Any:
+        names = classes.names()
+        return await self._redis.run(
+            BEAT, self._pool, runner, mode, parked, LEASE_MS, len(names), *names, *map(str, items)
+        )
 
     async def adopt(self, item: Item, sealed: bytes, runner: str) -> bool:
         """Puts a running item back after Redis lost it. False when somebody else has it."""

@@ -1,16 +1,19 @@
 -- Hands out up to n requests: classes in strict order, inside a class the tenant that has had the
 -- least for its weight, inside a tenant first come first served.
--- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id  4.. classes
+-- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
+--   4.. of each class, the highest first: name, minimum share in thousandths, ageing in ms (0: none)
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
-local deadline = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[2])
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local deadline = now + tonumber(ARGV[2])
 local out = {}
 
-for c = 4, #ARGV do
-  local class = ARGV[c]
+-- Hands out up to `most` requests of a class. Returns how many there were.
+local function take(class, most)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
-  while n > 0 do
+  local taken = 0
+  while taken < most do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
     local line = p .. ':' .. class .. ':line:' .. tenant
@@ -26,7 +29,7 @@ for c = 4, #ARGV do
         redis.call('HSET', p .. ':on', id, runner)
         out[#out + 1] = item
         out[#out + 1] = order
-        n = n - 1
+        taken = taken + 1
       end
     end
     local counter = redis.call('HGET', counters, tenant) or '0'
@@ -37,7 +40,80 @@ for c = 4, #ARGV do
       redis.call('ZADD', active, counter, tenant)
     end
   end
+  n = n - taken
+  return taken
 end
+
+-- Classes that may go before higher ones. Of those that wait, a hash keeps what they are owed in
+-- thousandths of a request, and since when they have had no turn.
+local lower = {}
+for c = 7, #ARGV, 3 do
+  if ARGV[c + 1] ~= '0' or ARGV[c + 2] ~= '0' then
+    lower[#lower + 1] = {name = ARGV[c], rank = (c - 1) / 3, share = tonumber(ARGV[c + 1]),
+      ageing = tonumber(ARGV[c + 2]), owed = 0, since = now}
+  end
+end
+
+local function waits(class) return redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 end
+
+local function read_turns()
+  for _, l in ipairs(lower) do
+    l.waits = waits(l.name)
+    local kept = l.waits and redis.call('HGET', p .. ':turns', l.name)
+    if kept then
+      local owed, since = string.match(kept, '^(%d+)|(%d+)$')
+      l.owed, l.since = tonumber(owed), math.min(now, tonumber(since)) -- a clock may be set back
+    end
+  end
+end
+
+local function write_turns()
+  for _, l in ipairs(lower) do
+    if l.waits then
+      redis.call('HSET', p .. ':turns', l.name, string.format('%d|%d', l.owed, l.since))
+    else
+      redis.call('HDEL', p .. ':turns', l.name)
+    end
+  end
+end
+
+-- The class below this rank whose turn it is all the same.
+local function before(rank)
+  for _, l in ipairs(lower) do
+    if l.waits and l.rank > rank then
+      if l.owed + l.share >= 1000 then return l.name end
+      if l.ageing > 0 and l.rank - math.floor((now - l.since) / l.ageing) <= rank then
+        return l.name
+      end
+    end
+  end
+end
+
+local function turn(class)
+  local taken = take(class, 1)
+  for _, l in ipairs(lower) do
+    if l.waits then l.owed = l.owed + taken * l.share end
+    if l.name == class then
+      if taken == 1 then l.owed, l.since = math.max(0, l.owed - 1000), now end
+      l.waits = waits(class)
+    end
+  end
+  return taken
+end
+
+if #lower > 0 then read_turns() end
+for c = 4, #ARGV, 3 do
+  if #lower == 0 then
+    if n == 0 then break end
+    take(ARGV[c], n)
+  else
+    while n > 0 do
+      local first = before((c - 1) / 3)
+      if turn(first or ARGV[c]) == 0 and not first then break end
+    end
+  end
+end
+if #lower > 0 then write_turns() end
 
 if n > 0 then redis.call('SADD', p .. ':parked', runner) end
 return out

@@ -1,5 +1,5 @@
 -- Takes back what dead runners held and sees to it that waiting work has somebody to run it.
--- KEYS: 1 pool prefix   ARGV: 1 most leases to look at
+-- KEYS: 1 pool prefix   ARGV: 1 most leases to look at  2.. names of classes
 -- Returns {1 when a wake-up must be published, ms since this epoch began, requests re-queued...}
 local p = KEYS[1]
 local clock = redis.call('TIME')
@@ -27,8 +27,8 @@ for i = #expired, 1, -1 do
 end
 
 local waits, wake = false, 0
-for _, class in ipairs({'realtime', 'batch', 'finetune', 'preprocess'}) do
-  waits = waits or redis.call('EXISTS', p .. ':' .. class .. ':active') == 1
+for i = 2, #ARGV do
+  waits = waits or redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1
 end
 if waits then
   local parked = redis.call('SPOP', p .. ':parked')

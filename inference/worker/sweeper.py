@@ -40,7 +40,8 @@ def sweep_all() -> None:
 
 def _sweep(pool: str) -> int:
     script = client().register_script(fair_queue.SWEEP.text)
-    wake, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool)], args=[BATCH])
+    arguments = fair_queue.sweep_arguments(BATCH)
+    wake, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool)], args=arguments)
     if requeued:
         log.warning("%s: requeued %d requests of a dead runner", pool, len(requeued))
     if wake:

@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from inference.order import CLASSES, Item
+from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix
+from inference.queue.classes import CLASSES
+from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item
@@ -18,7 +19,7 @@ SEALED = b"\x00sealed\xff"
 
 async def swept(link: RedisLink, pool: str) -> list[str]:
     """What the sweeper's script put back into the queue."""
-    _, _, *requeued = await link.run(SWEEP, [prefix(pool)], 500)
+    _, _, *requeued = await link.run(SWEEP, [prefix(pool)], *sweep_arguments(500))
     return [request_id.decode() for request_id in requeued]
 
 

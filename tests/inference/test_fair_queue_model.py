@@ -3,7 +3,8 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from unittest.mock import patch
 from uuid import uuid4
 
 import hypothesis
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
-from inference.order import CLASSES, Item
-from inference.queue import fair_queue
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix
+from inference.order import Item
+from inference.queue import classes, fair_queue
+from inference.queue.classes import CLASSES, WorkClass
+from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 
 T = TypeVar("T")
+HOUR_S = 3600
 WEIGHTS = {"acme": 1, "globex": 4, "initech": 1}
 costs = st.integers(0, 60).map(lambda n: n * 4)  # whole numbers for every weight
 
@@ -56,15 +59,59 @@ class Line:
             self.floor = self.had[tenant]
 
 
+class Turns:
+    """What lower classes have coming to them before higher ones, by name."""
+
+    def __init__(self, table: dict[str, WorkClass]) -> None:
+        self.table, self.ranks = table, {name: rank for rank, name in enumerate(table)}
+        self.owed: dict[str, float] = {}  # of classes that have been seen to wait
+        self.aged: dict[str, int] = {}  # how often their ageing has passed since their last turn
+
+    def lower(self) -> list[str]:
+        _, *lower = self.table.values()
+        return [each.name for each in lower if each.minimum_share or each.ageing_s]
+
+    def look(self, waiting: set[str]) -> None:
+        for name in self.lower():
+            if name not in waiting:
+                self.owed.pop(name, None)
+                self.aged.pop(name, None)
+            else:
+                self.owed.setdefault(name, 0.0)
+                self.aged.setdefault(name, 0)
+
+    def first(self, rank: int) -> str | None:
+        """Who goes before the class of this rank."""
+        for name in self.lower():
+            if name in self.owed and self.ranks[name] > rank:
+                if self.owed[name] + self.table[name].minimum_share >= 1:
+                    return name
+                if self.aged[name] and self.ranks[name] - self.aged[name] <= rank:
+                    return name
+        return None
+
+    def taken(self, klass: str) -> None:
+        for name in self.owed:
+            self.owed[name] += self.table[name].minimum_share
+        if klass in self.owed:
+            self.owed[klass] = max(0.0, self.owed[klass] - 1)
+            self.aged[klass] = 0
+
+
 class Queue(RuleBasedStateMachine):
+    table: ClassVar[dict[str, WorkClass]] = CLASSES
+
     def __init__(self) -> None:
         super().__init__()
+        self.patched = patch.object(classes, "CLASSES", self.table)
+        self.patched.start()
+        self.turns = Turns(self.table)
         self.runner = asyncio.Runner()
         self.pool = f"test-{uuid4().hex}"
         self.tenants = {name: f"{name}-{self.pool}" for name in WEIGHTS}
         self.redis = RedisLink(settings.REDIS_URL)
         self.queue = FairQueue(self.redis, self.pool)
-        self.lines = {klass: Line() for klass in CLASSES}
+        self.lines = {klass: Line() for klass in self.table}
         self.orders: dict[str, bytes] = {}
         self.leased: list[Item] = []
         self.on: set[str] = set()  # requests whose runner can be told
@@ -131,14 +178,31 @@ class Queue(RuleBasedStateMachine):
 
     def _next(self, n: int) -> list[Item]:
         found: list[Item] = []
-        for klass in CLASSES:
-            line = self.lines[klass]
-            while len(found) < n and line.active():
-                item = line.take()
-                if item.id in self.orders:
-                    line.charge(item, item.estimate)
+        self._look()
+        for rank, klass in enumerate(self.table):
+            while len(found) < n:
+                first = self.turns.first(rank)
+                item = self._take(first or klass)
+                if item:
                     found.append(item)
-                line.after_taking_from(item.tenant)
+                elif not first:
+                    break
+        return found
+
+    def _look(self) -> None:
+        self.turns.look({klass for klass, line in self.lines.items() if line.active()})
+
+    def _take(self, klass: str) -> Item | None:
+        line, found = self.lines[klass], None
+        while line.active() and not found:
+            item = line.take()
+            if item.id in self.orders:
+                line.charge(item, item.estimate)
+                found = item
+            line.after_taking_from(item.tenant)
+        if found:
+            self.turns.taken(klass)
+        self._look()
         return found
 
     @precondition(lambda self: self.leased)
@@ -179,7 +243,7 @@ class Queue(RuleBasedStateMachine):
             self.do(self.queue.beat("runner-1", False, [item]))
         finally:
             fair_queue.LEASE_MS = lease_ms
-        _, _, *requeued = self.do(self.redis.run(SWEEP, [prefix(self.pool)], 500))
+        _, _, *requeued = self.do(self.redis.run(SWEEP, [prefix(self.pool)], *sweep_arguments(500)))
         self.parked.clear()
         self.leased.remove(item)
         self.lost.append(item)
@@ -207,6 +271,7 @@ class Queue(RuleBasedStateMachine):
         finally:
             self.do(self._clean())
             self.runner.close()
+            self.patched.stop()
 
     async def _clean(self) -> None:
         await forget_pool(self.redis, self.pool)
@@ -214,10 +279,32 @@ class Queue(RuleBasedStateMachine):
         await asyncio.sleep(0)
 
 
-Queue.TestCase.settings = hypothesis.settings(
+class QueueWithTurns(Queue):
+    """The same, with classes that may go before higher ones."""
+
+    table = classes.table(
+        WorkClass("realtime"),
+        WorkClass("batch", minimum_share=0.25),
+        WorkClass("finetune", ageing_s=HOUR_S),
+        WorkClass("preprocess", minimum_share=0.4, ageing_s=HOUR_S),
+    )
+
+    @precondition(lambda self: self.turns.aged)
+    @rule(data=st.data())
+    def an_hour_passes_for_one_that_waits(self, data: st.DataObject) -> None:
+        klass = data.draw(st.sampled_from(sorted(self.turns.aged)))
+        name = f"{prefix(self.pool)}:turns"
+        owed, since = self.do(self.redis.call("HGET", name, klass)).split(b"|")
+        earlier = b"%b|%d" % (owed, int(since) - HOUR_S * 1000)
+        self.do(self.redis.call("HSET", name, klass, earlier))
+        if self.table[klass].ageing_s:
+            self.turns.aged[klass] += 1
+
+
+TestQueue, TestQueueWithTurns = Queue.TestCase, QueueWithTurns.TestCase
+TestQueue.settings = TestQueueWithTurns.settings = hypothesis.settings(
     max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-TestQueue = Queue.TestCase

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix
+from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.orders import an_item
@@ -11,7 +11,7 @@ SEALED = b"sealed"
 
 
 async def sweep_wants_a_wake_up(link: RedisLink, pool: str) -> bool:
-    wake, *_ = await link.run(SWEEP, [prefix(pool)], 500)
+    wake, *_ = await link.run(SWEEP, [prefix(pool)], *sweep_arguments(500))
     return bool(wake)
 
 

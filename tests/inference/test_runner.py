@@ -21,7 +21,7 @@ from inference.engines.base import Engine
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue import fair_queue
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix
+from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from inference.record import ledger, places
 from inference.record.ledger import Outcome
 from inference.stream import frames
@@ -100,7 +100,7 @@ class Bench:
 
     async def sweep(self) -> int:
         """How many requests were taken away from a runner."""
-        _, _, *requeued = await self.link.run(SWEEP, [prefix(self.pool)], 500)
+        _, _, *requeued = await self.link.run(SWEEP, [prefix(self.pool)], *sweep_arguments(500))
         return len(requeued)
 
     async def history(self, order: Order) -> list[Frame]:
