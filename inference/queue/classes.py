@@ -1,6 +1,7 @@
 """Classes of work: everything that makes one differ from another, in one table.
 
-The queue's scripts get it as arguments.
+The queue's scripts get it as arguments, a runner asks it for the handler.
+"Add a class of work" in CONTRIBUTING.md names what else a new one touches.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ class WorkClass:
     """`minimum_share` and `ageing_s` let it go before higher classes that wait (pop.lua)."""
 
     name: str
+    handler: str = "completion"  # in inference/worker/handlers
     minimum_share: float = 0.0  # of the requests that are handed out while it waits
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
 

@@ -34,7 +34,8 @@ from inference.record.recorded import sealed_request
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
-from inference.worker.generation import Generation
+from inference.worker.handlers import handler_of
+from inference.worker.handlers.base import Handler
 from tenants.rate_limits.release import Place, give_back, hold
 from tenants.redis_link import RedisGone, RedisLink
 
@@ -51,7 +52,7 @@ class Runner:
     def __init__(self, pool: str, engine: Engine) -> None:
         self.id = f"{pool}-{secrets.token_hex(4)}"
         self.pool, self.engine = pool, engine
-        self.running: dict[str, Generation] = {}  # by request id
+        self.running: dict[str, Handler] = {}  # by request id
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the sealed order
         self.stopping = False
         self._cancelled: set[str] = set()  # before they were running
@@ -154,7 +155,7 @@ class Runner:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()):
-            log.error("completion failed: %r", problem, exc_info=problem)
+            log.error("a request failed: %r", problem, exc_info=problem)
         if not self._parked:
             self._wake.set()
 
@@ -170,7 +171,7 @@ class Runner:
                 sealed = await self._patiently(read, UUID(item.id))
             sealer = await self._patiently(keyring.by_id, key_id(sealed))
             order = unpacked(sealer.open(sealed[16:], _place(item)))
-            outcome = await self._generate(order, item, sealer)
+            outcome = await self._handle(order, item, sealer)
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()
@@ -191,19 +192,20 @@ class Runner:
                 log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", self.pool, problem)
                 await asyncio.sleep(0.5)
 
-    async def _generate(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
+    async def _handle(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
         before: list[bytes] = []
         perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
             return Outcome()  # only the queue had not heard of it
         if item.attempt > 1:
             before = await self._patiently(self._sent_before, item) if order.keeps_events else []
-        generation = self.running[item.id] = Generation(order, item, self.engine, before)
+        handler = handler_of(order)(order, item, self.engine, before)
+        self.running[item.id] = handler
         if item.id in self._cancelled or (
             item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
         ):
-            generation.cancel()
-        return await generation.run(self.session, self.writer, self.ledger, sealer)
+            handler.cancel()
+        return await handler.run(self.session, self.writer, self.ledger, sealer)
 
     async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
         place = places.place(order) if order else await self._place_on_record(item)
@@ -248,9 +250,9 @@ class Runner:
         )
         if lost and epoch == self._epoch:
             for item in lost:
-                generation = self.running.get(item.id)
-                if generation and generation.item == item:
-                    generation.abandon()
+                handler = self.running.get(item.id)
+                if handler and handler.item == item:
+                    handler.abandon()
         elif self._epoch not in (epoch, b""):
             await self._after_a_loss()
         self._epoch = epoch
@@ -261,17 +263,17 @@ class Runner:
     async def _after_a_loss(self) -> None:
         """Redis came back empty: put leases and events back before the sweeper looks."""
         log.warning("%s: Redis lost its data; restoring %d requests", self.pool, len(self.running))
-        for request_id, generation in list(self.running.items()):
+        for request_id, handler in list(self.running.items()):
             if request_id not in self.leased:
                 continue  # it ended while we were busy with another
             _, sealed = self.leased[request_id]
-            if not await self.queue.adopt(generation.item, sealed, self.id):
-                generation.abandon()
+            if not await self.queue.adopt(handler.item, sealed, self.id):
+                handler.abandon()
                 continue
-            place = places.place(generation.order)
+            place = places.place(handler.order)
             await hold(self.redis, place, settings.REQUEST_DEADLINE_S)
-            if frame := generation.everything_sent():
-                self.writer.put(generation.order, frame)
+            if frame := handler.everything_sent():
+                self.writer.put(handler.order, frame)
         self._parked = False
         self._wake.set()
 
@@ -291,9 +293,9 @@ class Runner:
                 self._wake.set()
 
     def _cancel(self, request_id: str) -> None:
-        if generation := self.running.get(request_id):
-            generation.cancel()
-        elif request_id in self.leased:  # still on its way to the engine
+        if handler := self.running.get(request_id):
+            handler.cancel()
+        elif request_id in self.leased:  # still on its way to its handler
             self._cancelled.add(request_id)
 
 

@@ -18,7 +18,7 @@ from inference.order import Order
 from inference.record.ledger import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
-from inference.worker.generation import Generation
+from inference.worker.handlers.generation import Generation
 
 NO_SESSION = cast(aiohttp.ClientSession, None)
 Step = list[bytes] | bytes | float | Exception

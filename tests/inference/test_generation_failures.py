@@ -10,8 +10,8 @@ from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
 from inference.order import Order
 from inference.stream import events as sse
 from inference.stream.frames import Kind
-from inference.worker import generation as module
-from inference.worker.generation import MAX_ATTEMPTS
+from inference.worker.handlers import generation as module
+from inference.worker.handlers.base import MAX_ATTEMPTS
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation

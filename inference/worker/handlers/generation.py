@@ -1,8 +1,7 @@
-"""One completion on one engine: from the first event to the settlement and the last frame."""
+"""A completion on one engine: the stream or the whole answer, and what it took."""
 
 import asyncio
 import contextlib
-import logging
 import time
 from typing import Any
 
@@ -10,104 +9,53 @@ import aiohttp
 import msgspec
 import orjson
 
-from audit.keys.keyring import Sealer
-from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines import cache_figures
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
-from inference.errors import error_body
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
-from inference.record.ledger import Outcome, milliseconds, settled_row
+from inference.record.ledger import Outcome
 from inference.stream import events as sse
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
+from inference.worker.handlers.base import Handler
 
-log = logging.getLogger(__name__)
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ENGINE_AGAIN_S = 0.25
-MAX_ATTEMPTS = 3
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
-class Generation:
-    """State of a running completion. `cancel` stops the engine and settles what there is."""
+class Generation(Handler):
+    when_broken = "the engine sent no readable answer"
 
     def __init__(
         self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
     ) -> None:
-        self.order, self.item, self.engine = order, item, engine
-        self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
-        self.popped_at = time.time()
+        super().__init__(order, item, engine, sent_before)
         self.first_at: float | None = None
-        self.sent_events = list(sent_before or ())
         self.tokens_before = 0
-        self.sent = len(self.sent_events)
+        self.body = b""  # of a whole answer
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
         self.usage: dict[str, Any] = {}
         self.finish_reason = ""
         self.over = False  # the engine has said [DONE]
-        self.cancelled = False
-        self.lease_lost = False
         self.upstream = ""  # once it has been asked
-        self._engine_task: asyncio.Task[bytes | None] | None = None
         self._names: list[tuple[bytes, bytes]] = []
 
-    def cancel(self) -> None:
-        self.cancelled = True
-        if self._engine_task:
-            self._engine_task.cancel()
-
-    def abandon(self) -> None:
-        """Another runner has it by now: stop, and leave no trace."""
-        self.lease_lost = True
-        self.cancel()
-
-    # The whole life ------------------------------------------------------------------------------
-    async def run(
-        self,
-        session: aiohttp.ClientSession,
-        writer: Writer,
-        ledger: GroupCommit,
-        sealer: Sealer,
-    ) -> Outcome | None:
-        """None when the lease was lost. The final frame leaves after the settlement is durable."""
-        body, failure = await self._generate(session, writer)
-        if self.lease_lost:
-            return None
-        outcome = await self._outcome(session, body, failure)
-        try:
-            await ledger.write(settled_row(self.order, outcome, sealer, time.time()))
-        except StoreUnavailable:
-            failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
-        writer.put(self.order, self._final_frame(body, failure))
-        return outcome
-
-    async def _generate(
-        self, session: aiohttp.ClientSession, writer: Writer
-    ) -> tuple[bytes, EngineFailed | None]:
-        if self.item.attempt > MAX_ATTEMPTS:
-            return b"", EngineFailed(500, "worker_lost", "every worker that ran this died")
+    # Asking ---------------------------------------------------------------------------------------
+    async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
         if self.sent_before and not self._take_up():
-            return b"", EngineFailed(
+            raise EngineFailed(
                 502, "worker_lost", "the worker died in the middle of this answer; send it again"
             )
-        self._engine_task = asyncio.ensure_future(self._ask(session, writer))
-        try:
-            if self.cancelled:
-                self._engine_task.cancel()
-            async with asyncio.timeout(self.order.deadline - time.time()):
-                return await self._engine_task or b"", None
-        except EngineFailed as failure:
-            return b"", failure
-        except TimeoutError:
-            return b"", EngineFailed(504, "deadline_exceeded", "the answer took too long")
-        except asyncio.CancelledError:
-            if not self.cancelled:
-                raise
-            return b"", None
-        except Exception:  # run again, it would only fail again
-            log.exception("request %s: cannot parse the engine's answer", self.order.id)
-            return b"", EngineFailed(502, "engine_failed", "the engine sent no readable answer")
+        self.upstream = self.engine.upstream[:120]
+        give_up = time.time() + ENGINE_PATIENCE_S
+        while True:
+            try:
+                return await self._ask(session, writer)
+            except EngineAway:  # it never got the request: what broke later is not sent again
+                if self.first_at or time.time() > give_up:
+                    raise
+                await asyncio.sleep(ENGINE_AGAIN_S)
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can."""
@@ -122,22 +70,12 @@ class Generation:
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
 
-    async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
-        self.upstream = self.engine.upstream[:120]
-        give_up = time.time() + ENGINE_PATIENCE_S
-        while True:
-            try:
-                return await self._ask_once(session, writer)
-            except EngineAway:  # it never got the request: what broke later is not sent again
-                if self.first_at or time.time() > give_up:
-                    raise
-                await asyncio.sleep(ENGINE_AGAIN_S)
-
-    async def _ask_once(self, session: aiohttp.ClientSession, writer: Writer) -> bytes | None:
+    async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> None:
         if not self.order.stream:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()
-            return self._read_answer(body)
+            self.body = self._read_answer(body)
+            return
         async with contextlib.aclosing(self.engine.events(session, self.order)) as stream:
             async for events in stream:
                 self._take(sse.relevant(events), writer)
@@ -145,7 +83,6 @@ class Generation:
                     break
         if not self.finish_reason:
             raise EngineFailed(502, "engine_failed", "the engine broke off the answer")
-        return None
 
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:
@@ -175,7 +112,7 @@ class Generation:
         self.sent += len(now)
         self.sent_events += now
         blob = self._renamed(b"\n\n".join(now) + b"\n\n")
-        writer.put(self.order, self._frame(Kind.EVENTS, blob))
+        writer.put(self.order, self.frame(Kind.EVENTS, blob))
 
     def _hold(self, event: bytes) -> None:
         """The tail: finish reason, usage, [DONE]."""
@@ -235,37 +172,39 @@ class Generation:
         answer["id"], answer["model"] = self.order.public_id, self.order.model
         return orjson.dumps(answer)
 
-    # The end -------------------------------------------------------------------------------------
-    async def _outcome(
-        self, session: aiohttp.ClientSession, body: bytes, failure: EngineFailed | None
+    # The end --------------------------------------------------------------------------------------
+    async def outcome(
+        self, session: aiohttp.ClientSession, failure: EngineFailed | None
     ) -> Outcome:
-        cut = self.cancelled or failure is not None
-        prompt = _count(self.usage, "prompt_tokens")
-        generated = _count(self.usage, "completion_tokens")
-        if prompt is None:
-            began = self.first_at is not None or isinstance(failure, AnswerTooLong)
-            ran = began or self.sent_before or not cut
-            prompt = await self.engine.count_prompt(session, self.order) if ran else 0
-        said = self._said(body)
+        prompt, generated = await self._prompt(session, failure), self._generated(failure)
+        said = self._said()
         details = self.usage.get("prompt_tokens_details")
-        return Outcome(
-            state="cancelled" if self.cancelled else "failed" if failure else "done",
-            status=499 if self.cancelled else failure.status if failure else 200,
-            finish_reason=self._how_it_ended(failure),
-            error_code=failure.code if failure else "",
+        ttft_ms = self.since_receipt(self.first_at) if self.first_at is not None else None
+        return msgspec.structs.replace(
+            self.ending(failure, self.finish_reason),
             prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
-            completion_tokens=self._counted(failure)
-            if generated is None
-            else generated + self.tokens_before,
+            completion_tokens=generated,
             cached_tokens=_count(details, "cached_tokens") or 0,
-            attempts=self.item.attempt,
-            queue_ms=self._since_start(self.popped_at),
-            ttft_ms=self._since_start(self.first_at) if self.order.stream else None,
+            ttft_ms=ttft_ms if self.order.stream else None,
             upstream=self.upstream,
             text=said.text,
             reasoning=said.reasoning,
-            response=body or as_one_text(said).encode(),
+            response=self.body or as_one_text(said).encode(),
         )
+
+    async def _prompt(self, session: aiohttp.ClientSession, failure: EngineFailed | None) -> int:
+        """Tokens; our own count where the engine could not say."""
+        prompt = _count(self.usage, "prompt_tokens")
+        if prompt is not None:
+            return prompt
+        began = self.first_at is not None or isinstance(failure, AnswerTooLong)
+        cut = self.cancelled or failure is not None
+        ran = began or self.sent_before or not cut
+        return await self.engine.count_prompt(session, self.order) if ran else 0
+
+    def _generated(self, failure: EngineFailed | None) -> int:
+        generated = _count(self.usage, "completion_tokens")
+        return self._counted(failure) if generated is None else generated + self.tokens_before
 
     def _counted(self, failure: EngineFailed | None) -> int:
         """Pieces of text: an engine sends one for each token."""
@@ -273,41 +212,24 @@ class Generation:
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
         return sum(1 for event in self.sent_events if any(sse.said_in(event)))
 
-    def _since_start(self, at: float | None) -> int | None:
-        return None if at is None else milliseconds(at - self.order.created_at)
-
-    def _how_it_ended(self, failure: EngineFailed | None) -> str:
-        how = "cancelled" if self.cancelled else "error" if failure else self.finish_reason
-        return str(how)[:20]
-
-    def _said(self, body: bytes) -> Said:
-        if body:
-            return sse.said_of(body)
+    def _said(self) -> Said:
+        if self.body:
+            return sse.said_of(self.body)
         pieces = list(map(sse.said_in, [*self.sent_events, *self.held]))
         text = "".join(piece.text for piece in pieces)
         return Said(text, "".join(piece.reasoning for piece in pieces))
 
-    def _final_frame(self, body: bytes, failure: EngineFailed | None) -> Frame:
-        if failure:
-            self.sent += 1
-            error = error_body(failure.message, failure.code, failure.status)
-            return self._frame(Kind.ERROR, error, failure.status, failure.retry_after)
+    def last_frame(self) -> Frame:
         if not self.order.stream:
-            return self._frame(Kind.BODY, body)
+            return self.frame(Kind.BODY, self.body)
         tail = [*self.held, sse.DONE]
         self.sent += len(tail)
-        return self._frame(Kind.END, self._renamed(b"\n\n".join(tail) + b"\n\n"))
-
-    def _frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:
-        return Frame(
-            self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
-        )
+        return self.frame(Kind.END, self._renamed(b"\n\n".join(tail) + b"\n\n"))
 
     def everything_sent(self) -> Frame | None:
-        """All events so far in one frame, for readers whose Redis lost them."""
         if not self.sent_events:
             return None
-        return self._frame(Kind.EVENTS, self._renamed(b"\n\n".join(self.sent_events) + b"\n\n"))
+        return self.frame(Kind.EVENTS, self._renamed(b"\n\n".join(self.sent_events) + b"\n\n"))
 
 
 def _count(usage: Any, name: str) -> int | None:

@@ -1,0 +1,12 @@
+"""How each class of work is done. A class names its handler in inference/queue/classes.py."""
+
+from inference.order import Order
+from inference.queue import classes
+from inference.worker.handlers.base import Handler
+from inference.worker.handlers.generation import Generation
+
+HANDLERS: dict[str, type[Handler]] = {"completion": Generation}
+
+
+def handler_of(order: Order) -> type[Handler]:
+    return HANDLERS[classes.CLASSES[order.klass].handler]

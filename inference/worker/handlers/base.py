@@ -1,0 +1,148 @@
+"""The contract of a handler: how the work of a class is done, and what every class owes.
+
+One handler, one file, found by the dict HANDLERS in `handlers/__init__.py`.
+"""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+
+import aiohttp
+
+from audit.keys.keyring import Sealer
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.engines.base import Engine, EngineFailed
+from inference.errors import error_body
+from inference.order import Item, Order
+from inference.record.ledger import Outcome, milliseconds, settled_row
+from inference.stream.frames import Frame, Kind
+from inference.stream.writer import Writer
+
+log = logging.getLogger(__name__)
+MAX_ATTEMPTS = 3
+
+
+class Handler(ABC):
+    """One order on its way. `cancel` stops the work and settles what there is.
+
+    A class of work says what it does (`work`), what that took (`outcome`) and how it ends
+    (`last_frame`). Attempts, the deadline and the settlement are the same for all.
+    """
+
+    when_broken = "the request could not be processed"  # the client's words for a bug of ours
+
+    def __init__(
+        self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
+    ) -> None:
+        self.order, self.item, self.engine = order, item, engine
+        self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
+        self.sent_events = list(sent_before or ())
+        self.sent = len(self.sent_events)
+        self.popped_at = time.time()
+        self.cancelled = False
+        self.lease_lost = False
+        self._working: asyncio.Future[None] | None = None
+
+    # What a class of work says --------------------------------------------------------------------
+    @abstractmethod
+    async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
+        """Raises EngineFailed. It is interrupted by `cancel`, and at the order's deadline."""
+
+    @abstractmethod
+    async def outcome(
+        self, session: aiohttp.ClientSession, failure: EngineFailed | None
+    ) -> Outcome:
+        """What it took and what is kept of it, also of work that failed or was cancelled."""
+
+    @abstractmethod
+    def last_frame(self) -> Frame:
+        """Of work that has not failed: what its reader gets once it is on record."""
+
+    def everything_sent(self) -> Frame | None:
+        """All events so far in one frame, for readers whose Redis lost them."""
+        return None
+
+    # What a runner does with it -------------------------------------------------------------------
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._working:
+            self._working.cancel()
+
+    def abandon(self) -> None:
+        """Another runner has it by now: stop, and leave no trace."""
+        self.lease_lost = True
+        self.cancel()
+
+    async def run(
+        self,
+        session: aiohttp.ClientSession,
+        writer: Writer,
+        ledger: GroupCommit,
+        sealer: Sealer,
+    ) -> Outcome | None:
+        """None when the lease was lost. The final frame leaves after the settlement is durable."""
+        failure = await self._failure(session, writer)
+        if self.lease_lost:
+            return None
+        outcome = await self.outcome(session, failure)
+        try:
+            await ledger.write(settled_row(self.order, outcome, sealer, time.time()))
+        except StoreUnavailable:
+            failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
+        writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())
+        return outcome
+
+    async def _failure(self, session: aiohttp.ClientSession, writer: Writer) -> EngineFailed | None:
+        """Works; None when nothing failed, or it was cancelled."""
+        if self.item.attempt > MAX_ATTEMPTS:
+            return EngineFailed(500, "worker_lost", "every worker that ran this died")
+        try:
+            await self._bounded(self.work(session, writer))
+        except EngineFailed as failure:
+            return failure
+        except TimeoutError:
+            return EngineFailed(504, "deadline_exceeded", "the answer took too long")
+        except asyncio.CancelledError:
+            if not self.cancelled:
+                raise
+        except Exception:  # run again, it would only fail again
+            log.exception("request %s failed", self.order.id)
+            return EngineFailed(502, "engine_failed", self.when_broken)
+        return None
+
+    async def _bounded(self, work: Awaitable[None]) -> None:
+        self._working = asyncio.ensure_future(work)
+        if self.cancelled:
+            self._working.cancel()
+        async with asyncio.timeout(self.order.deadline - time.time()):
+            await self._working
+
+    # How it ends ----------------------------------------------------------------------------------
+    def ending(self, failure: EngineFailed | None, finish_reason: str = "stop") -> Outcome:
+        """How it ended; a class adds what it took. `finish_reason`: of work that is done."""
+        how = "cancelled" if self.cancelled else "error" if failure else finish_reason
+        return Outcome(
+            state="cancelled" if self.cancelled else "failed" if failure else "done",
+            status=499 if self.cancelled else failure.status if failure else 200,
+            finish_reason=str(how)[:20],
+            error_code=failure.code if failure else "",
+            attempts=self.item.attempt,
+            queue_ms=self.since_receipt(self.popped_at),
+        )
+
+    def since_receipt(self, at: float) -> int:
+        """Milliseconds."""
+        return milliseconds(at - self.order.created_at)
+
+    def _error_frame(self, failure: EngineFailed) -> Frame:
+        self.sent += 1
+        body = error_body(failure.message, failure.code, failure.status)
+        return self.frame(Kind.ERROR, body, failure.status, failure.retry_after)
+
+    def frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:
+        """`sent` counts the events up to the last one in it."""
+        return Frame(
+            self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
+        )
