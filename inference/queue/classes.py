@@ -4,10 +4,7 @@ The queue's scripts get it as arguments, a runner asks it for the handler.
 "Add a class of work" in CONTRIBUTING.md names what else a new one touches.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-THOUSANDTHS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +34,12 @@ def names() -> list[str]:
     return list(CLASSES)
 
 
-def turns() -> Iterable[str | int]:
-    """As pop.lua wants them: name, minimum share in thousandths, ageing in ms or 0."""
-    for each in CLASSES.values():
-        yield each.name
-        yield round(each.minimum_share * THOUSANDTHS)
-        yield round((each.ageing_s or 0) * 1000)
+def turns() -> str:
+    """As pop.lua wants them: minimum share in thousandths and ageing in ms of each class."""
+    if not any(each.minimum_share or each.ageing_s for each in CLASSES.values()):
+        return ""
+    return " ".join(map(_turn, CLASSES.values()))
+
+
+def _turn(each: WorkClass) -> str:
+    return f"{round(each.minimum_share * 1000)}|{round((each.ageing_s or 0) * 1000)}"

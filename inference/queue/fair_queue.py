@@ -51,6 +51,7 @@ def lengths() -> dict[str, int]:
 class FairQueue:
     def __init__(self, redis: RedisLink, pool: str) -> None:
         self._redis, self._pool = redis, [prefix(pool)]
+        self._classes = classes.turns(), *classes.names()
 
     async def enqueue(self, item: Item, sealed: bytes) -> bool:
         """True when the caller must publish a wake-up: no runner lives."""
@@ -71,7 +72,7 @@ class FairQueue:
 
         Fewer means that the runner is parked.
         """
-        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *classes.turns())
+        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *self._classes)
         return [(Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def settle(self, item: Item, cost: int) -> bool:

@@ -1,7 +1,8 @@
 -- Hands out up to n requests: classes in strict order, inside a class the tenant that has had the
 -- least for its weight, inside a tenant first come first served.
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
---   4.. of each class, the highest first: name, minimum share in thousandths, ageing in ms (0: none)
+--   4 '' for strict order, else of each class its minimum share in thousandths and its ageing in ms
+--   5.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
@@ -44,76 +45,83 @@ local function take(class, most)
   return taken
 end
 
--- Classes that may go before higher ones. Of those that wait, a hash keeps what they are owed in
+-- The same with turns of lower classes. Of those that wait, a hash keeps what they are owed in
 -- thousandths of a request, and since when they have had no turn.
-local lower = {}
-for c = 7, #ARGV, 3 do
-  if ARGV[c + 1] ~= '0' or ARGV[c + 2] ~= '0' then
-    lower[#lower + 1] = {name = ARGV[c], rank = (c - 1) / 3, share = tonumber(ARGV[c + 1]),
-      ageing = tonumber(ARGV[c + 2]), owed = 0, since = now}
-  end
-end
-
-local function waits(class) return redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 end
-
-local function read_turns()
-  for _, l in ipairs(lower) do
-    l.waits = waits(l.name)
-    local kept = l.waits and redis.call('HGET', p .. ':turns', l.name)
-    if kept then
-      local owed, since = string.match(kept, '^(%d+)|(%d+)$')
-      l.owed, l.since = tonumber(owed), math.min(now, tonumber(since)) -- a clock may be set back
+local function take_turns()
+  local lower, rank = {}, 0
+  for share, ageing in string.gmatch(ARGV[4], '(%d+)|(%d+)') do
+    rank = rank + 1
+    if rank > 1 and (share ~= '0' or ageing ~= '0') then
+      lower[#lower + 1] = {name = ARGV[4 + rank], rank = rank, share = tonumber(share),
+        ageing = tonumber(ageing), owed = 0, since = now}
     end
   end
-end
 
-local function write_turns()
-  for _, l in ipairs(lower) do
-    if l.waits then
-      redis.call('HSET', p .. ':turns', l.name, string.format('%d|%d', l.owed, l.since))
-    else
-      redis.call('HDEL', p .. ':turns', l.name)
-    end
-  end
-end
+  local function waits(class) return redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 end
 
--- The class below this rank whose turn it is all the same.
-local function before(rank)
-  for _, l in ipairs(lower) do
-    if l.waits and l.rank > rank then
-      if l.owed + l.share >= 1000 then return l.name end
-      if l.ageing > 0 and l.rank - math.floor((now - l.since) / l.ageing) <= rank then
-        return l.name
+  local function read()
+    for _, l in ipairs(lower) do
+      l.waits = waits(l.name)
+      local kept = l.waits and redis.call('HGET', p .. ':turns', l.name)
+      if kept then
+        local owed, since = string.match(kept, '^(%d+)|(%d+)$')
+        l.owed, l.since = tonumber(owed), math.min(now, tonumber(since)) -- a clock may be set back
       end
     end
   end
-end
 
-local function turn(class)
-  local taken = take(class, 1)
-  for _, l in ipairs(lower) do
-    if l.waits then l.owed = l.owed + taken * l.share end
-    if l.name == class then
-      if taken == 1 then l.owed, l.since = math.max(0, l.owed - 1000), now end
-      l.waits = waits(class)
+  local function write()
+    for _, l in ipairs(lower) do
+      if l.waits then
+        redis.call('HSET', p .. ':turns', l.name, string.format('%d|%d', l.owed, l.since))
+      else
+        redis.call('HDEL', p .. ':turns', l.name)
+      end
     end
   end
-  return taken
-end
 
-if #lower > 0 then read_turns() end
-for c = 4, #ARGV, 3 do
-  if #lower == 0 then
-    if n == 0 then break end
-    take(ARGV[c], n)
-  else
+  -- The class below this rank whose turn it is all the same.
+  local function before(higher)
+    for _, l in ipairs(lower) do
+      if l.waits and l.rank > higher then
+        if l.owed + l.share >= 1000 then return l.name end
+        if l.ageing > 0 and l.rank - math.floor((now - l.since) / l.ageing) <= higher then
+          return l.name
+        end
+      end
+    end
+  end
+
+  local function turn(class)
+    local taken = take(class, 1)
+    for _, l in ipairs(lower) do
+      if l.waits then l.owed = l.owed + taken * l.share end
+      if l.name == class then
+        if taken == 1 then l.owed, l.since = math.max(0, l.owed - 1000), now end
+        l.waits = waits(class)
+      end
+    end
+    return taken
+  end
+
+  read()
+  for c = 5, #ARGV do
     while n > 0 do
-      local first = before((c - 1) / 3)
+      local first = before(c - 4)
       if turn(first or ARGV[c]) == 0 and not first then break end
     end
   end
+  write()
 end
-if #lower > 0 then write_turns() end
+
+if ARGV[4] == '' then
+  for c = 5, #ARGV do
+    if n == 0 then break end
+    take(ARGV[c], n)
+  end
+else
+  take_turns()
+end
 
 if n > 0 then redis.call('SADD', p .. ':parked', runner) end
 return out
