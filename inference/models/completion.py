@@ -1,8 +1,10 @@
 """What tenants ask for and what came of it. The hot path writes these tables by SQL (ledger.py)."""
 
 import uuid
+from datetime import datetime, timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
@@ -18,9 +20,18 @@ class State(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+IS_OPEN = models.Q(state=State.OPEN)
+
+
 class CompletionQuerySet(models.QuerySet["Completion"]):
     def open(self) -> "CompletionQuerySet":
         return self.filter(state=State.OPEN)
+
+    def overdue(self, at: datetime) -> "CompletionQuerySet":
+        """Open ones whose deadline was before `at`. Earlier versions recorded no deadlines."""
+        received = at - timedelta(seconds=settings.REQUEST_DEADLINE_S)
+        unrecorded = models.Q(deadline=None, created_at__lt=received)
+        return self.open().filter(models.Q(deadline__lt=at) | unrecorded)
 
     def newest_first(self) -> "CompletionQuerySet":
         return self.order_by("-created_at")
@@ -53,6 +64,7 @@ class Completion(models.Model):
     stream = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField()
+    deadline = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
 
     objects: ClassVar[CompletionQuerySet] = CompletionQuerySet.as_manager()  # type: ignore[assignment]
@@ -62,8 +74,12 @@ class Completion(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="completion_tenant_created"),
             models.Index(fields=["-created_at"], name="completion_created"),
             models.Index(
-                "created_at", name="completion_open", condition=models.Q(state=State.OPEN)
+                "model",
+                "created_at",
+                name="completion_waiting",
+                condition=models.Q(state=State.OPEN),
             ),
+            models.Index("deadline", name="completion_due", condition=models.Q(state=State.OPEN)),
         ]
 
     def __str__(self) -> str:

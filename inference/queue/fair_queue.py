@@ -15,9 +15,9 @@ from tenants.redis_link import RedisLink, Script
 
 _HERE = Path(__file__).parent
 ENQUEUE = Script.load(_HERE / "enqueue.lua")  # a full Redis takes nothing new
-POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP = (
+POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED = (
     Script.load(_HERE / f"{name}.lua", when_full=True)
-    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep")
+    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep", "compared")
 )
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order

@@ -33,13 +33,14 @@ RECEIVED = f"""
     with asked as (select %s::jsonb as rows),
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
-        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool)
+        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     {record.RECEIVED},
     opened as (
         insert into inference_completion
-            (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at)
-        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at
+            (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at,
+             deadline)
+        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline
         from j on conflict (id) do nothing)
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
@@ -141,6 +142,7 @@ def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
         "request": base64.b64encode(sealed[16:]).decode(),
         "payload_sha256": sha256(sealed[16:]).hexdigest(),
         "stream": order.stream,
+        "deadline": datetime.fromtimestamp(order.deadline, UTC).isoformat(),
     }
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from django.conf import settings as configured
 from django.db import connection
 from pytest_django.fixtures import Settings
 
@@ -21,7 +22,7 @@ from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import closing, ledger, places
 from inference.record.ledger import Outcome
-from inference.worker import sweeper
+from inference.worker import restoring, sweeper
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
@@ -56,7 +57,7 @@ def _forget() -> None:
 @pytest.fixture(autouse=True)
 def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(sweeper, "wake_up", sent.append)
+    monkeypatch.setattr(restoring, "wake_up", sent.append)
     return sent
 
 
@@ -72,9 +73,9 @@ def write(statement: str, row: Row) -> None:
 
 def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
     """A request that was received, and that nobody has settled."""
-    order = an_order(
-        tenant_id=acme.id, model=POOL, created_at=time.time() - age_s, reply_to="", **changes
-    )
+    received = time.time() - age_s
+    changes = {"deadline": received + configured.REQUEST_DEADLINE_S, "reply_to": "", **changes}
+    order = an_order(tenant_id=acme.id, model=POOL, created_at=received, **changes)
     sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
     sealed = ledger.sealed_order(order, sealer)
     write(ledger.RECEIVED, ledger.received_row(order, sealed))
@@ -92,7 +93,6 @@ def the_epoch_is_old() -> None:
 
 def with_queue(work: Any) -> Any:
     """Runs `work(queue)` in a loop of its own."""
-    from django.conf import settings as configured
 
     async def run() -> Any:
         link = RedisLink(configured.REDIS_URL)
@@ -194,7 +194,7 @@ def test_they_come_back_in_their_order(acme: Tenant) -> None:
 
 
 def test_more_than_one_batch_comes_back(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "BATCH", 2)
+    monkeypatch.setattr(restoring, "BATCH", 2)
     orders = [on_record(acme, age_s=20 - n) for n in range(5)]
     the_epoch_is_old()
     for _ in range(4):
@@ -225,6 +225,116 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
     assert ids(popped()) == [good.id]
 
 
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[set[UUID]]:
+    """Which requests each look compares with the queue."""
+    looks: list[set[UUID]] = []
+    unknown = restoring._unknown
+
+    def noted(pool: str, ids: list[UUID]) -> list[UUID]:
+        looks.append(set(ids))
+        return unknown(pool, ids)
+
+    monkeypatch.setattr(restoring, "_unknown", noted)
+    return looks
+
+
+def test_those_that_wait_for_long_are_compared_in_turn(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "BATCH", 2)
+    orders = [on_record(acme, age_s=100 - n) for n in range(5)]
+    for order in orders:
+        enqueue(order)
+    the_epoch_is_old()
+    looks = compared(monkeypatch)
+    sweeper.sweep_all()
+    late = on_record(acme, age_s=20)  # it was long on its way
+    for _ in range(6):
+        sweeper.sweep_all()
+    first, *turns = looks
+    own = [order.id for order in orders]
+    assert first == set(own)
+    assert all(late.id in turn for turn in turns)
+    assert [turn - {late.id} for turn in turns] == [
+        {own[0], own[1]},
+        {own[2], own[3]},
+        {own[4]},
+        set(),
+        {own[0], own[1]},
+        {own[2], own[3]},
+    ]
+
+
+def test_one_that_got_lost_alone_is_found_in_its_turn(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "BATCH", 2)
+    orders = [on_record(acme, age_s=100 - n) for n in range(5)]
+    for order in orders:
+        enqueue(order)
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    client().hdel(f"{prefix(POOL)}:orders", str(orders[4].id))
+    for _ in range(3):
+        sweeper.sweep_all()
+    assert (str(orders[4].id), 2) in {(item.id, item.attempt) for item, _ in popped()}
+
+
+def test_when_redis_loses_everything_all_come_back_at_once(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "BATCH", 2)
+    orders = [on_record(acme, age_s=100 - n) for n in range(5)]
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    _forget()
+    sweeper.sweep_all()  # a new epoch
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [order.id for order in orders]
+
+
+def test_when_redis_comes_back_with_older_data_what_is_missing_is_found_at_once(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "BATCH", 1)
+    enqueue(oldest := on_record(acme, age_s=200))
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    kept = {key: client().dump(key) or b"" for key in client().scan_iter(f"{prefix(POOL)}:*")}
+    later = [on_record(acme, age_s=5) for _ in range(3)]
+    sweeper.sweep_all()
+    _forget()
+    for key, value in kept.items():
+        client().restore(key, 0, value)
+    sweeper.sweep_all()
+    assert set(ids(popped())) == {oldest.id, *(order.id for order in later)}
+
+
+def test_data_lost_while_it_compares_is_compared_again(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "BATCH", 1)
+    orders = [on_record(acme, age_s=100 - n) for n in range(3)]
+    for order in orders:
+        enqueue(order)
+    the_epoch_is_old()
+    unknown = restoring._unknown
+
+    def too_early(pool: str, asked: list[UUID]) -> list[UUID]:
+        found = unknown(pool, asked)
+        _forget()
+        return found
+
+    with monkeypatch.context() as lost:
+        lost.setattr(restoring, "_unknown", too_early)
+        sweeper.sweep_all()
+    sweeper.sweep_all()  # a new epoch
+    the_epoch_is_old()
+    sweeper.sweep_all()
+    assert ids(popped()) == [order.id for order in orders]
+
+
 # Leases -----------------------------------------------------------------------------------------
 def test_a_dead_runners_lease_goes_back_and_somebody_is_called(
     acme: Tenant, wake_ups: list[str]
@@ -246,7 +356,7 @@ def test_a_broker_that_is_away_does_not_stop_the_sweep(
     def away(pool: str) -> None:
         raise OSError("no broker")
 
-    monkeypatch.setattr(sweeper, "wake_up", away)
+    monkeypatch.setattr(restoring, "wake_up", away)
     order = on_record(acme)
     the_epoch_is_old()
     sweeper.sweep_all()
@@ -275,6 +385,22 @@ def test_one_that_is_not_quite_overdue_stays_open(acme: Tenant, settings: Settin
     on_record(acme, age_s=settings.REQUEST_DEADLINE_S + 20)
     sweeper.sweep_all()
     assert Completion.objects.get().state == State.OPEN
+
+
+def test_the_deadline_decides_and_not_the_age(acme: Tenant) -> None:
+    long = on_record(acme, age_s=100_000, deadline=time.time() + 60)
+    short = on_record(acme, age_s=100, deadline=time.time() - 40)
+    sweeper.sweep_all()
+    assert Completion.objects.get(id=long.id).state == State.OPEN
+    assert Completion.objects.get(id=short.id).state == State.FAILED
+
+
+def test_a_request_of_an_earlier_version_has_the_platforms_deadline(acme: Tenant) -> None:
+    over, young = on_record(acme, age_s=10_000), on_record(acme, age_s=100)
+    Completion.objects.update(deadline=None)
+    sweeper.sweep_all()
+    assert Completion.objects.get(id=over.id).state == State.FAILED
+    assert Completion.objects.get(id=young.id).state == State.OPEN
 
 
 def test_an_overdue_request_whose_text_was_erased_is_closed_too(acme: Tenant) -> None:
