@@ -1,6 +1,6 @@
 """Who is asking: what the authenticator makes of a credential."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from uuid import UUID
 
@@ -18,6 +18,10 @@ class Limits:
     max_concurrency: int = 0
     megabytes_in_flight: int = 0
     megabytes_per_day: int = 0
+
+    def without_slots(self) -> "Limits":
+        """For a request that may wait for long: it does not count as one in progress."""
+        return replace(self, max_concurrency=0, megabytes_in_flight=0)
 
 
 NO_LIMITS = Limits()

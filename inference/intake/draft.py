@@ -5,13 +5,13 @@ import time
 from uuid import uuid4
 
 import psycopg
-from django.conf import settings
 
 from inference.intake import charging
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.intake.submission import Submission
 from inference.order import Order
+from inference.queue import classes
 from tenants.quotas.price_list import Prices
 
 PRICE_PATIENCE_S = 2.0
@@ -20,6 +20,7 @@ PRICE_PATIENCE_S = 2.0
 async def draft(context: Context, submission: Submission) -> Order:
     """Raises OutOfService."""
     caller, now = submission.caller, time.time()
+    work_class = classes.of(submission.klass)
     prices = await _prices(context, submission.engine.config.name, now)
     return Order(
         id=uuid4(),
@@ -37,7 +38,8 @@ async def draft(context: Context, submission: Submission) -> Order:
         keeps_text=submission.keeps_text,
         body=submission.body,
         created_at=now,
-        deadline=now + settings.REQUEST_DEADLINE_S,
+        deadline=work_class.deadline(now),
+        klass=submission.klass,
         estimate=submission.estimate,
         weight=caller.weight,
         charge=charging.charge(

@@ -6,7 +6,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +15,7 @@ from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference.models import Completion, Conversation, Message
 from inference.personal_data import recipients
-from inference.queue import fair_queue
+from inference.queue import classes, fair_queue
 from inference.queue.client import client
 from inference.record import closing
 from inference.record.ledger import Outcome
@@ -78,7 +77,7 @@ def _requests_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 # Events kept for readers that come back ----------------------------------------------------------
 def _histories(tenant_id: UUID, subject_id: UUID) -> list[str]:
-    oldest = timedelta(seconds=settings.REQUEST_DEADLINE_S + KEPT_S + 60)
+    oldest = timedelta(seconds=classes.longest_deadline_s() + KEPT_S + 60)
     recent = _received(tenant_id, subject_id).filter(at__gte=datetime.now(UTC) - oldest)
     ids = recent.values_list("request_id", flat=True)
     return [frames.history(found.bytes) for found in ids if found]

@@ -1,10 +1,12 @@
 """Classes of work: everything that makes one differ from another, in one table.
 
-The queue's scripts get it as arguments, a runner asks it for the handler.
-"Add a class of work" in CONTRIBUTING.md names what else a new one touches.
+The queue's scripts get it as arguments, intake asks it for deadline and slot, a runner for the
+handler. "Add a class of work" in CONTRIBUTING.md names what else a new one touches.
 """
 
 from dataclasses import dataclass
+
+from django.conf import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +15,14 @@ class WorkClass:
 
     name: str
     handler: str = "completion"  # in inference/worker/handlers
+    deadline_s: float | None = None  # from receipt to answer; None: REQUEST_DEADLINE_S
+    takes_slot: bool = True  # counts among the tenant's and the key's requests at once
     minimum_share: float = 0.0  # of the requests that are handed out while it waits
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
+
+    def deadline(self, now: float) -> float:
+        """For a request received `now`; both in seconds since the epoch."""
+        return now + (self.deadline_s or settings.REQUEST_DEADLINE_S)
 
 
 def table(*classes: WorkClass) -> dict[str, WorkClass]:
@@ -28,6 +36,15 @@ CLASSES = table(
     WorkClass("finetune"),
     WorkClass("preprocess"),
 )
+
+
+def of(name: str) -> WorkClass:
+    """What holds by default for a class that has been taken out of the table."""
+    return CLASSES.get(name) or WorkClass(name)
+
+
+def longest_deadline_s() -> float:
+    return max(each.deadline(0) for each in CLASSES.values())
 
 
 def names() -> list[str]:

@@ -1,15 +1,32 @@
 """What an order holds of its tenant's and its key's limits, and what came of it."""
 
+import math
+
 from inference.order import Order
+from inference.queue import classes
 from inference.record.ledger import Outcome
 from tenants.rate_limits.release import UNKNOWN, Place
+
+GRACE_S = 60  # after its deadline the sweeper has closed it
 
 
 def place(order: Order) -> Place:
     key = order.charge.api_key_id
     tenant = str(order.tenant_id)
     size = len(order.body) or UNKNOWN  # its text has been erased
-    return Place(str(order.id), tenant, str(key) if key else "", size)
+    return Place(
+        str(order.id),
+        tenant,
+        str(key) if key else "",
+        size,
+        classes.of(order.klass).takes_slot,
+        until=order.deadline + GRACE_S,
+    )
+
+
+def hold_s(order: Order) -> int:
+    """So long a new request's place is held at most, whatever dies."""
+    return math.ceil(order.deadline - order.created_at) + GRACE_S
 
 
 def set_aside(order: Order) -> int:

@@ -27,6 +27,7 @@ from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
+from inference.queue import classes
 from inference.queue.fair_queue import FairQueue
 from inference.record import ledger, places
 from inference.record.ledger import Outcome, key_id
@@ -219,7 +220,8 @@ class Runner:
     async def _place_on_record(self, item: Item) -> Place:
         """Of a request that cannot be read any more: its key's limits hold it too."""
         key = await self._patiently(database_sync_to_async(_key_of), UUID(item.id))
-        return Place(item.id, item.tenant, str(key) if key else "")
+        takes_slot = classes.of(item.klass).takes_slot
+        return Place(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
     async def _sent_before(self, item: Item) -> list[bytes]:
         """The events that an earlier attempt gave out."""

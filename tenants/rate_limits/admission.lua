@@ -93,10 +93,10 @@ if not refused then
     take_off(tenant, id, bytes, hold)
     take_off(key, id, bytes, hold)
     redis.call('ZADD', KEYS[4], now + hold, id)
-    redis.call('PEXPIRE', KEYS[4], hold)
+    keep(KEYS[4], hold)
     if key.limited then
       redis.call('ZADD', KEYS[6], now + hold, id)
-      redis.call('PEXPIRE', KEYS[6], hold)
+      keep(KEYS[6], hold)
     end
   end
 end

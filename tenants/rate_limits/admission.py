@@ -82,6 +82,7 @@ class Ask:
     hold_s: int = 0
     bytes: int = 0  # of the body, which is kept
     only_looks: bool = False
+    takes_slot: bool = True  # is one of the requests in progress that limits count
 
     @classmethod
     def of(
@@ -96,26 +97,31 @@ class Ask:
         address_counted_at: int = 0,
         size: int = 0,
         only_looks: bool = False,
+        takes_slot: bool = True,
     ) -> "Ask":
         address = counted(client_ip)
+        limits, key_limits = caller.limits, caller.key_limits
+        if not takes_slot:
+            limits, key_limits = limits.without_slots(), key_limits.without_slots()
         return cls(
             request_id,
             address,
             per_address if address else 0,
             address_counted_at,
             str(caller.tenant_id),
-            caller.limits,
+            limits,
             str(caller.api_key_id or ""),
-            caller.key_limits,
+            key_limits,
             tokens,
             hold_s,
             size,
             only_looks,
+            takes_slot,
         )
 
     @property
     def keys(self) -> list[str]:
-        return keys(self.tenant, self.key, self.address)
+        return keys(self.tenant, self.key, self.address, takes_slot=self.takes_slot)
 
     @property
     def limited(self) -> bool:
@@ -123,21 +129,24 @@ class Ask:
         return bool(self.per_address) or self.limits != NO_LIMITS or self.key_limits != NO_LIMITS
 
 
-def keys(tenant: str, key: str = "", address: str = "") -> list[str]:
+def keys(tenant: str, key: str = "", address: str = "", *, takes_slot: bool = True) -> list[str]:
     """As admission.lua and give_back.lua want them."""
     return [
         CLOCK_KEY,
         f"address:{address}",
         f"levels:{tenant}",
-        concurrency_key(tenant),
+        concurrency_key(tenant, takes_slot=takes_slot),
         f"levels:{key or '-'}",
-        concurrency_key(key or "-"),
+        concurrency_key(key or "-", takes_slot=takes_slot),
     ]
 
 
-def concurrency_key(owner: str) -> str:
-    """Sorted set of the requests in progress of a tenant or a key: settling takes one out."""
-    return f"busy:{owner}"
+def concurrency_key(owner: str, *, takes_slot: bool = True) -> str:
+    """Sorted set of the requests in progress of a tenant or a key: settling takes one out.
+
+    Those that take no slot have a set of their own, which no limit looks at.
+    """
+    return f"busy:{owner}" if takes_slot else f"slotless:{owner}"
 
 
 class SharedAdmission:

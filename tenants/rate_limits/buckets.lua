@@ -101,12 +101,17 @@ local function owner(buckets, places, first, bytes)
   return o
 end
 
+-- What is in progress has different deadlines: a short one must not cut a long one's time.
+local function keep(key, ms)
+  if redis.call('PEXPIRE', key, ms, 'GT') == 0 then redis.call('PEXPIRE', key, ms, 'NX') end
+end
+
 local function take_off(o, id, bytes, hold)
   if not o.heavy then return end
   land(o.places, id) -- asked twice
   redis.call('HSET', flying(o.places), id, bytes)
   redis.call('HINCRBY', flying(o.places), 'sum', bytes)
-  redis.call('PEXPIRE', flying(o.places), hold)
+  keep(flying(o.places), hold)
 end
 
 -- Kept until it is full again, and for as long as the request may give something back.

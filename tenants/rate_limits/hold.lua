@@ -3,8 +3,7 @@
 -- ARGV: 1 request id  2 ms  3 bytes of its body
 for i = 2, 3 do
   redis.call('ZADD', KEYS[i], now + tonumber(ARGV[2]), ARGV[1])
-  local lasts = math.max(tonumber(ARGV[2]), redis.call('PTTL', KEYS[i]))
-  redis.call('PEXPIRE', KEYS[i], lasts)
-  take_off({heavy = tonumber(ARGV[3]) > LIGHT, places = KEYS[i]}, ARGV[1], ARGV[3], lasts)
+  keep(KEYS[i], ARGV[2])
+  take_off({heavy = tonumber(ARGV[3]) > LIGHT, places = KEYS[i]}, ARGV[1], ARGV[3], ARGV[2])
 end
 return 1

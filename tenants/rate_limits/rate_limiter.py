@@ -121,7 +121,9 @@ class RateLimiter:
         return (
             place.bytes
             for place in self._in_progress()
-            if owner in (place.tenant, place.key) and place.request_id not in owed
+            if place.takes_slot
+            and owner in (place.tenant, place.key)
+            and place.request_id not in owed
         )
 
     # Without Redis -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a request gives back when it is over (give_back.lua), and takes again after a loss."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,21 @@ UNKNOWN = 2**31  # bytes: it may have been large
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known."""
+    """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
+
+    `until`: when it is over, whatever dies; seconds since the epoch.
+    """
 
     request_id: str
     tenant: str
     key: str = ""
     bytes: int = UNKNOWN
+    takes_slot: bool = True
+    until: float = 0.0
 
     @property
     def keys(self) -> list[str]:
-        return keys(self.tenant, self.key)
+        return keys(self.tenant, self.key, takes_slot=self.takes_slot)
 
 
 def settled(
@@ -53,7 +59,7 @@ async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:
 
 
 async def hold(redis: RedisLink, place: Place, hold_s: float) -> None:
-    """Redis had lost it. Raises RedisGone."""
+    """Redis had lost it. `hold_s`: at least so long. Raises RedisGone."""
     where, arguments = held(place, hold_s)
     await redis.run(HOLD, where, *arguments)
 
@@ -62,4 +68,5 @@ def held(place: Place, hold_s: float) -> tuple[list[str], list[Any]]:
     """Keys and arguments of HOLD."""
     clock, _, _, tenant, _, key = place.keys
     where = [clock, tenant, key if place.key else tenant]
-    return where, [place.request_id, int(hold_s * 1000), place.bytes]
+    lasts_s = max(hold_s, place.until - time.time())
+    return where, [place.request_id, int(lasts_s * 1000), place.bytes]

@@ -25,6 +25,8 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
+from inference.queue import classes
+from inference.queue.classes import WorkClass
 from inference.queue.fair_queue import FairQueue
 from inference.record import ledger
 from inference.stream.frames import Kind
@@ -442,3 +444,21 @@ async def test_a_chat_answers_nobody_in_particular(context: Context, caller: Cal
     order = (await submit(context, caller, outlives_reader=True)).order
     assert order.outlives_reader
     assert order.reply_to == ""
+
+
+async def test_a_class_of_work_has_its_own_deadline_and_may_take_no_slot(
+    context: Context, caller: Caller, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = classes.table(WorkClass("realtime"), WorkClass("nap", deadline_s=36, takes_slot=False))
+    monkeypatch.setattr(classes, "CLASSES", table)
+    naps = [(await submit(context, caller, klass="nap")).order for _ in range(4)]  # three at once
+    order = (await submit(context, caller)).order
+    assert {nap.klass for nap in naps} == {"nap"}
+    assert naps[0].deadline - naps[0].created_at == pytest.approx(36)
+    assert order.deadline - order.created_at == pytest.approx(configured.REQUEST_DEADLINE_S)
+    assert await busy(link, caller) == 1
+    deadlines = {row.id: row.deadline for row in await on_record()}
+    for each in (*naps, order):
+        deadline = deadlines[each.id]
+        assert deadline
+        assert deadline.timestamp() == pytest.approx(each.deadline)

@@ -1,6 +1,7 @@
 """Limits against the real Redis and its real clock."""
 
 import asyncio
+import time
 from dataclasses import replace
 from itertools import count
 from uuid import uuid4
@@ -35,6 +36,7 @@ def an_ask(
     tokens: int = 0,
     hold_s: int = 60,
     size: int = 0,
+    takes_slot: bool = True,
 ) -> Ask:
     return Ask.of(
         who,
@@ -44,6 +46,7 @@ def an_ask(
         tokens=tokens,
         hold_s=hold_s,
         size=size,
+        takes_slot=takes_slot,
     )
 
 
@@ -59,7 +62,7 @@ def an_ip() -> str:
 
 
 def place_of(asked: Ask) -> Place:
-    return Place(asked.request_id, asked.tenant, asked.key, asked.bytes)
+    return Place(asked.request_id, asked.tenant, asked.key, asked.bytes, asked.takes_slot)
 
 
 async def test_without_limits_everybody_comes_in(shared: SharedAdmission) -> None:
@@ -228,6 +231,50 @@ async def test_after_a_loss_places_are_held_again(shared: SharedAdmission, link:
     assert (await ask(shared, ci)).tier == "key_concurrency"
     assert await give_back(link, place_of(asked), 0, 0)
     assert (await ask(shared, ci)).tier == ""
+
+
+async def test_what_takes_no_slot_is_not_counted_and_not_refused(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    limits = Limits(max_concurrency=1, megabytes_in_flight=1)
+    ci = caller(limits=limits, key=limits)
+    for _ in range(3):
+        assert (await ask(shared, ci, takes_slot=False, size=900_000)).tier == ""
+    assert (await ask(shared, ci, size=900_000)).tier == ""
+    assert (await ask(shared, ci)).tier == "key_concurrency"
+    assert (await ask(shared, ci, takes_slot=False)).tier == ""
+
+
+async def test_what_takes_no_slot_pays_its_tokens_and_gets_them_back_once(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(tokens=1000)
+    asked = an_ask(acme, tokens=800, takes_slot=False)
+    assert (await shared.admit(asked))[0].tier == ""
+    assert (await ask(shared, acme, tokens=800)).tier == "tokens"
+    assert await give_back(link, place_of(asked), 800, 0)
+    assert not await give_back(link, place_of(asked), 800, 0)
+    assert (await ask(shared, acme, tokens=800)).tier == ""
+
+
+async def test_a_place_is_held_again_until_it_is_over(link: RedisLink) -> None:
+    asked = an_ask(caller())
+    for until, most in ((0.0, 60_000), (time.time() + 3600, 3_600_000)):
+        await hold(link, replace(place_of(asked), until=until), 60)
+        left = await link.call("PTTL", concurrency_key(asked.tenant))
+        assert most - 5_000 < left <= most
+
+
+async def test_a_short_request_does_not_cut_the_time_of_a_long_one(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    limits = Limits(max_concurrency=5, megabytes_in_flight=5)
+    ci = caller(limits=limits, key=limits)
+    names = [concurrency_key(str(ci.tenant_id)), concurrency_key(str(ci.api_key_id))]
+    for hold_s, lasts_ms in ((10, 10_000), (3600, 3_600_000), (10, 3_600_000)):
+        assert (await ask(shared, ci, hold_s=hold_s, size=20_000)).tier == ""
+        for name in (*names, *(f"{name}:bytes" for name in names)):
+            assert lasts_ms - 5_000 < await link.call("PTTL", name) <= lasts_ms
 
 
 # Bytes ------------------------------------------------------------------------------------------

@@ -77,6 +77,14 @@ def test_every_tier_holds(clock: Clock) -> None:
     assert local.admit(asked(caller(), 0, "192.0.2.1", 9)).tier == "ip"
 
 
+def test_what_takes_no_slot_is_not_counted(clock: Clock) -> None:
+    local, who = LocalAdmission(1, clock), caller(at_once=2)
+    without = [Ask.of(who, str(uuid4()), takes_slot=False) for _ in range(3)]
+    assert {local.admit(ask).tier for ask in without} == {""}
+    assert let_in(local, who, 5) == 2
+    assert not local.admit(Ask.of(who, str(uuid4()), takes_slot=False)).tier
+
+
 def test_a_refusal_costs_nothing_at_the_other_tiers(clock: Clock) -> None:
     local, who = LocalAdmission(1, clock), caller(per_minute=6, burst=2, at_once=1)
     clock.now += 60

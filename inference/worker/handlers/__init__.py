@@ -9,4 +9,4 @@ HANDLERS: dict[str, type[Handler]] = {"completion": Generation}
 
 
 def handler_of(order: Order) -> type[Handler]:
-    return HANDLERS[classes.CLASSES[order.klass].handler]
+    return HANDLERS[classes.of(order.klass).handler]
