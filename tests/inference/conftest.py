@@ -4,13 +4,16 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
+from django.conf import settings as configured
 from django.db import connection
 from psycopg.conninfo import make_conninfo
+from pytest_django.fixtures import Settings
 
 from inference.queue.fair_queue import FairQueue, prefix
+from inference.worker import runner
 from tenants.models import Tenant
 from tenants.redis_link import RedisLink
+from tests.inference.running import Bench
 
 
 class NewLink(Protocol):
@@ -22,7 +25,7 @@ async def new_link() -> AsyncIterator[NewLink]:
     """Makes links that are closed after the test."""
     made: list[RedisLink] = []
 
-    def make(url: str = settings.REDIS_URL, *, timeout_s: float | None = 5.0) -> RedisLink:
+    def make(url: str = configured.REDIS_URL, *, timeout_s: float | None = 5.0) -> RedisLink:
         made.append(RedisLink(url, timeout_s=timeout_s))
         return made[-1]
 
@@ -67,9 +70,28 @@ def queue(link: RedisLink, pool: str) -> FairQueue:
 def dsn(transactional_db: None) -> str:
     """The test database, for what goes past Django."""
     name = connection.settings_dict["NAME"]
-    return make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)
+    return make_conninfo(configured.DATABASE_URL, dbname=name, **configured.SEES_ALL)
 
 
 @pytest.fixture
 def acme(transactional_db: None) -> Tenant:
     return Tenant.open("acme", by="test")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, settings: Settings, dsn: str) -> None:
+    """A runner that beats often and leaves soon."""
+    settings.DATABASE_URL = dsn
+    monkeypatch.setattr(runner, "BEAT_S", 0.05)
+    monkeypatch.setattr(runner, "LINGER_S", 0.3)
+
+
+@pytest.fixture
+async def bench(quick: None, pool: str, acme: Tenant, link: RedisLink) -> AsyncIterator[Bench]:
+    bench = Bench(pool, acme, link)
+    yield bench
+    for each in bench.runners:
+        each.stop()
+        for running in each.running.values():
+            running.cancel()
+    await asyncio.wait_for(asyncio.gather(*bench.drains, return_exceptions=True), 10)

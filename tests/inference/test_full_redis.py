@@ -21,8 +21,8 @@ from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.rate_limits.release import Place, give_back, hold
 from tenants.redis_link import RedisFull, RedisLink
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
+from tests.inference.running import Bench
 from tests.inference.scripted import ScriptedEngine
-from tests.inference.test_runner import Bench
 from tests.tenants.callers import caller
 
 

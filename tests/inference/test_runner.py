@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,23 +12,21 @@ import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings as configured
 from django.db import OperationalError, connection
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from audit.trail.fair_line import Row
 from inference.engines.base import Engine
-from inference.models import Completion, Usage
+from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
+from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import ledger, places
 from inference.record.ledger import Outcome
 from inference.stream import frames
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Kind
 from inference.worker import runner as module
-from inference.worker.runner import Runner
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import hold
@@ -36,6 +34,7 @@ from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import over, weak_line_to_redis
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import CHAT, an_order, chunk, usage
+from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step
 
 in_database = database_sync_to_async
@@ -44,88 +43,6 @@ QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5
 
 def lasting(seconds: float) -> list[Step]:
     return [[chunk("Hel"), chunk("lo")], float(seconds), [chunk(finish="stop"), usage(5, 2)]]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, settings: Settings, dsn: str) -> None:
-    settings.DATABASE_URL = dsn
-    monkeypatch.setattr(module, "BEAT_S", 0.05)
-    monkeypatch.setattr(module, "LINGER_S", 0.3)
-
-
-class Bench:
-    """A runner, and what a web process would do around it."""
-
-    def __init__(self, pool: str, acme: Tenant, link: RedisLink) -> None:
-        self.pool, self.acme, self.link = pool, acme, link
-        self.queue = FairQueue(link, pool)
-        self.drains: list[asyncio.Task[None]] = []
-        self.runners: list[Runner] = []
-
-    def start(self, engine: ScriptedEngine) -> Runner:
-        runner = Runner(self.pool, engine)
-        self.runners.append(runner)
-        self.drains.append(asyncio.create_task(runner.drain()))
-        return runner
-
-    async def submit(self, n: int = 1, **changes: Any) -> list[Order]:
-        return [await self._submit(**changes) for _ in range(n)]
-
-    async def _submit(self, **changes: Any) -> Order:
-        order = an_order(tenant_id=self.acme.id, model=self.pool, **changes)
-        await in_database(self._record)(order)
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-        self.wanted_a_wake_up = await self.queue.enqueue(
-            order.item, ledger.sealed_order(order, sealer)
-        )
-        return order
-
-    def _record(self, order: Order) -> None:
-        Completion.objects.create(
-            id=order.id,
-            tenant=self.acme,
-            model=self.pool,
-            route=order.route,
-            stream=order.stream,
-            created_at=timezone.now(),
-        )
-
-    async def settled(self, n: int) -> list[Usage]:
-        found: list[Usage] = await until(lambda: in_database(self._usage)(n))
-        return found
-
-    def _usage(self, n: int) -> list[Usage]:
-        found = list(Usage.objects.order_by("created_at"))
-        return found if len(found) >= n else []
-
-    async def sweep(self) -> int:
-        """How many requests were taken away from a runner."""
-        _, _, *requeued = await self.link.run(SWEEP, [prefix(self.pool)], *sweep_arguments(500))
-        return len(requeued)
-
-    async def history(self, order: Order) -> list[Frame]:
-        name = frames.history(order.id.bytes)
-        entries = await self.link.call("XRANGE", name, "-", "+")
-        return [f for _, fields in entries for f in frames.opened(fields[1], name.encode())]
-
-
-async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 5) -> Any:
-    ends = time.monotonic() + seconds
-    while not (found := await ask()):
-        assert time.monotonic() < ends, "it did not happen"
-        await asyncio.sleep(0.02)
-    return found
-
-
-@pytest.fixture
-async def bench(pool: str, acme: Tenant, link: RedisLink) -> AsyncIterator[Bench]:
-    bench = Bench(pool, acme, link)
-    yield bench
-    for runner in bench.runners:
-        runner.stop()
-        for running in runner.running.values():
-            running.cancel()
-    await asyncio.wait_for(asyncio.gather(*bench.drains, return_exceptions=True), 10)
 
 
 async def test_it_runs_what_waits_settles_it_and_leaves(bench: Bench) -> None:
