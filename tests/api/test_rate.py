@@ -1,5 +1,6 @@
 """Calls are limited per address and per key, with a true Retry-After; without Redis stricter."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -86,7 +87,8 @@ def test_a_refusal_has_an_id_that_explains_it(
     acme: Tenant, with_key: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noting = Noting()
-    monkeypatch.setattr("console.api.refused.refusals", lambda: noting)
+    context = SimpleNamespace(refusals=noting)
+    monkeypatch.setattr("console.api.refused.context_if_any", lambda _request: context)
     refused = asked(with_key(acme, requests_per_minute=1), 2)[-1]
     assert refused.json()["refusal_id"] == refused.headers["X-Refusal-Id"] == "ref_0123"
     ((who, admission),) = noting.noted
