@@ -10,7 +10,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 ROLES = {
     "web": ("uvicorn", "config.asgi"),
-    "worker": ("celery", "pool."),
+    "worker": ("celery", "engine."),
     "jobs": ("celery", "-Q jobs"),
     "beat": ("celery", " beat"),
     "postgres": ("postgres",),

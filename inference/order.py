@@ -34,6 +34,13 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     klass: str = "realtime"  # in inference/queue/classes.py
     charge: Charge = Charge()
     keeps_text: bool = False  # its answer becomes a chat's message
+    pool: str = ""  # that is to serve it
+    local_only: bool = False  # no hosted engine may see it
+
+    @property
+    def queue(self) -> str:
+        """Its pool's; orders of earlier versions name none: there it had the model's name."""
+        return self.pool or self.model
 
     @property
     def item(self) -> "Item":

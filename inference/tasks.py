@@ -6,7 +6,7 @@ import uvloop
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from inference.engines import served
+from inference.engines import pools
 from inference.record.reconciliation import reconcile_due
 from inference.usage import rollup
 from inference.worker.runner import Runner
@@ -16,9 +16,9 @@ _live: set[tuple[asyncio.AbstractEventLoop, Runner]] = set()
 
 
 @shared_task(name="inference.drain", ignore_result=True)
-def drain(pool: str) -> None:
+def drain(pool: str, engine: str) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_drain(pool))
+        runner.run(_drain(pool, engine))
 
 
 @shared_task(name="inference.sweep", ignore_result=True)
@@ -36,8 +36,8 @@ def reconcile() -> None:
     reconcile_due()
 
 
-async def _drain(pool: str) -> None:
-    me = asyncio.get_running_loop(), Runner(pool, served()[pool])
+async def _drain(pool: str, engine: str) -> None:
+    me = asyncio.get_running_loop(), Runner(pool, pools()[pool].engine(engine))
     _live.add(me)
     try:
         await me[1].drain()

@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 from django.db import connection
 
 from inference.api.openai.http import Request
-from inference.engines import reachable, served
+from inference.engines import engines, reachable
 from inference.errors import MethodNotAllowed
 from inference.intake.context import Context
 
@@ -57,7 +57,7 @@ async def _checks(context: Context) -> dict[str, bool]:
     }
     answers = await asyncio.gather(*map(_answers, named.values()))
     found = dict(zip(named, answers, strict=True))
-    found["engines"] = not reachable.all_down(served())
+    found["engines"] = not reachable.all_down(engines())
     if down := [name for name, up in found.items() if not up]:
         log.warning("not ready: %s", ", ".join(down))
     return found

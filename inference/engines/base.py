@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import orjson
 
 from inference.engines.capabilities import MEDIA, Capabilities
@@ -41,6 +42,11 @@ class EngineConfig:
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
+    id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", self.name)
 
 
 log = logging.getLogger(__name__)
@@ -159,6 +165,16 @@ class Engine:
         if body.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return body
+
+    def takes_bodies_of(self, other: "Engine") -> bool:
+        """Whether a body that was prepared for the other needs nothing more."""
+        mine, theirs = self.config, other.config
+        return (mine.kind, mine.model) == (theirs.kind, theirs.model)
+
+    def adopted(self, order: Order) -> Order:
+        """An order that was prepared for another engine of the same model."""
+        body = self.prepare(orjson.loads(order.body), chat=order.chat)
+        return msgspec.structs.replace(order, body=orjson.dumps(body))
 
     def headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

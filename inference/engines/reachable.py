@@ -15,17 +15,19 @@ PATIENCE_S = 2.0
 EVERY_S = 3.0
 HOSTED_EVERY = 10  # rounds: somebody else's service is not asked all the time
 
-_down: dict[str, datetime] = {}  # by model
+_down: dict[str, datetime] = {}  # by the engine's id
 
 
-def down_since(model: str) -> datetime | None:
-    """Since when its engine has not answered; None while it does."""
-    return _down.get(model)
+def down_since(engines: Collection[Engine]) -> datetime | None:
+    """Since when none of them has answered; None while one does."""
+    since = [_down.get(engine.config.id) for engine in engines]
+    known = [each for each in since if each]
+    return max(known) if known and len(known) == len(since) else None
 
 
-def all_down(models: Collection[str]) -> bool:
-    """Whether not one of them can be served."""
-    return bool(models) and all(model in _down for model in models)
+def all_down(engines: Collection[Engine]) -> bool:
+    """Whether not one of them answers."""
+    return down_since(engines) is not None
 
 
 async def look(engines: Iterable[Engine]) -> None:
@@ -45,7 +47,7 @@ async def keep_looking(engines: Iterable[Engine]) -> None:
 
 
 async def _look_at(engine: Engine, session: aiohttp.ClientSession) -> None:
-    name = engine.config.name
+    name = engine.config.id
     if await _answers(engine, session):
         if _down.pop(name, None):
             log.info("%s: the engine responds again", name)

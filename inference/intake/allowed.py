@@ -7,8 +7,9 @@ others have. Of the rest, the caller is told what is missing.
 
 from enum import StrEnum
 
-from inference.engines import served
+from inference.engines import pools_of, served
 from inference.engines.base import Engine
+from inference.intake.route import open_to
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
 from tenants.model_access import withheld_from
@@ -55,10 +56,9 @@ def check(caller: Caller, engine: Engine, client_ip: str) -> None:
 
 
 def visible(caller: Caller, engine: Engine) -> bool:
-    """A tenant that is local-only has no hosted models."""
-    if caller.local_only and engine.config.hosted:
-        return False
-    return caller.may_use(engine.config.name)
+    """A tenant that is local-only has no models that only hosted pools serve."""
+    model = engine.config.name
+    return bool(open_to(caller, model)) and caller.may_use(model)
 
 
 def engine_for(caller: Caller, model: str) -> Engine:
@@ -95,9 +95,9 @@ def why_no_models(member: Member) -> NoModels:
 
 
 def _models_of(tenant: Tenant) -> list[str]:
-    """A tenant that is local-only has no hosted models."""
+    """A tenant that is local-only has no models that only hosted pools serve."""
     return [
         name
-        for name, engine in served().items()
-        if not (tenant.local_only and engine.config.hosted)
+        for name in served()
+        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
     ]

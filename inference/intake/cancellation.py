@@ -6,8 +6,11 @@ import logging
 import time
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
@@ -39,11 +42,14 @@ class Cancellation:
 
     async def _cancel(self, order: Order) -> None:
         try:
-            where = await self._queues[order.model].cancel(str(order.id))
+            for pool in _where_it_may_be(order):
+                where = await self._queues[pool].cancel(str(order.id))
+                if where == "queued":
+                    await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
+                if where != "gone":
+                    return
         except RedisGone:
             return  # the runner finishes it, or the sweeper closes it
-        if where == "queued":
-            await self.settle_unstarted(order, CANCELLED)
 
     async def never_queued(self, order: Order) -> None:
         """Settled as not run, also where the queue has it all the same."""
@@ -75,6 +81,12 @@ class Cancellation:
     async def _release(self, order: Order) -> None:
         """Its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
-            self._queues[order.model].settle(order.item, 0),
+            self._queues[order.queue].settle(order.item, 0),
             give_back(self._redis, places.place(order), places.set_aside(order), 0),
         )
+
+
+def _where_it_may_be(order: Order) -> list[str]:
+    """Its pool, then those that it may have been handed to."""
+    others = [pool.name for pool in pools_of(order.model) if pool.name != order.queue]
+    return [order.queue, *others]

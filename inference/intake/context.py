@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.trail.group_commit import GroupCommit
-from inference.engines import reachable, served
+from inference.engines import engines, pools, reachable
 from inference.engines.probing import keep_known, probe
 from inference.intake.at_once import AtOnce
 from inference.intake.background import Background
@@ -54,7 +54,7 @@ class Context:
         self.settled = GroupCommit(
             settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
-        self.queues = {name: FairQueue(self.redis, name) for name in served()}
+        self.queues = {name: FairQueue(self.redis, name) for name in pools()}  # by pool
         self.background = Background()
         self.cancellation = Cancellation(self.redis, self.queues, self.settled, self.background)
         self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)
@@ -68,14 +68,16 @@ class Context:
         self.followers = AtOnce(FOLLOWERS)
         self.messenger = ThreadPoolExecutor(1, "wake-up")
         self._probing = [
-            asyncio.create_task(keep_known(served().values())),
-            asyncio.create_task(reachable.keep_looking(served().values())),
+            asyncio.create_task(keep_known(engines())),
+            asyncio.create_task(reachable.keep_looking(engines())),
         ]
 
     @classmethod
     async def open(cls) -> "Context":
-        context, engines = cls(), served().values()
-        await asyncio.gather(context.rate_limiter.open(), probe(engines), reachable.look(engines))
+        context, everybody = cls(), engines()
+        await asyncio.gather(
+            context.rate_limiter.open(), probe(everybody), reachable.look(everybody)
+        )
         return context
 
     async def close(self) -> None:

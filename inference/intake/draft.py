@@ -9,6 +9,7 @@ import psycopg
 from inference.intake import charging
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
+from inference.intake.route import route
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.queue import classes
@@ -19,16 +20,15 @@ PRICE_PATIENCE_S = 2.0
 
 async def draft(context: Context, submission: Submission) -> Order:
     """Raises OutOfService."""
-    caller, now = submission.caller, time.time()
-    work_class = classes.of(submission.klass)
-    prices = await _prices(context, submission.engine.config.name, now)
+    caller, model, now = submission.caller, submission.engine.config.name, time.time()
+    work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
     return Order(
         id=uuid4(),
         tenant_id=caller.tenant_id,
         subject_id=caller.subject_id,
         actor=caller.actor,
         client_ip=submission.client_ip,
-        model=submission.engine.config.name,
+        model=model,
         route=submission.route,
         chat=submission.chat,
         stream=submission.stream,
@@ -50,6 +50,8 @@ async def draft(context: Context, submission: Submission) -> Order:
             chat=submission.chat,
             max_tokens=submission.max_tokens,
         ),
+        pool=route(caller, model).name,
+        local_only=caller.local_only,
     )
 
 

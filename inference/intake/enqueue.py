@@ -27,9 +27,9 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
     while True:
         try:
             async with asyncio.timeout_at(until):
-                wanted = await context.queues[order.model].enqueue(order.item, ciphertext)
+                wanted = await context.queues[order.queue].enqueue(order.item, ciphertext)
             if wanted:
-                loop.run_in_executor(context.messenger, _wake, order.model)
+                loop.run_in_executor(context.messenger, _wake, order.queue)
             return
         except (RedisGone, TimeoutError) as problem:
             if sink.attempt:  # the sweeper brought it in, and it runs

@@ -65,6 +65,7 @@ class Completion(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField()
     deadline = models.DateTimeField(null=True)
+    pool = models.CharField(max_length=120, db_default="")  # that serves it, or did
     settled_at = models.DateTimeField(null=True)
 
     objects: ClassVar[CompletionQuerySet] = CompletionQuerySet.as_manager()  # type: ignore[assignment]
@@ -74,7 +75,7 @@ class Completion(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="completion_tenant_created"),
             models.Index(fields=["-created_at"], name="completion_created"),
             models.Index(
-                "model",
+                "pool",
                 "created_at",
                 name="completion_waiting",
                 condition=models.Q(state=State.OPEN),
@@ -96,6 +97,7 @@ class Usage(models.Model):
     member_id = models.UUIDField(null=True)
     team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
+    pool = models.CharField(max_length=120, db_default="")  # that served it
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)

@@ -19,7 +19,7 @@ from audit.erasure import line_file
 from audit.erasure.erasers import Evidence
 from audit.keys import signing
 from audit.models import ErasureStep, Event
-from inference.engines import served
+from inference.engines import engines
 
 STORE = "recipients"
 PATIENCE_S = 5
@@ -56,7 +56,7 @@ def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
 def is_hosted(upstream: str) -> bool:
     """The trail names somebody else's machine by its host (engines/base.py)."""
     return " " in upstream or upstream in {
-        engine.upstream for engine in served().values() if engine.config.hosted
+        engine.upstream for engine in engines() if engine.config.hosted
     }
 
 

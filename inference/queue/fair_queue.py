@@ -7,7 +7,7 @@ other. Every method raises RedisGone when Redis does not answer.
 from pathlib import Path
 from typing import Any
 
-from inference.engines import served
+from inference.engines import pools
 from inference.order import Item
 from inference.queue import classes
 from inference.queue.client import client
@@ -38,20 +38,24 @@ def sweep_arguments(most: int) -> list[str | int]:
 
 
 def lengths() -> dict[str, int]:
-    """Model -> requests that wait. Raises redis.RedisError."""
-    pools = list(served())
+    """Pool -> requests that wait. Raises redis.RedisError."""
+    names = list(pools())
     with client().pipeline(transaction=False) as ask:
-        for pool in pools:
+        for pool in names:
             ask.hlen(f"{prefix(pool)}:orders")
             ask.zcard(f"{prefix(pool)}:leases")
         found = ask.execute()
-    return {pool: max(0, found[2 * i] - found[2 * i + 1]) for i, pool in enumerate(pools)}
+    return {pool: max(0, found[2 * i] - found[2 * i + 1]) for i, pool in enumerate(names)}
 
 
 class FairQueue:
     def __init__(self, redis: RedisLink, pool: str) -> None:
         self._redis, self._pool = redis, [prefix(pool)]
         self._classes = classes.turns(), *classes.names()
+
+    def of(self, pool: str) -> "FairQueue":
+        """Another pool's, over the same link."""
+        return FairQueue(self._redis, pool)
 
     async def enqueue(self, item: Item, sealed: bytes) -> bool:
         """True when the caller must publish a wake-up: no runner lives."""

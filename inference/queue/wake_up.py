@@ -1,18 +1,23 @@
-"""Tells a pool's worker that there is work, through Celery."""
+"""Tells a pool's workers that there is work, through Celery."""
 
 from celery import current_app
+from django.conf import settings
+
+from inference.pools import entries
 
 
 def wake_up(pool: str) -> None:
-    """Publishes one message; the queue's scripts see to it that few are needed.
+    """Publishes one message for each of its engines; the queue's scripts see that few are needed.
 
-    It expires: a worker that comes back late finds the work in the fair queue, not in here.
+    They expire: a worker that comes back late finds the work in the fair queue, not in here.
     """
-    current_app.send_task(
-        "inference.drain",
-        (pool,),
-        queue=f"pool.{pool}",
-        expires=10,
-        retry=False,
-        ignore_result=True,
-    )
+    for entry in entries(settings.ENGINES):
+        if entry.pool == pool:
+            current_app.send_task(
+                "inference.drain",
+                (pool, entry.engine),
+                queue=entry.queue,
+                expires=10,
+                retry=False,
+                ignore_result=True,
+            )

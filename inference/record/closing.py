@@ -3,6 +3,7 @@
 import logging
 import time
 
+import msgspec
 import orjson
 from django.db import connection
 
@@ -49,7 +50,7 @@ def _outline(completion: Completion) -> Order:
 
 def abort(completion: Completion, order: Order | None) -> None:
     """Past its deadline. `order` is None when its text has been erased."""
-    order = order or _outline(completion)
+    order = _served_by(completion, order or _outline(completion))
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
     _close(order, outcome, _sealer(order) if order.keeps_text else None)
     log.warning("request %s aborted: not finished by its deadline", order.id)
@@ -66,7 +67,13 @@ def _sealer(order: Order) -> Sealer | None:
 def end(completion: Completion, outcome: Outcome) -> None:
     """Settles a request that nobody runs, without keeping a text of it."""
     found = on_record(completion.id)
-    _close(found[1] if found else _outline(completion), outcome, None)
+    order = found[1] if found else _outline(completion)
+    _close(_served_by(completion, order), outcome, None)
+
+
+def _served_by(completion: Completion, order: Order) -> Order:
+    """It may have been handed to another pool since it was received."""
+    return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
 def _close(order: Order, outcome: Outcome, sealer: Sealer | None) -> None:
@@ -74,7 +81,7 @@ def _close(order: Order, outcome: Outcome, sealer: Sealer | None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
     client().register_script(fair_queue.SETTLE.text)(
-        keys=[fair_queue.prefix(order.model)], args=[str(order.item), 0]
+        keys=[fair_queue.prefix(order.queue)], args=[str(order.item), 0]
     )
     keys, args = settled(places.place(order), places.set_aside(order), 0)
     client().register_script(GIVE_BACK.text)(keys=keys, args=args)

@@ -33,14 +33,15 @@ RECEIVED = f"""
     with asked as (select %s::jsonb as rows),
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
-        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz)
+        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     {record.RECEIVED},
     opened as (
         insert into inference_completion
             (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at,
-             deadline)
-        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline
+             deadline, pool)
+        select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline,
+               pool
         from j on conflict (id) do nothing)
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
@@ -60,7 +61,7 @@ SETTLED = f"""
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb)
+        beyond jsonb, pool text)
         join ended on ended.request = x.id),
     {record.COMPLETED},{OVERRUN}
     answered as (
@@ -68,13 +69,13 @@ SETTLED = f"""
         set sealed = decode(j.message, 'base64'), finish_reason = j.finish_reason
         from j where m.completion_id = j.id and m.sealed is null and j.message is not null),
     closed as (
-        update inference_completion c set state = j.state, settled_at = j.at
+        update inference_completion c set state = j.state, settled_at = j.at, pool = j.pool
         from j where c.id = j.id and c.state = 'open')
     insert into inference_usage
-        (completion_id, tenant_id, api_key_id, member_id, team_id, model, prompt_tokens,
+        (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, prompt_tokens,
          completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
          queue_ms, ttft_ms, duration_ms, created_at)
-    select id, tenant_id, api_key_id, member_id, team_id, model, tokens_in,
+    select id, tenant_id, api_key_id, member_id, team_id, model, pool, tokens_in,
            tokens_out, cached, cost, status, finish_reason, error_code, attempts,
            queue_ms, ttft_ms, processing_ms, at
     from j on conflict (completion_id) do nothing"""
@@ -239,6 +240,7 @@ def _common(order: Order, at: float) -> Row:
         "client_net": network(order.client_ip),
         "route": order.route,
         "model": order.model,
+        "pool": order.queue,
         "api_key_id": order.charge.api_key_id and order.charge.api_key_id.hex,
         "member_id": order.charge.member_id and order.charge.member_id.hex,
     }

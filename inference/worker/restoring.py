@@ -39,7 +39,7 @@ class _Progress(NamedTuple):
 def restore(pool: str) -> None:
     """Raises redis.RedisError, DatabaseError; the next look begins where this one did."""
     progress, now = _progress(pool), datetime.now(UTC)
-    due = Completion.objects.open().filter(model=pool, created_at__lt=now - YOUNG)
+    due = Completion.objects.open().filter(pool=pool, created_at__lt=now - YOUNG)
     if progress.upto is None:
         ids, goes_on = list(due.values_list("id", flat=True)), START
     else:

@@ -24,6 +24,7 @@ from django.db import DatabaseError
 from audit.keys.keyring import Sealer, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
+from inference.engines import Pool, served
 from inference.engines.base import Engine
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
@@ -35,6 +36,7 @@ from inference.record.recorded import sealed_request
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
+from inference.worker.handing_over import hand_over, next_pool
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
 from tenants.rate_limits.release import Place, give_back, hold
@@ -166,13 +168,16 @@ class Runner:
             earlier.abandon()  # its lease ran out, and it came back to us
         self.leased[item.id] = mine = item, sealed
         order: Order | None = None
+        moves: Pool | None = None
         try:
             if not sealed:  # too large for the queue
                 read = database_sync_to_async(sealed_request)
                 sealed = await self._patiently(read, UUID(item.id))
             sealer = await self._patiently(keyring.by_id, key_id(sealed))
-            order = unpacked(sealer.open(sealed[16:], _place(item)))
+            order = self._ours(unpacked(sealer.open(sealed[16:], _place(item))))
             outcome = await self._handle(order, item, sealer)
+            if (handler := self.running.get(item.id)) and handler.item == item and handler.moves:
+                moves = next_pool(order, item)
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()
@@ -183,6 +188,16 @@ class Runner:
                 self._cancelled.discard(item.id)
         if outcome:
             await self._settle(item, order, outcome)
+        elif moves:
+            await self._patiently(hand_over, self.queue, moves, item, sealed)
+
+    def _ours(self, order: Order) -> Order:
+        """As this engine takes it: it was prepared for the first one of its model."""
+        order = msgspec.structs.replace(order, pool=self.pool)
+        first = served().get(order.model)
+        if first is None or self.engine.takes_bodies_of(first):
+            return order
+        return self.engine.adopted(order)
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *words: Any) -> T:
         """Servers that are away for a moment must not cost an attempt."""
@@ -201,6 +216,7 @@ class Runner:
         if item.attempt > 1:
             before = await self._patiently(self._sent_before, item) if order.keeps_events else []
         handler = handler_of(order)(order, item, self.engine, before)
+        handler.elsewhere = next_pool(order, item) is not None
         self.running[item.id] = handler
         if item.id in self._cancelled or (
             item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)

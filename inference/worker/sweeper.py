@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError
 
 from audit.models import Event
-from inference.engines import served
+from inference.engines import Pool, pools
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
@@ -26,20 +26,21 @@ BATCH = 500
 
 
 def sweep_all() -> None:
-    for pool in served():
+    for pool in pools().values():
         if _sweep(pool) > SETTLING_MS:
-            restore(pool)
+            restore(pool.name)
     _close_overdue()
 
 
-def _sweep(pool: str) -> int:
+def _sweep(pool: Pool) -> int:
     script = client().register_script(fair_queue.SWEEP.text)
     arguments = fair_queue.sweep_arguments(BATCH)
-    wanted, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool)], args=arguments)
+    wanted, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool.name)], args=arguments)
     if requeued:
-        log.warning("%s: requeued %d requests of a dead runner", pool, len(requeued))
-    if wanted:
-        wake(pool)
+        log.warning("%s: requeued %d requests of a dead runner", pool.name, len(requeued))
+    # A runner lives, but perhaps not that of each engine: those that are awake do not mind.
+    if wanted or (len(pool.engines) > 1 and fair_queue.lengths()[pool.name]):
+        wake(pool.name)
     return int(epoch_age_ms)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
+from inference import pools
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
@@ -145,8 +146,9 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
     if not isinstance(found_engines, dict):
         raise ValueError('must name an engine for each model: {"model": {"kind": …, "url": …}}')
     for name, engine in found_engines.items():
-        if not isinstance(engine, dict) or not {"kind", "url"} <= engine.keys():
-            raise ValueError(f"engine {name!r} needs at least kind and url")
+        if not isinstance(engine, dict):
+            raise ValueError(f"model {name!r} must be an object with kind and url, or pools")
+    pools.entries(found_engines)
     return dict(found_engines)
 
 

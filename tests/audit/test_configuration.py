@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from audit.keys import configuration
 from audit.keys.cipher import Unreadable
-from inference.engines import served
+from inference.engines import forget, served
 
 pytestmark = pytest.mark.unit
 SECRET = "sk-hosted-1234567890"
@@ -17,9 +17,9 @@ SECRET = "sk-hosted-1234567890"
 
 @pytest.fixture(autouse=True)
 def fresh() -> Any:
-    served.cache_clear()
+    forget()
     yield
-    served.cache_clear()
+    forget()
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, typed: str, name: str) -> str:

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from audit.retention import legal_hold
 from inference.chat import conversations
 from inference.chat.encryption import title_of
-from inference.engines import served
+from inference.engines import forget
 from inference.models import Conversation
 from tenants import model_access
 from tenants.models import Member, Tenant, User
@@ -105,12 +105,12 @@ def test_why_there_is_no_model_to_choose(
 ) -> None:
     endpoint = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {name: {**endpoint, **entry} for name, entry in engines.items()}
-    served.cache_clear()
+    forget()
     Tenant.objects.update(local_only=local_only)
     for name in restricted:
         model_access.restrict(bob.tenant, name, by="test")
     answer = sign_in(bob).get("/chat/")
-    served.cache_clear()
+    forget()
     assert page_data(answer)["models"] == []
     texts = ("No model is served yet.", "only models that run", "The models here are restricted")
     assert [text for text in texts if text in answer.content.decode()] == [

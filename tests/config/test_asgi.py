@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,7 +102,8 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(probes, "_last", None)
     monkeypatch.setattr(probes, "_answers", fine)
-    monkeypatch.setattr(probes, "served", lambda: {"secret-r1": None})
+    engine = SimpleNamespace(config=SimpleNamespace(id="secret-r1"))
+    monkeypatch.setattr(probes, "engines", lambda: [engine])
     monkeypatch.setattr(reachable, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
         status, _, body = await asked(probes.probe, "GET", path, context=Open())

@@ -46,7 +46,7 @@ from console.compliance.figures_words import WORDS
 from console.compliance.report import verifies
 from console.compliance.standing import CLAUSES, STATES, State, standing
 from console.compliance.texts import Text
-from inference.engines import served
+from inference.engines import forget
 from tenants.models import Member, Tenant, User
 from tenants.roles import Profile, Role
 from tests.console.asked import completion
@@ -425,7 +425,7 @@ def test_hosted_models_and_who_stays_at_home(
 ) -> None:
     hosted = {"kind": "openai", "url": "https://api.upstream.example/v1", "hosted": True}
     settings.ENGINES = {**settings.ENGINES, "far": hosted}
-    served.cache_clear()
+    forget()
     try:
         assert found("recipients").figures["sub_processors"] == ["far @ api.upstream.example"]
         Tenant.objects.filter(pk=acme.pk).update(local_only=True)
@@ -436,7 +436,7 @@ def test_hosted_models_and_who_stays_at_home(
         assert found("residency", acme).problem == "reached"
     finally:
         settings.ENGINES = {name: e for name, e in settings.ENGINES.items() if name != "far"}
-        served.cache_clear()
+        forget()
 
 
 @pytest.mark.django_db(transaction=True)

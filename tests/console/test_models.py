@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.engines import served
+from inference.engines import forget
 from tenants import model_access
 from tenants.models import ApiKey, Member, RestrictedModel, Team
 from tests.console.conftest import SignIn
@@ -39,9 +39,9 @@ def test_restrict_grant_withdraw_open(alice: Member, team: Team, sign_in: SignIn
 def hosted(settings: Any) -> Iterator[str]:
     elsewhere = {"kind": "openai", "url": "https://api.example/v1", "hosted": True}
     settings.ENGINES = {"elsewhere": elsewhere}
-    served.cache_clear()
+    forget()
     yield "elsewhere"
-    served.cache_clear()
+    forget()
 
 
 def test_a_hosted_model_is_not_open_where_no_prompt_leaves(

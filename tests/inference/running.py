@@ -56,6 +56,7 @@ class Bench:
             id=order.id,
             tenant=self.acme,
             model=self.pool,
+            pool=self.pool,
             route=order.route,
             stream=order.stream,
             created_at=timezone.now(),

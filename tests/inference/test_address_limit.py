@@ -30,11 +30,11 @@ async def context(
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL = dsn
     settings.IP_PER_MINUTE = 5
-    engines.served.cache_clear()
+    engines.forget()
     redis().flushall()  # what another test lost there would make the limits strict
     async with serving(Context()) as opened:
         yield opened
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ async def context(
     plain = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {pool: plain, "ours": plain, "theirs": {**plain, "hosted": True}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
-    engines.served.cache_clear()
+    engines.forget()
     async with serving() as opened:
         yield opened
-    engines.served.cache_clear()
+    engines.forget()
 
 
 class Client:

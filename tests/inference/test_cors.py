@@ -30,10 +30,10 @@ async def context(
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(cors, "_asking", None)
     monkeypatch.setattr(cors, "KEPT_S", 0.0)
-    engines.served.cache_clear()
+    engines.forget()
     async with serving() as opened:
         yield opened
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

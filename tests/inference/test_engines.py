@@ -474,14 +474,14 @@ def test_llama_cpp_goes_on_from_a_text_when_it_can() -> None:
 # What this installation serves ------------------------------------------------------------------
 @pytest.fixture
 def entries(settings: Settings) -> Any:
-    engines.served.cache_clear()
+    engines.forget()
 
     def configure(**found: dict[str, Any]) -> dict[str, Engine]:
         settings.ENGINES = found
         return engines.served()
 
     yield configure
-    engines.served.cache_clear()
+    engines.forget()
 
 
 def test_each_model_has_its_engine(entries: Any) -> None:

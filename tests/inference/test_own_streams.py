@@ -33,10 +33,10 @@ ROUTE = "/v1/completions/{id}/events"
 async def context(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
-    engines.served.cache_clear()
+    engines.forget()
     async with serving() as opened:
         yield opened
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

@@ -49,12 +49,12 @@ async def context(
     settings.DATABASE_URL = through(database, dsn)
     settings.IP_PER_MINUTE = 0
     monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
-    engines.served.cache_clear()
+    engines.forget()
     redis().flushall()  # what another test lost there would make the limits strict
     context = Context()
     yield context
     await context.close()
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

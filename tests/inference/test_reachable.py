@@ -50,21 +50,22 @@ async def test_down_and_up_again(kind: Any, engine: tuple[str, Callable[[int], N
     url, answer_with = engine
     served = [kind(config("mock", url if kind is LlamaCppEngine else f"{url}/v1"))]
     await reachable.look(served)
-    assert reachable.down_since("mock") is None
+    assert reachable.down_since(served) is None
     answer_with(503)
     await reachable.look(served)
-    since = reachable.down_since("mock")
+    since = reachable.down_since(served)
     assert since
     await reachable.look(served)
-    assert reachable.down_since("mock") == since
+    assert reachable.down_since(served) == since
     answer_with(401)  # it is there, and wants a key
     await reachable.look(served)
-    assert reachable.down_since("mock") is None
+    assert reachable.down_since(served) is None
 
 
 async def test_nobody_listens() -> None:
-    await reachable.look([OpenAIEngine(config("mock", "http://127.0.0.1:9/v1"))])
-    assert reachable.down_since("mock")
+    served = [OpenAIEngine(config("mock", "http://127.0.0.1:9/v1"))]
+    await reachable.look(served)
+    assert reachable.down_since(served)
 
 
 async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +80,8 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
     context = cast(Any, Here)
 
     monkeypatch.setattr(probes, "_answers", well)
-    monkeypatch.setattr(probes, "served", lambda: {"large": None, "small": None})
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
+    monkeypatch.setattr(probes, "engines", lambda: away)
     await reachable.look(away[:1])
     assert (await probes._checks(context))["engines"] is True
     await reachable.look(away)

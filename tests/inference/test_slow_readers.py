@@ -36,11 +36,11 @@ async def context(
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
     monkeypatch.setattr(enqueue, "wake_up", lambda pool: None)
     monkeypatch.setattr(backlog, "STREAM_BYTES", 500)
-    engines.served.cache_clear()
+    engines.forget()
     opened = await Context.open()
     yield opened
     await opened.close()
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

@@ -83,11 +83,11 @@ async def context(
     settings.IP_PER_MINUTE = 0
     monkeypatch.setattr(contexts, "RECORD_PATIENCE_S", 0.4)
     monkeypatch.setattr(enqueue, "PATIENCE_S", 1.0)
-    engines.served.cache_clear()
+    engines.forget()
     context = Context()
     yield context
     await context.close()
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture

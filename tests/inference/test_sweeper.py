@@ -38,14 +38,14 @@ POOL = "sweeper-test"
 @pytest.fixture(autouse=True)
 def pool(settings: Settings) -> Iterator[str]:
     settings.ENGINES = {POOL: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    engines.served.cache_clear()
+    engines.forget()
     client.cache_clear()
     _forget()
     yield POOL
     _forget()
     client().close()
     client.cache_clear()
-    engines.served.cache_clear()
+    engines.forget()
 
 
 def _forget() -> None:
@@ -180,7 +180,7 @@ def test_after_a_loss_runners_have_time_to_put_back_what_they_run(acme: Tenant) 
 
 def test_other_pools_requests_are_not_touched(acme: Tenant) -> None:
     order = on_record(acme)
-    Completion.objects.filter(id=order.id).update(model="another")
+    Completion.objects.filter(id=order.id).update(pool="another")
     the_epoch_is_old()
     sweeper.sweep_all()
     assert popped() == []

@@ -29,11 +29,11 @@ async def context(
 ) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 50
-    engines.served.cache_clear()
+    engines.forget()
     monkeypatch.setattr(installed, "_known", [])
     async with serving() as opened:
         yield opened
-    engines.served.cache_clear()
+    engines.forget()
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ async def test_created_as_the_operator_says(
     client: httpx.AsyncClient, key: str, pool: str, settings: Settings
 ) -> None:
     settings.ENGINES = {pool: {**settings.ENGINES[pool], "created": 1_720_000_000}}
-    engines.served.cache_clear()
+    engines.forget()
     answer = await client.get(f"/v1/models/{pool}", headers=bearer(key))
     assert answer.json()["created"] == 1_720_000_000
 

@@ -13,7 +13,7 @@ import aiohttp
 
 from audit.keys.keyring import Sealer
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
-from inference.engines.base import Engine, EngineFailed
+from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.errors import error_body
 from inference.order import Item, Order
 from inference.record.ledger import Outcome, milliseconds, settled_row
@@ -43,6 +43,8 @@ class Handler(ABC):
         self.popped_at = time.time()
         self.cancelled = False
         self.lease_lost = False
+        self.elsewhere = False  # another pool can take it
+        self.moves = False  # and has to: nothing has come of it here
         self._working: asyncio.Future[None] | None = None
 
     # What a class of work says --------------------------------------------------------------------
@@ -82,9 +84,13 @@ class Handler(ABC):
         ledger: GroupCommit,
         sealer: Sealer,
     ) -> Outcome | None:
-        """None when the lease was lost. The final frame leaves after the settlement is durable."""
+        """None when the lease was lost, or it moves to another pool.
+
+        The final frame leaves after the settlement is durable.
+        """
         failure = await self._failure(session, writer)
-        if self.lease_lost:
+        self.moves = self.elsewhere and not self.cancelled and self.may_move(failure)
+        if self.lease_lost or self.moves:
             return None
         outcome = await self.outcome(session, failure)
         try:
@@ -94,10 +100,18 @@ class Handler(ABC):
         writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())
         return outcome
 
+    def may_move(self, failure: EngineFailed | None) -> bool:
+        """Whether another pool can begin anew: this engine has not begun."""
+        return isinstance(failure, EngineAway) and not self.sent
+
     async def _failure(self, session: aiohttp.ClientSession, writer: Writer) -> EngineFailed | None:
         """Works; None when nothing failed, or it was cancelled."""
         if self.item.attempt > MAX_ATTEMPTS:
             return EngineFailed(500, "worker_lost", "every worker that ran this died")
+        if self.order.local_only and self.engine.config.hosted:  # whatever routed it here
+            return EngineFailed(
+                403, "local_only", "this tenant's prompts stay on this installation"
+            )
         try:
             await self._bounded(self.work(session, writer))
         except EngineFailed as failure:

@@ -20,6 +20,7 @@ from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
+ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
 ENGINE_AGAIN_S = 0.25
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
@@ -48,7 +49,8 @@ class Generation(Handler):
                 502, "worker_lost", "the worker died in the middle of this answer; send it again"
             )
         self.upstream = self.engine.upstream[:120]
-        give_up = time.time() + ENGINE_PATIENCE_S
+        patience = ELSEWHERE_AFTER_S if self.elsewhere and not self.sent else ENGINE_PATIENCE_S
+        give_up = time.time() + patience
         while True:
             try:
                 return await self._ask(session, writer)

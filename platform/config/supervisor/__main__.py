@@ -21,6 +21,7 @@ from config.supervisor.screen import say
 from config.supervisor.servers import Servers
 from config.supervisor.together import together
 from config.supervisor.welcome import welcome
+from inference import pools
 
 _PR_SET_PDEATHSIG = 1
 
@@ -71,7 +72,7 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         await together(_database(servers, preparing), servers.start_redis())
         await preparing.prepare_start()
-        await processes.start(servers.engines)
+        await processes.start(pools.entries(servers.engines))
 
     await together(platform(), servers.start_engine(), preparing.collect_static())
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))

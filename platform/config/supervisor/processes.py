@@ -10,6 +10,7 @@ from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
+from inference.pools import Entry
 
 _WEB = shlex.split(
     "-m uvicorn config.asgi:application --loop uvloop --http config.bounded_http:Bounded "
@@ -28,10 +29,10 @@ class Processes:
         self._options, self._home, self._keeper = options, home, keeper
         self._variables = variables
 
-    async def start(self, engines: Iterable[str]) -> None:
-        for name in engines:
-            worker = f"worker.{name.replace('/', '-')}"
-            await self._celery(worker, "worker", *_WORKER, "-c", "1", "-Q", f"pool.{name}")
+    async def start(self, engines: Iterable[Entry]) -> None:
+        for entry in engines:
+            worker = f"worker.{entry.engine.replace('/', '-')}"
+            await self._celery(worker, "worker", *_WORKER, "-c", "1", "-Q", entry.queue)
         await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
         await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")

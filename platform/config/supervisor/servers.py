@@ -15,6 +15,7 @@ from config.supervisor.postgres import REQUESTS_ROLE, ROLE, Postgres
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
+from inference import pools
 
 
 class Servers:
@@ -82,11 +83,9 @@ class Servers:
 
 def _given_engines() -> Mapping[str, dict[str, Any]]:
     engines = environment.engines()
-    for name, engine in engines.items():
-        if not name or set(name) & set(", \t\n*?"):
-            raise Problem(f"FOREBAY_ENGINES: {name!r} is no model name: no blanks, commas, * or ?")
-        if not str(engine["url"]).startswith(("http://", "https://")):
+    for entry in pools.entries(engines):
+        if not str(entry.fields["url"]).startswith(("http://", "https://")):
             raise Problem(
-                f"FOREBAY_ENGINES: the url of {name!r} must begin with http:// or https://"
+                f"FOREBAY_ENGINES: the url of {entry.engine!r} must begin with http:// or https://"
             )
     return engines

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
-from inference.engines import reachable, served
+from inference.engines import engines_of, pools_of, reachable
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
 from tenants.roles import Permission
@@ -146,8 +146,9 @@ def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None)
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
     named = [(_token(holder), holder) for holder in holders]
-    engine, down = served().get(name), reachable.down_since(name)
-    kept_out = bool(engine and engine.config.hosted and request.tenant.local_only)
+    found = pools_of(name)
+    down = reachable.down_since(engines_of(name))
+    kept_out = bool(found) and request.tenant.local_only and all(pool.hosted for pool in found)
     return Line(name, name in settings.ENGINES, kept_out, down, restricted, named, form)
 
 

@@ -253,12 +253,12 @@ MAP: dict[str, dict[Data, str]] = {
     # Requests and conversations
     "inference.Completion": {
         D.PSEUDONYM: "api_key member",
-        D.BEHAVIOUR: "model route stream state created_at settled_at",
+        D.BEHAVIOUR: "model pool route stream state created_at deadline settled_at",
         D.NONE: "id tenant",
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model prompt_tokens completion_tokens cached_tokens cost status "
+        D.BEHAVIOUR: "model pool prompt_tokens completion_tokens cached_tokens cost status "
         "finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
-from inference.engines import served
+from inference.engines import engines as served_by
 from inference.intake.allowed import visible
 from tenants.caller import NO_LIMITS, Caller
 from tenants.models import Tenant
 
 
 def _recipients(_tenant: Tenant | None) -> Found:
-    engines = [engine.config for engine in served().values()]
+    engines = [engine.config for engine in served_by()]
     hosted = sorted((e.name, urlsplit(e.url).hostname or "") for e in engines if e.hosted)
     figures: dict[str, Any] = {
         "models": len(engines),
@@ -25,7 +25,7 @@ def _recipients(_tenant: Tenant | None) -> Found:
 
 def _residency(tenant: Tenant | None) -> Found:
     tenants = [tenant] if tenant else list(Tenant.objects.filter(local_only=True))
-    hosted = [engine for engine in served().values() if engine.config.hosted]
+    hosted = [engine for engine in served_by() if engine.config.hosted]
     bound = [one for one in tenants if one.local_only]
     reached = sum(visible(_caller(one), engine) for one in bound for engine in hosted)
     figures = {"local_only": len(bound), "hosted": len(hosted), "reached": reached}

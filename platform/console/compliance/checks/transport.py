@@ -9,7 +9,7 @@ from django.db import connection
 
 from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
-from inference.engines import served
+from inference.engines import engines as served_by
 from tenants.models import Tenant
 
 TLS, INSIDE, CLEAR = "tls", "same_machine", "clear"
@@ -36,7 +36,7 @@ def _browsers(_tenant: Tenant | None) -> Found:
 
 def _hops(_tenant: Tenant | None) -> Found:
     hops = {"database": _database(), "redis": _of(settings.REDIS_URL, "rediss")}
-    engines = [_of(engine.config.url, "https") for engine in served().values()]
+    engines = [_of(engine.config.url, "https") for engine in served_by()]
     for kind in (TLS, INSIDE, CLEAR):
         hops[f"engines_{kind}"] = engines.count(kind)
     clear = CLEAR in hops.values() or hops[f"engines_{CLEAR}"]

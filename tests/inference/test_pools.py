@@ -1,0 +1,206 @@
+"""A model with two pools: each is drained by a runner of its own, and one hands on to the other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from audit.keys.keyring import keyring
+from audit.models import Event
+from inference import engines
+from inference.engines import pools_of, reachable
+from inference.engines.base import EngineAway
+from inference.intake.route import open_to, route
+from inference.models import Completion, State, Usage
+from inference.order import Order
+from inference.queue.fair_queue import FairQueue, prefix
+from inference.record import ledger
+from inference.worker import restoring
+from inference.worker.handlers import generation
+from inference.worker.runner import Runner
+from tenants.caller import Caller, Limits
+from tenants.models import Tenant
+from tenants.redis_link import RedisLink
+from tests.inference.conftest import forget_pool
+from tests.inference.orders import an_order, chunk, usage
+from tests.inference.running import Bench, until
+from tests.inference.scripted import ScriptedEngine, Step
+
+in_database = database_sync_to_async
+QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
+AWAY: list[Step] = [EngineAway("the engine does not answer")]
+
+
+class TwoPools(Bench):
+    """`pool` is the first one, `second` the other; the model is named as the first."""
+
+    second = ""
+
+    async def put(self, **changes: Any) -> Order:
+        """On record and in the first pool's queue, as intake does it."""
+        order = an_order(tenant_id=self.acme.id, model=self.pool, pool=self.pool, **changes)
+        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        ciphertext = ledger.sealed_order(order, sealer)
+        await in_database(self._on_record)(order, ciphertext)
+        await self.queue.enqueue(order.item, ciphertext)
+        return order
+
+    def _on_record(self, order: Order, ciphertext: bytes) -> None:
+        with connection.cursor() as cursor:
+            row = ledger.received_row(order, ciphertext)
+            cursor.execute(ledger.RECEIVED, [orjson.dumps([row]).decode()])
+
+    def start_second(self, engine: ScriptedEngine) -> Runner:
+        runner = Runner(self.second, engine)
+        self.runners.append(runner)
+        self.drains.append(_task(runner))
+        return runner
+
+
+def _task(runner: Runner) -> Any:
+    return asyncio.create_task(runner.drain())
+
+
+@pytest.fixture
+async def bench(
+    quick: None, pool: str, acme: Tenant, link: RedisLink, settings: Settings, monkeypatch: Any
+) -> AsyncIterator[TwoPools]:
+    monkeypatch.setattr(generation, "ELSEWHERE_AFTER_S", 0.05)
+    monkeypatch.setattr(generation, "ENGINE_PATIENCE_S", 0.3)
+    second = f"{pool}-second"
+    engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    settings.ENGINES = {pool: {"pools": {pool: engine, second: {**engine, "hosted": True}}}}
+    engines.forget()
+    bench = TwoPools(pool, acme, link)
+    bench.second = second
+    yield bench
+    for each in bench.runners:
+        each.stop()
+    for drain in bench.drains:
+        await drain
+    await forget_pool(link, second)
+    engines.forget()
+
+
+async def test_what_the_first_cannot_begin_the_second_finishes_with_exact_books(
+    bench: TwoPools,
+) -> None:
+    order = await bench.put()
+    away, there = ScriptedEngine(AWAY), ScriptedEngine(QUICK)
+    bench.start(away)
+    bench.start_second(there)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.error_code, row.attempts) == (order.id, "", 2)
+    assert (row.model, row.pool) == (bench.pool, bench.second)
+    assert (row.prompt_tokens, row.completion_tokens) == (5, 2)
+    completion = await in_database(Completion.objects.get)(pk=order.id)
+    assert (completion.state, completion.pool) == (State.DONE, bench.second)
+    events = await in_database(Event.objects.filter(request_id=order.id).count)()
+    assert events == 2, "received once, completed once"
+    assert len(there.asked) == 1
+    await _nothing_is_left(bench, order)
+
+
+async def _nothing_is_left(bench: TwoPools, order: Order) -> None:
+    """Neither queue knows it, and each tenant's counter is what it really took."""
+    for name, took in ((bench.pool, 0), (bench.second, 5 + 2 * 2)):
+        await until(lambda name=name: _forgotten(bench, name, order))  # type: ignore[misc]
+        counters = f"{prefix(name)}:realtime:counters"
+        counter = await bench.link.call("HGET", counters, str(order.tenant_id))
+        assert float(counter) == took, name
+
+
+async def _forgotten(bench: TwoPools, pool: str, order: Order) -> bool:
+    kept = await bench.link.call("HEXISTS", f"{prefix(pool)}:orders", str(order.id))
+    leases = await bench.link.call("ZCARD", f"{prefix(pool)}:leases")
+    return not (kept or leases)
+
+
+async def test_where_no_pool_can_begin_it_fails_once(bench: TwoPools) -> None:
+    order = await bench.put()
+    bench.start(ScriptedEngine(AWAY))
+    bench.start_second(ScriptedEngine(AWAY))
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.error_code) == (order.id, "engine_unavailable")
+    assert (row.pool, row.attempts) == (bench.second, 2)
+
+
+async def test_a_local_only_request_is_never_handed_to_a_hosted_pool(bench: TwoPools) -> None:
+    order = await bench.put(local_only=True)
+    bench.start(ScriptedEngine(AWAY))
+    there = ScriptedEngine(QUICK)
+    bench.start_second(there)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.error_code) == (order.id, "engine_unavailable")
+    assert row.pool == bench.pool
+    assert not there.asked
+
+
+async def test_a_hosted_engine_refuses_what_must_stay_here(bench: TwoPools) -> None:
+    """Whatever brought it there: a queue that was written to, an old route."""
+    order = await bench.put(local_only=True)
+    hosted = ScriptedEngine(QUICK)
+    hosted.config = pools_of(bench.pool)[1].engines[0].config
+    bench.start(hosted)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.error_code) == (order.id, "local_only")
+    assert not hosted.asked
+
+
+async def test_killed_between_the_queues_it_is_found_in_the_pool_on_record(
+    bench: TwoPools, link: RedisLink
+) -> None:
+    order = await bench.put()
+    ((item, _),) = await bench.queue.pop(1, "runner-that-dies")
+    await bench.queue.settle(item, 0)
+    earlier = timezone.now() - 2 * restoring.YOUNG
+    moved = Completion.objects.filter(pk=order.id).update
+    await in_database(moved)(pool=bench.second, created_at=earlier)
+    await in_database(restoring.restore)(bench.pool)
+    assert await bench.queue.pop(1, "another") == []
+    await in_database(restoring.restore)(bench.second)
+    ((found, _),) = await FairQueue(link, bench.second).pop(1, "another")
+    assert found.id == str(order.id)
+
+
+def a_caller(**changes: Any) -> Caller:
+    plain: dict[str, Any] = {
+        "tenant_id": an_order().tenant_id,
+        "tenant": "acme",
+        "actor": "key",
+        "subject_id": an_order().subject_id,
+        "weight": 1,
+        "limits": Limits(),
+        "credential": b"",
+    }
+    return Caller(**{**plain, **changes})
+
+
+async def test_the_way_goes_to_the_first_pool_that_answers(
+    bench: TwoPools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert route(a_caller(), bench.pool).name == bench.pool
+    monkeypatch.setitem(reachable._down, bench.pool, timezone.now())
+    assert route(a_caller(), bench.pool).name == bench.second
+    assert route(a_caller(local_only=True), bench.pool).name == bench.pool
+    assert [pool.name for pool in open_to(a_caller(local_only=True), bench.pool)] == [bench.pool]
+    monkeypatch.setitem(reachable._down, bench.second, timezone.now())
+    assert route(a_caller(), bench.pool).name == bench.pool, "it waits for the first"
+
+
+async def test_two_engines_of_one_pool_share_its_queue(bench: TwoPools) -> None:
+    orders = [await bench.put() for _ in range(8)]
+    lasting: list[Step] = [[chunk("x")], 0.2, [chunk(finish="stop"), usage(5, 1)]]
+    two = [ScriptedEngine(lasting, slots=2) for _ in range(2)]
+    for engine in two:
+        bench.start(engine)
+    rows = await bench.settled(8)
+    assert {row.completion_id for row in rows} == {order.id for order in orders}
+    assert all(len(engine.asked) >= 2 for engine in two)
+    assert await in_database(Usage.objects.count)() == 8
