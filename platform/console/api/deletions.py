@@ -20,15 +20,13 @@ from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import Requester, denied, refuse_where_restricted
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from console.privacy.pseudonyms import Former, find
-from console.privacy.ranks import outranks
+from console.privacy.why_not import why_not
 from tenants.models import ApiKey, Member
-from tenants.models.member import is_last_owner
+from tenants.personal_data.deciding import Decider, WhyNot
+from tenants.personal_data.whose import Whose, find
 from tenants.roles import Permission as P
-from tenants.roles import Role
 from tenants.scope import person_scope
 
-Whose = Member | ApiKey | Former
 _WAYS = ("member", "key", "subject")  # to say whose data it is
 EXAMPLE: dict[str, Any] = {
     "id": "0192e6a0-88cc-7c6e-9f6e-1f2a3b4c5d6e",
@@ -159,8 +157,8 @@ class Deletions(Resource):
         if not own:
             refuse_where_restricted(request, self.who)
         if given["removes"]:
-            self._refuse_removal(whose, own=own)
-        decides = self._decides and (own or self._may_remove(whose))
+            self._refuse_removal(whose)
+        decides = self._decides and self._decider.decides_alone(whose)
         try:
             asked = deletion.ask(
                 self.inside.id, whose.subject_id, by=self.by, decides=decides, own=own, **given
@@ -178,18 +176,17 @@ class Deletions(Resource):
     def approve(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Approve a deletion request: it is executed at once."""
         found = self.found(self._rows(), pk=deletion_request)
-        if not found.by_subject:
-            self._refuse_above(found)
+        self._refuse(self._decider.to_approve(found))
         return self._decided(deletion_request, deletion.approve)
 
     def lift(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Lift a restriction, and say why: nothing was erased, the data can be used again."""
-        self._refuse_above(self.found(self._rows(), pk=deletion_request))
+        self._refuse(self._decider.to_decide(self.found(self._rows(), pk=deletion_request)))
         return self._decided(deletion_request, deletion.lift, **self.given())
 
     def refuse(self, request: Any, deletion_request: UUID, **where: Any) -> Response:
         """Refuse a deletion request, and say why."""
-        self._refuse_above(self.found(self._rows(), pk=deletion_request))
+        self._refuse(self._decider.to_decide(self.found(self._rows(), pk=deletion_request)))
         return self._decided(deletion_request, deletion.refuse, **self.given())
 
     @property
@@ -235,23 +232,22 @@ class Deletions(Resource):
             raise not_found()
         return found
 
-    def _may_remove(self, whose: Whose) -> bool:
-        """As where members are removed: nobody who may do more than they may."""
-        return not isinstance(whose, Member) or Role(whose.role) in self.who.roles_to_give()
+    @property
+    def _decider(self) -> Decider:
+        return Decider(self.inside, self.by, self.who.member, self.who.roles_to_give())
 
-    def _refuse_removal(self, whose: Whose, *, own: bool) -> None:
+    def _refuse_removal(self, whose: Whose) -> None:
         """Raises Problem."""
-        if isinstance(whose, Former):
-            raise bad_request({"removes": [_("They have left already.")]})
-        if is_last_owner(whose):
-            raise bad_request({"removes": [_("A tenant keeps at least one owner.")]})
-        if isinstance(whose, Member) and not own:
+        refusal = self._decider.to_remove(whose)
+        if refusal == WhyNot.ABOVE and isinstance(whose, Member):
             refuse_role(self.who, whose.role)
+        elif refusal:
+            raise bad_request({"removes": [why_not(refusal)]})
 
-    def _refuse_above(self, found: DeletionRequest) -> None:
+    def _refuse(self, refusal: WhyNot | None) -> None:
         """Raises Problem."""
-        if outranks(found, self.inside, self.who.member, self.who.roles_to_give()):
-            raise denied(_("This role may do more than yours: ask an owner."))
+        if refusal:
+            raise denied(why_not(refusal))
 
     def _decided(self, pk: UUID, verb: Any, **given: Any) -> Response:
         found = self.found(self._rows(), pk=pk)
@@ -260,7 +256,7 @@ class Deletions(Resource):
         except AlreadyBegun:
             raise _begun() from None
         except SamePerson:
-            raise denied(_("You cannot approve your own request: another person has to.")) from None
+            raise denied(why_not(WhyNot.OWN_REQUEST)) from None
         except AlreadyDecided:
             raise Problem(409, "already_decided", _("It is decided already.")) from None
         return self.one(found)

@@ -26,15 +26,14 @@ from console.authorization import ConsoleRequest, TenantRequest, operators_only,
 from console.forms import ConsoleForm
 from console.paging import page
 from console.people.members import roles_to_give
-from console.privacy import pseudonyms
-from console.privacy.pseudonyms import Former, parsed
-from console.privacy.ranks import outranks
+from console.privacy.why_not import why_not
 from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
-from tenants.models.member import is_last_owner
-from tenants.roles import Permission, Role
+from tenants.personal_data import whose as pseudonyms
+from tenants.personal_data.deciding import Decider
+from tenants.personal_data.whose import Whose, parsed
+from tenants.roles import Permission
 
-Whose = Member | ApiKey | Former
 _MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")
 
 
@@ -208,13 +207,10 @@ def _ask(request: TenantRequest) -> HttpResponse:
         form.add_error(
             "whose", _("Nobody here has this address or pseudonym, or several keys this name.")
         )
-    alone = whose is not None and _decides_alone(request, whose)
-    if form.is_valid() and form.cleaned_data["removes"] and is_last_owner(whose):
-        form.add_error("removes", _("A tenant keeps at least one owner."))
-    if form.is_valid() and form.cleaned_data["removes"] and isinstance(whose, Former):
-        form.add_error("removes", _("They have left already."))
-    if form.is_valid() and form.cleaned_data["removes"] and not alone:
-        form.add_error("removes", _("This role may do more than yours: ask an owner."))
+    alone = whose is not None and _decider(request).decides_alone(whose)
+    removes = bool(whose) and form.is_valid() and form.cleaned_data["removes"]
+    if whose and removes and (refusal := _decider(request).to_remove(whose)):
+        form.add_error("removes", why_not(refusal))
     if not form.is_valid():
         mine = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
         return _list(request, mine, form)
@@ -240,35 +236,28 @@ def _ask(request: TenantRequest) -> HttpResponse:
     return _back(request, asked)
 
 
-def _decides_alone(request: TenantRequest, whose: Whose) -> bool:
-    """Not about somebody who may do more: that needs their own approval, or another decider's."""
-    if not isinstance(whose, Member) or whose == request.member:
-        return True
-    return Role(whose.role) in roles_to_give(request)
+def _decider(request: TenantRequest) -> Decider:
+    return Decider(request.tenant, request.actor, request.member, roles_to_give(request))
 
 
 def _is_above(request: TenantRequest, found: DeletionRequest) -> bool:
     """And says so."""
-    above = _above(request, found)
-    if above:
-        messages.error(request, above)
-    return bool(above)
-
-
-def _above(request: TenantRequest, found: DeletionRequest) -> str:
-    """Why their role keeps whoever asks from deciding; "" where it does not."""
-    if not outranks(found, request.tenant, request.member, roles_to_give(request)):
-        return ""
-    return _("This role may do more than yours: ask an owner.")
+    refusal = _decider(request).to_decide(found)
+    if refusal:
+        messages.error(request, why_not(refusal))
+    return bool(refusal)
 
 
 def _not_to_approve(request: TenantRequest, found: DeletionRequest) -> str:
     """Why whoever looks at the page cannot approve the request; "" where they can."""
-    if found.by_subject:
-        return ""
-    if found.requested_by == request.actor:
-        return _("You cannot approve your own request: another person has to.")
-    return _above(request, found)
+    refusal = _decider(request).to_approve(found)
+    return why_not(refusal) if refusal else ""
+
+
+def _not_to_answer(request: TenantRequest, found: DeletionRequest) -> str:
+    """Why they can neither refuse nor lift it; "" where they can."""
+    refusal = _decider(request).to_decide(found)
+    return why_not(refusal) if refusal else ""
 
 
 def _found(request: TenantRequest, pk: UUID) -> DeletionRequest:
@@ -301,7 +290,7 @@ def _one(request: TenantRequest, found: DeletionRequest, form: RefusalForm) -> H
         "restricted_until": deletion.restricted_until(found) if line.restricted else None,
         "decidable": _decidable(found),
         "not_to_approve": _not_to_approve(request, found),
-        "not_to_answer": _above(request, found),
+        "not_to_answer": _not_to_answer(request, found),
         "lifts": line.restricted,
         "silence_h": settings.DELETION_SILENCE_H if found.by_subject else None,
     }

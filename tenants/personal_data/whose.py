@@ -14,6 +14,9 @@ class Former:
     subject_id: UUID
 
 
+Whose = Member | ApiKey | Former
+
+
 def find(tenant: Tenant, subject_id: UUID) -> Member | ApiKey | Former | None:
     for rows in (tenant.members.select_related("tenant"), tenant.api_keys.all()):
         if found := rows.filter(subject_id=subject_id).first():
