@@ -3,12 +3,14 @@
 import ast
 import importlib
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 from inference.engines import KINDS
 from inference.engines.base import Engine
@@ -51,6 +53,36 @@ def test_imports_go_one_way() -> None:
     )
     assert told.returncode == 0, told.stdout + told.stderr
     assert "Imports go one way" in told.stdout
+
+
+LAYERS = ("audit", "tenants", "inference")
+# A default that tenants' SQL replaces could, in between, let a month go too early.
+MAY_LOOK_UP = {"audit/sql/5_retention.sql": {"tenants_tenant"}}
+
+
+@pytest.mark.parametrize("app", LAYERS[:-1])
+def test_no_app_names_a_table_or_a_model_of_one_above_it(app: str) -> None:
+    """Import-linter sees imports; names in strings and in SQL tie apps together as well."""
+    above = LAYERS[LAYERS.index(app) + 1 :]
+    models = [model._meta for name in above for model in apps.get_app_config(name).get_models()]
+    names = {meta.db_table for meta in models} | {meta.label for meta in models}
+    for path in PACKAGES[app].rglob("*"):
+        if path.suffix not in (".py", ".sql", ".lua") or "migrations" in path.parts:
+            continue
+        said = set(re.findall(r"[A-Za-z_]+(?:\.[A-Za-z_]+)?", _strings(path)))
+        allowed = MAY_LOOK_UP.get(str(path.relative_to(PROJECT)), set())
+        assert not said & names - allowed, path
+
+
+def _strings(path: Path) -> str:
+    """All of SQL and Lua; of Python the strings that are no docstrings."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return text
+    tree = ast.parse(text)
+    docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in docs]
+    return "\n".join(n.value for n in found if isinstance(n.value, str))
 
 
 def test_the_audit_knows_nobody() -> None:

@@ -55,6 +55,8 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
 class Completion(models.Model):
     """One request for a completion. Its id is the request id everywhere."""
 
+    is_history = True  # no new pseudonym for whoever asked: tenants/personal_data/erasure.py
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="completions")
     api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")

@@ -9,6 +9,12 @@ from tenants.models import Member, Tenant
 class Conversation(models.Model):
     """A member's chat. Title and messages are sealed under the member's key."""
 
+    # For row security (tenants/isolation): before it is known in which tenant they are.
+    seen_by_person = (
+        "member_id in (select tenants_member.id from tenants_member"
+        " where tenants_member.user_id = {person})"
+    )
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="conversations")
     member = models.ForeignKey(Member, models.CASCADE, related_name="conversations")

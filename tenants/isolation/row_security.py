@@ -35,7 +35,6 @@ UNGUARDED = {
     "audit_witnessmark": "how far the witnesses have heard",
     "tenants_scopekey": "one key, which the application itself cannot read",
     "audit_prunedmonth": "months that have been dropped, of all tenants at once",
-    "inference_rollupmark": "how far the roll-up has come",
 }
 
 _TENANT = "(select tenants_scope_tenant())"
@@ -43,7 +42,8 @@ _SYSTEM = "(select current_setting('forebay.system', true)) = 'on'"
 _PERSON = "(select tenants_scope_person())"
 _PREFIX = "forebay_"
 
-# What a person sees before it is known in which tenant they are: a rule for SELECT.
+# What a person sees before it is known in which tenant they are: a rule for SELECT. Models of other
+# apps say it themselves (`seen_by_person`).
 _THEIRS = "from tenants_member where tenants_member.user_id = {person}"
 _OWN = {
     # Checks of the platform as such, which tell nothing of anybody.
@@ -55,7 +55,6 @@ _OWN = {
     ),
     "tenants.Member": "user_id = {person}",
     "tenants.Tenant": f"id in (select tenants_member.tenant_id {_THEIRS})",
-    "inference.Conversation": f"member_id in (select tenants_member.id {_THEIRS})",
 }
 
 # Of people, who may belong to several tenants or to none: requests find anybody's before it is
@@ -108,6 +107,12 @@ def guarded(*, handed_over: bool = False) -> dict[str, list[Policy]]:
     return {model._meta.db_table: [system, *_policies(model)] for model in guarded_models()}
 
 
+def unguarded() -> dict[str, str]:
+    """Tables, or whole apps, that have no policies, and why. A model may say so itself."""
+    own = {model._meta.db_table: getattr(model, "unguarded", "") for model in _models()}
+    return UNGUARDED | {table: why for table, why in own.items() if why}
+
+
 def guarded_models() -> list[type[Model]]:
     return [model for model in _models() if any(_policies(model))]
 
@@ -125,7 +130,7 @@ def _policies(model: type[Model]) -> Iterator[Policy]:
         target = parent.related_model._meta
         ids = f"select {target.db_table}.{target.pk.column} from {target.db_table}"
         yield Policy(_PREFIX + "tenant", f"{parent.column} in ({ids})")  # its own policies hold
-    if own := _OWN.get(model._meta.label):
+    if own := _OWN.get(model._meta.label) or getattr(model, "seen_by_person", ""):
         yield Policy(_PREFIX + "theirs", own.format(person=_PERSON), "SELECT")
     if key := _PEOPLE.get(model._meta.label):
         yield Policy(_PREFIX + "own", f"{key} = {_PERSON}")
@@ -199,7 +204,7 @@ def _loose(catalogue: Catalogue, wanted: dict[str, list[Policy]]) -> Iterator[st
     for name in catalogue.tables.keys() - known:
         if "tenant_id" in catalogue.tables[name].columns:
             yield f"table {name} has a tenant but no policy"
-        elif not {name, apps_of.get(name)} & UNGUARDED.keys():
+        elif not {name, apps_of.get(name)} & unguarded().keys():
             yield f"table {name} is neither guarded nor in row_security.UNGUARDED"
 
 

@@ -159,7 +159,8 @@ def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
 
 
 def _is_history(table: type[Model]) -> bool:
-    return table._meta.label == "inference.Completion"
+    """What was asked for stays as it is, also under whom."""
+    return bool(getattr(table, "is_history", False))
 
 
 def register_erasers() -> None:
