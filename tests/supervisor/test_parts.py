@@ -1,5 +1,7 @@
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,11 @@ import pytest
 from config.supervisor import openmp, ports
 from config.supervisor.child import Child, Stage
 from config.supervisor.engine import model_name
-from config.supervisor.given import place
+from config.supervisor.given import place, redis_version, require_redis
 from config.supervisor.home import Home
 from config.supervisor.problem import Problem
 from config.supervisor.together import together
+from tests.tenants.played_redis import Command, PlayedRedis
 
 pytestmark = pytest.mark.unit
 
@@ -21,6 +24,34 @@ def test_a_model_is_called_like_its_file() -> None:
 
 def test_an_address_is_shown_without_its_password() -> None:
     assert place("postgres://user:secret@db.internal:5432/x") == "db.internal:5432"
+
+
+@pytest.mark.parametrize("version", ["6.2.17", "5.0.14", "4.0.0"])
+async def test_a_redis_that_is_too_old(version: str) -> None:
+    """One line that says what to do."""
+    async with _redis(version) as url:
+        with pytest.raises(Problem, match=f"Redis {version} at 127.0.0.1") as problem:
+            await require_redis(url)
+    assert "Redis 7 or newer, or Valkey" in str(problem.value)
+    assert "\n" not in str(problem.value)
+    assert "secret" not in str(problem.value)
+
+
+@pytest.mark.parametrize("version", ["7.0.0", "7.2.4", "8.2.1", "10.0.0"])
+async def test_a_redis_that_is_new_enough(version: str) -> None:
+    async with _redis(version) as url:
+        await require_redis(url)
+
+
+async def test_a_redis_that_does_not_say_how_old_it_is() -> None:
+    async with _redis("") as url:
+        with pytest.raises(Problem, match="does not say which version"):
+            await require_redis(url)
+
+
+def test_valkey_names_the_redis_that_it_can_stand_for() -> None:
+    told = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.0.1"}
+    assert redis_version(told) == "7.2.4"
 
 
 def test_a_busy_port_is_seen() -> None:
@@ -94,6 +125,20 @@ async def test_the_first_failure_ends_the_others() -> None:
 
     with pytest.raises(Problem, match="no"):
         await together(fails(), asyncio.sleep(60))
+
+
+@asynccontextmanager
+async def _redis(version: str) -> AsyncIterator[str]:
+    """The URL of one that says it is of this version, and OK to everything else."""
+    told = f"# Server\r\nredis_version:{version}\r\n".encode()
+
+    async def answer(command: Command) -> bytes:
+        if command[0].upper() == b"HELLO":
+            return b"-ERR unknown command\r\n"
+        return b"$%d\r\n%b\r\n" % (len(told), told) if b"INFO" in command else b"+OK\r\n"
+
+    async with PlayedRedis(answer) as played:
+        yield f"redis://:secret@127.0.0.1:{played.port}/0"
 
 
 def _child(folder: Path, script: str) -> Child:

@@ -1,6 +1,7 @@
 """The servers that somebody else runs, as DATABASE_URL and REDIS_URL name them: do they answer?"""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import psycopg
@@ -10,6 +11,7 @@ from redis.exceptions import RedisError
 from config.supervisor.problem import Problem
 
 _OLDEST_POSTGRES = 15
+_OLDEST_REDIS = 7  # whose scripts can have flags
 
 
 async def require_database(url: str) -> None:
@@ -31,13 +33,29 @@ async def require_database(url: str) -> None:
 
 async def require_redis(url: str) -> None:
     try:
-        async with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
-            await redis.ping()
+        # Protocol 2: an old one knows no HELLO, and is to say its version all the same.
+        async with Redis.from_url(
+            url, protocol=2, socket_connect_timeout=5, socket_timeout=5
+        ) as redis:
+            version = redis_version(await redis.info("server"))
     except (RedisError, OSError, ValueError) as error:
         raise Problem(
             f"REDIS_URL does not answer ({_reason(error)}): check that Redis runs at "
             f"{place(url)}, or unset REDIS_URL to use the embedded one"
         ) from None
+    if int(version.partition(".")[0]) < _OLDEST_REDIS:
+        raise Problem(
+            f"Redis {version} at {place(url)} is too old: use Redis {_OLDEST_REDIS} or newer, or "
+            "Valkey, or unset REDIS_URL to use the embedded one"
+        )
+
+
+def redis_version(server: Mapping[str, object]) -> str:
+    """Of INFO's section `server`. Valkey names the Redis that it is compatible with: 7.2.4."""
+    version = str(server.get("redis_version", ""))
+    if not re.match(r"\d", version):
+        raise ValueError("it does not say which version it is")
+    return version
 
 
 def _reason(error: Exception) -> str:

@@ -57,4 +57,6 @@ def _binary() -> Path:
         binary = Path(found.origin).parent / "_binaries" / folder / "valkey-server"
         if binary.exists():
             return binary
-    raise Problem("no embedded Valkey for this machine: set REDIS_URL to a Redis 7 or Valkey")
+    raise Problem(
+        "no embedded Valkey for this machine: set REDIS_URL to Redis 7 or newer, or Valkey"
+    )
