@@ -17,6 +17,7 @@ LONGEST_TOOLS = 256 * 1024
 MOST_HOPS = 8  # from a `$ref` to the schema that it means
 LONGEST_PATTERN, MOST_GROUPS = 2000, 64  # of a regular expression in a schema
 
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _LONGEST = {
     "response_format": LONGEST_SCHEMA,
     "guided_json": LONGEST_SCHEMA,
@@ -35,6 +36,7 @@ def check_schemas(body: Body) -> None:
             raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
     for name, value in found.items():
         _check_patterns(name, value)
+        _check_references(name, value)
         if any(map(_goes_round, _roots(name, value))):
             what = f"over more than {MOST_HOPS} others"
             raise BadRequest(f"a `$ref` in `{name}` leads to no schema, or {what}", param=name)
@@ -46,6 +48,15 @@ def _check_patterns(name: str, value: Any) -> None:
         if isinstance(pattern, str) and not _is_plain(pattern):
             what = f"{LONGEST_PATTERN} characters and {MOST_GROUPS} groups"
             raise BadRequest(f"a pattern in `{name}` must be at most {what}", param=name)
+
+
+def _check_references(name: str, value: Any) -> None:
+    """An engine might fetch an address. Everywhere: some engines follow what is no schema, too."""
+    given = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
+    for word, reference in given:
+        if isinstance(reference, str) and not reference.startswith("#"):
+            what = f"a `{word}` in `{name}` names another document"
+            raise BadRequest(f"{what}: only local references (`#/…`) are taken", param=name)
 
 
 def _is_plain(pattern: str) -> bool:

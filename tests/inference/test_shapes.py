@@ -474,6 +474,11 @@ def test_what_is_nested_as_people_do_passes() -> None:
         ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}}, "leads to no"),
         ({"anyOf": [{"$ref": "#/anyOf/1"}, {"$ref": "#/anyOf/0"}]}, "leads to no"),
         ({"$ref": "#"}, "leads to no"),
+        ({"$ref": "https://example.com/schema.json"}, "only local references"),
+        ({"properties": {"a": {"items": {"$ref": "file:///etc/hosts"}}}}, "only local references"),
+        ({"$defs": {"a": {"$ref": "other.json#/a"}}}, "only local references"),
+        ({"anyOf": [{"$dynamicRef": "//example.com/x"}]}, "only local references"),
+        ({"$recursiveRef": "http://127.0.0.1/x"}, "only local references"),
     ],
 )
 def test_a_schema_is_bounded(name: str, schema: dict[str, Any], says: str) -> None:
@@ -486,6 +491,16 @@ def test_a_schema_is_bounded(name: str, schema: dict[str, Any], says: str) -> No
     with pytest.raises(BadRequest, match=says) as refused:
         requests.check_chat(chat(**{name: whole[name]}), ENGINE)
     assert refused.value.param == name
+
+
+def test_a_schema_may_say_what_it_is_called() -> None:
+    """Nobody fetches these; and a property may have any name."""
+    named = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://a.example/s",
+    }
+    schema = {**named, "type": "object", "properties": {"$ref": {"type": "string"}}}
+    requests.check_chat(chat(response_format=formatted(schema)), ENGINE)
 
 
 def test_a_schema_may_speak_of_itself() -> None:
