@@ -173,5 +173,5 @@ def plain_call(asked: Body, engine: Engine) -> Body:
         raise BadRequest(f"`{name}` is not a field of this call", param=name)
     names = {"stop_words": "stop"}
     body = {names.get(k, k): v for k, v in asked.items() if v is not None}
-    check_text(body, engine)
+    check_completion(body, engine)
     return body

@@ -650,7 +650,8 @@ def test_the_plain_call_becomes_a_completion() -> None:
     asked = {"prompt": "Hi", "max_tokens": 5, "temperature": 0.5, "stop_words": ["END"]}
     body = requests.plain_call(asked, ENGINE)
     assert body == {"prompt": "Hi", "max_tokens": 5, "temperature": 0.5, "stop": ["END"]}
-    assert requests.plain_call({"prompt": "Hi", "max_tokens": None}, ENGINE) == {"prompt": "Hi"}
+    for unbounded in ({"prompt": "Hi"}, {"prompt": "Hi", "max_tokens": None}):
+        assert requests.plain_call(unbounded, ENGINE) == {"prompt": "Hi", "max_tokens": 16}
 
 
 @pytest.mark.parametrize(
