@@ -5,6 +5,7 @@ Being refused is an act on record: in the tenant where it happened, else the pla
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
+from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
@@ -49,7 +50,8 @@ def wants_json(request: HttpRequest) -> bool:
 def _in_json(request: HttpRequest) -> HttpResponse:
     path = secret_keys.hidden(request.path)[:LONGEST_PATH]
     text = f"there is no {request.method} {path}; the paths of the inference API begin with /v1/"
-    return HttpResponse(NotFound(text).body(), "application/json", 404)
+    known_as = {"x-request-id": str(uuid4())}
+    return HttpResponse(NotFound(text).body(), "application/json", 404, headers=known_as)
 
 
 def _record(request: ConsoleRequest) -> None:

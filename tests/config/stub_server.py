@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import uvicorn
 import uvloop
@@ -52,6 +53,13 @@ class Stub:
         await send({"type": "websocket.send", "text": "hello"})
         while (await receive())["type"] != "websocket.disconnect":
             pass
+
+
+def request_id(answer: bytes) -> UUID:
+    """The one that an answer as it stands on the wire carries."""
+    lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    (found,) = [line for line in lines if line.startswith(b"x-request-id: ")]
+    return UUID(found.partition(b": ")[2].decode())
 
 
 async def _answer(send: Any, status: int, body: bytes) -> None:

@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.conf import settings
@@ -57,6 +58,8 @@ def test_programs_are_told_in_json_that_nothing_is_there(
     assert answer.json()["error"]["code"] == "not_found"
     assert "/v1/" in answer.json()["error"]["message"]
     assert "set-cookie" not in answer.headers
+    again = client.request(method, "/embeddings", headers=headers)
+    assert UUID(answer.headers["x-request-id"]) != UUID(again.headers["x-request-id"])
 
 
 def test_people_are_shown_a_page(client: TestClient) -> None:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from websockets.sync.client import connect as websocket
 
 from config.bounded_http import Bounded
-from tests.config.stub_server import Client, Served, Stub, serving
+from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -75,6 +75,7 @@ def test_who_gives_way_in_mid_request_is_told(clients: Clients) -> None:
     assert status(answer) == 503
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_many_connections"
     assert b"retry-after: 1\r\n" in answer
+    assert request_id(answer).version == 4
 
 
 def test_who_waits_for_an_answer_stays_and_the_newcomer_is_refused(clients: Clients) -> None:
@@ -83,6 +84,7 @@ def test_who_waits_for_an_answer_stays_and_the_newcomer_is_refused(clients: Clie
     answer = refused.rest()
     assert status(answer) == 503
     assert b"too_many_connections" in answer
+    assert request_id(answer).version == 4
     elsewhere = clients.new(GET, "127.0.0.2")  # another address has room
     assert status(elsewhere.answer()) == 200
     assert all(b"end" in client.rest() for client in busy)

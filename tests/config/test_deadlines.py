@@ -9,7 +9,7 @@ import pytest
 from django.test import override_settings
 
 from config.connections import Crowd
-from tests.config.stub_server import Client, Served, Stub, serving
+from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
 HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
@@ -57,6 +57,7 @@ def test_a_request_that_does_not_arrive(served: Served, sent: bytes, says: str |
         assert told(answer) == (408, "request_timeout")
         assert f"the {says} of this request" in answer.decode()
         assert b"connection: close" in answer
+        assert request_id(answer).version == 4
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from config.bounded_http import MOST_HEADERS, MOST_PIPELINED, Bounded
-from tests.config.stub_server import Client, Served, Stub, serving
+from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
@@ -48,6 +48,7 @@ def test_what_comes_beside_a_body_is_bounded(served: Served, without_end: bytes)
             answer = client.rest()
     if answer:
         assert status(answer) == 400
+        assert request_id(answer).version == 4
         assert "trailers" in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
 
 
@@ -74,6 +75,18 @@ def test_how_many_headers(served: Served, headers: int, expected: int) -> None:
     with served.connect() as client:
         client.send(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * headers + b"\r\n")
         assert status(client.answer()) == expected
+
+
+def test_what_cannot_be_read_is_told_in_the_apis_shape(served: Served) -> None:
+    answers = []
+    for unreadable in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 300):
+        with served.connect() as client:
+            answers.append(client.send(unreadable).rest())
+    assert [status(answer) for answer in answers] == [400, 400]
+    for answer in answers:
+        error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+        assert error["type"] == "invalid_request_error"
+    assert len(set(map(request_id, answers))) == 2
 
 
 def test_so_many_requests_may_wait_behind_one_that_runs(served: Served) -> None:
