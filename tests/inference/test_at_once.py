@@ -1,10 +1,12 @@
 """How many readers of streams, and chat sockets, may be open at once."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from channels.db import database_sync_to_async
@@ -15,12 +17,12 @@ from redis.exceptions import RedisError
 
 from inference import engines
 from inference.api.openai import views
-from inference.chat import chat_session, consumer
+from inference.chat import chat_session, consumer, conversations
 from inference.chat.chat_session import ChatSession
 from inference.chat.consumer import ChatConsumer
 from inference.intake.at_once import EVERYBODY, AtOnce
 from inference.intake.context import Context
-from inference.models import Completion
+from inference.models import Author, Completion, Message
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
 from tenants.redis_link import RedisLink
 from tenants.roles import Role
@@ -54,6 +56,11 @@ async def context(settings: Settings, dsn: str, pool: str) -> AsyncIterator[Cont
     async with serving() as opened:
         yield opened
     engines.forget()
+
+
+@pytest.fixture
+def globex(transactional_db: None) -> Tenant:
+    return Tenant.open("globex", by="test")
 
 
 # Readers of streams -----------------------------------------------------------------------------
@@ -116,6 +123,37 @@ async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     assert len(context.readers) == 0
 
 
+async def test_a_tenants_readers_are_bounded_whatever_key_they_use(
+    context: Context,
+    acme: Tenant,
+    globex: Tenant,
+    link: RedisLink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(views, "READERS_PER_TENANT", 2)
+    readers = []
+    for _ in range(2):
+        key, text = await issued(acme)
+        readers.append(await open_reader(text, await open_stream(acme, key)))
+    third, its_text = await issued(acme)
+    kept = await streamed(link, acme, api_key=third)
+    answer = await events(its_text, kept)
+    assert (answer.status_code, answer.headers["x-ratelimit-scope"]) == (429, "readers")
+    assert "this tenant reads 2 streams at once" in answer.json()["error"]["message"]
+    await context.refusals.flush()
+    row = await in_database(Refusal.objects.get)()
+    assert (row.public_id, row.tier) == (answer.headers["x-refusal-id"], "readers")
+    stranger, a_strangers_text = await issued(globex)
+    theirs = await streamed(link, globex, api_key=stranger)
+    assert (await events(a_strangers_text, theirs)).status_code == 200
+    readers[0].cancel()
+    await asyncio.gather(readers[0], return_exceptions=True)
+    assert (await events(its_text, kept)).status_code == 200
+    readers[1].cancel()
+    await asyncio.gather(readers[1], return_exceptions=True)
+    assert len(context.readers) == 0
+
+
 async def open_stream(acme: Tenant, key: ApiKey) -> UUID:
     order = an_order()
     create = in_database(Completion.objects.create)
@@ -150,6 +188,18 @@ class Socket:
         await self._app.send_input({"type": "websocket.connect"})
         assert (await self.heard())["type"] == "websocket.accept"
 
+    async def follow(self, message: Message) -> dict[str, Any] | None:
+        """What the page is told; None where the answer is followed from now on."""
+        sent = orjson.dumps({"type": "follow", "message": str(message.pk), "after": 0}).decode()
+        followed = len(current().followers)
+        await self._app.send_input({"type": "websocket.receive", "text": sent})
+        async with asyncio.timeout(5):
+            while self._app.output_queue.empty():
+                if len(current().followers) > followed:
+                    return None
+                await asyncio.sleep(0.01)
+        return dict(orjson.loads((await self.heard())["text"]))
+
     async def heard(self) -> dict[str, Any]:
         return dict(await self._app.receive_output(5))
 
@@ -163,7 +213,9 @@ class Socket:
 
 async def connected(member: Member, monkeypatch: pytest.MonkeyPatch) -> Socket:
     async def of(scope: Any) -> ChatSession:
-        return ChatSession(current(), member.user, member, "session", "198.51.100.7", "en")
+        found = ChatSession(current(), member.user, member, "session", "198.51.100.7", "en")
+        found._good_until = math.inf  # there is no session
+        return found
 
     monkeypatch.setattr(chat_session.ChatSession, "of", of)
     socket = Socket()
@@ -191,6 +243,55 @@ async def test_a_persons_sockets_are_bounded(
     for socket in (crowded, again, tabs[1]):
         await socket.disconnect()
     assert len(context.sockets) == 0
+
+
+async def test_what_a_person_follows_is_bounded_over_all_their_sockets(
+    context: Context, acme: Tenant, alice: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "FOLLOWED_PER_PERSON", 2)
+    monkeypatch.setattr(context.revocation, "attend", lambda *_: None)
+    user = await in_database(User.objects.create_user)("bob@acme.example")
+    bob = await in_database(acme.add_member)(user, Role.DEVELOPER)
+    tabs = [await connected(alice, monkeypatch) for _ in range(2)]
+    for tab in tabs:
+        assert await tab.follow(await open_answer(alice)) is None
+    third = await open_answer(alice)
+    refused = await tabs[0].follow(third)
+    assert refused
+    assert (refused["type"], refused["code"]) == ("error", "too_much")
+    assert refused["message"] == str(third.pk)
+    his = await connected(bob, monkeypatch)
+    assert await his.follow(await open_answer(bob)) is None
+    await tabs[1].disconnect()
+    await followed(2)
+    assert await tabs[0].follow(third) is None
+    for socket in (tabs[0], his):
+        await socket.disconnect()
+    await followed(0)
+
+
+async def followed(answers: int) -> None:
+    async with asyncio.timeout(5):
+        while len(current().followers) != answers:
+            await asyncio.sleep(0.01)
+
+
+async def open_answer(member: Member) -> Message:
+    """One that is still being written."""
+    order, now = an_order(), timezone.now()
+    same = {"tenant_id": member.tenant_id, "created_at": now}
+    await in_database(Completion.objects.create)(
+        id=order.id, model="mock", route="/chat", state="open", stream=True, member=member, **same
+    )
+    conversation = await in_database(conversations.start)(member, "mock", "Hello")
+    answer: Message = await in_database(Message.objects.create)(
+        conversation=conversation,
+        author=Author.ASSISTANT,
+        completion_id=order.id,
+        data_key_id=uuid4(),
+        **same,
+    )
+    return answer
 
 
 async def test_a_socket_that_does_not_come_about_counts_no_longer(
