@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing import Pipe
 from typing import Any
 
@@ -12,18 +13,27 @@ import pytest
 from channels.db import database_sync_to_async
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
+from audit.checks import self_check
+from audit.erasure import execution
+from audit.exports import portability, trail_export
 from audit.models import LegalHold, Seal
 from audit.proof import seal
-from console.isolation import routes, side_by_side
+from audit.retention import legal_hold
+from console.compliance import running
+from console.isolation import proof, routes, side_by_side
 from console.isolation.crawler import Cell, Walk
 from console.isolation.proof import Proof
 from console.isolation.stage import Stage
+from inference.record import reconciliation
+from inference.usage import rollup
 from tenants.isolation import row_security
 from tenants.models import Tenant, User
 from tenants.models.team import TeamPlace
 from tenants.scope import system_scope
+from tests.isolation.conftest import As
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "console/t/<slug:tenant>/members/"
@@ -69,6 +79,61 @@ def test_the_sealer_goes_on_meanwhile(
     call_command("isolation", processes=1)
     assert Seal.objects.exists()
     assert "0 leaks" in capsys.readouterr().out
+
+
+JOBS = (
+    seal.seal_round,
+    self_check.run,
+    execution.work,
+    portability.work,
+    trail_export.work,
+    running.all_night,
+    rollup.roll_up,
+    reconciliation.reconcile_due,
+)
+
+
+def test_what_the_platforms_own_jobs_write_is_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They write in the tables that are left out, in each of these, and in no other one."""
+    left_out = set(proof._BACKGROUND)
+    monkeypatch.setattr(proof, "_BACKGROUND", set())
+    with system_scope():
+        stage = Stage.set()
+    before = proof.rows_of(stage)
+    for job in JOBS:
+        job()
+    after = proof.rows_of(stage)
+    with system_scope():
+        stage.clear()
+    assert {table for table in before if before[table] != after[table]} == left_out
+
+
+def test_a_hold_on_the_other_tenant_would_be_one() -> None:
+    """It puts the deletion request beside it on hold: so the stage's holds are on nobody."""
+    with system_scope():
+        stage = Stage.set()
+        other, ends = stage.other.tenant.id, timezone.now() + timedelta(hours=1)
+        assert None not in LegalHold.objects.values_list("subject_id", flat=True)
+        before = proof.rows_of(stage)
+        execution.work()
+        assert proof.rows_of(stage) == before
+        legal_hold.request(other, by="test", reason="everybody", expires_at=ends)
+        execution.work()
+        assert proof.rows_of(stage)["audit_deletionrequest"] != before["audit_deletionrequest"]
+        stage.clear()
+
+
+def test_an_operator_sees_nothing_of_what_stays(as_person: As) -> None:
+    call_command("isolation", processes=1)
+    gone = set(LegalHold.objects.values_list("tenant_id", flat=True))
+    assert len(gone) == 2
+    with system_scope():
+        stage = Stage.set()
+    here = {stage.own.tenant.id, stage.other.tenant.id}
+    lines = as_person(stage.operator).get("/console/holds/").context["lines"]
+    with system_scope():
+        stage.clear()
+    assert {line.hold.tenant_id for line in lines} == here
 
 
 def test_told_to_stop_while_it_makes_the_two_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
