@@ -61,7 +61,8 @@ def enter(browser: Browser, platform: Platform, people: dict[str, str]) -> Itera
             complaints.append(f"{said.text} {path_of(said)}")
 
     def entered(who: str = "bob", path: str = "/chat/?tenant=acme", **options: Any) -> Page:
-        context = browser.new_context(base_url=platform.url, locale="en-US", **options)
+        options.setdefault("locale", "en-US")
+        context = browser.new_context(base_url=platform.url, **options)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         cookie = {"name": "forebay_session", "value": people[who], "url": platform.url}
         context.add_cookies([cookie])  # type: ignore[list-item]
@@ -284,6 +285,31 @@ def test_a_refused_message_stays_in_the_text_field(enter: Enter, platform: Platf
             break
     expect(page.get_by_role("alert")).to_contain_text(re.compile(r"used up\. Try again in \d+ s"))
     expect(page.get_by_label("Your message")).to_have_value("A question that must not get lost")
+
+
+# The page's own module, and what it shows before a second has gone by.
+NOTICE = """async (seconds) => {
+  const loaded = performance.getEntriesByType('resource').map((entry) => entry.name);
+  const { notice } = await import(loaded.find((name) => name.includes('/chat/notices')));
+  notice('Used up.', { retryAfter: seconds });
+  return document.querySelector('#notice [data-text]').textContent;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("locale", "sentence", "times"),
+    [
+        ("en-US", "Try again {}.", ["in 45 seconds", "in 20 minutes", "in 19 hours", "in 3 days"]),
+        ("zh-CN", "请{}重试。", ["45秒钟后", "20分钟后", "19小时后", "3天后"]),
+    ],
+)
+def test_when_to_come_back_is_told_in_a_unit_of_use(
+    enter: Enter, locale: str, sentence: str, times: list[str]
+) -> None:
+    page = enter(locale=locale)
+    for seconds, when in zip((45, 20 * 60, 67_552, 3 * 86_400), times, strict=True):
+        assert page.evaluate(NOTICE, seconds) == f"Used up. {sentence.format(when)}"
+    expect(page.get_by_role("alert")).to_contain_text(sentence.format(times[-1]))
 
 
 def test_a_broken_answer_says_so(enter: Enter, engine: Mock) -> None:
