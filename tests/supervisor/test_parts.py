@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.environment import PROJECT, nearby
 from config.supervisor import openmp, ports
 from config.supervisor.child import Child, Stage
 from config.supervisor.engine import model_name
@@ -20,6 +21,15 @@ pytestmark = pytest.mark.unit
 
 def test_a_model_is_called_like_its_file() -> None:
     assert model_name(Path("/m/Qwen3 8B-Instruct.Q4_K_M.gguf")) == "qwen3-8b-instruct.q4_k_m"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_what_the_readme_shows_has_the_address_that_is_printed(readme: str) -> None:
+    shown = (PROJECT / readme).read_text().partition("```text\n")[2].partition("```")[0]
+    url = f"http://{nearby('127.0.0.1')}:8000"
+    assert f"curl {url}/v1/chat/completions" in shown
+    assert "127.0.0.1" not in shown
+    assert f"the platform at {url}\n" in (PROJECT / "CONTRIBUTING.md").read_text()
 
 
 def test_an_address_is_shown_without_its_password() -> None:
