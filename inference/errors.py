@@ -10,6 +10,7 @@ ApiError
 ├── TooLarge              413
 ├── UnsupportedEncoding   415  with Accept-Encoding
 ├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
+├── Cancelled             499  whoever asked has ended it early
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
 """
 
@@ -102,10 +103,18 @@ class UnsupportedEncoding(ApiError):
 
 class LimitReached(ApiError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    tier, retry_after_ms = "", 0
 
 
 class OutOfQuota(LimitReached):
     type, code = "insufficient_quota", "insufficient_quota"
+
+
+class Cancelled(ApiError):
+    status, type, code = 499, "invalid_request_error", "cancelled"
+
+    def __init__(self, message: str = "this request was cancelled") -> None:
+        super().__init__(message)
 
 
 class Unavailable(ApiError):

@@ -36,6 +36,7 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
     kind = OutOfQuota if admission.tier == "quota" else LimitReached
     error = kind(f"{why}; {again} ({admission.tier}, {refused.refusal_id})", retry_after=seconds)
     error.refusal_id = refused.refusal_id
+    error.tier, error.retry_after_ms = admission.tier, admission.frees_in_ms
     error.extra = [
         (b"retry-after-ms", b"%d" % admission.frees_in_ms),
         (b"x-refusal-id", refused.refusal_id.encode()),

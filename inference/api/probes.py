@@ -1,27 +1,15 @@
-"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything.
+"""Is the process alive, and can it work? /livez touches nothing, /readyz asks everything."""
 
-Engines are asked beforehand (engines/reachable.py): while any of them answers, we can work. Which
-do not is for pages to say: whoever asks here has no key.
-"""
-
-import asyncio
-import logging
-from collections.abc import Awaitable
 from typing import Any
 
 import orjson
-from channels.db import database_sync_to_async
-from django.db import connection
 
+from inference.api import readiness
 from inference.api.openai.http import Request
-from inference.engines import engines, reachable
 from inference.errors import MethodNotAllowed
-from inference.intake.context import Context
+from inference.intake.context import context_of
 
 PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last as vLLM and llama.cpp have it
-log = logging.getLogger(__name__)
-PATIENCE_S = 2.0
-KEPT_S = 0.5  # a flood of probes asks us, and not the database
 
 
 async def probe(scope: Any, receive: Any, send: Any) -> None:
@@ -30,48 +18,9 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
         return await request.refuse(MethodNotAllowed(request.path, "GET, HEAD"))
     if request.path == "/livez":
         return await request.answer(b'{"alive":true}')
-    checks = await _recent(request.context)
+    context = context_of(scope)
+    checks = await readiness.recent(context)
     ready = all(checks.values())
-    rate_limiter = request.context.rate_limiter
-    limits = {"alone": rate_limiter.alone, "outages": rate_limiter.outages}
+    limits = {"alone": context.rate_limiter.alone, "outages": context.rate_limiter.outages}
     body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
-
-
-_last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
-
-
-async def _recent(context: Context) -> dict[str, bool]:
-    """The last look, or one that is under way, unless it began too long ago."""
-    global _last
-    loop = asyncio.get_running_loop()
-    if _last is None or _last[1].get_loop() is not loop or loop.time() - _last[0] > KEPT_S:
-        _last = loop.time(), asyncio.create_task(_checks(context))
-    return await asyncio.shield(_last[1])
-
-
-async def _checks(context: Context) -> dict[str, bool]:
-    named: dict[str, Awaitable[Any]] = {
-        "database": database_sync_to_async(_ask_database)(),
-        "redis": context.redis.call("PING"),
-    }
-    answers = await asyncio.gather(*map(_answers, named.values()))
-    found = dict(zip(named, answers, strict=True))
-    found["engines"] = not reachable.all_down(engines())
-    if down := [name for name, up in found.items() if not up]:
-        log.warning("not ready: %s", ", ".join(down))
-    return found
-
-
-async def _answers(question: Awaitable[Any]) -> bool:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await question
-    except Exception:
-        return False
-    return True
-
-
-def _ask_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("select 1")

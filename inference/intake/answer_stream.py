@@ -78,6 +78,11 @@ class AnswerStream:
         """The reader has gone."""
         self.sink.hang_up()
 
+    def give_up(self) -> None:
+        """The reader has gone before it began: the generation is cancelled. Does not wait."""
+        leave(self._context, self.order)
+        self._context.cancellation.cancel(self.order)
+
     def leave(self) -> None:
         """Nobody reads here; readers follow the kept events instead. It goes on."""
         leave(self._context, self.order)

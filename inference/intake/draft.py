@@ -38,7 +38,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         keeps_text=submission.keeps_text,
         body=submission.body,
         created_at=now,
-        deadline=work_class.deadline(now),
+        deadline=min(work_class.deadline(now), now + submission.time_limit_s),
         klass=submission.klass,
         estimate=submission.estimate,
         weight=caller.weight,

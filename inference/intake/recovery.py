@@ -63,6 +63,8 @@ def _from_record(order: Order, last: int) -> Frame | None:
         response = Payload.objects.filter(request_id=order.id, field="response").first()
     except (Completion.DoesNotExist, Usage.DoesNotExist):
         return None
+    if completion.state == State.CANCELLED:
+        return _error(last, 499, "cancelled", "this request was cancelled")
     if usage.error_code or response is None or order.stream:
         code = usage.error_code or "stream_lost"
         return _error(last, 502, code, "the answer ended, but was lost on its way; send it again")

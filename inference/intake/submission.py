@@ -1,6 +1,7 @@
 """What a front end has read off its wire: validated, and prepared for the engine."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ class Submission:
     klass: str = "realtime"  # of work: inference/queue/classes.py
     client_ip: str = ""
     address_counted_at: int = 0  # see address_limit.py
+    time_limit_s: float = inf  # the client's own deadline, from now on
 
 
 def read(
@@ -39,6 +41,7 @@ def read(
     route: str,
     client_ip: str,
     address_counted_at: int,
+    time_limit_s: float = inf,
 ) -> Submission:
     """Of a body in OpenAI's form that `validation` has let through; `length`: its bytes.
 
@@ -61,4 +64,5 @@ def read(
         include_usage=include_usage,
         client_ip=client_ip,
         address_counted_at=address_counted_at,
+        time_limit_s=time_limit_s,
     )

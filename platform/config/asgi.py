@@ -1,6 +1,5 @@
 """One web process: probes and /v1 on a lean router, websockets by Channels, the pages by Django."""
 
-import gc
 import os
 from typing import Any
 
@@ -17,9 +16,8 @@ from channels.routing import URLRouter
 from django.conf import settings
 from django.urls import re_path
 
-from audit.erasure.tombstones import erasure_problem_at_start as tombstones_hindrance
-from audit.keys.key_check import startup_problem as keys_hindrance
 from config.celery import app as celery_app
+from config.front_end import settle_down, startup_problem
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.static_files import static_files
@@ -28,7 +26,6 @@ from inference.api.openai import routes
 from inference.api.openai.router import router
 from inference.chat.routing import websocket_urlpatterns
 from inference.intake.context import Context
-from tenants.isolation.check import startup_problem
 
 pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
@@ -60,25 +57,15 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
         await bounded(pages, scope, receive, send)
 
 
-def _hindrance() -> str:
-    return startup_problem() or keys_hindrance() or tombstones_hindrance()
-
-
-def _settle_down() -> None:
-    """What is loaded stays: no full garbage collection has to walk over it while requests wait."""
-    gc.collect()
-    gc.freeze()
-
-
 async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if problem := await sync_to_async(_hindrance)():
+            if problem := await sync_to_async(startup_problem)():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             scope["state"]["context"] = await Context.open()
-            _settle_down()
+            settle_down()
             await send({"type": "lifespan.startup.complete"})
         else:
             await scope["state"]["context"].close()

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from config.pages import bounded
 from config.static_files import static_files
-from inference.api import probes
+from inference.api import probes, readiness
 from inference.engines import reachable
 from tests.api.conftest import served
 
@@ -103,10 +103,10 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     class Open:
         rate_limiter, redis = RateLimiter(), Redis()
 
-    monkeypatch.setattr(probes, "_last", None)
-    monkeypatch.setattr(probes, "_answers", fine)
+    monkeypatch.setattr(readiness, "_last", None)
+    monkeypatch.setattr(readiness, "_answers", fine)
     engine = SimpleNamespace(config=SimpleNamespace(id="secret-r1"))
-    monkeypatch.setattr(probes, "engines", lambda: [engine])
+    monkeypatch.setattr(readiness, "engines", lambda: [engine])
     monkeypatch.setattr(reachable, "_down", {"secret-r1": timezone.now()})
     for path in ("/readyz", "/health"):
         status, _, body = await asked(probes.probe, "GET", path, context=Open())

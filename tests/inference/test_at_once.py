@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from redis.exceptions import RedisError
 
 from inference import engines
-from inference.api.openai import views
+from inference.api import kept_streams
 from inference.chat import chat_session, consumer, conversations
 from inference.chat.chat_session import ChatSession
 from inference.chat.consumer import ChatConsumer
@@ -91,7 +91,7 @@ async def open_reader(text: str, completion_id: UUID) -> "asyncio.Task[None]":
 async def test_a_keys_readers_are_bounded_and_the_refusal_is_explained(
     context: Context, acme: Tenant, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "READERS_PER_KEY", 2)
+    monkeypatch.setattr(kept_streams, "READERS_PER_KEY", 2)
     key, text = await issued(acme)
     other, its_text = await issued(acme)
     mine = await streamed(link, acme, api_key=key)
@@ -130,7 +130,7 @@ async def test_a_tenants_readers_are_bounded_whatever_key_they_use(
     link: RedisLink,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(views, "READERS_PER_TENANT", 2)
+    monkeypatch.setattr(kept_streams, "READERS_PER_TENANT", 2)
     readers = []
     for _ in range(2):
         key, text = await issued(acme)

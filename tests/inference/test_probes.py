@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from inference.api import probes
+from inference.api import readiness
 from inference.intake.context import Context
 
 NOBODY = cast(Context, cast(Any, None))
@@ -19,13 +19,13 @@ async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.sleep(0.05)
         return {"database": len(looks) == 1}
 
-    monkeypatch.setattr(probes, "_checks", look)
-    monkeypatch.setattr(probes, "KEPT_S", 0.2)
-    answers = await asyncio.gather(*[probes._recent(NOBODY) for _ in range(100)])
+    monkeypatch.setattr(readiness, "checks", look)
+    monkeypatch.setattr(readiness, "KEPT_S", 0.2)
+    answers = await asyncio.gather(*[readiness.recent(NOBODY) for _ in range(100)])
     assert answers == [{"database": True}] * 100
     assert len(looks) == 1
     await asyncio.sleep(0.3)
-    assert await probes._recent(NOBODY) == {"database": False}
+    assert await readiness.recent(NOBODY) == {"database": False}
     assert len(looks) == 2
 
 
@@ -34,10 +34,10 @@ async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(0.1)
         return {"database": True}
 
-    monkeypatch.setattr(probes, "_checks", look)
-    first = asyncio.create_task(probes._recent(NOBODY))
+    monkeypatch.setattr(readiness, "checks", look)
+    first = asyncio.create_task(readiness.recent(NOBODY))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(probes._recent(NOBODY))
+    second = asyncio.create_task(readiness.recent(NOBODY))
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == {"database": True}

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from inference.api import probes
+from inference.api import readiness
 from inference.engines import reachable
 from inference.engines.base import EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
@@ -79,10 +79,10 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
 
     context = cast(Any, Here)
 
-    monkeypatch.setattr(probes, "_answers", well)
+    monkeypatch.setattr(readiness, "_answers", well)
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
-    monkeypatch.setattr(probes, "engines", lambda: away)
+    monkeypatch.setattr(readiness, "engines", lambda: away)
     await reachable.look(away[:1])
-    assert (await probes._checks(context))["engines"] is True
+    assert (await readiness.checks(context))["engines"] is True
     await reachable.look(away)
-    assert (await probes._checks(context))["engines"] is False
+    assert (await readiness.checks(context))["engines"] is False

@@ -13,7 +13,8 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai import installed, routes
+from inference.api import installed
+from inference.api.openai import routes
 from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
 from tenants.rate_limits.admission import SharedAdmission

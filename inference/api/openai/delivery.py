@@ -21,14 +21,21 @@ KEEP_ALIVE_S = 15.0
 
 
 @contextlib.contextmanager
+def watched(request: Request) -> Iterator[asyncio.Task[None]]:
+    """With a task that is done when the client has gone."""
+    gone = asyncio.create_task(request.gone())
+    try:
+        yield gone
+    finally:
+        gone.cancel()
+
+
+@contextlib.contextmanager
 def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
     """While the client is there: when it goes, the answer ends with ReaderGone."""
-    watch = asyncio.create_task(request.gone())
-    watch.add_done_callback(lambda _: answer.hang_up())
-    try:
+    with watched(request) as gone:
+        gone.add_done_callback(lambda _: answer.hang_up())
         yield
-    finally:
-        watch.cancel()
 
 
 async def whole(request: Request, answer: AnswerStream) -> Frame:
@@ -41,7 +48,7 @@ async def send_json(request: Request, answer: AnswerStream) -> None:
     frame = await whole(request, answer)
     if answer.verdict.left:
         usage = quotas.usage_in(frame)
-        request.extra += quotas.headers_after(answer.verdict, answer.order, usage)
+        request.call.headers += quotas.headers_after(answer.verdict, answer.order, usage)
     await _answer(request, frame)
 
 

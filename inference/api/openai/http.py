@@ -9,44 +9,41 @@ from uuid import uuid4
 
 from django.conf import settings
 
+from inference.api.call import Call
 from inference.api.openai.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
-from inference.intake.context import Context, context_of
-from tenants.caller import Caller
-from tenants.rate_limits.client_address import client_ip
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
 
 class Request:
-    """One HTTP request; header names are lower case."""
+    """One HTTP request; header names are lower case. `call`: where it is one of the API."""
 
-    def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        scope: Any,
+        receive: Callable[[], Any],
+        send: Callable[[Any], Any],
+        call: Call | None = None,
+    ) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
-        self.route = ""  # the template of its path
         self.extra: Headers = []
-        self.request_id = ""
-        self.caller: Caller | None = None  # once it is known
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
-        self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
-        self.at_admission = False  # which charges the address
+        self._call = call
 
     @property
-    def context(self) -> Context:
-        return context_of(self.scope)
+    def call(self) -> Call:
+        assert self._call
+        return self._call
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
-
-    @property
-    def client_ip(self) -> str:
-        return client_ip(self.scope)
 
     async def body(self) -> bytes:
         """Raises TooLarge before more than the limit is read."""
@@ -80,13 +77,6 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    @property
-    def known_as(self) -> str:
-        """Of a completion its id; of anything else one that only the answer and the log know."""
-        if not self.request_id:
-            self.request_id = str(uuid4())
-        return self.request_id
-
     # Answers -------------------------------------------------------------------------------------
     async def answer(self, body: bytes, status: int = 200, headers: Headers = JSON) -> None:
         length = (b"content-length", str(len(body)).encode())
@@ -102,7 +92,10 @@ class Request:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
-        headers = [*headers, (b"x-request-id", self.known_as.encode()), *self.extra]
+        known_as, more = str(uuid4()), list[tuple[bytes, bytes]]()
+        if self._call:
+            known_as, more = self._call.request_id, self._call.headers
+        headers = [*headers, (b"x-request-id", known_as.encode()), *self.extra, *more]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

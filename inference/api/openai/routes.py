@@ -16,6 +16,7 @@ ROUTES: dict[str, tuple[str, views.View]] = {
     "/v1/user/balance": ("GET", views.balance),
 }
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
+EVENTS_ROUTE = "/v1/completions/{id}/events"
 _MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
 
 
@@ -70,5 +71,5 @@ def _with_an_id(path: str) -> Route | None:
     if path.startswith(_STREAMS):
         completion_id, _, what = path.removeprefix(_STREAMS).partition("/")
         if what == "events":
-            return Route(views.EVENTS_ROUTE, "GET", views.events, (completion_id,))
+            return Route(EVENTS_ROUTE, "GET", views.events, (completion_id,))
     return None

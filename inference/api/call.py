@@ -1,0 +1,105 @@
+"""What every call of the inference API has in common, whichever front end took it."""
+
+from functools import cached_property
+from uuid import uuid4
+
+from audit.proof import receipts
+from inference.api import limits, quotas
+from inference.api.refusing import as_error, is_on_record
+from inference.errors import ApiError, Headers
+from inference.intake import address_limit, allowed
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.authentication import identify
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted
+from inference.intake.refusals import denied
+from inference.intake.submission import Submission
+from inference.intake.submit import submit
+from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission
+
+ELSEWHERE = 1  # the address was charged at the admission
+_LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
+
+
+class Call:
+    """From its key to its admission or refusal. `headers`: what goes along with its answer."""
+
+    def __init__(self, context: Context, route: str, client_ip: str) -> None:
+        self.context, self.route, self.client_ip = context, route, client_ip
+        self.headers: Headers = []
+        self.caller: Caller | None = None  # once it is known
+        self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
+        self.at_admission = False  # which charges the address
+
+    @cached_property
+    def request_id(self) -> str:
+        """Of a completion its id; of anything else one that only the answer and the log know."""
+        return str(uuid4())
+
+    async def authenticate(self, key: str) -> Caller:
+        """Raises ApiError, NotAllowed, NotAdmitted."""
+        self.address_counted_at = await address_limit.charge(
+            self.context, key, self.client_ip, self.route
+        )
+        self.caller = caller = await identify(self.context, key)
+        allowed.check_address(caller, self.client_ip)
+        allowed.check_scope(caller)
+        return caller
+
+    async def look(self, caller: Caller) -> None:
+        """For what no admission follows: what all limits leave. Raises NotAdmitted."""
+        counted_at, self.at_admission = self.address_counted_at, True
+        admission = await address_limit.look(
+            self.context, caller, self.client_ip, self.route, counted_at
+        )
+        self.headers += limits.headers(admission)
+
+    async def submit(self, submission: Submission) -> AnswerStream:
+        """Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService."""
+        self.at_admission = True
+        answer = await submit(self.context, submission)
+        self.request_id = str(answer.order.id)
+        self.headers.append((receipts.HEADER, answer.receipt))
+        self.headers += limits.headers(answer.admission)
+        if submission.stream:  # a whole answer tells what remains once it is settled
+            self.headers += quotas.headers(answer.verdict)
+        return answer
+
+    # Refusals ------------------------------------------------------------------------------------
+    async def refused(self, refusal: Exception) -> ApiError:
+        """The error to tell. It is noted where it has to be, and counts for the limits."""
+        error = as_error(refusal)
+        self.caller = self.caller or error.caller
+        if is_on_record(refusal, error):
+            self._put_on_record(error)
+        if self.caller:
+            error = await self._with_limits(self.caller, error)
+        told = {name for name, _ in error.extra}
+        self.headers = [line for line in self.headers if line[0] not in told]
+        return error
+
+    async def _with_limits(self, caller: Caller, error: ApiError) -> ApiError:
+        """And what they leave. Refused before its admission, it counts for all: it was work."""
+        told = {name for name, _ in (*self.headers, *error.extra)}
+        try:
+            left = await self._left(caller, told)
+        except NotAdmitted as refused:
+            if error.status in (400, 404):
+                return limits.limit_reached(refused)
+            left = refused.admission
+        if left:
+            self.headers += [line for line in limits.headers(left) if line[0] not in told]
+        return error
+
+    async def _left(self, caller: Caller, told: set[bytes]) -> Admission | None:
+        asked = self.context, caller, self.client_ip, self.route
+        if not (self.address_counted_at or self.at_admission):
+            return await address_limit.charge_unadmitted(*asked)
+        if told & _LIMITS:
+            return None
+        return await address_limit.look(*asked, self.address_counted_at or ELSEWHERE)
+
+    def _put_on_record(self, error: ApiError) -> None:
+        where = self.context, self.caller, self.route, self.client_ip
+        denied(*where, status=error.status, code=error.code)

@@ -1,0 +1,135 @@
+"""A stream again, for whoever asked for it: a chat's is read in the chat alone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+
+from inference.api.call import Call
+from inference.errors import NotFound, Unavailable, error_body
+from inference.intake.at_once import EVERYBODY
+from inference.intake.refusals import denied, not_admitted
+from inference.intake.revocation import refusal
+from inference.models import Completion
+from inference.models.completion import CompletionQuerySet
+from inference.stream.cursor import follow
+from inference.stream.frames import Frame, Kind
+from tenants.accounts import locked_texts
+from tenants.caller import Caller
+from tenants.rate_limits.admission import Admission
+from tenants.redis_link import RedisLink
+from tenants.scope import tenant_scope
+
+READERS_PER_KEY, READERS_PER_TENANT = 32, 256
+Write = Callable[[Frame | None], Awaitable[None]]
+
+
+async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
+    """Raises NotFound, and puts on record who tried another's."""
+    try:
+        uuid = UUID(completion_id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+    except ValueError:
+        raise NotFound("there is no such stream") from None
+    found = await _stream(caller, uuid)
+    if found is None:
+        where = call.context, caller, call.route, call.client_ip
+        denied(*where, status=404, code="stream_not_found")
+        raise NotFound("there is no such stream")
+    return found
+
+
+def of_caller(caller: Caller) -> CompletionQuerySet:
+    """What was asked for with the key, or with one that it was rotated from or to."""
+    completions = Completion.objects.filter(tenant_id=caller.tenant_id)
+    if caller.api_key_id is None:
+        return completions.none()
+    if locked_texts.of_key(caller.api_key_id):  # rotated by whoever has their account?
+        completions = completions.filter(api_key=caller.api_key_id)
+    return completions.of_key(caller.api_key_id)
+
+
+@database_sync_to_async
+def _stream(caller: Caller, completion_id: UUID) -> Completion | None:
+    with tenant_scope(caller.tenant_id):
+        return of_caller(caller).filter(id=completion_id, stream=True).first()
+
+
+@contextmanager
+def counted(call: Call, caller: Caller) -> Iterator[None]:
+    """As one of the readers of its key and tenant. Raises NotAdmitted, Unavailable."""
+    names = _enter(call, caller)
+    try:
+        yield
+    finally:
+        call.context.readers.leave(*names)
+
+
+def _enter(call: Call, caller: Caller) -> tuple[Hashable, Hashable]:
+    limits = (caller.credential, READERS_PER_KEY), (caller.tenant_id, READERS_PER_TENANT)
+    full = call.context.readers.enter(*limits)
+    if full == EVERYBODY:
+        raise Unavailable("too many streams are read here; try again", retry_after=2)
+    if full is not None:
+        of_key = full == caller.credential
+        tier = "key_readers" if of_key else "readers"
+        most = READERS_PER_KEY if of_key else READERS_PER_TENANT
+        admission = Admission(tier, most, most, 1000, scope=tier)
+        raise not_admitted(call.context, admission, caller, call.route, call.client_ip)
+    return caller.credential, caller.tenant_id
+
+
+async def read_on(
+    call: Call, caller: Caller, completion: Completion, after: int, write: Write
+) -> None:
+    """Writes the frames after event `after`, and None after a second of silence.
+
+    Where the caller's access ends meanwhile, or the events are gone, the last frame is an error.
+    """
+    reading = _Reading(completion, after, write)
+    task = asyncio.ensure_future(reading.go_on(call.context.redis))
+    lost = list[str]()
+
+    def end(why: str) -> None:
+        lost.append(why)
+        task.cancel()
+
+    call.context.revocation.attend(task, caller.credential, end)
+    try:
+        await task
+    except asyncio.CancelledError:
+        task.cancel()
+        if not lost:
+            raise
+        await reading.end(*refusal(lost[0]))
+    finally:
+        call.context.revocation.dismiss(task)
+
+
+class _Reading:
+    def __init__(self, completion: Completion, after: int, write: Write) -> None:
+        self._completion, self._last, self._write = completion, after, write
+
+    async def go_on(self, redis: RedisLink) -> None:
+        async for frame in follow(redis, self._completion.id.bytes, self._last):
+            if frame:
+                self._last = frame.last
+            elif not await still_open(self._completion):
+                return await self.end(404, _EXPIRED)
+            await self._write(frame)
+        return None
+
+    async def end(self, status: int, error: bytes) -> None:
+        await self._write(Frame(b"", 0, self._last, Kind.ERROR, error, status))
+
+
+_EXPIRED = error_body(
+    "these events are no longer kept; send the request again", "stream_expired", 404
+)
+
+
+@database_sync_to_async
+def still_open(completion: Completion) -> bool:
+    with tenant_scope(completion.tenant_id):
+        return Completion.objects.open().filter(pk=completion.pk).exists()

@@ -1,0 +1,58 @@
+"""Can this process work? A flood of questions asks us, and not the database.
+
+Engines are asked beforehand (engines/reachable.py): while any of them answers, we can work. Which
+do not is for pages to say: whoever asks here has no key.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.db import connection
+
+from inference.engines import engines, reachable
+from inference.intake.context import Context
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 2.0
+KEPT_S = 0.5
+
+_last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
+
+
+async def recent(context: Context) -> dict[str, bool]:
+    """The last look, or one that is under way, unless it began too long ago."""
+    global _last
+    loop = asyncio.get_running_loop()
+    if _last is None or _last[1].get_loop() is not loop or loop.time() - _last[0] > KEPT_S:
+        _last = loop.time(), asyncio.create_task(checks(context))
+    return await asyncio.shield(_last[1])
+
+
+async def checks(context: Context) -> dict[str, bool]:
+    named: dict[str, Awaitable[Any]] = {
+        "database": database_sync_to_async(_ask_database)(),
+        "redis": context.redis.call("PING"),
+    }
+    answers = await asyncio.gather(*map(_answers, named.values()))
+    found = dict(zip(named, answers, strict=True))
+    found["engines"] = not reachable.all_down(engines())
+    if down := [name for name, up in found.items() if not up]:
+        log.warning("not ready: %s", ", ".join(down))
+    return found
+
+
+async def _answers(question: Awaitable[Any]) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await question
+    except Exception:
+        return False
+    return True
+
+
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")

@@ -1,0 +1,30 @@
+"""The models that a caller may use, as every front end lists them."""
+
+from typing import Any
+
+from inference.api import installed
+from inference.engines.base import Engine
+from inference.intake import allowed
+from tenants.caller import Caller
+
+
+async def listed(caller: Caller) -> list[dict[str, Any]]:
+    """Raises OutOfService."""
+    installed_at = await installed.at()
+    return [_described(engine, installed_at) for engine in allowed.engines_for(caller)]
+
+
+async def one(caller: Caller, name: str) -> dict[str, Any]:
+    """Raises NoSuchModel, OutOfService."""
+    engine = allowed.engine_for(caller, name)
+    return _described(engine, await installed.at())
+
+
+def _described(engine: Engine, installed_at: int) -> dict[str, Any]:
+    config = engine.config
+    return {
+        "id": config.name,
+        "created": config.created or installed_at,
+        "owned_by": "forebay",
+        "context_length": config.context_length,
+    }
