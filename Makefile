@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench manage isolation soak
+.PHONY: help run test coverage check check-types check-rest bench stubs manage isolation soak
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -66,6 +66,10 @@ soak: .venv/.dev
 		$(PY) -m pytest -s tests/e2e tests/isolation/test_matrix.py tests/audit/test_tampering.py tests/api/test_schemathesis.py \
 		tests/account/test_lockout.py tests/tenants/test_quota_ledger_model.py \
 		tests/tenants/test_admission_model.py tests/inference/test_fair_queue_model.py --timeout 5400 $(ARGS)
+
+# What clients have their own stubs made from is proto/; ours are made anew after a change there.
+stubs: .venv/.dev
+	$(PY) proto/generate.py
 
 bench: .venv/.dev
 	$(PY) -m bench $(ARGS)

@@ -65,6 +65,13 @@ SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
 KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 5)
 _TLS = PUBLIC_URL.startswith("https://")
 
+# gRPC (config/grpc_server.py). Without a certificate it speaks in clear.
+GRPC_PORT = int(environment.found("FOREBAY_GRPC_PORT", "0"))
+GRPC_CERTIFICATE = env.str("FOREBAY_GRPC_CERTIFICATE", default="")  # paths of PEM files
+GRPC_PRIVATE_KEY = env.str("FOREBAY_GRPC_PRIVATE_KEY", default="")
+GRPC_CLIENT_CA = env.str("FOREBAY_GRPC_CLIENT_CA", default="")  # then clients need a certificate
+GRPC_REFLECTION = env.bool("FOREBAY_GRPC_REFLECTION", default=False)
+
 # Applications ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",

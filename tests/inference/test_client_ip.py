@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from console import client_network
-from inference.api.openai.http import Request
 from inference.record.ledger import network
 from tenants.rate_limits.client_address import client_ip, counted
+from tests.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
 PEER = "203.0.113.9"
@@ -27,6 +27,11 @@ def scope(*forwarded: str, peer: str | None = PEER) -> dict[str, Any]:
         "headers": [(b"x-forwarded-for", line.encode("latin-1")) for line in forwarded],
         "client": (peer, 1234) if peer is not None else None,
     }
+
+
+def over_grpc(lines: tuple[str, ...]) -> str:
+    metadata = [("x-forwarded-for", line) for line in lines]
+    return rpc(f"ipv4:{PEER}:1234", *metadata).call.client_ip
 
 
 def on_pages(scope: dict[str, Any]) -> str:
@@ -66,7 +71,7 @@ def test_the_address(settings: Settings, proxies: int, forwarded: str, found: st
     settings.TRUSTED_PROXIES = proxies
     lines = (forwarded,) if forwarded else ()
     assert client_ip(scope(*lines)) == found
-    assert Request(scope(*lines), lambda: None, lambda message: None).client_ip == found
+    assert over_grpc(lines) == found
     assert on_pages(scope(*lines)) == found
 
 

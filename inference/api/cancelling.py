@@ -1,0 +1,62 @@
+"""Ending a request early from outside, for whoever asked for it: what it has so far stays."""
+
+import asyncio
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+
+from inference.api.call import Call
+from inference.api.kept_streams import of_caller, still_open
+from inference.errors import NotFound
+from inference.intake.refusals import denied
+from inference.models import Completion
+from inference.models.completion import State
+from inference.order import Order
+from inference.record.recorded import on_record
+from tenants.caller import Caller
+from tenants.scope import tenant_scope
+
+TRIES = 5  # once a second: a request on its way into the queue cannot be taken out of it yet
+
+
+async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
+    """Whether it was still running or waiting. Does not wait for its end.
+
+    Raises NotFound, and puts on record who tried another's.
+    """
+    completion = await _own(caller, request_id)
+    if completion is None:
+        where = call.context, caller, call.route, call.client_ip
+        denied(*where, status=404, code="request_not_found")
+        raise NotFound("there is no such request", param="request_id")
+    if completion.state != State.OPEN:
+        return False
+    if order := await _order(completion):
+        call.context.cancellation.cancel(order)
+        call.context.background.run(_insist(call, order, completion))
+    return True
+
+
+async def _insist(call: Call, order: Order, completion: Completion) -> None:
+    for _ in range(TRIES):
+        await asyncio.sleep(1)
+        if not await still_open(completion):
+            return
+        call.context.cancellation.cancel(order)
+
+
+@database_sync_to_async
+def _own(caller: Caller, request_id: str) -> Completion | None:
+    try:
+        uuid = UUID(request_id)
+    except ValueError:
+        return None
+    with tenant_scope(caller.tenant_id):
+        return of_caller(caller).filter(id=uuid).first()
+
+
+@database_sync_to_async
+def _order(completion: Completion) -> Order | None:
+    with tenant_scope(completion.tenant_id):
+        found = on_record(completion.pk)
+    return found[1] if found else None

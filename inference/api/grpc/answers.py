@@ -1,0 +1,67 @@
+"""Writing frames, which hold OpenAI's JSON, as protobuf messages."""
+
+from typing import Any
+
+import orjson
+
+from inference.api.grpc import errors
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+from inference.errors import Cancelled
+from inference.stream import events
+from inference.stream.frames import Frame, Kind
+
+
+class Whole:
+    """An answer in one piece. Raises Cancelled where somebody has ended it early."""
+
+    def __init__(self, frame: Frame) -> None:
+        if not frame.body:
+            raise Cancelled
+        said = events.said_of(frame.body)
+        self.text, self.reasoning = said.text, said.reasoning
+        found = orjson.loads(frame.body)
+        self.finish_reason = events.finish_reason(found)
+        self.counted: Any = found.get("usage")
+        self.usage = usage(self.counted)
+
+
+def usage(counted: Any) -> dict[str, int] | None:
+    """The fields of a Usage; None where an engine counted nothing."""
+    if not isinstance(counted, dict):
+        return None
+    details = counted.get("prompt_tokens_details") or {}
+    return {
+        "prompt_tokens": counted.get("prompt_tokens") or 0,
+        "completion_tokens": counted.get("completion_tokens") or 0,
+        "total_tokens": counted.get("total_tokens") or 0,
+        "cached_tokens": details.get("cached_tokens") or 0,
+    }
+
+
+def event(frame: Frame, request_id: str) -> pb.AnswerEvent:
+    """All events of a frame as one: what came together stays together.
+
+    Raises ApiError for an error, Cancelled for an end that has no finish reason.
+    """
+    if frame.kind == Kind.ERROR:
+        raise errors.of_frame(frame)
+    pieces = frame.body.split(b"\n\n")
+    said = list(map(events.said_in, pieces))
+    message = pb.AnswerEvent(
+        number=frame.last,
+        text="".join(piece.text for piece in said),
+        reasoning="".join(piece.reasoning for piece in said),
+        request_id=request_id,
+    )
+    if frame.kind == Kind.END:
+        _end(message, list(map(events.parsed, pieces)))
+    return message
+
+
+def _end(message: pb.AnswerEvent, chunks: list[dict[str, Any]]) -> None:
+    reasons = filter(None, map(events.finish_reason, chunks))
+    message.finish_reason = next(reasons, "")
+    if not message.finish_reason:
+        raise Cancelled
+    if counted := next((u for chunk in chunks if (u := usage(chunk.get("usage")))), None):
+        message.usage.CopyFrom(pb.Usage(**counted))

@@ -1,0 +1,102 @@
+"""The one family of errors (`inference/errors.py`) in gRPC's words: a status, and google.rpc's
+details for programs.
+
+ErrorInfo is always there: its reason is our code in capitals, its metadata names the limit and the
+refusal id. BadRequest says which field, RetryInfo when to come back, QuotaFailure what is used up.
+"""
+
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as rpc
+from google.rpc import status_pb2
+
+from inference.errors import ApiError, LimitReached
+from inference.stream.frames import Frame
+
+DOMAIN = "forebay"
+LONGEST_MESSAGE = 300  # characters: it travels twice, and clients take 8 KiB of metadata
+DETAILS = "grpc-status-details-bin"
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    499: grpc.StatusCode.CANCELLED,
+    500: grpc.StatusCode.INTERNAL,
+    502: grpc.StatusCode.INTERNAL,  # an engine broke off: nobody's stub should ask again by itself
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+def code_of(error: ApiError) -> grpc.StatusCode:
+    return CODES.get(error.status, grpc.StatusCode.INTERNAL)
+
+
+def message_of(error: ApiError) -> str:
+    text = error.message
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
+
+
+def details_of(error: ApiError) -> bytes:
+    """The value of DETAILS: a google.rpc.Status."""
+    code: Any = code_of(error).value
+    status: Message = status_pb2.Status(
+        code=code[0], message=message_of(error), details=map(_packed, _details(error))
+    )
+    return status.SerializeToString()
+
+
+def of_frame(frame: Frame) -> ApiError:
+    """What a runner, or whoever speaks for it, says in OpenAI's shape."""
+    told = orjson.loads(frame.body)["error"]
+    error = ApiError(
+        told["message"], code=told["code"], param=told["param"], retry_after=frame.retry_after
+    )
+    error.status = frame.status
+    return error
+
+
+def _details(error: ApiError) -> list[Message]:
+    info = rpc.ErrorInfo(reason=error.code.upper(), domain=DOMAIN)
+    found: list[Message] = [info]
+    if error.param:
+        info.metadata["param"] = error.param
+    if error.status == 400:
+        violation = rpc.BadRequest.FieldViolation(
+            field=error.param or "", description=message_of(error)
+        )
+        found.append(rpc.BadRequest(field_violations=[violation]))
+    if isinstance(error, LimitReached):
+        found += _of_limit(error, info)
+    elif error.retry_after:
+        found.append(_retry_info(error.retry_after * 1000))
+    return found
+
+
+def _of_limit(error: LimitReached, info: rpc.ErrorInfo) -> list[Message]:
+    tier = error.tier
+    info.metadata["limit"] = tier
+    if error.refusal_id:
+        info.metadata["refusal_id"] = error.refusal_id
+    violation = rpc.QuotaFailure.Violation(subject=tier, description=error.refusal_id)
+    return [_retry_info(error.retry_after_ms), rpc.QuotaFailure(violations=[violation])]
+
+
+def _retry_info(ms: int) -> rpc.RetryInfo:
+    delay = rpc.RetryInfo()
+    delay.retry_delay.FromMilliseconds(ms)
+    return delay
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,75 @@
+"""Which view answers which method, by the descriptors that the stubs come with."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from inference.api.grpc import views
+from inference.api.grpc.requests import parsed
+from inference.api.grpc.rpc import Rpc, Wire
+from inference.api.grpc.stubs import deepseek_pb2
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2
+from inference.intake.context import Context
+from tenants.caller import Caller
+
+View = Callable[[Rpc, Caller, Any], Awaitable[Message | None]]
+SERVICES: dict[ServiceDescriptor, dict[str, View]] = {
+    inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: {
+        "Inference": views.inference,
+        "InferenceStream": views.inference_stream,
+        "Chat": views.chat,
+        "ChatStream": views.chat_stream,
+        "Resume": views.resume,
+        "Cancel": views.cancel,
+        "ListModels": views.list_models,
+    },
+    deepseek_pb2.DESCRIPTOR.services_by_name["DeepSeekService"]: {
+        "Inference": partial(views.inference, response=deepseek_pb2.InferenceResponse),
+    },
+}
+NAMES = tuple(service.full_name for service in SERVICES)
+
+
+def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name,
+            {name: _handler(context, service.methods_by_name[name], views[name]) for name in views},
+        )
+        for service, views in SERVICES.items()
+    ]
+
+
+def _handler(
+    context: Context, method: MethodDescriptor, view: View
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    kind = (
+        grpc.unary_stream_rpc_method_handler
+        if method.server_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return kind(_answering(context, method, view))
+
+
+def _answering(
+    context: Context, method: MethodDescriptor, view: View
+) -> Callable[[bytes, Wire], Awaitable[bytes | None]]:
+    route = f"/{method.containing_service.full_name}/{method.name}"
+    kind = message_factory.GetMessageClass(method.input_type)
+
+    async def answer(sent: bytes, wire: Wire) -> bytes | None:
+        rpc = Rpc(context, wire, route)
+        try:
+            caller = await rpc.authenticate()
+            message = await view(rpc, caller, parsed(kind, sent))
+        except Exception as problem:
+            return await rpc.refuse(problem)
+        rpc.end()
+        return None if message is None else message.SerializeToString()
+
+    return answer

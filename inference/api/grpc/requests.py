@@ -1,0 +1,70 @@
+"""Reading protobuf messages into the bodies that `inference/validation` checks: OpenAI's.
+
+protobuf passes over a field that it does not know; here it is refused, as over REST.
+"""
+
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from inference.errors import BadRequest
+from inference.validation.schemas import Body
+
+_WHERE_PRESENT = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+)
+
+
+def parsed(kind: type[Message], sent: bytes) -> Any:
+    """Raises BadRequest."""
+    try:
+        message = kind.FromString(sent)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise BadRequest(f"this is not a {name}", code="invalid_protobuf") from None
+    _check_fields(message)
+    return message
+
+
+def plain_call(request: Any) -> Body:
+    """Of an InferenceRequest, for `validation.requests.plain_call`."""
+    body: Body = {"prompt": request.prompt}
+    if request.HasField("max_tokens"):
+        body["max_tokens"] = request.max_tokens
+    if request.HasField("temperature"):
+        body["temperature"] = round(request.temperature, 6)  # 32 bits: 0.7 is not 0.699999988
+    if request.stop_words:
+        body["stop_words"] = list(request.stop_words)
+    return body
+
+
+def chat(request: Any) -> Body:
+    """Of a ChatRequest, for `validation.requests.check_chat`."""
+    body: Body = {"model": request.model, "messages": list(map(_message, request.messages))}
+    for name in _WHERE_PRESENT:
+        if request.HasField(name):
+            body[name] = getattr(request, name)
+    if request.stop:
+        body["stop"] = list(request.stop)
+    return body
+
+
+def _message(message: Any) -> Body:
+    return {"role": message.role, "content": message.content}
+
+
+def _check_fields(message: Message, where: str = "") -> None:
+    if len(unknown := UnknownFieldSet(message)):
+        name = f"{where}{unknown[0].field_number}"
+        raise BadRequest(
+            f"field {name} is not known here, or not of this type: make your stubs from our proto",
+            param=name,
+        )
+    for i, inner in enumerate(getattr(message, "messages", ())):
+        _check_fields(inner, f"messages[{i}].")

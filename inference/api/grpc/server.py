@@ -1,0 +1,80 @@
+"""The gRPC server itself: its bounds, its port, health and reflection. It knows no service."""
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+Option = tuple[str, int]
+STREAMS_PER_CONNECTION = 100  # calls at once; more wait at the client
+CALLS = 4_000  # at once, of this process; more are refused with RESOURCE_EXHAUSTED
+MINUTE_MS = 60_000
+# What a client may do without a request of ours being refused for it.
+BOUNDS: list[Option] = [
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+    ("grpc.http.overload_protection", 0),  # which refuses before it tells the bound
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    # Pings of clients that keep their line open; the third that comes too soon ends it.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 2),
+    # A peer that is gone is found out, and no connection stays for ever.
+    ("grpc.keepalive_time_ms", 2 * MINUTE_MS),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 5 * MINUTE_MS),
+    ("grpc.max_connection_age_ms", 30 * MINUTE_MS),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Only what is sent as it is: a small message could unpack to any size.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.so_reuseport", 0),  # a busy port is an error, and nobody joins ours
+]
+
+
+class Server:
+    """`largest`: bytes of a request. `grace_s`: what calls get that run when a connection ages."""
+
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        names: Sequence[str],
+        *,
+        largest: int,
+        grace_s: int,
+        reflected: bool = False,
+    ) -> None:
+        bounds = [
+            *BOUNDS,
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_connection_age_grace_ms", grace_s * 1000),
+        ]
+        self._server = grpc.aio.server(options=bounds, maximum_concurrent_rpcs=CALLS)
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._names = ("", *names)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflected:
+            shown = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(shown, self._server)
+
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """The port. Raises RuntimeError where it is busy."""
+        if credentials:
+            return self._server.add_secure_port(address, credentials)
+        return self._server.add_insecure_port(address)
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def works(self, *, well: bool) -> None:
+        """What the health service tells."""
+        serving = health_pb2.HealthCheckResponse.SERVING
+        state = serving if well else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            await self._health.set(name, state)
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls; those that run have this long to end."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

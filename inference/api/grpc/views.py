@@ -1,0 +1,152 @@
+"""The methods of the services. Each reads its message, submits, and writes the answer."""
+
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf.message import Message
+
+from inference.api import cancelling, kept_streams, quotas, served_models
+from inference.api.grpc import answers, errors, requests
+from inference.api.grpc.rpc import Rpc
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+from inference.engines.base import Engine
+from inference.errors import BadRequest
+from inference.intake import allowed
+from inference.intake.submission import Submission, read
+from inference.stream.frames import Frame, Kind
+from inference.validation import requests as validation
+from inference.validation.schemas import Body
+from tenants.caller import Caller
+
+LATEST_EVENT = 2**40
+
+
+# The plain call ----------------------------------------------------------------------------------
+async def inference(
+    rpc: Rpc, caller: Caller, request: Any, response: Any = pb.InferenceResponse
+) -> Any:
+    whole = await _whole(rpc, _plain_call(rpc, caller, request))
+    return response(
+        text=whole.text,
+        finish_reason=whole.finish_reason,
+        usage=whole.usage,
+        request_id=rpc.call.request_id,
+    )
+
+
+async def inference_stream(rpc: Rpc, caller: Caller, request: pb.InferenceRequest) -> None:
+    await _events(rpc, _plain_call(rpc, caller, request, stream=True))
+
+
+def _plain_call(rpc: Rpc, caller: Caller, request: Any, *, stream: bool = False) -> Submission:
+    asked = requests.plain_call(request)
+    engine = allowed.engine_for(caller, validation.model_of({"model": _model(caller, request)}))
+    validation.check_length(request.ByteSize(), asked, engine)
+    body = validation.plain_call(asked, engine)
+    return _submission(rpc, caller, engine, body, request, chat=False, stream=stream)
+
+
+def _model(caller: Caller, request: Any) -> str:
+    """Without a name the first one that the caller may use, as for POST /v1/inference."""
+    names = [engine.config.name for engine in allowed.engines_for(caller)]
+    return getattr(request, "model", "") or (names[0] if names else "")
+
+
+# Chat --------------------------------------------------------------------------------------------
+async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> pb.ChatResponse:
+    whole = await _whole(rpc, _chat(rpc, caller, request))
+    return pb.ChatResponse(
+        text=whole.text,
+        reasoning=whole.reasoning,
+        finish_reason=whole.finish_reason,
+        usage=whole.usage,
+        request_id=rpc.call.request_id,
+    )
+
+
+async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None:
+    await _events(rpc, _chat(rpc, caller, request, stream=True))
+
+
+def _chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False) -> Submission:
+    body = requests.chat(request)
+    engine = allowed.engine_for(caller, validation.model_of(body))
+    validation.check_length(request.ByteSize(), body, engine)
+    validation.check_chat(body, engine)
+    return _submission(rpc, caller, engine, body, request, chat=True, stream=stream)
+
+
+# What has been asked for -------------------------------------------------------------------------
+async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
+    await rpc.call.look(caller)
+    after = request.after_event
+    if not 0 <= after < LATEST_EVENT:
+        raise BadRequest("`after_event` must be the number of an event", param="after_event")
+    completion = await kept_streams.own(rpc.call, caller, request.request_id)
+
+    async def write(frame: Frame | None) -> None:
+        if frame:
+            await rpc.write(answers.event(frame, str(completion.pk)))
+
+    with kept_streams.counted(rpc.call, caller):
+        await kept_streams.read_on(rpc.call, caller, completion, after, write)
+
+
+async def cancel(rpc: Rpc, caller: Caller, request: pb.CancelRequest) -> pb.CancelResponse:
+    await rpc.call.look(caller)
+    was_running = await cancelling.cancel(rpc.call, caller, request.request_id)
+    return pb.CancelResponse(was_running=was_running)
+
+
+async def list_models(
+    rpc: Rpc, caller: Caller, request: pb.ListModelsRequest
+) -> pb.ListModelsResponse:
+    await rpc.call.look(caller)
+    models = await served_models.listed(caller)
+    return pb.ListModelsResponse(models=[pb.Model(**model) for model in models])
+
+
+# Submitting, and the answer ----------------------------------------------------------------------
+def _submission(
+    rpc: Rpc,
+    caller: Caller,
+    engine: Engine,
+    body: Body,
+    request: Message,
+    *,
+    chat: bool,
+    stream: bool,
+) -> Submission:
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return read(
+        caller,
+        engine,
+        body,
+        request.ByteSize(),
+        chat=chat,
+        route=rpc.call.route,
+        client_ip=rpc.call.client_ip,
+        address_counted_at=rpc.call.address_counted_at,
+        time_limit_s=rpc.time_left_s,
+    )
+
+
+async def _whole(rpc: Rpc, submission: Submission) -> answers.Whole:
+    answer = await rpc.submit(submission)
+    frame = await answer.whole()
+    if frame.kind == Kind.ERROR:
+        raise errors.of_frame(frame)
+    whole = answers.Whole(frame)
+    if answer.verdict.left:
+        rpc.call.headers += quotas.headers_after(answer.verdict, answer.order, whole.counted)
+    return whole
+
+
+async def _events(rpc: Rpc, submission: Submission) -> None:
+    answer = await rpc.submit(submission)
+    await rpc.begin(answer)
+    async with aclosing(answer.frames()) as frames:
+        async for frame in frames:
+            if frame:
+                await rpc.write(answers.event(frame, rpc.call.request_id))

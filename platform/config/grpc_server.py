@@ -1,0 +1,86 @@
+"""The gRPC process: `python -m config.grpc_server`. It holds no state that is not elsewhere too."""
+
+import asyncio
+import os
+import signal
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
+
+import django
+
+django.setup(set_prefix=False)
+
+
+import grpc
+import uvloop
+from django.conf import settings
+
+from config.celery import app as celery_app
+from config.front_end import settle_down, startup_problem
+from inference.api import readiness
+from inference.api.grpc.credentials import credentials
+from inference.api.grpc.methods import NAMES, handlers
+from inference.api.grpc.server import Server
+from inference.intake.context import Context
+
+USUAL_PORT = 50051
+GRACE_S = 2.0  # for calls that run when the process is told to stop
+HEALTH_S = 2.0
+
+
+def main() -> None:
+    celery_app.set_default()  # wake-ups are published from here
+    if problem := startup_problem():
+        sys.exit(problem)
+    try:
+        uvloop.run(_serve(_credentials()))
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"gRPC cannot listen on {_address()}: {error}")
+
+
+async def _serve(tls: grpc.ServerCredentials | None) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    context = await Context.open()
+    server = Server(
+        handlers(context),
+        NAMES,
+        largest=settings.MAX_BODY_BYTES,
+        grace_s=settings.REQUEST_DEADLINE_S,
+        reflected=settings.GRPC_REFLECTION,
+    )
+    server.listen(_address(), tls)
+    await server.start()
+    settle_down()
+    health = asyncio.create_task(_tell_health(server, context))
+    await stopping.wait()
+    health.cancel()
+    await server.stop(GRACE_S)
+    await context.close()
+
+
+async def _tell_health(server: Server, context: Context) -> None:
+    while True:
+        checks = await readiness.checks(context)
+        await server.works(well=all(checks.values()))
+        await asyncio.sleep(HEALTH_S)
+
+
+def _credentials() -> grpc.ServerCredentials | None:
+    if not settings.GRPC_CERTIFICATE:
+        return None
+    return credentials(
+        settings.GRPC_CERTIFICATE, settings.GRPC_PRIVATE_KEY, settings.GRPC_CLIENT_CA
+    )
+
+
+def _address() -> str:
+    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+    return f"{host}:{settings.GRPC_PORT or USUAL_PORT}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""From protobuf to the bodies that are checked, and from frames to protobuf."""
+
+import orjson
+import pytest
+
+from inference.api.grpc import answers, requests
+from inference.api.grpc.stubs import deepseek_pb2
+from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+from inference.errors import ApiError, BadRequest, Cancelled
+from inference.stream.frames import Frame, Kind
+
+pytestmark = pytest.mark.unit
+SERVICES = [pb.InferenceRequest, deepseek_pb2.InferenceRequest]
+
+
+@pytest.mark.parametrize("message", SERVICES)
+def test_the_plain_call(message: type) -> None:
+    sent = message(prompt="Say hi.", max_tokens=4, temperature=0.7, stop_words=["x", "y"])
+    assert requests.plain_call(sent) == {
+        "prompt": "Say hi.",
+        "max_tokens": 4,
+        "temperature": 0.7,
+        "stop_words": ["x", "y"],
+    }
+
+
+@pytest.mark.parametrize("message", SERVICES)
+def test_what_is_left_out_is_not_zero(message: type) -> None:
+    assert requests.plain_call(message(prompt="Say hi.")) == {"prompt": "Say hi."}
+    assert requests.plain_call(message(prompt="Say hi.", temperature=0))["temperature"] == 0
+
+
+def test_a_chat() -> None:
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hi"}]
+    sent = pb.ChatRequest(model="mock", messages=messages, top_p=0.5, stop=["x"], seed=2**40)
+    assert requests.chat(sent) == {
+        "model": "mock",
+        "messages": messages,
+        "top_p": 0.5,
+        "stop": ["x"],
+        "seed": 2**40,
+    }
+
+
+def test_a_field_that_is_not_known_is_refused() -> None:
+    with pytest.raises(BadRequest) as problem:
+        requests.parsed(pb.InferenceRequest, b"\x0a\x02hi\x48\x05")
+    assert problem.value.param == "9"
+
+
+def test_bytes_that_are_no_message() -> None:
+    with pytest.raises(BadRequest) as problem:
+        requests.parsed(pb.ChatRequest, b"{}")
+    assert problem.value.code == "invalid_protobuf"
+
+
+def test_a_field_of_another_type_is_refused() -> None:
+    """A temperature of 64 bits, as from a proto of somebody's own."""
+    with pytest.raises(BadRequest) as problem:
+        requests.parsed(deepseek_pb2.InferenceRequest, b"\x19" + bytes(8))
+    assert problem.value.param == "3"
+
+
+def test_a_field_that_is_not_known_in_a_message_of_a_chat() -> None:
+    sent = pb.ChatRequest(model="mock")
+    sent.messages.append(pb.ChatMessage.FromString(b"\x0a\x04user\x48\x05"))
+    with pytest.raises(BadRequest) as problem:
+        requests.parsed(pb.ChatRequest, sent.SerializeToString())
+    assert problem.value.param == "messages[0].9"
+
+
+# Answers -----------------------------------------------------------------------------------------
+def chunk(**choice: object) -> bytes:
+    return b"data: " + orjson.dumps({"choices": [choice]}) + b"\n\n"
+
+
+def test_events_that_came_together_stay_together() -> None:
+    body = chunk(delta={"content": "a"}) + chunk(delta={"content": "b", "reasoning_content": "r"})
+    event = answers.event(Frame(b"", 1, 3, Kind.EVENTS, body), "id")
+    assert (event.number, event.text, event.reasoning) == (3, "ab", "r")
+    assert (event.finish_reason, event.HasField("usage"), event.request_id) == ("", False, "id")
+
+
+def test_the_end_has_a_reason_and_the_usage() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    counted = b"data: " + orjson.dumps({"choices": [], "usage": usage}) + b"\n\n"
+    body = chunk(text="!", finish_reason="stop") + counted + b"data: [DONE]\n\n"
+    event = answers.event(Frame(b"", 1, 9, Kind.END, body), "id")
+    assert (event.text, event.finish_reason, event.usage.total_tokens) == ("!", "stop", 5)
+
+
+def test_an_end_without_a_reason_was_cancelled() -> None:
+    """Never a false `stop`."""
+    with pytest.raises(Cancelled):
+        answers.event(Frame(b"", 1, 9, Kind.END, b"data: [DONE]\n\n"), "id")
+    with pytest.raises(Cancelled):
+        answers.Whole(Frame(b"", 1, 0, Kind.BODY, b""))
+
+
+def test_an_error_is_raised() -> None:
+    body = b'{"error":{"message":"m","type":"t","param":null,"code":"worker_lost"}}'
+    with pytest.raises(ApiError) as problem:
+        answers.event(Frame(b"", 1, 9, Kind.ERROR, body, 502), "id")
+    assert (problem.value.code, problem.value.status) == ("worker_lost", 502)
+
+
+@pytest.mark.parametrize("choice", [{"text": "hi"}, {"message": {"content": "hi"}}])
+def test_a_whole_answer(choice: dict[str, object]) -> None:
+    details = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+    found = {"choices": [{**choice, "finish_reason": "length"}], "usage": details}
+    whole = answers.Whole(Frame(b"", 1, 0, Kind.BODY, orjson.dumps(found)))
+    assert (whole.text, whole.finish_reason) == ("hi", "length")
+    assert whole.usage == {
+        "prompt_tokens": 3,
+        "completion_tokens": 0,
+        "total_tokens": 0,
+        "cached_tokens": 2,
+    }
