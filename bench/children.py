@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -61,6 +62,18 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         return time.monotonic() - started
+
+
+def wait_until_listening(port: int, seconds: float) -> None:
+    """Returns once somebody takes connections at the port of this machine."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise DidNotStart(f"nobody listens at port {port}") from None
+            time.sleep(0.1)
 
 
 def answers(url: str) -> bool:

@@ -10,6 +10,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 ROLES = {
     "web": ("uvicorn", "config.asgi"),
+    "grpc": ("config.grpc_server",),
     "worker": ("celery", "engine."),
     "jobs": ("celery", "-Q jobs"),
     "beat": ("celery", " beat"),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.children import REPOSITORY, Child
+from bench.children import REPOSITORY, Child, wait_until_listening
 from bench.processes import use_by_role
 from bench.targets import Target
 from config.supervisor.ports import find_free
@@ -29,15 +29,22 @@ class Forebay:
     """A running platform, ready when constructed. `engines` None: the embedded llama.cpp."""
 
     def __init__(
-        self, folder: Path, engines: dict[str, Any] | None = None, *, ready: str = "/readyz"
+        self,
+        folder: Path,
+        engines: dict[str, Any] | None = None,
+        *,
+        ready: str = "/readyz",
+        grpc: bool = False,
     ) -> None:
         self.home = folder / "home"
         self.port = find_free()
+        self.grpc_port = find_free() if grpc else 0
         self.env = {k: v for k, v in os.environ.items() if k not in FOREIGN}
         self.env |= {
             "FOREBAY_HOME": str(self.home),
             "FOREBAY_HOST": "127.0.0.1",
             "FOREBAY_PORT": str(self.port),
+            "FOREBAY_GRPC_PORT": str(self.grpc_port),
             # One address sends all the load; a real one would be stopped by its limit.
             "FOREBAY_IP_PER_MINUTE": "0",
             "FOREBAY_MFA": "optional",
@@ -49,6 +56,8 @@ class Forebay:
         self.child = Child(supervisor, folder / "forebay.log", self.env)
         try:
             self.child.wait_until_ready(f"http://127.0.0.1:{self.port}{ready}", START_SECONDS)
+            if grpc:
+                wait_until_listening(self.grpc_port, START_SECONDS)
             self.key = self.new_key()
         except BaseException:
             self.child.stop(30)

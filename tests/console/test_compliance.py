@@ -356,6 +356,15 @@ def test_loosened_settings_are_found(
     assert found(name, acme).problem == problem
 
 
+def test_grpc_to_other_machines_wants_tls(settings: Any, acme: Tenant) -> None:
+    settings.GRPC_PORT, settings.HOST = 50051, "0.0.0.0"
+    assert (found("hops").problem, found("hops").figures["grpc"]) == ("clear", "clear")
+    settings.GRPC_CERTIFICATE = "/etc/forebay/server.crt"
+    assert (found("hops").problem, found("hops").figures["grpc"]) == ("", "tls")
+    settings.GRPC_CERTIFICATE, settings.HOST = "", "127.0.0.1"
+    assert (found("hops").problem, found("hops").figures["grpc"]) == ("", "same_machine")
+
+
 def test_tls_and_its_cookies_pass(settings: Any, acme: Tenant) -> None:
     settings.PUBLIC_URL = "https://forebay.example"
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True

@@ -32,7 +32,8 @@ class Running:
         self.port = (
             int(given) if (given := variables.get("FOREBAY_PORT", "")).isdecimal() else find_free()
         )
-        told = {"FOREBAY_HOME": str(home), "FOREBAY_PORT": str(self.port), **variables}
+        told = {"FOREBAY_HOME": str(home), "FOREBAY_PORT": str(self.port)}
+        told |= {"FOREBAY_GRPC_PORT": "0", **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "config.supervisor"],
             env={**_bare_environment(), **told},

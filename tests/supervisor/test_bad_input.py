@@ -61,6 +61,19 @@ def test_engines_that_make_no_sense(home: Path, engines: str) -> None:
     assert "FOREBAY_ENGINES" in refused(home, FOREBAY_ENGINES=engines)
 
 
+def test_a_certificate_that_is_not_there(home: Path) -> None:
+    line = refused(
+        home,
+        FOREBAY_ENGINES=HOSTED,
+        FOREBAY_GRPC_PORT=str(find_free()),
+        FOREBAY_GRPC_CERTIFICATE="/no/server.crt",
+        FOREBAY_GRPC_PRIVATE_KEY="/no/server.key",
+    )
+
+    assert "gRPC cannot listen" in line
+    assert "/no/server" in line
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

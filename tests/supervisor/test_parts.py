@@ -69,6 +69,12 @@ def test_a_busy_port_is_seen() -> None:
         ports.require_free("127.0.0.1", server.getsockname()[1])
 
 
+def test_a_port_that_is_taken_is_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert ports.first_free("127.0.0.1", port) > port
+
+
 def test_a_port_is_given_to_one_alone_and_its_server_can_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

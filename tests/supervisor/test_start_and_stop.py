@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.supervisor.ports import find_free
 from tests.supervisor.running import Running, eventually, get, left_of, refused
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +18,8 @@ SMALL = {"FOREBAY_SLOTS": "2", "FOREBAY_CONTEXT": "512"}
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = Running(tmp_path_factory.mktemp("first") / "home", **SMALL)
+    grpc = {"FOREBAY_GRPC_PORT": str(find_free())}
+    running = Running(tmp_path_factory.mktemp("first") / "home", **SMALL, **grpc)
     try:
         yield running.ready()
     finally:
@@ -33,6 +35,7 @@ def test_it_says_what_to_open_and_what_to_paste(platform: Running) -> None:
     assert f"Console   {url}/console/" in text
     assert f"sets the operator's password: {url}/" in text
     assert f"Chat      {url}/chat/" in text
+    assert f"gRPC      127.0.0.1:{platform.told['FOREBAY_GRPC_PORT']}" in text
 
 
 def test_the_printed_curl_line_works(platform: Running) -> None:
@@ -75,7 +78,18 @@ def test_a_busy_port_is_named(platform: Running, tmp_path: Path) -> None:
     assert "FOREBAY_PORT=" in line
 
 
-@pytest.mark.parametrize("sign", ["llama_cpp_server", "valkey-server", "postgres", "uvicorn"])
+def test_a_busy_port_of_grpc_is_named(platform: Running, tmp_path: Path) -> None:
+    port = platform.told["FOREBAY_GRPC_PORT"]
+    line = refused(tmp_path / "home", FOREBAY_GRPC_PORT=port)
+
+    assert f"port {port} on 127.0.0.1 is busy" in line
+    assert "FOREBAY_GRPC_PORT=" in line
+
+
+SIGNS = ["llama_cpp_server", "valkey-server", "postgres", "uvicorn", "config.grpc_server"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
 def test_a_dead_child_is_brought_back_at_its_port(platform: Running, sign: str) -> None:
     child = platform.child(sign)
     os.kill(child.pid, signal.SIGKILL)

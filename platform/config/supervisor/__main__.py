@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from config.supervisor import options, ports
@@ -51,7 +52,7 @@ async def _supervise(told: Options, home: Home) -> None:
     kin = Kin(home)
     kin.end_orphans()
     home.env_file.unlink(missing_ok=True)
-    ports.require_free(told.host, told.port)
+    told = _with_ports(told)
     say("Forebay is starting")
     keeper = Keeper(home, kin)
     try:
@@ -60,6 +61,15 @@ async def _supervise(told: Options, home: Home) -> None:
         await keeper.stop()
         home.env_file.unlink(missing_ok=True)
     say("Stopped")
+
+
+def _with_ports(told: Options) -> Options:
+    ports.require_free(told.host, told.port)
+    if told.grpc_port:
+        ports.require_free(told.host, told.grpc_port, "FOREBAY_GRPC_PORT")
+    elif told.grpc_port is None:
+        return replace(told, grpc_port=ports.first_free(told.host, options.GRPC_PORT))
+    return told
 
 
 async def _start(told: Options, home: Home, keeper: Keeper) -> None:

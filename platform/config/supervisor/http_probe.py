@@ -1,4 +1,4 @@
-"""One GET with nothing but the standard library: is it up yet?"""
+"""One GET, or one connection, with nothing but the standard library: is it up yet?"""
 
 import asyncio
 from typing import NamedTuple
@@ -15,6 +15,17 @@ async def get(host: str, port: int, path: str, patience: float = 2) -> Answer:
             return await _get(host, port, path)
     except (OSError, TimeoutError, ValueError, IndexError):
         return Answer(0, "")
+
+
+async def answers(host: str, port: int, patience: float = 2) -> bool:
+    """Whether anybody takes connections there."""
+    try:
+        async with asyncio.timeout(patience):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 async def _get(host: str, port: int, path: str) -> Answer:

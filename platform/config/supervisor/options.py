@@ -8,12 +8,15 @@ from pathlib import Path
 from config import environment
 from config.supervisor.problem import Problem
 
+GRPC_PORT = 50051
+
 
 @dataclass(frozen=True)
 class Options:
     home: Path
     host: str
     port: int
+    grpc_port: int | None  # 0: no gRPC; None: the first that is free, from GRPC_PORT on
     database_url: str | None
     redis_url: str | None
     engines_given: bool
@@ -37,6 +40,9 @@ def read() -> Options:
         home=environment.HOME,
         host=os.environ.get("FOREBAY_HOST") or "127.0.0.1",
         port=_number("FOREBAY_PORT", 8000, 1, 65535),
+        grpc_port=_number("FOREBAY_GRPC_PORT", 0, 0, 65535)
+        if os.environ.get("FOREBAY_GRPC_PORT")
+        else None,
         database_url=os.environ.get("DATABASE_URL") or None,
         redis_url=os.environ.get("REDIS_URL") or None,
         engines_given=bool(os.environ.get("FOREBAY_ENGINES")),

@@ -11,13 +11,24 @@ from config.supervisor.problem import Problem
 _QUIET_PORTS = range(17000, 32000)
 
 
-def require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int, variable: str = "FOREBAY_PORT") -> None:
     try:
         _bind(host, port)
     except socket.gaierror:
         raise Problem(f"FOREBAY_HOST={host} is no address: use 127.0.0.1 or 0.0.0.0") from None
     except OSError as error:
-        raise Problem(_why(host, port, error)) from None
+        raise Problem(_why(host, port, error, variable)) from None
+
+
+def first_free(host: str, port: int) -> int:
+    """This one, or the next on the host that nobody has."""
+    for candidate in range(port, port + 100):
+        try:
+            _bind(host, candidate)
+        except OSError:
+            continue
+        return candidate
+    raise Problem(f"no free port on {host} from {port} on: set FOREBAY_GRPC_PORT")
 
 
 def find_free() -> int:
@@ -49,12 +60,12 @@ def _bind(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def _why(host: str, port: int, error: OSError) -> str:
+def _why(host: str, port: int, error: OSError, variable: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {host} is busy: stop the program that uses it, "
-            f"or choose another port, for example FOREBAY_PORT={port % 65535 + 1} make run"
+            f"or choose another port, for example {variable}={port % 65535 + 1} make run"
         )
     if error.errno == errno.EACCES:
-        return f"port {port} needs root: choose one above 1023 with FOREBAY_PORT"
-    return f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and FOREBAY_PORT"
+        return f"port {port} needs root: choose one above 1023 with {variable}"
+    return f"cannot listen on {host}:{port} ({error.strerror}): set FOREBAY_HOST and {variable}"

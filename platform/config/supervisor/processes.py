@@ -1,4 +1,4 @@
-"""The platform itself: web, one worker for each engine, jobs, beat."""
+"""The platform itself: web, gRPC, one worker for each engine, jobs, beat."""
 
 import json
 import shlex
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from config.supervisor.child import Stage
 from config.supervisor.home import Home
-from config.supervisor.http_probe import get
+from config.supervisor.http_probe import answers, get
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
+from config.supervisor.together import together
 from inference.pools import Entry
 
 _WEB = shlex.split(
@@ -36,7 +37,7 @@ class Processes:
         await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
         await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
-        await self._web()
+        await together(self._web(), self._grpc())
 
     async def _web(self) -> None:
         where = ["--host", self._options.host, "--port", str(self._options.port)]
@@ -44,6 +45,17 @@ class Processes:
             "web", [sys.executable, *_WEB, *where], self._variables, stage=Stage.DOOR
         )
         await self._keeper.start(child, self._what_is_missing)
+
+    async def _grpc(self) -> None:
+        if not self._options.grpc_port:
+            return
+        command = [sys.executable, "-m", "config.grpc_server"]
+        child = self._keeper.child("grpc", command, self._variables, stage=Stage.DOOR)
+        await self._keeper.start(child, self._is_listening)
+
+    async def _is_listening(self) -> str | None:
+        listening = await answers(self._options.near_host, self._options.grpc_port or 0)
+        return None if listening else "it does not listen yet"
 
     async def _celery(self, name: str, *arguments: str) -> None:
         node = ["-n", f"{name}@%h"] if "worker" in arguments else []

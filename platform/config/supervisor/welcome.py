@@ -14,6 +14,8 @@ def welcome(options: Options, first: FirstRun, model: str) -> None:
     if first.operator_link:
         say(f"            first visit, sets the operator's password: {first.operator_link}")
     say(f"  Chat      {url}/chat/")
+    if options.grpc_port:
+        say(f"  gRPC      {options.near_host}:{options.grpc_port}")
     if first.demo_api_key:
         say(f"  API key   {first.demo_api_key}  (tenant {first.demo_tenant})")
     else:

@@ -123,6 +123,7 @@ WORDS: dict[str, Text] = {
     "scripts_from": T("scripts from", "脚本来源"),
     "database": T("database", "数据库"),
     "redis": T("Redis", "Redis"),
+    "grpc": T("gRPC", "gRPC"),
     "engines_tls": T("engines in TLS", "TLS 引擎"),
     "engines_same_machine": T("engines on this machine", "本机引擎"),
     "engines_clear": T("engines in clear", "明文引擎"),

@@ -12,7 +12,7 @@ from console.compliance.texts import Text
 from inference.engines import engines as served_by
 from tenants.models import Tenant
 
-TLS, INSIDE, CLEAR = "tls", "same_machine", "clear"
+TLS, INSIDE, CLEAR, OFF = "tls", "same_machine", "clear", "off"
 
 
 def _browsers(_tenant: Tenant | None) -> Found:
@@ -35,7 +35,8 @@ def _browsers(_tenant: Tenant | None) -> Found:
 
 
 def _hops(_tenant: Tenant | None) -> Found:
-    hops = {"database": _database(), "redis": _of(settings.REDIS_URL, "rediss")}
+    redis = _of(settings.REDIS_URL, "rediss")
+    hops = {"database": _database(), "redis": redis, "grpc": _grpc()}
     engines = [_of(engine.config.url, "https") for engine in served_by()]
     for kind in (TLS, INSIDE, CLEAR):
         hops[f"engines_{kind}"] = engines.count(kind)
@@ -50,6 +51,13 @@ def _database() -> str:
         row = cursor.fetchone()
     host = str(connection.settings_dict["HOST"] or "")
     return TLS if row and row[0] else INSIDE if _is_here(host) else CLEAR
+
+
+def _grpc() -> str:
+    """Its clients are behind no proxy of ours: it has TLS of its own."""
+    if not settings.GRPC_PORT:
+        return OFF
+    return TLS if settings.GRPC_CERTIFICATE else INSIDE if _is_here(settings.HOST) else CLEAR
 
 
 def _of(url: str, safe: str) -> Any:
@@ -106,11 +114,13 @@ CHECKS = (
     ),
     Check(
         "hops",
-        Text("Connections behind the door", "内部连接"),
+        Text("Connections without a proxy before them", "不经代理的连接"),
         Text(
-            "Asks the open database connection whether it is in TLS, and looks at the addresses of "
-            "Redis and of each engine. Within one machine there is no wire.",
-            "向已打开的数据库连接查询是否使用 TLS，并检查 Redis 与各引擎的地址；"
+            "Asks the open database connection whether it is in TLS, and looks at the addresses "
+            "of Redis and of each engine, and at what gRPC listens with. Within one machine "
+            "there is no wire.",
+            "向已打开的数据库连接查询是否使用 TLS，并检查 Redis 与各引擎的地址、"
+            "以及 gRPC 的监听方式；"
             "同一台机器内无网络传输。",
         ),
         _hops,
@@ -122,9 +132,9 @@ CHECKS = (
                 ),
                 Text(
                     "Use sslmode=verify-full in DATABASE_URL, rediss:// in REDIS_URL, https:// "
-                    "for engines.",
+                    "for engines, FOREBAY_GRPC_CERTIFICATE for gRPC.",
                     "在 DATABASE_URL 中使用 sslmode=verify-full，REDIS_URL 使用 rediss://，"
-                    "引擎使用 https://。",
+                    "引擎使用 https://，gRPC 使用 FOREBAY_GRPC_CERTIFICATE。",
                 ),
             )
         },
