@@ -16,6 +16,8 @@ from bench.under_test import Forebay
 from config.supervisor.ports import find_free
 from tests import prepared
 from tests.e2e.commands import Commands
+from tests.e2e.front_ends import FRONT_ENDS
+from tests.e2e.front_ends.base import FrontEnd
 
 MOCK_SLOTS = 8
 
@@ -48,10 +50,12 @@ class Mock:
 class Platform(Forebay):
     """A running platform and ways to hurt its parts. Its first start was another one's."""
 
-    def __init__(self, folder: Path, engines: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, engines: dict[str, Any] | None = None, *, grpc: bool = False
+    ) -> None:
         prepared.home(folder / "home")
         self._commands: Commands | None = None
-        super().__init__(folder, engines)
+        super().__init__(folder, engines, grpc=grpc)
 
     def new_key(self) -> str:
         return (self.home / prepared.BENCH_KEY).read_text()
@@ -103,9 +107,15 @@ def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iter
     url = f"http://127.0.0.1:{session_mock.port}/v1"
     engine = {"kind": "openai", "url": url, "slots": MOCK_SLOTS, "context_length": 4096}
     engine["template_tokens"] = 64  # it has no template: what is left of a budget can be spent
-    platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine})
+    platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine}, grpc=True)
     yield platform
     platform.stop()
+
+
+@pytest.fixture(params=FRONT_ENDS)
+def front(request: pytest.FixtureRequest, staged: Platform) -> FrontEnd:
+    """Each of the front ends, before `staged`."""
+    return FRONT_ENDS[request.param](staged)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,60 @@ import pytest
 
 from tests.e2e.ask import HI, Record, body, client
 from tests.e2e.conftest import Platform
+from tests.e2e.front_ends.base import FrontEnd
+from tests.e2e.test_limits import key_of, new_tenant
 
 pytestmark = pytest.mark.e2e
+
+BAD_FIELDS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
+    ("chat", {"model": ""}, 400, "invalid_request", "model"),
+    ("chat", {"model": "gpt-9"}, 404, "model_not_found", "model"),
+    ("chat", {"messages": []}, 400, "invalid_request", "messages"),
+    (
+        "chat",
+        {"messages": [*HI, {"role": "boss", "content": "hi"}]},
+        400,
+        "invalid_request",
+        "messages[1].role",
+    ),
+    ("chat", {"max_tokens": -1}, 400, "invalid_request", "max_tokens"),
+    ("chat", {"max_tokens": 0}, 400, "invalid_request", "max_tokens"),
+    ("chat", {"max_tokens": 10**9}, 400, "invalid_request", "max_tokens"),
+    ("chat", {"temperature": 9}, 400, "invalid_request", "temperature"),
+    ("chat", {"top_p": -1}, 400, "invalid_request", "top_p"),
+    ("chat", {"frequency_penalty": 3}, 400, "invalid_request", "frequency_penalty"),
+    ("chat", {"stop": ["x"] * 17}, 400, "invalid_request", "stop"),
+    (
+        "chat",
+        {"messages": [{"role": "user", "content": "long " * 20_000}]},
+        400,
+        "context_length_exceeded",
+        "messages",
+    ),
+    ("plain", {"prompt": ""}, 400, "invalid_request", "prompt"),
+    ("plain", {"max_tokens": 0}, 400, "invalid_request", "max_tokens"),
+    ("plain", {"temperature": 0}, 400, "invalid_request", "temperature"),
+    ("plain", {"temperature": 1.1}, 400, "invalid_request", "temperature"),
+    ("plain", {"stop_words": ["x"] * 17}, 400, "invalid_request", "stop_words"),
+    ("plain", {"model": "gpt-9"}, 404, "model_not_found", "model"),
+]
+
+
+@pytest.mark.parametrize(("how", "fields", "status", "code", "param"), BAD_FIELDS)
+def test_a_bad_field(
+    staged: Platform,
+    front: FrontEnd,
+    how: str,
+    fields: dict[str, Any],
+    status: int,
+    code: str,
+    param: str | None,
+) -> None:
+    with front.client(staged.key) as asking:
+        answer = getattr(asking, how)(**fields)
+    assert (answer.status, answer.code, answer.param) == (status, code, param)
+    assert answer.message
+
 
 BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ("/v1/chat/completions", b"{not json", 400, "invalid_json", None),
@@ -17,18 +69,9 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ("/v1/chat/completions", b"\xff\xfe", 400, "invalid_json", None),
     ("/v1/chat/completions", {}, 400, "invalid_request", "model"),
     ("/v1/chat/completions", {"model": 7, "messages": HI}, 400, "invalid_request", "model"),
-    ("/v1/chat/completions", {"model": "gpt-9", "messages": HI}, 404, "model_not_found", "model"),
     ("/v1/chat/completions", {"model": "mock"}, 400, "invalid_request", "messages"),
-    ("/v1/chat/completions", body(messages=[]), 400, "invalid_request", "messages"),
     ("/v1/chat/completions", body(messages="hi"), 400, "invalid_request", "messages"),
     ("/v1/chat/completions", body(messages=["hi"]), 400, "invalid_request", "messages[0]"),
-    (
-        "/v1/chat/completions",
-        body(messages=[{"role": "boss", "content": "hi"}]),
-        400,
-        "invalid_request",
-        "messages[0].role",
-    ),
     (
         "/v1/chat/completions",
         body(messages=[*HI, {"role": "user", "content": []}]),
@@ -36,9 +79,6 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
         "invalid_request",
         "messages[1].content",
     ),
-    ("/v1/chat/completions", body(max_tokens=-1), 400, "invalid_request", "max_tokens"),
-    ("/v1/chat/completions", body(max_tokens=0), 400, "invalid_request", "max_tokens"),
-    ("/v1/chat/completions", body(max_tokens=10**9), 400, "invalid_request", "max_tokens"),
     ("/v1/chat/completions", body(max_tokens="9"), 400, "invalid_request", "max_tokens"),
     ("/v1/chat/completions", body(max_tokens=True), 400, "invalid_request", "max_tokens"),
     (
@@ -49,8 +89,6 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
         "max_completion_tokens",
     ),
     ("/v1/chat/completions", body(n=2), 400, "invalid_request", "n"),
-    ("/v1/chat/completions", body(temperature=9), 400, "invalid_request", "temperature"),
-    ("/v1/chat/completions", body(top_p=-1), 400, "invalid_request", "top_p"),
     ("/v1/chat/completions", body(stop=[1]), 400, "invalid_request", "stop"),
     ("/v1/chat/completions", body(stream="yes"), 400, "invalid_request", "stream"),
     (
@@ -69,8 +107,6 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
         "unsupported_value",
         "prompt",
     ),
-    ("/v1/inference", {"prompt": "hi", "temperature": 0}, 400, "invalid_request", "temperature"),
-    ("/v1/inference", {"prompt": "hi", "temperature": 1.1}, 400, "invalid_request", "temperature"),
     ("/v1/inference", {"prompt": "hi", "stop_words": 3}, 400, "invalid_request", "stop_words"),
     ("/v1/inference", {"prompt": "hi", "top_k": 3}, 400, "invalid_request", "top_k"),
 ]
@@ -103,25 +139,48 @@ def test_a_body_over_the_limit_that_does_not_tell_its_length(staged: Platform) -
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("key", "headers"),
     [
-        {},
-        {"Authorization": "Bearer nonsense"},
-        {"Authorization": "Bearer sk-fb-aaaaaaaaaaaa-" + "b" * 43 + "-cccccc"},
-        {"Authorization": "Basic YTpi"},
-        {"Authorization": "Bearer"},
+        (None, {}),
+        ("nonsense", {}),
+        ("sk-fb-aaaaaaaaaaaa-" + "b" * 43 + "-cccccc", {}),
+        (None, {"Authorization": "Basic YTpi"}),
+        (None, {"Authorization": "Bearer"}),
+        (None, {"x-api-key": "nonsense"}),
     ],
 )
-def test_an_unknown_key(staged: Platform, headers: dict[str, str]) -> None:
-    answer = httpx.post(f"{staged.url}/v1/chat/completions", json=body(), headers=headers)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_api_key"
+def test_an_unknown_key(
+    staged: Platform, front: FrontEnd, key: str | None, headers: dict[str, str]
+) -> None:
+    with front.client(key, headers=headers) as asking:
+        answers = [asking.chat(), asking.models()]
+    assert [(answer.status, answer.code) for answer in answers] == [(401, "invalid_api_key")] * 2
 
 
-def test_a_key_with_one_character_changed(staged: Platform) -> None:
+@pytest.mark.parametrize("header", ["x-api-key", "api-key"])
+def test_a_key_where_others_have_it(staged: Platform, front: FrontEnd, header: str) -> None:
+    with front.client(None, headers={header: staged.key}) as asking:
+        assert asking.models().text == "mock"
+
+
+def test_a_key_with_one_character_changed(staged: Platform, front: FrontEnd) -> None:
     changed = staged.key[:-8] + ("x" if staged.key[-8] != "x" else "y") + staged.key[-7:]
-    with client(staged, changed) as asking:
-        assert asking.get("/v1/models").status_code == 401
+    with front.client(changed) as asking:
+        assert asking.models().status == 401
+
+
+def test_a_key_without_the_scope(staged: Platform, front: FrontEnd) -> None:
+    key = key_of(staged, new_tenant(staged), "--scope", "management:read")
+    with front.client(key) as asking:
+        answers = [asking.chat(), asking.models()]
+    assert [(a.status, a.code) for a in answers] == [(403, "insufficient_scope")] * 2
+
+
+def test_a_key_from_another_address(staged: Platform, front: FrontEnd) -> None:
+    key = key_of(staged, new_tenant(staged), "--network", "203.0.113.0/24")
+    with front.client(key) as asking:
+        answer = asking.chat()
+    assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 
 def test_a_key_in_the_url_is_refused(staged: Platform) -> None:
@@ -138,31 +197,27 @@ def test_unknown_paths_and_methods(staged: Platform) -> None:
         assert asking.get("/v1/models/gpt-9").status_code == 404
 
 
-def test_a_strangers_stream_is_not_found(staged: Platform) -> None:
-    with client(staged) as asking:
-        mine = asking.post("/v1/chat/completions", json=body(stream=True, max_tokens=3))
-        request_id = mine.headers["x-request-id"]
-        again = asking.get(f"/v1/completions/{request_id}/events")
-        assert again.text.endswith("data: [DONE]\n\n")
-    with client(staged, _key_of_globex(staged)) as stranger:
-        answer = stranger.get(f"/v1/completions/{request_id}/events")
-        assert answer.status_code == 404
-        missing = stranger.get("/v1/completions/00000000-0000-0000-0000-000000000000/events")
-        assert missing.json() == answer.json()
-        assert stranger.get("/v1/completions/x'--/events").status_code == 404
+def test_a_strangers_stream_is_not_found(staged: Platform, front: FrontEnd) -> None:
+    stranger = key_of(staged, new_tenant(staged))
+    with front.client(staged.key) as asking:
+        with asking.chat_stream(max_tokens=3) as mine:
+            heard = list(mine)
+        with asking.resume(mine.request_id) as again:
+            assert [event.text for event in again] == [event.text for event in heard]
+    with front.client(stranger) as asking:
+        told = []
+        for request_id in (mine.request_id, "00000000-0000-0000-0000-000000000000", "x'--"):
+            with asking.resume(request_id) as theirs:
+                assert not list(theirs)
+            assert theirs.error
+            assert theirs.error.status == 404
+            told.append(theirs.error.message)
+        assert len(set(told)) == 1
 
 
-def test_a_refused_request_leaves_no_usage(staged: Platform) -> None:
-    with client(staged) as asking:
-        good = asking.post("/v1/chat/completions", json=body(max_tokens=2))
-        assert asking.post("/v1/chat/completions", json=body(n=3)).status_code == 400
-    record = Record(staged, good.headers["x-request-id"])
+def test_a_refused_request_leaves_no_usage(staged: Platform, front: FrontEnd) -> None:
+    with front.client(staged.key) as asking:
+        good = asking.chat(max_tokens=2)
+        assert asking.chat(max_tokens=-3).status == 400
+    record = Record(staged, good.request_id)
     assert len(record.usage()) == 1
-
-
-def _key_of_globex(staged: Platform) -> str:
-    import json
-
-    staged.manage("create_tenant", "stranger", "--json")
-    made = json.loads(staged.manage("create_api_key", "stranger", "--name", "charlie", "--json"))
-    return str(made["api_key"])

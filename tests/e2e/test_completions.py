@@ -1,5 +1,6 @@
 """The line of a request, from the key to the record."""
 
+import base64
 import json
 import time
 
@@ -8,6 +9,8 @@ import pytest
 
 from tests.e2e.ask import HI, Record, body, chat, client, events, stream
 from tests.e2e.conftest import Mock, Platform
+from tests.e2e.front_ends import FRONT_ENDS
+from tests.e2e.front_ends.base import FrontEnd
 
 pytestmark = pytest.mark.e2e
 
@@ -16,12 +19,11 @@ def words(n: int) -> str:
     return "".join(f" t{i}" for i in range(n))
 
 
-def test_a_whole_answer_and_its_record(staged: Platform, mock: Mock) -> None:
-    answer = chat(staged, max_tokens=5)
-    found, request_id = answer.json(), answer.headers["x-request-id"]
-    assert found["choices"][0]["message"]["content"] == words(5)
-    assert (found["model"], found["id"]) == ("mock", f"chatcmpl-{request_id.replace('-', '')}")
-    record = Record(staged, request_id)
+def test_a_whole_answer_and_its_record(staged: Platform, mock: Mock, front: FrontEnd) -> None:
+    with front.client(staged.key) as asking:
+        answer = asking.chat(max_tokens=5)
+    assert (answer.text, answer.finish_reason) == (words(5), "length")
+    record = Record(staged, answer.request_id)
     assert record.actions() == ["completion:received", "completion:completed"]
     assert record.state() == "done"
     (usage,) = record.usage()
@@ -29,17 +31,38 @@ def test_a_whole_answer_and_its_record(staged: Platform, mock: Mock) -> None:
     assert (usage["finish_reason"], usage["attempts"]) == ("length", 1)
 
 
-def test_a_stream_is_on_record_before_its_last_event(staged: Platform, mock: Mock) -> None:
-    with stream(staged, max_tokens=6) as answer:
-        record = Record(staged, answer.headers["x-request-id"])
-        found = []
-        for _, data in events(answer.iter_lines()):
-            found.append(data)
-            if '"finish_reason":"' in data:
+def test_the_answer_in_openais_shape(staged: Platform, mock: Mock) -> None:
+    answer = chat(staged, max_tokens=5)
+    found, request_id = answer.json(), answer.headers["x-request-id"]
+    assert found["choices"][0]["message"]["content"] == words(5)
+    assert (found["model"], found["id"]) == ("mock", f"chatcmpl-{request_id.replace('-', '')}")
+
+
+def test_a_receipt_goes_along(staged: Platform, mock: Mock, front: FrontEnd) -> None:
+    with front.client(staged.key) as asking:
+        answer = asking.chat(max_tokens=2)
+    receipt = json.loads(base64.b64decode(answer.figures["x-audit-receipt"]))
+    assert receipt["request_id"] == answer.request_id
+
+
+def test_a_stream_is_on_record_before_its_last_event(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
+    heard = []
+    with front.client(staged.key) as asking, asking.chat_stream(max_tokens=6) as stream:
+        record = Record(staged, stream.request_id)
+        for event in stream:
+            heard.append(event)
+            if event.finish_reason:
                 assert record.state() == "done"
                 assert len(record.usage()) == 1
-    deltas = [json.loads(data)["choices"][0]["delta"] for data in found[:-1]]
-    assert "".join(delta.get("content") or "" for delta in deltas) == words(6)
+    assert "".join(event.text for event in heard) == words(6)
+    assert heard[-1].finish_reason == "length"
+
+
+def test_a_stream_as_server_sent_events(staged: Platform, mock: Mock) -> None:
+    with stream(staged, max_tokens=6) as answer:
+        found = [data for _, data in events(answer.iter_lines())]
     assert len(found) == 9  # role, six tokens, finish, [DONE]
 
 
@@ -65,26 +88,48 @@ def test_a_reader_comes_back_and_misses_nothing(staged: Platform, mock: Mock) ->
         assert list(events(iter(rest.text.splitlines()))) == whole[after:]
 
 
-def test_a_second_reader_follows_a_running_stream(staged: Platform, mock: Mock) -> None:
+def test_a_reader_comes_back_by_any_front_end(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
+    """Numbers are those of the stream, whichever front end tells them."""
+    with front.client(staged.key) as asking, asking.chat_stream(max_tokens=20) as stream:
+        whole = list(stream)
+    text = "".join(event.text for event in whole)
+    assert text == words(20)
+    for other in FRONT_ENDS.values():
+        with other(staged).client(staged.key) as asking:
+            for n in (0, 1, 7, len(whole) - 2):
+                before = "".join(event.text for event in whole[: n + 1])
+                with asking.resume(stream.request_id, whole[n].number) as rest:
+                    heard = list(rest)
+                assert before + "".join(event.text for event in heard) == text
+                assert (heard[-1].finish_reason, rest.error) == ("length", None)
+
+
+def test_a_second_reader_follows_a_running_stream(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
     mock.behave(tokens=50, interval_ms=20)
-    with stream(staged) as answer, client(staged) as asking:
-        first = events(answer.iter_lines())
+    with (
+        front.client(staged.key) as asking,
+        front.client(staged.key) as other,
+        asking.chat_stream() as stream,
+    ):
+        first = iter(stream)
         seen = [next(first) for _ in range(5)]
-        path = f"/v1/completions/{answer.headers['x-request-id']}/events"
-        with asking.stream("GET", path, headers={"Last-Event-ID": "5"}) as second:
-            rest = list(events(second.iter_lines()))
-        assert seen + list(first) == seen + rest
+        with other.resume(stream.request_id, seen[-1].number) as second:
+            rest = "".join(event.text for event in second)
+        assert rest == "".join(event.text for event in first)
 
 
-def test_the_plain_call(staged: Platform, mock: Mock) -> None:
-    asked = {"prompt": "Say hi.", "max_tokens": 4, "temperature": 0.7, "stop_words": ["x"]}
-    with client(staged) as asking:
-        found = asking.post("/v1/inference", json=asked).json()
-    assert found["text"] == words(4)
-    assert found["finish_reason"] == "length"
-    assert found["usage"]["completion_tokens"] == 4
-    assert len(Record(staged, found["request_id"]).usage()) == 1
-    assert mock.last_body()["stop"] == ["x"]
+def test_the_plain_call(staged: Platform, mock: Mock, front: FrontEnd) -> None:
+    with front.client(staged.key) as asking:
+        answer = asking.plain(max_tokens=4, temperature=0.7, stop_words=["x"])
+    assert (answer.text, answer.finish_reason) == (words(4), "length")
+    assert answer.usage["completion_tokens"] == 4
+    assert len(Record(staged, answer.request_id).usage()) == 1
+    sent = mock.last_body()
+    assert (sent["stop"], sent["temperature"], sent["max_tokens"]) == (["x"], 0.7, 4)
 
 
 def test_what_the_platform_does_not_know_passes_through(staged: Platform, mock: Mock) -> None:

@@ -25,6 +25,7 @@ from psycopg.rows import dict_row
 
 from tests.e2e.ask import HI, body, client, events, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.front_ends.rest import Rest
 from tests.e2e.test_faults import Crowd, kill, settled_exactly_once
 
 SUBJECTS = int(os.environ.get("FOREBAY_ERASURE_SUBJECTS", "10"))
@@ -137,7 +138,7 @@ def test_people_are_erased_while_the_worker_is_killed(
     people, others = everybody[:SUBJECTS], everybody[SUBJECTS:]
     kept = _of(platform, others)
     subjects = [row["subject_id"] for row in _subjects(platform, people)]
-    with Crowd(platform, 4):
+    with Crowd(platform.key, 4, Rest(platform)):
         requests = asked_for(decider, people)
         for _ in range(KILLS):
             time.sleep(random.uniform(0.3, 2.5))

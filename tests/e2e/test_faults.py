@@ -1,5 +1,6 @@
 """Whatever dies: nothing is lost, nothing is billed twice, and the client is told the truth."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from bench.children import Child
-from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
+from tests.e2e.ask import Record, chat, events, eventually, stream
 from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.front_ends import FRONT_ENDS
+from tests.e2e.front_ends.base import Answer, FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -31,9 +34,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
 @pytest.fixture(scope="module")
 def hurt_platform(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     served = {"kind": "openai", "url": f"http://127.0.0.1:{engine.port}/v1", "slots": 16}
-    platform = Platform(tmp_path_factory.mktemp("hurt"), {"mock": served})
+    platform = Platform(tmp_path_factory.mktemp("hurt"), {"mock": served}, grpc=True)
     yield platform
     platform.stop()
+
+
+@pytest.fixture(params=FRONT_ENDS)
+def front(request: pytest.FixtureRequest, hurt_platform: Platform) -> FrontEnd:
+    return FRONT_ENDS[request.param](hurt_platform)
 
 
 @pytest.fixture
@@ -53,12 +61,13 @@ def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
 class Crowd:
     """Clients that ask without pause while something is done to the platform."""
 
-    def __init__(self, platform: Platform, size: int, **fields: object) -> None:
-        self.platform, self.fields = platform, fields
-        self.answers: list[httpx.Response] = []
+    def __init__(self, key: str, size: int, *fronts: FrontEnd, how: str = "chat") -> None:
+        self.key, self.how = key, how
+        self.answers: list[Answer] = []
         self.broken: list[Exception] = []
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._ask) for _ in range(size)]
+        several = itertools.islice(itertools.cycle(fronts), size)
+        self.threads = [threading.Thread(target=self._ask, args=[front]) for front in several]
 
     def __enter__(self) -> "Crowd":
         for thread in self.threads:
@@ -70,12 +79,11 @@ class Crowd:
         for thread in self.threads:
             thread.join(60)
 
-    def _ask(self) -> None:
-        with client(self.platform) as asking:
+    def _ask(self, front: FrontEnd) -> None:
+        with front.client(self.key) as asking:
             while not self.over.is_set():
                 try:
-                    sent = body(**self.fields)
-                    self.answers.append(asking.post("/v1/chat/completions", json=sent))
+                    self.answers += asking.at_once(1, self.how)
                 except httpx.HTTPError as problem:
                     self.broken.append(problem)
                     time.sleep(0.1)
@@ -101,16 +109,19 @@ def settled_exactly_once(platform: Platform, seconds: float = 30) -> None:
     assert odd == []
 
 
-def test_a_client_that_goes_away_cancels_its_generation(hurt: Platform, engine: Mock) -> None:
+def test_a_client_that_goes_away_cancels_its_generation(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(tokens=500, interval_ms=10)
-    with stream(hurt) as answer:
-        record = Record(hurt, answer.headers["x-request-id"])
-        reading = events(answer.iter_lines())
-        for _ in range(20):
-            next(reading)
-    left_at = time.monotonic()
-    eventually(lambda: engine.state()["running"] == 0, 5)
-    assert time.monotonic() - left_at < 1
+    with front.client(hurt.key) as asking:
+        with asking.chat_stream() as stream:
+            record = Record(hurt, stream.request_id)
+            reading = iter(stream)
+            for _ in range(20):
+                next(reading)
+        left_at = time.monotonic()
+        eventually(lambda: engine.state()["running"] == 0, 5)
+        assert time.monotonic() - left_at < 1
     eventually(lambda: record.state() == "cancelled", 5)
     (usage,) = record.usage()
     assert 19 <= usage["completion_tokens"] <= 120
@@ -119,34 +130,42 @@ def test_a_client_that_goes_away_cancels_its_generation(hurt: Platform, engine: 
         eventually(lambda: queue.zcard("q:{mock}:leases") == 0, 5)
 
 
-def test_a_client_that_goes_away_while_it_waits_in_line(hurt: Platform, engine: Mock) -> None:
+def test_a_client_that_goes_away_while_it_waits_in_line(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(tokens=100, interval_ms=20)
-    with Crowd(hurt, 16, stream=True) as crowd:
+    with Crowd(hurt.key, 16, front, how="chat_stream") as crowd:
         eventually(lambda: engine.state()["running"] == 16, 5)
-        with client(hurt) as asking, pytest.raises(httpx.ReadTimeout):
-            asking.post("/v1/chat/completions", json=body(), timeout=0.5)
+        with front.client(hurt.key, timeout_s=0.5) as asking:
+            assert asking.chat().status == 504
         crowd.over.set()
     settled_exactly_once(hurt)
 
 
-def test_an_engine_that_breaks_off_is_never_a_stop(hurt: Platform, engine: Mock) -> None:
+def test_an_engine_that_breaks_off_is_never_a_stop(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(fail="drop_mid_stream", tokens=40)
-    with stream(hurt) as answer:
-        record = Record(hurt, answer.headers["x-request-id"])
-        found = [data for _, data in events(answer.iter_lines())]
-    assert found[-1] == "[DONE]"
-    assert json.loads(found[-2])["error"]["code"] == "engine_failed"
-    assert all(json.loads(d)["choices"][0]["finish_reason"] is None for d in found[:-2])
-    (usage,) = record.usage()
-    assert (usage["finish_reason"], usage["error_code"]) == ("error", "engine_failed")
-    whole = chat(hurt)
-    assert (whole.status_code, whole.json()["error"]["code"]) == (502, "engine_failed")
+    with front.client(hurt.key) as asking:
+        with asking.chat_stream() as stream:
+            record = Record(hurt, stream.request_id)
+            assert not any(event.finish_reason for event in stream)
+        assert stream.error
+        assert stream.error.code == "engine_failed"
+        (usage,) = record.usage()
+        assert (usage["finish_reason"], usage["error_code"]) == ("error", "engine_failed")
+        whole = asking.chat()
+        assert (whole.status, whole.code) == (502, "engine_failed")
 
 
-def test_an_engine_that_fails_before_it_starts(hurt: Platform, engine: Mock) -> None:
+def test_an_engine_that_fails_before_it_starts(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(fail="http_500")
-    answer = chat(hurt, stream=True)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_failed")
+    with front.client(hurt.key) as asking, asking.chat_stream() as stream:
+        assert not list(stream)
+    assert stream.error
+    assert (stream.error.status, stream.error.code) == (502, "engine_failed")
 
 
 def test_an_engine_that_comes_back_in_time_is_waited_for(hurt: Platform, engine: Mock) -> None:
@@ -160,56 +179,68 @@ def test_an_engine_that_comes_back_in_time_is_waited_for(hurt: Platform, engine:
     assert asked[0].status_code == 200
 
 
-def test_a_killed_worker_finishes_whole_answers(hurt: Platform, engine: Mock) -> None:
+def test_a_killed_worker_finishes_whole_answers(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(delay_ms=1500, tokens=4)
-    asked: list[httpx.Response] = []
-    asking = [
-        threading.Thread(target=lambda: asked.append(chat(hurt, max_tokens=4))) for _ in range(5)
-    ]
-    for thread in asking:
+    asked: list[Answer] = []
+
+    def ask() -> None:
+        with front.client(hurt.key) as asking:
+            asked.append(asking.chat(max_tokens=4))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
         thread.start()
     eventually(lambda: engine.state()["running"] == 5, 5)
     kill(hurt.pids("worker"))
     killed_at = time.monotonic()
-    for thread in asking:
+    for thread in threads:
         thread.join(40)
     assert time.monotonic() - killed_at < 15  # lease, sweep, new worker, 1.5 s of engine
-    assert [answer.status_code for answer in asked] == [200] * 5
+    assert [answer.status for answer in asked] == [200] * 5
     for answer in asked:
-        (usage,) = Record(hurt, answer.headers["x-request-id"]).usage()
+        (usage,) = Record(hurt, answer.request_id).usage()
         assert usage["attempts"] == 2
     settled_exactly_once(hurt)
 
 
-def test_a_killed_worker_in_the_middle_of_a_stream(hurt: Platform, engine: Mock) -> None:
+def test_a_killed_worker_in_the_middle_of_a_stream(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(tokens=300, interval_ms=20)
-    with stream(hurt) as answer:
-        record = Record(hurt, answer.headers["x-request-id"])
-        reading = events(answer.iter_lines())
+    with front.client(hurt.key) as asking, asking.chat_stream() as stream:
+        record = Record(hurt, stream.request_id)
+        reading = iter(stream)
         got = [next(reading) for _ in range(10)]
         kill(hurt.pids("worker"))
         got += list(reading)
-    assert [number for number, _ in got] == list(range(1, len(got) + 1)) or "error" in got[-2][1]
-    assert got[-1][1] == "[DONE]"
-    assert json.loads(got[-2][1])["error"]["code"] == "worker_lost"
-    assert not any('"finish_reason":"' in data for _, data in got)
+    numbers = [event.number for event in got]
+    assert numbers == sorted(set(numbers))
+    assert stream.error
+    assert stream.error.code == "worker_lost"
+    assert not any(event.finish_reason for event in got)
     eventually(lambda: len(record.usage()) == 1)
     assert record.usage()[0]["error_code"] == "worker_lost"
 
 
-def test_a_killed_web_process_leaves_no_loose_ends(hurt: Platform, engine: Mock) -> None:
+def test_a_killed_front_end_leaves_no_loose_ends(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
     engine.behave(tokens=50, interval_ms=10)
-    with Crowd(hurt, 6, stream=True):
+    with Crowd(hurt.key, 6, front, how="chat_stream"):
         eventually(lambda: engine.state()["running"] == 6, 5)
-        kill(hurt.pids("web"))
-    eventually(lambda: chat(hurt, max_tokens=1).status_code == 200, 30)
+        kill(hurt.pids(front.role))
+    with front.client(hurt.key) as asking:
+        eventually(lambda: asking.chat(max_tokens=1).status == 200, 30)
     settled_exactly_once(hurt)
 
 
 @pytest.mark.parametrize("how", ["flush", "kill"])
 def test_redis_loses_everything_under_load(hurt: Platform, engine: Mock, how: str) -> None:
     engine.behave(tokens=50, interval_ms=10)
-    with Crowd(hurt, 24) as crowd:  # more than slots: some run, some wait
+    fronts = [kind(hurt) for kind in FRONT_ENDS.values()]
+    with Crowd(hurt.key, 24, *fronts) as crowd:  # more than slots: some run, some wait
         time.sleep(1.5)
         if how == "flush":
             with redis.Redis.from_url(hurt.running()["REDIS_URL"]) as server:
@@ -217,11 +248,11 @@ def test_redis_loses_everything_under_load(hurt: Platform, engine: Mock, how: st
         else:
             kill(hurt.pids("valkey"))
         time.sleep(6)
-    statuses = {answer.status_code for answer in crowd.answers}
+    statuses = {answer.status for answer in crowd.answers}
     assert statuses <= {200, 503}
     assert not crowd.broken
-    assert all(a.headers.get("retry-after") for a in crowd.answers if a.status_code == 503)
-    assert sum(a.status_code == 200 for a in crowd.answers) > 24
+    assert all(answer.retry_after_s for answer in crowd.answers if answer.status == 503)
+    assert sum(answer.status == 200 for answer in crowd.answers) > 24
     settled_exactly_once(hurt)
 
 
@@ -232,9 +263,11 @@ def test_postgresql_stops_and_comes_back(hurt: Platform, engine: Mock) -> None:
         os.kill(pid, signal.SIGSTOP)
     try:
         time.sleep(1)  # what the authenticator remembers
-        refused = chat(hurt, max_tokens=1)
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) > 0
+        for kind in FRONT_ENDS.values():
+            with kind(hurt).client(hurt.key) as asking:
+                refused = asking.chat(max_tokens=1)
+            assert refused.status == 503
+            assert refused.retry_after_s > 0
         assert engine.state()["requests"] == before
         assert httpx.get(f"{hurt.url}/livez").status_code == 200
         assert httpx.get(f"{hurt.url}/readyz").status_code == 503
@@ -248,16 +281,16 @@ def test_postgresql_stops_and_comes_back(hurt: Platform, engine: Mock) -> None:
     settled_exactly_once(hurt)
 
 
-def test_a_revoked_key_is_refused_within_a_second(hurt: Platform) -> None:
+def test_a_revoked_key_is_refused_within_a_second(hurt: Platform, front: FrontEnd) -> None:
     key = json.loads(hurt.manage("create_api_key", "bench", "--name", "short", "--json"))
-    with client(hurt, key["api_key"]) as asking:
-        assert asking.get("/v1/models").status_code == 200
+    with front.client(key["api_key"]) as asking:
+        assert asking.models().status == 200
         with psycopg.connect(hurt.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
             database.execute(
                 "update tenants_apikey set revoked_at = now() where id = %s", (key["id"],)
             )
         time.sleep(1)
-        assert asking.get("/v1/models").status_code == 401
+        assert asking.models().status == 401
 
 
 _FULL = """

@@ -20,6 +20,8 @@ import pytest
 from bench.under_test import UNLIMITED
 from tests.e2e.ask import HI, body, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.front_ends import FRONT_ENDS
+from tests.e2e.front_ends.base import FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 KILLS = int(os.environ.get("FOREBAY_TEST_KILLS", "4"))  # 50 take four minutes
@@ -27,11 +29,11 @@ CALLS = int(os.environ.get("FOREBAY_TEST_CALLS", "90"))  # 1,000 take three minu
 PLAIN = {"model": "mock", "prompt": "Say hi.", "max_tokens": 5}
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", body(max_tokens=5)),
-    "chat stream": ("/v1/chat/completions", body(max_tokens=5, stream=True)),
     "completions": ("/v1/completions", PLAIN),
     "completions stream": ("/v1/completions", {**PLAIN, "stream": True}),
     "inference": ("/v1/inference", {"prompt": "Say hi.", "max_tokens": 5}),
 }
+EVERYWHERE = ("chat", "chat_stream", "plain")  # at every front end
 
 
 _open = ExitStack()
@@ -113,27 +115,59 @@ async def at_once(platform: Platform, key: str, path: str, sent: Any, n: int) ->
         return await asyncio.gather(*[asking.post(path, json=sent) for _ in range(n)])
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_200_at_once_on_a_budget_for_exactly_10(staged: Platform, mock: Mock, way: str) -> None:
-    path, sent = WAYS[way]
+@pytest.mark.parametrize("how", EVERYWHERE)
+def test_200_at_once_on_a_budget_for_exactly_10(
+    staged: Platform, mock: Mock, front: FrontEnd, how: str
+) -> None:
     acme = Budgeted(staged, of_key=("requests/day=10",))  # its very first requests
-    answers = asyncio.run(at_once(staged, acme.key, path, sent, 200))
-    assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 190
-    refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.json()["error"]["code"] == "insufficient_quota"
-    assert refused.headers["x-should-retry"] == "false"
-    assert refused.headers["x-refusal-id"]
+    with front.client(acme.key) as asking:
+        answers = asking.at_once(200, how, max_tokens=5)
+    assert sorted(answer.status for answer in answers) == [200] * 10 + [429] * 190
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert refused.code == "insufficient_quota"
+    assert refused.figures["x-should-retry"] == "false"
+    assert refused.figures["x-refusal-id"] == refused.refusal_id
     eventually(lambda: acme.counters() == [(10, 0)], 5)
     ledger, usage = acme.sums()
     assert ledger == usage == (10, ledger[1], 10)
 
 
+@pytest.mark.parametrize("way", ["completions", "completions stream"])
+def test_200_at_once_over_openais_older_endpoint(staged: Platform, mock: Mock, way: str) -> None:
+    path, sent = WAYS[way]
+    acme = Budgeted(staged, of_key=("requests/day=10",))
+    answers = asyncio.run(at_once(staged, acme.key, path, sent, 200))
+    assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 190
+    eventually(lambda: acme.counters() == [(10, 0)], 5)
+
+
 def test_all_ways_share_one_budget(staged: Platform, mock: Mock) -> None:
-    acme = Budgeted(staged, "requests/day=10")
-    ways = itertools.islice(itertools.cycle(WAYS.values()), 30)
-    with client(staged, acme.key) as asking:
-        answers = [asking.post(path, json=sent).status_code for path, sent in ways]
-    assert answers == [200] * 10 + [429] * 20
+    acme = Budgeted(staged, "requests/day=20")
+    with ExitStack() as stack:
+        rest = stack.enter_context(client(staged, acme.key))
+        fronts = [kind(staged) for kind in FRONT_ENDS.values()]
+        clients = [stack.enter_context(front.client(acme.key)) for front in fronts]
+        answers = list[int]()
+        for _ in range(4):
+            answers += [rest.post(path, json=sent).status_code for path, sent in WAYS.values()]
+            for how in EVERYWHERE:
+                told = [asking.at_once(1, how, max_tokens=5) for asking in clients]
+                answers += [answer.status for (answer,) in told]
+    assert answers == [200] * 20 + [429] * (len(answers) - 20)
+
+
+@pytest.mark.parametrize("how", ["chat", "plain"])
+def test_a_whole_answer_tells_what_remains(
+    staged: Platform, mock: Mock, front: FrontEnd, how: str
+) -> None:
+    mock.behave(tokens=3)
+    acme = Budgeted(staged, "requests/month=50", "tokens/day=9000", "cost/day=1000000")
+    with front.client(acme.key) as asking:
+        for _ in range(3):
+            figures = getattr(asking, how)(max_tokens=100).figures
+            units = ("requests", "tokens", "cost")
+            told = {unit: int(figures[f"x-quota-remaining-{unit}"]) for unit in units}
+            assert told == acme.remaining()
 
 
 @pytest.mark.timeout(900)
@@ -154,27 +188,25 @@ def test_what_remains_is_the_ledgers_after_each_call(staged: Platform, mock: Moc
     assert told["tokens"] == 900000 - CALLS * (20 + 3)
 
 
-def test_a_streams_headers_tell_what_is_left_while_it_runs(staged: Platform, mock: Mock) -> None:
+def test_a_streams_figures_tell_what_is_left_while_it_runs(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
     mock.behave(tokens=50, interval_ms=20)
     acme = Budgeted(staged, "tokens/day=10000")
-    sent = body(stream=True, max_tokens=100)
-    with (
-        client(staged, acme.key) as asking,
-        asking.stream("POST", "/v1/chat/completions", json=sent) as answer,
-    ):
-        assert int(answer.headers["x-quota-remaining-tokens"]) == acme.remaining()["tokens"] < 9900
-        answer.read()
+    with front.client(acme.key) as asking, asking.chat_stream(max_tokens=100) as stream:
+        told = int(stream.figures["x-quota-remaining-tokens"])
+        assert told == acme.remaining()["tokens"] < 9900
+        assert list(stream)
     assert acme.remaining()["tokens"] == 10000 - 20 - 50
 
 
-def test_a_client_that_goes_away_pays_for_what_was_generated(staged: Platform, mock: Mock) -> None:
+def test_a_client_that_goes_away_pays_for_what_was_generated(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
     mock.behave(tokens=500, interval_ms=10)
     acme = Budgeted(staged, "tokens/day=10000", "requests/day=100")
-    with (
-        client(staged, acme.key) as asking,
-        asking.stream("POST", "/v1/chat/completions", json=body(stream=True)) as answer,
-    ):
-        for _ in itertools.islice(answer.iter_lines(), 30):
+    with front.client(acme.key) as asking, asking.chat_stream() as stream:
+        for _ in itertools.islice(stream, 20):
             pass
     eventually(lambda: acme.open() == 0, 10)
     ledger, usage = acme.sums()
@@ -184,15 +216,17 @@ def test_a_client_that_goes_away_pays_for_what_was_generated(staged: Platform, m
     assert acme.remaining() == {"tokens": 10000 - ledger[1], "requests": 99}
 
 
-def test_an_answer_without_a_limit_is_bounded_under_a_budget(staged: Platform, mock: Mock) -> None:
+def test_an_answer_without_a_limit_is_bounded_under_a_budget(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
     mock.behave(tokens=1)
     acme = Budgeted(staged, "tokens/day=100000")
-    with client(staged, acme.key) as asking:
-        assert asking.post("/v1/chat/completions", json=body()).status_code == 200
+    with front.client(acme.key) as asking:
+        assert asking.chat().status == 200
     assert mock.last_body()["max_tokens"] == 2048  # half of the model's context
     other = Budgeted(staged, "requests/day=100000")
-    with client(staged, other.key) as asking:
-        asking.post("/v1/chat/completions", json=body())
+    with front.client(other.key) as asking:
+        asking.chat()
     assert "max_tokens" not in mock.last_body()
 
 
@@ -242,7 +276,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform
     served = {"kind": "openai", "url": f"http://127.0.0.1:{mock.port}/v1", "slots": 16}
     os.environ["FOREBAY_REQUEST_DEADLINE_S"] = "20"
     try:
-        platform = Platform(tmp_path_factory.mktemp("fragile"), {"mock": served})
+        platform = Platform(tmp_path_factory.mktemp("fragile"), {"mock": served}, grpc=True)
     finally:
         del os.environ["FOREBAY_REQUEST_DEADLINE_S"]
     yield platform, mock
@@ -259,20 +293,24 @@ def test_killed_between_reserve_and_settle_nothing_leaks_and_nothing_is_free(
     acme = Budgeted(platform, "requests/month=100000", "tokens/month=100000000")
     over = threading.Event()
 
-    def ask(stream: bool) -> None:
+    def ask(front: FrontEnd, how: str) -> None:
         while not over.is_set():
             try:
-                with client(platform, acme.key) as asking:
-                    asking.post("/v1/chat/completions", json=body(stream=stream, max_tokens=20))
+                with front.client(acme.key) as asking:
+                    (answer,) = asking.at_once(1, how, max_tokens=20)
             except httpx.HTTPError:
+                answer = None
+            if answer is None or answer.status != 200:
                 time.sleep(0.05)
 
-    crowd = [threading.Thread(target=ask, args=(n % 2 == 0,)) for n in range(8)]
+    fronts = [kind(platform) for kind in FRONT_ENDS.values()]
+    ways = itertools.product(range(2), ("chat", "chat_stream"), fronts)
+    crowd = [threading.Thread(target=ask, args=(front, how)) for _, how, front in ways]
     for thread in crowd:
         thread.start()
     for n in range(KILLS):
         eventually(lambda: mock.state()["running"] > 0, 60)
-        part = ("worker", "web")[n % 2]
+        part = ("worker", *(front.role for front in fronts))[n % (1 + len(fronts))]
         for pid in platform.pids(part):
             os.kill(pid, signal.SIGKILL)
         eventually(partial(platform.pids, part), 30)

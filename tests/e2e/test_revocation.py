@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 import redis
 from websockets.exceptions import ConnectionClosed
 
 from tests.chat.page import Socket
 from tests.chat.people import sessions
-from tests.e2e.ask import Record, body, client, events, eventually
+from tests.e2e.ask import Record, eventually
 from tests.e2e.conftest import Mock, Platform
+from tests.e2e.front_ends.base import Answer, Event, FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 SLOW = {"tokens": 600, "interval_ms": 20}  # 12 s
@@ -84,40 +84,47 @@ def ready_to_act(staged: Platform) -> Iterator[Callable[[str], Callable[[], floa
 
 
 class Reader:
-    """One stream, read by a thread of its own."""
+    """One answer, read by a thread of its own."""
 
-    def __init__(self, platform: Platform, key: str, *, stream: bool = True) -> None:
-        self.platform, self.key, self.stream = platform, key, stream
-        self.heard: list[str] = []
-        self.headers = httpx.Headers()
+    def __init__(self, front: FrontEnd, key: str, *, stream: bool = True, again: str = "") -> None:
+        self.front, self.key = front, key
+        self.heard: list[Event] = []
+        self.answer: Answer | None = None  # a whole one, or the error at a stream's end
+        self.request_id = ""
         self.ended_at = 0.0
-        self.status = 0
-        self._thread = threading.Thread(target=self._read)
+        self._thread = threading.Thread(target=self._stream if stream else self._ask, args=[again])
         self._thread.start()
 
-    def _read(self) -> None:
-        with client(self.platform, self.key) as asking:
-            sent = body(stream=self.stream)
-            with asking.stream("POST", "/v1/chat/completions", json=sent) as answer:
-                self.headers, self.status = answer.headers, answer.status_code
-                if self.stream:
-                    for _, data in events(answer.iter_lines()):
-                        self.heard.append(data)
-                else:
-                    self.heard.append(answer.read().decode())
+    def _stream(self, again: str) -> None:
+        with (
+            self.front.client(self.key) as asking,
+            asking.resume(again) if again else asking.chat_stream() as stream,
+        ):
+            self.request_id = stream.request_id
+            for event in stream:
+                self.heard.append(event)
+            self.answer = stream.error
+        self.ended_at = time.time()
+
+    def _ask(self, _again: str) -> None:
+        with self.front.client(self.key) as asking:
+            self.answer = asking.chat()
         self.ended_at = time.time()
 
     def end(self) -> None:
         self._thread.join(30)
 
     @property
-    def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.heard[-2 if self.stream else -1])["error"]
-        return found
+    def code(self) -> str:
+        return self.answer.code if self.answer else ""
+
+    @property
+    def finish_reason(self) -> str:
+        return "".join(event.finish_reason for event in self.heard)
 
 
 def settled_once(platform: Platform, reader: Reader, mock: Mock) -> None:
-    record = Record(platform, reader.headers["x-request-id"])
+    record = Record(platform, reader.request_id)
     (row,) = eventually(record.usage, 5)
     assert row["finish_reason"] == "cancelled"
     assert 0 < row["completion_tokens"] < 600
@@ -130,85 +137,73 @@ def settled_once(platform: Platform, reader: Reader, mock: Mock) -> None:
 
 @pytest.mark.slow(seconds=20)
 def test_a_revoked_keys_streams_end(
-    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+    staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any
 ) -> None:
     mock.behave(**SLOW)
     key, other = key_of(staged, tenant), key_of(staged, tenant)
     revoke = ready_to_act(f"ApiKey.objects.get(pk='{key['id']}').revoke(by='test')")
-    readers = [Reader(staged, key["api_key"]) for _ in range(3)]
-    untouched = Reader(staged, other["api_key"])
+    readers = [Reader(front, key["api_key"]) for _ in range(3)]
+    untouched = Reader(front, other["api_key"])
     eventually(lambda: all(len(reader.heard) > 10 for reader in [*readers, untouched]))
     revoked_at = revoke()
     for reader in readers:
         reader.end()
         assert reader.ended_at - revoked_at < IN_TIME_S
-        assert (reader.error["code"], reader.heard[-1]) == ("access_revoked", "[DONE]")
-        assert not any('"finish_reason":"' in data for data in reader.heard)
+        assert (reader.code, reader.finish_reason) == ("access_revoked", "")
     untouched.end()
-    assert untouched.heard[-1] == "[DONE]"
-    assert "error" not in untouched.heard[-2]
+    assert (untouched.code, untouched.finish_reason) == ("", "stop")
     for reader in readers:
         settled_once(staged, reader, mock)
-    with client(staged, key["api_key"]) as asking:
-        assert asking.get("/v1/models").status_code == 401
+    with front.client(key["api_key"]) as asking:
+        assert asking.models().status == 401
 
 
 def test_a_suspended_tenants_streams_end_and_it_comes_back(
-    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+    staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any
 ) -> None:
     mock.behave(**SLOW)
     key = key_of(staged, tenant)["api_key"]
     suspend = ready_to_act(f"Tenant.objects.get(name='{tenant}').suspend(by='test', reason='x')")
-    readers = [Reader(staged, key)]
+    readers = [Reader(front, key)]
     eventually(lambda: len(readers[0].heard) > 10)
     mock.behave(**SLOW, delay_ms=10_000)
-    readers.append(Reader(staged, key, stream=False))
+    readers.append(Reader(front, key, stream=False))
     eventually(lambda: mock.state()["running"] == 2)
     suspended_at = suspend()
     for reader in readers:
         reader.end()
         assert reader.ended_at - suspended_at < IN_TIME_S
-        assert reader.error["code"] == "tenant_suspended"
-    assert (readers[0].heard[-1], readers[1].status) == ("[DONE]", 403)
+        assert reader.code == "tenant_suspended"
+    assert readers[0].finish_reason == ""
+    assert readers[1].answer
+    assert readers[1].answer.status == 403
     settled_once(staged, readers[0], mock)
-    with client(staged, key) as asking:
-        refused = asking.post("/v1/chat/completions", json=body())
-        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "tenant_suspended")
+    with front.client(key) as asking:
+        refused = asking.chat()
+        assert (refused.status, refused.code) == (403, "tenant_suspended")
         act(staged, f"Tenant.objects.get(name='{tenant}').resume(by='test')")
         mock.behave(tokens=3)
-        eventually(lambda: asking.post("/v1/chat/completions", json=body()).status_code == 200, 3)
+        eventually(lambda: asking.chat().status == 200, 3)
 
 
 @pytest.mark.slow(seconds=15)
 def test_a_stream_that_is_read_again_ends_too(
-    staged: Platform, mock: Mock, tenant: str, ready_to_act: Any
+    staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any
 ) -> None:
     mock.behave(**SLOW)
     writing = key_of(staged, tenant)
     reading = rotated(staged, writing)  # another key of the tenant may not read it
     revoke = ready_to_act(f"ApiKey.objects.get(pk='{reading['id']}').revoke(by='test')")
-    first = Reader(staged, writing["api_key"])
+    first = Reader(front, writing["api_key"])
     eventually(lambda: len(first.heard) > 5)
-    heard, ended_at = list[str](), list[float]()
-
-    def read_again() -> None:
-        path = f"/v1/completions/{first.headers['x-request-id']}/events"
-        with (
-            client(staged, reading["api_key"]) as asking,
-            asking.stream("GET", path) as answer,
-        ):
-            heard.extend(data for _, data in events(answer.iter_lines()))
-        ended_at.append(time.time())
-
-    thread = threading.Thread(target=read_again)
-    thread.start()
-    time.sleep(0.5)
+    second = Reader(front, reading["api_key"], again=first.request_id)
+    eventually(lambda: len(second.heard) > 5)
     revoked_at = revoke()
-    thread.join(30)
-    assert ended_at[0] - revoked_at < IN_TIME_S
-    assert json.loads(heard[-2])["error"]["code"] == "access_revoked"
+    second.end()
+    assert second.ended_at - revoked_at < IN_TIME_S
+    assert second.code == "access_revoked"
     first.end()
-    assert "error" not in first.heard[-2]  # whose key is good
+    assert first.code == ""  # whose key is good
 
 
 # Chat --------------------------------------------------------------------------------------------
