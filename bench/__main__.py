@@ -15,6 +15,7 @@ from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
 from bench.children import REPOSITORY
+from bench.grpc_unary import GrpcReport
 from bench.litellm_proxy import LiteLLMProxy
 from bench.litellm_proxy import version as litellm_version
 from bench.results import Results
@@ -22,7 +23,7 @@ from bench.targets import MODEL, MockEngine, Target, use_of
 from bench.under_test import Forebay
 from bench.usage import FULL, UsageReport
 
-APART = ("admission", "usage", "audit", "audit-verify", "audit-search")
+APART = ("admission", "grpc", "usage", "audit", "audit-verify", "audit-search")
 PARTS = ("mock", "engine", "memory", *APART)
 FEW = 500_000  # rows of a quick run
 FEW_VERIFIED = 100_000
@@ -81,6 +82,13 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
             AdmissionReport,
             rounds=options.rounds or rounds,
             seconds=options.seconds or seconds,
+        )
+    if "grpc" in parts:
+        results.grpc = measured_apart(
+            "bench.grpc_unary",
+            GrpcReport,
+            rounds=options.rounds or results.rounds,
+            seconds=options.seconds or results.seconds,
         )
     if "usage" in parts:
         rows = FEW if results.quick else FULL

@@ -11,6 +11,7 @@ from bench.audit_verify import VerifyReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
+from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
 from bench.usage import UsageReport
 
@@ -83,6 +84,11 @@ def of_admission(report: AdmissionReport) -> Iterator[Aim]:
         more = difference(fault.p99, report.faults[0].p99)
         yield at_most(f"admission, Redis {fault.name}: p99 more by", more, "ms", 300)
         yield at_most(f"admission, Redis {fault.name}: let in", fault.let_in, "", fault.may)
+
+
+def of_grpc(report: GrpcReport) -> Iterator[Aim]:
+    text = "whole answers, 64 at once: gRPC's requests/s against our REST"
+    yield at_least(text, report.times("c=64"), "x", 1.2)
 
 
 def of_usage(report: UsageReport) -> Iterator[Aim]:

@@ -98,7 +98,8 @@ def measure(target: Target, load: Load, seconds: float) -> Slice:
             seconds=seconds,
             max_tokens=TOKENS,
             tokens=TOKENS,
-        )
+        ),
+        target.generator,
     )
     after = target.use()
     good = max(report.all - report.bad, 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench import admission, audit, audit_search, audit_verify, usage
+from bench import admission, audit, audit_search, audit_verify, grpc_unary, usage
 from bench.aims import Aim
 from bench.cells import cell, pair, table
 from bench.compare import Row
@@ -53,6 +53,9 @@ def sections(results: Results) -> Iterator[str]:
     if results.admission is not None:
         yield "## Admission"
         yield admission.section(results.admission)
+    if results.grpc is not None:
+        yield "## gRPC beside REST"
+        yield grpc_unary.section(results.grpc)
     if results.usage is not None:
         yield "## Usage pages"
         yield usage.section(results.usage)

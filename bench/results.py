@@ -11,6 +11,7 @@ from bench.aims import (
     of_audit,
     of_comparison,
     of_engine,
+    of_grpc,
     of_memory,
     of_search,
     of_usage,
@@ -21,6 +22,7 @@ from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
 from bench.compare import Row
 from bench.engine import EngineRow
+from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
 from bench.usage import UsageReport
 
@@ -38,6 +40,7 @@ class Results:
     engine: list[EngineRow] = field(default_factory=list)
     memory: MemoryReport | None = None
     admission: AdmissionReport | None = None
+    grpc: GrpcReport | None = None
     usage: UsageReport | None = None
     audit: AuditReport | None = None
     audit_verify: VerifyReport | None = None
@@ -55,6 +58,8 @@ class Results:
             yield from of_memory(self.memory)
         if self.admission is not None:
             yield from of_admission(self.admission)
+        if self.grpc is not None:
+            yield from of_grpc(self.grpc)
         if self.usage is not None:
             yield from of_usage(self.usage)
         if self.audit is not None:

@@ -26,6 +26,7 @@ class Target:
     key: str
     model: str
     use: Callable[[], dict[str, Use]]
+    generator: str = "bench.load"
 
 
 class MockEngine:
@@ -63,9 +64,9 @@ def use_of(pid: int, name: str) -> dict[str, Use]:
     return use_by_role([pid], of=lambda _: name)
 
 
-def send(options: Options) -> LoadReport:
+def send(options: Options, generator: str = "bench.load") -> LoadReport:
     """Runs the load generator in a process of its own."""
-    command = [sys.executable, "-m", "bench.load"]
+    command = [sys.executable, "-m", generator]
     for name, value in asdict(options).items():
         if value is True:
             command.append(f"--{name}")
