@@ -11,10 +11,10 @@ from django.db import DatabaseError
 from inference.chat.answers import turn
 from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
+from inference.codec.events import said_in, split
 from inference.models import Message
 from inference.reasoning import Said
 from inference.stream.cursor import follow
-from inference.stream.events import said_in
 from inference.stream.frames import Frame, Kind
 from tenants.redis_link import RedisGone, RedisLink
 
@@ -57,7 +57,7 @@ class Follower:
 
     async def _pass_on(self, frame: Frame) -> None:
         if frame.kind != Kind.ERROR:
-            said = [said_in(event) for event in frame.body.split(b"\n\n")[:-1]]
+            said = [said_in(event) for event in split(frame.body)]
             # Redis was lost with events in it that nobody had read: the record has them.
             self._gap = self._gap or frame.last - len(said) > self.last
             if not self._gap:

@@ -5,6 +5,7 @@ from collections import deque
 
 import msgspec
 
+from inference.codec.events import split
 from inference.stream.backlog import Backlog
 from inference.stream.frames import Frame, Kind
 
@@ -98,7 +99,7 @@ def unseen(frame: Frame, last: int) -> Frame | None:
     """
     if frame.last <= last:
         return None
-    events = frame.body.split(b"\n\n")[:-1]
+    events = split(frame.body)
     first = frame.last - len(events) + 1
     if first > last + 1:
         return None
@@ -110,6 +111,6 @@ def unseen(frame: Frame, last: int) -> Frame | None:
 
 def numbered(frame: Frame) -> bytes:
     """The frame's events with their numbers as SSE ids, for `Last-Event-ID`."""
-    events = frame.body.split(b"\n\n")[:-1]
+    events = split(frame.body)
     first = frame.last - len(events) + 1
     return b"".join(b"id: %d\n%b\n\n" % (first + i, event) for i, event in enumerate(events))

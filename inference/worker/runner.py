@@ -24,6 +24,7 @@ from django.db import DatabaseError
 from audit.keys.keyring import Sealer, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
+from inference.codec.events import split
 from inference.engines import Pool, served
 from inference.engines.base import Engine
 from inference.models import Completion, Usage
@@ -247,7 +248,7 @@ class Runner:
         for _, fields in entries:
             for frame in frames.opened(fields[1], name.encode()):
                 if fresh := unseen(frame, len(events)):  # a write may have been repeated
-                    events += fresh.body.split(b"\n\n")[:-1]
+                    events += split(fresh.body)
         return events
 
     # Beside the loop -----------------------------------------------------------------------------

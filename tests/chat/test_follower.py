@@ -9,7 +9,7 @@ import pytest
 from inference.chat import follower
 from inference.chat.follower import Follower
 from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Whole
-from inference.stream.events import DONE
+from inference.codec.events import DONE
 from inference.stream.frames import Frame, Kind
 from tenants.redis_link import RedisGone
 

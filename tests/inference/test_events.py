@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.stream import events as sse
+from inference.codec import events as sse
 from tests.inference.orders import chunk, event, usage
 
 pytestmark = pytest.mark.unit

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from inference.codec import events as sse
 from inference.engines.base import EngineFailed
 from inference.reasoning import Said, unpacked
 from inference.record.ledger import message_place, place
-from inference.stream import events as sse
 from inference.stream.frames import Kind
 from tests.inference.orders import an_order, chunk, event, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces

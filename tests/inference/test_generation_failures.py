@@ -6,9 +6,9 @@ import time
 import pytest
 
 from audit.trail.group_commit import StoreUnavailable
+from inference.codec import events as sse
 from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
 from inference.order import Order
-from inference.stream import events as sse
 from inference.stream.frames import Kind
 from inference.worker.handlers import generation as module
 from inference.worker.handlers.base import MAX_ATTEMPTS

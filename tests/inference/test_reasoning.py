@@ -2,8 +2,8 @@
 
 import pytest
 
+from inference.codec import events as sse
 from inference.reasoning import Said, as_one_text, packed, parted, unpacked
-from inference.stream import events as sse
 from tests.inference.orders import chunk, event
 
 pytestmark = pytest.mark.unit

@@ -7,14 +7,13 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import orjson
 
-from inference.engines import cache_figures
+from inference.codec import events as sse
+from inference.codec.answer import Codec, count
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.ledger import Outcome
-from inference.stream import events as sse
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
@@ -35,12 +34,17 @@ class Generation(Handler):
         self.first_at: float | None = None
         self.tokens_before = 0
         self.body = b""  # of a whole answer
+        self.codec = Codec(
+            order.public_id,
+            order.model,
+            hides_cache=not engine.cache_is_private,
+            gives_usage=order.include_usage,
+        )
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record
         self.usage: dict[str, Any] = {}
         self.finish_reason = ""
         self.over = False  # the engine has said [DONE]
         self.upstream = ""  # once it has been asked
-        self._names: list[tuple[bytes, bytes]] = []
 
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
@@ -76,7 +80,7 @@ class Generation(Handler):
         if not self.order.stream:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()
-            self.body = self._read_answer(body)
+            self._take_whole(body)
             return
         async with contextlib.aclosing(self.engine.events(session, self.order)) as stream:
             async for events in stream:
@@ -90,7 +94,7 @@ class Generation(Handler):
     def _take(self, events: list[bytes], writer: Writer) -> None:
         if events and self.first_at is None:
             self.first_at = time.time()
-            self._learn_names(events[0])
+            self.codec.learn(events[0])
         now: list[bytes] = []
         try:
             self._sort(events, now)
@@ -108,71 +112,33 @@ class Generation(Handler):
             elif event.startswith((b'data: {"error"', b"error:")):
                 raise self.engine.broken(event.partition(b":")[2])
             elif event != sse.DONE:
-                now.append(self._without_cache(event))
+                now.append(self.codec.piece(event))
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
         self.sent += len(now)
         self.sent_events += now
-        blob = self._renamed(b"\n\n".join(now) + b"\n\n")
-        writer.put(self.order, self.frame(Kind.EVENTS, blob))
+        writer.put(self.order, self.frame(Kind.EVENTS, self.codec.blob(now)))
 
     def _hold(self, event: bytes) -> None:
         """The tail: finish reason, usage, [DONE]."""
         if event == sse.DONE:
             self.over = True
             return
-        found = sse.parsed(event)
-        self.finish_reason = sse.finish_reason(found) or self.finish_reason
-        if self._hide_cache(found):
-            event = self._written(found)
-        if found.get("usage"):
-            self.usage = found["usage"] if isinstance(found["usage"], dict) else {}
-            if not self.order.include_usage:
-                if not found.get("choices"):
-                    return
-                event = self._written({k: v for k, v in found.items() if k != "usage"})
-        self.held.append(event)
-
-    def _without_cache(self, event: bytes) -> bytes:
-        """Some servers send usage with every piece."""
-        if self.engine.cache_is_private or not cache_figures.may_tell(event):
-            return event
-        found = sse.parsed(event)
-        return self._written(found) if cache_figures.take_out(found) else event
-
-    def _written(self, chunk: dict[str, Any]) -> bytes:
-        """With our names: `_names` finds theirs only as the engine had written them."""
-        ours = {"id": self.order.public_id, "model": self.order.model}
-        return b"data: " + orjson.dumps(chunk | {k: v for k, v in ours.items() if k in chunk})
-
-    def _hide_cache(self, answer: dict[str, Any]) -> bool:
-        return not self.engine.cache_is_private and cache_figures.take_out(answer)
-
-    def _learn_names(self, event: bytes) -> None:
-        """The engine's id and model name become ours, everywhere in the stream."""
-        if theirs := sse.id_field(event):
-            self._names.append((theirs, b'"id":"%b"' % self.order.public_id.encode()))
-        if theirs := sse.model_field(event):
-            self._names.append((theirs, b'"model":%b' % orjson.dumps(self.order.model)))
-
-    def _renamed(self, blob: bytes) -> bytes:
-        for theirs, ours in self._names:
-            blob = blob.replace(theirs, ours)
-        return blob
+        tail = self.codec.tail(event)
+        self.finish_reason = tail.finish_reason or self.finish_reason
+        if tail.usage is not None:
+            self.usage = tail.usage
+        if tail.event is not None:
+            self.held.append(tail.event)
 
     # Whole answers -------------------------------------------------------------------------------
-    def _read_answer(self, body: bytes) -> bytes:
+    def _take_whole(self, body: bytes) -> None:
         """Raises EngineFailed for what is no answer."""
         try:
-            answer = orjson.loads(body)
-            choice = answer["choices"][0]
-            self.finish_reason = str(choice.get("finish_reason") or "stop")
-        except (ValueError, LookupError, TypeError, AttributeError):
+            whole = self.codec.whole(body)
+        except ValueError:
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
-        self._hide_cache(answer)
-        self.usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
-        answer["id"], answer["model"] = self.order.public_id, self.order.model
-        return orjson.dumps(answer)
+        self.body, self.finish_reason, self.usage = whole.body, whole.finish_reason, whole.usage
 
     # The end --------------------------------------------------------------------------------------
     async def outcome(
@@ -186,7 +152,7 @@ class Generation(Handler):
             self.ending(failure, self.finish_reason),
             prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
             completion_tokens=generated,
-            cached_tokens=_count(details, "cached_tokens") or 0,
+            cached_tokens=count(details, "cached_tokens") or 0,
             ttft_ms=ttft_ms if self.order.stream else None,
             upstream=self.upstream,
             text=said.text,
@@ -196,7 +162,7 @@ class Generation(Handler):
 
     async def _prompt(self, session: aiohttp.ClientSession, failure: EngineFailed | None) -> int:
         """Tokens; our own count where the engine could not say."""
-        prompt = _count(self.usage, "prompt_tokens")
+        prompt = count(self.usage, "prompt_tokens")
         if prompt is not None:
             return prompt
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
@@ -205,7 +171,7 @@ class Generation(Handler):
         return await self.engine.count_prompt(session, self.order) if ran else 0
 
     def _generated(self, failure: EngineFailed | None) -> int:
-        generated = _count(self.usage, "completion_tokens")
+        generated = count(self.usage, "completion_tokens")
         return self._counted(failure) if generated is None else generated + self.tokens_before
 
     def _counted(self, failure: EngineFailed | None) -> int:
@@ -224,17 +190,10 @@ class Generation(Handler):
     def last_frame(self) -> Frame:
         if not self.order.stream:
             return self.frame(Kind.BODY, self.body)
-        tail = [*self.held, sse.DONE]
-        self.sent += len(tail)
-        return self.frame(Kind.END, self._renamed(b"\n\n".join(tail) + b"\n\n"))
+        self.sent += len(self.held) + 1  # [DONE]
+        return self.frame(Kind.END, self.codec.blob(self.held, ends=True))
 
     def everything_sent(self) -> Frame | None:
         if not self.sent_events:
             return None
-        return self.frame(Kind.EVENTS, self._renamed(b"\n\n".join(self.sent_events) + b"\n\n"))
-
-
-def _count(usage: Any, name: str) -> int | None:
-    """A number of tokens; None when the engine sent none, or something else."""
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+        return self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))

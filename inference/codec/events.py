@@ -15,6 +15,11 @@ _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
 
+def split(blob: bytes) -> list[bytes]:
+    """The events of a frame's body."""
+    return blob.split(b"\n\n")[:-1]
+
+
 def relevant(events: list[bytes]) -> list[bytes]:
     """Without comments, and without the lines that are not data (id:, event:, retry:)."""
     return [event for event in map(_data_lines, events) if event]
