@@ -64,8 +64,9 @@ def served() -> dict[str, Engine]:
     return found
 
 
-def pools_of(model: str) -> list[Pool]:
-    return [pool for pool in pools().values() if pool.model == model]
+@cache
+def pools_of(model: str) -> tuple[Pool, ...]:
+    return tuple(pool for pool in pools().values() if pool.model == model)
 
 
 def engines_of(model: str) -> list[Engine]:
@@ -80,6 +81,7 @@ def forget() -> None:
     """Settings have changed, as they do in tests."""
     pools.cache_clear()
     served.cache_clear()
+    pools_of.cache_clear()
 
 
 def _engine(configured: Entry) -> Engine:

@@ -15,4 +15,6 @@ def route(caller: Caller, model: str) -> Pool:
     There is at least one: the caller may use the model.
     """
     found = open_to(caller, model)
+    if len(found) == 1:
+        return found[0]
     return next((pool for pool in found if not reachable.all_down(pool.engines)), found[0])

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 def next_pool(order: Order, item: Item) -> Pool | None:
     """The one after its own, until each has been tried. No hosted one for who is local-only."""
-    found = [pool for pool in pools_of(order.model) if not (order.local_only and pool.hosted)]
+    pools = pools_of(order.model)
+    if len(pools) < 2:
+        return None
+    found = [pool for pool in pools if not (order.local_only and pool.hosted)]
     names = [pool.name for pool in found]
     if order.queue not in names or item.attempt >= len(found):
         return None

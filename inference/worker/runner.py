@@ -194,9 +194,10 @@ class Runner:
 
     def _ours(self, order: Order) -> Order:
         """As this engine takes it: it was prepared for the first one of its model."""
-        order = msgspec.structs.replace(order, pool=self.pool)
+        if order.pool != self.pool:
+            order = msgspec.structs.replace(order, pool=self.pool)
         first = served().get(order.model)
-        if first is None or self.engine.takes_bodies_of(first):
+        if first is self.engine or first is None or self.engine.takes_bodies_of(first):
             return order
         return self.engine.adopted(order)
 
