@@ -9,7 +9,7 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
-from audit.keys.keyring import Sealer, keyring
+from audit.keys.keyring import Cipher, keyring
 from audit.trail import record
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
@@ -137,13 +137,13 @@ class On:
         return Write(False, began, perf_counter())
 
     async def _received_row(self, order: Order) -> Row:
-        sealer = await self._sealer(order)
-        return ledger.received_row(order, ledger.sealed_order(order, sealer))
+        cipher = await self._cipher(order)
+        return ledger.received_row(order, ledger.encrypted_order(order, cipher))
 
     async def _settled_row(self, order: Order) -> Row:
-        return ledger.settled_row(order, OUTCOME, await self._sealer(order), time.time())
+        return ledger.settled_row(order, OUTCOME, await self._cipher(order), time.time())
 
-    async def _sealer(self, order: Order) -> Sealer:
+    async def _cipher(self, order: Order) -> Cipher:
         return await keyring.of_subject(order.tenant_id, order.subject_id)
 
     def _sign(self, order: Order, row: Row) -> None:

@@ -201,12 +201,14 @@ def text_search(texts: int) -> float:
     from tenants.scope import tenant_scope
 
     tenant, now, rows = Tenant.open("texts", by="bench").id, timezone.now(), []
-    sealers = [keyring.of_subject_now(tenant, uuid4()) for _ in range(50)]
+    ciphers = [keyring.of_subject_now(tenant, uuid4()) for _ in range(50)]
     for n in range(texts):
-        request, sealer = uuid4(), sealers[n % 50]
-        sealed = sealer.seal(b"some words of a long text " * 80, place(tenant, request, "response"))
+        request, cipher = uuid4(), ciphers[n % 50]
+        ciphertext = cipher.encrypt(
+            b"some words of a long text " * 80, place(tenant, request, "response")
+        )
         row = Payload(at=now - timedelta(seconds=n), tenant_id=tenant, request_id=request)
-        row.field, row.data_key_id, row.sealed = "response", sealer.key_id, sealed
+        row.field, row.data_key_id, row.ciphertext = "response", cipher.key_id, ciphertext
         rows.append(row)
     Payload.objects.bulk_create(rows, 1000)
     day: dict[str, Any] = {"since": now - timedelta(days=1), "until": now + timedelta(days=1)}

@@ -8,7 +8,7 @@ from tenants.quotas.charge import Charge
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
-    """Travels sealed, beside the id of its key. Times are seconds since the epoch.
+    """Travels encrypted, beside the id of its key. Times are seconds since the epoch.
 
     Orders of earlier versions are in queues and on record: new fields go to the end and have
     defaults, and none ever moves.

@@ -1,4 +1,4 @@
-"""What `audit` itself holds of a person: keys, sealed texts, files made for somebody."""
+"""What `audit` itself holds of a person: keys, encrypted texts, files made for somebody."""
 
 from uuid import UUID
 
@@ -24,7 +24,7 @@ _USED = """
 
 
 def key_ids(tenant_id: UUID, subject_id: UUID) -> list[UUID]:
-    """Every key that texts of the subject have been sealed with, also those that are gone."""
+    """Every key that texts of the subject have been encrypted with, also those that are gone."""
     owned = {"tenant_id": tenant_id, "subject_id": subject_id}
     found = set(DataKey.objects.filter(**owned).values_list("id", flat=True))
     steps = ErasureStep.objects.filter(

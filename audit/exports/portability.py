@@ -1,4 +1,4 @@
-"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, sealed under their
+"""A person's data as one file, for them (GDPR art. 15 and 20): made by a job, encrypted under their
 own key, gone after its time. Who holds something of a person registers how it is told.
 
 A ZIP of one JSONL file for each kind, and a manifest with counts, hashes, recipients and days.
@@ -81,9 +81,9 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
     if export.state != trail_export.READY or trail_export.expired(export) or not path.exists():
         raise FileNotFoundError(path.name)
     assert export.data_key_id
-    sealer = keyring.by_id_now(export.data_key_id)
+    cipher = keyring.by_id_now(export.data_key_id)
     _act(export, by, download=True)
-    return encrypted_file.opened(path, sealer, _place(export))
+    return encrypted_file.opened(path, cipher, _place(export))
 
 
 # The job -----------------------------------------------------------------------------------------
@@ -158,14 +158,14 @@ def _keep_few(export: Export) -> None:
 
 def _write(export: Export) -> None:
     assert export.subject_id
-    sealer = keyring.of_subject_now(export.tenant_id, export.subject_id)
+    cipher = keyring.of_subject_now(export.tenant_id, export.subject_id)
     path, place = trail_export.path_of(export), _place(export)
-    with encrypted_file.SealedFile(path, sealer, place) as file:
+    with encrypted_file.EncryptedFile(path, cipher, place) as file:
         told = _Told(file)
         with zipfile.ZipFile(cast("IO[bytes]", told), "w", zipfile.ZIP_DEFLATED) as archive:
             export.rows = _fill(archive, export.tenant_id, export.subject_id)
     export.data_key_id, export.bytes, export.sha256 = (
-        sealer.key_id,
+        cipher.key_id,
         file.size,
         told.hash.hexdigest(),
     )
@@ -174,7 +174,7 @@ def _write(export: Export) -> None:
 class _Told:
     """A file that is only written to, as far as ZIP needs it."""
 
-    def __init__(self, file: encrypted_file.SealedFile) -> None:
+    def __init__(self, file: encrypted_file.EncryptedFile) -> None:
         self._file, self.hash = file, sha256()
 
     def write(self, data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""The audit trail as a file: made by a job, sealed under the tenant's key, gone after its time.
+"""The audit trail as a file: made by a job, encrypted under the tenant's key, gone after its time.
 
 Two forms. JSONL with proofs is for machines and verifies offline (export_format.py); CSV is for
 people and proves nothing.
@@ -113,10 +113,10 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
     if export.state != READY or expired(export) or not path.exists():
         raise FileNotFoundError(path.name)
     assert export.data_key_id
-    sealer = keyring.by_id_now(export.data_key_id)
+    cipher = keyring.by_id_now(export.data_key_id)
     detail = {"export": str(export.id), "download": True, "sha256": export.sha256}
     act(Action.AUDIT_EXPORT, actor=by, tenant_id=export.tenant_id, detail=detail)
-    return encrypted_file.opened(path, sealer, _place(export))
+    return encrypted_file.opened(path, cipher, _place(export))
 
 
 def drop(export: Export, *, by: str) -> None:
@@ -217,13 +217,13 @@ def _make(export: Export) -> None:
 
 
 def _written(export: Export) -> dict[str, Any]:
-    sealer = keyring.of_subject_now(export.tenant_id, None)
+    cipher = keyring.of_subject_now(export.tenant_id, None)
     digest = sha256()
-    with encrypted_file.SealedFile(path_of(export), sealer, _place(export)) as file:
+    with encrypted_file.EncryptedFile(path_of(export), cipher, _place(export)) as file:
         for piece in _pieces(export):
             digest.update(piece)
             file.write(piece)
-    return {"data_key_id": sealer.key_id, "bytes": file.size, "sha256": digest.hexdigest()}
+    return {"data_key_id": cipher.key_id, "bytes": file.size, "sha256": digest.hexdigest()}
 
 
 def _finish(export: Export, **fields: Any) -> None:

@@ -11,25 +11,27 @@ NONCE = 12
 
 
 class Unreadable(Exception):
-    """The key is gone, or the ciphertext is not what was sealed here."""
+    """The key is gone, or the ciphertext is not what was encrypted here."""
 
 
 class Barred(Unreadable):
     """On purpose: the person was erased, or their data is restricted."""
 
 
-class Sealer(NamedTuple):
+class Cipher(NamedTuple):
     """An unwrapped key. `place` names tenant, table, row and field; the id names the version."""
 
     key_id: UUID
-    cipher: AESGCM
+    aesgcm: AESGCM
 
-    def seal(self, text: bytes, place: bytes) -> bytes:
+    def encrypt(self, text: bytes, aad: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE)
-        return nonce + self.cipher.encrypt(nonce, text, self.key_id.bytes + place)
+        return nonce + self.aesgcm.encrypt(nonce, text, self.key_id.bytes + aad)
 
-    def open(self, sealed: bytes, place: bytes) -> bytes:
+    def decrypt(self, ciphertext: bytes, aad: bytes) -> bytes:
         try:
-            return self.cipher.decrypt(sealed[:NONCE], sealed[NONCE:], self.key_id.bytes + place)
+            return self.aesgcm.decrypt(
+                ciphertext[:NONCE], ciphertext[NONCE:], self.key_id.bytes + aad
+            )
         except (InvalidTag, ValueError):
-            raise Unreadable("not sealed with this key for this place") from None
+            raise Unreadable("not encrypted with this key for this place") from None

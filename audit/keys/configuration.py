@@ -10,29 +10,29 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 
 PREFIX = "sealed:"
 
 
 def seal(secret: str, name: str) -> str:
-    sealed = _sealer().seal(secret.encode(), _place(name))
-    return PREFIX + base64.b64encode(sealed).decode()
+    ciphertext = _cipher().encrypt(secret.encode(), _place(name))
+    return PREFIX + base64.b64encode(ciphertext).decode()
 
 
 def opened(value: str, name: str) -> str:
-    """The secret; a value that is not sealed as it stands. Raises Unreadable."""
+    """The secret; a value that is not encrypted as it stands. Raises Unreadable."""
     if not value.startswith(PREFIX):
         return value
     try:
-        sealed = base64.b64decode(value.removeprefix(PREFIX), validate=True)
+        ciphertext = base64.b64decode(value.removeprefix(PREFIX), validate=True)
     except ValueError:
         raise Unreadable("not what seal_secret printed") from None
-    return _sealer().open(sealed, _place(name)).decode()
+    return _cipher().decrypt(ciphertext, _place(name)).decode()
 
 
-def _sealer() -> Sealer:
-    return Sealer(UUID(int=0), AESGCM(settings.CONFIGURATION_KEY))
+def _cipher() -> Cipher:
+    return Cipher(UUID(int=0), AESGCM(settings.CONFIGURATION_KEY))
 
 
 def _place(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A large file under a key, sealed and opened piece by piece; never as a whole in memory.
+"""A large file under a key, encrypted and opened piece by piece; never as a whole in memory.
 
 Each piece is bound to the file, its number and whether it is the last one: none can be swapped,
 left out, or cut off.
@@ -11,21 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 
 PIECE = 256 * 1024
 _LENGTH = struct.Struct(">I")
 
 
-class SealedFile:
+class EncryptedFile:
     """Written under another name, and in place only when it is whole."""
 
-    def __init__(self, path: Path, sealer: Sealer, place: bytes) -> None:
-        self._path, self._sealer, self._place = path, sealer, place
+    def __init__(self, path: Path, cipher: Cipher, place: bytes) -> None:
+        self._path, self._cipher, self._place = path, cipher, place
         self._partial = path.with_name(path.name + ".partial")
         self._pending, self._number, self.size = bytearray(), 0, 0
 
-    def __enter__(self) -> "SealedFile":
+    def __enter__(self) -> "EncryptedFile":
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._file: BinaryIO = os.fdopen(handle, "wb")
@@ -40,8 +40,8 @@ class SealedFile:
         return len(data)
 
     def _put(self, piece: bytes, *, last: bool) -> None:
-        sealed = self._sealer.seal(piece, _place(self._place, self._number, last))
-        self._file.write(_LENGTH.pack(len(sealed)) + sealed)
+        ciphertext = self._cipher.encrypt(piece, _place(self._place, self._number, last))
+        self._file.write(_LENGTH.pack(len(ciphertext)) + ciphertext)
         self._number += 1
 
     def __exit__(
@@ -66,7 +66,7 @@ class SealedFile:
             self._partial.unlink(missing_ok=True)
 
 
-def opened(path: Path, sealer: Sealer, place: bytes) -> Iterator[bytes]:
+def opened(path: Path, cipher: Cipher, place: bytes) -> Iterator[bytes]:
     """Raises Unreadable, FileNotFoundError."""
     number, last = 0, False
     with path.open("rb") as file:
@@ -76,18 +76,18 @@ def opened(path: Path, sealer: Sealer, place: bytes) -> Iterator[bytes]:
             (length,) = _LENGTH.unpack(head)
             if length > PIECE + 64:
                 raise Unreadable("not as it was written")
-            piece, last = _piece(sealer, file.read(length), place, number)
+            piece, last = _piece(cipher, file.read(length), place, number)
             number += 1
             yield piece
     if not last:
         raise Unreadable("the end is missing")
 
 
-def _piece(sealer: Sealer, sealed: bytes, place: bytes, number: int) -> tuple[bytes, bool]:
+def _piece(cipher: Cipher, ciphertext: bytes, place: bytes, number: int) -> tuple[bytes, bool]:
     try:
-        return sealer.open(sealed, _place(place, number, last=False)), False
+        return cipher.decrypt(ciphertext, _place(place, number, last=False)), False
     except Unreadable:
-        return sealer.open(sealed, _place(place, number, last=True)), True
+        return cipher.decrypt(ciphertext, _place(place, number, last=True)), True
 
 
 def _place(place: bytes, number: int, last: bool) -> bytes:

@@ -119,4 +119,4 @@ def _kept_check() -> bytes:
             wrap(row, settings.SECRET_CHECK, above)
             DataKey.objects.bulk_create([row], ignore_conflicts=True)
             row = newest(PLATFORM, CHECK) or row
-    return keyring.by_id_now(row.wrapped_by).open(bytes(row.wrapped), place(row))
+    return keyring.by_id_now(row.wrapped_by).decrypt(bytes(row.wrapped), place(row))

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import connection, transaction
 
-from audit.keys.cipher import Barred, Sealer, Unreadable
+from audit.keys.cipher import Barred, Cipher, Unreadable
 from audit.keys.key_cache import KeyCache
 from audit.keys.key_watch import KeyWatch
 from audit.keys.master_keys import MasterKeys
@@ -25,7 +25,7 @@ from audit.models import DataKey
 from audit.models.key import MASTER
 from audit.scope import is_narrow, scope
 
-__all__ = ["Barred", "Keyring", "Sealer", "Unreadable", "destroy", "keyring"]
+__all__ = ["Barred", "Cipher", "Keyring", "Unreadable", "destroy", "keyring"]
 
 CACHED_KEYS = 10_000
 
@@ -41,11 +41,11 @@ class Keyring:
         self._cache = KeyCache(CACHED_KEYS)
         self._watch = KeyWatch(self._cache)
 
-    async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Sealer:
+    async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
         known = self._cache.of((tenant_id, subject_id))
         return known or await database_sync_to_async(self.of_subject_now)(tenant_id, subject_id)
 
-    def of_subject_now(self, tenant_id: UUID, subject_id: UUID | None) -> Sealer:
+    def of_subject_now(self, tenant_id: UUID, subject_id: UUID | None) -> Cipher:
         """The subject's newest key, made on first use; the tenant's for subject None."""
         owner = (tenant_id, subject_id)
         if known := self._cache.of(owner):
@@ -58,10 +58,10 @@ class Keyring:
             row = newest(tenant_id, subject_id) or self._new(tenant_id, subject_id)
         return self._remember(row, epoch, is_newest=True)
 
-    async def by_id(self, key_id: UUID) -> Sealer:
+    async def by_id(self, key_id: UUID) -> Cipher:
         return self._cache.named(key_id) or await database_sync_to_async(self.by_id_now)(key_id)
 
-    def by_id_now(self, key_id: UUID) -> Sealer:
+    def by_id_now(self, key_id: UUID) -> Cipher:
         if known := self._cache.named(key_id):
             return known
         self._watch.look()
@@ -86,10 +86,10 @@ class Keyring:
         wrapped = bytes(row.wrapped)
         if row.subject_id is None:
             master_keys: MasterKeys = settings.MASTER_KEYS
-            return master_keys.open(row.wrapped_by, wrapped, place(row))
-        return self._parent(row).open(wrapped, place(row))
+            return master_keys.decrypt(row.wrapped_by, wrapped, place(row))
+        return self._parent(row).decrypt(wrapped, place(row))
 
-    def _parent(self, row: DataKey) -> Sealer:
+    def _parent(self, row: DataKey) -> Cipher:
         if row.wrapped_by != MASTER:
             return self.by_id_now(row.wrapped_by)
         with scope(tenant=str(row.tenant_id)):  # from before keys had versions
@@ -117,20 +117,20 @@ class Keyring:
             raise Unreadable("the key was destroyed as soon as it was made")
         return made  # another process may have been first
 
-    def _unwrapped_row(self, row: DataKey) -> Sealer:
-        return self._cache.named(row.id) or Sealer(row.id, AESGCM(self.unwrapped(row)))
+    def _unwrapped_row(self, row: DataKey) -> Cipher:
+        return self._cache.named(row.id) or Cipher(row.id, AESGCM(self.unwrapped(row)))
 
-    def _remember(self, row: DataKey, epoch: int, *, is_newest: bool) -> Sealer:
+    def _remember(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher:
         if row.subject_id:
             refuse_if_barred(row.tenant_id, row.subject_id)
         known = self._cache.named(row.id)
-        sealer = known or Sealer(row.id, AESGCM(self.unwrapped(row)))
+        cipher = known or Cipher(row.id, AESGCM(self.unwrapped(row)))
         owner = (row.tenant_id, row.subject_id) if is_newest else None
         if connection.in_atomic_block:  # rolled back, it would be a key that nobody else has
-            transaction.on_commit(lambda: self._cache.keep(sealer, owner, epoch))
+            transaction.on_commit(lambda: self._cache.keep(cipher, owner, epoch))
         else:
-            self._cache.keep(sealer, owner, epoch)
-        return sealer
+            self._cache.keep(cipher, owner, epoch)
+        return cipher
 
 
 def _whoever_owns_it() -> AbstractContextManager[None]:
@@ -151,13 +151,13 @@ def refuse_if_barred(tenant_id: UUID, subject_id: UUID) -> None:
             raise Barred("the subject has been erased, or its data is restricted")
 
 
-def wrap(row: DataKey, key: bytes, parent: Sealer) -> None:
+def wrap(row: DataKey, key: bytes, parent: Cipher) -> None:
     row.wrapped_by = parent.key_id
-    row.wrapped = parent.seal(key, place(row))
+    row.wrapped = parent.encrypt(key, place(row))
 
 
 def wrap_under_master(row: DataKey, key: bytes) -> None:
-    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.seal(key, _named_place(row))
+    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.encrypt(key, _named_place(row))
 
 
 def place(row: DataKey) -> bytes:
@@ -181,7 +181,7 @@ def hold_tenant(tenant_id: UUID, how: str = "") -> None:
 
 
 def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:
-    """Deletes every version of a subject's key: what was sealed with it is unreadable for ever.
+    """Deletes every version of a subject's key: what was encrypted with it is unreadable for ever.
 
     Runs in the transaction that is open (so that its evidence can be kept in the same one), else
     in one of its own. Puts nothing on record. All processes forget the keys within a second.

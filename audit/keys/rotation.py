@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import hold_tenant, keyring, newest, wrap, wrap_under_master
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey, KeyRotation
@@ -142,7 +142,7 @@ def _anything_left(rotation: KeyRotation, broken: list[UUID]) -> bool:
         return _waiting(rotation).exclude(id__in=broken).exists()
 
 
-def _rewrapped(row: DataKey, above: Sealer | None, broken: list[UUID]) -> bool:
+def _rewrapped(row: DataKey, above: Cipher | None, broken: list[UUID]) -> bool:
     try:
         key = keyring.unwrapped(row)
     except Unreadable as problem:  # damaged before: it stays as it is, and is counted

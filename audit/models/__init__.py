@@ -1,4 +1,4 @@
-"""Proof: what happened, the sealed texts beside it, and the keys that open them.
+"""Proof: what happened, the encrypted texts beside it, and the keys that open them.
 
 `audit` knows nobody: tenants and people stand here as bare UUIDs.
 """

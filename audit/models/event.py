@@ -1,4 +1,4 @@
-"""What happened, and the sealed texts beside it: partitioned by month, rows are only ever added."""
+"""What happened, and the encrypted texts beside it: by month, rows are only ever added."""
 
 from datetime import UTC, datetime
 from typing import ClassVar, Self
@@ -46,7 +46,7 @@ class Event(models.Model):
     request_id = models.UUIDField(null=True)
     actor = models.CharField(max_length=80)  # "key:<uuid>", "member:<uuid>", "operator:<uuid>", …
     subject_id = models.UUIDField(null=True)  # pseudonym of the person, never a name
-    client_net = models.GenericIPAddressField(null=True)  # /24 or /48; the full one is sealed
+    client_net = models.GenericIPAddressField(null=True)  # /24 or /48; the full one is encrypted
     route = models.CharField(max_length=80, default="")
     model = models.CharField(max_length=120, default="")
     success = models.BooleanField(default=True)
@@ -103,14 +103,14 @@ class Event(models.Model):
 
 
 class Payload(models.Model):
-    """A text that belongs to an event, sealed under its subject's key."""
+    """A text that belongs to an event, encrypted under its subject's key."""
 
     at = models.DateTimeField()
     tenant_id = models.UUIDField()
     request_id = models.UUIDField()
     field = models.CharField(max_length=20)  # "request" or "response"
     data_key = models.ForeignKey(DataKey, models.DO_NOTHING, db_constraint=False)  # it goes first
-    sealed = models.BinaryField()
+    ciphertext = models.BinaryField()
 
     class Meta:
         constraints = [

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Export(models.Model):
-    """A file that was made for somebody: in FOREBAY_HOME/exports, sealed, until it expires."""
+    """A file that was made for somebody: in FOREBAY_HOME/exports, encrypted, until it expires."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     tenant_id = models.UUIDField()

@@ -115,7 +115,7 @@ def page(
     newer = start is not None and start.side == "newer"
     found, reached = _found(tenant_id, filters, start, size + 1, look)
     more, rows = len(found) > size, found[:size]
-    goes_on = _sealed(reached, salt, "newer" if newer else "older") if reached else ""
+    goes_on = _encrypted(reached, salt, "newer" if newer else "older") if reached else ""
     if newer:
         rows.reverse()
         after = _mark(rows[0], salt, "newer") if more else goes_on
@@ -308,7 +308,7 @@ def queryset(tenant_id: UUID, filters: Filters) -> QuerySet[Event]:
 # Cursors -----------------------------------------------------------------------------------------
 def beginning(tenant_id: UUID | None, filters: Filters) -> str:
     """Of the oldest page, from where one goes on to newer ones."""
-    return _sealed((filters.since or _FIRST, 0), _salt(tenant_id, filters), "newer")
+    return _encrypted((filters.since or _FIRST, 0), _salt(tenant_id, filters), "newer")
 
 
 def _salt(tenant_id: UUID | None, filters: Filters) -> str:
@@ -317,10 +317,10 @@ def _salt(tenant_id: UUID | None, filters: Filters) -> str:
 
 
 def _mark(event: Event, salt: str, side: str) -> str:
-    return _sealed((event.at, event.id), salt, side)
+    return _encrypted((event.at, event.id), salt, side)
 
 
-def _sealed(place: tuple[datetime, int], salt: str, side: str) -> str:
+def _encrypted(place: tuple[datetime, int], salt: str, side: str) -> str:
     return signing.dumps([side, place[0].isoformat(), place[1]], salt=salt)
 
 

@@ -1,7 +1,7 @@
-"""Looking for words in sealed texts: opened and looked through one by one, never indexed.
+"""Looking for words in encrypted texts: opened and looked through one by one, never indexed.
 
-Whoever does it says why. It is on record in the same transaction, the words sealed beside it, and
-so is what was refused. Nothing here asks for permissions: that is for those who call.
+Whoever does it says why. It is on record in the same transaction, the words encrypted beside it,
+and so is what was refused. Nothing here asks for permissions: that is for those who call.
 """
 
 import re
@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
-from audit.keys.keyring import Barred, Sealer, keyring, newest
+from audit.keys.keyring import Barred, Cipher, keyring, newest
 from audit.models import DataKey, Event, Payload
 from audit.search import texts
 from audit.trail.record import act
@@ -158,7 +158,7 @@ class _Limit:
         self._bytes, self._until = MOST_BYTES, time.monotonic() + MOST_S
 
     def lets(self, payload: Payload) -> bool:
-        self._bytes -= len(payload.sealed)
+        self._bytes -= len(payload.ciphertext)
         over = self.texts >= MOST_TEXTS or self._bytes < 0 or time.monotonic() > self._until
         if self.texts and over:
             return False
@@ -187,22 +187,22 @@ class _Asker(NamedTuple):
 def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> None:
     """The words are a text too: they may name somebody."""
     event = Event(at=timezone.now(), action=Action.AUDIT_SEARCH, request_id=uuid4())
-    tenant_id, (whose, sealer) = asker.tenant_id, _sealer(asker)
+    tenant_id, (whose, cipher) = asker.tenant_id, _cipher(asker)
     if whose:
         detail = {**detail, "words_of": str(whose)}
     assert event.request_id
     where = texts.place(tenant_id, event.request_id, "search")
     payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
-    payload.field, payload.data_key_id = "search", sealer.key_id
-    payload.sealed = sealer.seal(asker.words.encode(), where)
+    payload.field, payload.data_key_id = "search", cipher.key_id
+    payload.ciphertext = cipher.encrypt(asker.words.encode(), where)
     event.tenant_id, event.subject_id, event.actor = tenant_id, asker.subject_id, asker.by
     event.success, event.detail = success, detail
-    event.payload_sha256 = sha256(payload.sealed).digest()
+    event.payload_sha256 = sha256(payload.ciphertext).digest()
     event.save(force_insert=True)
     payload.save(force_insert=True)
 
 
-def _sealer(asker: _Asker) -> tuple[UUID | None, Sealer]:
+def _cipher(asker: _Asker) -> tuple[UUID | None, Cipher]:
     """Of somebody who has a key: what was typed as a pseudonym makes none."""
     tenant_id, subject_id = asker.tenant_id, asker.subject_id
     known = subject_id and newest(tenant_id, subject_id)

@@ -30,10 +30,10 @@ def place(tenant_id: UUID, request_id: UUID, field: str) -> bytes:
 
 
 def opened(payload: Payload) -> Read | None:
-    """None where the key has been destroyed, or it is not what was sealed here."""
+    """None where the key has been destroyed, or it is not what was encrypted here."""
     where = place(payload.tenant_id, payload.request_id, payload.field)
     try:
-        clear = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), where)
+        clear = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), where)
     except Unreadable:
         return None
     return read(payload.field, clear)

@@ -59,7 +59,7 @@ begin
     return old;
 end $$;
 
--- Deletes the texts that destroyed keys sealed: all of them or none. Answers how many.
+-- Deletes the texts that destroyed keys encrypted: all of them or none. Answers how many.
 create or replace function audit_erase_texts(key_ids uuid[]) returns bigint
 language plpgsql security definer
 set search_path = public, pg_temp

@@ -1,4 +1,4 @@
--- A destroyed key destroys everything that it has sealed. So none goes while a legal hold is in force
+-- A destroyed key destroys everything that it has encrypted. So none goes while a legal hold is in force
 -- over its person or over the whole tenant, whatever time the hold covers; a tenant's own key not
 -- while anybody of the tenant is held.
 create or replace function audit_keep_held_key() returns trigger

@@ -28,7 +28,7 @@ RECEIVED = f"""
                client_net, route, model, '', true, '', decode(payload_sha256, 'hex'), '{{}}'
         from j on conflict (request_id, action, at) do nothing),
     request_text as (
-        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
+        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)
         select at, tenant_id, id, 'request', data_key_id, decode(request, 'base64')
         from j on conflict (request_id, field, at) do nothing)"""
 
@@ -49,7 +49,7 @@ COMPLETED = f"""
                decode(payload_sha256, 'hex'), '{{}}'
         from j on conflict (request_id, action, at) do nothing),
     response_text as (
-        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
+        insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)
         select at, tenant_id, id, 'response', data_key_id, decode(response, 'base64')
         from j where response is not null on conflict (request_id, field, at) do nothing)"""
 

@@ -23,7 +23,7 @@ FIELDS = {
 # Words of a search hang from the key of whom the event names for them, else from the tenant's.
 _TEXTS = """
     select e.id, e.tenant_id, whose.subject_id, e.at, p.id is null,
-           p.id is not null and sha256(p.sealed) <> e.payload_sha256
+           p.id is not null and sha256(p.ciphertext) <> e.payload_sha256
     from audit_event e
     left join unnest(%(actions)s::text[], %(fields)s::text[]) as kind(action, field)
         on kind.action = e.action
@@ -39,7 +39,7 @@ _TEXTS = """
       and e.at < coalesce(%(until)s::timestamptz, 'infinity')
       and not exists (select from unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[])
                       as month(begins, ends) where e.at >= begins and e.at < ends)
-      and (p.id is null or k.id is null or sha256(p.sealed) <> e.payload_sha256)"""
+      and (p.id is null or k.id is null or sha256(p.ciphertext) <> e.payload_sha256)"""
 _ERASURES = """
     select id, tenant_id, subject_id from audit_event
     where action = 'subject_key:erase'

@@ -21,11 +21,11 @@ ON_ITS_WAY = timedelta(seconds=10)  # between an answer's row and its request's
 def turns(messages: Iterable[Message]) -> list[Turn]:
     """As a page shows them. Two more queries, however many messages."""
     found = list(messages)
-    unsealed = [m.completion_id for m in found if m.completion_id and m.sealed is None]
-    running = set(Completion.objects.open().filter(id__in=unsealed).values_list("id", flat=True))
+    unanswered = [m.completion_id for m in found if m.completion_id and m.ciphertext is None]
+    running = set(Completion.objects.open().filter(id__in=unanswered).values_list("id", flat=True))
     for message in found:
-        if message.sealed is None and message.completion_id not in running:
-            message.refresh_from_db(fields=["sealed", "finish_reason"])  # settled in between?
+        if message.ciphertext is None and message.completion_id not in running:
+            message.refresh_from_db(fields=["ciphertext", "finish_reason"])  # settled in between?
     usage = Usage.objects.in_bulk([m.completion_id for m in found if m.completion_id])
     return [_turn(m, usage.get(m.completion_id), running) for m in found]
 
@@ -35,9 +35,9 @@ def turn(message: Message) -> Turn:
 
 
 def _turn(message: Message, usage: Usage | None, running: set[UUID]) -> Turn:
-    if message.sealed is None and _goes_on(message, usage, running):
+    if message.ciphertext is None and _goes_on(message, usage, running):
         return _shown(message, streaming=True)
-    if message.sealed is None:
+    if message.ciphertext is None:
         return _shown(message, error="lost")
     try:
         said = said_in(message)

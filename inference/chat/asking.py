@@ -80,7 +80,7 @@ def _was_too_long(answer: Message | None, usage: dict[UUID, Usage]) -> bool:
 def _spoken(message: Message) -> prompt.Message | None:
     """Without the reasoning: models are not shown how they came to an answer."""
     try:
-        text = said_in(message).text if message.sealed else ""
+        text = said_in(message).text if message.ciphertext else ""
     except Unreadable:
         return None
     return {"role": message.author, "content": text} if text else None
@@ -120,32 +120,32 @@ def _own(member: Member, conversation_id: UUID, *, lock: bool = False) -> Conver
 
 
 def _refuse_if_busy(conversation: Conversation) -> None:
-    unsealed = conversation.messages.filter(sealed=None).select_related("conversation")
-    if any(turn.streaming for turn in turns(unsealed)):
+    unanswered = conversation.messages.filter(ciphertext=None).select_related("conversation")
+    if any(turn.streaming for turn in turns(unanswered)):
         raise Refused("busy")
 
 
 def _rows(
     member: Member, send: Send, conversation: Conversation, completion_id: UUID
 ) -> tuple[Message, Message]:
-    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     now = timezone.now()
     question = Message(
         id=send.message,
         tenant_id=member.tenant_id,
         conversation=conversation,
         author=Author.USER,
-        data_key_id=sealer.key_id,
+        data_key_id=cipher.key_id,
         created_at=now,
     )
-    question.sealed = sealer.seal(send.text.encode(), message_place(question))
+    question.ciphertext = cipher.encrypt(send.text.encode(), message_place(question))
     answer = Message(
         id=uuid4(),
         tenant_id=member.tenant_id,
         conversation=conversation,
         author=Author.ASSISTANT,
         completion_id=completion_id,
-        data_key_id=sealer.key_id,
+        data_key_id=cipher.key_id,
         created_at=now + timedelta(microseconds=1),
     )
     return question, answer

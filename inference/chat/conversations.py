@@ -46,7 +46,7 @@ def start(member: Member, model: str, first_text: str) -> Conversation:
 
 def rename(conversation: Conversation, title: str) -> None:
     _set_title(conversation, conversation.member, " ".join(title.split())[:TITLE_LENGTH])
-    conversation.save(update_fields=["data_key_id", "sealed_title"])
+    conversation.save(update_fields=["data_key_id", "title_ciphertext"])
 
 
 def delete(conversation: Conversation) -> None:
@@ -71,9 +71,9 @@ def first_words(text: str) -> str:
 
 
 def _set_title(conversation: Conversation, member: Member, title: str) -> None:
-    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
-    conversation.data_key_id = sealer.key_id
-    conversation.sealed_title = sealer.seal(title.encode(), title_place(conversation))
+    cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    conversation.data_key_id = cipher.key_id
+    conversation.title_ciphertext = cipher.encrypt(title.encode(), title_place(conversation))
 
 
 def _record(action: Action, conversation: Conversation, member: Member) -> None:

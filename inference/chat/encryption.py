@@ -13,7 +13,7 @@ def title_place(conversation: Conversation) -> bytes:
 
 
 def message_place(message: Message) -> bytes:
-    """An answer's place has its completion's id: its text is sealed by the runner (ledger.py)."""
+    """An answer's has its completion's id: its text is encrypted by the runner (ledger.py)."""
     asked = message.author == Author.USER or message.completion_id is None
     row = message.id if asked else message.completion_id
     assert row is not None
@@ -23,14 +23,16 @@ def message_place(message: Message) -> bytes:
 def title_of(conversation: Conversation) -> str:
     """ "" when the member's key has been destroyed."""
     try:
-        sealer = keyring.by_id_now(conversation.data_key_id)
-        return sealer.open(bytes(conversation.sealed_title), title_place(conversation)).decode()
+        cipher = keyring.by_id_now(conversation.data_key_id)
+        return cipher.decrypt(
+            bytes(conversation.title_ciphertext), title_place(conversation)
+        ).decode()
     except Unreadable:
         return ""
 
 
 def said_in(message: Message) -> Said:
     """What it says, and the reasoning before an answer. Raises Unreadable."""
-    sealer = keyring.by_id_now(message.data_key_id)
-    said = unpacked(sealer.open(bytes(message.sealed or b""), message_place(message)))
+    cipher = keyring.by_id_now(message.data_key_id)
+    said = unpacked(cipher.decrypt(bytes(message.ciphertext or b""), message_place(message)))
     return said if message.author == Author.USER else parted(said)

@@ -30,8 +30,10 @@ def own_answer(member: Member, message_id: UUID) -> Message:
 
 def stop_all(scope: Any, conversation: Conversation) -> None:
     """From a page, with its ASGI scope: nobody will read what is still being written here."""
-    unsealed = conversation.messages.filter(sealed=None).values_list("completion_id", flat=True)
-    running = Completion.objects.open().filter(pk__in=list(unsealed))
+    unanswered = conversation.messages.filter(ciphertext=None).values_list(
+        "completion_id", flat=True
+    )
+    running = Completion.objects.open().filter(pk__in=list(unanswered))
     recorded = [on_record(completion.pk) for completion in running]
     if orders := [found[1] for found in recorded if found]:
         async_to_sync(_cancel)(context_of(scope), orders)

@@ -98,7 +98,7 @@ def _engine(configured: Entry) -> Engine:
         config = replace(config, api_key=configuration.opened(config.api_key, configured.pool))
     except Unreadable:
         raise ValueError(
-            f"engine {name!r}: its api_key was not sealed here for {configured.pool!r}"
+            f"engine {name!r}: its api_key was not encrypted here for {configured.pool!r}"
         ) from None
     except (TypeError, ValueError) as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None

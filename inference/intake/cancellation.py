@@ -73,10 +73,10 @@ class Cancellation:
 
     async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
         try:
-            sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+            cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
         except Unreadable:  # erased meanwhile: no text is kept
-            sealer = None
-        await self._settled.write(settled_row(order, outcome, sealer, time.time()))
+            cipher = None
+        await self._settled.write(settled_row(order, outcome, cipher, time.time()))
 
     async def _release(self, order: Order) -> None:
         """Its place in the queue and in the limits. Raises RedisGone."""

@@ -16,7 +16,7 @@ from inference.intake.errors import OutOfService
 from inference.intake.refusals import out_of_quota
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.order import Order
-from inference.record.ledger import Outcome, received_row, sealed_order
+from inference.record.ledger import Outcome, encrypted_order, received_row
 from tenants.quotas.verdict import Verdict, verdict
 
 KEY_PATIENCE_S = 3.0
@@ -35,8 +35,8 @@ async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRec
     """Raises NotAllowed, NotAdmitted, OutOfService."""
     try:
         key = keyring.of_subject(order.tenant_id, order.subject_id)
-        sealer = await asyncio.wait_for(key, KEY_PATIENCE_S)
-        ciphertext = sealed_order(order, sealer)
+        cipher = await asyncio.wait_for(key, KEY_PATIENCE_S)
+        ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         said = verdict(await context.received.write(row))
     except Barred:  # erased since the authenticator looked

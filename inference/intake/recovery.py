@@ -42,7 +42,7 @@ async def _from_history(context: Context, order: Order, sink: Sink) -> None:
         return
     for _, entries in answer or ():
         for _, fields in entries:
-            for frame in frames.opened(fields[1], name.encode()):
+            for frame in frames.decrypted(fields[1], name.encode()):
                 sink.put(frame)
 
 
@@ -69,8 +69,8 @@ def _from_record(order: Order, last: int) -> Frame | None:
         code = usage.error_code or "stream_lost"
         return _error(last, 502, code, "the answer ended, but was lost on its way; send it again")
     try:
-        sealer = keyring.by_id_now(response.data_key_id)
-        body = sealer.open(bytes(response.sealed), ledger.place(order, "response"))
+        cipher = keyring.by_id_now(response.data_key_id)
+        body = cipher.decrypt(bytes(response.ciphertext), ledger.place(order, "response"))
     except Unreadable:
         return _error(last, 502, "stream_lost", "the answer has been erased")
     return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body)

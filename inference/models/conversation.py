@@ -7,7 +7,7 @@ from tenants.models import Member, Tenant
 
 
 class Conversation(models.Model):
-    """A member's chat. Title and messages are sealed under the member's key."""
+    """A member's chat. Title and messages are encrypted under the member's key."""
 
     # For row security (tenants/isolation): before it is known in which tenant they are.
     seen_by_person = (
@@ -20,7 +20,7 @@ class Conversation(models.Model):
     member = models.ForeignKey(Member, models.CASCADE, related_name="conversations")
     model = models.CharField(max_length=120)
     data_key_id = models.UUIDField()
-    sealed_title = models.BinaryField()
+    title_ciphertext = models.BinaryField()
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
 
@@ -45,7 +45,7 @@ class Message(models.Model):
     author = models.CharField(max_length=10, choices=Author)
     completion_id = models.UUIDField(null=True, unique=True)
     data_key_id = models.UUIDField()
-    sealed = models.BinaryField(null=True)
+    ciphertext = models.BinaryField(null=True)
     finish_reason = models.CharField(max_length=20, default="")
     # Of an answer: the oldest messages that its request did not carry along.
     left_out = models.PositiveIntegerField(default=0)

@@ -96,9 +96,9 @@ def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 # Conversations -----------------------------------------------------------------------------------
 def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
-    sealed = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
     theirs = Q(member__subject_id=subject_id)
-    return Conversation.objects.filter(sealed | theirs, tenant_id=tenant_id)
+    return Conversation.objects.filter(ciphertext | theirs, tenant_id=tenant_id)
 
 
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:

@@ -24,12 +24,12 @@ _OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms",
 def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     for events in _in_batches(tenant_id, subject_id):
         ids = [event.request_id for event in events]
-        sealed = {(p.request_id, p.field): p for p in _payloads(tenant_id, ids)}
+        ciphertext = {(p.request_id, p.field): p for p in _payloads(tenant_id, ids)}
         ends = {event.request_id: event for event in _ends(tenant_id, ids)}
         for event in events:
             assert event.request_id
-            asked = sealed.get((event.request_id, "request"))
-            answered = sealed.get((event.request_id, "response"))
+            asked = ciphertext.get((event.request_id, "request"))
+            answered = ciphertext.get((event.request_id, "response"))
             end = ends.get(event.request_id)
             yield {
                 "id": event.request_id,
@@ -81,7 +81,7 @@ def _opened(payload: Payload | None) -> bytes | None:
         return None
     place = texts.place(payload.tenant_id, payload.request_id, payload.field)
     try:
-        return keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+        return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     except Unreadable:
         return None
 
@@ -111,7 +111,7 @@ def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 
 def _said(message: Message) -> Row:
     try:
-        said = said_in(message) if message.sealed else Said("")
+        said = said_in(message) if message.ciphertext else Said("")
     except Unreadable:
         said = Said("")
     row = {"author": message.author, "text": said.text, "created_at": message.created_at}

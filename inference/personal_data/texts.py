@@ -1,4 +1,4 @@
-"""What the audit trail's sealed payloads say, for those who may read them."""
+"""What the audit trail's encrypted payloads say, for those who may read them."""
 
 from collections.abc import Iterator
 from typing import Any

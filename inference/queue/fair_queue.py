@@ -27,9 +27,9 @@ def prefix(pool: str) -> str:
     return f"q:{{{pool}}}"
 
 
-def carried(sealed: bytes) -> bytes:
+def carried(ciphertext: bytes) -> bytes:
     """The order as Redis carries it: a large one the runner reads from the record (recorded.py)."""
-    return sealed if len(sealed) <= LARGEST_CARRIED else b""
+    return ciphertext if len(ciphertext) <= LARGEST_CARRIED else b""
 
 
 def sweep_arguments(most: int) -> list[str | int]:
@@ -57,7 +57,7 @@ class FairQueue:
         """Another pool's, over the same link."""
         return FairQueue(self._redis, pool)
 
-    async def enqueue(self, item: Item, sealed: bytes) -> bool:
+    async def enqueue(self, item: Item, ciphertext: bytes) -> bool:
         """True when the caller must publish a wake-up: no runner lives."""
         told = await self._redis.run(
             ENQUEUE,
@@ -66,13 +66,13 @@ class FairQueue:
             item.tenant,
             item.id,
             str(item),
-            carried(sealed),
+            carried(ciphertext),
             "tail",
         )
         return bool(told == 0)
 
     async def pop(self, n: int, runner: str) -> list[tuple[Item, bytes]]:
-        """Up to n items with their sealed orders, b"" for one that stands on record only.
+        """Up to n items with their encrypted orders, b"" for one that stands on record only.
 
         Fewer means that the runner is parked.
         """
@@ -112,9 +112,11 @@ class FairQueue:
             BEAT, self._pool, runner, mode, parked, LEASE_MS, len(names), *names, *map(str, items)
         )
 
-    async def adopt(self, item: Item, sealed: bytes, runner: str) -> bool:
+    async def adopt(self, item: Item, ciphertext: bytes, runner: str) -> bool:
         """Puts a running item back after Redis lost it. False when somebody else has it."""
-        return bool(await self._redis.run(ADOPT, self._pool, str(item), sealed, runner, LEASE_MS))
+        return bool(
+            await self._redis.run(ADOPT, self._pool, str(item), ciphertext, runner, LEASE_MS)
+        )
 
     async def inbox(self, runner: str) -> bytes:
         """Waits for the next note: b"wake" or b"cancel <id>". Needs a link of its own."""

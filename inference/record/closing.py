@@ -8,7 +8,7 @@ import orjson
 from django.db import connection
 
 from audit.actions import Action
-from audit.keys.keyring import Sealer, Unreadable, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import Event
 from inference.models import Completion
 from inference.order import Order
@@ -52,11 +52,11 @@ def abort(completion: Completion, order: Order | None) -> None:
     """Past its deadline. `order` is None when its text has been erased."""
     order = _served_by(completion, order or _outline(completion))
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
-    _close(order, outcome, _sealer(order) if order.keeps_text else None)
+    _close(order, outcome, _cipher(order) if order.keeps_text else None)
     log.warning("request %s aborted: not finished by its deadline", order.id)
 
 
-def _sealer(order: Order) -> Sealer | None:
+def _cipher(order: Order) -> Cipher | None:
     """None for who has been erased: no text is kept."""
     try:
         return keyring.of_subject_now(order.tenant_id, order.subject_id)
@@ -76,8 +76,8 @@ def _served_by(completion: Completion, order: Order) -> Order:
     return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
-def _close(order: Order, outcome: Outcome, sealer: Sealer | None) -> None:
-    row = ledger.settled_row(order, outcome, sealer, time.time())
+def _close(order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
+    row = ledger.settled_row(order, outcome, cipher, time.time())
     with connection.cursor() as cursor:
         cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
     client().register_script(fair_queue.SETTLE.text)(

@@ -16,7 +16,7 @@ import msgspec
 
 from audit import merkle
 from audit.actions import Action
-from audit.keys.keyring import Sealer
+from audit.keys.keyring import Cipher
 from audit.proof import receipts
 from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
@@ -66,8 +66,8 @@ SETTLED = f"""
     {record.COMPLETED},{OVERRUN}
     answered as (
         update inference_message m
-        set sealed = decode(j.message, 'base64'), finish_reason = j.finish_reason
-        from j where m.completion_id = j.id and m.sealed is null and j.message is not null),
+        set ciphertext = decode(j.message, 'base64'), finish_reason = j.finish_reason
+        from j where m.completion_id = j.id and m.ciphertext is null and j.message is not null),
     closed as (
         update inference_completion c set state = j.state, settled_at = j.at, pool = j.pool
         from j where c.id = j.id and c.state = 'open')
@@ -118,16 +118,16 @@ def message_place(order: Order) -> bytes:
     return b"inference_message|%b|%b" % (order.tenant_id.bytes, order.id.bytes)
 
 
-def sealed_order(order: Order, sealer: Sealer) -> bytes:
+def encrypted_order(order: Order, cipher: Cipher) -> bytes:
     """Key id (16 bytes) and ciphertext: what lies in Redis and in the audit payload."""
-    return sealer.key_id.bytes + sealer.seal(packed(order), place(order, "request"))
+    return cipher.key_id.bytes + cipher.encrypt(packed(order), place(order, "request"))
 
 
-def key_id(sealed: bytes) -> UUID:
-    return UUID(bytes=sealed[:16])
+def key_id(ciphertext: bytes) -> UUID:
+    return UUID(bytes=ciphertext[:16])
 
 
-def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
+def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row:
     """`time_zone` is the tenant's: a day or a month of its quotas begins at its midnight."""
     at = datetime.fromtimestamp(order.created_at, UTC)
     day, month = windows.bounds("day", at, time_zone), windows.bounds("month", at, time_zone)
@@ -139,23 +139,23 @@ def received_row(order: Order, sealed: bytes, time_zone: str = "UTC") -> Row:
         "day_ends": day.ends_text,
         "month_starts": month.starts_text,
         "month_ends": month.ends_text,
-        "data_key_id": sealed[:16].hex(),
-        "request": base64.b64encode(sealed[16:]).decode(),
-        "payload_sha256": sha256(sealed[16:]).hexdigest(),
+        "data_key_id": ciphertext[:16].hex(),
+        "request": base64.b64encode(ciphertext[16:]).decode(),
+        "payload_sha256": sha256(ciphertext[16:]).hexdigest(),
         "stream": order.stream,
         "deadline": datetime.fromtimestamp(order.deadline, UTC).isoformat(),
     }
 
 
-def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: float) -> Row:
-    """Without a sealer: the subject's key has been destroyed, no text is kept."""
+def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: float) -> Row:
+    """Without a cipher: the subject's key has been destroyed, no text is kept."""
     charge = order.charge
     response = message = None
-    if sealer and outcome.response:
-        response = sealer.seal(outcome.response, place(order, "response"))
-    if sealer and order.keeps_text:
+    if cipher and outcome.response:
+        response = cipher.encrypt(outcome.response, place(order, "response"))
+    if cipher and order.keeps_text:
         said = Said(outcome.text, outcome.reasoning)
-        message = sealer.seal(reasoning.packed(said), message_place(order))
+        message = cipher.encrypt(reasoning.packed(said), message_place(order))
     cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
     return {
         **_common(order, now),
@@ -166,7 +166,7 @@ def settled_row(order: Order, outcome: Outcome, sealer: Sealer | None, now: floa
         "processing_ms": milliseconds(now - order.created_at),
         "tokens_in": outcome.prompt_tokens,
         "tokens_out": outcome.completion_tokens,
-        "data_key_id": sealer and sealer.key_id.hex,
+        "data_key_id": cipher and cipher.key_id.hex,
         "response": base64.b64encode(response).decode() if response else None,
         "payload_sha256": sha256(response).hexdigest() if response else None,
         "state": outcome.state,

@@ -1,4 +1,4 @@
-"""Requests as the record keeps them, sealed."""
+"""Requests as the record keeps them, encrypted."""
 
 import logging
 from uuid import UUID
@@ -13,12 +13,12 @@ from inference.record import ledger
 log = logging.getLogger(__name__)
 
 
-def sealed_request(request_id: UUID) -> bytes:
-    """Key id and ciphertext, as `ledger.sealed_order` made them. Raises Unreadable when erased."""
+def encrypted_request(request_id: UUID) -> bytes:
+    """As `ledger.encrypted_order` made it: key id and ciphertext. Raises Unreadable when erased."""
     payload = Payload.objects.filter(request_id=request_id, field="request").first()
     if payload is None:
         raise Unreadable(f"request {request_id} is not on record")
-    return payload.data_key_id.bytes + bytes(payload.sealed)
+    return payload.data_key_id.bytes + bytes(payload.ciphertext)
 
 
 def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
@@ -28,8 +28,8 @@ def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
         return None
     place = ledger.request_place(payload.tenant_id.bytes, completion_id.bytes)
     try:
-        text = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
-        return payload.data_key_id.bytes + bytes(payload.sealed), unpacked(text)
+        text = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
+        return payload.data_key_id.bytes + bytes(payload.ciphertext), unpacked(text)
     except (Unreadable, msgspec.DecodeError) as problem:
         log.error("cannot read request %s: %s", completion_id, problem)
         return None

@@ -51,11 +51,11 @@ async def follow(
 async def _over(redis: RedisLink, name: str, after: int) -> bool:
     """Whether the reader has had the last event already."""
     newest = await redis.call("XREVRANGE", name, "+", "-", "COUNT", 1)
-    found = [frame for _, fields in newest for frame in frames.opened(fields[1], name.encode())]
+    found = [frame for _, fields in newest for frame in frames.decrypted(fields[1], name.encode())]
     return bool(found) and found[-1].final and found[-1].last <= after
 
 
 def _frames(answer: Any, name: str) -> Iterator[Frame]:
     for _, entries in answer or ():
         for _, fields in entries:
-            yield from frames.opened(fields[1], name.encode())
+            yield from frames.decrypted(fields[1], name.encode())

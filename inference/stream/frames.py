@@ -1,4 +1,4 @@
-"""What comes back from a runner: small frames, many requests in one sealed batch."""
+"""What comes back from a runner: small frames, many requests in one encrypted batch."""
 
 import os
 from enum import IntEnum
@@ -40,13 +40,13 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Frame])
 
 
-def sealed(frames: list[Frame], place: bytes) -> bytes:
+def encrypted(frames: list[Frame], place: bytes) -> bytes:
     nonce = os.urandom(12)
     return nonce + _cipher.encrypt(nonce, _encoder.encode(frames), place)
 
 
-def opened(data: bytes, place: bytes) -> list[Frame]:
-    """No frames for what was not sealed for this place."""
+def decrypted(data: bytes, place: bytes) -> list[Frame]:
+    """No frames for what was not encrypted for this place."""
     try:
         return _decoder.decode(_cipher.decrypt(data[:12], data[12:], place))
     except (InvalidTag, ValueError):

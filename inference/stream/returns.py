@@ -61,7 +61,7 @@ class Returns:
                 self._hand_out(fields[1])
 
     def _hand_out(self, data: bytes) -> None:
-        for frame in frames.opened(data, self._channel.encode()):
+        for frame in frames.decrypted(data, self._channel.encode()):
             sink = self.sinks.get(frame.id)
             if sink:
                 sink.put(frame)

@@ -178,14 +178,14 @@ class _Batch:
     def _channels(self) -> Iterator[tuple[str, bytes]]:
         for web, theirs in self.readers.items():
             name = frames.channel(web)
-            data = frames.sealed(theirs, name.encode())
+            data = frames.encrypted(theirs, name.encode())
             self.channels[name] = len(data)
             yield name, data
 
     def _history(self, events: list[Frame]) -> list[Command]:
         """Entry ids are event numbers: Redis itself refuses a number that is there already."""
         name = frames.history(events[0].id)
-        data = frames.sealed(events, name.encode())
+        data = frames.encrypted(events, name.encode())
         self.sizes[events[0].id] = len(data)
         lasts = ENDED_S if events[-1].final else KEPT_S
         again: list[Command] = [("DEL", name)] if events[0].begins else []

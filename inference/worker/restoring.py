@@ -101,9 +101,9 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
     found = on_record(completion_id)
     if found is None:
         return
-    sealed, order = found
+    ciphertext, order = found
     # Attempt 2: whoever had it before, if anybody, may have given out events already.
-    again, carried = msgspec.structs.replace(order.item, attempt=2), fair_queue.carried(sealed)
+    again, carried = msgspec.structs.replace(order.item, attempt=2), fair_queue.carried(ciphertext)
     told = client().register_script(fair_queue.ENQUEUE.text)(
         keys=[fair_queue.prefix(pool)],
         args=[again.klass, again.tenant, again.id, str(again), carried, "head"],

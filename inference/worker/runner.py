@@ -21,7 +21,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
-from audit.keys.keyring import Sealer, Unreadable, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
 from inference.codec.events import split
@@ -33,7 +33,7 @@ from inference.queue import classes
 from inference.queue.fair_queue import FairQueue
 from inference.record import ledger, places
 from inference.record.ledger import Outcome, key_id
-from inference.record.recorded import sealed_request
+from inference.record.recorded import encrypted_request
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
@@ -57,7 +57,7 @@ class Runner:
         self.id = f"{pool}-{secrets.token_hex(4)}"
         self.pool, self.engine = pool, engine
         self.running: dict[str, Handler] = {}  # by request id
-        self.leased: dict[str, tuple[Item, bytes]] = {}  # with the sealed order
+        self.leased: dict[str, tuple[Item, bytes]] = {}  # with the encrypted order
         self.stopping = False
         self._cancelled: set[str] = set()  # before they were running
         self._parked = False
@@ -127,9 +127,9 @@ class Runner:
             return
         self._woken = False
         popped = await self.queue.pop(free, self.id)
-        for item, sealed in popped:
-            self.leased.setdefault(item.id, (item, sealed))
-            self._spawn(self._run(item, sealed))
+        for item, ciphertext in popped:
+            self.leased.setdefault(item.id, (item, ciphertext))
+            self._spawn(self._run(item, ciphertext))
         if len(popped) < free:
             self._parked = not self._woken  # a note may overtake this answer
 
@@ -164,19 +164,19 @@ class Runner:
             self._wake.set()
 
     # One request ---------------------------------------------------------------------------------
-    async def _run(self, item: Item, sealed: bytes) -> None:
+    async def _run(self, item: Item, ciphertext: bytes) -> None:
         if earlier := self.running.get(item.id):
             earlier.abandon()  # its lease ran out, and it came back to us
-        self.leased[item.id] = mine = item, sealed
+        self.leased[item.id] = mine = item, ciphertext
         order: Order | None = None
         moves: Pool | None = None
         try:
-            if not sealed:  # too large for the queue
-                read = database_sync_to_async(sealed_request)
-                sealed = await self._patiently(read, UUID(item.id))
-            sealer = await self._patiently(keyring.by_id, key_id(sealed))
-            order = self._ours(unpacked(sealer.open(sealed[16:], _place(item))))
-            outcome = await self._handle(order, item, sealer)
+            if not ciphertext:  # too large for the queue
+                read = database_sync_to_async(encrypted_request)
+                ciphertext = await self._patiently(read, UUID(item.id))
+            cipher = await self._patiently(keyring.by_id, key_id(ciphertext))
+            order = self._ours(unpacked(cipher.decrypt(ciphertext[16:], _place(item))))
+            outcome = await self._handle(order, item, cipher)
             if (handler := self.running.get(item.id)) and handler.item == item and handler.moves:
                 moves = next_pool(order, item)
         except (Unreadable, msgspec.DecodeError) as problem:
@@ -190,7 +190,7 @@ class Runner:
         if outcome:
             await self._settle(item, order, outcome)
         elif moves:
-            await self._patiently(hand_over, self.queue, moves, item, sealed)
+            await self._patiently(hand_over, self.queue, moves, item, ciphertext)
 
     def _ours(self, order: Order) -> Order:
         """As this engine takes it: it was prepared for the first one of its model."""
@@ -210,7 +210,7 @@ class Runner:
                 log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", self.pool, problem)
                 await asyncio.sleep(0.5)
 
-    async def _handle(self, order: Order, item: Item, sealer: Sealer) -> Outcome | None:
+    async def _handle(self, order: Order, item: Item, cipher: Cipher) -> Outcome | None:
         before: list[bytes] = []
         perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
@@ -224,7 +224,7 @@ class Runner:
             item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
         ):
             handler.cancel()
-        return await handler.run(self.session, self.writer, self.ledger, sealer)
+        return await handler.run(self.session, self.writer, self.ledger, cipher)
 
     async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
         place = places.place(order) if order else await self._place_on_record(item)
@@ -247,7 +247,7 @@ class Runner:
         entries = await self.redis.call("XRANGE", name, "-", "+")
         events: list[bytes] = []
         for _, fields in entries:
-            for frame in frames.opened(fields[1], name.encode()):
+            for frame in frames.decrypted(fields[1], name.encode()):
                 if fresh := unseen(frame, len(events)):  # a write may have been repeated
                     events += split(fresh.body)
         return events
@@ -286,8 +286,8 @@ class Runner:
         for request_id, handler in list(self.running.items()):
             if request_id not in self.leased:
                 continue  # it ended while we were busy with another
-            _, sealed = self.leased[request_id]
-            if not await self.queue.adopt(handler.item, sealed, self.id):
+            _, ciphertext = self.leased[request_id]
+            if not await self.queue.adopt(handler.item, ciphertext, self.id):
                 handler.abandon()
                 continue
             place = places.place(handler.order)

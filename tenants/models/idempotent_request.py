@@ -20,7 +20,7 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 class IdempotentRequest(models.Model):
     """What was answered to a request that may come again (`Idempotency-Key`).
 
-    The answer may hold a secret that is shown once, so it is sealed under the tenant's key.
+    The answer may hold a secret that is shown once, so it is encrypted under the tenant's key.
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+")
@@ -29,7 +29,7 @@ class IdempotentRequest(models.Model):
     key = models.CharField(max_length=255)
     body = models.BinaryField()  # its SHA-256
     data_key_id = models.UUIDField()
-    sealed = models.BinaryField()
+    ciphertext = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[IdempotentRequestQuerySet] = IdempotentRequestQuerySet.as_manager()  # type: ignore[assignment]

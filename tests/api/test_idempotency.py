@@ -39,7 +39,7 @@ def test_the_secret_is_not_stored_in_clear(api: Api) -> None:
     secret = api.post(KEYS, ONE, name="build").json()["secret"]
     row = IdempotentRequest.objects.get()
     for part in (secret, secret[6:18], "build"):
-        assert part.encode() not in bytes(row.sealed)
+        assert part.encode() not in bytes(row.ciphertext)
 
 
 def test_another_body_under_the_same_key_is_refused(api: Api) -> None:

@@ -37,8 +37,8 @@ _EVENT = """
         %(api_key_id)s, %(client_net)s, %(route)s, %(model)s, %(upstream)s, true, 200, '', 11, 22,
         33, 44, %(payload_sha256)s, %(detail)s) returning id"""
 _PAYLOAD = """
-    insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)
-    values (%(at)s, %(tenant_id)s, %(request_id)s, %(field)s, %(key)s, %(sealed)s)"""
+    insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)
+    values (%(at)s, %(tenant_id)s, %(request_id)s, %(field)s, %(key)s, %(ciphertext)s)"""
 _KEY = """
     insert into audit_datakey (id, tenant_id, subject_id, version, wrapped_by, wrapped, created_at)
     values (%(key)s, %(tenant_id)s, %(subject_id)s, 1, %(wrapped_by)s, %(wrapped)s, now())"""
@@ -88,9 +88,9 @@ class Trail:
     def write(self, **facts: Any) -> int:
         event = {**self._facts(), **facts}
         if field := PAYLOADS.get(event["action"]):
-            sealed = self.random.randbytes(60)
-            event |= {"field": field, "sealed": sealed, **self._key(event)}
-            event["payload_sha256"] = sha256(sealed).digest()
+            ciphertext = self.random.randbytes(60)
+            event |= {"field": field, "ciphertext": ciphertext, **self._key(event)}
+            event["payload_sha256"] = sha256(ciphertext).digest()
             self.root.execute(_KEY, event)
             self.root.execute(_PAYLOAD, event)
         found = self.root.execute(_EVENT, event).fetchone()

@@ -109,12 +109,12 @@ def asked(
         ),
         **changes,
     )
-    sealer = keyring.of_subject_now(*subject.who)
-    _write(ledger.RECEIVED, ledger.received_row(order, ledger.sealed_order(order, sealer)))
+    cipher = keyring.of_subject_now(*subject.who)
+    _write(ledger.RECEIVED, ledger.received_row(order, ledger.encrypted_order(order, cipher)))
     if over:
         text = f"an answer to {subject.word}"
         outcome = Outcome(text=text, response=text.encode(), upstream=upstream)
-        _write(ledger.SETTLED, ledger.settled_row(order, outcome, sealer, time.time()))
+        _write(ledger.SETTLED, ledger.settled_row(order, outcome, cipher, time.time()))
         _keep_events(order, text)
     return order
 
@@ -132,17 +132,17 @@ def _keep_events(order: Order, text: str) -> None:
 
 def _conversation(subject: Subject, member: Member) -> None:
     conversation = conversations.start(member, "mock", subject.word)
-    sealer = keyring.of_subject_now(*subject.who)
+    cipher = keyring.of_subject_now(*subject.who)
     for author in Author:
         message = Message(
             id=uuid4(),
             tenant_id=subject.tenant.id,
             conversation=conversation,
             author=author,
-            data_key_id=sealer.key_id,
+            data_key_id=cipher.key_id,
             created_at=timezone.now(),
         )
-        message.sealed = sealer.seal(subject.word.encode(), message_place(message))
+        message.ciphertext = cipher.encrypt(subject.word.encode(), message_place(message))
         message.save(force_insert=True)
 
 
@@ -152,15 +152,15 @@ def _traces(subject: Subject, actor: str) -> None:
     Refusal.objects.create(
         tenant=subject.tenant, actor=actor, tier=RefusedBy.RATE, limit=1, used=1, **moments
     )
-    sealer = keyring.of_subject_now(subject.tenant.id, None)
+    cipher = keyring.of_subject_now(subject.tenant.id, None)
     IdempotentRequest.objects.create(
         tenant=subject.tenant,
         actor=actor,
         route="POST /x",
         key=uuid4().hex,
         body=b"",
-        data_key_id=sealer.key_id,
-        sealed=sealer.seal(subject.word.encode(), b"x"),
+        data_key_id=cipher.key_id,
+        ciphertext=cipher.encrypt(subject.word.encode(), b"x"),
     )
     export = Export.objects.create(
         tenant_id=subject.tenant.id,
@@ -172,18 +172,19 @@ def _traces(subject: Subject, actor: str) -> None:
     )
     folder = settings.FOREBAY_HOME / "exports"
     folder.mkdir(exist_ok=True)
-    (folder / f"{export.id}.{subject.word}").write_text("sealed")
+    (folder / f"{export.id}.{subject.word}").write_text("ciphertext")
 
 
 def untouched(subject: Subject) -> bool:
     """Everything of theirs is there and can be read."""
     left = subject.left()
-    sealer = keyring.of_subject_now(*subject.who)
+    cipher = keyring.of_subject_now(*subject.who)
     rows = Payload.objects.filter(
-        tenant_id=subject.tenant.id, data_key_id=sealer.key_id, field="request"
+        tenant_id=subject.tenant.id, data_key_id=cipher.key_id, field="request"
     )
     words = [
-        msgspec.msgpack.decode(sealer.open(bytes(p.sealed), _place(p)))[12].decode() for p in rows
+        msgspec.msgpack.decode(cipher.decrypt(bytes(p.ciphertext), _place(p)))[12].decode()
+        for p in rows
     ]
     return bool(left["keys"] == 1 and words and all(subject.word in word for word in words))
 

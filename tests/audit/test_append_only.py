@@ -203,7 +203,7 @@ def a_text(**more: object) -> Payload:
         actor="test",
     )
     same = {"at": at, "tenant_id": key.tenant_id, "request_id": request, **more}
-    return Payload.objects.create(field="request", data_key=key, sealed=b"x", **same)
+    return Payload.objects.create(field="request", data_key=key, ciphertext=b"x", **same)
 
 
 def erase(*texts: Payload) -> int:
@@ -237,10 +237,10 @@ class TestTexts:
 
     def test_nobody_changes_one(self) -> None:
         text = a_text()
-        refused("update audit_payload set sealed = 'y'", "no update")
+        refused("update audit_payload set ciphertext = 'y'", "no update")
         refused("delete from audit_payload", "after its key")
         DataKey.objects.all().delete()
-        refused("update audit_payload set sealed = 'y'", "no update")
+        refused("update audit_payload set ciphertext = 'y'", "no update")
         assert Payload.objects.get() == text
 
     @pytest.mark.parametrize("whose", ["everybody", "theirs", "nobody knows"])

@@ -239,12 +239,12 @@ def test_one_on_its_way_into_the_queue_is_waited_for(
 def test_what_comes_in_late_is_gone_through_again(acme: Tenant) -> None:
     """A runner had the key in its memory, and settled after the texts were erased."""
     alice = a_member(acme, "alice")
-    sealer = keyring.of_subject_now(*alice.who)
+    cipher = keyring.of_subject_now(*alice.who)
     request = ask(alice)
     while execution.advance(request.id):
         if request.steps.filter(store="texts").exclude(finished_at=None).exists():
             break
-    order = asked_with(alice, sealer)
+    order = asked_with(alice, cipher)
     assert alice.left()["texts"] == 2
     done(request)
     assert alice.left() == {}
@@ -252,9 +252,9 @@ def test_what_comes_in_late_is_gone_through_again(acme: Tenant) -> None:
     assert Completion.objects.get(id=order).state == "done"
 
 
-def asked_with(alice: Subject, sealer: Any) -> Any:
+def asked_with(alice: Subject, cipher: Any) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(keyring), "of_subject_now", lambda *_: sealer)
+        patch.setattr(type(keyring), "of_subject_now", lambda *_: cipher)
         return asked(alice).id
 
 
@@ -417,7 +417,7 @@ def test_who_asks_under_a_hold_is_told(acme: Tenant) -> None:
 # Restriction --------------------------------------------------------------------------------------
 def test_restricted_data_is_kept_but_nobody_reads_it(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
-    sealer = keyring.of_subject_now(*alice.who)
+    cipher = keyring.of_subject_now(*alice.who)
     request = ask(alice, mode=DeletionMode.RESTRICT)
     execution.work()
     request.refresh_from_db()
@@ -427,7 +427,7 @@ def test_restricted_data_is_kept_but_nobody_reads_it(acme: Tenant) -> None:
     with pytest.raises(Unreadable):
         keyring.of_subject_now(*alice.who)
     with pytest.raises(Unreadable):
-        keyring.by_id_now(sealer.key_id)
+        keyring.by_id_now(cipher.key_id)
     assert execution.late_ones(timezone.now() + timedelta(hours=71)) == []
 
 

@@ -1,4 +1,4 @@
-"""The trail as a file: whole, sealed, told of, and gone after its time."""
+"""The trail as a file: whole, encrypted, told of, and gone after its time."""
 
 import csv
 import errno
@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 
 from audit.exports import trail_export
 from audit.keys import encrypted_file
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.models import Event, Export
 from audit.retention import legal_hold, pruning
 from audit.search.events import Filters, oldest_first
 from tenants.models import Tenant
 
-KEY = Sealer(uuid4(), AESGCM(AESGCM.generate_key(256)))
+KEY = Cipher(uuid4(), AESGCM(AESGCM.generate_key(256)))
 PLACE = b"place"
 
 
 # Sealed files ------------------------------------------------------------------------------------
-def sealed(path: Path, data: bytes) -> Path:
-    with encrypted_file.SealedFile(path, KEY, PLACE) as file:
+def ciphertext(path: Path, data: bytes) -> Path:
+    with encrypted_file.EncryptedFile(path, KEY, PLACE) as file:
         for start in range(0, len(data), 70_000):
             file.write(data[start : start + 70_000])
     return path
@@ -41,7 +41,7 @@ def sealed(path: Path, data: bytes) -> Path:
 )
 def test_a_file_opens_as_it_was_written(tmp_path: Path, size: int) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    path = sealed(tmp_path / "a", data)
+    path = ciphertext(tmp_path / "a", data)
     assert b"".join(encrypted_file.opened(path, KEY, PLACE)) == data
     assert size < 100 or data[:100] not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -71,7 +71,7 @@ def frames(data: bytes) -> list[bytes]:
     ],
 )
 def test_pieces_cannot_be_moved_left_out_or_cut_off(tmp_path: Path, damage: Any) -> None:
-    path = sealed(tmp_path / "a", b"x" * 900_000)
+    path = ciphertext(tmp_path / "a", b"x" * 900_000)
     path.write_bytes(b"".join(damage(frames(path.read_bytes()))))
     with pytest.raises(Unreadable):
         b"".join(encrypted_file.opened(path, KEY, PLACE))
@@ -79,7 +79,7 @@ def test_pieces_cannot_be_moved_left_out_or_cut_off(tmp_path: Path, damage: Any)
 
 @pytest.mark.unit
 def test_one_flipped_bit_closes_it(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a", b"some text " * 100)
+    path = ciphertext(tmp_path / "a", b"some text " * 100)
     whole = path.read_bytes()
     for bit in range(0, len(whole) * 8, 97):
         changed = bytearray(whole)
@@ -91,14 +91,17 @@ def test_one_flipped_bit_closes_it(tmp_path: Path) -> None:
 
 @pytest.mark.unit
 def test_it_does_not_open_in_another_place(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a", b"text")
+    path = ciphertext(tmp_path / "a", b"text")
     with pytest.raises(Unreadable):
         list(encrypted_file.opened(path, KEY, b"elsewhere"))
 
 
 @pytest.mark.unit
 def test_what_broke_off_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), encrypted_file.SealedFile(tmp_path / "a", KEY, PLACE) as file:
+    with (
+        pytest.raises(RuntimeError),
+        encrypted_file.EncryptedFile(tmp_path / "a", KEY, PLACE) as file,
+    ):
         file.write(b"x" * 900_000)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -256,7 +259,7 @@ def test_what_fails_says_why_and_leaves_nothing(
     def fails(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(encrypted_file.SealedFile, "write", fails)
+    monkeypatch.setattr(encrypted_file.EncryptedFile, "write", fails)
     export = made(tenant)
     assert (export.state, export.problem) == ("failed", said)
     assert list(home.iterdir()) == []

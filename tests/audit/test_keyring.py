@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys import key_watch
 from audit.keys import keyring as module
-from audit.keys.keyring import Keyring, Sealer, Unreadable, destroy, keyring, wrap
+from audit.keys.keyring import Cipher, Keyring, Unreadable, destroy, keyring, wrap
 from audit.keys.master_keys import MasterKeyMissing, MasterKeys
 from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
@@ -45,28 +45,28 @@ def test_the_same_person_has_another_key_in_another_tenant() -> None:
     here, there = ring.of_subject_now(acme, alice), ring.of_subject_now(globex, alice)
     assert here.key_id != there.key_id
     with pytest.raises(Unreadable):
-        there.open(here.seal(b"secret", PLACE), PLACE)
+        there.decrypt(here.encrypt(b"secret", PLACE), PLACE)
 
 
 @pytest.mark.django_db
 def test_another_process_opens_what_this_one_sealed() -> None:
     alice = uuid4()
-    sealed = Keyring().of_subject_now(acme, alice).seal(b"a prompt", PLACE)
+    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", PLACE)
     elsewhere = Keyring()
-    assert elsewhere.of_subject_now(acme, alice).open(sealed, PLACE) == b"a prompt"
+    assert elsewhere.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
     key_id = DataKey.objects.get(tenant_id=acme, subject_id=alice).id
-    assert Keyring().by_id_now(key_id).open(sealed, PLACE) == b"a prompt"
+    assert Keyring().by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt"
 
 
 @pytest.mark.django_db
 def test_neither_the_text_nor_a_bare_key_stands_in_the_database() -> None:
     alice = uuid4()
     ring = Keyring()
-    sealer = ring.of_subject_now(acme, alice)
-    row = DataKey.objects.get(pk=sealer.key_id)
+    cipher = ring.of_subject_now(acme, alice)
+    row = DataKey.objects.get(pk=cipher.key_id)
     assert len(bytes(row.wrapped)) == 12 + 32 + 16  # nonce, the wrapped key, tag
     with pytest.raises(Unreadable):
-        sealer.open(bytes(row.wrapped), PLACE)
+        cipher.decrypt(bytes(row.wrapped), PLACE)
 
 
 @pytest.mark.django_db
@@ -93,13 +93,13 @@ def test_a_key_row_given_to_another_tenant_does_not_open() -> None:
 def test_a_destroyed_key_is_unreadable_once_forgotten() -> None:
     alice, bob, ring = uuid4(), uuid4(), Keyring()
     hers, his = ring.of_subject_now(acme, alice), ring.of_subject_now(acme, bob)
-    sealed = hers.seal(b"a prompt", PLACE)
+    ciphertext = hers.encrypt(b"a prompt", PLACE)
     DataKey.objects.filter(pk=hers.key_id).delete()
     ring.forget(hers.key_id)
     with pytest.raises(Unreadable):
         ring.by_id_now(hers.key_id)
     with pytest.raises(Unreadable):
-        ring.of_subject_now(acme, alice).open(sealed, PLACE)  # a new key, which does not fit
+        ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE)  # a new key, which does not fit
     assert ring.of_subject_now(acme, bob) is his
 
 
@@ -139,7 +139,7 @@ def test_the_ring_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_processes_that_make_a_subjects_key_at_once_agree() -> None:
     """Threads with a ring each share as little as processes do: only the database."""
     tenant, people = uuid4(), [uuid4() for _ in range(3)]
-    together, found = threading.Barrier(6), list[dict[UUID, Sealer]]()
+    together, found = threading.Barrier(6), list[dict[UUID, Cipher]]()
 
     def process() -> None:
         try:
@@ -156,25 +156,25 @@ def test_processes_that_make_a_subjects_key_at_once_agree() -> None:
         thread.join(20)
     assert len(found) == 6
     for who in people:
-        sealed = found[0][who].seal(b"agreed", PLACE)
-        assert {keys[who].open(sealed, PLACE) for keys in found} == {b"agreed"}
+        ciphertext = found[0][who].encrypt(b"agreed", PLACE)
+        assert {keys[who].decrypt(ciphertext, PLACE) for keys in found} == {b"agreed"}
     assert DataKey.objects.filter(tenant_id=tenant).count() == 4
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_in_a_loop_it_asks_the_database_once() -> None:
     alice, ring = uuid4(), Keyring()
-    sealer = await ring.of_subject(acme, alice)
-    assert await ring.of_subject(acme, alice) is sealer
-    assert await ring.by_id(sealer.key_id) is sealer
-    assert (await Keyring().by_id(sealer.key_id)).key_id == sealer.key_id
+    cipher = await ring.of_subject(acme, alice)
+    assert await ring.of_subject(acme, alice) is cipher
+    assert await ring.by_id(cipher.key_id) is cipher
+    assert (await Keyring().by_id(cipher.key_id)).key_id == cipher.key_id
     with pytest.raises(Unreadable):
         await ring.by_id(uuid4())
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_key_that_was_rolled_back_is_not_remembered() -> None:
-    """Else texts would be sealed with a key that is nowhere else."""
+    """Else texts would be encrypted with a key that is nowhere else."""
     alice, ring = uuid4(), Keyring()
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         lost = ring.of_subject_now(acme, alice)
@@ -210,11 +210,13 @@ def test_destroying_takes_every_version_and_says_what() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_destruction_that_is_rolled_back_has_not_been() -> None:
     alice = uuid4()
-    sealer = keyring.of_subject_now(acme, alice)
+    cipher = keyring.of_subject_now(acme, alice)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         assert destroy(acme, alice)["keys"] == 1
         raise ZeroDivisionError
-    assert keyring.by_id_now(sealer.key_id).open(sealer.seal(b"here", PLACE), PLACE) == b"here"
+    assert (
+        keyring.by_id_now(cipher.key_id).decrypt(cipher.encrypt(b"here", PLACE), PLACE) == b"here"
+    )
 
 
 ELSEWHERE = """

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 
 from audit.keys import key_check
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import Keyring
 from audit.keys.master_keys import (
     MasterKeyAway,
@@ -61,34 +61,38 @@ def told(server: TransitServer, **more: str) -> dict[str, str]:
 @unit
 def test_one_from_the_environment(tmp_path: Path) -> None:
     keys = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
-    by, sealed = keys.seal(KEY, PLACE)
-    assert keys.open(by, sealed, PLACE) == KEY
+    by, ciphertext = keys.encrypt(KEY, PLACE)
+    assert keys.decrypt(by, ciphertext, PLACE) == KEY
     assert by == keys.current_id() != UNNAMED
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Unreadable):
-        keys.open(by, sealed, PLACE + b"!")
+        keys.decrypt(by, ciphertext, PLACE + b"!")
 
 
 @unit
 def test_older_ones_still_open(tmp_path: Path) -> None:
-    by, sealed = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path).seal(KEY, PLACE)
+    by, ciphertext = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path).encrypt(
+        KEY, PLACE
+    )
     older = f"{text(THREE)}, {text(ONE)}"
     told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": older}
     keys = from_environment(told, tmp_path)
-    assert keys.open(by, sealed, PLACE) == KEY
+    assert keys.decrypt(by, ciphertext, PLACE) == KEY
     assert keys.current_id() != by
-    assert keys.seal(KEY, PLACE).by == keys.current_id()
+    assert keys.encrypt(KEY, PLACE).by == keys.current_id()
     with pytest.raises(MasterKeyMissing):
-        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).open(by, sealed, PLACE)
+        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(by, ciphertext, PLACE)
 
 
 @unit
 def test_what_was_wrapped_before_they_had_names_opens(tmp_path: Path) -> None:
-    sealed = Sealer(UNNAMED, AESGCM(ONE)).seal(KEY, PLACE)
+    ciphertext = Cipher(UNNAMED, AESGCM(ONE)).encrypt(KEY, PLACE)
     told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
-    assert from_environment(told, tmp_path).open(UNNAMED, sealed, PLACE) == KEY
+    assert from_environment(told, tmp_path).decrypt(UNNAMED, ciphertext, PLACE) == KEY
     with pytest.raises(Unreadable):
-        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).open(UNNAMED, sealed, PLACE)
+        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(
+            UNNAMED, ciphertext, PLACE
+        )
 
 
 @unit
@@ -123,8 +127,8 @@ def test_a_bad_one_is_one_line(variables: dict[str, str], said: str, tmp_path: P
 @unit
 def test_the_first_start_makes_one(tmp_path: Path) -> None:
     first, again = from_environment({}, tmp_path), from_environment({}, tmp_path)
-    by, sealed = first.seal(KEY, PLACE)
-    assert again.open(by, sealed, PLACE) == KEY
+    by, ciphertext = first.encrypt(KEY, PLACE)
+    assert again.decrypt(by, ciphertext, PLACE) == KEY
     path = tmp_path / "secrets" / "master.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["master.key"]
@@ -133,15 +137,17 @@ def test_the_first_start_makes_one(tmp_path: Path) -> None:
 @unit
 def test_a_new_one_is_known_at_once_to_those_that_run(tmp_path: Path) -> None:
     ours, others = from_environment({}, tmp_path), from_environment({}, tmp_path)
-    before, sealed_before = others.seal(KEY, PLACE)
+    before, sealed_before = others.encrypt(KEY, PLACE)
     new = ours.current.renew()
     assert others.current_id() == new != before
-    by, sealed = ours.seal(KEY, PLACE)
-    assert others.open(by, sealed, PLACE) == others.open(before, sealed_before, PLACE) == KEY
+    by, ciphertext = ours.encrypt(KEY, PLACE)
+    assert (
+        others.decrypt(by, ciphertext, PLACE) == others.decrypt(before, sealed_before, PLACE) == KEY
+    )
     path = tmp_path / "secrets" / "master.key"
     path.write_text(path.read_text().splitlines()[0])  # the older one is taken out
     with pytest.raises(MasterKeyMissing):
-        others.open(before, sealed_before, PLACE)
+        others.decrypt(before, sealed_before, PLACE)
 
 
 @unit
@@ -152,7 +158,7 @@ def test_a_lost_file_is_not_made_again(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyProblem, match=r"master\.key is missing: restore"):
         from_environment({}, tmp_path)
     with pytest.raises(MasterKeyAway):
-        keys.seal(KEY, PLACE)
+        keys.encrypt(KEY, PLACE)
 
 
 # The platform's secret ---------------------------------------------------------------------------
@@ -194,60 +200,60 @@ def test_the_secret_may_come_from_the_environment(tmp_path: Path) -> None:
 @unit
 def test_a_kms_wraps_and_unwraps(kms: TransitServer, tmp_path: Path) -> None:
     keys = from_environment(told(kms), tmp_path)
-    by, sealed = keys.seal(KEY, PLACE)
-    assert sealed.startswith(b"vault:v1:")
-    assert KEY not in sealed
+    by, ciphertext = keys.encrypt(KEY, PLACE)
+    assert ciphertext.startswith(b"vault:v1:")
+    assert KEY not in ciphertext
     assert by == keys.current_id()
-    assert from_environment(told(kms), tmp_path).open(by, sealed, PLACE) == KEY
+    assert from_environment(told(kms), tmp_path).decrypt(by, ciphertext, PLACE) == KEY
     with pytest.raises(Unreadable):
-        keys.open(by, sealed, b"another place")
+        keys.decrypt(by, ciphertext, b"another place")
     with pytest.raises(Unreadable):
-        keys.open(by, sealed[:-8] + b"AAAAAAA=", PLACE)
-    for damaged in (sealed[:-3], sealed[:20], b"vault:v1:", b"something else"):
+        keys.decrypt(by, ciphertext[:-8] + b"AAAAAAA=", PLACE)
+    for damaged in (ciphertext[:-3], ciphertext[:20], b"vault:v1:", b"something else"):
         asked = len(kms.asked)
         with pytest.raises(Unreadable):
-            keys.open(by, damaged, PLACE)
+            keys.decrypt(by, damaged, PLACE)
         assert len(kms.asked) == asked, "it is not asked what it thinks of that"
     with pytest.raises(MasterKeyMissing):
-        keys.open(uuid4(), sealed, PLACE)
+        keys.decrypt(uuid4(), ciphertext, PLACE)
 
 
 @unit
 def test_a_new_version_there_is_a_new_master_key_here(kms: TransitServer, tmp_path: Path) -> None:
     ours, others = from_environment(told(kms), tmp_path), from_environment(told(kms), tmp_path)
-    before, old = ours.seal(KEY, PLACE)
+    before, old = ours.encrypt(KEY, PLACE)
     new = ours.current.renew()
-    by, sealed = ours.seal(KEY, PLACE)
+    by, ciphertext = ours.encrypt(KEY, PLACE)
     assert new == by != before
-    assert sealed.startswith(b"vault:v2:")
-    assert others.open(by, sealed, PLACE) == others.open(before, old, PLACE) == KEY
+    assert ciphertext.startswith(b"vault:v2:")
+    assert others.decrypt(by, ciphertext, PLACE) == others.decrypt(before, old, PLACE) == KEY
     kms.oldest = 2
     with pytest.raises(MasterKeyAway, match="disallowed by policy"):
-        others.open(before, old, PLACE)
+        others.decrypt(before, old, PLACE)
     kms.oldest = 1  # somebody allows it again
-    assert others.open(before, old, PLACE) == KEY
+    assert others.decrypt(before, old, PLACE) == KEY
 
 
 @unit
 def test_a_hiccup_is_tried_again(kms: TransitServer, tmp_path: Path) -> None:
     keys = from_environment(told(kms), tmp_path)
     kms.failures = 2
-    by, sealed = keys.seal(KEY, PLACE)
-    assert keys.open(by, sealed, PLACE) == KEY
+    by, ciphertext = keys.encrypt(KEY, PLACE)
+    assert keys.decrypt(by, ciphertext, PLACE) == KEY
 
 
 @unit
 def test_a_kms_that_is_sealed_or_gone_is_away_not_lost(tmp_path: Path) -> None:
     with transit() as kms:
         keys = from_environment(told(kms), tmp_path)
-        by, sealed = keys.seal(KEY, PLACE)
-        kms.sealed = True
-        with pytest.raises(MasterKeyAway, match="503: Vault is sealed"):
-            keys.open(by, sealed, PLACE)
-        kms.sealed = False
-        assert keys.open(by, sealed, PLACE) == KEY
+        by, ciphertext = keys.encrypt(KEY, PLACE)
+        kms.ciphertext = True
+        with pytest.raises(MasterKeyAway, match="503: Vault is encrypted"):
+            keys.decrypt(by, ciphertext, PLACE)
+        kms.ciphertext = False
+        assert keys.decrypt(by, ciphertext, PLACE) == KEY
     with pytest.raises(MasterKeyAway, match="does not answer"):
-        keys.open(by, sealed, PLACE)
+        keys.decrypt(by, ciphertext, PLACE)
 
 
 @unit
@@ -257,35 +263,35 @@ def test_a_token_that_is_not_good(kms: TransitServer, tmp_path: Path) -> None:
     by_file = {"FOREBAY_KMS_TOKEN": "", "FOREBAY_KMS_TOKEN_FILE": str(file)}
     keys = from_environment(told(kms, **by_file), tmp_path)
     with pytest.raises(MasterKeyAway, match="403: permission denied"):
-        keys.seal(KEY, PLACE)
+        keys.encrypt(KEY, PLACE)
     assert len(kms.asked) == 1, "a refusal is not tried again"
     file.write_text(TOKEN)  # somebody renewed it
-    assert keys.open(*keys.seal(KEY, PLACE), PLACE) == KEY
+    assert keys.decrypt(*keys.encrypt(KEY, PLACE), PLACE) == KEY
 
 
 @unit
 def test_from_the_environment_to_a_kms_and_back(kms: TransitServer, tmp_path: Path) -> None:
     raw = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
-    by, sealed = raw.seal(KEY, PLACE)
+    by, ciphertext = raw.encrypt(KEY, PLACE)
     moved = from_environment(told(kms, FOREBAY_MASTER_KEYS_OLD=text(ONE)), tmp_path)
-    assert moved.open(by, sealed, PLACE) == KEY
-    there, wrapped = moved.seal(KEY, PLACE)
+    assert moved.decrypt(by, ciphertext, PLACE) == KEY
+    there, wrapped = moved.encrypt(KEY, PLACE)
     back = told(kms, FOREBAY_MASTER_KEY_FROM="env", FOREBAY_MASTER_KEY=text(TWO))
-    assert from_environment(back, tmp_path).open(there, wrapped, PLACE) == KEY
+    assert from_environment(back, tmp_path).decrypt(there, wrapped, PLACE) == KEY
 
 
 @pytest.mark.django_db(transaction=True)
 def test_tenants_keys_under_a_kms(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
     settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
     acme, alice = uuid4(), uuid4()
-    sealed = Keyring().of_subject_now(acme, alice).seal(b"a prompt", PLACE)
+    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", PLACE)
     asked = len(kms.asked)
     ring = Keyring()
-    assert ring.of_subject_now(acme, alice).open(sealed, PLACE) == b"a prompt"
+    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
     ring.of_subject_now(acme, uuid4())
     assert len(kms.asked) - asked <= 2, "a tenant's key is unwrapped once in a process"
-    kms.sealed = True
-    assert ring.of_subject_now(acme, alice).open(sealed, PLACE) == b"a prompt"
+    kms.ciphertext = True
+    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
     with pytest.raises(MasterKeyAway):
         Keyring().of_subject_now(acme, alice)
 
@@ -329,7 +335,7 @@ def test_keys_from_before_they_had_names(settings: Any) -> None:
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
     row = DataKey(id=uuid4(), tenant_id=uuid4(), subject_id=None)
     place = b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
-    row.wrapped = Sealer(UUID(int=0), AESGCM(ONE)).seal(KEY, place)
+    row.wrapped = Cipher(UUID(int=0), AESGCM(ONE)).encrypt(KEY, place)
     row.save()
     assert key_check.startup_problem() == ""
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]))
@@ -358,9 +364,9 @@ def test_another_secret_is_found_out(settings: Any) -> None:
 def test_a_kms_that_is_away_at_the_start(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
     settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
     assert key_check.startup_problem() == ""
-    kms.sealed = True
+    kms.ciphertext = True
     said = key_check.startup_problem()
-    assert said == "the master key is unavailable: the KMS answered 503: Vault is sealed"
+    assert said == "the master key is unavailable: the KMS answered 503: Vault is encrypted"
 
 
 @unit

@@ -55,7 +55,7 @@ def text(of: Event) -> Payload:
     assert of.tenant_id
     key = DataKey.objects.create(tenant_id=of.tenant_id, subject_id=uuid4(), wrapped=b"")
     same = {"at": of.at, "tenant_id": of.tenant_id, "request_id": of.request_id}
-    return Payload.objects.create(field="request", data_key=key, sealed=b"x", **same)
+    return Payload.objects.create(field="request", data_key=key, ciphertext=b"x", **same)
 
 
 def sealed(*events: Event) -> Seal:
@@ -142,7 +142,7 @@ class TestBeyondTheLast:
         run("select audit_make_partitions(6)")
         assert where(there.request_id) == [home]  # type: ignore[arg-type]
         assert Event.objects.get(pk=there.pk).xid == there.xid
-        assert bytes(Payload.objects.get(pk=payload.pk).sealed) == b"x"
+        assert bytes(Payload.objects.get(pk=payload.pk).ciphertext) == b"x"
         assert self_check.problems() == row_security.check() == []
 
     def test_two_months_at_once(self) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.erasure import deletion, execution
 from audit.exports import portability, trail_export
-from audit.keys.encrypted_file import SealedFile
+from audit.keys.encrypted_file import EncryptedFile
 from audit.keys.keyring import Barred, Unreadable, destroy, keyring
 from audit.keys.master_keys import MasterKeyAway
 from audit.models import Event, Export
@@ -138,7 +138,7 @@ def test_a_full_disk_is_tried_again(acme: Tenant, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SealedFile, "write", full)
+        patch.setattr(EncryptedFile, "write", full)
         portability.work()
     export.refresh_from_db()
     assert export.state == "making"
@@ -193,7 +193,7 @@ def test_while_a_kms_is_away_it_waits(acme: Tenant, monkeypatch: pytest.MonkeyPa
     export = portability.ask(*a_member(acme, "alice").who, by="member:1")
 
     def away(*_: Any) -> None:
-        raise MasterKeyAway("the KMS answered 503: Vault is sealed")
+        raise MasterKeyAway("the KMS answered 503: Vault is encrypted")
 
     with monkeypatch.context() as patch:
         patch.setattr(portability, "_write", away)

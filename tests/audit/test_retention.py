@@ -75,7 +75,7 @@ def event(tenant: Tenant | None, at: datetime, *, text: bool = False) -> Event:
     if text and tenant:
         key = keyring.keyring.of_subject_now(tenant.id, None).key_id
         given = {"tenant_id": tenant.id, "request_id": made.request_id, "data_key_id": key}
-        Payload.objects.create(at=at, field="request", sealed=b"x", **given)
+        Payload.objects.create(at=at, field="request", ciphertext=b"x", **given)
     return made
 
 

@@ -23,7 +23,7 @@ from django.db import connection
 
 from audit.actions import Action
 from audit.keys import key_check, rotation
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import Keyring, newest
 from audit.keys.master_keys import MasterKeyMissing, MasterKeys, from_environment, platform_secret
 from audit.keys.master_keys.env import EnvKeys
@@ -40,18 +40,18 @@ Texts = dict[tuple[UUID, UUID | None], tuple[UUID, bytes]]
 
 
 def people(tenant: UUID, count: int) -> Texts:
-    """Whose texts there are, each sealed under its subject's key."""
+    """Whose texts there are, each encrypted under its subject's key."""
     ring, found = Keyring(), Texts()
     for who in (None, *(uuid4() for _ in range(count))):
-        sealer = ring.of_subject_now(tenant, who)
-        found[tenant, who] = sealer.key_id, sealer.seal(b"a prompt of %a" % who, PLACE)
+        cipher = ring.of_subject_now(tenant, who)
+        found[tenant, who] = cipher.key_id, cipher.encrypt(b"a prompt of %a" % who, PLACE)
     return found
 
 
 def all_open(texts: Texts) -> None:
     ring = Keyring()
-    for (_, who), (key_id, sealed) in texts.items():
-        assert ring.by_id_now(key_id).open(sealed, PLACE) == b"a prompt of %a" % who
+    for (_, who), (key_id, ciphertext) in texts.items():
+        assert ring.by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt of %a" % who
 
 
 def phases() -> list[tuple[str, dict[str, Any]]]:
@@ -90,7 +90,7 @@ def test_a_tenants_new_key() -> None:
 def test_what_is_new_goes_under_the_newest_key_in_every_process() -> None:
     acme, before = uuid4(), Keyring()
     old = before.of_subject_now(acme, None)
-    text = old.seal(b"an answer kept for the tenant", PLACE)
+    text = old.encrypt(b"an answer kept for the tenant", PLACE)
     rotation.go_on(rotation.start_tenant(acme, by=BY))
     who = uuid4()
     before.of_subject_now(acme, who)  # this process had the old one in its memory
@@ -101,7 +101,7 @@ def test_what_is_new_goes_under_the_newest_key_in_every_process() -> None:
     assert (current.version, row.wrapped_by) == (2, current.id)
     time.sleep(1.0)
     assert before.of_subject_now(acme, None).key_id == current.id
-    assert before.by_id_now(old.key_id).open(text, PLACE) == b"an answer kept for the tenant"
+    assert before.by_id_now(old.key_id).decrypt(text, PLACE) == b"an answer kept for the tenant"
 
 
 def test_ten_exchanges_in_a_row() -> None:
@@ -149,7 +149,7 @@ def test_a_lost_tenants_key_is_a_clear_error() -> None:
     found = rotation.start_tenant(acme, by=BY)
     assert rotation.go_on(found)  # it is through, with two that cannot be helped
     assert phases()[-1][1]["unreadable"] == 2
-    assert Keyring().of_subject_now(acme, uuid4()).seal(b"", PLACE), "new people have keys"
+    assert Keyring().of_subject_now(acme, uuid4()).encrypt(b"", PLACE), "new people have keys"
 
 
 # The master key ----------------------------------------------------------------------------------
@@ -198,10 +198,10 @@ def test_keys_from_before_they_had_names_and_versions(settings: Any) -> None:
     settings.MASTER_KEYS = MasterKeys(EnvKeys([ONE]))
     acme, alice = uuid4(), uuid4()
     tenants, hers = AESGCM.generate_key(256), AESGCM.generate_key(256)
-    above = old_row(acme, None, tenants, Sealer(MASTER, AESGCM(ONE)))
-    row = old_row(acme, alice, hers, Sealer(above.id, AESGCM(tenants)))
-    sealed = Sealer(row.id, AESGCM(hers)).seal(b"a prompt of %a" % alice, PLACE)
-    texts: Texts = {(acme, alice): (row.id, sealed)}
+    above = old_row(acme, None, tenants, Cipher(MASTER, AESGCM(ONE)))
+    row = old_row(acme, alice, hers, Cipher(above.id, AESGCM(tenants)))
+    ciphertext = Cipher(row.id, AESGCM(hers)).encrypt(b"a prompt of %a" % alice, PLACE)
+    texts: Texts = {(acme, alice): (row.id, ciphertext)}
     all_open(texts)
     assert Keyring().of_subject_now(acme, alice).key_id == row.id
     settings.MASTER_KEYS = MasterKeys(EnvKeys([TWO]), EnvKeys([ONE]))
@@ -214,10 +214,10 @@ def test_keys_from_before_they_had_names_and_versions(settings: Any) -> None:
     assert MASTER not in {row.wrapped_by, *masters()}
 
 
-def old_row(tenant: UUID, who: UUID | None, key: bytes, above: Sealer) -> DataKey:
+def old_row(tenant: UUID, who: UUID | None, key: bytes, above: Cipher) -> DataKey:
     row = DataKey(id=uuid4(), tenant_id=tenant, subject_id=who)
     place = b"audit_datakey|%b|%b" % (tenant.bytes, row.id.bytes)
-    row.wrapped = above.seal(key, place)
+    row.wrapped = above.encrypt(key, place)
     row.save()
     return row
 
@@ -248,13 +248,13 @@ def test_texts_are_sealed_and_opened_throughout(settings: Any) -> None:
         ring, known = Keyring(), list(texts.items())
         try:
             while not stop.is_set():
-                (_, who), (key_id, sealed) = secrets.choice(known)
+                (_, who), (key_id, ciphertext) = secrets.choice(known)
                 ring._cache.clear()  # else the database is hardly ever asked
-                assert ring.by_id_now(key_id).open(sealed, PLACE) == b"a prompt of %a" % who
+                assert ring.by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt of %a" % who
                 fresh = uuid4() if counted[number] % 5 == 0 else who
-                sealer = ring.of_subject_now(acme, fresh)
-                again = ring.by_id_now(sealer.key_id)
-                assert again.open(sealer.seal(b"new", PLACE), PLACE) == b"new"
+                cipher = ring.of_subject_now(acme, fresh)
+                again = ring.by_id_now(cipher.key_id)
+                assert again.decrypt(cipher.encrypt(b"new", PLACE), PLACE) == b"new"
                 counted[number] += 1
         except BaseException as problem:
             problems.append(problem)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.keys import rotation
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.keyring import Keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyMissing
 from audit.models import DataKey
@@ -33,24 +33,24 @@ FIELDS = (b"request", b"response")
 class Text(NamedTuple):
     """A ciphertext and where it belongs."""
 
-    sealer: Sealer
+    cipher: Cipher
     place: bytes
-    sealed: bytes
+    ciphertext: bytes
 
 
 def texts() -> list[Text]:
     """Of 2 tenants, 3 people each with 2 versions of a key, 2 rows, 2 tables, 2 fields."""
     ring, found = Keyring(), list[Text]()
     for tenant, _ in product([uuid4(), uuid4()], range(3)):
-        for sealer in two_versions(ring, tenant, uuid4()):
+        for cipher in two_versions(ring, tenant, uuid4()):
             for row, table, field in product([uuid4(), uuid4()], TABLES, FIELDS):
                 place = b"|".join([table, tenant.bytes, row.bytes, field])
                 text = b"a prompt of %b" % row.hex.encode()
-                found.append(Text(sealer, place, sealer.seal(text, place)))
+                found.append(Text(cipher, place, cipher.encrypt(text, place)))
     return found
 
 
-def two_versions(ring: Keyring, tenant: UUID, who: UUID) -> tuple[Sealer, Sealer]:
+def two_versions(ring: Keyring, tenant: UUID, who: UUID) -> tuple[Cipher, Cipher]:
     first = ring.of_subject_now(tenant, who)
     row = DataKey(id=uuid4(), tenant_id=tenant, subject_id=who, version=2)
     wrap(row, AESGCM.generate_key(256), ring.of_subject_now(tenant, None))
@@ -58,9 +58,9 @@ def two_versions(ring: Keyring, tenant: UUID, who: UUID) -> tuple[Sealer, Sealer
     return first, ring.by_id_now(row.id)
 
 
-def opens(sealer: Sealer, sealed: bytes, place: bytes) -> bool:
+def opens(cipher: Cipher, ciphertext: bytes, place: bytes) -> bool:
     try:
-        sealer.open(sealed, place)
+        cipher.decrypt(ciphertext, place)
     except Unreadable:
         return False
     return True
@@ -70,11 +70,11 @@ def test_no_flipped_bit_opens(capsys: pytest.CaptureFixture[str]) -> None:
     chance, all_of_them = random.Random(4), texts()
     opened = 0
     for _ in range(FLIPS):
-        sealer, place, sealed = chance.choice(all_of_them)
-        changed, bit = bytearray(sealed), chance.randrange(len(sealed) * 8)
+        cipher, place, ciphertext = chance.choice(all_of_them)
+        changed, bit = bytearray(ciphertext), chance.randrange(len(ciphertext) * 8)
         changed[bit // 8] ^= 1 << bit % 8
-        opened += opens(sealer, bytes(changed), place)
-    assert all(opens(text.sealer, text.sealed, text.place) for text in all_of_them)
+        opened += opens(cipher, bytes(changed), place)
+    assert all(opens(text.cipher, text.ciphertext, text.place) for text in all_of_them)
     with capsys.disabled():
         print(f"\n  {FLIPS} bits flipped, {opened} opened")
     assert opened == 0
@@ -86,8 +86,8 @@ def test_nothing_opens_in_another_place(capsys: pytest.CaptureFixture[str]) -> N
     opened = 0
     for _ in range(MOVES):
         one, other = chance.sample(all_of_them, 2)
-        key = one.sealer if (one.place != other.place and chance.random() < 0.5) else other.sealer
-        opened += opens(key, one.sealed, other.place)
+        key = one.cipher if (one.place != other.place and chance.random() < 0.5) else other.cipher
+        opened += opens(key, one.ciphertext, other.place)
     with capsys.disabled():
         print(f"\n  {MOVES} ciphertexts moved, {opened} opened")
     assert opened == 0
@@ -135,13 +135,13 @@ def test_payloads_do_not_change_places() -> None:
     """Requests and answers of two people of two tenants, swapped row by row in the database."""
     found = {}
     for order in (an_order(), an_order(), an_order()):
-        sealer = Keyring().of_subject_now(order.tenant_id, order.subject_id)
+        cipher = Keyring().of_subject_now(order.tenant_id, order.subject_id)
         for field in FIELDS:
             place = ledger.place(order, field.decode())
-            found[place] = sealer.key_id, sealer.seal(b"a text", place)
+            found[place] = cipher.key_id, cipher.encrypt(b"a text", place)
     ring = Keyring()
-    for (place, _), (other, (key_id, sealed)) in product(found.items(), found.items()):
-        assert opens(ring.by_id_now(key_id), sealed, place) == (place == other)
+    for (place, _), (other, (key_id, ciphertext)) in product(found.items(), found.items()):
+        assert opens(ring.by_id_now(key_id), ciphertext, place) == (place == other)
 
 
 def test_messages_and_titles_do_not_change_places() -> None:
@@ -152,8 +152,11 @@ def test_messages_and_titles_do_not_change_places() -> None:
     assert (title_of(first), title_of(second)) == ("one", "two")
     messages = [message_in(first), message_in(second)]
     assert [said_in(message).text for message in messages] == ["hello", "hello"]
-    first.sealed_title, second.sealed_title = second.sealed_title, first.sealed_title
-    messages[0].sealed, messages[1].sealed = messages[1].sealed, messages[0].sealed
+    first.title_ciphertext, second.title_ciphertext = (
+        second.title_ciphertext,
+        first.title_ciphertext,
+    )
+    messages[0].ciphertext, messages[1].ciphertext = messages[1].ciphertext, messages[0].ciphertext
     assert (title_of(first), title_of(second)) == ("", "")
     for message in messages:
         with pytest.raises(Unreadable):
@@ -163,7 +166,7 @@ def test_messages_and_titles_do_not_change_places() -> None:
 def message_in(conversation: Conversation) -> Message:
     message = Message(conversation=conversation, author=Author.USER, tenant=conversation.tenant)
     subject = conversation.member.subject_id
-    sealer = Keyring().of_subject_now(conversation.tenant_id, subject)
-    message.data_key_id = sealer.key_id
-    message.sealed = sealer.seal(b"hello", message_place(message))
+    cipher = Keyring().of_subject_now(conversation.tenant_id, subject)
+    message.data_key_id = cipher.key_id
+    message.ciphertext = cipher.encrypt(b"hello", message_place(message))
     return message

@@ -210,12 +210,12 @@ def say(
 ) -> UUID:
     request = uuid4()
     subject = whose or SUBJECTS[0]
-    sealer = keyring.of_subject_now(tenant, subject)
+    cipher = keyring.of_subject_now(tenant, subject)
     at = timezone.now() - timedelta(minutes=minutes_ago)
     given = {"tenant_id": tenant, "request_id": request, "field": "response", "at": at}
     place = texts.place(tenant, request, "response")
-    sealed = sealer.seal(words.encode(), place)
-    Payload.objects.create(data_key_id=sealer.key_id, sealed=sealed, **given)
+    ciphertext = cipher.encrypt(words.encode(), place)
+    Payload.objects.create(data_key_id=cipher.key_id, ciphertext=ciphertext, **given)
     Event.objects.create(
         at=at,
         action="completion:completed",
@@ -269,7 +269,7 @@ def test_a_search_is_on_record_and_its_words_are_sealed() -> None:
     assert (event.detail["texts"], event.detail["found"]) == (1, 1)
     assert "hello" not in str(event.detail)
     payload = Payload.objects.get(field="search")
-    assert b"hello" not in bytes(payload.sealed)
+    assert b"hello" not in bytes(payload.ciphertext)
     opened = texts.opened(payload)
     assert opened
     assert opened.text == "hello world"

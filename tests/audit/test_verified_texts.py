@@ -89,7 +89,7 @@ def test_every_act_that_keeps_a_text_is_known(acme: Tenant, root: psycopg.Connec
 
 def test_the_words_of_a_search_are_looked_at_too(acme: Tenant, root: psycopg.Connection) -> None:
     search(acme)
-    root.execute("update audit_payload set sealed = 'x' where field = 'search'")
+    root.execute("update audit_payload set ciphertext = 'x' where field = 'search'")
     root.commit()
     assert found(root) == {"text_changed": 1}
     root.execute("delete from audit_payload where field = 'search'")

@@ -22,7 +22,7 @@ class Refusal(Exception):
 
 
 class TransitServer(ThreadingHTTPServer):
-    """`sealed` True: it answers 503, as a Vault does until somebody unseals it."""
+    """`encrypted` True: it answers 503, as a Vault does until somebody unseals it."""
 
     daemon_threads = True
 
@@ -30,7 +30,7 @@ class TransitServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.versions = [AESGCM.generate_key(256)]
         self.oldest = 1  # min_decryption_version
-        self.sealed = False
+        self.ciphertext = False
         self.failures = 0  # answers that are still to be 500
         self.asked: list[str] = []
 
@@ -40,8 +40,8 @@ class TransitServer(ThreadingHTTPServer):
 
     def answer(self, method: str, path: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(f"{method} {path}")
-        if self.sealed:
-            raise Refusal(503, "Vault is sealed")
+        if self.ciphertext:
+            raise Refusal(503, "Vault is encrypted")
         if self.failures:
             self.failures -= 1
             raise Refusal(500, "internal error")
@@ -74,10 +74,10 @@ class TransitServer(ThreadingHTTPServer):
     def _encrypt(self, body: dict[str, Any]) -> dict[str, Any]:
         nonce, bound = secrets.token_bytes(12), base64.b64decode(body["associated_data"])
         text = base64.b64decode(body["plaintext"])
-        sealed = nonce + AESGCM(self.versions[-1]).encrypt(nonce, text, bound)
+        ciphertext = nonce + AESGCM(self.versions[-1]).encrypt(nonce, text, bound)
         latest = len(self.versions)
-        ciphertext = f"vault:v{latest}:{base64.b64encode(sealed).decode()}"
-        return {"ciphertext": ciphertext, "key_version": latest}
+        told = f"vault:v{latest}:{base64.b64encode(ciphertext).decode()}"
+        return {"ciphertext": told, "key_version": latest}
 
     def _decrypt(self, body: dict[str, Any]) -> dict[str, Any]:
         _, version, text = body["ciphertext"].split(":")
@@ -85,8 +85,10 @@ class TransitServer(ThreadingHTTPServer):
         if not self.oldest <= number <= len(self.versions):
             raise Refusal(400, "ciphertext or signature version is disallowed by policy (too old)")
         try:
-            sealed = base64.b64decode(text, validate=True)
-            found = AESGCM(self.versions[number - 1]).decrypt(sealed[:12], sealed[12:], bound)
+            ciphertext = base64.b64decode(text, validate=True)
+            found = AESGCM(self.versions[number - 1]).decrypt(
+                ciphertext[:12], ciphertext[12:], bound
+            )
         except (InvalidTag, ValueError):
             raise Refusal(400, "cipher: message authentication failed") from None
         return {"plaintext": base64.b64encode(found).decode()}

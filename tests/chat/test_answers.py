@@ -37,8 +37,8 @@ def ask(member: Member, text: str = "hi", conversation: Conversation | None = No
 def answer(member: Member, asked: Asked, text: str | bytes = "ho", **usage: object) -> None:
     """As a settlement leaves it."""
     stored = text.encode() if isinstance(text, str) else text
-    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
-    asked.answer.sealed = sealer.seal(stored, message_place(asked.answer))
+    cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    asked.answer.ciphertext = cipher.encrypt(stored, message_place(asked.answer))
     asked.answer.finish_reason = "stop"
     asked.answer.save()
     completion = record(member, asked, State.DONE)

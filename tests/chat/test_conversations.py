@@ -1,4 +1,4 @@
-"""A member's conversations: kept sealed, changed by verbs, on record."""
+"""A member's conversations: kept encrypted, changed by verbs, on record."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def bob() -> Member:
 def test_starting_one(bob: Member) -> None:
     found = conversations.start(bob, "mock", "What is a forebay?")
     assert title_of(found) == "What is a forebay?"
-    assert b"forebay" not in bytes(found.sealed_title)
+    assert b"forebay" not in bytes(found.title_ciphertext)
     event = Event.objects.get(action="conversation:create")
     assert (event.actor, event.tenant_id, event.subject_id) == (
         bob.actor,
@@ -41,7 +41,7 @@ def test_starting_one(bob: Member) -> None:
 def test_a_title_opens_nowhere_else(bob: Member) -> None:
     one = conversations.start(bob, "mock", "one")
     two = conversations.start(bob, "mock", "two")
-    two.sealed_title = one.sealed_title
+    two.title_ciphertext = one.title_ciphertext
     assert title_of(two) == ""
 
 

@@ -332,18 +332,18 @@ def test_what_is_stored_is_sealed(connect: Connect, platform: Platform) -> None:
     socket.answer()
     (title,) = rows(
         platform,
-        "select sealed_title from inference_conversation where id = %s",
+        "select title_ciphertext from inference_conversation where id = %s",
         started["conversation"]["id"],
     )
     texts = rows(
         platform,
-        "select sealed from inference_message where conversation_id = %s",
+        "select ciphertext from inference_message where conversation_id = %s",
         started["conversation"]["id"],
     )
     assert len(texts) == 2
-    for (sealed,) in [title, *texts]:
-        assert b"quagmire" not in sealed
-        assert b" t1" not in sealed
+    for (ciphertext,) in [title, *texts]:
+        assert b"quagmire" not in ciphertext
+        assert b" t1" not in ciphertext
 
 
 def test_who_is_not_let_in(platform: Platform, people: dict[str, str]) -> None:

@@ -166,9 +166,9 @@ def conversation(member: Member) -> Any:
     """With an answer that was thought about, and an older message left out."""
     asked = asking.put(member, Send("What is a forebay?", "mock", uuid4()), uuid4(), left_out=1)
     text = "A **basin**, `x`:\n\n```python\nx = 1  # so\n```\n\n> quoted\n\n|a|b|\n|-|-|\n|1|2|"
-    sealer = keyring.of_subject_now(member.tenant_id, member.subject_id)
+    cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     said = packed(Said(text, "Hm, let me think."))
-    asked.answer.sealed = sealer.seal(said, message_place(asked.answer))
+    asked.answer.ciphertext = cipher.encrypt(said, message_place(asked.answer))
     asked.answer.save()
     return asked.conversation.id
 

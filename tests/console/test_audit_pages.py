@@ -162,15 +162,15 @@ def test_an_event_of_another_tenant_is_not_there(
 def say(tenant: Tenant, text: str) -> Any:
     mine = event(tenant, subject_id=uuid4())
     assert mine.request_id
-    sealer = keyring.of_subject_now(tenant.id, mine.subject_id)
+    cipher = keyring.of_subject_now(tenant.id, mine.subject_id)
     place = texts.place(tenant.id, mine.request_id, "response")
     Payload.objects.create(
         at=mine.at,
         tenant_id=tenant.id,
         request_id=mine.request_id,
         field="response",
-        data_key_id=sealer.key_id,
-        sealed=sealer.seal(text.encode(), place),
+        data_key_id=cipher.key_id,
+        ciphertext=cipher.encrypt(text.encode(), place),
     )
     return mine.request_id
 

@@ -163,7 +163,7 @@ def _of(platform: Platform, people: list[Person]) -> list[dict[str, Any]]:
     """Their keys and texts as they lie in the database."""
     query = """
         select k.id::text, md5(k.wrapped::text) as wrapped, count(p.id) as texts,
-               md5(string_agg(p.sealed::text, '' order by p.id)) as sealed
+               md5(string_agg(p.ciphertext::text, '' order by p.id)) as ciphertext
         from audit_datakey k join audit_payload p on p.data_key_id = k.id
         where k.subject_id = any(%s) group by k.id order by k.id"""
     found = rows(platform, query, [row["subject_id"] for row in _subjects(platform, people)])

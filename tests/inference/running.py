@@ -45,9 +45,9 @@ class Bench:
     async def _submit(self, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, model=self.pool, **changes)
         await in_database(self._record)(order)
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
         self.wanted_a_wake_up = await self.queue.enqueue(
-            order.item, ledger.sealed_order(order, sealer)
+            order.item, ledger.encrypted_order(order, cipher)
         )
         return order
 
@@ -78,13 +78,13 @@ class Bench:
     async def history(self, order: Order) -> list[Frame]:
         name = frames.history(order.id.bytes)
         entries = await self.link.call("XRANGE", name, "-", "+")
-        return [f for _, fields in entries for f in frames.opened(fields[1], name.encode())]
+        return [f for _, fields in entries for f in frames.decrypted(fields[1], name.encode())]
 
     async def returned(self, web: str) -> list[Frame]:
         """What a web process gets."""
         name = frames.channel(web)
         entries = await self.link.call("XRANGE", name, "-", "+")
-        return [f for _, fields in entries for f in frames.opened(fields[1], name.encode())]
+        return [f for _, fields in entries for f in frames.decrypted(fields[1], name.encode())]
 
     async def leases_run_out(self) -> int:
         """As if the runners that hold them had died a while ago. How many come back."""

@@ -10,7 +10,7 @@ import msgspec
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.keys.keyring import Sealer
+from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig
@@ -99,7 +99,7 @@ class Traces:
         self.refuse: Exception | None = None
         self.writer = cast(Writer, _Frames(self))
         self.ledger = cast(GroupCommit, _Rows(self))
-        self.sealer = Sealer(uuid4(), AESGCM(AESGCM.generate_key(256)))
+        self.cipher = Cipher(uuid4(), AESGCM(AESGCM.generate_key(256)))
 
     async def of(
         self, engine: Engine, order: Order, attempt: int = 1, before: list[bytes] | None = None
@@ -107,7 +107,7 @@ class Traces:
         return await self.run(generation(engine, order, attempt, before))
 
     async def run(self, generation: Generation) -> Outcome | None:
-        return await generation.run(NO_SESSION, self.writer, self.ledger, self.sealer)
+        return await generation.run(NO_SESSION, self.writer, self.ledger, self.cipher)
 
     @property
     def row(self) -> Row:

@@ -50,10 +50,10 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 async def submit(bench: Bench, order: Order) -> Order:
     """As intake does it: admitted, on record, queued."""
     await hold(bench.link, places.place(order), places.hold_s(order))
-    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-    sealed = ledger.sealed_order(order, sealer)
-    await in_database(_receive)(ledger.received_row(order, sealed))
-    await bench.queue.enqueue(order.item, sealed)
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    ciphertext = ledger.encrypted_order(order, cipher)
+    await in_database(_receive)(ledger.received_row(order, ciphertext))
+    await bench.queue.enqueue(order.item, ciphertext)
     return order
 
 
@@ -117,7 +117,7 @@ async def test_both_run_beside_each_other_and_the_books_are_exact(bench: Bench) 
 def _response(order: Order) -> bytes:
     payload = Payload.objects.get(request_id=order.id, field="response")
     place = ledger.place(order, "response")
-    return keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+    return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
 
 
 async def test_it_waits_for_every_higher_class(bench: Bench) -> None:

@@ -133,7 +133,7 @@ class Queue(RuleBasedStateMachine):
         request_id = f"{len(self.known):04}-{uuid4()}"
         item = Item(1, estimate, WEIGHTS[tenant], klass, self.tenants[tenant], request_id)
         self.known.append(item)
-        self.orders[item.id] = b"sealed " + item.id.encode()
+        self.orders[item.id] = b"encrypted " + item.id.encode()
         self.lines[klass].join(item)
         self._told(self.do(self.queue.enqueue(item, self.orders[item.id])))
 
@@ -167,8 +167,8 @@ class Queue(RuleBasedStateMachine):
         expected = self._next(n)
         found = self.do(self.queue.pop(n, runner))
         assert [item for item, _ in found] == expected
-        for item, sealed in found:
-            assert sealed == b"sealed " + item.id.encode()
+        for item, ciphertext in found:
+            assert ciphertext == b"encrypted " + item.id.encode()
             assert item.id not in self.done
             assert item.id not in {leased.id for leased in self.leased}
         self.leased += expected

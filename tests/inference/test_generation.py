@@ -185,8 +185,8 @@ async def test_comments_and_blank_events_are_left_out() -> None:
 async def test_the_text_and_the_answer_are_sealed() -> None:
     traces, order = Traces(), an_order()
     await traces.of(ScriptedEngine(HELLO), order)
-    sealed = base64.b64decode(traces.row["response"])
-    assert traces.sealer.open(sealed, place(order, "response")) == b"Hello"
+    ciphertext = base64.b64decode(traces.row["response"])
+    assert traces.cipher.decrypt(ciphertext, place(order, "response")) == b"Hello"
     assert traces.row["response_length"] == 5
     assert traces.row["message"] is None
     assert b"Hello" not in orjson.dumps(traces.row)
@@ -195,8 +195,8 @@ async def test_the_text_and_the_answer_are_sealed() -> None:
 async def test_a_chats_answer_becomes_its_message() -> None:
     traces, order = Traces(), an_order(keeps_text=True, reply_to="")
     await traces.of(ScriptedEngine(HELLO), order)
-    sealed = base64.b64decode(traces.row["message"])
-    assert traces.sealer.open(sealed, message_place(order)) == b"Hello"
+    ciphertext = base64.b64decode(traces.row["message"])
+    assert traces.cipher.decrypt(ciphertext, message_place(order)) == b"Hello"
 
 
 def answer(text: str, **more: object) -> bytes:
@@ -218,8 +218,8 @@ async def test_a_whole_answer() -> None:
     assert traces.last.kind == Kind.BODY
     assert (found["id"], found["model"]) == (order.public_id, "smol")
     assert found["choices"][0]["message"]["content"] == "Hello"
-    sealed = base64.b64decode(traces.row["response"])
-    assert traces.sealer.open(sealed, place(order, "response")) == traces.last.body
+    ciphertext = base64.b64decode(traces.row["response"])
+    assert traces.cipher.decrypt(ciphertext, place(order, "response")) == traces.last.body
 
 
 async def test_an_answer_that_is_a_tool_call_has_no_text() -> None:
@@ -306,7 +306,7 @@ async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
     traces, order = Traces(), an_order()
     running = generation(engine, order)
     assert running.everything_sent() is None
-    await running.run(NO_SESSION, traces.writer, traces.ledger, traces.sealer)
+    await running.run(NO_SESSION, traces.writer, traces.ledger, traces.cipher)
     again = running.everything_sent()
     assert again
     assert again.body == b"".join(f.body for f in traces.frames if f.kind == Kind.EVENTS)
@@ -324,9 +324,9 @@ async def test_reasoning_is_kept_beside_the_answer() -> None:
     outcome = await traces.of(ScriptedEngine(THOUGHT), order)
     assert outcome
     assert (outcome.text, outcome.reasoning) == ("Hello", "Hm.")
-    sealed = base64.b64decode(traces.row["message"])
-    stored = traces.sealer.open(sealed, message_place(order))
+    ciphertext = base64.b64decode(traces.row["message"])
+    stored = traces.cipher.decrypt(ciphertext, message_place(order))
     assert unpacked(stored) == Said("Hello", "Hm.")
     on_record = base64.b64decode(traces.row["response"])
-    read = traces.sealer.open(on_record, place(order, "response")).decode()
+    read = traces.cipher.decrypt(on_record, place(order, "response")).decode()
     assert read == "<think>\nHm.\n</think>\n\nHello"

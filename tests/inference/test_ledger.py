@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from audit import merkle
-from audit.keys.keyring import Sealer, keyring
+from audit.keys.keyring import Cipher, keyring
 from audit.models import Event, Payload
 from audit.trail.canonical import LINE
 from audit.trail.fair_line import Row
@@ -47,7 +47,7 @@ def order(acme: Tenant, key: ApiKey) -> Order:
     return an_order(tenant_id=acme.id, subject_id=key.subject_id, actor=key.actor)
 
 
-def sealer_of(order: Order) -> Sealer:
+def cipher_of(order: Order) -> Cipher:
     return keyring.of_subject_now(order.tenant_id, order.subject_id)
 
 
@@ -57,11 +57,11 @@ def run(database: psycopg.Connection[Any], statement: str, *rows: Row) -> None:
 
 def received(order: Order, key: ApiKey | None = None) -> Row:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id if key else None))
-    return ledger.received_row(order, ledger.sealed_order(order, sealer_of(order)))
+    return ledger.received_row(order, ledger.encrypted_order(order, cipher_of(order)))
 
 
 def settled(order: Order, **outcome: Any) -> Row:
-    return ledger.settled_row(order, Outcome(**outcome), sealer_of(order), time.time())
+    return ledger.settled_row(order, Outcome(**outcome), cipher_of(order), time.time())
 
 
 ANSWER: dict[str, Any] = {
@@ -107,9 +107,9 @@ def test_the_request_can_be_opened_from_the_record(
 ) -> None:
     run(database, ledger.RECEIVED, received(order))
     payload = Payload.objects.get(request_id=order.id)
-    assert order.body not in bytes(payload.sealed)
+    assert order.body not in bytes(payload.ciphertext)
     place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
-    opened = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+    opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert unpacked(opened) == order
 
 
@@ -170,7 +170,7 @@ def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order
     assert (done.tokens_in, done.tokens_out) == (12, 34)
     payload = Payload.objects.get(request_id=order.id, field="response")
     place = ledger.place(order, "response")
-    opened = keyring.by_id_now(payload.data_key_id).open(bytes(payload.sealed), place)
+    opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert opened == b'{"choices":[]}'
 
 
@@ -184,7 +184,7 @@ def test_texts_cannot_be_exchanged_on_the_record(
 
     for payload, field in ((request, "response"), (response, "request")):
         with pytest.raises(Unreadable):
-            sealer_of(order).open(bytes(payload.sealed), ledger.place(order, field))
+            cipher_of(order).decrypt(bytes(payload.ciphertext), ledger.place(order, field))
 
 
 def test_a_failure_is_no_success(database: psycopg.Connection[Any], order: Order) -> None:
@@ -248,7 +248,7 @@ def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Ord
     winner = Usage.objects.get().completion_tokens
     assert Event.objects.get(action="completion:completed").tokens_out == winner
     payload = Payload.objects.get(field="response")
-    opened = sealer_of(order).open(bytes(payload.sealed), ledger.place(order, "response"))
+    opened = cipher_of(order).decrypt(bytes(payload.ciphertext), ledger.place(order, "response"))
     assert opened == b"%d" % winner
 
 
@@ -275,15 +275,15 @@ def an_answer_to_come(order: Order, alice: Member) -> Message:
         tenant=alice.tenant,
         member=alice,
         model="mock",
-        data_key_id=sealer_of(order).key_id,
-        sealed_title=b"",
+        data_key_id=cipher_of(order).key_id,
+        title_ciphertext=b"",
     )
     return Message.objects.create(
         tenant=alice.tenant,
         conversation=conversation,
         author=Author.ASSISTANT,
         completion_id=order.id,
-        data_key_id=sealer_of(order).key_id,
+        data_key_id=cipher_of(order).key_id,
         created_at=timezone.now(),
     )
 
@@ -298,8 +298,8 @@ def test_a_chats_answer_arrives_with_its_settlement(
     run(database, ledger.SETTLED, settled(order, text="Something else"))
     message.refresh_from_db()
     assert message.finish_reason == "stop"
-    assert message.sealed
-    opened = sealer_of(order).open(bytes(message.sealed), ledger.message_place(order))
+    assert message.ciphertext
+    opened = cipher_of(order).decrypt(bytes(message.ciphertext), ledger.message_place(order))
     assert opened == b"Hello"
 
 
@@ -361,7 +361,7 @@ def test_a_receipt_names_what_was_recorded(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
-    row = ledger.received_row(order, ledger.sealed_order(order, sealer_of(order)))
+    row = ledger.received_row(order, ledger.encrypted_order(order, cipher_of(order)))
     run(database, ledger.RECEIVED, row)
     statement = f"select {LINE} from audit_event where request_id = %s"
     (line,) = database.execute(statement, [order.id]).fetchone() or ("",)
@@ -380,9 +380,9 @@ def test_the_record_names_key_upstream_and_ciphertexts(
     assert (asked.upstream, answered.upstream) == ("", "openai api.example")
     assert asked.api_key_id == answered.api_key_id == key.id
     for event, field in ((asked, "request"), (answered, "response")):
-        sealed = Payload.objects.get(request_id=order.id, field=field).sealed
+        ciphertext = Payload.objects.get(request_id=order.id, field=field).ciphertext
         assert event.payload_sha256
-        assert bytes(event.payload_sha256) == sha256(bytes(sealed)).digest()
+        assert bytes(event.payload_sha256) == sha256(bytes(ciphertext)).digest()
 
 
 def test_a_hosted_service_is_named_by_its_host_alone() -> None:

@@ -45,8 +45,8 @@ class TwoPools(Bench):
     async def put(self, **changes: Any) -> Order:
         """On record and in the first pool's queue, as intake does it."""
         order = an_order(tenant_id=self.acme.id, model=self.pool, pool=self.pool, **changes)
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = ledger.sealed_order(order, sealer)
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        ciphertext = ledger.encrypted_order(order, cipher)
         await in_database(self._on_record)(order, ciphertext)
         await self.queue.enqueue(order.item, ciphertext)
         return order

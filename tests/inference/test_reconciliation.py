@@ -40,8 +40,8 @@ def write(statement: str, row: Any) -> None:
 def received(tenant: Tenant, at: datetime = NOON) -> Order:
     charge = Charge(prompt_tokens=100, completion_tokens=100, prompt_price=1, completion_price=3)
     order = an_order(tenant_id=tenant.id, created_at=at.timestamp(), charge=charge)
-    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    row = ledger.received_row(order, ledger.sealed_order(order, sealer), tenant.time_zone)
+    cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    row = ledger.received_row(order, ledger.encrypted_order(order, cipher), tenant.time_zone)
     write(ledger.RECEIVED, row)
     return order
 

@@ -42,14 +42,14 @@ class Waiting:
 
     async def order(self, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, **changes)
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-        sealed = ledger.sealed_order(order, sealer)
-        await self._run(ledger.RECEIVED, ledger.received_row(order, sealed))
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        ciphertext = ledger.encrypted_order(order, cipher)
+        await self._run(ledger.RECEIVED, ledger.received_row(order, ciphertext))
         return order
 
     async def settle(self, order: Order, **outcome: Any) -> None:
-        sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-        row = ledger.settled_row(order, Outcome(**outcome), sealer, time.time())
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        row = ledger.settled_row(order, Outcome(**outcome), cipher, time.time())
         await self._run(ledger.SETTLED, row)
 
     async def _run(self, statement: str, row: Any) -> None:
@@ -118,7 +118,7 @@ async def test_a_stream_whose_events_are_gone_is_lost(waiting: Waiting) -> None:
 
 def _damage(texts: "QuerySet[Payload]") -> None:
     with unguarded():
-        texts.update(sealed=b"x" * 40)
+        texts.update(ciphertext=b"x" * 40)
 
 
 async def test_an_answer_that_was_erased_is_gone(waiting: Waiting) -> None:

@@ -90,7 +90,7 @@ async def test_what_others_put_into_its_stream_is_not_read(
 ) -> None:
     order, out = an_order(reply_to=web), Writer(link)
     sink, name = returns.expect(order.id.bytes), frames.channel(web)
-    evil = frames.sealed([of(order, 1, 9, Kind.END)], b"ret:another")
+    evil = frames.encrypted([of(order, 1, 9, Kind.END)], b"ret:another")
     for rubbish in (b"", b"rubbish", evil):
         await link.call("XADD", name, "*", "f", rubbish)
     out.put(order, of(order, 1, 2, Kind.END))

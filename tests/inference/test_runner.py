@@ -63,8 +63,8 @@ async def test_a_large_request_is_read_from_the_record_and_not_carried_by_redis(
     large = CHAT[:-1] + b',"user":"%b"}' % (b"x" * 100_000)
     (order,) = await bench.submit(1, body=large)
     key = keyring.of_subject(order.tenant_id, order.subject_id)
-    sealed = ledger.sealed_order(order, await key)
-    await in_database(_put_on_record)(order, sealed)
+    ciphertext = ledger.encrypted_order(order, await key)
+    await in_database(_put_on_record)(order, ciphertext)
     assert await bench.link.call("HGET", f"{prefix(bench.pool)}:orders", str(order.id)) == b""
     engine = ScriptedEngine(QUICK)
     bench.start(engine)
@@ -73,12 +73,12 @@ async def test_a_large_request_is_read_from_the_record_and_not_carried_by_redis(
     assert engine.asked[0].body == large
 
 
-def _put_on_record(order: Order, sealed: bytes) -> None:
+def _put_on_record(order: Order, ciphertext: bytes) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "insert into audit_payload (at, tenant_id, request_id, field, data_key_id, sealed)"
+            "insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)"
             " values (now(), %s, %s, 'request', %s, %s)",
-            [order.tenant_id, order.id, ledger.key_id(sealed), sealed[16:]],
+            [order.tenant_id, order.id, ledger.key_id(ciphertext), ciphertext[16:]],
         )
 
 
@@ -303,8 +303,8 @@ async def test_an_error_answer_of_redis_does_not_end_it(
 
 async def test_one_that_cannot_be_read_does_not_block_the_queue(bench: Bench) -> None:
     order = an_order(tenant_id=bench.acme.id, model=bench.pool)
-    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-    await bench.queue.enqueue(order.item, sealer.key_id.bytes + b"changed on its way")
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    await bench.queue.enqueue(order.item, cipher.key_id.bytes + b"changed on its way")
     await bench.submit(1)
     bench.start(ScriptedEngine(QUICK))
     assert len(await bench.settled(1)) == 1
@@ -323,8 +323,8 @@ async def test_one_that_cannot_be_read_gives_back_its_keys_places_and_bytes(
     owners = [concurrency_key(str(bench.acme.pk)), concurrency_key(str(key.pk))]
     names = [*owners, *(f"{owner}:bytes" for owner in owners)]
     assert await link.call("EXISTS", *names) == 4
-    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-    await bench.queue.enqueue(order.item, sealer.key_id.bytes + b"its text has been erased")
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    await bench.queue.enqueue(order.item, cipher.key_id.bytes + b"its text has been erased")
     bench.start(ScriptedEngine(QUICK))
     await until(lambda: _none(link, names))
 
@@ -336,9 +336,9 @@ async def _none(link: RedisLink, names: list[str]) -> bool:
 async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> None:
     """Its runner died between the settlement and the queue's hearing of it."""
     (order,) = await bench.submit(1)
-    ((item, sealed),) = await bench.queue.pop(1, "dead")
-    sealer = await keyring.of_subject(order.tenant_id, order.subject_id)
-    row = ledger.settled_row(order, Outcome(completion_tokens=9), sealer, time.time())
+    ((item, ciphertext),) = await bench.queue.pop(1, "dead")
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    row = ledger.settled_row(order, Outcome(completion_tokens=9), cipher, time.time())
     await in_database(_write)(row)
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1

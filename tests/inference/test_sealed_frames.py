@@ -25,37 +25,39 @@ PLACE = b"ret:web-1"
 
 @given(batches)
 def test_a_batch_comes_out_as_it_went_in(batch: list[Frame]) -> None:
-    sealed = frames.sealed(batch, PLACE)
-    assert frames.opened(sealed, PLACE) == batch
+    ciphertext = frames.encrypted(batch, PLACE)
+    assert frames.decrypted(ciphertext, PLACE) == batch
 
 
 def test_nothing_of_the_text_is_seen() -> None:
-    assert b"data: 1" not in frames.sealed([a_frame(1, 3)], PLACE)
+    assert b"data: 1" not in frames.encrypted([a_frame(1, 3)], PLACE)
 
 
 @given(batches, st.data())
 def test_a_changed_batch_gives_no_frames(batch: list[Frame], data: st.DataObject) -> None:
-    sealed = bytearray(frames.sealed(batch, PLACE))
-    bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
-    sealed[bit // 8] ^= 1 << bit % 8
-    assert frames.opened(bytes(sealed), PLACE) == []
+    ciphertext = bytearray(frames.encrypted(batch, PLACE))
+    bit = data.draw(st.integers(0, len(ciphertext) * 8 - 1))
+    ciphertext[bit // 8] ^= 1 << bit % 8
+    assert frames.decrypted(bytes(ciphertext), PLACE) == []
 
 
 @given(batches, st.data())
 def test_a_cut_batch_gives_no_frames(batch: list[Frame], data: st.DataObject) -> None:
-    sealed = frames.sealed(batch, PLACE)
-    assert frames.opened(sealed[: data.draw(st.integers(0, len(sealed) - 1))], PLACE) == []
+    ciphertext = frames.encrypted(batch, PLACE)
+    assert (
+        frames.decrypted(ciphertext[: data.draw(st.integers(0, len(ciphertext) - 1))], PLACE) == []
+    )
 
 
 @given(batches, st.binary(max_size=30))
 def test_a_batch_of_another_stream_gives_no_frames(batch: list[Frame], elsewhere: bytes) -> None:
     if elsewhere != PLACE:
-        assert frames.opened(frames.sealed(batch, PLACE), elsewhere) == []
+        assert frames.decrypted(frames.encrypted(batch, PLACE), elsewhere) == []
 
 
 @given(st.binary(max_size=200))
 def test_rubbish_gives_no_frames(data: bytes) -> None:
-    assert frames.opened(data, PLACE) == []
+    assert frames.decrypted(data, PLACE) == []
 
 
 def test_only_events_are_not_final() -> None:

@@ -146,10 +146,10 @@ async def test_a_request_is_on_record_and_in_the_queue(
     assert admission.tier == ""
     (completion,) = await on_record()
     assert (completion.id, completion.state) == (order.id, State.OPEN)
-    ((item, sealed),) = await queue.pop(5, "runner-1")
+    ((item, ciphertext),) = await queue.pop(5, "runner-1")
     assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
-    assert ledger.key_id(sealed).version == 4
-    assert order.body not in sealed
+    assert ledger.key_id(ciphertext).version == 4
+    assert order.body not in ciphertext
     assert await busy(link, caller) == 1
     await until(lambda: asyncio.sleep(0, wake_ups))
     assert wake_ups == [order.model]

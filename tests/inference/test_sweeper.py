@@ -76,15 +76,15 @@ def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
     received = time.time() - age_s
     changes = {"deadline": received + configured.REQUEST_DEADLINE_S, "reply_to": "", **changes}
     order = an_order(tenant_id=acme.id, model=POOL, created_at=received, **changes)
-    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    sealed = ledger.sealed_order(order, sealer)
-    write(ledger.RECEIVED, ledger.received_row(order, sealed))
+    cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    ciphertext = ledger.encrypted_order(order, cipher)
+    write(ledger.RECEIVED, ledger.received_row(order, ciphertext))
     return order
 
 
 def settle(order: Order) -> None:
-    sealer = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    write(ledger.SETTLED, ledger.settled_row(order, Outcome(), sealer, time.time()))
+    cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
+    write(ledger.SETTLED, ledger.settled_row(order, Outcome(), cipher, time.time()))
 
 
 def the_epoch_is_old() -> None:
@@ -111,8 +111,10 @@ def popped(n: int = 10) -> list[tuple[Item, bytes]]:
 
 
 def enqueue(order: Order) -> None:
-    sealed = ledger.sealed_order(order, keyring.of_subject_now(order.tenant_id, order.subject_id))
-    with_queue(lambda queue: queue.enqueue(order.item, sealed))
+    ciphertext = ledger.encrypted_order(
+        order, keyring.of_subject_now(order.tenant_id, order.subject_id)
+    )
+    with_queue(lambda queue: queue.enqueue(order.item, ciphertext))
 
 
 def ids(found: list[tuple[Item, bytes]]) -> list[UUID]:
@@ -124,10 +126,10 @@ def test_a_request_that_the_queue_has_lost_comes_back(acme: Tenant, wake_ups: li
     order = on_record(acme)
     the_epoch_is_old()
     sweeper.sweep_all()
-    ((item, sealed),) = popped()
+    ((item, ciphertext),) = popped()
     assert (item.id, item.attempt, item.tenant) == (str(order.id), 2, str(acme.id))
     place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
-    opened = keyring.by_id_now(ledger.key_id(sealed)).open(sealed[16:], place)
+    opened = keyring.by_id_now(ledger.key_id(ciphertext)).decrypt(ciphertext[16:], place)
     assert packed(order) == opened
     assert wake_ups == [POOL]
 
@@ -215,11 +217,11 @@ def test_one_whose_text_was_erased_does_not_come_back(acme: Tenant) -> None:
 
 def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
     odd, good = on_record(acme, age_s=9), on_record(acme)
-    sealer = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
+    cipher = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
     place = ledger.request_place(odd.tenant_id.bytes, odd.id.bytes)
-    sealed = sealer.seal(b"\x93from another version", place)
+    ciphertext = cipher.encrypt(b"\x93from another version", place)
     with unguarded():
-        Payload.objects.filter(request_id=odd.id).update(sealed=sealed)
+        Payload.objects.filter(request_id=odd.id).update(ciphertext=ciphertext)
     the_epoch_is_old()
     sweeper.sweep_all()
     assert ids(popped()) == [good.id]

@@ -28,7 +28,7 @@ async def line() -> AsyncIterator[WeakLine]:
 
 async def read(link: RedisLink, name: str) -> list[Frame]:
     entries = await link.call("XRANGE", name, "-", "+")
-    return [frame for _, fields in entries for frame in frames.opened(fields[1], name.encode())]
+    return [frame for _, fields in entries for frame in frames.decrypted(fields[1], name.encode())]
 
 
 def of(order: Order, first: int, last: int, kind: Kind = Kind.EVENTS) -> Frame:
@@ -199,7 +199,10 @@ async def test_frames_that_redis_refuses_are_sent_again(new_link: NewLink, answe
             elif command[0] == b"EVAL":  # to a full one
                 assert command[3] == name
                 data.append(command[5])
-        assert [n for d in data for f in frames.opened(d, name) for n in numbers(f.body)] == [1, 2]
+        assert [n for d in data for f in frames.decrypted(d, name) for n in numbers(f.body)] == [
+            1,
+            2,
+        ]
 
 
 async def test_what_a_web_process_does_not_read_is_bounded(

@@ -22,7 +22,7 @@ class MasterKeyAway(MasterKeyUnavailable):
 
 class Wrapped(NamedTuple):
     by: UUID
-    sealed: bytes
+    ciphertext: bytes
 
 
 class Keeper(Protocol):
@@ -32,10 +32,10 @@ class Keeper(Protocol):
 
     def knows(self, key_id: UUID) -> bool: ...
 
-    def seal(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
         """Under the current one. Raises MasterKeyAway."""
 
-    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
         """Raises Unreadable, MasterKeyAway."""
 
     def renew(self) -> UUID:

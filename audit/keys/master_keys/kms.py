@@ -48,7 +48,7 @@ class KmsKeys:
             self.current_id()  # there may be versions that we have not heard of
         return self._is_ours(key_id)
 
-    def seal(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
         text = base64.b64encode(key).decode()
         ciphertext = self._ask("POST", "encrypt", plaintext=text, **_bound(place))["ciphertext"]
         version = _VERSION.match(ciphertext)
@@ -57,8 +57,8 @@ class KmsKeys:
         self._latest = max(self._latest, int(version[1]))
         return Wrapped(self._id(int(version[1])), ciphertext.encode())
 
-    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
-        if not _is_whole(text := sealed.decode("ascii", "replace")):
+    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
+        if not _is_whole(text := ciphertext.decode("ascii", "replace")):
             raise Unreadable("not wrapped by a KMS")
         try:
             found = self._ask("POST", "decrypt", ciphertext=text, **_bound(place))
@@ -87,10 +87,10 @@ def _is_whole(text: str) -> bool:
     """What was damaged is told apart here: a KMS has many words for it."""
     version = _VERSION.match(text)
     try:
-        sealed = base64.b64decode(text[version.end() :], validate=True) if version else b""
+        ciphertext = base64.b64decode(text[version.end() :], validate=True) if version else b""
     except ValueError:
         return False
-    return len(sealed) >= _OVERHEAD
+    return len(ciphertext) >= _OVERHEAD
 
 
 def _bound(place: bytes) -> dict[str, str]:

@@ -57,8 +57,8 @@ def _first(master_keys: MasterKeys) -> bytes:
 
 def _opened(path: Path, master_keys: MasterKeys) -> bytes:
     try:
-        by, sealed = path.read_text().split()
-        secret = master_keys.open(UUID(by), base64.b64decode(sealed), PLACE)
+        by, ciphertext = path.read_text().split()
+        secret = master_keys.decrypt(UUID(by), base64.b64decode(ciphertext), PLACE)
     except MasterKeyAway as problem:
         raise MasterKeyProblem(f"the master key is unavailable: {problem}") from None
     except (ValueError, Unreadable, MasterKeyMissing):
@@ -74,5 +74,5 @@ def _opened(path: Path, master_keys: MasterKeys) -> bytes:
 
 
 def _line(master_keys: MasterKeys, secret: bytes) -> str:
-    by, sealed = master_keys.seal(secret, PLACE)
-    return f"{by} {base64.b64encode(sealed).decode()}\n"
+    by, ciphertext = master_keys.encrypt(secret, PLACE)
+    return f"{by} {base64.b64encode(ciphertext).decode()}\n"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 from audit.keys.master_keys.keeper import MasterKeyProblem, Wrapped
 
 UNNAMED = UUID(int=0)  # what was wrapped before master keys had names: any of them may have done it
@@ -40,16 +40,16 @@ class RawKeys:
     def knows(self, key_id: UUID) -> bool:
         return key_id in (UNNAMED, *map(fingerprint, self.keys()))
 
-    def seal(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
         master = self.keys()[0]
         by = fingerprint(master)
-        return Wrapped(by, Sealer(by, AESGCM(master)).seal(key, place))
+        return Wrapped(by, Cipher(by, AESGCM(master)).encrypt(key, place))
 
-    def open(self, key_id: UUID, sealed: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
         for master in self.keys():
             if key_id in (UNNAMED, fingerprint(master)):
                 try:
-                    return Sealer(key_id, AESGCM(master)).open(sealed, place)
+                    return Cipher(key_id, AESGCM(master)).decrypt(ciphertext, place)
                 except Unreadable:
                     continue
         raise Unreadable("not wrapped with this master key")

@@ -53,7 +53,7 @@ class Transit:
         for tried in range(1, TRIES + 1):
             try:
                 return _data(*self._exchange(method, f"{self._base}/v1/{path}", body))
-            except Refused as problem:  # 5xx and 429: it is sealed, starting or busy
+            except Refused as problem:  # 5xx and 429: it is encrypted, starting or busy
                 if tried == TRIES or (problem.status < 500 and problem.status != 429):
                     raise
             except (OSError, http.client.HTTPException) as problem:

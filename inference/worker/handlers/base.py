@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 
 import aiohttp
 
-from audit.keys.keyring import Sealer
+from audit.keys.keyring import Cipher
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.errors import error_body
@@ -82,7 +82,7 @@ class Handler(ABC):
         session: aiohttp.ClientSession,
         writer: Writer,
         ledger: GroupCommit,
-        sealer: Sealer,
+        cipher: Cipher,
     ) -> Outcome | None:
         """None when the lease was lost, or it moves to another pool.
 
@@ -94,7 +94,7 @@ class Handler(ABC):
             return None
         outcome = await self.outcome(session, failure)
         try:
-            await ledger.write(settled_row(self.order, outcome, sealer, time.time()))
+            await ledger.write(settled_row(self.order, outcome, cipher, time.time()))
         except StoreUnavailable:
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
         writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())

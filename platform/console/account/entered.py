@@ -17,12 +17,12 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from audit.keys.cipher import Sealer, Unreadable
+from audit.keys.cipher import Cipher, Unreadable
 
 PAGE = "entered"  # in the session: the page that shows it again
 MOST_BYTES = 32 * 1024
 _SECRET = re.compile(r"password|secret|credential|(^|_)otp|(^|_)code$|token$", re.IGNORECASE)
-_sealer = Sealer(UUID(int=0), AESGCM(settings.STREAM_KEY))
+_cipher = Cipher(UUID(int=0), AESGCM(settings.STREAM_KEY))
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -50,8 +50,8 @@ def keep(request: HttpRequest, page: str) -> bool:
     if not any(value for _name, value in fields) or len(plain) > MOST_BYTES:
         return False
     place = _place(request)
-    sealed = base64.b64encode(_sealer.seal(plain, place.bound_to)).decode()
-    cache.set(place.key, sealed, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
+    ciphertext = base64.b64encode(_cipher.encrypt(plain, place.bound_to)).decode()
+    cache.set(place.key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
     request.session[PAGE] = page
     return True
 
@@ -62,10 +62,10 @@ def take(request: HttpRequest) -> Entered | None:
         return None
     del request.session[PAGE]
     place = _place(request)
-    sealed = cache.get(place.key)
+    ciphertext = cache.get(place.key)
     cache.delete(place.key)
     try:
-        plain = _sealer.open(base64.b64decode(sealed or ""), place.bound_to)
+        plain = _cipher.decrypt(base64.b64decode(ciphertext or ""), place.bound_to)
     except Unreadable:
         return None
     return msgspec.msgpack.decode(plain, type=Entered)

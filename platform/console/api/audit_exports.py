@@ -1,4 +1,4 @@
-"""Files of the audit trail: made by a job, sealed until somebody takes them, gone after a while."""
+"""Files of the audit trail: made by a job, encrypted until somebody takes them, gone after that."""
 
 from typing import Any
 from uuid import UUID

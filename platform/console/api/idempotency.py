@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same POST sent twice is done once, and answered the same both times.
 
-The answer is stored in the transaction of the act, sealed: it may hold a key's text. An act that
+The answer is stored in the transaction of the act, encrypted: it may hold a key's text. An act that
 was refused leaves nothing, so that it can be tried again.
 """
 
@@ -46,7 +46,7 @@ class Once:
         self._tenant, self._actor, self._key = tenant, actor, key
         self._route = f"{request.method} {request.path}"[:200]
         self._body = sha256(as_json(request.data)).digest()
-        self._sealer = keyring.of_subject_now(tenant.id if tenant else PLATFORM, None)
+        self._cipher = keyring.of_subject_now(tenant.id if tenant else PLATFORM, None)
 
     def answered(self) -> HttpResponse | None:
         """What was answered before. Holds the key until the transaction ends. Raises Problem."""
@@ -65,15 +65,15 @@ class Once:
     def remember(self, status: int, headers: dict[str, str], data: object) -> None:
         body = msgspec.Raw(JSONRenderer().render(data) or b"null")
         answer = _Answer(status, {n: headers[n] for n in KEPT_HEADERS if n in headers}, body)
-        sealed = self._sealer.seal(msgspec.json.encode(answer), self._place())
+        ciphertext = self._cipher.encrypt(msgspec.json.encode(answer), self._place())
         IdempotentRequest.objects.create(
             tenant=self._tenant,
             actor=self._actor,
             route=self._route,
             key=self._key,
             body=self._body,
-            data_key_id=self._sealer.key_id,
-            sealed=sealed,
+            data_key_id=self._cipher.key_id,
+            ciphertext=ciphertext,
         )
 
     def _hold(self) -> None:
@@ -87,9 +87,9 @@ class Once:
 
     def _opened(self, row: IdempotentRequest) -> HttpResponse:
         try:
-            sealer = keyring.by_id_now(row.data_key_id)
+            cipher = keyring.by_id_now(row.data_key_id)
             answer = msgspec.json.decode(
-                sealer.open(bytes(row.sealed), self._place()), type=_Answer
+                cipher.decrypt(bytes(row.ciphertext), self._place()), type=_Answer
             )
         except Unreadable:
             raise Problem(409, "answered_before", _("This was done; its answer is gone.")) from None

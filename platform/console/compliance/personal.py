@@ -25,8 +25,8 @@ class Data(StrEnum):
 D = Data
 LABELS: dict[Data, Text] = {
     D.IDENTITY: Text("Name and address of email", "姓名与电子邮件地址"),
-    D.CREDENTIAL: Text("Credentials, hashed or sealed", "凭据（哈希或加密）"),
-    D.CONTENT: Text("Texts, sealed under the person's key", "文本内容（以个人密钥加密）"),
+    D.CREDENTIAL: Text("Credentials, hashed or encrypted", "凭据（哈希或加密）"),
+    D.CONTENT: Text("Texts, encrypted under the person's key", "文本内容（以个人密钥加密）"),
     D.PSEUDONYM: Text("Pseudonyms and references to a person", "假名与对个人的引用"),
     D.NETWORK: Text("Network addresses and devices", "网络地址与设备"),
     D.BEHAVIOUR: Text("When and what a person did", "个人的行为与时间"),
@@ -145,7 +145,7 @@ MAP: dict[str, dict[Data, str]] = {
         "processing_ms tokens_in tokens_out detail",
         D.NONE: "id tenant_id request_id upstream payload_sha256 xid",
     },
-    "audit.Payload": {D.CONTENT: "sealed", D.NONE: "id at tenant_id request_id field data_key"},
+    "audit.Payload": {D.CONTENT: "ciphertext", D.NONE: "id at tenant_id request_id field data_key"},
     "audit.Export": {
         D.PSEUDONYM: "subject_id actor asked",
         D.NONE: "id tenant_id kind state data_key_id rows bytes sha256 problem created_at "
@@ -202,7 +202,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.IdempotentRequest": {
         D.PSEUDONYM: "actor",
-        D.CONTENT: "body sealed",
+        D.CONTENT: "body ciphertext",
         D.NONE: "id tenant route key data_key_id created_at",
     },
     "tenants.LedgerEntry": {
@@ -264,12 +264,12 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Conversation": {
         D.PSEUDONYM: "member",
-        D.CONTENT: "sealed_title",
+        D.CONTENT: "title_ciphertext",
         D.BEHAVIOUR: "model created_at updated_at",
         D.NONE: "id tenant data_key_id",
     },
     "inference.Message": {
-        D.CONTENT: "sealed",
+        D.CONTENT: "ciphertext",
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },

@@ -8,7 +8,7 @@ from uuid import uuid4
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from audit.keys.keyring import Sealer, Unreadable, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import DataKey, KeyRotation
 from console.compliance.check import Check, Found, Problem
 from console.compliance.texts import Text
@@ -45,30 +45,30 @@ def _inventory(tenant: Tenant | None) -> Found:
 def _aead(tenant: Tenant | None) -> Found:
     """With the tenant's live key; for the platform with the first tenant's, or a new one."""
     first = tenant or Tenant.objects.order_by("created_at").first()
-    sealer = keyring.of_subject_now(first.id if first else uuid4(), None)
+    cipher = keyring.of_subject_now(first.id if first else uuid4(), None)
     text, place = secrets.token_bytes(64), b"compliance|%b|check" % uuid4().bytes
-    sealed = sealer.seal(text, place)
+    ciphertext = cipher.encrypt(text, place)
     moved = [place + b"x", b"", b"compliance|elsewhere|check"]
     figures = {
-        "opened": sealer.open(sealed, place) == text and text not in sealed,
+        "opened": cipher.decrypt(ciphertext, place) == text and text not in ciphertext,
         "flips": FLIPS,
-        "flips_refused": sum(_refuses(sealer, _flipped(sealed), place) for _ in range(FLIPS)),
+        "flips_refused": sum(_refuses(cipher, _flipped(ciphertext), place) for _ in range(FLIPS)),
         "moves": len(moved),
-        "moves_refused": sum(_refuses(sealer, sealed, elsewhere) for elsewhere in moved),
+        "moves_refused": sum(_refuses(cipher, ciphertext, elsewhere) for elsewhere in moved),
     }
     told = (figures["flips_refused"], figures["moves_refused"])
     return Found("" if figures["opened"] and told == (FLIPS, len(moved)) else "opens", figures)
 
 
-def _flipped(sealed: bytes) -> bytes:
-    changed = bytearray(sealed)
+def _flipped(ciphertext: bytes) -> bytes:
+    changed = bytearray(ciphertext)
     changed[secrets.randbelow(len(changed))] ^= 1 << secrets.randbelow(8)
     return bytes(changed)
 
 
-def _refuses(sealer: Sealer, sealed: bytes, place: bytes) -> bool:
+def _refuses(cipher: Cipher, ciphertext: bytes, place: bytes) -> bool:
     try:
-        sealer.open(sealed, place)
+        cipher.decrypt(ciphertext, place)
     except Unreadable:
         return True
     return False
@@ -97,7 +97,7 @@ CHECKS = (
             ),
             "old": Problem(
                 Text(
-                    "A tenant's key has sealed new data for more than two years.",
+                    "A tenant's key has encrypted new data for more than two years.",
                     "有租户密钥用于加密新数据已超过两年。",
                 ),
                 Text("Exchange it: `manage.py rotate_keys`.", "请轮换：`manage.py rotate_keys`。"),
