@@ -20,8 +20,8 @@ from inference.intake.submission import read
 from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import ledger
-from inference.record.ledger import Outcome
+from inference.record import statements
+from inference.record.statements import Outcome
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
 
@@ -120,8 +120,8 @@ class BarePath(Path):
     async def open(self) -> None:
         context, dsn = self.context, settings.DATABASE_URL
         await asyncio.gather(context.received.close(), context.settled.close())
-        received = ledger.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
-        settled = ledger.SETTLED.replace("tenants_settle", "bench_no_settle")
+        received = statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
+        settled = statements.SETTLED.replace("tenants_settle", "bench_no_settle")
         context.received = GroupCommit(dsn, received, patience_s=RECORD_PATIENCE_S)
         context.settled = GroupCommit(dsn, settled, patience_s=30)
         context.cancellation = Cancellation(

@@ -16,8 +16,8 @@ from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL
 from inference.intake.context import RECORD_PATIENCE_S
 from inference.order import Order
-from inference.record import ledger
-from inference.record.ledger import Outcome
+from inference.record import statements
+from inference.record.statements import Outcome
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 
@@ -83,7 +83,7 @@ def make_old_completions(number: int) -> None:
 class On:
     """With everything: texts are encrypted, and a receipt is signed."""
 
-    received, settled = ledger.RECEIVED, ledger.SETTLED
+    received, settled = statements.RECEIVED, statements.SETTLED
 
     def __init__(self) -> None:
         dsn = settings.DATABASE_URL
@@ -138,23 +138,23 @@ class On:
 
     async def _received_row(self, order: Order) -> Row:
         cipher = await self._cipher(order)
-        return ledger.received_row(order, ledger.encrypted_order(order, cipher))
+        return statements.received_row(order, statements.encrypted_order(order, cipher))
 
     async def _settled_row(self, order: Order) -> Row:
-        return ledger.settled_row(order, OUTCOME, await self._cipher(order), time.time())
+        return statements.settled_row(order, OUTCOME, await self._cipher(order), time.time())
 
     async def _cipher(self, order: Order) -> Cipher:
         return await keyring.of_subject(order.tenant_id, order.subject_id)
 
     def _sign(self, order: Order, row: Row) -> None:
-        bytes(ledger.receipt(order, row["payload_sha256"]))
+        bytes(statements.receipt(order, row["payload_sha256"]))
 
 
 class Off(On):
     """The same statements without their parts of the trail."""
 
-    received = ledger.RECEIVED.replace(AUDIT_OF_RECEIVED, "")
-    settled = ledger.SETTLED.replace(AUDIT_OF_SETTLED, "").replace(ledger.OVERRUN, "")
+    received = statements.RECEIVED.replace(AUDIT_OF_RECEIVED, "")
+    settled = statements.SETTLED.replace(AUDIT_OF_SETTLED, "").replace(statements.OVERRUN, "")
 
     def __init__(self) -> None:
         for statement in (self.received, self.settled):
@@ -163,10 +163,10 @@ class Off(On):
         super().__init__()
 
     async def _received_row(self, order: Order) -> Row:
-        return _without_audit(ledger.received_row(order, b""))
+        return _without_audit(statements.received_row(order, b""))
 
     async def _settled_row(self, order: Order) -> Row:
-        return _without_audit(ledger.settled_row(order, OUTCOME, None, time.time()))
+        return _without_audit(statements.settled_row(order, OUTCOME, None, time.time()))
 
     def _sign(self, order: Order, row: Row) -> None:
         pass

@@ -196,7 +196,7 @@ def text_search(texts: int) -> float:
     from audit.keys.keyring import keyring
     from audit.models import Payload
     from audit.search import text_search
-    from audit.search.texts import place
+    from audit.search.texts import aad
     from tenants.models import Tenant
     from tenants.scope import tenant_scope
 
@@ -205,7 +205,7 @@ def text_search(texts: int) -> float:
     for n in range(texts):
         request, cipher = uuid4(), ciphers[n % 50]
         ciphertext = cipher.encrypt(
-            b"some words of a long text " * 80, place(tenant, request, "response")
+            b"some words of a long text " * 80, aad(tenant, request, "response")
         )
         row = Payload(at=now - timedelta(seconds=n), tenant_id=tenant, request_id=request)
         row.field, row.data_key_id, row.ciphertext = "response", cipher.key_id, ciphertext

@@ -83,7 +83,7 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
     assert export.data_key_id
     cipher = keyring.by_id_now(export.data_key_id)
     _act(export, by, download=True)
-    return encrypted_file.opened(path, cipher, _place(export))
+    return encrypted_file.opened(path, cipher, _aad(export))
 
 
 # The job -----------------------------------------------------------------------------------------
@@ -159,8 +159,8 @@ def _keep_few(export: Export) -> None:
 def _write(export: Export) -> None:
     assert export.subject_id
     cipher = keyring.of_subject_now(export.tenant_id, export.subject_id)
-    path, place = trail_export.path_of(export), _place(export)
-    with encrypted_file.EncryptedFile(path, cipher, place) as file:
+    path, aad = trail_export.path_of(export), _aad(export)
+    with encrypted_file.EncryptedFile(path, cipher, aad) as file:
         told = _Told(file)
         with zipfile.ZipFile(cast("IO[bytes]", told), "w", zipfile.ZIP_DEFLATED) as archive:
             export.rows = _fill(archive, export.tenant_id, export.subject_id)
@@ -226,7 +226,7 @@ def _json(value: Any, **options: Any) -> str:
     return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, **options)
 
 
-def _place(export: Export) -> bytes:
+def _aad(export: Export) -> bytes:
     return b"audit_export|%b|%b" % (export.tenant_id.bytes, export.id.bytes)
 
 

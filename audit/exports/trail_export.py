@@ -116,7 +116,7 @@ def download(export: Export, *, by: str) -> Iterator[bytes]:
     cipher = keyring.by_id_now(export.data_key_id)
     detail = {"export": str(export.id), "download": True, "sha256": export.sha256}
     act(Action.AUDIT_EXPORT, actor=by, tenant_id=export.tenant_id, detail=detail)
-    return encrypted_file.opened(path, cipher, _place(export))
+    return encrypted_file.opened(path, cipher, _aad(export))
 
 
 def drop(export: Export, *, by: str) -> None:
@@ -219,7 +219,7 @@ def _make(export: Export) -> None:
 def _written(export: Export) -> dict[str, Any]:
     cipher = keyring.of_subject_now(export.tenant_id, None)
     digest = sha256()
-    with encrypted_file.EncryptedFile(path_of(export), cipher, _place(export)) as file:
+    with encrypted_file.EncryptedFile(path_of(export), cipher, _aad(export)) as file:
         for piece in _pieces(export):
             digest.update(piece)
             file.write(piece)
@@ -332,5 +332,5 @@ def file_name(export: Export, tenant: str) -> str:
     )
 
 
-def _place(export: Export) -> bytes:
+def _aad(export: Export) -> bytes:
     return b"audit_export|%b|%b" % (export.tenant_id.bytes, export.id.bytes)

@@ -16,7 +16,7 @@ PREFIX = "sealed:"
 
 
 def seal(secret: str, name: str) -> str:
-    ciphertext = _cipher().encrypt(secret.encode(), _place(name))
+    ciphertext = _cipher().encrypt(secret.encode(), _aad(name))
     return PREFIX + base64.b64encode(ciphertext).decode()
 
 
@@ -28,12 +28,12 @@ def opened(value: str, name: str) -> str:
         ciphertext = base64.b64decode(value.removeprefix(PREFIX), validate=True)
     except ValueError:
         raise Unreadable("not what seal_secret printed") from None
-    return _cipher().decrypt(ciphertext, _place(name)).decode()
+    return _cipher().decrypt(ciphertext, _aad(name)).decode()
 
 
 def _cipher() -> Cipher:
     return Cipher(UUID(int=0), AESGCM(settings.CONFIGURATION_KEY))
 
 
-def _place(name: str) -> bytes:
+def _aad(name: str) -> bytes:
     return b"configuration|" + name.encode()

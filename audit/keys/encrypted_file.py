@@ -20,8 +20,8 @@ _LENGTH = struct.Struct(">I")
 class EncryptedFile:
     """Written under another name, and in place only when it is whole."""
 
-    def __init__(self, path: Path, cipher: Cipher, place: bytes) -> None:
-        self._path, self._cipher, self._place = path, cipher, place
+    def __init__(self, path: Path, cipher: Cipher, aad: bytes) -> None:
+        self._path, self._cipher, self._aad = path, cipher, aad
         self._partial = path.with_name(path.name + ".partial")
         self._pending, self._number, self.size = bytearray(), 0, 0
 
@@ -40,7 +40,7 @@ class EncryptedFile:
         return len(data)
 
     def _put(self, piece: bytes, *, last: bool) -> None:
-        ciphertext = self._cipher.encrypt(piece, _place(self._place, self._number, last))
+        ciphertext = self._cipher.encrypt(piece, _aad(self._aad, self._number, last))
         self._file.write(_LENGTH.pack(len(ciphertext)) + ciphertext)
         self._number += 1
 
@@ -66,7 +66,7 @@ class EncryptedFile:
             self._partial.unlink(missing_ok=True)
 
 
-def opened(path: Path, cipher: Cipher, place: bytes) -> Iterator[bytes]:
+def opened(path: Path, cipher: Cipher, aad: bytes) -> Iterator[bytes]:
     """Raises Unreadable, FileNotFoundError."""
     number, last = 0, False
     with path.open("rb") as file:
@@ -76,19 +76,19 @@ def opened(path: Path, cipher: Cipher, place: bytes) -> Iterator[bytes]:
             (length,) = _LENGTH.unpack(head)
             if length > PIECE + 64:
                 raise Unreadable("not as it was written")
-            piece, last = _piece(cipher, file.read(length), place, number)
+            piece, last = _piece(cipher, file.read(length), aad, number)
             number += 1
             yield piece
     if not last:
         raise Unreadable("the end is missing")
 
 
-def _piece(cipher: Cipher, ciphertext: bytes, place: bytes, number: int) -> tuple[bytes, bool]:
+def _piece(cipher: Cipher, ciphertext: bytes, aad: bytes, number: int) -> tuple[bytes, bool]:
     try:
-        return cipher.decrypt(ciphertext, _place(place, number, last=False)), False
+        return cipher.decrypt(ciphertext, _aad(aad, number, last=False)), False
     except Unreadable:
-        return cipher.decrypt(ciphertext, _place(place, number, last=True)), True
+        return cipher.decrypt(ciphertext, _aad(aad, number, last=True)), True
 
 
-def _place(place: bytes, number: int, last: bool) -> bytes:
-    return place + struct.pack(">IB", number, last)
+def _aad(aad: bytes, number: int, last: bool) -> bytes:
+    return aad + struct.pack(">IB", number, last)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from audit.keys import signing
 from audit.keys.cipher import Unreadable
-from audit.keys.keyring import keyring, newest, place, wrap
+from audit.keys.keyring import aad, keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import PLATFORM, Checkpoint, DataKey
 from audit.models.key import MASTER
@@ -119,4 +119,4 @@ def _kept_check() -> bytes:
             wrap(row, settings.SECRET_CHECK, above)
             DataKey.objects.bulk_create([row], ignore_conflicts=True)
             row = newest(PLATFORM, CHECK) or row
-    return keyring.by_id_now(row.wrapped_by).decrypt(bytes(row.wrapped), place(row))
+    return keyring.by_id_now(row.wrapped_by).decrypt(bytes(row.wrapped), aad(row))

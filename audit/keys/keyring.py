@@ -86,8 +86,8 @@ class Keyring:
         wrapped = bytes(row.wrapped)
         if row.subject_id is None:
             master_keys: MasterKeys = settings.MASTER_KEYS
-            return master_keys.decrypt(row.wrapped_by, wrapped, place(row))
-        return self._parent(row).decrypt(wrapped, place(row))
+            return master_keys.decrypt(row.wrapped_by, wrapped, aad(row))
+        return self._parent(row).decrypt(wrapped, aad(row))
 
     def _parent(self, row: DataKey) -> Cipher:
         if row.wrapped_by != MASTER:
@@ -153,21 +153,21 @@ def refuse_if_barred(tenant_id: UUID, subject_id: UUID) -> None:
 
 def wrap(row: DataKey, key: bytes, parent: Cipher) -> None:
     row.wrapped_by = parent.key_id
-    row.wrapped = parent.encrypt(key, place(row))
+    row.wrapped = parent.encrypt(key, aad(row))
 
 
 def wrap_under_master(row: DataKey, key: bytes) -> None:
-    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.encrypt(key, _named_place(row))
+    row.wrapped_by, row.wrapped = settings.MASTER_KEYS.encrypt(key, _named_aad(row))
 
 
-def place(row: DataKey) -> bytes:
+def aad(row: DataKey) -> bytes:
     """What a wrapped key is bound to."""
     if row.wrapped_by == MASTER:  # from before keys had versions
         return b"audit_datakey|%b|%b" % (row.tenant_id.bytes, row.id.bytes)
-    return _named_place(row)
+    return _named_aad(row)
 
 
-def _named_place(row: DataKey) -> bytes:
+def _named_aad(row: DataKey) -> bytes:
     owner = row.tenant_id.bytes + (row.subject_id.bytes if row.subject_id else b"")
     return b"audit_datakey|%b|%b|%d|wrapped" % (owner, row.id.bytes, row.version)
 

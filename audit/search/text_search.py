@@ -191,7 +191,7 @@ def _record(asker: _Asker, detail: dict[str, Any], *, success: bool = True) -> N
     if whose:
         detail = {**detail, "words_of": str(whose)}
     assert event.request_id
-    where = texts.place(tenant_id, event.request_id, "search")
+    where = texts.aad(tenant_id, event.request_id, "search")
     payload = Payload(at=event.at, tenant_id=tenant_id, request_id=event.request_id)
     payload.field, payload.data_key_id = "search", cipher.key_id
     payload.ciphertext = cipher.encrypt(asker.words.encode(), where)

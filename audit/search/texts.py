@@ -24,14 +24,14 @@ def register_reader(field: str, reader: Reader) -> None:
     _readers[field] = reader
 
 
-def place(tenant_id: UUID, request_id: UUID, field: str) -> bytes:
+def aad(tenant_id: UUID, request_id: UUID, field: str) -> bytes:
     """What a payload's ciphertext is bound to."""
     return b"audit_payload|%b|%b|%b" % (tenant_id.bytes, request_id.bytes, field.encode())
 
 
 def opened(payload: Payload) -> Read | None:
     """None where the key has been destroyed, or it is not what was encrypted here."""
-    where = place(payload.tenant_id, payload.request_id, payload.field)
+    where = aad(payload.tenant_id, payload.request_id, payload.field)
     try:
         clear = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), where)
     except Unreadable:

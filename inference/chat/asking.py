@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
-from inference.chat.encryption import message_place, said_in
+from inference.chat.encryption import message_aad, said_in
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
@@ -138,7 +138,7 @@ def _rows(
         data_key_id=cipher.key_id,
         created_at=now,
     )
-    question.ciphertext = cipher.encrypt(send.text.encode(), message_place(question))
+    question.ciphertext = cipher.encrypt(send.text.encode(), message_aad(question))
     answer = Message(
         id=uuid4(),
         tenant_id=member.tenant_id,

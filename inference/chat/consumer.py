@@ -41,7 +41,7 @@ from inference.intake.at_once import EVERYBODY
 from inference.intake.context import Context, context_of
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.models import Message
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
 from tenants.redis_link import RedisGone

@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.retention import legal_hold
 from audit.trail.record import act
-from inference.chat.encryption import title_place
+from inference.chat.encryption import title_aad
 from inference.models import Conversation
 from tenants.models import Member, TextLock, User
 from tenants.models.tenant import State
@@ -73,7 +73,7 @@ def first_words(text: str) -> str:
 def _set_title(conversation: Conversation, member: Member, title: str) -> None:
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     conversation.data_key_id = cipher.key_id
-    conversation.title_ciphertext = cipher.encrypt(title.encode(), title_place(conversation))
+    conversation.title_ciphertext = cipher.encrypt(title.encode(), title_aad(conversation))
 
 
 def _record(action: Action, conversation: Conversation, member: Member) -> None:

@@ -12,7 +12,7 @@ Why it holds (docs/engines.md):
 4. The template's own words are counted by the engine (`Template`), declared, or a guess beyond the
    templates that we know.
 
-Where it does not hold after all, the settlement says so (record/ledger.py).
+Where it does not hold after all, the settlement says so (record/statements.py).
 """
 
 import asyncio

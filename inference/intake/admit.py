@@ -11,7 +11,7 @@ from inference.intake.refusals import out_of_quota
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.queue import classes
-from inference.record import places
+from inference.record import slots
 from tenants.rate_limits.admission import Admission, Ask
 
 
@@ -32,8 +32,8 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
         str(order.id),
         client_ip=submission.client_ip,
         per_address=settings.IP_PER_MINUTE,
-        tokens=places.set_aside(order),
-        hold_s=places.hold_s(order),
+        tokens=slots.set_aside(order),
+        hold_s=slots.hold_s(order),
         takes_slot=classes.of(order.klass).takes_slot,
         address_counted_at=submission.address_counted_at,
         size=len(submission.body),

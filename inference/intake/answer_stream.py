@@ -8,7 +8,7 @@ from inference.intake.enqueue import leave
 from inference.intake.put_on_record import OnRecord
 from inference.intake.recovery import recover
 from inference.order import Order
-from inference.record import ledger
+from inference.record import statements
 from inference.stream.frames import Frame
 from inference.stream.sink import Sink
 from tenants.quotas.verdict import Verdict
@@ -43,7 +43,7 @@ class AnswerStream:
     @property
     def receipt(self) -> bytes:
         """Shows later that the record is what it was (docs/audit.md)."""
-        return bytes(ledger.receipt(self.order, self.on_record.payload_sha256))
+        return bytes(statements.receipt(self.order, self.on_record.payload_sha256))
 
     async def frames(self) -> AsyncGenerator[Frame | None]:
         """Up to the final one; None after LOOK_AROUND_S of silence. Iterate once, and close it.

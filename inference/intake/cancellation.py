@@ -14,9 +14,9 @@ from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import places
-from inference.record.ledger import Outcome, settled_row
-from tenants.rate_limits.release import give_back
+from inference.record import slots
+from inference.record.statements import Outcome, settled_row
+from tenants.rate_limits.release import release
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Cancellation:
         """Its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
             self._queues[order.queue].settle(order.item, 0),
-            give_back(self._redis, places.place(order), places.set_aside(order), 0),
+            release(self._redis, slots.slot(order), slots.set_aside(order), 0),
         )
 
 

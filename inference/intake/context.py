@@ -18,13 +18,13 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueue
-from inference.record import ledger, places
+from inference.record import slots, statements
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
 from tenants.quotas.exhausted import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.rate_limits.rate_limiter import RateLimiter
-from tenants.rate_limits.release import Place
+from tenants.rate_limits.release import Slot
 from tenants.redis_link import RedisLink
 from tenants.refusals.recorder import Refusals
 
@@ -47,12 +47,12 @@ class Context:
         self.exhausted = Exhausted()
         self.received = GroupCommit(
             settings.DATABASE_URL,
-            ledger.RECEIVED,
+            statements.RECEIVED,
             patience_s=RECORD_PATIENCE_S,
             tenant_bytes=RECORD_TENANT_BYTES,
         )
         self.settled = GroupCommit(
-            settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
+            settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
         self.queues = {name: FairQueue(self.redis, name) for name in pools()}  # by pool
         self.background = Background()
@@ -97,8 +97,8 @@ class Context:
         """So long a place is held at most, whatever dies."""
         return int(settings.REQUEST_DEADLINE_S) + 60
 
-    def _in_progress(self) -> list[Place]:
-        return [places.place(order) for order in self.revocation.orders()]
+    def _in_progress(self) -> list[Slot]:
+        return [slots.slot(order) for order in self.revocation.orders()]
 
 
 def context_of(scope: Any) -> Context:

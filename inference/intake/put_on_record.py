@@ -16,7 +16,7 @@ from inference.intake.errors import OutOfService
 from inference.intake.refusals import out_of_quota
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.order import Order
-from inference.record.ledger import Outcome, encrypted_order, received_row
+from inference.record.statements import Outcome, encrypted_order, received_row
 from tenants.quotas.verdict import Verdict, verdict
 
 KEY_PATIENCE_S = 3.0

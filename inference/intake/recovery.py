@@ -11,7 +11,7 @@ from inference.errors import error_body
 from inference.intake.context import Context
 from inference.models import Completion, State, Usage
 from inference.order import Order
-from inference.record import ledger
+from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
@@ -70,7 +70,7 @@ def _from_record(order: Order, last: int) -> Frame | None:
         return _error(last, 502, code, "the answer ended, but was lost on its way; send it again")
     try:
         cipher = keyring.by_id_now(response.data_key_id)
-        body = cipher.decrypt(bytes(response.ciphertext), ledger.place(order, "response"))
+        body = cipher.decrypt(bytes(response.ciphertext), statements.aad(order, "response"))
     except Unreadable:
         return _error(last, 502, "stream_lost", "the answer has been erased")
     return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body)

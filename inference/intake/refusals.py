@@ -2,7 +2,7 @@
 
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.caller import Caller
 from tenants.quotas.verdict import OutOfQuota
 from tenants.rate_limits.admission import Admission

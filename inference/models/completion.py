@@ -1,4 +1,4 @@
-"""What tenants ask for and what came of it. The hot path writes these tables by SQL (ledger.py)."""
+"""What tenants ask for, and what came of it. The hot path writes these by record/statements.py."""
 
 import uuid
 from datetime import datetime, timedelta

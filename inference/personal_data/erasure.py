@@ -18,7 +18,7 @@ from inference.personal_data import recipients
 from inference.queue import classes, fair_queue
 from inference.queue.client import client
 from inference.record import closing
-from inference.record.ledger import Outcome
+from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.writer import KEPT_S
 

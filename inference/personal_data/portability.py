@@ -79,9 +79,9 @@ def _asked(payload: Payload | None) -> Row:
 def _opened(payload: Payload | None) -> bytes | None:
     if payload is None:
         return None
-    place = texts.place(payload.tenant_id, payload.request_id, payload.field)
+    aad = texts.aad(payload.tenant_id, payload.request_id, payload.field)
     try:
-        return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
+        return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), aad)
     except Unreadable:
         return None
 

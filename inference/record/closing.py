@@ -14,11 +14,11 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import ledger, places
-from inference.record.ledger import Outcome
+from inference.record import slots, statements
 from inference.record.recorded import on_record
+from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
-from tenants.rate_limits.release import GIVE_BACK, settled
+from tenants.rate_limits.release import RELEASE, release_arguments
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +77,11 @@ def _served_by(completion: Completion, order: Order) -> Order:
 
 
 def _close(order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
-    row = ledger.settled_row(order, outcome, cipher, time.time())
+    row = statements.settled_row(order, outcome, cipher, time.time())
     with connection.cursor() as cursor:
-        cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
+        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
     client().register_script(fair_queue.SETTLE.text)(
         keys=[fair_queue.prefix(order.queue)], args=[str(order.item), 0]
     )
-    keys, args = settled(places.place(order), places.set_aside(order), 0)
-    client().register_script(GIVE_BACK.text)(keys=keys, args=args)
+    keys, args = release_arguments(slots.slot(order), slots.set_aside(order), 0)
+    client().register_script(RELEASE.text)(keys=keys, args=args)

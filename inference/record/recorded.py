@@ -8,13 +8,13 @@ import msgspec
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
 from inference.order import Order, unpacked
-from inference.record import ledger
+from inference.record import statements
 
 log = logging.getLogger(__name__)
 
 
 def encrypted_request(request_id: UUID) -> bytes:
-    """As `ledger.encrypted_order` made it: key id and ciphertext. Raises Unreadable when erased."""
+    """Key id and ciphertext (`statements.encrypted_order`). Raises Unreadable when erased."""
     payload = Payload.objects.filter(request_id=request_id, field="request").first()
     if payload is None:
         raise Unreadable(f"request {request_id} is not on record")
@@ -26,9 +26,9 @@ def on_record(completion_id: UUID) -> tuple[bytes, Order] | None:
     payload = Payload.objects.filter(request_id=completion_id, field="request").first()
     if payload is None:
         return None
-    place = ledger.request_place(payload.tenant_id.bytes, completion_id.bytes)
+    aad = statements.request_aad(payload.tenant_id.bytes, completion_id.bytes)
     try:
-        text = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
+        text = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), aad)
         return payload.data_key_id.bytes + bytes(payload.ciphertext), unpacked(text)
     except (Unreadable, msgspec.DecodeError) as problem:
         log.error("cannot read request %s: %s", completion_id, problem)

@@ -40,15 +40,15 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Frame])
 
 
-def encrypted(frames: list[Frame], place: bytes) -> bytes:
+def encrypted(frames: list[Frame], aad: bytes) -> bytes:
     nonce = os.urandom(12)
-    return nonce + _cipher.encrypt(nonce, _encoder.encode(frames), place)
+    return nonce + _cipher.encrypt(nonce, _encoder.encode(frames), aad)
 
 
-def decrypted(data: bytes, place: bytes) -> list[Frame]:
+def decrypted(data: bytes, aad: bytes) -> list[Frame]:
     """No frames for what was not encrypted for this place."""
     try:
-        return _decoder.decode(_cipher.decrypt(data[:12], data[12:], place))
+        return _decoder.decode(_cipher.decrypt(data[:12], data[12:], aad))
     except (InvalidTag, ValueError):
         return []
 

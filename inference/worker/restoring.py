@@ -19,9 +19,9 @@ from inference.models.completion import CompletionQuerySet
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.wake_up import wake_up
-from inference.record import places
+from inference.record import slots
 from inference.record.recorded import on_record
-from tenants.rate_limits.release import HOLD, held
+from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 
 log = logging.getLogger(__name__)
 YOUNG = timedelta(seconds=2)  # younger requests may still be on their way into the queue
@@ -108,8 +108,8 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
         keys=[fair_queue.prefix(pool)],
         args=[again.klass, again.tenant, again.id, str(again), carried, "head"],
     )
-    keys, args = held(places.place(order), settings.REQUEST_DEADLINE_S)
-    client().register_script(HOLD.text)(keys=keys, args=args)
+    keys, args = reacquire_arguments(slots.slot(order), settings.REQUEST_DEADLINE_S)
+    client().register_script(REACQUIRE.text)(keys=keys, args=args)
     log.warning("%s: requeued request %s", pool, completion_id)
     if told == 0:
         wake(pool)

@@ -31,16 +31,16 @@ from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue import classes
 from inference.queue.fair_queue import FairQueue
-from inference.record import ledger, places
-from inference.record.ledger import Outcome, key_id
+from inference.record import slots, statements
 from inference.record.recorded import encrypted_request
+from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
 from inference.worker.handing_over import hand_over, next_pool
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
-from tenants.rate_limits.release import Place, give_back, hold
+from tenants.rate_limits.release import Slot, reacquire, release
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ class Runner:
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
         self.writer = Writer(self.redis)
-        self.ledger = GroupCommit(
-            settings.DATABASE_URL, ledger.SETTLED, patience_s=SETTLE_PATIENCE_S
+        self.commits = GroupCommit(
+            settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
         # Shorter than engines keep them: a request that meets the closing is not sent again.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
@@ -90,7 +90,7 @@ class Runner:
                 for helper in helpers:
                     helper.cancel()
                 await self.writer.drained()
-                await self.ledger.close()
+                await self.commits.close()
                 self.redis.close()
                 self._notes.close()
 
@@ -175,7 +175,7 @@ class Runner:
                 read = database_sync_to_async(encrypted_request)
                 ciphertext = await self._patiently(read, UUID(item.id))
             cipher = await self._patiently(keyring.by_id, key_id(ciphertext))
-            order = self._ours(unpacked(cipher.decrypt(ciphertext[16:], _place(item))))
+            order = self._ours(unpacked(cipher.decrypt(ciphertext[16:], _aad(item))))
             outcome = await self._handle(order, item, cipher)
             if (handler := self.running.get(item.id)) and handler.item == item and handler.moves:
                 moves = next_pool(order, item)
@@ -224,22 +224,22 @@ class Runner:
             item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
         ):
             handler.cancel()
-        return await handler.run(self.session, self.writer, self.ledger, cipher)
+        return await handler.run(self.session, self.writer, self.commits, cipher)
 
     async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
-        place = places.place(order) if order else await self._place_on_record(item)
-        set_aside = places.set_aside(order) if order else 0
+        slot = slots.slot(order) if order else await self._slot_on_record(item)
+        set_aside = slots.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
             await asyncio.gather(
                 self.queue.settle(item, outcome.cost),
-                give_back(self.redis, place, set_aside, places.used(outcome), places.kept(outcome)),
+                release(self.redis, slot, set_aside, slots.used(outcome), slots.kept(outcome)),
             )
 
-    async def _place_on_record(self, item: Item) -> Place:
+    async def _slot_on_record(self, item: Item) -> Slot:
         """Of a request that cannot be read any more: its key's limits hold it too."""
         key = await self._patiently(database_sync_to_async(_key_of), UUID(item.id))
         takes_slot = classes.of(item.klass).takes_slot
-        return Place(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
+        return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
     async def _sent_before(self, item: Item) -> list[bytes]:
         """The events that an earlier attempt gave out."""
@@ -290,8 +290,8 @@ class Runner:
             if not await self.queue.adopt(handler.item, ciphertext, self.id):
                 handler.abandon()
                 continue
-            place = places.place(handler.order)
-            await hold(self.redis, place, settings.REQUEST_DEADLINE_S)
+            slot = slots.slot(handler.order)
+            await reacquire(self.redis, slot, settings.REQUEST_DEADLINE_S)
             if frame := handler.everything_sent():
                 self.writer.put(handler.order, frame)
         self._parked = False
@@ -331,5 +331,5 @@ def _uuid_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
-def _place(item: Item) -> bytes:
-    return ledger.request_place(_uuid_bytes(item.tenant), _uuid_bytes(item.id))
+def _aad(item: Item) -> bytes:
+    return statements.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))

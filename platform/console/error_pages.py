@@ -15,7 +15,7 @@ from audit.trail.record import act
 from console.authorization import ConsoleRequest
 from console.client_network import client_ip
 from inference.errors import NotFound
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants import secret_keys
 from tenants.scope import person_scope, system_scope, tenant_scope
 

@@ -134,8 +134,8 @@ class LocalAdmission:
         most, most_bytes = limits.max_concurrency, limits.megabytes_in_flight * MEGABYTE
         if not most and not (most_bytes and ask.bytes > LIGHT):
             return []
-        held = (a for a in self.owed.values() if a.hold_s and a.takes_slot)
-        mine = (a for a in held if owner in (a.tenant, a.key))
+        reacquire_arguments = (a for a in self.owed.values() if a.hold_s and a.takes_slot)
+        mine = (a for a in reacquire_arguments if owner in (a.tenant, a.key))
         sizes = [*(a.bytes for a in mine), *busy(owner)]
         found = []
         if most and len(sizes) >= int(most * self._share):

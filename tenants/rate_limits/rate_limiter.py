@@ -14,7 +14,7 @@ import hiredis
 
 from tenants.rate_limits.admission import PATIENCE_S, Admission, Ask, SharedAdmission
 from tenants.rate_limits.local_admission import LocalAdmission
-from tenants.rate_limits.release import Place, hold, undo
+from tenants.rate_limits.release import Slot, reacquire, undo
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class RateLimiter:
         *,
         processes: int = 1,
         hold_s: float = 60,
-        in_progress: Callable[[], Iterable[Place]] = tuple,
+        in_progress: Callable[[], Iterable[Slot]] = tuple,
     ) -> None:
         self._redis = RedisLink(redis_url, timeout_s=PATIENCE_S)
         self._shared = SharedAdmission(self._redis, self._restore)
@@ -119,11 +119,9 @@ class RateLimiter:
         """The bytes of each request of a tenant or key in progress here that Redis knows of."""
         owed = self._local.owed
         return (
-            place.bytes
-            for place in self._in_progress()
-            if place.takes_slot
-            and owner in (place.tenant, place.key)
-            and place.request_id not in owed
+            slot.bytes
+            for slot in self._in_progress()
+            if slot.takes_slot and owner in (slot.tenant, slot.key) and slot.request_id not in owed
         )
 
     # Without Redis -------------------------------------------------------------------------------
@@ -159,8 +157,8 @@ class RateLimiter:
 
     async def _restore(self) -> None:
         """Redis lost its data: what is in progress takes its places again."""
-        places = list(self._in_progress())
-        log.warning("rate limits: Redis lost its data; restoring %d requests", len(places))
-        for start in range(0, len(places), 100):
-            batch = places[start : start + 100]
-            await asyncio.gather(*[hold(self._redis, place, self._hold_s) for place in batch])
+        slots = list(self._in_progress())
+        log.warning("rate limits: Redis lost its data; restoring %d requests", len(slots))
+        for start in range(0, len(slots), 100):
+            batch = slots[start : start + 100]
+            await asyncio.gather(*[reacquire(self._redis, slot, self._hold_s) for slot in batch])

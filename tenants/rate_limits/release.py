@@ -1,4 +1,4 @@
-"""What a request gives back when it is over (give_back.lua), and takes again after a loss."""
+"""What a request gives back when it is over (release.lua), and takes again after a loss."""
 
 import time
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 from tenants.rate_limits.admission import Ask, keys, script
 from tenants.redis_link import RedisLink
 
-GIVE_BACK = script("clock", "buckets", "give_back")
-HOLD = script("clock", "buckets", "hold")
+RELEASE = script("clock", "buckets", "release")
+REACQUIRE = script("clock", "buckets", "reacquire")
 UNKNOWN = 2**31  # bytes: it may have been large
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Slot:
     """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
 
     `until`: when it is over, whatever dies; seconds since the epoch.
@@ -31,8 +31,8 @@ class Place:
         return keys(self.tenant, self.key, takes_slot=self.takes_slot)
 
 
-def settled(
-    place: Place, set_aside: int, used: int | None, answer: int = 0
+def release_arguments(
+    slot: Slot, set_aside: int, used: int | None, answer: int = 0
 ) -> tuple[list[str], list[Any]]:
     """Keys and arguments of GIVE_BACK for a request that is over.
 
@@ -40,33 +40,33 @@ def settled(
     that are kept of it.
     """
     tokens = 0 if used is None else set_aside - used
-    return place.keys, [place.request_id, tokens, 0, 0, -answer, place.bytes]
+    return slot.keys, [slot.request_id, tokens, 0, 0, -answer, slot.bytes]
 
 
-async def give_back(
-    redis: RedisLink, place: Place, set_aside: int, used: int | None, answer: int = 0
+async def release(
+    redis: RedisLink, slot: Slot, set_aside: int, used: int | None, answer: int = 0
 ) -> bool:
     """False when it had been given back before. Raises RedisGone."""
-    where, arguments = settled(place, set_aside, used, answer)
-    return bool(await redis.run(GIVE_BACK, where, *arguments))
+    where, arguments = release_arguments(slot, set_aside, used, answer)
+    return bool(await redis.run(RELEASE, where, *arguments))
 
 
 async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:
     """As if the request had never come: a later tier refused it. Raises RedisGone."""
     address = counted_at if ask.per_address else 0
     arguments = [ask.request_id, ask.tokens, 1, address, ask.bytes, ask.bytes]
-    return bool(await redis.run(GIVE_BACK, ask.keys, *arguments))
+    return bool(await redis.run(RELEASE, ask.keys, *arguments))
 
 
-async def hold(redis: RedisLink, place: Place, hold_s: float) -> None:
+async def reacquire(redis: RedisLink, slot: Slot, hold_s: float) -> None:
     """Redis had lost it. `hold_s`: at least so long. Raises RedisGone."""
-    where, arguments = held(place, hold_s)
-    await redis.run(HOLD, where, *arguments)
+    where, arguments = reacquire_arguments(slot, hold_s)
+    await redis.run(REACQUIRE, where, *arguments)
 
 
-def held(place: Place, hold_s: float) -> tuple[list[str], list[Any]]:
+def reacquire_arguments(slot: Slot, hold_s: float) -> tuple[list[str], list[Any]]:
     """Keys and arguments of HOLD."""
-    clock, _, _, tenant, _, key = place.keys
-    where = [clock, tenant, key if place.key else tenant]
-    lasts_s = max(hold_s, place.until - time.time())
-    return where, [place.request_id, int(lasts_s * 1000), place.bytes]
+    clock, _, _, tenant, _, key = slot.keys
+    where = [clock, tenant, key if slot.key else tenant]
+    lasts_s = max(hold_s, slot.until - time.time())
+    return where, [slot.request_id, int(lasts_s * 1000), slot.bytes]

@@ -15,12 +15,12 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Export, Payload
 from inference.chat import conversations
-from inference.chat.encryption import message_place
+from inference.chat.encryption import message_aad
 from inference.models import Author, Completion, Conversation, Message
 from inference.order import Order
 from inference.queue.client import client
-from inference.record import ledger
-from inference.record.ledger import Outcome
+from inference.record import statements
+from inference.record.statements import Outcome
 from inference.stream import frames
 from tenants.models import ApiKey, IdempotentRequest, Member, Refusal, Tenant, User
 from tenants.models.refusal import RefusedBy
@@ -110,11 +110,14 @@ def asked(
         **changes,
     )
     cipher = keyring.of_subject_now(*subject.who)
-    _write(ledger.RECEIVED, ledger.received_row(order, ledger.encrypted_order(order, cipher)))
+    _write(
+        statements.RECEIVED,
+        statements.received_row(order, statements.encrypted_order(order, cipher)),
+    )
     if over:
         text = f"an answer to {subject.word}"
         outcome = Outcome(text=text, response=text.encode(), upstream=upstream)
-        _write(ledger.SETTLED, ledger.settled_row(order, outcome, cipher, time.time()))
+        _write(statements.SETTLED, statements.settled_row(order, outcome, cipher, time.time()))
         _keep_events(order, text)
     return order
 
@@ -142,7 +145,7 @@ def _conversation(subject: Subject, member: Member) -> None:
             data_key_id=cipher.key_id,
             created_at=timezone.now(),
         )
-        message.ciphertext = cipher.encrypt(subject.word.encode(), message_place(message))
+        message.ciphertext = cipher.encrypt(subject.word.encode(), message_aad(message))
         message.save(force_insert=True)
 
 
@@ -190,4 +193,4 @@ def untouched(subject: Subject) -> bool:
 
 
 def _place(payload: Payload) -> bytes:
-    return ledger.request_place(payload.tenant_id.bytes, payload.request_id.bytes)
+    return statements.request_aad(payload.tenant_id.bytes, payload.request_id.bytes)

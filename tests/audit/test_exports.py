@@ -24,12 +24,12 @@ from audit.search.events import Filters, oldest_first
 from tenants.models import Tenant
 
 KEY = Cipher(uuid4(), AESGCM(AESGCM.generate_key(256)))
-PLACE = b"place"
+AAD = b"place"
 
 
 # Sealed files ------------------------------------------------------------------------------------
 def ciphertext(path: Path, data: bytes) -> Path:
-    with encrypted_file.EncryptedFile(path, KEY, PLACE) as file:
+    with encrypted_file.EncryptedFile(path, KEY, AAD) as file:
         for start in range(0, len(data), 70_000):
             file.write(data[start : start + 70_000])
     return path
@@ -42,7 +42,7 @@ def ciphertext(path: Path, data: bytes) -> Path:
 def test_a_file_opens_as_it_was_written(tmp_path: Path, size: int) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     path = ciphertext(tmp_path / "a", data)
-    assert b"".join(encrypted_file.opened(path, KEY, PLACE)) == data
+    assert b"".join(encrypted_file.opened(path, KEY, AAD)) == data
     assert size < 100 or data[:100] not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -74,7 +74,7 @@ def test_pieces_cannot_be_moved_left_out_or_cut_off(tmp_path: Path, damage: Any)
     path = ciphertext(tmp_path / "a", b"x" * 900_000)
     path.write_bytes(b"".join(damage(frames(path.read_bytes()))))
     with pytest.raises(Unreadable):
-        b"".join(encrypted_file.opened(path, KEY, PLACE))
+        b"".join(encrypted_file.opened(path, KEY, AAD))
 
 
 @pytest.mark.unit
@@ -86,7 +86,7 @@ def test_one_flipped_bit_closes_it(tmp_path: Path) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(changed)
         with pytest.raises(Unreadable):
-            b"".join(encrypted_file.opened(path, KEY, PLACE))
+            b"".join(encrypted_file.opened(path, KEY, AAD))
 
 
 @pytest.mark.unit
@@ -100,7 +100,7 @@ def test_it_does_not_open_in_another_place(tmp_path: Path) -> None:
 def test_what_broke_off_leaves_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError),
-        encrypted_file.EncryptedFile(tmp_path / "a", KEY, PLACE) as file,
+        encrypted_file.EncryptedFile(tmp_path / "a", KEY, AAD) as file,
     ):
         file.write(b"x" * 900_000)
         raise RuntimeError

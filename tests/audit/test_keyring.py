@@ -24,7 +24,7 @@ from audit.models import DataKey, Event
 from config.environment import PROJECT
 
 # One ring is one process.
-PLACE = b"audit_payload|somewhere"
+AAD = b"audit_payload|somewhere"
 acme, globex = uuid4(), uuid4()
 
 
@@ -45,17 +45,17 @@ def test_the_same_person_has_another_key_in_another_tenant() -> None:
     here, there = ring.of_subject_now(acme, alice), ring.of_subject_now(globex, alice)
     assert here.key_id != there.key_id
     with pytest.raises(Unreadable):
-        there.decrypt(here.encrypt(b"secret", PLACE), PLACE)
+        there.decrypt(here.encrypt(b"secret", AAD), AAD)
 
 
 @pytest.mark.django_db
 def test_another_process_opens_what_this_one_sealed() -> None:
     alice = uuid4()
-    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", PLACE)
+    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", AAD)
     elsewhere = Keyring()
-    assert elsewhere.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
+    assert elsewhere.of_subject_now(acme, alice).decrypt(ciphertext, AAD) == b"a prompt"
     key_id = DataKey.objects.get(tenant_id=acme, subject_id=alice).id
-    assert Keyring().by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt"
+    assert Keyring().by_id_now(key_id).decrypt(ciphertext, AAD) == b"a prompt"
 
 
 @pytest.mark.django_db
@@ -66,7 +66,7 @@ def test_neither_the_text_nor_a_bare_key_stands_in_the_database() -> None:
     row = DataKey.objects.get(pk=cipher.key_id)
     assert len(bytes(row.wrapped)) == 12 + 32 + 16  # nonce, the wrapped key, tag
     with pytest.raises(Unreadable):
-        cipher.decrypt(bytes(row.wrapped), PLACE)
+        cipher.decrypt(bytes(row.wrapped), AAD)
 
 
 @pytest.mark.django_db
@@ -93,13 +93,13 @@ def test_a_key_row_given_to_another_tenant_does_not_open() -> None:
 def test_a_destroyed_key_is_unreadable_once_forgotten() -> None:
     alice, bob, ring = uuid4(), uuid4(), Keyring()
     hers, his = ring.of_subject_now(acme, alice), ring.of_subject_now(acme, bob)
-    ciphertext = hers.encrypt(b"a prompt", PLACE)
+    ciphertext = hers.encrypt(b"a prompt", AAD)
     DataKey.objects.filter(pk=hers.key_id).delete()
     ring.forget(hers.key_id)
     with pytest.raises(Unreadable):
         ring.by_id_now(hers.key_id)
     with pytest.raises(Unreadable):
-        ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE)  # a new key, which does not fit
+        ring.of_subject_now(acme, alice).decrypt(ciphertext, AAD)  # a new key, which does not fit
     assert ring.of_subject_now(acme, bob) is his
 
 
@@ -156,8 +156,8 @@ def test_processes_that_make_a_subjects_key_at_once_agree() -> None:
         thread.join(20)
     assert len(found) == 6
     for who in people:
-        ciphertext = found[0][who].encrypt(b"agreed", PLACE)
-        assert {keys[who].decrypt(ciphertext, PLACE) for keys in found} == {b"agreed"}
+        ciphertext = found[0][who].encrypt(b"agreed", AAD)
+        assert {keys[who].decrypt(ciphertext, AAD) for keys in found} == {b"agreed"}
     assert DataKey.objects.filter(tenant_id=tenant).count() == 4
 
 
@@ -214,9 +214,7 @@ def test_a_destruction_that_is_rolled_back_has_not_been() -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         assert destroy(acme, alice)["keys"] == 1
         raise ZeroDivisionError
-    assert (
-        keyring.by_id_now(cipher.key_id).decrypt(cipher.encrypt(b"here", PLACE), PLACE) == b"here"
-    )
+    assert keyring.by_id_now(cipher.key_id).decrypt(cipher.encrypt(b"here", AAD), AAD) == b"here"
 
 
 ELSEWHERE = """

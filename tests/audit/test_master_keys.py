@@ -31,7 +31,7 @@ from config.environment import PROJECT
 from tests.audit.transit_server import TOKEN, TransitServer, transit
 
 unit = pytest.mark.unit
-PLACE, KEY = b"audit_datakey|here", bytes(range(32))
+AAD, KEY = b"audit_datakey|here", bytes(range(32))
 
 
 def text(key: bytes) -> str:
@@ -61,37 +61,35 @@ def told(server: TransitServer, **more: str) -> dict[str, str]:
 @unit
 def test_one_from_the_environment(tmp_path: Path) -> None:
     keys = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
-    by, ciphertext = keys.encrypt(KEY, PLACE)
-    assert keys.decrypt(by, ciphertext, PLACE) == KEY
+    by, ciphertext = keys.encrypt(KEY, AAD)
+    assert keys.decrypt(by, ciphertext, AAD) == KEY
     assert by == keys.current_id() != UNNAMED
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Unreadable):
-        keys.decrypt(by, ciphertext, PLACE + b"!")
+        keys.decrypt(by, ciphertext, AAD + b"!")
 
 
 @unit
 def test_older_ones_still_open(tmp_path: Path) -> None:
-    by, ciphertext = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path).encrypt(
-        KEY, PLACE
-    )
+    by, ciphertext = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path).encrypt(KEY, AAD)
     older = f"{text(THREE)}, {text(ONE)}"
     told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": older}
     keys = from_environment(told, tmp_path)
-    assert keys.decrypt(by, ciphertext, PLACE) == KEY
+    assert keys.decrypt(by, ciphertext, AAD) == KEY
     assert keys.current_id() != by
-    assert keys.encrypt(KEY, PLACE).by == keys.current_id()
+    assert keys.encrypt(KEY, AAD).by == keys.current_id()
     with pytest.raises(MasterKeyMissing):
-        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(by, ciphertext, PLACE)
+        from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(by, ciphertext, AAD)
 
 
 @unit
 def test_what_was_wrapped_before_they_had_names_opens(tmp_path: Path) -> None:
-    ciphertext = Cipher(UNNAMED, AESGCM(ONE)).encrypt(KEY, PLACE)
+    ciphertext = Cipher(UNNAMED, AESGCM(ONE)).encrypt(KEY, AAD)
     told = {"FOREBAY_MASTER_KEY": text(TWO), "FOREBAY_MASTER_KEYS_OLD": text(ONE)}
-    assert from_environment(told, tmp_path).decrypt(UNNAMED, ciphertext, PLACE) == KEY
+    assert from_environment(told, tmp_path).decrypt(UNNAMED, ciphertext, AAD) == KEY
     with pytest.raises(Unreadable):
         from_environment({"FOREBAY_MASTER_KEY": text(TWO)}, tmp_path).decrypt(
-            UNNAMED, ciphertext, PLACE
+            UNNAMED, ciphertext, AAD
         )
 
 
@@ -127,8 +125,8 @@ def test_a_bad_one_is_one_line(variables: dict[str, str], said: str, tmp_path: P
 @unit
 def test_the_first_start_makes_one(tmp_path: Path) -> None:
     first, again = from_environment({}, tmp_path), from_environment({}, tmp_path)
-    by, ciphertext = first.encrypt(KEY, PLACE)
-    assert again.decrypt(by, ciphertext, PLACE) == KEY
+    by, ciphertext = first.encrypt(KEY, AAD)
+    assert again.decrypt(by, ciphertext, AAD) == KEY
     path = tmp_path / "secrets" / "master.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["master.key"]
@@ -137,17 +135,15 @@ def test_the_first_start_makes_one(tmp_path: Path) -> None:
 @unit
 def test_a_new_one_is_known_at_once_to_those_that_run(tmp_path: Path) -> None:
     ours, others = from_environment({}, tmp_path), from_environment({}, tmp_path)
-    before, sealed_before = others.encrypt(KEY, PLACE)
+    before, sealed_before = others.encrypt(KEY, AAD)
     new = ours.current.renew()
     assert others.current_id() == new != before
-    by, ciphertext = ours.encrypt(KEY, PLACE)
-    assert (
-        others.decrypt(by, ciphertext, PLACE) == others.decrypt(before, sealed_before, PLACE) == KEY
-    )
+    by, ciphertext = ours.encrypt(KEY, AAD)
+    assert others.decrypt(by, ciphertext, AAD) == others.decrypt(before, sealed_before, AAD) == KEY
     path = tmp_path / "secrets" / "master.key"
     path.write_text(path.read_text().splitlines()[0])  # the older one is taken out
     with pytest.raises(MasterKeyMissing):
-        others.decrypt(before, sealed_before, PLACE)
+        others.decrypt(before, sealed_before, AAD)
 
 
 @unit
@@ -158,7 +154,7 @@ def test_a_lost_file_is_not_made_again(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyProblem, match=r"master\.key is missing: restore"):
         from_environment({}, tmp_path)
     with pytest.raises(MasterKeyAway):
-        keys.encrypt(KEY, PLACE)
+        keys.encrypt(KEY, AAD)
 
 
 # The platform's secret ---------------------------------------------------------------------------
@@ -200,60 +196,60 @@ def test_the_secret_may_come_from_the_environment(tmp_path: Path) -> None:
 @unit
 def test_a_kms_wraps_and_unwraps(kms: TransitServer, tmp_path: Path) -> None:
     keys = from_environment(told(kms), tmp_path)
-    by, ciphertext = keys.encrypt(KEY, PLACE)
+    by, ciphertext = keys.encrypt(KEY, AAD)
     assert ciphertext.startswith(b"vault:v1:")
     assert KEY not in ciphertext
     assert by == keys.current_id()
-    assert from_environment(told(kms), tmp_path).decrypt(by, ciphertext, PLACE) == KEY
+    assert from_environment(told(kms), tmp_path).decrypt(by, ciphertext, AAD) == KEY
     with pytest.raises(Unreadable):
         keys.decrypt(by, ciphertext, b"another place")
     with pytest.raises(Unreadable):
-        keys.decrypt(by, ciphertext[:-8] + b"AAAAAAA=", PLACE)
+        keys.decrypt(by, ciphertext[:-8] + b"AAAAAAA=", AAD)
     for damaged in (ciphertext[:-3], ciphertext[:20], b"vault:v1:", b"something else"):
         asked = len(kms.asked)
         with pytest.raises(Unreadable):
-            keys.decrypt(by, damaged, PLACE)
+            keys.decrypt(by, damaged, AAD)
         assert len(kms.asked) == asked, "it is not asked what it thinks of that"
     with pytest.raises(MasterKeyMissing):
-        keys.decrypt(uuid4(), ciphertext, PLACE)
+        keys.decrypt(uuid4(), ciphertext, AAD)
 
 
 @unit
 def test_a_new_version_there_is_a_new_master_key_here(kms: TransitServer, tmp_path: Path) -> None:
     ours, others = from_environment(told(kms), tmp_path), from_environment(told(kms), tmp_path)
-    before, old = ours.encrypt(KEY, PLACE)
+    before, old = ours.encrypt(KEY, AAD)
     new = ours.current.renew()
-    by, ciphertext = ours.encrypt(KEY, PLACE)
+    by, ciphertext = ours.encrypt(KEY, AAD)
     assert new == by != before
     assert ciphertext.startswith(b"vault:v2:")
-    assert others.decrypt(by, ciphertext, PLACE) == others.decrypt(before, old, PLACE) == KEY
+    assert others.decrypt(by, ciphertext, AAD) == others.decrypt(before, old, AAD) == KEY
     kms.oldest = 2
     with pytest.raises(MasterKeyAway, match="disallowed by policy"):
-        others.decrypt(before, old, PLACE)
+        others.decrypt(before, old, AAD)
     kms.oldest = 1  # somebody allows it again
-    assert others.decrypt(before, old, PLACE) == KEY
+    assert others.decrypt(before, old, AAD) == KEY
 
 
 @unit
 def test_a_hiccup_is_tried_again(kms: TransitServer, tmp_path: Path) -> None:
     keys = from_environment(told(kms), tmp_path)
     kms.failures = 2
-    by, ciphertext = keys.encrypt(KEY, PLACE)
-    assert keys.decrypt(by, ciphertext, PLACE) == KEY
+    by, ciphertext = keys.encrypt(KEY, AAD)
+    assert keys.decrypt(by, ciphertext, AAD) == KEY
 
 
 @unit
 def test_a_kms_that_is_sealed_or_gone_is_away_not_lost(tmp_path: Path) -> None:
     with transit() as kms:
         keys = from_environment(told(kms), tmp_path)
-        by, ciphertext = keys.encrypt(KEY, PLACE)
+        by, ciphertext = keys.encrypt(KEY, AAD)
         kms.ciphertext = True
         with pytest.raises(MasterKeyAway, match="503: Vault is encrypted"):
-            keys.decrypt(by, ciphertext, PLACE)
+            keys.decrypt(by, ciphertext, AAD)
         kms.ciphertext = False
-        assert keys.decrypt(by, ciphertext, PLACE) == KEY
+        assert keys.decrypt(by, ciphertext, AAD) == KEY
     with pytest.raises(MasterKeyAway, match="does not answer"):
-        keys.decrypt(by, ciphertext, PLACE)
+        keys.decrypt(by, ciphertext, AAD)
 
 
 @unit
@@ -263,35 +259,35 @@ def test_a_token_that_is_not_good(kms: TransitServer, tmp_path: Path) -> None:
     by_file = {"FOREBAY_KMS_TOKEN": "", "FOREBAY_KMS_TOKEN_FILE": str(file)}
     keys = from_environment(told(kms, **by_file), tmp_path)
     with pytest.raises(MasterKeyAway, match="403: permission denied"):
-        keys.encrypt(KEY, PLACE)
+        keys.encrypt(KEY, AAD)
     assert len(kms.asked) == 1, "a refusal is not tried again"
     file.write_text(TOKEN)  # somebody renewed it
-    assert keys.decrypt(*keys.encrypt(KEY, PLACE), PLACE) == KEY
+    assert keys.decrypt(*keys.encrypt(KEY, AAD), AAD) == KEY
 
 
 @unit
 def test_from_the_environment_to_a_kms_and_back(kms: TransitServer, tmp_path: Path) -> None:
     raw = from_environment({"FOREBAY_MASTER_KEY": text(ONE)}, tmp_path)
-    by, ciphertext = raw.encrypt(KEY, PLACE)
+    by, ciphertext = raw.encrypt(KEY, AAD)
     moved = from_environment(told(kms, FOREBAY_MASTER_KEYS_OLD=text(ONE)), tmp_path)
-    assert moved.decrypt(by, ciphertext, PLACE) == KEY
-    there, wrapped = moved.encrypt(KEY, PLACE)
+    assert moved.decrypt(by, ciphertext, AAD) == KEY
+    there, wrapped = moved.encrypt(KEY, AAD)
     back = told(kms, FOREBAY_MASTER_KEY_FROM="env", FOREBAY_MASTER_KEY=text(TWO))
-    assert from_environment(back, tmp_path).decrypt(there, wrapped, PLACE) == KEY
+    assert from_environment(back, tmp_path).decrypt(there, wrapped, AAD) == KEY
 
 
 @pytest.mark.django_db(transaction=True)
 def test_tenants_keys_under_a_kms(kms: TransitServer, settings: Any, tmp_path: Path) -> None:
     settings.MASTER_KEYS = from_environment(told(kms), tmp_path)
     acme, alice = uuid4(), uuid4()
-    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", PLACE)
+    ciphertext = Keyring().of_subject_now(acme, alice).encrypt(b"a prompt", AAD)
     asked = len(kms.asked)
     ring = Keyring()
-    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
+    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, AAD) == b"a prompt"
     ring.of_subject_now(acme, uuid4())
     assert len(kms.asked) - asked <= 2, "a tenant's key is unwrapped once in a process"
     kms.ciphertext = True
-    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, PLACE) == b"a prompt"
+    assert ring.of_subject_now(acme, alice).decrypt(ciphertext, AAD) == b"a prompt"
     with pytest.raises(MasterKeyAway):
         Keyring().of_subject_now(acme, alice)
 

@@ -34,7 +34,7 @@ from tenants.models import Tenant
 from tests.audit.transit_server import transit
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PLACE, BY = b"audit_payload|here", "operator:test"
+AAD, BY = b"audit_payload|here", "operator:test"
 ONE, TWO = (bytes([n]) * 32 for n in (1, 2))
 Texts = dict[tuple[UUID, UUID | None], tuple[UUID, bytes]]
 
@@ -44,14 +44,14 @@ def people(tenant: UUID, count: int) -> Texts:
     ring, found = Keyring(), Texts()
     for who in (None, *(uuid4() for _ in range(count))):
         cipher = ring.of_subject_now(tenant, who)
-        found[tenant, who] = cipher.key_id, cipher.encrypt(b"a prompt of %a" % who, PLACE)
+        found[tenant, who] = cipher.key_id, cipher.encrypt(b"a prompt of %a" % who, AAD)
     return found
 
 
 def all_open(texts: Texts) -> None:
     ring = Keyring()
     for (_, who), (key_id, ciphertext) in texts.items():
-        assert ring.by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt of %a" % who
+        assert ring.by_id_now(key_id).decrypt(ciphertext, AAD) == b"a prompt of %a" % who
 
 
 def phases() -> list[tuple[str, dict[str, Any]]]:
@@ -90,7 +90,7 @@ def test_a_tenants_new_key() -> None:
 def test_what_is_new_goes_under_the_newest_key_in_every_process() -> None:
     acme, before = uuid4(), Keyring()
     old = before.of_subject_now(acme, None)
-    text = old.encrypt(b"an answer kept for the tenant", PLACE)
+    text = old.encrypt(b"an answer kept for the tenant", AAD)
     rotation.go_on(rotation.start_tenant(acme, by=BY))
     who = uuid4()
     before.of_subject_now(acme, who)  # this process had the old one in its memory
@@ -101,7 +101,7 @@ def test_what_is_new_goes_under_the_newest_key_in_every_process() -> None:
     assert (current.version, row.wrapped_by) == (2, current.id)
     time.sleep(1.0)
     assert before.of_subject_now(acme, None).key_id == current.id
-    assert before.by_id_now(old.key_id).decrypt(text, PLACE) == b"an answer kept for the tenant"
+    assert before.by_id_now(old.key_id).decrypt(text, AAD) == b"an answer kept for the tenant"
 
 
 def test_ten_exchanges_in_a_row() -> None:
@@ -149,7 +149,7 @@ def test_a_lost_tenants_key_is_a_clear_error() -> None:
     found = rotation.start_tenant(acme, by=BY)
     assert rotation.go_on(found)  # it is through, with two that cannot be helped
     assert phases()[-1][1]["unreadable"] == 2
-    assert Keyring().of_subject_now(acme, uuid4()).encrypt(b"", PLACE), "new people have keys"
+    assert Keyring().of_subject_now(acme, uuid4()).encrypt(b"", AAD), "new people have keys"
 
 
 # The master key ----------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_keys_from_before_they_had_names_and_versions(settings: Any) -> None:
     tenants, hers = AESGCM.generate_key(256), AESGCM.generate_key(256)
     above = old_row(acme, None, tenants, Cipher(MASTER, AESGCM(ONE)))
     row = old_row(acme, alice, hers, Cipher(above.id, AESGCM(tenants)))
-    ciphertext = Cipher(row.id, AESGCM(hers)).encrypt(b"a prompt of %a" % alice, PLACE)
+    ciphertext = Cipher(row.id, AESGCM(hers)).encrypt(b"a prompt of %a" % alice, AAD)
     texts: Texts = {(acme, alice): (row.id, ciphertext)}
     all_open(texts)
     assert Keyring().of_subject_now(acme, alice).key_id == row.id
@@ -250,11 +250,11 @@ def test_texts_are_sealed_and_opened_throughout(settings: Any) -> None:
             while not stop.is_set():
                 (_, who), (key_id, ciphertext) = secrets.choice(known)
                 ring._cache.clear()  # else the database is hardly ever asked
-                assert ring.by_id_now(key_id).decrypt(ciphertext, PLACE) == b"a prompt of %a" % who
+                assert ring.by_id_now(key_id).decrypt(ciphertext, AAD) == b"a prompt of %a" % who
                 fresh = uuid4() if counted[number] % 5 == 0 else who
                 cipher = ring.of_subject_now(acme, fresh)
                 again = ring.by_id_now(cipher.key_id)
-                assert again.decrypt(cipher.encrypt(b"new", PLACE), PLACE) == b"new"
+                assert again.decrypt(cipher.encrypt(b"new", AAD), AAD) == b"new"
                 counted[number] += 1
         except BaseException as problem:
             problems.append(problem)

@@ -17,9 +17,9 @@ from audit.keys.keyring import Keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyMissing
 from audit.models import DataKey
 from inference.chat import conversations
-from inference.chat.encryption import message_place, said_in, title_of
+from inference.chat.encryption import message_aad, said_in, title_of
 from inference.models import Author, Conversation, Message
-from inference.record import ledger
+from inference.record import statements
 from tenants.models import Tenant, User
 from tenants.roles import Role
 from tests.inference.orders import an_order
@@ -137,7 +137,7 @@ def test_payloads_do_not_change_places() -> None:
     for order in (an_order(), an_order(), an_order()):
         cipher = Keyring().of_subject_now(order.tenant_id, order.subject_id)
         for field in FIELDS:
-            place = ledger.place(order, field.decode())
+            place = statements.aad(order, field.decode())
             found[place] = cipher.key_id, cipher.encrypt(b"a text", place)
     ring = Keyring()
     for (place, _), (other, (key_id, ciphertext)) in product(found.items(), found.items()):
@@ -168,5 +168,5 @@ def message_in(conversation: Conversation) -> Message:
     subject = conversation.member.subject_id
     cipher = Keyring().of_subject_now(conversation.tenant_id, subject)
     message.data_key_id = cipher.key_id
-    message.ciphertext = cipher.encrypt(b"hello", message_place(message))
+    message.ciphertext = cipher.encrypt(b"hello", message_aad(message))
     return message

@@ -213,7 +213,7 @@ def say(
     cipher = keyring.of_subject_now(tenant, subject)
     at = timezone.now() - timedelta(minutes=minutes_ago)
     given = {"tenant_id": tenant, "request_id": request, "field": "response", "at": at}
-    place = texts.place(tenant, request, "response")
+    place = texts.aad(tenant, request, "response")
     ciphertext = cipher.encrypt(words.encode(), place)
     Payload.objects.create(data_key_id=cipher.key_id, ciphertext=ciphertext, **given)
     Event.objects.create(

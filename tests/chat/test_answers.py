@@ -11,7 +11,7 @@ from audit.models import DataKey
 from inference.chat import asking
 from inference.chat.answers import ON_ITS_WAY, turn
 from inference.chat.asking import Asked
-from inference.chat.encryption import message_place
+from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send, Turn
 from inference.chat.refusal import Refused
 from inference.models import Completion, Conversation, Message, State, Usage
@@ -38,7 +38,7 @@ def answer(member: Member, asked: Asked, text: str | bytes = "ho", **usage: obje
     """As a settlement leaves it."""
     stored = text.encode() if isinstance(text, str) else text
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
-    asked.answer.ciphertext = cipher.encrypt(stored, message_place(asked.answer))
+    asked.answer.ciphertext = cipher.encrypt(stored, message_aad(asked.answer))
     asked.answer.finish_reason = "stop"
     asked.answer.save()
     completion = record(member, asked, State.DONE)

@@ -24,7 +24,7 @@ from console.isolation.objects import Objects
 from console.isolation.routes import PAGES, addresses
 from console.privacy.own_data import link_of
 from inference.chat import asking
-from inference.chat.encryption import message_place
+from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send
 from inference.reasoning import Said, packed
 from tenants.models import Link, Member, User
@@ -168,7 +168,7 @@ def conversation(member: Member) -> Any:
     text = "A **basin**, `x`:\n\n```python\nx = 1  # so\n```\n\n> quoted\n\n|a|b|\n|-|-|\n|1|2|"
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
     said = packed(Said(text, "Hm, let me think."))
-    asked.answer.ciphertext = cipher.encrypt(said, message_place(asked.answer))
+    asked.answer.ciphertext = cipher.encrypt(said, message_aad(asked.answer))
     asked.answer.save()
     return asked.conversation.id
 

@@ -163,7 +163,7 @@ def say(tenant: Tenant, text: str) -> Any:
     mine = event(tenant, subject_id=uuid4())
     assert mine.request_id
     cipher = keyring.of_subject_now(tenant.id, mine.subject_id)
-    place = texts.place(tenant.id, mine.request_id, "response")
+    place = texts.aad(tenant.id, mine.request_id, "response")
     Payload.objects.create(
         at=mine.at,
         tenant_id=tenant.id,

@@ -13,7 +13,7 @@ from tenants.models import Member
 from tests.console.conftest import SignIn
 
 CATALOGUE = Path(settings.BASE_DIR) / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
-PLACE = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
+AAD = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 TEXTS = re.compile(r"""\{% translate (?:"([^"]+)"|'([^']+)')""")
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 
@@ -28,7 +28,7 @@ def texts(book: Any) -> dict[Any, Any]:
 
 
 def places(text: str) -> set[str]:
-    return set(PLACE.findall(text))
+    return set(AAD.findall(text))
 
 
 @pytest.mark.unit

@@ -16,7 +16,7 @@ from inference.engines.base import EngineFailed
 from inference.order import Order
 from inference.queue import classes
 from inference.queue.classes import WorkClass
-from inference.record.ledger import Outcome
+from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker import handlers

@@ -12,7 +12,7 @@ from audit.keys.keyring import keyring
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
-from inference.record import ledger
+from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame
 from inference.worker.runner import Runner
@@ -47,7 +47,7 @@ class Bench:
         await in_database(self._record)(order)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
         self.wanted_a_wake_up = await self.queue.enqueue(
-            order.item, ledger.encrypted_order(order, cipher)
+            order.item, statements.encrypted_order(order, cipher)
         )
         return order
 

@@ -15,7 +15,7 @@ from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig
 from inference.order import Order
-from inference.record.ledger import Outcome
+from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation

@@ -24,13 +24,13 @@ from inference.personal_data import erasure
 from inference.queue import classes
 from inference.queue.classes import CLASSES, WorkClass
 from inference.queue.fair_queue import prefix
-from inference.record import ledger, places
+from inference.record import places, statements
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import handlers
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import hold
+from tenants.rate_limits.release import reacquire
 from tests.inference.naps import NAP, Nap, a_nap
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until
@@ -49,17 +49,17 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def submit(bench: Bench, order: Order) -> Order:
     """As intake does it: admitted, on record, queued."""
-    await hold(bench.link, places.place(order), places.hold_s(order))
+    await reacquire(bench.link, places.place(order), places.hold_s(order))
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    ciphertext = ledger.encrypted_order(order, cipher)
-    await in_database(_receive)(ledger.received_row(order, ciphertext))
+    ciphertext = statements.encrypted_order(order, cipher)
+    await in_database(_receive)(statements.received_row(order, ciphertext))
     await bench.queue.enqueue(order.item, ciphertext)
     return order
 
 
 def _receive(row: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(ledger.RECEIVED, [orjson.dumps([row]).decode()])
+        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
 
 
 async def nap(bench: Bench, naps: int = 3, **changes: Any) -> Order:
@@ -116,7 +116,7 @@ async def test_both_run_beside_each_other_and_the_books_are_exact(bench: Bench) 
 
 def _response(order: Order) -> bytes:
     payload = Payload.objects.get(request_id=order.id, field="response")
-    place = ledger.place(order, "response")
+    place = statements.aad(order, "response")
     return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
 
 

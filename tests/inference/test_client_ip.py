@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from console import client_network
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.rate_limits.client_address import client_ip, counted
 from tests.grpc.wire import rpc
 

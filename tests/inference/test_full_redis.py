@@ -18,7 +18,7 @@ from inference.worker import runner as module
 from tenants.caller import Limits
 from tenants.models import Tenant
 from tenants.rate_limits.admission import Ask, SharedAdmission
-from tenants.rate_limits.release import Place, give_back, hold
+from tenants.rate_limits.release import Slot, reacquire, release
 from tenants.redis_link import RedisFull, RedisLink
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
 from tests.inference.running import Bench
@@ -56,9 +56,9 @@ async def test_limits_are_counted_on(link: RedisLink, full: Full) -> None:
         asks = [Ask.of(acme, str(uuid4()), size=100_000) for _ in range(3)]
         tiers = [(await shared.admit(ask))[0].tier for ask in asks]
         assert tiers == ["", "", "rate"]
-        place = Place(asks[0].request_id, asks[0].tenant, asks[0].key, 100_000)
-        assert await give_back(link, place, 0, 0)
-        await hold(link, place, 60)
+        place = Slot(asks[0].request_id, asks[0].tenant, asks[0].key, 100_000)
+        assert await release(link, place, 0, 0)
+        await reacquire(link, place, 60)
 
 
 async def test_the_queue_takes_nothing_new_and_hands_out_what_it_has(

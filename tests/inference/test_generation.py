@@ -10,7 +10,7 @@ import pytest
 from inference.codec import events as sse
 from inference.engines.base import EngineFailed
 from inference.reasoning import Said, unpacked
-from inference.record.ledger import message_place, place
+from inference.record.statements import aad, message_aad
 from inference.stream.frames import Kind
 from tests.inference.orders import an_order, chunk, event, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces
@@ -186,7 +186,7 @@ async def test_the_text_and_the_answer_are_sealed() -> None:
     traces, order = Traces(), an_order()
     await traces.of(ScriptedEngine(HELLO), order)
     ciphertext = base64.b64decode(traces.row["response"])
-    assert traces.cipher.decrypt(ciphertext, place(order, "response")) == b"Hello"
+    assert traces.cipher.decrypt(ciphertext, aad(order, "response")) == b"Hello"
     assert traces.row["response_length"] == 5
     assert traces.row["message"] is None
     assert b"Hello" not in orjson.dumps(traces.row)
@@ -196,7 +196,7 @@ async def test_a_chats_answer_becomes_its_message() -> None:
     traces, order = Traces(), an_order(keeps_text=True, reply_to="")
     await traces.of(ScriptedEngine(HELLO), order)
     ciphertext = base64.b64decode(traces.row["message"])
-    assert traces.cipher.decrypt(ciphertext, message_place(order)) == b"Hello"
+    assert traces.cipher.decrypt(ciphertext, message_aad(order)) == b"Hello"
 
 
 def answer(text: str, **more: object) -> bytes:
@@ -219,7 +219,7 @@ async def test_a_whole_answer() -> None:
     assert (found["id"], found["model"]) == (order.public_id, "smol")
     assert found["choices"][0]["message"]["content"] == "Hello"
     ciphertext = base64.b64decode(traces.row["response"])
-    assert traces.cipher.decrypt(ciphertext, place(order, "response")) == traces.last.body
+    assert traces.cipher.decrypt(ciphertext, aad(order, "response")) == traces.last.body
 
 
 async def test_an_answer_that_is_a_tool_call_has_no_text() -> None:
@@ -325,8 +325,8 @@ async def test_reasoning_is_kept_beside_the_answer() -> None:
     assert outcome
     assert (outcome.text, outcome.reasoning) == ("Hello", "Hm.")
     ciphertext = base64.b64decode(traces.row["message"])
-    stored = traces.cipher.decrypt(ciphertext, message_place(order))
+    stored = traces.cipher.decrypt(ciphertext, message_aad(order))
     assert unpacked(stored) == Said("Hello", "Hm.")
     on_record = base64.b64decode(traces.row["response"])
-    read = traces.cipher.decrypt(on_record, place(order, "response")).decode()
+    read = traces.cipher.decrypt(on_record, aad(order, "response")).decode()
     assert read == "<think>\nHm.\n</think>\n\nHello"

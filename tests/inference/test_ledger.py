@@ -23,8 +23,8 @@ from inference.engines.base import EngineConfig
 from inference.engines.openai import OpenAIEngine
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
-from inference.record import ledger
-from inference.record.ledger import Outcome
+from inference.record import statements
+from inference.record.statements import Outcome
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.quotas.charge import Charge
 from tenants.roles import Role
@@ -57,11 +57,11 @@ def run(database: psycopg.Connection[Any], statement: str, *rows: Row) -> None:
 
 def received(order: Order, key: ApiKey | None = None) -> Row:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id if key else None))
-    return ledger.received_row(order, ledger.encrypted_order(order, cipher_of(order)))
+    return statements.received_row(order, statements.encrypted_order(order, cipher_of(order)))
 
 
 def settled(order: Order, **outcome: Any) -> Row:
-    return ledger.settled_row(order, Outcome(**outcome), cipher_of(order), time.time())
+    return statements.settled_row(order, Outcome(**outcome), cipher_of(order), time.time())
 
 
 ANSWER: dict[str, Any] = {
@@ -79,7 +79,7 @@ ANSWER: dict[str, Any] = {
 def test_a_received_request_is_on_record(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
-    run(database, ledger.RECEIVED, received(order, key))
+    run(database, statements.RECEIVED, received(order, key))
     completion = Completion.objects.get()
     assert (completion.id, completion.tenant_id, completion.api_key_id) == (
         order.id,
@@ -105,10 +105,10 @@ def test_a_received_request_is_on_record(
 def test_the_request_can_be_opened_from_the_record(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
-    run(database, ledger.RECEIVED, received(order))
+    run(database, statements.RECEIVED, received(order))
     payload = Payload.objects.get(request_id=order.id)
     assert order.body not in bytes(payload.ciphertext)
-    place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
+    place = statements.request_aad(order.tenant_id.bytes, order.id.bytes)
     opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert unpacked(opened) == order
 
@@ -130,10 +130,10 @@ def test_an_answer_that_takes_more_than_was_set_aside_is_an_alert(
     beyond: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run(database, ledger.RECEIVED, received(order))
+    run(database, statements.RECEIVED, received(order))
     row = settled(msgspec.structs.replace(order, charge=aside), **ANSWER)
-    run(database, ledger.SETTLED, row)
-    run(database, ledger.SETTLED, row)  # counted once
+    run(database, statements.SETTLED, row)
+    run(database, statements.SETTLED, row)  # counted once
     assert ("ALERT quota:overrun" in caplog.text) is beyond
     alerts = list(Event.objects.filter(action="quota:overrun"))
     assert len(alerts) == beyond
@@ -148,8 +148,8 @@ def test_an_answer_that_takes_more_than_was_set_aside_is_an_alert(
 
 
 def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order: Order) -> None:
-    run(database, ledger.RECEIVED, received(order))
-    run(database, ledger.SETTLED, settled(order, **ANSWER))
+    run(database, statements.RECEIVED, received(order))
+    run(database, statements.SETTLED, settled(order, **ANSWER))
     completion = Completion.objects.get()
     assert completion.state == State.DONE
     assert completion.settled_at
@@ -169,7 +169,7 @@ def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order
     assert (done.success, done.status, done.response_length) == (True, 200, 5)
     assert (done.tokens_in, done.tokens_out) == (12, 34)
     payload = Payload.objects.get(request_id=order.id, field="response")
-    place = ledger.place(order, "response")
+    place = statements.aad(order, "response")
     opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert opened == b'{"choices":[]}'
 
@@ -177,22 +177,22 @@ def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order
 def test_texts_cannot_be_exchanged_on_the_record(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
-    run(database, ledger.RECEIVED, received(order))
-    run(database, ledger.SETTLED, settled(order, **ANSWER))
+    run(database, statements.RECEIVED, received(order))
+    run(database, statements.SETTLED, settled(order, **ANSWER))
     request, response = Payload.objects.order_by("field")
     from audit.keys.keyring import Unreadable
 
     for payload, field in ((request, "response"), (response, "request")):
         with pytest.raises(Unreadable):
-            cipher_of(order).decrypt(bytes(payload.ciphertext), ledger.place(order, field))
+            cipher_of(order).decrypt(bytes(payload.ciphertext), statements.aad(order, field))
 
 
 def test_a_failure_is_no_success(database: psycopg.Connection[Any], order: Order) -> None:
-    run(database, ledger.RECEIVED, received(order))
+    run(database, statements.RECEIVED, received(order))
     failed = settled(
         order, state="failed", status=502, finish_reason="error", error_code="engine_failed"
     )
-    run(database, ledger.SETTLED, failed)
+    run(database, statements.SETTLED, failed)
     done = Event.objects.get(action="completion:completed")
     assert (done.success, done.status, done.error_code) == (False, 502, "engine_failed")
     usage = Usage.objects.get()
@@ -214,10 +214,10 @@ def test_the_second_of_two_settlements_writes_nothing(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
     for _ in range(2):
-        run(database, ledger.RECEIVED, received(order))
-    run(database, ledger.SETTLED, settled(order, **ANSWER))
+        run(database, statements.RECEIVED, received(order))
+    run(database, statements.SETTLED, settled(order, **ANSWER))
     late = settled(order, state="failed", status=500, error_code="worker_lost", text="Other")
-    run(database, ledger.SETTLED, late)
+    run(database, statements.SETTLED, late)
     assert count() == (1, 2, 2, 1)
     assert Completion.objects.get().state == State.DONE
     assert Usage.objects.get().completion_tokens == 34
@@ -226,7 +226,7 @@ def test_the_second_of_two_settlements_writes_nothing(
 
 def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Order) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        run(connection, ledger.RECEIVED, received(order))
+        run(connection, statements.RECEIVED, received(order))
     rows = [settled(order, attempts=n, completion_tokens=n, response=b"%d" % n) for n in range(6)]
     together, problems = threading.Barrier(len(rows)), list[BaseException]()
 
@@ -234,7 +234,7 @@ def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Ord
         try:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 together.wait(10)
-                run(connection, ledger.SETTLED, row)
+                run(connection, statements.SETTLED, row)
         except BaseException as problem:
             problems.append(problem)
 
@@ -248,7 +248,7 @@ def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Ord
     winner = Usage.objects.get().completion_tokens
     assert Event.objects.get(action="completion:completed").tokens_out == winner
     payload = Payload.objects.get(field="response")
-    opened = cipher_of(order).decrypt(bytes(payload.ciphertext), ledger.place(order, "response"))
+    opened = cipher_of(order).decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
     assert opened == b"%d" % winner
 
 
@@ -256,10 +256,10 @@ def test_many_rows_in_one_statement(
     database: psycopg.Connection[Any], acme: Tenant, key: ApiKey
 ) -> None:
     orders = [an_order(tenant_id=acme.id, subject_id=key.subject_id) for _ in range(50)]
-    run(database, ledger.RECEIVED, *[received(order, key) for order in orders])
-    run(database, ledger.SETTLED, *[settled(order, **ANSWER) for order in orders])
+    run(database, statements.RECEIVED, *[received(order, key) for order in orders])
+    run(database, statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
     assert count() == (50, 100, 100, 50)
-    run(database, ledger.SETTLED, *[settled(order, **ANSWER) for order in orders])
+    run(database, statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
     assert count() == (50, 100, 100, 50)
 
 
@@ -293,13 +293,13 @@ def test_a_chats_answer_arrives_with_its_settlement(
 ) -> None:
     order = an_order(tenant_id=acme.id, subject_id=alice.subject_id, keeps_text=True, reply_to="")
     message = an_answer_to_come(order, alice)
-    run(database, ledger.RECEIVED, received(order))
-    run(database, ledger.SETTLED, settled(order, **ANSWER))
-    run(database, ledger.SETTLED, settled(order, text="Something else"))
+    run(database, statements.RECEIVED, received(order))
+    run(database, statements.SETTLED, settled(order, **ANSWER))
+    run(database, statements.SETTLED, settled(order, text="Something else"))
     message.refresh_from_db()
     assert message.finish_reason == "stop"
     assert message.ciphertext
-    opened = cipher_of(order).decrypt(bytes(message.ciphertext), ledger.message_place(order))
+    opened = cipher_of(order).decrypt(bytes(message.ciphertext), statements.message_aad(order))
     assert opened == b"Hello"
 
 
@@ -314,7 +314,7 @@ def test_a_request_nobody_received_cannot_be_settled(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        run(database, ledger.SETTLED, settled(order, **ANSWER))
+        run(database, statements.SETTLED, settled(order, **ANSWER))
     assert not Event.objects.filter(request_id=order.id).exists()
 
 
@@ -330,18 +330,18 @@ def test_a_request_nobody_received_cannot_be_settled(
     ],
 )
 def test_an_address_is_kept_without_its_host(address: str, kept: str | None) -> None:
-    assert ledger.network(address) == kept
+    assert statements.network(address) == kept
 
 
 @pytest.mark.unit
 def test_a_mapped_ipv4_address_is_one() -> None:
-    assert ledger.network("::ffff:198.51.100.77") == "198.51.100.0"
+    assert statements.network("::ffff:198.51.100.77") == "198.51.100.0"
 
 
 @pytest.mark.unit
 @pytest.mark.parametrize("odd", ["unix", "testclient", "198.51.100.7:443", "fe80::1%eth0"])
 def test_what_is_no_address_is_not_kept(odd: str) -> None:
-    assert ledger.network(odd) in (None, "fe80::")
+    assert statements.network(odd) in (None, "fe80::")
 
 
 def test_the_cost_of_an_answer() -> None:
@@ -361,11 +361,11 @@ def test_a_receipt_names_what_was_recorded(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
-    row = ledger.received_row(order, ledger.encrypted_order(order, cipher_of(order)))
-    run(database, ledger.RECEIVED, row)
+    row = statements.received_row(order, statements.encrypted_order(order, cipher_of(order)))
+    run(database, statements.RECEIVED, row)
     statement = f"select {LINE} from audit_event where request_id = %s"
     (line,) = database.execute(statement, [order.id]).fetchone() or ("",)
-    receipt = ledger.receipt(order, row["payload_sha256"])
+    receipt = statements.receipt(order, row["payload_sha256"])
     assert (receipt.request_id, receipt.leaf) == (order.id, merkle.leaf(line.encode()))
     assert receipt.is_ours()
 
@@ -373,9 +373,9 @@ def test_a_receipt_names_what_was_recorded(
 def test_the_record_names_key_upstream_and_ciphertexts(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
-    run(database, ledger.RECEIVED, received(order, key))
+    run(database, statements.RECEIVED, received(order, key))
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
-    run(database, ledger.SETTLED, settled(order, upstream="openai api.example", **ANSWER))
+    run(database, statements.SETTLED, settled(order, upstream="openai api.example", **ANSWER))
     asked, answered = Event.objects.filter(request_id=order.id).order_by("id")
     assert (asked.upstream, answered.upstream) == ("", "openai api.example")
     assert asked.api_key_id == answered.api_key_id == key.id

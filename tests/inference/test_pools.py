@@ -20,7 +20,7 @@ from inference.intake.route import open_to, route
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import ledger
+from inference.record import statements
 from inference.worker import restoring
 from inference.worker.handlers import generation
 from inference.worker.runner import Runner
@@ -46,15 +46,15 @@ class TwoPools(Bench):
         """On record and in the first pool's queue, as intake does it."""
         order = an_order(tenant_id=self.acme.id, model=self.pool, pool=self.pool, **changes)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = ledger.encrypted_order(order, cipher)
+        ciphertext = statements.encrypted_order(order, cipher)
         await in_database(self._on_record)(order, ciphertext)
         await self.queue.enqueue(order.item, ciphertext)
         return order
 
     def _on_record(self, order: Order, ciphertext: bytes) -> None:
         with connection.cursor() as cursor:
-            row = ledger.received_row(order, ciphertext)
-            cursor.execute(ledger.RECEIVED, [orjson.dumps([row]).decode()])
+            row = statements.received_row(order, ciphertext)
+            cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
 
     def start_second(self, engine: ScriptedEngine) -> Runner:
         runner = Runner(self.second, engine)

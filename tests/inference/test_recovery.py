@@ -15,8 +15,8 @@ from audit.models import Payload
 from inference.intake.context import Context
 from inference.intake.recovery import OVERTIME_S, recover
 from inference.order import Order
-from inference.record import ledger
-from inference.record.ledger import Outcome
+from inference.record import statements
+from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
@@ -43,14 +43,14 @@ class Waiting:
     async def order(self, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, **changes)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = ledger.encrypted_order(order, cipher)
-        await self._run(ledger.RECEIVED, ledger.received_row(order, ciphertext))
+        ciphertext = statements.encrypted_order(order, cipher)
+        await self._run(statements.RECEIVED, statements.received_row(order, ciphertext))
         return order
 
     async def settle(self, order: Order, **outcome: Any) -> None:
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        row = ledger.settled_row(order, Outcome(**outcome), cipher, time.time())
-        await self._run(ledger.SETTLED, row)
+        row = statements.settled_row(order, Outcome(**outcome), cipher, time.time())
+        await self._run(statements.SETTLED, row)
 
     async def _run(self, statement: str, row: Any) -> None:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as database:

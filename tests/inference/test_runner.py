@@ -21,15 +21,15 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import ledger, places
-from inference.record.ledger import Outcome
+from inference.record import places, statements
+from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import runner as module
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import hold
+from tenants.rate_limits.release import reacquire
 from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import over, weak_line_to_redis
 from tests.inference.conftest import forget_pool
@@ -63,7 +63,7 @@ async def test_a_large_request_is_read_from_the_record_and_not_carried_by_redis(
     large = CHAT[:-1] + b',"user":"%b"}' % (b"x" * 100_000)
     (order,) = await bench.submit(1, body=large)
     key = keyring.of_subject(order.tenant_id, order.subject_id)
-    ciphertext = ledger.encrypted_order(order, await key)
+    ciphertext = statements.encrypted_order(order, await key)
     await in_database(_put_on_record)(order, ciphertext)
     assert await bench.link.call("HGET", f"{prefix(bench.pool)}:orders", str(order.id)) == b""
     engine = ScriptedEngine(QUICK)
@@ -78,7 +78,7 @@ def _put_on_record(order: Order, ciphertext: bytes) -> None:
         cursor.execute(
             "insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)"
             " values (now(), %s, %s, 'request', %s, %s)",
-            [order.tenant_id, order.id, ledger.key_id(ciphertext), ciphertext[16:]],
+            [order.tenant_id, order.id, statements.key_id(ciphertext), ciphertext[16:]],
         )
 
 
@@ -319,7 +319,7 @@ async def test_one_that_cannot_be_read_gives_back_its_keys_places_and_bytes(
     order = an_order(tenant_id=bench.acme.id, model=bench.pool, body=large, charge=charge)
     await in_database(bench._record)(order)
     await in_database(Completion.objects.filter(id=order.id).update)(api_key=key)
-    await hold(link, places.place(order), 600)
+    await reacquire(link, places.place(order), 600)
     owners = [concurrency_key(str(bench.acme.pk)), concurrency_key(str(key.pk))]
     names = [*owners, *(f"{owner}:bytes" for owner in owners)]
     assert await link.call("EXISTS", *names) == 4
@@ -338,7 +338,7 @@ async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> No
     (order,) = await bench.submit(1)
     ((item, ciphertext),) = await bench.queue.pop(1, "dead")
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    row = ledger.settled_row(order, Outcome(completion_tokens=9), cipher, time.time())
+    row = statements.settled_row(order, Outcome(completion_tokens=9), cipher, time.time())
     await in_database(_write)(row)
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
@@ -353,7 +353,7 @@ async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> No
 
 def _write(row: Row) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(ledger.SETTLED, [orjson.dumps([row]).decode()])
+        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
 
 
 # BUG (reported): it failed at once, and each failure cost an attempt: after four, `worker_lost`.

@@ -20,44 +20,42 @@ any_frame = st.builds(
     retry_after=st.integers(0, 60),
 )
 batches = st.lists(any_frame, max_size=5)
-PLACE = b"ret:web-1"
+AAD = b"ret:web-1"
 
 
 @given(batches)
 def test_a_batch_comes_out_as_it_went_in(batch: list[Frame]) -> None:
-    ciphertext = frames.encrypted(batch, PLACE)
-    assert frames.decrypted(ciphertext, PLACE) == batch
+    ciphertext = frames.encrypted(batch, AAD)
+    assert frames.decrypted(ciphertext, AAD) == batch
 
 
 def test_nothing_of_the_text_is_seen() -> None:
-    assert b"data: 1" not in frames.encrypted([a_frame(1, 3)], PLACE)
+    assert b"data: 1" not in frames.encrypted([a_frame(1, 3)], AAD)
 
 
 @given(batches, st.data())
 def test_a_changed_batch_gives_no_frames(batch: list[Frame], data: st.DataObject) -> None:
-    ciphertext = bytearray(frames.encrypted(batch, PLACE))
+    ciphertext = bytearray(frames.encrypted(batch, AAD))
     bit = data.draw(st.integers(0, len(ciphertext) * 8 - 1))
     ciphertext[bit // 8] ^= 1 << bit % 8
-    assert frames.decrypted(bytes(ciphertext), PLACE) == []
+    assert frames.decrypted(bytes(ciphertext), AAD) == []
 
 
 @given(batches, st.data())
 def test_a_cut_batch_gives_no_frames(batch: list[Frame], data: st.DataObject) -> None:
-    ciphertext = frames.encrypted(batch, PLACE)
-    assert (
-        frames.decrypted(ciphertext[: data.draw(st.integers(0, len(ciphertext) - 1))], PLACE) == []
-    )
+    ciphertext = frames.encrypted(batch, AAD)
+    assert frames.decrypted(ciphertext[: data.draw(st.integers(0, len(ciphertext) - 1))], AAD) == []
 
 
 @given(batches, st.binary(max_size=30))
 def test_a_batch_of_another_stream_gives_no_frames(batch: list[Frame], elsewhere: bytes) -> None:
-    if elsewhere != PLACE:
-        assert frames.decrypted(frames.encrypted(batch, PLACE), elsewhere) == []
+    if elsewhere != AAD:
+        assert frames.decrypted(frames.encrypted(batch, AAD), elsewhere) == []
 
 
 @given(st.binary(max_size=200))
 def test_rubbish_gives_no_frames(data: bytes) -> None:
-    assert frames.decrypted(data, PLACE) == []
+    assert frames.decrypted(data, AAD) == []
 
 
 def test_only_events_are_not_final() -> None:

@@ -28,7 +28,7 @@ from inference.models import Completion, State, Usage
 from inference.queue import classes
 from inference.queue.classes import WorkClass
 from inference.queue.fair_queue import FairQueue
-from inference.record import ledger
+from inference.record import statements
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from tenants.caller import Caller, Limits
@@ -148,7 +148,7 @@ async def test_a_request_is_on_record_and_in_the_queue(
     assert (completion.id, completion.state) == (order.id, State.OPEN)
     ((item, ciphertext),) = await queue.pop(5, "runner-1")
     assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
-    assert ledger.key_id(ciphertext).version == 4
+    assert statements.key_id(ciphertext).version == 4
     assert order.body not in ciphertext
     assert await busy(link, caller) == 1
     await until(lambda: asyncio.sleep(0, wake_ups))

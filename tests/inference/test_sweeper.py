@@ -20,13 +20,13 @@ from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import closing, ledger, places
-from inference.record.ledger import Outcome
+from inference.record import closing, slots, statements
+from inference.record.statements import Outcome
 from inference.worker import restoring, sweeper
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
-from tenants.rate_limits.release import HOLD, held
+from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded
@@ -77,14 +77,14 @@ def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
     changes = {"deadline": received + configured.REQUEST_DEADLINE_S, "reply_to": "", **changes}
     order = an_order(tenant_id=acme.id, model=POOL, created_at=received, **changes)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    ciphertext = ledger.encrypted_order(order, cipher)
-    write(ledger.RECEIVED, ledger.received_row(order, ciphertext))
+    ciphertext = statements.encrypted_order(order, cipher)
+    write(statements.RECEIVED, statements.received_row(order, ciphertext))
     return order
 
 
 def settle(order: Order) -> None:
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    write(ledger.SETTLED, ledger.settled_row(order, Outcome(), cipher, time.time()))
+    write(statements.SETTLED, statements.settled_row(order, Outcome(), cipher, time.time()))
 
 
 def the_epoch_is_old() -> None:
@@ -111,7 +111,7 @@ def popped(n: int = 10) -> list[tuple[Item, bytes]]:
 
 
 def enqueue(order: Order) -> None:
-    ciphertext = ledger.encrypted_order(
+    ciphertext = statements.encrypted_order(
         order, keyring.of_subject_now(order.tenant_id, order.subject_id)
     )
     with_queue(lambda queue: queue.enqueue(order.item, ciphertext))
@@ -128,8 +128,8 @@ def test_a_request_that_the_queue_has_lost_comes_back(acme: Tenant, wake_ups: li
     sweeper.sweep_all()
     ((item, ciphertext),) = popped()
     assert (item.id, item.attempt, item.tenant) == (str(order.id), 2, str(acme.id))
-    place = ledger.request_place(order.tenant_id.bytes, order.id.bytes)
-    opened = keyring.by_id_now(ledger.key_id(ciphertext)).decrypt(ciphertext[16:], place)
+    place = statements.request_aad(order.tenant_id.bytes, order.id.bytes)
+    opened = keyring.by_id_now(statements.key_id(ciphertext)).decrypt(ciphertext[16:], place)
     assert packed(order) == opened
     assert wake_ups == [POOL]
 
@@ -218,7 +218,7 @@ def test_one_whose_text_was_erased_does_not_come_back(acme: Tenant) -> None:
 def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
     odd, good = on_record(acme, age_s=9), on_record(acme)
     cipher = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
-    place = ledger.request_place(odd.tenant_id.bytes, odd.id.bytes)
+    place = statements.request_aad(odd.tenant_id.bytes, odd.id.bytes)
     ciphertext = cipher.encrypt(b"\x93from another version", place)
     with unguarded():
         Payload.objects.filter(request_id=odd.id).update(ciphertext=ciphertext)
@@ -420,8 +420,8 @@ def test_one_whose_text_was_erased_gives_back_its_bytes_in_flight(acme: Tenant, 
     age_s = 10_000 if end == "overdue" else 5
     body, charge = b"x" * 100_000, Charge(api_key_id=key.pk)
     order = on_record(acme, age_s=age_s, body=body, charge=charge)
-    keys, arguments = held(places.place(order), 600)
-    client().register_script(HOLD.text)(keys=keys, args=arguments)
+    keys, arguments = reacquire_arguments(slots.slot(order), 600)
+    client().register_script(REACQUIRE.text)(keys=keys, args=arguments)
     owners = [concurrency_key(str(acme.pk)), concurrency_key(str(key.pk))]
     assert [client().hget(f"{owner}:bytes", "sum") for owner in owners] == [b"100000"] * 2
     with unguarded():

@@ -61,8 +61,8 @@ async def played_clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clock]:
     with monkeypatch.context() as patched:
         patched.setattr(admission, "_SCRIPT", moved(admission._SCRIPT))
         patched.setattr(admission, "time", SimpleNamespace(monotonic=lambda: clock.ours_s))
-        patched.setattr(release, "GIVE_BACK", moved(release.GIVE_BACK))
-        patched.setattr(release, "HOLD", moved(release.HOLD))
+        patched.setattr(release, "RELEASE", moved(release.RELEASE))
+        patched.setattr(release, "REACQUIRE", moved(release.REACQUIRE))
         await clock.lose_everything()
         yield clock
         await link.call("FLUSHDB")

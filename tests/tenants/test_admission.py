@@ -12,7 +12,7 @@ from django.conf import settings
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits.admission import LIGHT, Admission, Ask, SharedAdmission, concurrency_key
-from tenants.rate_limits.release import UNKNOWN, Place, give_back, hold, undo
+from tenants.rate_limits.release import UNKNOWN, Slot, reacquire, release, undo
 from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
@@ -61,8 +61,8 @@ def an_ip() -> str:
     return f"198.{18 + n % 2}.{n // 2 % 256}.{n // 512 % 256}"
 
 
-def place_of(asked: Ask) -> Place:
-    return Place(asked.request_id, asked.tenant, asked.key, asked.bytes, asked.takes_slot)
+def place_of(asked: Ask) -> Slot:
+    return Slot(asked.request_id, asked.tenant, asked.key, asked.bytes, asked.takes_slot)
 
 
 async def test_without_limits_everybody_comes_in(shared: SharedAdmission) -> None:
@@ -157,18 +157,18 @@ async def test_what_it_really_took_is_charged_in_the_end(
     acme = caller(tokens=1000, key=Limits(tokens_per_minute=1000))
     asked = an_ask(acme, tokens=900)
     await shared.admit(asked)
-    assert await give_back(link, place_of(asked), 900, 100)
-    assert not await give_back(link, place_of(asked), 900, 100)  # once
+    assert await release(link, place_of(asked), 900, 100)
+    assert not await release(link, place_of(asked), 900, 100)  # once
     found = await ask(shared, acme, tokens=0)
     assert found.tokens
     assert 900 <= found.tokens.remaining <= 902
     more = an_ask(acme, tokens=10)
     await shared.admit(more)
-    assert await give_back(link, place_of(more), 10, 1000)  # it took more than was set aside
+    assert await release(link, place_of(more), 10, 1000)  # it took more than was set aside
     refused = await ask(shared, acme, tokens=1)
     assert refused.tier == "key_tokens"
     assert 5_500 < refused.frees_in_ms <= 6_200  # about 100 of debt
-    assert not await give_back(link, Place("unheard-of", asked.tenant), 900, 0)
+    assert not await release(link, Slot("unheard-of", asked.tenant), 900, 0)
 
 
 async def test_giving_back_fills_no_bucket_over_its_size(
@@ -178,7 +178,7 @@ async def test_giving_back_fills_no_bucket_over_its_size(
     asked = an_ask(acme, tokens=1000)
     await shared.admit(asked)
     await asyncio.sleep(0.05)
-    await give_back(link, place_of(asked), 1000, 0)
+    await release(link, place_of(asked), 1000, 0)
     kept = msgspec.msgpack.decode(await link.call("GET", f"levels:{acme.tenant_id}"))
     assert kept[2] == 6_000_000
 
@@ -193,7 +193,7 @@ async def test_places_are_counted_given_back_and_expire(
     await ask(shared, acme, hold_s=1)
     refused = await ask(shared, acme)
     assert (refused.tier, refused.limit, refused.used) == ("concurrency", 2, 2)
-    await give_back(link, place_of(held), 0, 0)
+    await release(link, place_of(held), 0, 0)
     assert (await ask(shared, acme)).tier == ""
     refused = await ask(shared, acme)
     assert refused.tier == "concurrency"
@@ -209,7 +209,7 @@ async def test_a_key_has_places_of_its_own(shared: SharedAdmission, link: RedisL
     assert (await ask(shared, ci)).tier == "key_concurrency"
     web = replace(ci, api_key_id=uuid4(), key_limits=Limits())
     assert [(await ask(shared, web)).tier for _ in range(3)] == ["", "", "concurrency"]
-    await give_back(link, place_of(held), 0, 0)
+    await release(link, place_of(held), 0, 0)
     assert (await ask(shared, ci)).tier == ""
 
 
@@ -227,9 +227,9 @@ async def test_after_a_loss_places_are_held_again(shared: SharedAdmission, link:
     ci = caller(at_once=5, key=Limits(max_concurrency=1))
     asked = an_ask(ci)
     for _ in range(2):
-        await hold(link, place_of(asked), 60)
+        await reacquire(link, place_of(asked), 60)
     assert (await ask(shared, ci)).tier == "key_concurrency"
-    assert await give_back(link, place_of(asked), 0, 0)
+    assert await release(link, place_of(asked), 0, 0)
     assert (await ask(shared, ci)).tier == ""
 
 
@@ -252,15 +252,15 @@ async def test_what_takes_no_slot_pays_its_tokens_and_gets_them_back_once(
     asked = an_ask(acme, tokens=800, takes_slot=False)
     assert (await shared.admit(asked))[0].tier == ""
     assert (await ask(shared, acme, tokens=800)).tier == "tokens"
-    assert await give_back(link, place_of(asked), 800, 0)
-    assert not await give_back(link, place_of(asked), 800, 0)
+    assert await release(link, place_of(asked), 800, 0)
+    assert not await release(link, place_of(asked), 800, 0)
     assert (await ask(shared, acme, tokens=800)).tier == ""
 
 
 async def test_a_place_is_held_again_until_it_is_over(link: RedisLink) -> None:
     asked = an_ask(caller())
     for until, most in ((0.0, 60_000), (time.time() + 3600, 3_600_000)):
-        await hold(link, replace(place_of(asked), until=until), 60)
+        await reacquire(link, replace(place_of(asked), until=until), 60)
         left = await link.call("PTTL", concurrency_key(asked.tenant))
         assert most - 5_000 < left <= most
 
@@ -289,7 +289,7 @@ async def test_bytes_in_flight_are_given_back_with_the_place(
     assert 0 < refused.frees_in_ms <= 1000
     assert (await ask(shared, acme, size=1_000_000)).tier == ""
     assert (await ask(shared, acme, size=LIGHT)).tier == ""  # small ones are not counted
-    await give_back(link, place_of(held), 0, 0)
+    await release(link, place_of(held), 0, 0)
     assert (await ask(shared, acme, size=3_000_000)).tier == ""
 
 
@@ -300,7 +300,7 @@ async def test_one_larger_than_the_bytes_in_flight_comes_in_alone(
     large = an_ask(acme, size=4_000_000)
     assert (await shared.admit(large))[0].tier == ""
     assert (await ask(shared, acme, size=20_000)).tier == "bytes"
-    await give_back(link, replace(place_of(large), bytes=UNKNOWN), 0, 0)
+    await release(link, replace(place_of(large), bytes=UNKNOWN), 0, 0)
     assert (await ask(shared, acme, size=20_000)).tier == ""
     assert (await ask(shared, acme, size=4_000_000)).tier == "bytes"
 
@@ -322,7 +322,7 @@ async def test_a_key_has_bytes_of_its_own(shared: SharedAdmission, link: RedisLi
     await shared.admit(held)
     assert (await ask(shared, ci, size=500_000)).tier == "key_bytes"
     assert [(await ask(shared, web, size=1_500_000)).tier for _ in range(3)] == ["", "", "bytes"]
-    await give_back(link, place_of(held), 0, 0)
+    await release(link, place_of(held), 0, 0)
     assert [(await ask(shared, ci, size=700_000)).tier for _ in range(2)] == ["", "key_stored"]
 
 
@@ -332,7 +332,7 @@ async def test_bytes_stored_per_day_count_requests_and_answers(
     acme = caller(limits=Limits(megabytes_per_day=10))
     first = an_ask(acme, size=4_000_000)
     await shared.admit(first)
-    await give_back(link, place_of(first), 0, 0, 3_000_000)
+    await release(link, place_of(first), 0, 0, 3_000_000)
     refused = await ask(shared, acme, size=4_000_000)
     assert (refused.tier, refused.limit) == ("stored", 10_000_000)
     assert 6_999_000 <= refused.used <= 7_000_000
@@ -353,9 +353,9 @@ async def test_after_a_loss_bytes_in_flight_are_held_again(
     for ci in (caller(limits=limits), caller(key=limits)):
         asked = an_ask(ci, size=1_500_000)
         for _ in range(2):
-            await hold(link, place_of(asked), 60)
+            await reacquire(link, place_of(asked), 60)
         assert (await ask(shared, ci, size=1_000_000)).tier.endswith("bytes")
-        assert await give_back(link, place_of(asked), 0, 0)
+        assert await release(link, place_of(asked), 0, 0)
         assert (await ask(shared, ci, size=1_000_000)).tier == ""
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, SharedAdmission
-from tenants.rate_limits.release import Place, give_back, undo
+from tenants.rate_limits.release import Slot, release, undo
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_clock import DATABASE, Clock, played_clock
@@ -112,7 +112,7 @@ class Model:
         for places in self.places.values():
             places[ask.request_id] = self.now + ask.hold_s * 1000, ask.bytes
 
-    def give_back(self, ask: Ask, tokens: int, requests: int, size: int) -> None:
+    def release(self, ask: Ask, tokens: int, requests: int, size: int) -> None:
         held = self.places[""].pop(ask.request_id, None)
         self.places["key_"].pop(ask.request_id, None)
         if held is None:
@@ -216,12 +216,12 @@ async def test_it_decides_as_the_model_does(
             model.lose_everything()
         elif n < len(running):
             ask, counted_at = running[n]
-            place = Place(ask.request_id, ask.tenant, ask.key, ask.bytes)
+            place = Slot(ask.request_id, ask.tenant, ask.key, ask.bytes)
             if step == "give back":
-                if await give_back(clock.link, place, 0, -tokens, size):
-                    model.give_back(ask, tokens, 0, -size)
+                if await release(clock.link, place, 0, -tokens, size):
+                    model.release(ask, tokens, 0, -size)
             elif await undo(clock.link, ask, counted_at):
-                model.give_back(ask, ask.tokens, 1, ask.bytes)
+                model.release(ask, ask.tokens, 1, ask.bytes)
                 if counted_at in model.seen:
                     model.seen.remove(counted_at)
                 admitted.remove(counted_at)

@@ -51,17 +51,17 @@ class MasterKeys:
     def knows(self, key_id: UUID) -> bool:
         return any(keeper.knows(key_id) for keeper in self._all)
 
-    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
-        return self.current.encrypt(key, place)
+    def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
+        return self.current.encrypt(key, aad)
 
-    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
         """Raises Unreadable, MasterKeyMissing, MasterKeyAway."""
         knowing = [keeper for keeper in self._all if keeper.knows(key_id)]
         if not knowing:
             raise MasterKeyMissing(f"no master key {key_id} is known here")
         for keeper in knowing:
             try:
-                return keeper.decrypt(key_id, ciphertext, place)
+                return keeper.decrypt(key_id, ciphertext, aad)
             except Unreadable:
                 continue
         raise Unreadable("not wrapped with this master key")

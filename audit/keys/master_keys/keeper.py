@@ -32,10 +32,10 @@ class Keeper(Protocol):
 
     def knows(self, key_id: UUID) -> bool: ...
 
-    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
         """Under the current one. Raises MasterKeyAway."""
 
-    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
         """Raises Unreadable, MasterKeyAway."""
 
     def renew(self) -> UUID:

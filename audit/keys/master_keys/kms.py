@@ -48,20 +48,20 @@ class KmsKeys:
             self.current_id()  # there may be versions that we have not heard of
         return self._is_ours(key_id)
 
-    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
         text = base64.b64encode(key).decode()
-        ciphertext = self._ask("POST", "encrypt", plaintext=text, **_bound(place))["ciphertext"]
+        ciphertext = self._ask("POST", "encrypt", plaintext=text, **_bound(aad))["ciphertext"]
         version = _VERSION.match(ciphertext)
         if not version:
             raise MasterKeyAway("the KMS answered with something that is not a ciphertext")
         self._latest = max(self._latest, int(version[1]))
         return Wrapped(self._id(int(version[1])), ciphertext.encode())
 
-    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
         if not _is_whole(text := ciphertext.decode("ascii", "replace")):
             raise Unreadable("not wrapped by a KMS")
         try:
-            found = self._ask("POST", "decrypt", ciphertext=text, **_bound(place))
+            found = self._ask("POST", "decrypt", ciphertext=text, **_bound(aad))
         except Refused as problem:
             if problem.status == 400 and _FORGED in str(problem):
                 raise Unreadable(f"the KMS does not open it: {problem}") from None
@@ -93,5 +93,5 @@ def _is_whole(text: str) -> bool:
     return len(ciphertext) >= _OVERHEAD
 
 
-def _bound(place: bytes) -> dict[str, str]:
-    return {"associated_data": base64.b64encode(place).decode()}
+def _bound(aad: bytes) -> dict[str, str]:
+    return {"associated_data": base64.b64encode(aad).decode()}

@@ -18,7 +18,7 @@ from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing, MasterKeyPro
 from audit.keys.master_keys.private_file import make_once, replace
 from audit.keys.master_keys.raw import SIZE, RawKeys, decoded
 
-VARIABLE, PLACE = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
+VARIABLE, AAD = "FOREBAY_PLATFORM_SECRET", b"platform.secret"
 
 
 def read(variables: Mapping[str, str], home: Path, master_keys: MasterKeys) -> bytes:
@@ -58,7 +58,7 @@ def _first(master_keys: MasterKeys) -> bytes:
 def _opened(path: Path, master_keys: MasterKeys) -> bytes:
     try:
         by, ciphertext = path.read_text().split()
-        secret = master_keys.decrypt(UUID(by), base64.b64decode(ciphertext), PLACE)
+        secret = master_keys.decrypt(UUID(by), base64.b64decode(ciphertext), AAD)
     except MasterKeyAway as problem:
         raise MasterKeyProblem(f"the master key is unavailable: {problem}") from None
     except (ValueError, Unreadable, MasterKeyMissing):
@@ -74,5 +74,5 @@ def _opened(path: Path, master_keys: MasterKeys) -> bytes:
 
 
 def _line(master_keys: MasterKeys, secret: bytes) -> str:
-    by, ciphertext = master_keys.encrypt(secret, PLACE)
+    by, ciphertext = master_keys.encrypt(secret, AAD)
     return f"{by} {base64.b64encode(ciphertext).decode()}\n"

@@ -40,16 +40,16 @@ class RawKeys:
     def knows(self, key_id: UUID) -> bool:
         return key_id in (UNNAMED, *map(fingerprint, self.keys()))
 
-    def encrypt(self, key: bytes, place: bytes) -> Wrapped:
+    def encrypt(self, key: bytes, aad: bytes) -> Wrapped:
         master = self.keys()[0]
         by = fingerprint(master)
-        return Wrapped(by, Cipher(by, AESGCM(master)).encrypt(key, place))
+        return Wrapped(by, Cipher(by, AESGCM(master)).encrypt(key, aad))
 
-    def decrypt(self, key_id: UUID, ciphertext: bytes, place: bytes) -> bytes:
+    def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
         for master in self.keys():
             if key_id in (UNNAMED, fingerprint(master)):
                 try:
-                    return Cipher(key_id, AESGCM(master)).decrypt(ciphertext, place)
+                    return Cipher(key_id, AESGCM(master)).decrypt(ciphertext, aad)
                 except Unreadable:
                     continue
         raise Unreadable("not wrapped with this master key")

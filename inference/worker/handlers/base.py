@@ -16,7 +16,7 @@ from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.errors import error_body
 from inference.order import Item, Order
-from inference.record.ledger import Outcome, milliseconds, settled_row
+from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 
@@ -81,7 +81,7 @@ class Handler(ABC):
         self,
         session: aiohttp.ClientSession,
         writer: Writer,
-        ledger: GroupCommit,
+        commits: GroupCommit,
         cipher: Cipher,
     ) -> Outcome | None:
         """None when the lease was lost, or it moves to another pool.
@@ -94,7 +94,7 @@ class Handler(ABC):
             return None
         outcome = await self.outcome(session, failure)
         try:
-            await ledger.write(settled_row(self.order, outcome, cipher, time.time()))
+            await commits.write(settled_row(self.order, outcome, cipher, time.time()))
         except StoreUnavailable:
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
         writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())

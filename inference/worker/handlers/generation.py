@@ -13,7 +13,7 @@ from inference.codec.answer import Codec, count
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
-from inference.record.ledger import Outcome
+from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler

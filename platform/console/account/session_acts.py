@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from audit.actions import Action
 from console.client_network import client_ip
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.accounts import person_acts
 from tenants.models import User
 

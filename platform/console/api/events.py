@@ -17,7 +17,7 @@ from console.api import cursor
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict import Shape
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.roles import Permission as P
 
 Rows = tuple[list[Event], str]  # and the cursor of the next ones

@@ -65,7 +65,7 @@ class Once:
     def remember(self, status: int, headers: dict[str, str], data: object) -> None:
         body = msgspec.Raw(JSONRenderer().render(data) or b"null")
         answer = _Answer(status, {n: headers[n] for n in KEPT_HEADERS if n in headers}, body)
-        ciphertext = self._cipher.encrypt(msgspec.json.encode(answer), self._place())
+        ciphertext = self._cipher.encrypt(msgspec.json.encode(answer), self._aad())
         IdempotentRequest.objects.create(
             tenant=self._tenant,
             actor=self._actor,
@@ -89,12 +89,12 @@ class Once:
         try:
             cipher = keyring.by_id_now(row.data_key_id)
             answer = msgspec.json.decode(
-                cipher.decrypt(bytes(row.ciphertext), self._place()), type=_Answer
+                cipher.decrypt(bytes(row.ciphertext), self._aad()), type=_Answer
             )
         except Unreadable:
             raise Problem(409, "answered_before", _("This was done; its answer is gone.")) from None
         headers = {**answer.headers, "Idempotency-Replayed": "true"}
         return HttpResponse(bytes(answer.body), "application/json", answer.status, headers=headers)
 
-    def _place(self) -> bytes:
+    def _aad(self) -> bytes:
         return f"tenants_idempotentrequest|{self._actor}|{self._route}|{self._key}".encode()

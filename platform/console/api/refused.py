@@ -9,7 +9,7 @@ from console.api.rate import Rate
 from console.api.requester import Requester
 from console.client_network import client_ip
 from inference.intake.context import context_if_any
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.refusals.recorder import Refused
 
 ROUTE = "/api/v1"

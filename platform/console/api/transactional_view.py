@@ -24,7 +24,7 @@ from console.api.rate import AddressRate, KeyRate
 from console.api.refused import too_many, unknown
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.models import Tenant
 from tenants.scope import person_scope, system_scope, tenant_scope
 

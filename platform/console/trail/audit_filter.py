@@ -12,7 +12,7 @@ from audit.search.events import Filters
 from console.forms import ConsoleForm, MomentField
 from console.trail.actors import actors_named
 from console.trail.audit_words import WORDS
-from inference.record.ledger import network
+from inference.record.statements import network
 from tenants.models import Tenant
 
 ACTS, FAILED = "acts", "failed"

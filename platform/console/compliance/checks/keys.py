@@ -46,13 +46,13 @@ def _aead(tenant: Tenant | None) -> Found:
     """With the tenant's live key; for the platform with the first tenant's, or a new one."""
     first = tenant or Tenant.objects.order_by("created_at").first()
     cipher = keyring.of_subject_now(first.id if first else uuid4(), None)
-    text, place = secrets.token_bytes(64), b"compliance|%b|check" % uuid4().bytes
-    ciphertext = cipher.encrypt(text, place)
-    moved = [place + b"x", b"", b"compliance|elsewhere|check"]
+    text, aad = secrets.token_bytes(64), b"compliance|%b|check" % uuid4().bytes
+    ciphertext = cipher.encrypt(text, aad)
+    moved = [aad + b"x", b"", b"compliance|elsewhere|check"]
     figures = {
-        "opened": cipher.decrypt(ciphertext, place) == text and text not in ciphertext,
+        "opened": cipher.decrypt(ciphertext, aad) == text and text not in ciphertext,
         "flips": FLIPS,
-        "flips_refused": sum(_refuses(cipher, _flipped(ciphertext), place) for _ in range(FLIPS)),
+        "flips_refused": sum(_refuses(cipher, _flipped(ciphertext), aad) for _ in range(FLIPS)),
         "moves": len(moved),
         "moves_refused": sum(_refuses(cipher, ciphertext, elsewhere) for elsewhere in moved),
     }
@@ -66,9 +66,9 @@ def _flipped(ciphertext: bytes) -> bytes:
     return bytes(changed)
 
 
-def _refuses(cipher: Cipher, ciphertext: bytes, place: bytes) -> bool:
+def _refuses(cipher: Cipher, ciphertext: bytes, aad: bytes) -> bool:
     try:
-        cipher.decrypt(ciphertext, place)
+        cipher.decrypt(ciphertext, aad)
     except Unreadable:
         return True
     return False

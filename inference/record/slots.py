@@ -4,17 +4,17 @@ import math
 
 from inference.order import Order
 from inference.queue import classes
-from inference.record.ledger import Outcome
-from tenants.rate_limits.release import UNKNOWN, Place
+from inference.record.statements import Outcome
+from tenants.rate_limits.release import UNKNOWN, Slot
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
 
 
-def place(order: Order) -> Place:
+def slot(order: Order) -> Slot:
     key = order.charge.api_key_id
     tenant = str(order.tenant_id)
     size = len(order.body) or UNKNOWN  # its text has been erased
-    return Place(
+    return Slot(
         str(order.id),
         tenant,
         str(key) if key else "",

@@ -105,22 +105,22 @@ class Outcome(msgspec.Struct, kw_only=True):
         return self.prompt_tokens + 2 * self.completion_tokens
 
 
-def place(order: Order, field: str) -> bytes:
+def aad(order: Order, field: str) -> bytes:
     """What a payload's ciphertext is bound to."""
     return b"audit_payload|%b|%b|%b" % (order.tenant_id.bytes, order.id.bytes, field.encode())
 
 
-def request_place(tenant_id: bytes, request_id: bytes) -> bytes:
+def request_aad(tenant_id: bytes, request_id: bytes) -> bytes:
     return b"audit_payload|%b|%b|request" % (tenant_id, request_id)
 
 
-def message_place(order: Order) -> bytes:
+def message_aad(order: Order) -> bytes:
     return b"inference_message|%b|%b" % (order.tenant_id.bytes, order.id.bytes)
 
 
 def encrypted_order(order: Order, cipher: Cipher) -> bytes:
     """Key id (16 bytes) and ciphertext: what lies in Redis and in the audit payload."""
-    return cipher.key_id.bytes + cipher.encrypt(packed(order), place(order, "request"))
+    return cipher.key_id.bytes + cipher.encrypt(packed(order), aad(order, "request"))
 
 
 def key_id(ciphertext: bytes) -> UUID:
@@ -152,10 +152,10 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
     charge = order.charge
     response = message = None
     if cipher and outcome.response:
-        response = cipher.encrypt(outcome.response, place(order, "response"))
+        response = cipher.encrypt(outcome.response, aad(order, "response"))
     if cipher and order.keeps_text:
         said = Said(outcome.text, outcome.reasoning)
-        message = cipher.encrypt(reasoning.packed(said), message_place(order))
+        message = cipher.encrypt(reasoning.packed(said), message_aad(order))
     cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
     return {
         **_common(order, now),
