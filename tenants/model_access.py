@@ -88,7 +88,7 @@ def holders(restricted: RestrictedModel) -> list[Holder]:
 
 def withheld_from(member: Member) -> set[str]:
     """Models of the tenant that nobody has granted to a team of theirs."""
-    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__places__member=member)
+    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__memberships__member=member)
     restricted = RestrictedModel.objects.filter(tenant_id=member.tenant_id)
     withheld = restricted.exclude(pk__in=grants.values("content_object"))
     return set(withheld.values_list("name", flat=True))
@@ -96,7 +96,7 @@ def withheld_from(member: Member) -> set[str]:
 
 def reaches_beyond(key: ApiKey, member: Member | None) -> bool:
     """Whether the key has a team without the member, or a model that is withheld from them."""
-    if key.team_id and not (member and member.team_places.filter(team=key.team_id).exists()):
+    if key.team_id and not (member and member.team_memberships.filter(team=key.team_id).exists()):
         return True
     grants = RestrictedModelGroupObjectPermission.objects.filter(group=key.group_id)
     granted = set(grants.values_list("content_object__name", flat=True)) if key.group_id else set()

@@ -90,7 +90,7 @@ _BY_USER = f"""
     join tenants_user u on u.id = m.user_id
     cross join lateral (
         select array_agg(team.id) as ids, array_agg(team.group_id) as groups
-        from tenants_teamplace place join tenants_team team on team.id = place.team_id
+        from tenants_teammembership place join tenants_team team on team.id = place.team_id
         where place.member_id = m.id) teams
     where m.id = %s and u.is_active"""
 

@@ -1,4 +1,4 @@
-"""Hears, in each web process, whose callers were changed: sql/door_changes.sql tells at commit.
+"""Hears, in each web process, whose callers were changed: sql/caller_changes.sql tells at commit.
 
 News that is late looks like no news. So every PAUSE_S a message of our own goes the same way: when
 it is back, everything that was told before it has been heard. Whoever relies on having heard it
@@ -15,7 +15,7 @@ import psycopg
 from django.conf import settings
 
 log = logging.getLogger(__name__)
-CHANNEL = "forebay_door"
+CHANNEL = "forebay_callers"
 TABLES = (
     "audit_deletionrequest",
     "tenants_apikey",
@@ -24,7 +24,7 @@ TABLES = (
     "tenants_restrictedmodel",
     "tenants_restrictedmodelgroupobjectpermission",
     "tenants_team",
-    "tenants_teamplace",
+    "tenants_teammembership",
     "tenants_tenant",
     "tenants_tierpolicy",
     "tenants_user",
@@ -38,7 +38,7 @@ MOST = 10_000
 _PATIENCE: dict[str, Any] = {**settings.DATABASE_PATIENCE, **settings.SEES_ALL}
 _PROBE = f"""
     select pg_notify(%s, %s), count(*) = {TRIGGERS} from pg_trigger
-    where tgfoid = to_regproc('tenants_tell_doors') and tgenabled in ('O', 'A')
+    where tgfoid = to_regproc('tenants_tell_caller_changes') and tgenabled in ('O', 'A')
       and tgrelid in ({", ".join(f"'{table}'::regclass" for table in TABLES)})"""
 NEVER = float("-inf")
 

@@ -14,7 +14,7 @@ from tenants.models.restricted_model import (
     RestrictedModelGroupObjectPermission,
     RestrictedModelUserObjectPermission,
 )
-from tenants.models.team import Team, TeamPlace
+from tenants.models.team import Team, TeamMembership
 from tenants.models.tenant import Tenant
 from tenants.models.text_lock import TextLock
 from tenants.models.tier import Tier, TierPolicy
@@ -39,7 +39,7 @@ __all__ = [
     "RestrictedModelUserObjectPermission",
     "Scope",
     "Team",
-    "TeamPlace",
+    "TeamMembership",
     "Tenant",
     "TextLock",
     "Tier",

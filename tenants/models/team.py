@@ -15,7 +15,7 @@ from tenants.models.tenant import Tenant
 
 class TeamQuerySet(models.QuerySet["Team"]):
     def of(self, member: Member) -> "TeamQuerySet":
-        return self.filter(tenant_id=member.tenant_id, places__member=member)
+        return self.filter(tenant_id=member.tenant_id, memberships__member=member)
 
 
 class Team(models.Model):
@@ -67,7 +67,7 @@ class Team(models.Model):
         if member.tenant_id != self.tenant_id:
             raise ValidationError({"member": _("There is no such member in this tenant.")})
         with transaction.atomic():
-            found = TeamPlace.objects.get_or_create(
+            found = TeamMembership.objects.get_or_create(
                 tenant_id=self.tenant_id, team=self, member=member
             )
             if found[1]:
@@ -76,7 +76,7 @@ class Team(models.Model):
     def take_out(self, member: Member, *, by: str) -> None:
         """Idempotent."""
         with transaction.atomic():
-            if self.places.filter(member=member).delete()[0]:
+            if self.memberships.filter(member=member).delete()[0]:
                 self._act(Action.TEAM_LEAVE, by, member=str(member.id))
 
     def _act(self, action: Action, by: str, **detail: Any) -> None:
@@ -84,15 +84,15 @@ class Team(models.Model):
         act(action, actor=by, tenant_id=self.tenant_id, detail=told)
 
 
-class TeamPlace(models.Model):
+class TeamMembership(models.Model):
     """A member's place in a team."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
-    team = models.ForeignKey(Team, models.CASCADE, related_name="places")
-    member = models.ForeignKey(Member, models.CASCADE, related_name="team_places")
+    team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
+    member = models.ForeignKey(Member, models.CASCADE, related_name="team_memberships")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager["TeamPlace"]]
+    objects: ClassVar[models.Manager["TeamMembership"]]
 
     class Meta:
         constraints = [models.UniqueConstraint("team", "member", name="tenants_team_place_once")]

@@ -23,7 +23,7 @@ from tenants.models import (
     Quota,
     QuotaRaise,
     Refusal,
-    TeamPlace,
+    TeamMembership,
     User,
 )
 from tenants.models.api_key import ERASED
@@ -154,7 +154,7 @@ def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
     rows = table._base_manager.filter(**{field.attname: before})
     for row in rows if table in (Quota, QuotaRaise) else ():
         _with_new_id(row)
-    made = {"created_at": timezone.now()} if table is TeamPlace else {}
+    made = {"created_at": timezone.now()} if table is TeamMembership else {}
     rows.update(**{field.attname: None if _is_history(table) else after}, **made)
 
 

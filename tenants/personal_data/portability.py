@@ -21,7 +21,7 @@ def _profile(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 def _memberships(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     people = Member.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     for member in people.select_related("tenant"):
-        teams = member.tenant.teams.filter(places__member=member).order_by("name")
+        teams = member.tenant.teams.filter(memberships__member=member).order_by("name")
         yield {
             "tenant": member.tenant.name,
             "role": member.role,

@@ -132,7 +132,7 @@ def test_nor_do_moments(acme: Tenant, owner: Member, zoe: Subject) -> None:
     stays = Member.objects.get(user__email=ZOE)
     assert stays.created_at - joined.at > timedelta(0)
     assert stays.created_at > Event.objects.filter(action="deletion:request").get().at
-    assert stays.team_places.get().created_at >= stays.created_at - timedelta(seconds=1)
+    assert stays.team_memberships.get().created_at >= stays.created_at - timedelta(seconds=1)
     assert not Link.objects.filter(email=ZOE).exists()
 
 
@@ -151,7 +151,7 @@ def test_nor_from_where_they_are_signed_in(acme: Tenant, owner: Member, zoe: Sub
 def test_what_is_theirs_stays_theirs(acme: Tenant, owner: Member, zoe: Subject) -> None:
     erased(zoe)
     stays = Member.objects.get(user__email=ZOE)
-    assert stays.team_places.count() == 1
+    assert stays.team_memberships.count() == 1
     quota = Quota.objects.get(member=stays)
     assert [one.amount for one in QuotaRaise.objects.filter(quota=quota)] == [
         2

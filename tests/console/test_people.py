@@ -189,7 +189,7 @@ def test_a_team_is_made_filled_renamed_and_disbanded(
     client.post(f"{TEAMS}{team.pk}/", {"name": "risk models"})
     assert "risk models" in client.get(TEAMS).content.decode()
     client.post(f"{TEAMS}{team.pk}/members/{bob.pk}/leaving/")
-    assert not team.places.exists()
+    assert not team.memberships.exists()
     client.post(f"{TEAMS}{team.pk}/disbanding/")
     assert not Team.objects.exists()
     assert ApiKey.objects.get(pk=key.pk).team is None

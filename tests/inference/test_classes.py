@@ -24,7 +24,7 @@ from inference.personal_data import erasure
 from inference.queue import classes
 from inference.queue.classes import CLASSES, WorkClass
 from inference.queue.fair_queue import prefix
-from inference.record import places, statements
+from inference.record import slots, statements
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import handlers
@@ -49,7 +49,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def submit(bench: Bench, order: Order) -> Order:
     """As intake does it: admitted, on record, queued."""
-    await reacquire(bench.link, places.place(order), places.hold_s(order))
+    await reacquire(bench.link, slots.slot(order), slots.hold_s(order))
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     ciphertext = statements.encrypted_order(order, cipher)
     await in_database(_receive)(statements.received_row(order, ciphertext))

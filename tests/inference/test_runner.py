@@ -21,7 +21,7 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import places, statements
+from inference.record import slots, statements
 from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
@@ -319,7 +319,7 @@ async def test_one_that_cannot_be_read_gives_back_its_keys_places_and_bytes(
     order = an_order(tenant_id=bench.acme.id, model=bench.pool, body=large, charge=charge)
     await in_database(bench._record)(order)
     await in_database(Completion.objects.filter(id=order.id).update)(api_key=key)
-    await reacquire(link, places.place(order), 600)
+    await reacquire(link, slots.slot(order), 600)
     owners = [concurrency_key(str(bench.acme.pk)), concurrency_key(str(key.pk))]
     names = [*owners, *(f"{owner}:bytes" for owner in owners)]
     assert await link.call("EXISTS", *names) == 4

@@ -31,7 +31,7 @@ from inference.record import reconciliation
 from inference.usage import rollup
 from tenants.isolation import row_security
 from tenants.models import Tenant, User
-from tenants.models.team import TeamPlace
+from tenants.models.team import TeamMembership
 from tenants.scope import system_scope
 from tests.isolation.conftest import As
 
@@ -163,7 +163,7 @@ def test_members_join_no_team_that_may_be_gone() -> None:
         beside = objects.fresh("member")
         objects.for_another_address()
         alone = objects.fresh("member")
-        joined = TeamPlace.objects.filter(team_id=team).values_list("member_id", flat=True)
+        joined = TeamMembership.objects.filter(team_id=team).values_list("member_id", flat=True)
         assert (beside in joined, alone in joined) == (True, False)
         stage.clear()
 

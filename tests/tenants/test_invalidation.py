@@ -334,7 +334,7 @@ async def test_many_changed_tenants_are_everybody(
     def tell() -> None:
         with connection.cursor() as cursor:
             for _ in range(5):
-                cursor.execute("select pg_notify('forebay_door', %s)", [str(uuid4())])
+                cursor.execute("select pg_notify('forebay_callers', %s)", [str(uuid4())])
 
     await in_database(tell)()
     await until(lambda: authenticator.remembered(key[1]) is None)
@@ -347,7 +347,7 @@ def end_listeners() -> int:
         cursor.execute(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
             "where datname = current_database() and pid <> pg_backend_pid() "
-            "and query like '%pg_notify%tenants_tell_doors%'"
+            "and query like '%pg_notify%tenants_tell_caller_changes%'"
         )
         return int(cursor.fetchone()[0])
 
@@ -431,17 +431,17 @@ async def test_a_missing_trigger_is_noticed(
 
     await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     as_it_was = await in_database(run)(
-        "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'tenants_door_changes' "
+        "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'tenants_caller_changes' "
         "and tgrelid = 'tenants_member'::regclass"
     )
-    await in_database(run)(how.format("trigger tenants_door_changes"))
+    await in_database(run)(how.format("trigger tenants_caller_changes"))
     try:
         await until(lambda: authenticator.remembered(key[1]) is None, 1)
         assert "run `manage.py migrate`" in caplog.text
         await authenticator.by_key(key[1])
     finally:
         again = as_it_was.replace("CREATE", "CREATE OR REPLACE", 1)
-        enable = "alter table tenants_member enable trigger tenants_door_changes"
+        enable = "alter table tenants_member enable trigger tenants_caller_changes"
         await in_database(run)(f"{again}; {enable}")
     await listening(authenticator)
 
@@ -457,7 +457,7 @@ _TOLD = """
            array(select attname::text from pg_attribute a
                  where a.attrelid = c.oid and a.attnum > 0 and not attisdropped)
     from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_proc f on f.oid = t.tgfoid
-    where f.proname = 'tenants_tell_doors' and t.tgenabled in ('O', 'A')"""
+    where f.proname = 'tenants_tell_caller_changes' and t.tgenabled in ('O', 'A')"""
 _INSERT, _DELETE, _UPDATE, _TRUNCATE = 4, 8, 16, 32
 _NEVER_TOLD = {("tenants_user", _INSERT)}  # who has just come is a member nowhere
 

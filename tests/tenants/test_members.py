@@ -106,7 +106,7 @@ def test_a_removed_member_leaves_nothing_that_opens(acme: Tenant, alice: Member)
         Link.issue(Purpose.INVITATION, by=by, email=email, tenant=acme, role=Role.MEMBER)
     other = Link.issue(Purpose.INVITATION, by=alice.actor, email="y@acme.example", tenant=acme)
     bob.remove(by="test")
-    assert not team.places.exists()
+    assert not team.memberships.exists()
     (kept,) = Link.objects.invitations(acme)
     assert kept.email == "y@acme.example"
     assert other
@@ -172,7 +172,7 @@ def test_a_strangers_member_joins_no_team(acme: Tenant, globex: Tenant) -> None:
     team, charlie = Team.form(acme, "research", by="test"), join(globex, "charlie", Role.OWNER)
     with pytest.raises(ValidationError):
         team.add(charlie, by="test")
-    assert not team.places.exists()
+    assert not team.memberships.exists()
 
 
 @pytest.mark.parametrize("name", ["", "x" * 81, "research"])

@@ -84,7 +84,7 @@ class KeyForm(ConsoleForm):
         assert isinstance(team, forms.ModelChoiceField)
         teams: QuerySet[Team] = request.tenant.teams.order_by("name")
         if not _manages_teams(request):
-            teams = teams.filter(places__member=request.member)
+            teams = teams.filter(memberships__member=request.member)
         team.queryset = teams
 
     def _offer(self, name: str, allowed: Collection[str], choices: list[tuple[str, Any]]) -> None:

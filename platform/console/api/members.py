@@ -42,7 +42,7 @@ class MemberChange(Shape):
 class MemberFilter(f.FilterSet):
     role = f.ChoiceFilter(choices=Role.choices)
     email = f.CharFilter(field_name="user__email", lookup_expr="iexact", max_length=254)
-    team = f.UUIDFilter(field_name="team_places__team")
+    team = f.UUIDFilter(field_name="team_memberships__team")
 
 
 class Members(Resource):

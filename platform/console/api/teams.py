@@ -1,4 +1,4 @@
-"""Teams, and the members' places in them."""
+"""Teams and who is in them."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict import Shape
-from tenants.models import Team, TeamPlace
+from tenants.models import Team, TeamMembership
 from tenants.roles import Permission as P
 
 
@@ -33,7 +33,7 @@ class NamedTeam(Shape):
 
 class TeamFilter(f.FilterSet):
     name = f.CharFilter(lookup_expr="icontains", max_length=80)
-    member = f.UUIDFilter(field_name="places__member")
+    member = f.UUIDFilter(field_name="memberships__member")
 
 
 class Teams(Resource):
@@ -78,7 +78,7 @@ class Teams(Resource):
         return Response(status=204)
 
 
-class TeamPlaceShape(Shape):
+class TeamMembershipShape(Shape):
     member = s.UUIDField(source="member_id")
     email = s.EmailField(source="member.user.email")
     created_at = s.DateTimeField()
@@ -101,7 +101,7 @@ class Places(Resource):
         "retrieve": P.VIEW_TEAMS,
         "destroy": P.MANAGE_TEAMS,
     }
-    shape = TeamPlaceShape
+    shape = TeamMembershipShape
     takes = {"create": NewPlace}
 
     def list(self, request: Any, tenant: str, team: UUID) -> Response:
@@ -135,4 +135,4 @@ class Places(Resource):
         return found
 
     def _rows(self, team: UUID) -> Any:
-        return TeamPlace.objects.filter(team=self._team(team)).select_related("member__user")
+        return TeamMembership.objects.filter(team=self._team(team)).select_related("member__user")

@@ -190,7 +190,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Member": {D.PSEUDONYM: "id user subject_id", D.NONE: "tenant role created_at"},
     "tenants.Team": {D.NONE: "id tenant name group created_at"},
-    "tenants.TeamPlace": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
+    "tenants.TeamMembership": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
     "tenants.ApiKey": {
         D.PSEUDONYM: "id public_id created_by grantors holders subject_id replaced_by",
         D.CREDENTIAL: "digest",

@@ -155,7 +155,7 @@ def _page(request: TenantRequest, found: Member, **shown: Any) -> HttpResponse:
     held = permissions(found.role, request.tenant.profile)
     context = {
         "person": found,
-        "teams": request.tenant.teams.filter(places__member=found).order_by("name"),
+        "teams": request.tenant.teams.filter(memberships__member=found).order_by("name"),
         "held": [p for p in Permission if p in held],
         "keys": _keys(request, found),
         **_text_lock(request, found),

@@ -100,7 +100,7 @@ def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpRes
     members = request.tenant.members.select_related("user").annotate(second_factor=Exists(factors))
     context = {
         "form": form,
-        "members": members.prefetch_related("team_places__team").order_by("user__email"),
+        "members": members.prefetch_related("team_memberships__team").order_by("user__email"),
         "invitations": Link.objects.invitations(request.tenant),
         "may_give": roles_to_give(request),
         **shown,

@@ -45,7 +45,7 @@ class PlaceForm(ConsoleForm):
         super().__init__(data)
         field = self.fields["member"]
         assert isinstance(field, forms.ModelChoiceField)
-        outside = team.tenant.members.exclude(team_places__team=team).select_related("user")
+        outside = team.tenant.members.exclude(team_memberships__team=team).select_related("user")
         field.queryset = outside.order_by("user__email")
         field.label_from_instance = lambda obj: obj.user.email  # type: ignore[method-assign]
 
@@ -62,7 +62,7 @@ def teams(request: TenantRequest) -> HttpResponse:
             except ValidationError as problem:
                 form.refuse(problem)
     found = request.tenant.teams.annotate(
-        people=Count("places", distinct=True),
+        people=Count("memberships", distinct=True),
         keys=Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None)),
     )
     return render(request, "console/teams.html", {"form": form, "teams": found.order_by("name")})
@@ -132,7 +132,7 @@ def _page(request: TenantRequest, team: Team, **shown: Any) -> HttpResponse:
         "team": team,
         "form": TeamForm(None, request.tenant, team),
         "place": PlaceForm(None, team),
-        "members": request.tenant.members.filter(team_places__team=team)
+        "members": request.tenant.members.filter(team_memberships__team=team)
         .select_related("user")
         .order_by("user__email"),
         "keys": team.api_keys.live().order_by("name"),

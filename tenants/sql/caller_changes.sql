@@ -1,6 +1,9 @@
--- Tells the doors of all web processes whose callers may have changed, as the change commits: the
--- tenant's id, or '' for everybody's (tenants/authentication/invalidation.py). Every table that the door's queries read
--- is here; tests/tenants/test_invalidation.py compares them, column by column.
+-- Tells the web processes whose callers may have changed, as the change commits: the tenant's id, or
+-- '' for everybody's (tenants/authentication/invalidation.py). Every table that authentication reads is
+-- here; tests/tenants/test_invalidation.py compares them, column by column.
+
+-- As earlier versions called it, with its triggers.
+drop function if exists tenants_tell_doors() cascade;
 
 -- `named_by`: the column that names the tenant. What cannot be found, or seen, is everybody's.
 create or replace function tenants_whose(changed jsonb, named_by text) returns text
@@ -12,17 +15,17 @@ language sql stable as $$
         else changed ->> named_by end, '')
 $$;
 
-create or replace function tenants_tell_doors() returns trigger language plpgsql as $$
+create or replace function tenants_tell_caller_changes() returns trigger language plpgsql as $$
 begin
     if tg_level = 'STATEMENT' or tg_nargs = 0 then
-        perform pg_notify('forebay_door', '');
+        perform pg_notify('forebay_callers', '');
         return null;
     end if;
     if tg_op <> 'INSERT' then
-        perform pg_notify('forebay_door', tenants_whose(to_jsonb(old), tg_argv[0]));
+        perform pg_notify('forebay_callers', tenants_whose(to_jsonb(old), tg_argv[0]));
     end if;
     if tg_op <> 'DELETE' then
-        perform pg_notify('forebay_door', tenants_whose(to_jsonb(new), tg_argv[0]));
+        perform pg_notify('forebay_callers', tenants_whose(to_jsonb(new), tg_argv[0]));
     end if;
     return null;
 end $$;
@@ -40,7 +43,7 @@ begin
         ('tenants_member', 'tenant_id', null, 'insert or delete'),
         ('tenants_user', '', '{id,is_active}'::text[], 'delete'),
         ('tenants_team', 'tenant_id', null, 'insert or delete'),
-        ('tenants_teamplace', 'tenant_id', null, 'insert or delete'),
+        ('tenants_teammembership', 'tenant_id', null, 'insert or delete'),
         ('tenants_quota', 'tenant_id', null, 'insert or delete'),
         ('tenants_restrictedmodel', 'tenant_id', null, 'insert or delete'),
         ('tenants_restrictedmodelgroupobjectpermission', 'content_object_id', null,
@@ -53,19 +56,19 @@ begin
           and case when told.columns is null then attname <> 'last_used_at'
                    else attname = any(told.columns) end;
         execute format(
-            'create or replace trigger tenants_door_rows after %s on %I
-             for each row execute function tenants_tell_doors(%s)',
+            'create or replace trigger tenants_caller_rows after %s on %I
+             for each row execute function tenants_tell_caller_changes(%s)',
             told.rows, told.name, quote_literal(nullif(told.tenant, '')));
         execute format(
-            'create or replace trigger tenants_door_changes after update of %s on %I
+            'create or replace trigger tenants_caller_changes after update of %s on %I
              for each row when ((%s) is distinct from (%s))
-             execute function tenants_tell_doors(%s)',
+             execute function tenants_tell_caller_changes(%s)',
             (select string_agg(quote_ident(c), ', ') from unnest(read) c), told.name,
             (select string_agg('old.' || quote_ident(c), ', ') from unnest(read) c),
             (select string_agg('new.' || quote_ident(c), ', ') from unnest(read) c),
             quote_literal(nullif(told.tenant, '')));
         execute format(
-            'create or replace trigger tenants_door_truncate after truncate on %I
-             for each statement execute function tenants_tell_doors()', told.name);
+            'create or replace trigger tenants_caller_truncate after truncate on %I
+             for each statement execute function tenants_tell_caller_changes()', told.name);
     end loop;
 end $$;
