@@ -88,7 +88,8 @@ def holders(restricted: RestrictedModel) -> list[Holder]:
 
 def withheld_from(member: Member) -> set[str]:
     """Models of the tenant that nobody has granted to a team of theirs."""
-    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__memberships__member=member)
+    theirs = Team.objects.filter(memberships__member=member)
+    grants = RestrictedModelGroupObjectPermission.objects.filter(group__team__in=theirs)
     restricted = RestrictedModel.objects.filter(tenant_id=member.tenant_id)
     withheld = restricted.exclude(pk__in=grants.values("content_object"))
     return set(withheld.values_list("name", flat=True))

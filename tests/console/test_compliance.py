@@ -203,13 +203,13 @@ def an_old_key(acme: Tenant) -> None:
 
 
 class Clear:
-    """A cipher that gives back whatever was sealed, changed or moved as it may be."""
+    """A cipher that gives back whatever was encrypted, changed or moved as it may be."""
 
-    def seal(self, text: bytes, place: bytes) -> bytes:
+    def encrypt(self, text: bytes, aad: bytes) -> bytes:
         self.text = text
         return bytes(92)
 
-    def open(self, sealed: bytes, place: bytes) -> bytes:
+    def decrypt(self, ciphertext: bytes, aad: bytes) -> bytes:
         return self.text
 
 

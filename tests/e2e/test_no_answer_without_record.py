@@ -163,7 +163,7 @@ def orphan(acme: Budgeted, engine: Mock) -> UUID:
     assert record.state() == "open"
     rows(  # instead of a wait
         platform,
-        """update inference_completion set created_at = created_at - interval '1 minute'
+        """update inference_completion set deadline = deadline - interval '1 minute'
            where id = %s returning id""",
         record.id,
     )

@@ -28,7 +28,7 @@ def test_what_the_readme_shows_has_the_address_that_is_printed(readme: str) -> N
     shown = (PROJECT / readme).read_text().partition("```text\n")[2].partition("```")[0]
     url = f"http://{nearby('127.0.0.1')}:8000"
     assert f"curl {url}/v1/chat/completions" in shown
-    assert "127.0.0.1" not in shown
+    assert "//127.0.0.1" not in shown
     assert f"the platform at {url}\n" in (PROJECT / "CONTRIBUTING.md").read_text()
 
 

@@ -481,6 +481,7 @@ async def test_the_time_told_is_that_of_the_tier_that_stays_closed_longest(
     assert 5_500 < refused.frees_in_ms <= 6_000
 
 
+@pytest.mark.alone  # 400 at once, each with its patience
 async def test_many_web_processes_admit_exactly_the_bound(new_link: NewLink) -> None:
     each = [SharedAdmission(new_link(), nothing) for _ in range(8)]
 

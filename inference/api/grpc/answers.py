@@ -6,8 +6,8 @@ import orjson
 
 from inference.api.grpc import errors
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+from inference.codec import events
 from inference.errors import Cancelled
-from inference.stream import events
 from inference.stream.frames import Frame, Kind
 
 
