@@ -94,7 +94,7 @@ class Context:
 
     @property
     def hold_s(self) -> int:
-        """So long a place is held at most, whatever dies."""
+        """Seconds that a slot is held again, at least, after Redis lost its data."""
         return int(settings.REQUEST_DEADLINE_S) + 60
 
     def _in_progress(self) -> list[Slot]:
