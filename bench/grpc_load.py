@@ -7,8 +7,9 @@ shares with what it measures than the generator for REST does.
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -154,9 +155,10 @@ class GrpcLoad(Load):
     async def connect(self) -> Any:
         if self._connection is None:
             address = urlsplit(self.options.url)
-            make: Callable[[], Connection] = lambda: Connection(header_block(self.options))  # noqa: E731
             _, self._connection = await asyncio.get_running_loop().create_connection(
-                make, address.hostname or "", address.port or 80
+                partial(Connection, header_block(self.options)),
+                address.hostname or "",
+                address.port or 80,
             )
         return Slot(self._connection, self.options, self.on_end)
 

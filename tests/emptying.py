@@ -47,7 +47,8 @@ class Emptying:
     def __call__(self) -> None:
         try:
             self._superuser.execute("select pg_temp.empty()")
-        except psycopg.OperationalError:  # a test has ended every backend
+        except psycopg.OperationalError:  # a test has ended every backend, or a poll was in the way
+            self._superuser.close()
             self._superuser = self._connected()
             self._superuser.execute("select pg_temp.empty()")
         *stay, largest = self._state()

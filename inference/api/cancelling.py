@@ -1,6 +1,6 @@
 """Ending a request early from outside, for whoever asked for it: what it has so far stays."""
 
-import asyncio
+from functools import partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -16,8 +16,6 @@ from inference.record.recorded import on_record
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
-TRIES = 5  # once a second: a request on its way into the queue cannot be taken out of it yet
-
 
 async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
     """Whether it was still running or waiting. Does not wait for its end.
@@ -32,17 +30,9 @@ async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
     if completion.state != State.OPEN:
         return False
     if order := await _order(completion):
-        call.context.cancellation.cancel(order)
-        call.context.background.run(_insist(call, order, completion))
+        insisting = call.context.cancellation.insist(order, partial(still_open, completion))
+        call.context.background.run(insisting)
     return True
-
-
-async def _insist(call: Call, order: Order, completion: Completion) -> None:
-    for _ in range(TRIES):
-        await asyncio.sleep(1)
-        if not await still_open(completion):
-            return
-        call.context.cancellation.cancel(order)
 
 
 @database_sync_to_async

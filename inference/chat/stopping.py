@@ -1,6 +1,6 @@
 """Ending an answer early: what it has so far stays."""
 
-import asyncio
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,6 @@ from inference.models import Completion, Conversation, Message
 from inference.order import Order
 from inference.record.recorded import on_record
 from tenants.models import Member
-
-TRIES = 5  # a request on its way into the queue cannot be taken out of it yet
 
 
 def own_answer(member: Member, message_id: UUID) -> Message:
@@ -46,12 +44,9 @@ async def _cancel(context: Context, orders: list[Order]) -> None:
 
 async def stop(context: Context, member: Member, completion_id: UUID) -> None:
     recorded = await off_loop(member, on_record)(completion_id)
-    for _ in range(TRIES if recorded else 0):
-        assert recorded
-        context.cancellation.cancel(recorded[1])
-        await asyncio.sleep(1)
-        if not await off_loop(member, _running)(completion_id):
-            return
+    if recorded:
+        is_open = partial(off_loop(member, _running), completion_id)
+        await context.cancellation.insist(recorded[1], is_open)
 
 
 def _running(completion_id: UUID) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from tenants.redis_link import RedisGone, RedisLink
 log = logging.getLogger(__name__)
 NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
 CANCELLED = Outcome(state="cancelled", status=499, finish_reason="cancelled")
-TRIES = 60  # once a second
+TRIES, INSIST_TIMES = 60, 5  # once a second
 
 
 class Cancellation:
@@ -39,6 +39,16 @@ class Cancellation:
     def cancel(self, order: Order) -> None:
         """The reader is gone: stop the generation, settle what there is. Does not wait."""
         self._background.run(self._cancel(order))
+
+    async def insist(self, order: Order, is_open: Callable[[], Awaitable[bool]]) -> None:
+        """Cancels, and again each second while it is open: one that is on its way into the queue
+        cannot be taken out of it yet.
+        """
+        for _ in range(INSIST_TIMES):
+            self.cancel(order)
+            await asyncio.sleep(1)
+            if not await is_open():
+                return
 
     async def _cancel(self, order: Order) -> None:
         try:

@@ -1,8 +1,9 @@
 """A request that an engine could not begin goes on in another pool of its model.
 
-It leaves the one queue, its pool is put on record, it joins the other queue: whatever dies in
-between, the sweeper finds the request in no queue and puts it into that of its pool on record. Its
-slot and what it has set aside stay as they are; the queue that it leaves gives back its charge.
+Its new pool is put on record first, then it joins that pool's queue and leaves its own, which gives
+back its charge. Whatever dies in between, the record says where it belongs: the sweeper puts it
+there, and a runner that finds it in the queue that it should have left lets go of it. Its slot and
+what it has set aside stay as they are.
 """
 
 import logging
@@ -34,13 +35,18 @@ def next_pool(order: Order, item: Item) -> Pool | None:
 
 async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
     """Raises RedisGone, DatabaseError; it can be called again."""
-    await queue.settle(item, 0)
-    if not await database_sync_to_async(_put_on_record)(UUID(item.id), to.name):
-        return  # it has been settled meanwhile
-    again = msgspec.structs.replace(item, attempt=item.attempt + 1)
-    if await queue.of(to.name).enqueue(again, ciphertext):
-        wake(to.name)
-    log.warning("request %s goes on in pool %s", item.id, to.name)
+    if await database_sync_to_async(_put_on_record)(UUID(item.id), to.name):
+        again = msgspec.structs.replace(item, attempt=item.attempt + 1)
+        if await queue.of(to.name).enqueue(again, ciphertext):
+            wake(to.name)
+        log.warning("request %s goes on in pool %s", item.id, to.name)
+    await queue.settle(item, 0)  # also one that has been settled meanwhile
+
+
+def belongs_elsewhere(request_id: UUID, pool: str) -> bool:
+    """Whether another pool is on record. Earlier versions recorded none."""
+    others = Completion.objects.filter(pk=request_id).exclude(pool__in=["", pool])
+    return others.exists()
 
 
 def _put_on_record(completion_id: UUID, pool: str) -> bool:

@@ -37,7 +37,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
-from inference.worker.handing_over import hand_over, next_pool
+from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
 from tenants.rate_limits.release import Slot, reacquire, release
@@ -192,6 +192,13 @@ class Runner:
         elif moves:
             await self._patiently(hand_over, self.queue, moves, item, ciphertext)
 
+    async def _was_handed_over(self, item: Item) -> bool:
+        """Somebody died on the way: it has left for another pool, and this queue has not heard."""
+        if item.attempt == 1:
+            return False
+        look = database_sync_to_async(belongs_elsewhere)
+        return await self._patiently(look, UUID(item.id), self.pool)
+
     def _ours(self, order: Order) -> Order:
         """As this engine takes it: it was prepared for the first one of its model."""
         if order.pool != self.pool:
@@ -211,6 +218,10 @@ class Runner:
                 await asyncio.sleep(0.5)
 
     async def _handle(self, order: Order, item: Item, cipher: Cipher) -> Outcome | None:
+        if await self._was_handed_over(item):
+            with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
+                await self.queue.settle(item, 0)
+            return None
         before: list[bytes] = []
         perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):

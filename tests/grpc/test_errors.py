@@ -1,5 +1,7 @@
 """The one family of errors, as gRPC's clients get it."""
 
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -12,10 +14,10 @@ from inference.stream.frames import Frame, Kind
 pytestmark = pytest.mark.unit
 
 
-def details(error: ApiError) -> dict[str, object]:
+def details(error: ApiError) -> dict[str, Any]:
     status = status_pb2.Status.FromString(errors.details_of(error))
     assert status.code == errors.code_of(error).value[0]
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for detail in status.details:
         kind = getattr(error_details_pb2, detail.TypeName().rpartition(".")[2])
         found[kind.DESCRIPTOR.name] = kind.FromString(detail.value)
@@ -34,9 +36,9 @@ def test_every_error_has_a_status_of_its_own() -> None:
 
 def test_a_field_that_is_wrong() -> None:
     found = details(BadRequest("`n` must be 1", param="n"))
-    (violation,) = found["BadRequest"].field_violations  # type: ignore[attr-defined]
+    (violation,) = found["BadRequest"].field_violations
     assert (violation.field, violation.description) == ("n", "`n` must be 1")
-    assert found["ErrorInfo"].reason == "INVALID_REQUEST"  # type: ignore[attr-defined]
+    assert found["ErrorInfo"].reason == "INVALID_REQUEST"
 
 
 def test_a_limit_says_which_and_when_it_frees() -> None:
@@ -44,16 +46,16 @@ def test_a_limit_says_which_and_when_it_frees() -> None:
     error.tier, error.retry_after_ms, error.refusal_id = "key_rate", 1250, "ref_1"
     found = details(error)
     assert errors.code_of(error) == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert found["RetryInfo"].retry_delay.ToMilliseconds() == 1250  # type: ignore[attr-defined]
-    (violation,) = found["QuotaFailure"].violations  # type: ignore[attr-defined]
+    assert found["RetryInfo"].retry_delay.ToMilliseconds() == 1250
+    (violation,) = found["QuotaFailure"].violations
     assert (violation.subject, violation.description) == ("key_rate", "ref_1")
-    assert found["ErrorInfo"].metadata["refusal_id"] == "ref_1"  # type: ignore[attr-defined]
+    assert found["ErrorInfo"].metadata["refusal_id"] == "ref_1"
 
 
 def test_what_is_away_says_when_to_come_back() -> None:
     error = Unavailable("no database", retry_after=2)
     assert errors.code_of(error) == grpc.StatusCode.UNAVAILABLE
-    delay = details(error)["RetryInfo"].retry_delay  # type: ignore[attr-defined]
+    delay = details(error)["RetryInfo"].retry_delay
     assert delay.ToMilliseconds() == 2000
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from channels.db import database_sync_to_async
@@ -110,7 +112,7 @@ async def test_what_the_first_cannot_begin_the_second_finishes_with_exact_books(
 async def _nothing_is_left(bench: TwoPools, order: Order) -> None:
     """Neither queue knows it, and each tenant's counter is what it really took."""
     for name, took in ((bench.pool, 0), (bench.second, 5 + 2 * 2)):
-        await until(lambda name=name: _forgotten(bench, name, order))  # type: ignore[misc]
+        await until(partial(_forgotten, bench, name, order))
         counters = f"{prefix(name)}:realtime:counters"
         counter = await bench.link.call("HGET", counters, str(order.tenant_id))
         assert float(counter) == took, name
@@ -167,6 +169,25 @@ async def test_killed_between_the_queues_it_is_found_in_the_pool_on_record(
     await in_database(restoring.restore)(bench.second)
     ((found, _),) = await FairQueue(link, bench.second).pop(1, "another")
     assert found.id == str(order.id)
+
+
+async def test_killed_before_it_left_its_queue_only_the_pool_on_record_runs_it(
+    bench: TwoPools, link: RedisLink
+) -> None:
+    order = await bench.put()
+    ((item, ciphertext),) = await bench.queue.pop(1, "runner-that-dies")
+    move = Completion.objects.filter(pk=order.id).update
+    await in_database(move)(pool=bench.second)
+    again = msgspec.structs.replace(item, attempt=2)
+    await FairQueue(link, bench.second).enqueue(again, ciphertext)
+    assert await bench.leases_run_out() == 1  # it never left the first one
+    near, far = ScriptedEngine(QUICK), ScriptedEngine(QUICK)
+    bench.start(near)
+    bench.start_second(far)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code) == (bench.second, "")
+    await _nothing_is_left(bench, order)
+    assert (len(near.asked), len(far.asked)) == (0, 1)
 
 
 def a_caller(**changes: Any) -> Caller:
