@@ -1,6 +1,6 @@
 -- Tells the web processes whose callers may have changed, as the change commits: the tenant's id, or
 -- '' for everybody's (tenants/authentication/invalidation.py). Every table that authentication reads is
--- here; tests/tenants/test_invalidation.py compares them, column by column.
+-- here; tests/tenants/authentication/test_invalidation.py compares them, column by column.
 
 -- As earlier versions called it, with its triggers.
 drop function if exists tenants_tell_doors() cascade;

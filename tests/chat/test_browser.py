@@ -22,7 +22,7 @@ from tests.chat.conftest import Connect
 from tests.chat.test_socket import words
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock, Platform
-from tests.inference.test_reasoning import CASES
+from tests.inference.stream.test_reasoning import CASES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # There is no sandbox for root, and no graphics card to look for.

@@ -9,7 +9,7 @@ from tenants.authentication.authenticator import Authenticator, UnknownCaller
 from tenants.model_access import grant, holders, open_to_all, restrict, withdraw
 from tenants.models import ApiKey, Member, RestrictedModel, Team, Tenant, User
 from tenants.roles import Role
-from tests.tenants.test_authenticator import in_database
+from tests.tenants.authentication.test_authenticator import in_database
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from inference.models import Author, Completion, Message
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
 from tenants.redis_link import RedisLink
 from tenants.roles import Role
+from tests.inference.api.test_own_streams import events, issued, streamed
 from tests.inference.orders import an_order
-from tests.inference.test_own_streams import events, issued, streamed
 from tests.inference.web import current, served, serving
 
 in_database = database_sync_to_async

@@ -21,8 +21,8 @@ from inference.stream.writer import Writer
 from tenants.caller import Caller
 from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
+from tests.inference.intake.test_submit import submit
 from tests.inference.orders import a_frame, numbers
-from tests.inference.test_submit import submit
 from tests.tenants.callers import caller as a_caller
 
 in_database = database_sync_to_async

@@ -13,7 +13,7 @@ from tenants.authentication import last_used as module
 from tenants.authentication.authenticator import Authenticator
 from tenants.authentication.last_used import LastUsed
 from tenants.models import ApiKey, Tenant
-from tests.tenants.test_authenticator import in_database
+from tests.tenants.authentication.test_authenticator import in_database
 
 
 async def last_used(key: ApiKey) -> Any:

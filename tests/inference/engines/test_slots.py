@@ -16,8 +16,8 @@ from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
 from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
+from tests.inference.engines.test_engines import Served, an_engine, served, session  # noqa: F401
 from tests.inference.orders import an_order
-from tests.inference.test_engines import Served, an_engine, served, session  # noqa: F401
 
 pytestmark = pytest.mark.unit
 ACME, GLOBEX = uuid4(), uuid4()

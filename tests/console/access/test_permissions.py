@@ -144,7 +144,7 @@ POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} 
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 ELSEWHERE |= {"acceptance"}
-# tests/console/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
+# tests/console/privacy/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
 ELSEWHERE |= {"deletion_lifting"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}

@@ -15,7 +15,7 @@ from tests.tenants.conftest import NewLink
 
 DATABASE = "/6"  # one that has never lost anything: after a loss nobody gets a whole burst
 PROCESSES, TASKS, BURST = 4, 64, 1000
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _RUSH = """
 import asyncio, json, sys, time, uuid
 from tenants.rate_limits.admission import Ask, SharedAdmission
