@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 
+from config.celery import app as celery_app
 from tests import embedded
 from tests.emptying import Emptying
 
@@ -29,7 +30,11 @@ hypothesis_settings.load_profile("forebay")
 
 
 def pytest_configure() -> None:
-    """Passwords of tests need not withstand anybody. Running platforms hash as they should."""
+    """Wake-ups go to the broker of this run, in whichever order tests run.
+
+    Passwords of tests need not withstand anybody. Running platforms hash as they should.
+    """
+    celery_app.set_default()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

@@ -88,6 +88,11 @@ class Completion(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def queue(self) -> str:
+        """Its pool's; earlier versions recorded none: there it had the model's name."""
+        return self.pool or self.model
+
 
 class Usage(models.Model):
     """What a completion consumed. Exactly one row each, whatever died on the way."""

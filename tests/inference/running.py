@@ -94,7 +94,7 @@ class Bench:
         return await self.sweep()
 
 
-async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 5) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
     ends = time.monotonic() + seconds
     while not (found := await ask()):
         assert time.monotonic() < ends, "it did not happen"

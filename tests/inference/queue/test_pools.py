@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from audit.erasure import erasers
 from audit.keys.keyring import keyring
 from audit.models import Event
 from inference import engines
@@ -188,6 +189,25 @@ async def test_killed_before_it_left_its_queue_only_the_pool_on_record_runs_it(
     assert (row.pool, row.error_code) == (bench.second, "")
     await _nothing_is_left(bench, order)
     assert (len(near.asked), len(far.asked)) == (0, 1)
+
+
+async def test_an_erasure_tells_the_runner_of_the_pool_on_record(bench: TwoPools) -> None:
+    order = await bench.put()
+    endless: list[Step] = [[chunk("Hel")], 60.0]
+    bench.start(ScriptedEngine(AWAY))
+    there = ScriptedEngine(endless)
+    bench.start_second(there)
+    await until(partial(_speaks, there))
+    requests = erasers.find("requests")
+    assert requests
+    found = await in_database(requests.erase)(order.tenant_id, order.subject_id)
+    assert found == {"cancelled": 0}, "its runner ends it"
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.finish_reason) == (order.id, "cancelled")
+
+
+async def _speaks(engine: ScriptedEngine) -> bool:
+    return engine.speaking > 0
 
 
 def a_caller(**changes: Any) -> Caller:
