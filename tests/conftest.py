@@ -13,8 +13,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
+from redis import Redis
 
 from config.celery import app as celery_app
+from tenants.rate_limits.admission import CLOCK_KEY
 from tests import embedded
 from tests.emptying import Emptying
 
@@ -43,6 +45,21 @@ def in_english() -> Iterator[None]:
     """A request of an earlier test leaves its language with the thread."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Redis]:
+    """The one of this process."""
+    with Redis.from_url(settings.REDIS_URL) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def limits_lost_nothing(request: pytest.FixtureRequest) -> None:
+    """What another test lost in Redis would make the limits strict for a minute."""
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if not marks & {"unit", "e2e"}:
+        request.getfixturevalue("valkey").delete(CLOCK_KEY)
 
 
 @pytest.fixture(scope="session")

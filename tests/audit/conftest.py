@@ -10,7 +10,7 @@ from audit.erasure import tombstones
 
 
 @pytest.fixture
-def dsn(django_db_setup: None) -> str:
+def dsn(transactional_db: None) -> str:
     """The test database, for what goes past Django."""
     name = connection.settings_dict["NAME"]
     return make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)

@@ -112,7 +112,7 @@ async def test_who_waits_while_it_closes_is_told(table: str) -> None:
     await asyncio.sleep(0.05)
     await nowhere.close()
     with pytest.raises(StoreUnavailable):
-        await asyncio.wait_for(waiting, 2)
+        await asyncio.wait_for(waiting, 30)
 
 
 STRIPES = """

@@ -79,7 +79,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_written_twice(
     while written(look, table) < 2:
         await asyncio.sleep(0.01)
     line.deaf = False
-    await asyncio.wait_for(late, 5)
+    await asyncio.wait_for(late, 30)
     await store.close()
     assert written(look, table) == 2
 
@@ -94,7 +94,7 @@ async def test_rows_wait_for_a_database_that_comes_back_in_time(
     await asyncio.sleep(0.3)
     assert not waiting.done()
     await line.up()
-    await asyncio.wait_for(waiting, 3)
+    await asyncio.wait_for(waiting, 30)
     await store.close()
     assert written(look, table) == 31
 
@@ -110,7 +110,7 @@ async def test_patience_ends_and_the_store_works_again_afterwards(
     assert all(isinstance(result, StoreUnavailable) for result in results)
     assert 0.4 <= time.monotonic() - began < 1.5
     await line.up()
-    await asyncio.wait_for(store.write(row()), 3)
+    await asyncio.wait_for(store.write(row()), 30)
     await store.close()
     assert written(look, table) == 2
 
@@ -136,9 +136,9 @@ async def test_a_database_that_froze_is_as_good_as_away(
     await store.write(row())
     line.freeze()
     with pytest.raises(StoreUnavailable) as told:
-        await asyncio.wait_for(store.write(row()), 2)
+        await asyncio.wait_for(store.write(row()), 30)
     assert told.value.late  # it may be written yet, and then that is known
     line.thaw()
-    await asyncio.wait_for(told.value.late, 2)
+    await asyncio.wait_for(told.value.late, 30)
     await store.close()
     assert written(look, table) == 2

@@ -101,7 +101,7 @@ async def test_its_reader_is_told_and_reads_on(
         await out.drained()
     finally:
         client.reads.set()
-    await asyncio.wait_for(delivering, 5)
+    await asyncio.wait_for(delivering, 30)
     last = int(client.body.split(b"id: ")[-1].split(b"\n")[0])
     assert b'"code":"slow_reader"' in client.body
     assert client.body.endswith(b"data: [DONE]\n\n")

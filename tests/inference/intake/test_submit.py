@@ -131,7 +131,7 @@ async def on_record() -> list[Completion]:
     return await in_database(lambda: list(Completion.objects.all()))()
 
 
-async def until(ask: Callable[[], Any], seconds: float = 3) -> Any:
+async def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
     async with asyncio.timeout(seconds):
         while not (found := await ask()):
             await asyncio.sleep(0.02)

@@ -215,7 +215,7 @@ async def test_whose_lease_is_lost_leaves_no_trace(bench: Bench) -> None:
     assert await bench.leases_run_out() == 1
     bench.start(ScriptedEngine())
     await bench.settled(1)
-    await asyncio.wait_for(bench.drains[0], 5)
+    await asyncio.wait_for(bench.drains[0], 30)
     await books_are_exact(bench, [order])
     row = await in_database(result)(order)
     assert (row.attempts, row.completion_tokens) == (2, 3)

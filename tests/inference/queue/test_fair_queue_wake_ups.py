@@ -36,7 +36,7 @@ async def test_a_parked_runner_is_woken_instead(
     note = asyncio.ensure_future(ear.inbox("runner-1"))
     await asyncio.sleep(0.02)
     assert not await queue.enqueue(an_item(), SEALED)
-    assert await asyncio.wait_for(note, 1) == b"wake"
+    assert await asyncio.wait_for(note, 30) == b"wake"
 
 
 async def test_each_parked_runner_is_woken_once(queue: FairQueue) -> None:

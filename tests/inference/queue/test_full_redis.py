@@ -124,5 +124,5 @@ async def test_what_runs_is_settled_and_its_leases_hold(
         rows = await bench.settled(4)
         assert {row.completion_id for row in rows} == {order.id for order in orders}
         assert {(row.attempts, row.error_code) for row in rows} == {(1, "")}
-        await asyncio.wait_for(bench.drains[0], 5)
+        await asyncio.wait_for(bench.drains[0], 30)
         assert await bench.sweep() == 0

@@ -154,7 +154,7 @@ async def test_it_waits_for_the_next_frame() -> None:
     waiting = asyncio.ensure_future(sink.next(5))
     await asyncio.sleep(0.01)
     sink.put(a_frame(1, 1))
-    found = await asyncio.wait_for(waiting, 1)
+    found = await asyncio.wait_for(waiting, 30)
     assert found
     assert numbers(found.body) == [1]
     assert await sink.next(0.01) is None
@@ -165,7 +165,7 @@ async def test_nothing_is_read_once_the_client_has_hung_up() -> None:
     waiting = asyncio.ensure_future(sink.next(5))
     await asyncio.sleep(0)
     sink.hang_up()
-    assert await asyncio.wait_for(waiting, 1) is None
+    assert await asyncio.wait_for(waiting, 30) is None
     sink.put(a_frame(1, 1))
     assert await sink.next(5) is None
 

@@ -93,4 +93,4 @@ async def test_a_blocking_link_waits_as_long_as_it_takes(
     note = asyncio.ensure_future(waiter.call("BLPOP", key, 0))
     await asyncio.sleep(0.3)
     await link.call("LPUSH", key, "hello")
-    assert await asyncio.wait_for(note, 2) == [key.encode(), b"hello"]
+    assert await asyncio.wait_for(note, 30) == [key.encode(), b"hello"]
