@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +44,15 @@ _servers = Servers(_folder / "home", database=own_database, redis="REDIS_URL" no
 os.environ |= _servers.addresses
 
 
+_preparing = threading.Thread(target=prepared.keep_home)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.option.collectonly or not any(map(_needs_servers, session.items)):
+    if session.config.option.collectonly:
+        return
+    if any(item.get_closest_marker("e2e") for item in session.items):
+        _preparing.start()  # while others make the database
+    if not any(map(_needs_servers, session.items)):
         return
     if own_database:
         prepared.database(_servers.home)
@@ -62,6 +70,8 @@ def no_key_outlives_its_test() -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
+    if _preparing.ident:
+        _preparing.join()
     _servers.stop()
     shutil.rmtree(_folder, ignore_errors=True)
 

@@ -70,7 +70,12 @@ def home(place: Path) -> None:
 
     In BENCH_KEY is the API key of a tenant without limits.
     """
-    copy(_kept("home", _FIRST_START, _make_home), place)
+    copy(keep_home(), place)
+
+
+def keep_home() -> Path:
+    """Starts a platform for the first time, unless that has been done today."""
+    return _kept("home", _FIRST_START, _make_home)
 
 
 def copy(kept: Path, place: Path) -> None:

@@ -26,13 +26,22 @@ _OTHERWISE_S = 0.3
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The group with the most to do comes first: then no worker ends long after the others."""
+    """The group with the most to do comes first: then no worker ends long after the others.
+
+    The very first, one for each worker, need no platform: those wait for the first start of one
+    (prepared.py).
+    """
     if not _is_worker(config):
         return
     weights: defaultdict[str, float] = defaultdict(float)
     for item in items:
         weights[_group(item)] += _seconds(item)
-    items.sort(key=lambda item: (-weights[_group(item)], _group(item)))
+    of_platforms = {_group(item) for item in items if item.get_closest_marker("e2e")}
+    heaviest = sorted(weights, key=lambda group: (-weights[group], group))
+    workers: int = config.workerinput["workercount"]  # type: ignore[attr-defined]
+    first = [group for group in heaviest if group not in of_platforms][:workers]
+    places = {group: place for place, group in enumerate(dict.fromkeys(first + heaviest))}
+    items.sort(key=lambda item: places[_group(item)])
     _write_groups({item.nodeid: _group(item) for item in items})
 
 

@@ -26,7 +26,7 @@ KEYS = [uuid4() for _ in range(3)]
 SUBJECTS = [uuid4() for _ in range(3)]
 
 
-def add(n: int, **given: Any) -> Event:
+def an_event(n: int, **given: Any) -> Event:
     fields: dict[str, Any] = {
         "at": BEGAN + timedelta(seconds=n),
         "action": "completion:completed",
@@ -34,7 +34,13 @@ def add(n: int, **given: Any) -> Event:
         "actor": "key:x",
         "request_id": uuid4(),
     }
-    return Event.objects.create(**{**fields, **given})
+    return Event(**{**fields, **given})
+
+
+def add(n: int, **given: Any) -> Event:
+    made = an_event(n, **given)
+    made.save(force_insert=True)
+    return made
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def many(db: None) -> list[Event]:
     for _ in range(400):
         which = draw.randrange(3)
         made.append(
-            add(
+            an_event(
                 draw.randrange(60),
                 tenant_id=draw.choice([TENANT, TENANT, OTHER]),
                 actor=f"key:{KEYS[which]}",
@@ -60,7 +66,7 @@ def many(db: None) -> list[Event]:
                 client_net=draw.choice([None, "192.0.2.0", "2001:db8::"]),
             )
         )
-    return made
+    return Event.objects.bulk_create(made)
 
 
 def in_order(events: list[Event]) -> list[int]:
