@@ -255,7 +255,7 @@ def _record_asked(request: DeletionRequest, by: str) -> None:
 
 def _said(answer: str) -> str:
     if not answer.strip():
-        raise ValidationError({"answer": _("Say why: who asked will read it.")})
+        raise ValidationError({"answer": _("Give a reason. The person who asked will read it.")})
     return _text(answer, "answer")
 
 

@@ -92,7 +92,9 @@ def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str) -> Export:
     with transaction.atomic():
         waiting = Export.objects.filter(tenant_id=tenant_id, state=MAKING, kind=KIND)
         if waiting.count() >= MOST_MAKING:
-            raise ValidationError(_("Three exports are being made already. Wait for one of them."))
+            raise ValidationError(
+                _("Three exports are already in progress. Wait until one of them has finished.")
+            )
         days = periods.days_of(tenant_id, EXPORTS)
         export = Export.objects.create(
             tenant_id=tenant_id,

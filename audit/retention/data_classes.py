@@ -99,6 +99,6 @@ register(
         default_days=200,
         floor_days=FLOOR_DAYS,
         count=ages.of_trail,
-        note=_("Goes by whole months, when the longest retention of any tenant is over."),
+        note=_("Deleted by whole months, when the longest retention of any tenant has ended."),
     )
 )

@@ -162,7 +162,7 @@ def renew(hold: LegalHold, *, by: str, expires_at: datetime, person: str = "") -
             raise SamePerson
         _refuse_dates(timezone.now(), expires_at)
         if expires_at <= hold.expires_at:
-            raise ValidationError({"expires_at": _("It lasts until then already.")})
+            raise ValidationError({"expires_at": _("The hold already lasts until then.")})
         before, hold.expires_at = hold.expires_at, expires_at
         hold.renewed, hold.renewed_by = hold.renewed + 1, person or by
         _ask(hold, "", "")
@@ -220,7 +220,7 @@ def _refuse_dates(
     if not now < expires_at <= now + LONGEST:
         raise ValidationError({"expires_at": _("Choose a time within the next year.")})
     if covers_from and covers_until and covers_from >= covers_until:
-        raise ValidationError({"covers_until": _("This is before its beginning.")})
+        raise ValidationError({"covers_until": _("This is before the start.")})
 
 
 def _reason(text: str) -> str:

@@ -219,7 +219,7 @@ def _checked(words: str, since: datetime, until: datetime) -> str:
         text = _("Between 3 and 200 characters; 2 are enough in Chinese, Japanese and Korean.")
         raise ValidationError({"words": text})
     if not since < until:
-        raise ValidationError({"until": _("This is before its beginning.")})
+        raise ValidationError({"until": _("This is before the start.")})
     if until - since > LONGEST_RANGE:
         raise ValidationError({"until": _("At most 31 days at once.")})
     return words

@@ -76,8 +76,8 @@ def _shown(
 
 def _left_out(count: int) -> str:
     return ngettext(
-        "The oldest message was not sent along: the model cannot read more at once.",
-        "The oldest %(count)d messages were not sent along: the model cannot read more at once.",
+        "The oldest message was left out: it does not fit into the model's context.",
+        "The oldest %(count)d messages were left out: they do not fit into the model's context.",
         count,
     ) % {"count": count}
 

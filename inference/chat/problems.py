@@ -13,25 +13,25 @@ _TEXTS: dict[str, Promise] = {
     "not_found": _("This conversation does not exist."),
     "model_not_found": _("You cannot use this model any more. Choose another one."),
     "busy": _("An answer is still being written here. Wait for it, or stop it."),
-    "too_much": _("Too many things at once on this connection."),
+    "too_much": _("Too many actions at once on this connection."),
     "invalid_message": _("This message could not be understood."),
     "too_long": _("This message is too long. Shorten it, or send it in parts."),
     "out_of_service": _("The platform cannot take messages right now."),
-    "internal_error": _("Something broke. It has been logged."),
+    "internal_error": _("Something went wrong. The error has been logged."),
     "context_length_exceeded": _(
-        "This is more text than the model can read at once. Shorten your message, or send it "
-        "again: fewer of the older ones go along then."
+        "This is more text than the model's context can hold. Shorten your message, or send "
+        "it again: fewer older messages are included then."
     ),
     "engine_failed": _("The model broke off this answer."),
-    "engine_unavailable": _("The model does not answer right now."),
-    "server_overloaded": _("The model has too much to do right now."),
+    "engine_unavailable": _("The model is not responding right now."),
+    "server_overloaded": _("The model is overloaded right now."),
     "deadline_exceeded": _("This answer took too long and was ended."),
-    "worker_lost": _("The machine that wrote this answer failed."),
+    "worker_lost": _("The server that wrote this answer failed."),
     "not_queued": _("The platform could not run this message. Send it again."),
-    "not_recorded": _("This answer could not be put on record."),
-    "aborted": _("Nobody finished this answer in time."),
+    "not_recorded": _("This answer could not be recorded."),
+    "aborted": _("This answer was not finished in time."),
     "lost": _("This message was not answered. Send it again."),
-    "insufficient_scope": _("Your role may not chat here."),
+    "insufficient_scope": _("Your role does not include the chat."),
     "restricted": _("Your data is being erased or is restricted: nothing of it is processed."),
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "erased": _("This text has been erased."),
@@ -75,13 +75,15 @@ def _limit_text(tier: str, limit: int) -> str:
     texts: dict[str, Promise | str] = {
         "ip": _("This address sent more than %(limit)d requests in a minute."),
         "rate": _("Your tenant's %(limit)d requests per minute are used up."),
-        "tokens": _("Your tenant's %(limit)d tokens per minute do not suffice for this now."),
-        "bytes": _("Your tenant's %(limit)d bytes of requests in flight are taken."),
-        "readers": _("%(limit)d streams of your tenant are being read, which is the most at once."),
+        "tokens": _(
+            "Your tenant's limit of %(limit)d tokens per minute has no room for this message now."
+        ),
+        "bytes": _("Your tenant has reached its limit of %(limit)d bytes of requests in flight."),
+        "readers": _("Your tenant is already reading %(limit)d streams, the most allowed at once."),
         "stored": _("Your tenant's %(limit)d bytes stored per day are used up."),
         "concurrency": ngettext(
-            "%(limit)d request of your tenant is running, which is the most at once.",
-            "%(limit)d requests of your tenant are running, which is the most at once.",
+            "Your tenant has %(limit)d request running, the most allowed at once.",
+            "Your tenant has %(limit)d requests running, the most allowed at once.",
             limit,
         ),
     }

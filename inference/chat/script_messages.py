@@ -32,7 +32,7 @@ def words() -> dict[str, str]:
         "ms": _("{n} ms"),
         "seconds": _("{n} s"),
         "reconnecting": _("Connection lost. Reconnecting…"),
-        "offline": _("You are offline. The chat goes on when you are back."),
+        "offline": _("You are offline. The chat resumes when you are back online."),
         "signed_out": _("You have been signed out."),
         "no_member": _("You may no longer chat in this tenant."),
         "tenant_closed": _("This tenant is suspended or closed. Ask its owner."),

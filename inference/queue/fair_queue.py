@@ -1,7 +1,7 @@
 """The fair queue of one pool: who runs next (pop.lua), and nothing runs twice or gets lost.
 
 Redis holds order and leases; PostgreSQL holds the truth, and the sweeper mends the one from the
-other. Every method raises RedisGone when Redis does not answer.
+other. Every method raises RedisGone when Redis is unavailable.
 """
 
 from pathlib import Path

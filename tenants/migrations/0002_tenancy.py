@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
             name='TierPolicy',
             fields=[
                 ('tier', models.CharField(choices=[('standard', 'Standard'), ('vip', 'VIP')], max_length=10, primary_key=True, serialize=False, verbose_name='tier')),
-                ('weight', models.PositiveSmallIntegerField(default=1, help_text="Share of the GPUs against the other tenants'.", validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='weight')),
+                ('weight', models.PositiveSmallIntegerField(default=1, help_text="Share of the GPUs relative to other tenants.", validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='weight')),
                 ('requests_per_minute', models.PositiveIntegerField(default=100, verbose_name='requests per minute')),
                 ('burst', models.PositiveIntegerField(default=200, verbose_name='burst')),
                 ('tokens_per_minute', models.PositiveIntegerField(default=0, verbose_name='tokens per minute')),
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tenant',
             name='time_zone',
-            field=models.CharField(default='UTC', help_text='Days and months of quotas begin at its midnight.', max_length=60, validators=[tenants.models.tenant.known_time_zone], verbose_name='time zone'),
+            field=models.CharField(default='UTC', help_text='Days and months of quotas start at midnight in this time zone.', max_length=60, validators=[tenants.models.tenant.known_time_zone], verbose_name='time zone'),
         ),
         migrations.AddField(
             model_name='tenant',

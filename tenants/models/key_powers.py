@@ -73,8 +73,8 @@ def refuse_beyond_grantors(key: ApiKey, scopes: Collection[str]) -> None:
     lacking = [s.value for s in added if not key_permissions([s], profile) <= held]
     if lacking:
         text = _(
-            "Somebody who made, widened or rotated this key may not give this, or has left: "
-            "%(scopes)s. Make a new key."
+            "Somebody who created, extended or rotated this key may not grant this, or has "
+            "left: %(scopes)s. Create a new key."
         )
         raise ValidationError({"scopes": ValidationError(text, params={"scopes": lacking})})
 

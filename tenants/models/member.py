@@ -70,7 +70,7 @@ class Member(models.Model):
 
     @transaction.atomic
     def change_role(self, role: Role, *, by: str) -> None:
-        """The old role's power ends within a second. Raises LastOwner."""
+        """The change takes effect within a second. Raises LastOwner."""
         self._held()
         before, role = self.role, Role(role)
         if before == role:

@@ -24,7 +24,7 @@ class Price(models.Model):
     """What a model's tokens cost from a moment on, in micro-units of the currency per token.
 
     1 micro-unit per token is 1 currency unit per million tokens. A request pays the price that
-    held when it was admitted. A model without a price costs nothing.
+    held when it was admitted. A model without a price is free of charge.
     """
 
     model = models.CharField(_("model"), max_length=120)

@@ -142,7 +142,7 @@ class Quota(models.Model):
                 self._act(Action.QUOTA_CHANGE, by, **detail)
 
     def drop(self, *, by: str, platform: bool = False) -> None:
-        """The ledger stays. Raises SetByPlatform."""
+        """The usage record is kept. Raises SetByPlatform."""
         with transaction.atomic():
             locked(self)
             self._refuse_tenants(platform)
@@ -175,7 +175,7 @@ class Quota(models.Model):
     @classmethod
     def _refuse_too_many(cls, tenant: Tenant) -> None:
         if cls.objects.filter(tenant=tenant, set_by_platform=False).count() >= MOST_QUOTAS:
-            text = _("A tenant has at most %(most)s quotas. Drop one that is not needed.")
+            text = _("A tenant has at most %(most)s quotas. Delete one that you no longer need.")
             raise ValidationError(text, code="too_many", params={"most": MOST_QUOTAS})
 
     def _refuse_tenants(self, platform: bool) -> None:

@@ -31,7 +31,7 @@ class OperatorsOnly(RaiseRefused):
 
 
 class Expired(RaiseRefused):
-    """It would be over by now."""
+    """It would already have ended."""
 
 
 class AlreadyDecided(RaiseRefused):

@@ -91,7 +91,7 @@ class Tenant(models.Model):
         max_length=60,
         default="UTC",
         validators=[known_time_zone],
-        help_text=_("Days and months of quotas begin at its midnight."),
+        help_text=_("Days and months of quotas start at midnight in this time zone."),
     )
     allowed_origins = ArrayField(  # of web pages; empty: none
         models.CharField(max_length=LONGEST_ORIGIN),

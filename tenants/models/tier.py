@@ -42,7 +42,7 @@ class TierPolicy(models.Model):
         _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_("Share of the GPUs against the other tenants'."),
+        help_text=_("Share of the GPUs relative to other tenants."),
     )
     requests_per_minute = models.PositiveIntegerField(
         _("requests per minute"), default=REQUESTS_PER_MINUTE

@@ -52,7 +52,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         with transaction.atomic():
             operators = type(self).objects.select_for_update().filter(is_operator=True)
             if not {operator.pk for operator in operators} - {self.pk}:
-                raise ValidationError(_("Somebody has to run the platform: this is the last one."))
+                raise ValidationError(
+                    _("The platform needs at least one operator: this is the last one.")
+                )
             act(Action.OPERATOR_REMOVE, actor=by, detail={"user": self.pk})
             keys = apps.get_model("tenants", "ApiKey").objects.all()
             keys.end_power_of(f"operator:{self.pk}", by=by, why="removed")

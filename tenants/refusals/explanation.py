@@ -20,19 +20,21 @@ from tenants.models.refusal import Refusal, RefusedBy
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 TOP = 5
 _ADVICE = {
-    RefusedBy.IP: _("Everybody behind this address shares the limit. Spread the requests."),
+    RefusedBy.IP: _("Everyone behind this address shares the limit. Spread out the requests."),
     RefusedBy.KEY_RATE: _("Send fewer requests with this key, or have its limit raised."),
     RefusedBy.RATE: _("All keys and members of the tenant share the limit."),
     RefusedBy.KEY_TOKENS: _("Shorten prompts, or set max_tokens lower."),
     RefusedBy.TOKENS: _("Shorten prompts, or set max_tokens lower."),
-    RefusedBy.KEY_CONCURRENCY: _("Wait for answers before asking again with this key."),
-    RefusedBy.CONCURRENCY: _("Wait for answers before asking again."),
+    RefusedBy.KEY_CONCURRENCY: _(
+        "Wait for running requests to finish before you send more with this key."
+    ),
+    RefusedBy.CONCURRENCY: _("Wait for running requests to finish before you send more."),
     RefusedBy.KEY_BYTES: _("Wait for answers to large requests before sending more with this key."),
     RefusedBy.BYTES: _("Wait for answers to large requests before sending more of them."),
     RefusedBy.KEY_STORED: _("Send smaller bodies, such as images of a lower resolution."),
     RefusedBy.STORED: _("Send smaller bodies, such as images of a lower resolution."),
-    RefusedBy.KEY_READERS: _("Close readers of streams that are no longer of use."),
-    RefusedBy.READERS: _("Close readers of streams that are no longer of use."),
+    RefusedBy.KEY_READERS: _("Close streams that you no longer read."),
+    RefusedBy.READERS: _("Close streams that you no longer read."),
     RefusedBy.QUOTA: _("Wait for the next window, or ask for a raise of the quota."),
 }
 

@@ -122,7 +122,7 @@ def test_a_key_of_somebody_else_opens_nothing(
     assert key.forget() == 1
     enter(page)
     page.get_by_role("button", name="Use a security key").click()
-    expect(page.get_by_text("The key did not answer")).to_be_visible()
+    expect(page.get_by_text("The security key did not respond")).to_be_visible()
     page.goto("/console/t/acme/")
     assert "/login/" in page.url
 
@@ -174,10 +174,10 @@ def test_what_was_entered_is_there_again_after_the_proof(alice: Member, page: Pa
         proof["at"] -= 700
     session.save()
     page.get_by_role("button", name="Create invitation link").click()
-    expect(page.get_by_role("heading", name="Is it you?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Confirm your identity")).to_be_visible()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_text("Nothing has been sent yet.")).to_be_visible()
+    expect(page.get_by_text("Nothing has been submitted yet.")).to_be_visible()
     expect(page.get_by_label("Email address")).to_have_value("frank@acme.example")
     expect(page.get_by_label("Role")).to_have_value("developer")
     expect(page.get_by_label("The link works for")).to_have_value("30")

@@ -45,7 +45,7 @@ def test_it_comes_back_once_after_the_proof(late: Client) -> None:
     assert answer["Location"].startswith("/account/proof/?next=")
     assert not Link.objects.exists()
     proof = late.get(answer["Location"])
-    assert "What you have entered will be there again." in proof.content.decode()
+    assert "Your entries will be restored." in proof.content.decode()
     back = late.post(answer["Location"], {"password": PASSWORD, "next": PAGE})
     assert back["Location"] == PAGE
     fields = shown(late)
@@ -143,7 +143,7 @@ def test_no_secret_is_kept(late: Client) -> None:
 def test_a_form_without_fields_keeps_nothing(late: Client, bob: Member) -> None:
     answer = late.post(f"{PAGE}{bob.pk}/removal/", headers={"Referer": f"http://testserver{PAGE}"})
     said = late.get(answer["Location"]).content.decode()
-    assert "Please confirm that it is you, then send it again." in said
+    assert "Confirm your identity, then submit the form again." in said
     assert shown(late) == ""
 
 

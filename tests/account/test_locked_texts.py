@@ -28,7 +28,7 @@ NEW = "another river, another dam"
 FORM = {"password": NEW, "again": NEW}
 SECRET = "my salary is a secret"  # noqa: S105
 MEMBERS = "/console/t/acme/members/"
-LOCKED = "What you wrote before is locked."
+LOCKED = "Your older texts are locked."
 
 
 def wrote(member: Member) -> asking.Asked:
@@ -104,10 +104,10 @@ def test_nor_takes_the_data_along(
     assert before.state == trail_export.READY
     page = taken_over.get("/account/data/").content.decode()
     assert LOCKED in page
-    assert "Put my data together" not in page
+    assert "Create an export" not in page
     answer = taken_over.post(f"/account/data/{bob.pk}/export/{before.pk}/", follow=True)
     assert answer["Content-Type"].startswith("text/html")
-    assert "this page says why" in answer.content.decode()
+    assert "This page says why" in answer.content.decode()
     assert not Event.objects.filter(
         action=Action.SUBJECT_EXPORT, detail__has_key="download"
     ).exists()
@@ -135,9 +135,9 @@ def test_the_pages_say_so_beforehand(
     erin: Member, bob: Member, made_by: Callable[..., str], sign_in: SignIn
 ) -> None:
     page = sign_in(erin).get(f"{MEMBERS}{bob.pk}/").content.decode()
-    assert "Whoever has the link can sign in as this person." in page
+    assert "Anyone who has the link can sign in as this person." in page
     link = made_by(erin, bob)
-    assert "Somebody else made this link" in Client().get(link).content.decode()
+    assert "Somebody else created this link" in Client().get(link).content.decode()
 
 
 # A second factor ----------------------------------------------------------------------------------
@@ -189,9 +189,9 @@ def test_an_operator_releases_it(
     taken_over: Client, erin: Member, bob: Member, operator: User, sign_in: SignIn
 ) -> None:
     page = sign_in(operator).get(f"{MEMBERS}{bob.pk}/").content.decode()
-    assert "Release older texts" in page
+    assert "Unlock older texts" in page
     assert "erin@acme.example" in page
-    assert "is open again" in released(sign_in(operator), bob)
+    assert "are unlocked" in released(sign_in(operator), bob)
     assert taken_over.get("/chat/conversations/?tenant=acme").status_code == 401, "it ended"
     again = Client()
     try_password(again, bob.user.email, NEW)
@@ -205,7 +205,7 @@ def test_nobody_else_does(
 ) -> None:
     for who in (alice, erin, Member.objects.get(pk=bob.pk)):
         assert sign_in(who).post(f"{MEMBERS}{bob.pk}/texts/release/").status_code == 403
-    assert "Release older texts" not in sign_in(alice).get(f"{MEMBERS}{bob.pk}/").content.decode()
+    assert "Unlock older texts" not in sign_in(alice).get(f"{MEMBERS}{bob.pk}/").content.decode()
     assert TextLock.objects.exists()
 
 
@@ -213,9 +213,9 @@ def test_an_operator_does_not_release_what_their_own_link_locked(
     bob: Member, chat: asking.Asked, operator: User, made_by: Callable[..., str], sign_in: SignIn
 ) -> None:
     Client().post(made_by(operator, bob), FORM)
-    assert "Another operator releases it" in released(sign_in(operator), bob)
+    assert "Ask another operator to unlock" in released(sign_in(operator), bob)
     other = User.objects.create_user("op2@forebay.example", is_operator=True)
-    assert "is open again" in released(sign_in(other), bob)
+    assert "are unlocked" in released(sign_in(other), bob)
 
 
 def test_a_command_releases_it(taken_over: Client, bob: Member, capsys: Any) -> None:
@@ -262,6 +262,6 @@ def test_a_link_of_ones_own_locks_nothing(
     alice: Member, made_by: Callable[..., str], sign_in: SignIn
 ) -> None:
     link = made_by(alice, alice)
-    assert "Somebody else made this link" not in Client().get(link).content.decode()
+    assert "Somebody else created this link" not in Client().get(link).content.decode()
     Client().post(link, FORM)
     assert not TextLock.objects.exists()

@@ -46,7 +46,7 @@ def test_who_has_not_proved_it_comes_back_to_the_page_with_a_word(
     assert answer["Location"] == (
         "/account/proof/?next=%2Fconsole%2Ft%2Facme%2Fmembers%2F%3Fpage%3D2"
     )
-    assert said == ["Please confirm that it is you, then send it again."]
+    assert said == ["Confirm your identity, then submit the form again."]
     answer, _ = asked(client, bob.user, Referer="https://evil.example/console/")
     assert answer["Location"] == "/account/proof/?next=%2F"
     answer, _ = asked(client, bob.user, **{"HX-Request": "true", "Referer": page})

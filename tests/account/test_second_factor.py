@@ -35,14 +35,16 @@ def test_from_the_password_to_the_app_to_the_console(
 ) -> None:
     assert try_password(client, EMAIL, next="/console/t/acme/").status_code == 302
     assert client.get("/console/t/acme/")["Location"] == "/account/two-factor/"
-    assert "Your role needs a second factor" in client.get("/account/two-factor/").content.decode()
+    assert (
+        "Your role requires a second factor" in client.get("/account/two-factor/").content.decode()
+    )
     page = client.get("/account/two-factor/app/").content.decode()
     assert client.session["mfa.totp.secret"] in page
     assert 'src="data:image/svg+xml;base64,' in page
     answer = enrol(client)
     assert answer["Location"] == "/account/two-factor/codes/"
     codes = client.get("/account/two-factor/codes/").content.decode()
-    assert "shown this once only" in codes
+    assert "shown only once" in codes
     assert client.get("/console/t/acme/").status_code == 200
     assert acts(Action.MFA_ADD) == [(alice.actor, alice.tenant_id, {"factor": "totp"})]
 
@@ -226,7 +228,7 @@ def test_the_last_factor_of_who_needs_one_stays(
     with_app(alice.user)
     client = sign_in(alice)
     page = client.get("/account/two-factor/app/removal/").content.decode()
-    assert "Add another one first" in page
+    assert "Add another one before" in page
     client.post("/account/two-factor/app/removal/")
     assert Authenticator.objects.filter(user=alice.user, type="totp").exists()
 

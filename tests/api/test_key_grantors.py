@@ -92,7 +92,7 @@ def test_nor_of_a_key_whose_maker_had_left_before(
     assert (key.created_by, key.revoked_at) == (None, None)
     answer = enter(erin).patch(f"{KEYS}{key.pk}/", scopes=WIDE)
     assert answer.status_code == 400
-    assert "Make a new key" in str(answer.json())
+    assert "Create a new key" in str(answer.json())
     assert ApiKey.objects.get(pk=key.pk).scopes == ["inference"]
 
 
@@ -193,7 +193,7 @@ def test_a_scope_that_one_of_them_may_not_give_is_refused_with_the_way_out(
     sent = {"name": key.name, "scopes": ["inference", "audit:read"], "expires_at": ""}
     page = client.post(f"{PAGE}{key.pk}/", sent).content.decode()
     assert "audit:read" in page
-    assert "Make a new key." in page
+    assert "Create a new key." in page
     assert ApiKey.objects.get(pk=key.pk).scopes == ["inference"]
 
 

@@ -174,8 +174,8 @@ def test_messages_beyond_those_looked_at_count_as_left_out(
     ("count", "notice"),
     [
         (0, ""),
-        (1, "The oldest message was not sent along: the model cannot read more at once."),
-        (4, "The oldest 4 messages were not sent along: the model cannot read more at once."),
+        (1, "The oldest message was left out: it does not fit into the model's context."),
+        (4, "The oldest 4 messages were left out: they do not fit into the model's context."),
     ],
 )
 def test_what_was_left_out_is_told(bob: Member, count: int, notice: str) -> None:

@@ -91,8 +91,8 @@ def test_who_else_can_read_is_told(
     [
         ({}, False, [], "No model is served yet."),
         ({"far": {"hosted": True}}, True, [], "only models that run on this installation"),
-        ({"near": {}, "other": {}}, False, ["near", "other"], "The models here are restricted"),
-        ({"near": {}, "far": {"hosted": True}}, True, ["near"], "The models here are restricted"),
+        ({"near": {}, "other": {}}, False, ["near", "other"], "All models here are restricted"),
+        ({"near": {}, "far": {"hosted": True}}, True, ["near"], "All models here are restricted"),
     ],
 )
 def test_why_there_is_no_model_to_choose(
@@ -112,7 +112,7 @@ def test_why_there_is_no_model_to_choose(
     answer = sign_in(bob).get("/chat/")
     forget()
     assert page_data(answer)["models"] == []
-    texts = ("No model is served yet.", "only models that run", "The models here are restricted")
+    texts = ("No model is served yet.", "only models that run", "All models here are restricted")
     assert [text for text in texts if text in answer.content.decode()] == [
         text for text in texts if text in said
     ]

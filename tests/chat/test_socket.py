@@ -114,7 +114,7 @@ def test_what_no_longer_fits_is_left_out_and_told(
     started = socket.send("two", conversation=conversation)
     socket.answer()
     assert [message["content"] for message in engine.last_body()["messages"]] == ["two"]
-    told = "The oldest 2 messages were not sent along: the model cannot read more at once."
+    told = "The oldest 2 messages were left out: they do not fit into the model's context."
     assert (started["answer"]["notice"], stored(browse("bob"), started)["notice"]) == (told, told)
     assert started["question"]["notice"] == ""
 

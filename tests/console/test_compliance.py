@@ -546,7 +546,7 @@ def test_where_there_was_nothing_to_look_at_the_page_says_so(
     page = client.get(PAGE)
     empty = {one.check.name for one in page.context["standing"].evidence if one.is_empty}
     assert empty == {"trail", "verified", "recorded", "erased", "deletion_clock"}
-    assert "there was nothing to look at yet" in page.content.decode()
+    assert "nothing to check yet" in page.content.decode()
 
 
 def test_run_again_at_once_runs_nothing(carol: Member, sign_in: SignIn) -> None:

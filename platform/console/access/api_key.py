@@ -44,7 +44,9 @@ def api_key(request: TenantRequest, key: UUID) -> HttpResponse:
             return _refused(request, found, problem)
         form.refuse(problem)
         return _page(request, _found(request, key), form=form)
-    messages.success(request, _("The key is changed. It works like this within a second."))
+    messages.success(
+        request, _("The key has been changed. The change takes effect within a second.")
+    )
     return redirect("console:api_key", tenant=request.tenant.name, key=key)
 
 

@@ -40,7 +40,7 @@ class KeyForm(ConsoleForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=80,
-        help_text=_("What the key is for: a program, a person, a place."),
+        help_text=_("What the key is for, such as a program or a person."),
     )
     team = forms.ModelChoiceField(
         label=_("Team"),
@@ -58,14 +58,15 @@ class KeyForm(ConsoleForm):
         label=_("Models"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("None chosen: every model that is open to it."),
+        help_text=_("Select none to allow every model that is open to the key."),
     )
     allowed_networks = LinesField(
         label=_("Allowed addresses"),
-        help_text=_("One a line, like 192.0.2.0/24. Empty: from anywhere."),
+        help_text=_("One per line, such as 192.0.2.0/24. Leave empty to allow any address."),
     )
     requests_per_minute = LimitField(
-        label=_("Requests per minute"), help_text=_("Empty: only the tenant's limits hold.")
+        label=_("Requests per minute"),
+        help_text=_("Leave empty to apply only the tenant's limits."),
     )
     burst = LimitField(label=_("Burst"))
     tokens_per_minute = LimitField(label=_("Tokens per minute"))
@@ -123,7 +124,7 @@ class NewKeyForm(KeyForm):
 
 
 class ChangedKeyForm(KeyForm):
-    expires_at = MomentField(label=_("Expires (UTC)"), help_text=_("Empty: never."))
+    expires_at = MomentField(label=_("Expires (UTC)"), help_text=_("Leave empty for no expiry."))
     field_order = ("name", "expires_at", "team")
 
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey) -> None:

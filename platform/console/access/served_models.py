@@ -64,7 +64,7 @@ def restriction(request: TenantRequest) -> HttpResponse:
     if name not in settings.ENGINES:
         raise Http404
     model_access.restrict(request.tenant, name, by=request.actor)
-    said = _("%(model)s is now for those only who are granted it.")
+    said = _("%(model)s is now restricted to the teams and keys that you grant it to.")
     return _done(request, said % {"model": name})
 
 
@@ -73,7 +73,7 @@ def restriction(request: TenantRequest) -> HttpResponse:
 def opening(request: TenantRequest) -> HttpResponse:
     found = _restricted(request)
     model_access.open_to_all(request.tenant, found.name, by=request.actor)
-    return _done(request, _("%(model)s is open to everybody here.") % {"model": found.name})
+    return _done(request, _("%(model)s is open to everyone in the tenant.") % {"model": found.name})
 
 
 @require_POST

@@ -71,7 +71,7 @@ def other_sessions_end(request: ConsoleRequest) -> HttpResponse:
         session_acts.record(
             Action.SESSION_END, request, request.user, success=True, detail={"sessions": ended}
         )
-    messages.success(request, _("You are signed in nowhere else now."))
+    messages.success(request, _("You are signed out everywhere else."))
     return redirect("console:account")
 
 

@@ -14,7 +14,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = {
         **DefaultMFAAdapter.error_messages,
         "cannot_delete_authenticator": gettext_lazy(
-            "Your role needs a second factor. Add another one first, then remove this one."
+            "Your role requires a second factor. Add another one before you remove this one."
         ),
     }
 

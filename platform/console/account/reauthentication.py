@@ -41,9 +41,9 @@ def recently_proven(view: Callable[..., HttpResponse]) -> View:
             return view(request, **kwargs)
         page = _page_of(request)
         if entered.keep(request, urlsplit(page).path):
-            said = _("Please confirm that it is you. What you have entered will be there again.")
+            said = _("Confirm your identity first. Your entries will be restored.")
         else:
-            said = _("Please confirm that it is you, then send it again.")
+            said = _("Confirm your identity, then submit the form again.")
         messages.warning(request, said)
         return _to_proof(request, page)
 

@@ -108,7 +108,10 @@ class AuditExports(Resource):
         """
         found: Export = self.found(self._exports(), pk=audit_export)
         if self.who.user and not is_proven(request._request):
-            text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
+            text = _(
+                "Confirm your identity in the console: the last confirmation is more than ten "
+                "minutes old."
+            )
             raise denied(text, "proof_needed")
         try:
             pieces = trail_export.download(found, by=self.by)

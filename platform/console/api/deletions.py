@@ -50,7 +50,7 @@ class DeletionShape(Shape):
     subject = s.UUIDField(source="subject_id", help_text="The pseudonym in the audit trail.")
     mode = s.ChoiceField(DeletionMode.choices)
     state = s.ChoiceField(DeletionState.choices)
-    removes = s.BooleanField(help_text="The membership or key goes too.")
+    removes = s.BooleanField(help_text="The membership or key is deleted as well.")
     reason = s.CharField()
     answer = s.CharField(help_text="Why it was refused or lifted, or is held.")
     requested_by = s.CharField()
@@ -101,7 +101,7 @@ class NewDeletion(Shape):
     subject = s.UUIDField(
         required=False, help_text="The pseudonym, of who is no member and no key any more."
     )
-    removes = s.BooleanField(default=False, help_text="The membership or key goes too.")
+    removes = s.BooleanField(default=False, help_text="The membership or key is deleted as well.")
     reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
     EXAMPLE = {
         "mode": "erase",
@@ -258,12 +258,14 @@ class Deletions(Resource):
         except SamePerson:
             raise denied(why_not(WhyNot.OWN_REQUEST)) from None
         except AlreadyDecided:
-            raise Problem(409, "already_decided", _("It is decided already.")) from None
+            raise Problem(
+                409, "already_decided", _("This request has already been decided.")
+            ) from None
         return self.one(found)
 
 
 def _begun() -> Problem:
-    return Problem(409, "already_begun", _("It is being executed already."))
+    return Problem(409, "already_begun", _("This request is already being executed."))
 
 
 class OwnDeletionShape(DeletionShape):

@@ -115,7 +115,7 @@ def filters_from(given: dict[str, Any]) -> Filters:
     """Raises Problem."""
     net = network(given["client_ip"]) if given.get("client_ip") else ""
     if net is None:
-        raise bad_request({"client_ip": [_("This is no IP address.")]})
+        raise bad_request({"client_ip": [_("This is not an IP address.")]})
     return Filters(
         action=given.get("action") or "",
         actors=(given["actor"],) if given.get("actor") else None,

@@ -92,7 +92,11 @@ class Once:
                 cipher.decrypt(bytes(row.ciphertext), self._aad()), type=_Answer
             )
         except Unreadable:
-            raise Problem(409, "answered_before", _("This was done; its answer is gone.")) from None
+            raise Problem(
+                409,
+                "answered_before",
+                _("This request was completed, but its response is no longer stored."),
+            ) from None
         headers = {**answer.headers, "Idempotency-Replayed": "true"}
         return HttpResponse(bytes(answer.body), "application/json", answer.status, headers=headers)
 

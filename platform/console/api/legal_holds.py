@@ -90,7 +90,7 @@ class HoldFilter(f.FilterSet):
 
 
 _REFUSED = {
-    SamePerson: ("same_person", _("Another person has to do this.")),
+    SamePerson: ("same_person", _("The person who took the previous step cannot take this one.")),
     AlreadyApproved: ("already_decided", _("Somebody has approved it already.")),
     Ended: ("expired", _("This hold is over. Place a new one.")),
 }
@@ -160,7 +160,7 @@ class LegalHolds(Resource):
 
     def _person(self) -> str:
         if self.who.user is None:
-            raise denied(str(_("People do this, not keys.")))
+            raise denied(str(_("API keys cannot do this. A person has to.")))
         return person(self.who.user)
 
     def _holds(self) -> Any:

@@ -12,7 +12,9 @@ from tenants.models import Tenant, Tier, TierPolicy
 from tenants.roles import Permission as P
 
 MOST = 2**31 - 1
-IN_FLIGHT = "Bodies of requests that are not answered yet. A megabyte has 1,000,000 bytes."
+IN_FLIGHT = (
+    "Total size of the requests that have not been answered yet. A megabyte has 1,000,000 bytes."
+)
 PER_DAY = "Requests and answers as they are kept on record; refilled evenly."
 
 

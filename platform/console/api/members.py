@@ -94,7 +94,7 @@ class Members(Resource):
         """Raises Problem."""
         gained = permissions(role, self.inside.profile) - self.who.permissions
         if self.who.member and self.who.member.pk == found.pk and gained:
-            raise denied(_("Nobody gives more to themselves: ask another owner."))
+            raise denied(_("You cannot raise your own role. Ask another owner."))
 
     def _rows(self) -> Any:
         return self.inside.members.select_related("user", "tenant")

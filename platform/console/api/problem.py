@@ -67,7 +67,7 @@ def not_found() -> Problem:
 
 
 def bad_request(errors: dict[str, list[str]]) -> Problem:
-    return Problem(400, "invalid", _("The request is not as it should be."), errors=errors)
+    return Problem(400, "invalid", _("The request is invalid."), errors=errors)
 
 
 def problem_of(raised: Exception) -> Problem:
@@ -95,14 +95,16 @@ def _of_rest_framework(raised: APIException) -> Problem:
 
 def _of_database(raised: Exception) -> Problem:
     if isinstance(raised, (OperationalError, InterfaceError)):
-        text = _("The database does not answer. Try again in a moment.")
+        text = _("The database is unavailable. Try again in a moment.")
         return Problem(503, "unavailable", text, headers={"Retry-After": "2"})
     if isinstance(raised, IntegrityError):
-        return Problem(409, "conflict", _("This contradicts what was written in the same moment."))
+        return Problem(
+            409, "conflict", _("This conflicts with another change made at the same time.")
+        )
     if isinstance(raised, DataError):
         return Problem(400, "invalid", _("A value is too large, or nothing that can be stored."))
     log.error("management API request failed", exc_info=raised)
-    return Problem(500, "internal", _("Something went wrong here. It has been logged."))
+    return Problem(500, "internal", _("Something went wrong. The error has been logged."))
 
 
 def _fields(

@@ -69,9 +69,9 @@ class RaiseFilter(f.FilterSet):
 
 
 _REFUSED = {
-    SamePerson: ("same_person", _("Who asks for more does not decide about it.")),
-    AlreadyDecided: ("already_decided", _("It is decided already.")),
-    Expired: ("expired", _("It would be over by now.")),
+    SamePerson: ("same_person", _("You cannot decide on your own request.")),
+    AlreadyDecided: ("already_decided", _("This request has already been decided.")),
+    Expired: ("expired", _("It would already have ended.")),
 }
 
 
@@ -133,7 +133,7 @@ class Raises(Resource):
 
     def _person(self) -> User:
         if self.who.user is None:
-            raise denied(_("People do this, not keys."))
+            raise denied(_("API keys cannot do this. A person has to."))
         return self.who.user
 
     def _rows(self) -> Any:

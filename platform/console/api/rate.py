@@ -1,6 +1,6 @@
 """How often one may call: an address and a key each so often a minute, over all web processes.
 
-When Redis does not answer, each process counts by itself and admits half as much: an outage
+When Redis is unavailable, each process counts by itself and admits half as much: an outage
 makes the limit stricter, never open.
 """
 

@@ -100,7 +100,7 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _space, text = given.partition(" ")
         key = _key(text.strip()) if scheme.lower() == "bearer" else None
         if key is None:
-            raise AuthenticationFailed(_("This key opens nothing: wrong, revoked or expired."))
+            raise AuthenticationFailed(_("This key is invalid, revoked or expired."))
         return AnonymousUser(), Requester(key=key)
 
     def authenticate_header(self, request: Request) -> str:
@@ -141,9 +141,12 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
         if not _accepted(who.key.allowed_networks, client_ip(request._request)):
             raise denied(_("This key is not accepted from this address."), "address_not_accepted")
     elif who.user and duty(request._request.session, who.user):
-        raise denied(_("Open the console first: something waits for you there."), "duty_owed")
+        raise denied(_("Sign in to the console first: an action is required there."), "duty_owed")
     elif request.method not in SAFE_METHODS and not is_proven(request._request):
-        text = _("Confirm in the console that it is you: your last proof is ten minutes old.")
+        text = _(
+            "Confirm your identity in the console: the last confirmation is more than ten minutes"
+            " old."
+        )
         raise denied(text, "proof_needed")
 
 

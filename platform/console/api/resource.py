@@ -59,9 +59,9 @@ class Resource(TransactionalView):
     def refuse_unless_allowed(self) -> None:
         need = self.needs[str(self.action)]
         if need is Who.OPERATOR and not self.who.is_operator:
-            raise denied(_("This is for operators of the platform."))
+            raise denied(_("Only platform operators can do this."))
         if isinstance(need, Permission) and need not in self.who.permissions:
-            raise denied(_("This needs the permission %s in the tenant.") % need)
+            raise denied(_("This requires the permission %s in the tenant.") % need)
 
     def refuse_unknown_parameters(self) -> None:
         asked = self.asks.get(str(self.action))

@@ -95,7 +95,7 @@ class Retention(Resource):
         return self._answer(self._rule(data_class))
 
     def preview(self, request: Any, tenant: str, data_class: str) -> Response:
-        """Show what would go with another number of days. Nothing changes."""
+        """Preview the change with another number of days. Nothing changes."""
         one = self._class(data_class)
         asked = self.asked(RetentionRule.objects.none())
         seen = periods.preview(self.inside.id, one.name, asked.form.cleaned_data["days"])

@@ -28,7 +28,7 @@ class JSONParser(BaseParser):
         try:
             found = orjson.loads(body) if body.strip() else {}
         except orjson.JSONDecodeError as problem:
-            raise ParseError(_("This is no JSON: %(problem)s.") % {"problem": problem}) from None
+            raise ParseError(_("This is not JSON: %(problem)s.") % {"problem": problem}) from None
         if b"\\u0000" in body and _holds_nul(found):
             raise ParseError(_("A text holds a NUL character."))
         return found

@@ -147,9 +147,9 @@ class Tenants(Resource):
         """
         given = self.given()
         if "tier" in given and not self.who.is_operator:
-            raise denied(_("This is for operators of the platform."))
+            raise denied(_("Only platform operators can do this."))
         if set(_SECURITY) & set(given) and P.MANAGE_SECURITY not in self.who.permissions:
-            raise denied(_("This needs the permission %s in the tenant.") % P.MANAGE_SECURITY)
+            raise denied(_("This requires the permission %s in the tenant.") % P.MANAGE_SECURITY)
         found = self.to_change(Tenant.objects.all(), pk=self.inside.pk)
         found.change(by=self.by, **given)
         return self.one(found)

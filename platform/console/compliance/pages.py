@@ -88,7 +88,7 @@ def _page(request: ConsoleRequest) -> HttpResponse:
 
 def _run(request: ConsoleRequest) -> HttpResponse:
     if running.ran_lately(request.tenant):
-        messages.info(request, _("These checks have just run."))
+        messages.info(request, _("The checks ran a moment ago."))
     else:
         if request.tenant:
             transaction.on_commit(running.ask_for_general)

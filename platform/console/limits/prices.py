@@ -41,7 +41,7 @@ def prices(request: ConsoleRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             Price.set(**form.cleaned_data, by=request.actor)
-            messages.success(request, _("The price holds for requests that come in from now on."))
+            messages.success(request, _("The price applies to requests received from now on."))
             return redirect("console:prices")
         except ValidationError as problem:
             form.refuse(problem)

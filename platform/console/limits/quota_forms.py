@@ -22,7 +22,7 @@ def stored(amount: Decimal, unit: str) -> int:
     exact = amount * MICRO if unit == Unit.COST else amount
     if exact != exact.to_integral_value():
         raise ValidationError(
-            _("At most six places after the point.") if unit == Unit.COST else _("A whole number.")
+            _("At most six decimal places.") if unit == Unit.COST else _("A whole number.")
         )
     if exact > MOST:
         raise ValidationError(_("This is too much."))
@@ -46,7 +46,9 @@ class QuotaForm(ConsoleForm):
     window = forms.ChoiceField(label=gettext_lazy("Per"), choices=Window.choices)
     limit = AmountField(
         label=gettext_lazy("At most"),
-        help_text=gettext_lazy("Cost in the currency of the price list. 0 lets nothing through."),
+        help_text=gettext_lazy(
+            "Cost is in the currency of the price list. 0 blocks every request."
+        ),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:

@@ -52,7 +52,7 @@ def quotas(request: TenantRequest) -> HttpResponse:
     if request.method == "POST":
         _need_to_manage(request)
         if form.is_valid() and _set(request, form):
-            messages.success(request, _("The quota is set and holds from now on."))
+            messages.success(request, _("The quota has been set and applies from now on."))
             return redirect("console:quotas", tenant=request.tenant.name)
     notices = request.tenant.quota_notices.select_related("quota__api_key", "quota__member__user")
     context = {
@@ -75,7 +75,7 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
         return detail(request, found, form=form)
     limit, platform = form.cleaned_data["limit"], request.user.is_operator
     found.change(limit, by=request.actor, platform=platform)
-    messages.success(request, _("The quota is changed and holds from now on."))
+    messages.success(request, _("The quota has been changed and applies from now on."))
     return redirect("console:quota", tenant=request.tenant.name, quota=quota)
 
 
@@ -85,7 +85,7 @@ def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
     found = _found(request, quota)
     _refuse_the_platforms(request, found)
     found.drop(by=request.actor, platform=request.user.is_operator)
-    messages.success(request, _("The quota is dropped. What was used stays on record."))
+    messages.success(request, _("The quota has been deleted. Its usage record is kept."))
     return redirect("console:quotas", tenant=request.tenant.name)
 
 

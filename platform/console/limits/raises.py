@@ -58,7 +58,7 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
     except ValidationError as problem:
         form.refuse(problem)
         return detail(request, found, asking=form)
-    messages.success(request, _("The raise is asked for. Another person has to approve it."))
+    messages.success(request, _("The raise has been requested. Another person has to approve it."))
     return redirect("console:raises", tenant=request.tenant.name)
 
 
@@ -69,7 +69,7 @@ def raise_approval(request: TenantRequest, asked: UUID) -> HttpResponse:
     found = _found(request, asked)
     try:
         found.approve(user=request.user, by=request.actor)
-        messages.success(request, _("Approved: it holds from the next request on."))
+        messages.success(request, _("Approved. The raise applies from the next request on."))
     except RaiseRefused as problem:
         messages.error(request, _why(problem))
     return _back(request)
@@ -95,13 +95,13 @@ def _found(request: TenantRequest, asked: UUID) -> QuotaRaise:
 
 def _why(problem: RaiseRefused) -> str:
     if isinstance(problem, SamePerson):
-        return _("Another person than the one who asked has to decide.")
+        return _("You cannot decide on your own request.")
     if isinstance(problem, Expired):
-        return _("This raise would be over by now. Ask for a new one.")
+        return _("This raise would already have ended. Ask for a new one.")
     if isinstance(problem, OperatorsOnly):
         return _("The platform has set this quota: an operator decides about it.")
     assert isinstance(problem, AlreadyDecided)
-    return _("Somebody has decided already.")
+    return _("This request has already been decided.")
 
 
 def _back(request: TenantRequest) -> HttpResponse:

@@ -34,7 +34,7 @@ class LimitsForm(ConsoleForm):
     requests_per_minute = LimitField(label=LABELS["requests_per_minute"])
     burst = LimitField(
         label=LABELS["burst"],
-        help_text=gettext_lazy("How many requests may come at one moment after a quiet time."),
+        help_text=gettext_lazy("How many requests may arrive at once after a quiet period."),
     )
     tokens_per_minute = LimitField(
         label=LABELS["tokens_per_minute"],
@@ -43,11 +43,11 @@ class LimitsForm(ConsoleForm):
     max_concurrency = LimitField(label=LABELS["max_concurrency"])
     megabytes_in_flight = LimitField(
         label=LABELS["megabytes_in_flight"],
-        help_text=gettext_lazy("Bodies of requests that are not answered yet."),
+        help_text=gettext_lazy("Total size of the requests that have not been answered yet."),
     )
     megabytes_per_day = LimitField(
         label=LABELS["megabytes_per_day"],
-        help_text=gettext_lazy("Requests and answers as they are kept on record."),
+        help_text=gettext_lazy("Total size of the requests and answers that are stored."),
     )
 
     def __init__(self, data: Any, tenant: Tenant) -> None:

@@ -24,7 +24,7 @@ class TierForm(ConsoleForm):
         label=gettext_lazy("Weight"),
         min_value=1,
         max_value=100,
-        help_text=gettext_lazy("Share of the GPUs against the other tenants'."),
+        help_text=gettext_lazy("Share of the GPUs relative to other tenants."),
     )
     requests_per_minute = LimitField(label=LABELS["requests_per_minute"], required=True)
     burst = LimitField(label=LABELS["burst"], required=True)

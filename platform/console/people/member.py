@@ -85,7 +85,7 @@ def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
     try:
         link = password_reset.issue_for_member(found, by=request.actor)
     except password_reset.NotTheirs:
-        messages.error(request, _("This account is not only this tenant's: ask an operator."))
+        messages.error(request, _("This account belongs to other tenants too. Ask an operator."))
         return redirect("console:member", tenant=request.tenant.name, member=member)
     return _page(request, found, link=link)
 
@@ -95,16 +95,16 @@ def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def texts_release(request: TenantRequest, member: UUID) -> HttpResponse:
     if not request.user.is_operator:
-        raise PermissionDenied(_("Only operators of the platform release what was locked."))
+        raise PermissionDenied(_("Only platform operators can unlock texts."))
     found = _found(request, member)
     try:
         locked_texts.release(found.user, by=request.user)
-        said = _("What %(person)s wrote before is open again.")
+        said = _("The older texts of %(person)s are unlocked.")
         messages.success(request, said % {"person": found.user})
     except locked_texts.NotReleased:
         said = _(
-            "You made the link, or the account is yours. Another operator releases it, or "
-            "`manage.py release_texts`."
+            "You created the link, or the account is yours. Ask another operator to unlock "
+            "the texts, or run `manage.py release_texts`."
         )
         messages.error(request, said)
     return redirect("console:member", tenant=request.tenant.name, member=member)

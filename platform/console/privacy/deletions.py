@@ -46,7 +46,7 @@ class AskForm(ConsoleForm):
         ),
     )
     mode = forms.ChoiceField(
-        label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
+        label=gettext_lazy("What happens to the data"), choices=DeletionMode.choices
     )
     removes = forms.BooleanField(
         label=gettext_lazy("Also end the membership, or delete the key"), required=False
@@ -58,7 +58,7 @@ class AskForm(ConsoleForm):
 
 class RefusalForm(ConsoleForm):
     answer = forms.CharField(
-        label=gettext_lazy("Answer to who asked"), max_length=deletion.LONGEST_TEXT
+        label=gettext_lazy("Answer to the requester"), max_length=deletion.LONGEST_TEXT
     )
 
 
@@ -101,11 +101,11 @@ def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
         return _back(request, found)
     try:
         _verbs.approve(found, by=request.actor)
-        messages.success(request, _("Approved: it is executed at once."))
+        messages.success(request, _("Approved. The request is executed at once."))
     except SamePerson:
         messages.error(request, _("You cannot approve your own request: another person has to."))
     except DeletionRefused:
-        messages.error(request, _("Somebody has decided already."))
+        messages.error(request, _("This request has already been decided."))
     return _back(request, found)
 
 
@@ -114,7 +114,7 @@ def approval(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @recently_proven
 def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
     """Of a restriction."""
-    begun = _("Its retention has ended: it is being erased.")
+    begun = _("The retention has ended: the data is being erased.")
     return _answered(request, deletion, _verbs.lift, _("The restriction is lifted."), begun)
 
 
@@ -122,7 +122,10 @@ def lifting(request: TenantRequest, deletion: UUID) -> HttpResponse:
 @permitted(Permission.MANAGE_DELETIONS)
 @recently_proven
 def refusal(request: TenantRequest, deletion: UUID) -> HttpResponse:
-    said, begun = _("Refused. Who asked reads your answer."), _("It is being executed already.")
+    said, begun = (
+        _("Refused. The person who asked can read your answer."),
+        _("This request is already being executed."),
+    )
     return _answered(request, deletion, _verbs.refuse, said, begun)
 
 
@@ -140,7 +143,7 @@ def _answered(
     except AlreadyBegun:
         messages.error(request, begun)
     except DeletionRefused:
-        messages.error(request, _("Somebody has decided already."))
+        messages.error(request, _("This request has already been decided."))
     return _back(request, found)
 
 
@@ -204,9 +207,7 @@ def _ask(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
     whose = find(request.tenant, form.data.get("whose", ""))
     if form.is_valid() and whose is None:
-        form.add_error(
-            "whose", _("Nobody here has this address or pseudonym, or several keys this name.")
-        )
+        form.add_error("whose", _("No member or key matches, or several keys have this name."))
     alone = whose is not None and _decider(request).decides_alone(whose)
     removes = bool(whose) and form.is_valid() and form.cleaned_data["removes"]
     if whose and removes and (refusal := _decider(request).to_remove(whose)):
@@ -225,13 +226,15 @@ def _ask(request: TenantRequest) -> HttpResponse:
         messages.error(request, " ".join(problem.messages))
         return redirect("console:deletions", tenant=request.tenant.name)
     except AlreadyBegun:
-        messages.error(request, _("It is being executed already."))
+        messages.error(request, _("This request is already being executed."))
         return redirect("console:deletions", tenant=request.tenant.name)
     if alone:
-        messages.success(request, _("It is executed at once, unless a legal hold keeps the data."))
+        messages.success(
+            request, _("The request is executed at once, unless a legal hold covers the data.")
+        )
     else:
         messages.info(
-            request, _("Another person who decides has to approve it: this role is above yours.")
+            request, _("Somebody else has to approve it, because this role is above yours.")
         )
     return _back(request, asked)
 

@@ -31,7 +31,7 @@ class HoldForm(ConsoleForm):
         required=False,
         max_length=200,
         widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or pseudonym")}),
-        help_text=gettext_lazy("Empty: everybody of the tenant."),
+        help_text=gettext_lazy("Leave empty to cover everyone in the tenant."),
     )
     covers_from = MomentField(label=gettext_lazy("Data from"))
     covers_until = MomentField(label=gettext_lazy("Data until"))
@@ -54,7 +54,7 @@ class HoldForm(ConsoleForm):
         except ValueError:
             member = self.tenant.members.filter(user__email__iexact=text).first()
         if member is None:
-            raise ValidationError(_("Nobody here has this address."))
+            raise ValidationError(_("No member has this address."))
         subject: UUID = member.subject_id
         return subject
 
@@ -149,8 +149,8 @@ def _tell_placed(request: TenantRequest, hold: LegalHold) -> None:
         messages.warning(
             request,
             _(
-                "This hold keeps nothing before another person approves it: one like it was "
-                "placed within the last 30 days, and nobody approved it."
+                "This hold takes effect only when another person approves it, because a "
+                "similar hold within the last 30 days was not approved."
             ),
         )
 
@@ -162,7 +162,7 @@ def hold_approval(request: TenantRequest, hold: UUID) -> HttpResponse:
     found = _found(request, hold)
     try:
         legal_hold.approve(found, by=request.actor, person=person(request.user))
-        messages.success(request, _("Approved: it stays in force until it expires."))
+        messages.success(request, _("Approved. The hold stays in force until it expires."))
     except HoldRefused as problem:
         messages.error(request, why(problem))
     return _back(request)
@@ -195,9 +195,11 @@ def hold_release(request: TenantRequest, hold: UUID) -> HttpResponse:
         reason = form.cleaned_data["reason"] if form.is_valid() else ""
         by = {"by": request.actor, "person": person(request.user)}
         if legal_hold.release(found, reason=reason, **by):
-            messages.success(request, _("Released: what it kept may go from now on."))
+            messages.success(
+                request, _("Released. The data it covered can be deleted from now on.")
+            )
         else:
-            said = _("Asked for. It stays in force until another person approves its release.")
+            said = _("Release requested. The hold stays in force until another person approves it.")
             messages.success(request, said)
     except HoldRefused as problem:
         messages.error(request, why(problem))
@@ -213,7 +215,7 @@ def person(user: User) -> str:
 
 def why(problem: HoldRefused) -> str:
     if isinstance(problem, SamePerson):
-        return _("Another person than the one who did the step before has to do this one.")
+        return _("The person who took the previous step cannot take this one.")
     if isinstance(problem, AlreadyApproved):
         return _("Somebody has approved it already.")
     assert isinstance(problem, Ended)

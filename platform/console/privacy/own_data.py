@@ -38,7 +38,7 @@ SALT = "deletion-request"  # of the link by which a request can be followed with
 
 class OwnForm(ConsoleForm):
     mode = forms.ChoiceField(
-        label=gettext_lazy("What becomes of the data"), choices=DeletionMode.choices
+        label=gettext_lazy("What happens to the data"), choices=DeletionMode.choices
     )
     removes = forms.BooleanField(label=gettext_lazy("I also leave the tenant"), required=False)
     reason = forms.CharField(
@@ -103,7 +103,7 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
         messages.error(request, " ".join(problem.messages))
         return redirect("console:own_data")
     except deletion.AlreadyBegun:
-        messages.error(request, _("It is being executed already."))
+        messages.error(request, _("This request is already being executed."))
         return redirect("console:own_data")
     return redirect(link_of(asked))
 
@@ -117,7 +117,7 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
         return _locked(request)
     with tenant_scope(mine.tenant_id, request.user.pk):
         portability.ask(mine.tenant_id, mine.subject_id, by=mine.actor)
-    messages.success(request, _("Your data is being put together. It is here in a moment."))
+    messages.success(request, _("Your export is being created. It appears here when it is ready."))
     return redirect("console:own_data")
 
 
@@ -133,7 +133,9 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
         try:
             pieces = portability.download(found, by=mine.actor)
         except Barred:
-            messages.error(request, _("Your data is restricted: nobody can open it for now."))
+            messages.error(
+                request, _("Processing of your data is restricted. Nobody can open it for now.")
+            )
             return redirect("console:own_data")
         except (FileNotFoundError, Unreadable):
             raise Http404 from None
@@ -146,7 +148,7 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
 
 
 def _locked(request: ConsoleRequest) -> HttpResponse:
-    messages.error(request, _("What you wrote before is locked: this page says why."))
+    messages.error(request, _("Your older texts are locked. This page says why."))
     return redirect("console:own_data")
 
 

@@ -74,7 +74,7 @@ def _change(request: TenantRequest) -> HttpResponse:
     except ValidationError as problem:
         form.refuse(problem)
         return _page(request, form=form)
-    messages.success(request, _("The retention is changed and holds from tonight on."))
+    messages.success(request, _("The retention has been changed and applies from tonight on."))
     return redirect("console:retention", tenant=request.tenant.name)
 
 

@@ -42,7 +42,7 @@ class NewTenantForm(ConsoleForm):
     owner = forms.EmailField(
         label=_("Owner's email address"),
         required=False,
-        help_text=_("Gets a link to join. You can also invite people later."),
+        help_text=_("The owner gets an invitation link. You can also invite people later."),
     )
     profile = forms.ChoiceField(
         label=_("Security profile"), choices=Profile.choices, required=False

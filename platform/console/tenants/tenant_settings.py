@@ -30,7 +30,7 @@ class SettingsForm(ConsoleForm):
     profile = forms.ChoiceField(
         label=gettext_lazy("Security profile"),
         choices=Profile.choices,
-        help_text=gettext_lazy("Rules of passwords, and which duties are kept apart."),
+        help_text=gettext_lazy("Rules for passwords, and separation of duties."),
     )
     local_only = forms.BooleanField(
         label=gettext_lazy("Local only"),
@@ -41,14 +41,15 @@ class SettingsForm(ConsoleForm):
         label=gettext_lazy("Time zone"),
         max_length=60,
         widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
-        help_text=gettext_lazy("Days and months of quotas begin at its midnight."),
+        help_text=gettext_lazy("Days and months of quotas start at midnight in this time zone."),
     )
 
     allowed_origins = LinesField(
         label=gettext_lazy("Browser origins"),
         help_text=gettext_lazy(
-            "Web pages that may use this tenant's keys from a browser, one a line: "
-            "https://app.example.com. Empty: none. A key in a page can be read by all its visitors."
+            "Web pages that may use this tenant's keys from a browser, one origin per line, "
+            "such as https://app.example.com. Leave empty for none. Every visitor of a page "
+            "can read the key in it."
         ),
     )
 
@@ -84,7 +85,7 @@ def tenant_settings(request: TenantRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request)
     if Permission.MANAGE_SECURITY not in request.permissions:
-        raise PermissionDenied(_("Only owners change these settings."))
+        raise PermissionDenied(_("Only owners can change these settings."))
     form = SettingsForm(request.POST, request.tenant)
     if not form.is_valid():
         return _page(request, form=form)
@@ -109,7 +110,7 @@ def suspension(request: TenantRequest) -> HttpResponse:
         request.tenant.suspend(by=request.actor, reason=form.cleaned_data["reason"])
     except Closed:
         return _too_late(request)
-    return _done(request, _("The tenant is suspended: nobody comes in, nothing is lost."))
+    return _done(request, _("The tenant is suspended. No data is lost."))
 
 
 @require_POST
@@ -133,12 +134,12 @@ def closure(request: TenantRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, closing=form)
     request.tenant.close(by=request.actor, reason=form.cleaned_data["reason"])
-    return _done(request, _("The tenant is closing. Its data's retention runs out from now on."))
+    return _done(request, _("The tenant is closing. Its data is deleted when its retention ends."))
 
 
 def _operators_act(request: TenantRequest) -> None:
     if not request.user.is_operator:
-        raise PermissionDenied(_("Only operators of the platform suspend or close a tenant."))
+        raise PermissionDenied(_("Only platform operators can suspend or close a tenant."))
 
 
 def _too_late(request: TenantRequest) -> HttpResponse:

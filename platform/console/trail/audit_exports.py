@@ -46,7 +46,7 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
             form.refuse(problem)
         else:
             messages.success(
-                request, _("The file is being made. It appears here when it is ready.")
+                request, _("The export is being created. It appears here when it is ready.")
             )
             return redirect("console:audit_exports", tenant=request.tenant.name)
     found = list(_exports(request).order_by("-created_at")[:50])
@@ -81,7 +81,7 @@ def audit_export_file(request: TenantRequest, audit_export: UUID) -> HttpRespons
 @permitted(Permission.EXPORT_AUDIT)
 def audit_export_drop(request: TenantRequest, audit_export: UUID) -> HttpResponse:
     trail_export.drop(_found(request, audit_export), by=request.actor)
-    messages.success(request, _("The file is deleted."))
+    messages.success(request, _("The export has been deleted."))
     return redirect("console:audit_exports", tenant=request.tenant.name)
 
 

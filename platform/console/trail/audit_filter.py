@@ -56,7 +56,7 @@ class AuditFilter(ConsoleForm):
         text = self.cleaned_data["net"].strip().partition("/")[0]
         found = network(text) if text else ""
         if found is None:
-            raise ValidationError(_("This is no IP address."))
+            raise ValidationError(_("This is not an IP address."))
         return found
 
     def filters(self, tenant: Tenant | None) -> Filters:

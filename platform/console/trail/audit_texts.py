@@ -23,7 +23,7 @@ class WhyForm(ConsoleForm):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=text_search.LONGEST_REASON,
-        help_text=_("It is put on record together with your name."),
+        help_text=_("Recorded in the audit trail together with your name."),
     )
 
 

@@ -40,7 +40,7 @@ class Live:
     ttft_p50: int | None
     ttft_p95: int | None
     in_progress: int
-    queued: int | None  # None: Redis does not answer
+    queued: int | None  # None: Redis is unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,4 +263,4 @@ def test_under_restriction_it_says_why_there_is_none(
     assert (export.state, export.problem) == ("failed", "restricted")
     assert alice.member
     client.force_login(alice.member.user)
-    assert "when the restriction has ended" in client.get("/account/data/").content.decode()
+    assert "once the restriction ends" in client.get("/account/data/").content.decode()

@@ -116,7 +116,7 @@ def test_a_granted_key_is_no_way_up(bob: Member, key: ApiKey, sign_in: SignIn) -
 def test_a_change_writes_what_was_changed_only(bob: Member, key: ApiKey, sign_in: SignIn) -> None:
     before = key.expires_at
     answer = sign_in(bob).post(page_of(key), form_of(key, name="nightly", burst="5"), follow=True)
-    assert "The key is changed." in answer.content.decode()
+    assert "The key has been changed." in answer.content.decode()
     key.refresh_from_db()
     assert (key.name, key.burst, key.expires_at) == ("nightly", 5, before)
     event = Event.objects.get(action=Action.API_KEY_CHANGE)
@@ -209,7 +209,7 @@ def test_a_stronger_key_is_no_way_up(alice: Member, bob: Member, sign_in: SignIn
 
 def test_its_own_quotas_are_shown(bob: Member, key: ApiKey, sign_in: SignIn) -> None:
     page = sign_in(bob).get(page_of(key)).content.decode()
-    assert "None of its own" in page
+    assert "This key has no quotas of its own" in page
     Quota.set(bob.tenant, unit="requests", window="day", limit=1234, by="t", api_key=key)
     assert "1,234" in sign_in(bob).get(page_of(key)).content.decode()
 

@@ -31,7 +31,7 @@ def test_restrict_grant_withdraw_open(alice: Member, team: Team, sign_in: SignIn
     client.post(f"{MODELS}withdrawal/", {"model": "mock", "holder": token})
     assert model_access.holders(restricted) == [key]
     answer = client.post(f"{MODELS}opening/", {"model": "mock"}, follow=True)
-    assert "mock is open to everybody here." in answer.content.decode()
+    assert "mock is open to everyone in the tenant." in answer.content.decode()
     assert not RestrictedModel.objects.exists()
 
 

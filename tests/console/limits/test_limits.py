@@ -40,5 +40,5 @@ def test_bad_limits(acme: Tenant, operator: User, sign_in: SignIn, bad: dict[str
 
 def test_a_tenant_sees_its_limits_and_whom_to_ask(alice: Member, sign_in: SignIn) -> None:
     page = sign_in(alice).get(LIMITS).content.decode()
-    assert "Operators of the platform set these." in page
+    assert "Platform operators set these limits." in page
     assert 'name="burst"' not in page

@@ -123,13 +123,13 @@ def test_one_person_asks_another_approves(
     assert "Another person has to approve it." in answer.content.decode()
     asked = QuotaRaise.objects.get()
     own = sign_in(erin).post(f"{IN}raises/{asked.pk}/approval/", follow=True).content.decode()
-    assert "Another person than the one who asked" in own
+    assert "You cannot decide on your own request" in own
     sign_in(alice).post(f"{IN}raises/{asked.pk}/approval/")
     asked.refresh_from_db()
     assert (asked.state, asked.decided_by) == ("approved", alice.user)
     assert quota.standing().allowed == 1500
     again = sign_in(alice).post(f"{IN}raises/{asked.pk}/refusal/", follow=True).content.decode()
-    assert "Somebody has decided already." in again
+    assert "This request has already been decided." in again
     assert "In force" in again
 
 
@@ -268,11 +268,11 @@ def test_the_platforms_quota_has_no_form(alice: Member, operator: User, sign_in:
     client = sign_in(alice)
     page = client.get(f"{QUOTAS}{quota.pk}/").content.decode()
     assert "Set by the platform" in page
-    assert "Drop quota" not in page
+    assert "Delete quota" not in page
     for act in ("", "drop/"):
         assert client.post(f"{QUOTAS}{quota.pk}/{act}", {"limit": "9"}).status_code == 403
     again = client.post(QUOTAS, {**FORM, "limit": "9000000"}).content.decode()
     assert "ask for a raise" in again
     quota.refresh_from_db()
     assert (quota.limit, quota.set_by_platform) == (2_000_000, True)
-    assert "Drop quota" in sign_in(operator).get(f"{QUOTAS}{quota.pk}/").content.decode()
+    assert "Delete quota" in sign_in(operator).get(f"{QUOTAS}{quota.pk}/").content.decode()

@@ -131,10 +131,10 @@ def test_an_event_shows_how_it_stands(alice: Member, sign_in: SignIn) -> None:
     mine = event(alice.tenant, model="llama", tokens_in=12, tokens_out=34)
     client = sign_in(alice)
     page = f"{ACME}audit/{mine.pk}/"
-    assert "Not under seal yet" in said(client.get(page))
+    assert "Not sealed yet" in said(client.get(page))
     seal.seal_due()
     answer = said(client.get(page))
-    for word in ("Under seal, unchanged", "Checkpoint", "llama", "12 → 34", "Read its texts"):
+    for word in ("Sealed and unchanged", "Checkpoint", "llama", "12 → 34", "Read the texts"):
         assert word in answer
 
 
@@ -264,7 +264,7 @@ def test_a_change_is_shown_first_and_made_then(alice: Member, sign_in: SignIn) -
     event(alice.tenant, at=timezone.now() - timedelta(days=300))
     form = {"data_class": "audit", "days": "200"}
     answer = client.post(page, form)
-    assert "Would go" in said(answer)
+    assert "Month to delete" in said(answer)
     assert answer.context["preview"].total == {"events": 1}
     assert Tenant.objects.get().retention_days == 400
     client.post(page, {**form, "step": "change"})
@@ -314,7 +314,7 @@ def test_one_places_another_approves(
     hold = LegalHold.objects.get()
     assert hold.subject_id == bob.subject_id
     url = f"{ACME}holds/{hold.pk}/approval/"
-    assert "Another person" in said(client.post(url, follow=True))
+    assert "took the previous step" in said(client.post(url, follow=True))
     other = sign_in(second)
     assert "bob@acme.example" in said(other.get(f"{ACME}holds/"))
     assert "Approved" in said(other.post(url, follow=True))
@@ -331,7 +331,7 @@ def test_the_same_person_in_another_role_is_the_same_person(
     carol.delete()
     hold = LegalHold.objects.get()
     answer = client.post(f"{ACME}holds/{hold.pk}/approval/", follow=True)
-    assert "Another person" in said(answer)
+    assert "took the previous step" in said(answer)
     hold.refresh_from_db()
     assert hold.approved_at is None
 
@@ -341,16 +341,16 @@ def test_renewed_and_released(client: Client, second: Member, sign_in: SignIn) -
     hold = LegalHold.objects.get()
     url = f"{ACME}holds/{hold.pk}/"
     until = {"expires_at": f"{in_days(60):%Y-%m-%dT%H:%M}"}
-    assert "Another person" in said(client.post(f"{url}renewal/", until, follow=True))
+    assert "took the previous step" in said(client.post(f"{url}renewal/", until, follow=True))
     other = sign_in(second)
     assert "Renewed" in said(other.post(f"{url}renewal/", until, follow=True))
-    assert "Another person renews it" in said(other.get(f"{ACME}holds/"))
+    assert "Another person has to renew it" in said(other.get(f"{ACME}holds/"))
     late = {"expires_at": f"{in_days(600):%Y-%m-%dT%H:%M}"}
     assert "within the next year" in said(client.post(f"{url}renewal/", late, follow=True))
     assert "Say why" in said(client.post(f"{url}release/", {}, follow=True))
     asked = said(client.post(f"{url}release/", {"reason": "settled"}, follow=True))
-    assert "stays in force until another person approves its release" in asked
-    assert "Another person" in said(client.post(f"{url}release/", follow=True))
+    assert "stays in force until another person approves it" in asked
+    assert "took the previous step" in said(client.post(f"{url}release/", follow=True))
     assert legal_hold.in_force(hold.tenant_id) == hold
     shown = said(other.get(f"{ACME}holds/"))
     assert "settled" in shown
@@ -363,7 +363,7 @@ def test_renewed_and_released(client: Client, second: Member, sign_in: SignIn) -
 def test_placed_anew_it_keeps_nothing_before_it_is_approved(client: Client) -> None:
     place(client)
     answer = said(place(client, reason="Case 4712"))
-    assert "keeps nothing before another person approves it" in answer
+    assert "takes effect only when another person approves it" in answer
     assert "Not in force before it is approved" in answer
 
 

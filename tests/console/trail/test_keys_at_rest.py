@@ -36,12 +36,12 @@ def test_before_and_after_an_exchange(operator: Client, settings: Any, tmp_path:
     tenants = [Tenant.open(name, by="x") for name in ("acme", "globex")]
     for tenant in tenants:
         Keyring().of_subject_now(tenant.id, uuid4())
-    assert "under the current master key" in page(operator)
-    assert "No exchange yet" in page(operator)
+    assert "encrypted with the current master key" in page(operator)
+    assert "No rotation yet" in page(operator)
     settings.MASTER_KEYS = MasterKeys(TWO, ONE)
     shown = page(operator)
     assert "rotate_keys --master" in shown
-    assert "Older, opens only" in shown
+    assert "Older, decrypts only" in shown
     settings.MASTER_KEYS = MasterKeys(TWO)
     assert "Missing" in page(operator)
     settings.MASTER_KEYS = MasterKeys(TWO, ONE)
@@ -55,17 +55,17 @@ def test_before_and_after_an_exchange(operator: Client, settings: Any, tmp_path:
     assert "acme" in shown
     assert "manage.py rotate_keys" in shown
     assert "under way" not in shown
-    assert "Older ones can be taken out" in shown
+    assert "You can remove older master keys" in shown
 
 
 def test_the_platforms_secret_counts_too(operator: Client, settings: Any, tmp_path: Path) -> None:
     settings.FOREBAY_HOME, settings.MASTER_KEYS = tmp_path, MasterKeys(ONE)
     platform_secret.read({}, tmp_path, settings.MASTER_KEYS)
-    assert "Older ones can be taken out" in page(operator)
+    assert "You can remove older master keys" in page(operator)
     settings.MASTER_KEYS = MasterKeys(TWO, ONE)
     shown = page(operator)
-    assert "own secret is under an older master key" in shown
-    assert "taken out" not in shown
+    assert "own secret is encrypted with an older master key" in shown
+    assert "remove older" not in shown
 
 
 def test_a_kms_that_is_away(

@@ -100,7 +100,7 @@ def test_without_redis_the_rest_stands(
     monkeypatch.setattr(queue_length, "lengths", gone)
     page = sign_in(alice).get("/console/t/acme/")
     assert page.status_code == 200
-    assert "Redis does not answer" in page.content.decode()
+    assert "Redis is unavailable" in page.content.decode()
 
 
 def test_the_first_request_is_explained_until_it_has_come(alice: Member, sign_in: SignIn) -> None:

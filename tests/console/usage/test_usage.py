@@ -40,7 +40,7 @@ def test_a_tenants_page(alice: Member, sign_in: SignIn) -> None:
     recently(alice.tenant, status=502, finish_reason="error", error_code="engine_failed")
     rollup.roll_up()
     page = sign_in(alice).get(PAGE, {"by": "key"}).content.decode()
-    for said in ("fraud scoring", "12,345", "2.50", "no key", "50.0 %", "Summed up to"):
+    for said in ("fraud scoring", "12,345", "2.50", "no key", "50.0 %", "Includes usage up to"):
         assert said in page
     chart = orjson.loads(html.unescape(re.findall(r'data-usage="([^"]*)"', page)[0]))
     assert len(chart["labels"]) == 7
@@ -75,7 +75,7 @@ def test_raw_rows_are_not_read(alice: Member, sign_in: SignIn, operator: User) -
 
 def test_nothing_used_says_so(alice: Member, sign_in: SignIn) -> None:
     page = sign_in(alice).get(PAGE).content.decode()
-    assert "Nothing was used in this time" in page
+    assert "No usage in this period" in page
     assert "data-usage=" not in page
 
 
@@ -204,7 +204,7 @@ def test_more_groups_than_a_page_holds(
     rollup.roll_up()
     page = sign_in(alice).get(PAGE)
     assert len(page.context["lines"]) == 2
-    assert "The file has them all" in page.content.decode()
+    assert "The file has all of them" in page.content.decode()
 
 
 def test_no_inline_script_or_style(alice: Member, sign_in: SignIn) -> None:
@@ -301,4 +301,4 @@ def test_an_id_that_is_nobodys(alice: Member, sign_in: SignIn) -> None:
     rollup.roll_up()
     page = sign_in(alice).get(PAGE, {"member": str(uuid4())})
     assert page.context["total"].requests == 0
-    assert "Nothing was used" in page.content.decode()
+    assert "No usage in this period" in page.content.decode()
