@@ -180,12 +180,16 @@ def test_a_phone_shows_every_page_without_sideways_scrolling(
 ) -> None:
     monkeypatch.setitem(reachable._down, "mock", timezone.now())  # the widest badges there are
     urls = [url for url in furnish(alice) if "/audit/texts/" not in url]  # not for operators
+    longest = Tenant.open("a-tenant-with-the-longest-name-there-is-".ljust(60, "x"), by="test")
+    urls.append(f"/console/t/{longest.name}/")
     page.set_viewport_size({"width": 375, "height": 800})
     sign_in("op@forebay.example")
     for url in [*IN_PLATFORM, *urls]:
         page.goto(url)
         sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(sideways) <= 0, url
+        beside = page.locator("h1").evaluate("heading => heading.scrollWidth - heading.clientWidth")
+        assert beside <= 0, f"{url}: the heading runs into what is beside it"
 
 
 def test_two_rows_of_pages_lead_everywhere(alice: Member, page: Page, sign_in: Any) -> None:

@@ -150,6 +150,17 @@ def test_one_that_was_changed_shows(alice: Member, sign_in: SignIn) -> None:
     assert "This event was changed" in page
 
 
+def test_what_was_refused_has_a_reason_and_no_texts(
+    acme: Tenant, alice: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(alice)
+    refused = event(acme, action="request:refused", success=False, error_code="ip")
+    assert '<div><span class="text-danger">ip</span></div>' in said(client.get(f"{ACME}audit/"))
+    assert "Read the texts" not in said(client.get(f"{ACME}audit/{refused.id}/"))
+    done = event(acme)
+    assert "Read the texts" in said(client.get(f"{ACME}audit/{done.id}/"))
+
+
 def test_an_event_of_another_tenant_is_not_there(
     client: Client, globex: Tenant, operator: User, sign_in: SignIn
 ) -> None:
