@@ -1,9 +1,6 @@
 """Step 5, the queue: a request that is on record waits for its turn."""
 
 import asyncio
-import logging
-
-from kombu.exceptions import OperationalError
 
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
@@ -12,7 +9,6 @@ from inference.queue.wake_up import wake_up
 from inference.stream.sink import Sink
 from tenants.redis_link import RedisGone
 
-log = logging.getLogger(__name__)
 PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 AGAIN_S = 0.2
 
@@ -29,7 +25,7 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
             async with asyncio.timeout_at(until):
                 wanted = await context.queues[order.queue].enqueue(order.item, ciphertext)
             if wanted:
-                loop.run_in_executor(context.messenger, _wake, order.queue)
+                loop.run_in_executor(context.messenger, wake_up, order.queue)
             return
         except (RedisGone, TimeoutError) as problem:
             if sink.attempt:  # the sweeper brought it in, and it runs
@@ -50,10 +46,3 @@ def leave(context: Context, order: Order) -> None:
     """Its reader has the whole answer, or has gone."""
     context.returns.forget(order.id.bytes)
     context.revocation.leave(order)
-
-
-def _wake(pool: str) -> None:
-    try:
-        wake_up(pool)
-    except (OperationalError, OSError) as problem:
-        log.warning("%s: cannot send a wake-up (%s); the sweeper retries", pool, problem)

@@ -16,7 +16,7 @@ from inference.engines import Pool, pools_of
 from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
-from inference.worker.restoring import wake
+from inference.queue.wake_up import wake_up
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -
     if await database_sync_to_async(_put_on_record)(UUID(item.id), to.name):
         again = msgspec.structs.replace(item, attempt=item.attempt + 1)
         if await queue.of(to.name).enqueue(again, ciphertext):
-            wake(to.name)
+            wake_up(to.name)
         log.warning("request %s goes on in pool %s", item.id, to.name)
     await queue.settle(item, 0)  # also one that has been settled meanwhile
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from inference.models import Completion
 from inference.models.completion import CompletionQuerySet
@@ -112,11 +111,4 @@ def _enqueue_again(pool: str, completion_id: UUID) -> None:
     client().register_script(REACQUIRE.text)(keys=keys, args=args)
     log.warning("%s: requeued request %s", pool, completion_id)
     if told == 0:
-        wake(pool)
-
-
-def wake(pool: str) -> None:
-    try:
         wake_up(pool)
-    except (OperationalError, OSError) as problem:
-        log.warning("%s: cannot send a wake-up: %s", pool, problem)

@@ -15,9 +15,10 @@ from inference.engines import Pool, pools
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
+from inference.queue.wake_up import wake_up
 from inference.record import closing
 from inference.record.recorded import on_record
-from inference.worker.restoring import restore, wake
+from inference.worker.restoring import restore
 
 log = logging.getLogger(__name__)
 SETTLING_MS = 3_000  # after a loss, runners have this long to put back what they run
@@ -40,7 +41,7 @@ def _sweep(pool: Pool) -> int:
         log.warning("%s: requeued %d requests of a dead runner", pool.name, len(requeued))
     # A runner lives, but perhaps not that of each engine: those that are awake do not mind.
     if wanted or (len(pool.engines) > 1 and fair_queue.lengths()[pool.name]):
-        wake(pool.name)
+        wake_up(pool.name)
     return int(epoch_age_ms)
 
 

@@ -57,7 +57,7 @@ def _forget() -> None:
 @pytest.fixture(autouse=True)
 def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(restoring, "wake_up", sent.append)
+    monkeypatch.setattr("inference.queue.wake_up._publish", sent.append)
     return sent
 
 
@@ -358,7 +358,7 @@ def test_a_broker_that_is_away_does_not_stop_the_sweep(
     def away(pool: str) -> None:
         raise OSError("no broker")
 
-    monkeypatch.setattr(restoring, "wake_up", away)
+    monkeypatch.setattr("inference.queue.wake_up._publish", away)
     order = on_record(acme)
     the_epoch_is_old()
     sweeper.sweep_all()
