@@ -8,12 +8,15 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.trail import append_only, protection
+        from tenants import sql_installation
         from tenants.accounts import locked_texts
-        from tenants.isolation import check, schema
+        from tenants.isolation import check
         from tenants.personal_data import erasure, portability, retention
 
-        pre_migrate.connect(schema.refuse_in_vain, dispatch_uid="tenants.schema")
-        post_migrate.connect(schema.put_in_place, dispatch_uid="tenants.schema")
+        pre_migrate.connect(
+            sql_installation.refuse_in_vain, dispatch_uid="tenants.sql_installation"
+        )
+        post_migrate.connect(sql_installation.put_in_place, dispatch_uid="tenants.sql_installation")
         retention.register()
         erasure.register_erasers()
         portability.register_portables()

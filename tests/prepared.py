@@ -31,7 +31,7 @@ _SCHEMA = (
     "audit/trail/protection.py",
     "audit/trail/append_only.py",
     "audit/trail/partitions.py",
-    "tenants/isolation/schema.py",
+    "tenants/sql_installation.py",
     "tenants/isolation/row_security.py",
     "tenants/isolation/scope_key.py",
     "tenants/isolation/catalogue.py",

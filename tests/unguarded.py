@@ -13,7 +13,7 @@ from django.db.models.signals import post_migrate
 from audit.trail import append_only
 from audit.trail.shipped_functions import FOLDER
 from config.supervisor.postgres import REQUESTS_ROLE
-from tenants.isolation import schema
+from tenants import sql_installation
 
 _ALLOW = """
     create or replace function audit_refuse_truncate() returns trigger language plpgsql as $$
@@ -26,7 +26,7 @@ def let_tests_truncate() -> None:
 
 
 def _allow_truncate(*, app_config: Any, **signal: Any) -> None:
-    """Receives post_migrate, after schema.put_in_place has forbidden it."""
+    """Receives post_migrate, after sql_installation.put_in_place has forbidden it."""
     if app_config.label == "inference" and "plan" in signal:
         with connection.cursor() as cursor:
             cursor.execute(_ALLOW)
@@ -58,7 +58,7 @@ def protected() -> Iterator[None]:
     """
     application = connection.settings_dict["USER"]
     with _superuser(), transaction.atomic():
-        schema.hand_over(application, REQUESTS_ROLE)
+        sql_installation.hand_over(application, REQUESTS_ROLE)
         with administrator(back=application):
             _run(as_shipped())
         yield

@@ -1,4 +1,4 @@
-"""Seals and checkpoints as exports and receipts write them (docs/audit-export.md)."""
+"""Seals and checkpoints as exports and receipts write them (docs/audit.md)."""
 
 import base64
 from typing import Any

@@ -18,6 +18,7 @@ from django.utils import translation
 
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.acting_from import acting_from
+from audit.trail.network import network
 from inference.chat import problems, protocol, sending, tabs
 from inference.chat.answers import turns
 from inference.chat.asking import Asked
@@ -41,7 +42,6 @@ from inference.intake.at_once import EVERYBODY
 from inference.intake.context import Context, context_of
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.models import Message
-from inference.record.statements import network
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
 from tenants.redis_link import RedisGone

@@ -1,8 +1,8 @@
 """Who was refused what is noted for the tenant, and gets an id by which it is explained."""
 
+from audit.trail.network import network
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
-from inference.record.statements import network
 from tenants.caller import Caller
 from tenants.quotas.verdict import OutOfQuota
 from tenants.rate_limits.admission import Admission

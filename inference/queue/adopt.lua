@@ -1,5 +1,5 @@
 -- After Redis lost its data: a runner puts back what it is running, unless another has it by now.
--- KEYS: 1 pool prefix   ARGV: 1 item  2 order (sealed)  3 runner id  4 lease ms
+-- KEYS: 1 pool prefix   ARGV: 1 item  2 order (encrypted)  3 runner id  4 lease ms
 local p, item = KEYS[1], ARGV[1]
 local id = string.match(item, '([^|]*)$')
 if redis.call('HSETNX', p .. ':orders', id, ARGV[2]) == 0 then

@@ -1,5 +1,5 @@
 -- Puts a request into its tenant's line, once. KEYS: 1 pool prefix
--- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (sealed)  6 place: 'tail' or 'head'
+-- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (encrypted)  6 place: 'tail' or 'head'
 -- Returns 1 when a runner is awake or has been woken, 0 when the caller must publish a wake-up,
 -- 2 when somebody else just did.
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]

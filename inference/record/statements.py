@@ -5,10 +5,8 @@ takes one round trip for hundreds of requests, and what belongs together stands 
 """
 
 import base64
-import ipaddress
 import logging
 from datetime import UTC, datetime
-from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
@@ -21,6 +19,7 @@ from audit.proof import receipts
 from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
 from audit.trail.fair_line import Row
+from audit.trail.network import network
 from inference import reasoning
 from inference.order import Order, packed
 from inference.reasoning import Said
@@ -244,16 +243,3 @@ def _common(order: Order, at: float) -> Row:
         "api_key_id": order.charge.api_key_id and order.charge.api_key_id.hex,
         "member_id": order.charge.member_id and order.charge.member_id.hex,
     }
-
-
-@lru_cache(4096)
-def network(client_ip: str) -> str | None:
-    """The address without its host part (/24, /48): enough to find patterns, not a person."""
-    try:
-        address = ipaddress.ip_address(client_ip)
-    except ValueError:
-        return None  # no address: a socket file, a name
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    bits = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False).network_address)

@@ -17,9 +17,9 @@ from django.conf import settings
 from django.urls import re_path
 
 from config.celery import app as celery_app
-from config.front_end import settle_down, startup_problem
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
+from config.process_start import settle_down, startup_problem
 from config.static_files import static_files
 from inference.api import probes
 from inference.api.openai import routes

@@ -18,7 +18,7 @@ import uvloop
 from django.conf import settings
 
 from config.celery import app as celery_app
-from config.front_end import settle_down, startup_problem
+from config.process_start import settle_down, startup_problem
 from inference.api import readiness
 from inference.api.grpc.credentials import credentials
 from inference.api.grpc.methods import NAMES, handlers

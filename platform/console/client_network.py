@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from audit.trail.acting_from import acting_from
-from inference.record.statements import network
+from audit.trail.network import network
 from tenants.rate_limits.client_address import seen
 
 

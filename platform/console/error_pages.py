@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
 from audit.actions import Action
+from audit.trail.network import network
 from audit.trail.record import act
 from console.authorization import ConsoleRequest
 from console.client_network import client_ip
 from inference.errors import NotFound
-from inference.record.statements import network
 from tenants import secret_keys
 from tenants.scope import person_scope, system_scope, tenant_scope
 

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
+from audit.trail.network import network
 from audit.trail.record import act
 from console.client_network import client_ip
-from inference.record.statements import network
 from tenants.models import Tenant, User
 
 ONCE_IN = timedelta(minutes=10)

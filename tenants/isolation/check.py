@@ -16,7 +16,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from audit.trail.protection import SYSTEM
 from tenants.isolation import row_security
 from tenants.isolation.catalogue import Catalogue
-from tenants.isolation.schema import unapplied
+from tenants.pending_migrations import unapplied
 from tenants.scope import tenant_scope
 
 REMEDY = "run `manage.py migrate`: it puts tables, policies and keys in their place"

@@ -9,7 +9,7 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from console.account.sealing import Unreadable, secrets_of, unseal
+from console.account.factor_secrets import Unreadable, decrypt, secrets_of
 from tenants.models import Member, User
 from tests.account.conftest import SECRET, code, try_password, with_app
 from tests.console.conftest import SignIn, prove
@@ -147,16 +147,16 @@ def test_a_recovery_code_opens_once_and_is_on_record(alice: Member) -> None:
 
 # Sealed --------------------------------------------------------------------------------------
 @pytest.mark.django_db
-def test_secrets_lie_sealed_and_bound_to_their_person(alice: Member, charlie: Member) -> None:
+def test_secrets_lie_encrypted_and_bound_to_their_person(alice: Member, charlie: Member) -> None:
     factor = with_app(alice.user)
     stored = Authenticator.objects.get(pk=factor.pk).data["secret"]
     assert SECRET not in str(Authenticator.objects.get(pk=factor.pk).data)
     with secrets_of(alice.user.pk):
-        assert unseal(stored) == SECRET
+        assert decrypt(stored) == SECRET
     with secrets_of(charlie.user.pk), pytest.raises(Unreadable):
-        unseal(stored)
+        decrypt(stored)
     with secrets_of(alice.user.pk), pytest.raises(Unreadable):
-        unseal(SECRET)
+        decrypt(SECRET)
 
 
 # The duty ------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from pytest_django.live_server_helper import LiveServer
 from audit.erasure import deletion, execution
 from audit.keys.keyring import keyring
 from audit.models import DeletionRequest
+from console.isolation.expected import PAGES, addresses
 from console.isolation.objects import Objects
-from console.isolation.routes import PAGES, addresses
 from console.privacy.own_data import link_of
 from inference.chat import asking
 from inference.chat.encryption import message_aad

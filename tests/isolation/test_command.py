@@ -23,7 +23,7 @@ from audit.models import LegalHold, Seal
 from audit.proof import seal
 from audit.retention import legal_hold
 from console.compliance import running
-from console.isolation import proof, routes, side_by_side
+from console.isolation import expected, proof, side_by_side
 from console.isolation.crawler import Cell, Walk
 from console.isolation.proof import Proof
 from console.isolation.stage import Stage
@@ -44,7 +44,7 @@ def _one_page(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole walk is in test_matrix.py."""
     name = connection.settings_dict["NAME"]
     settings.DATABASE_URL = make_conninfo(settings.DATABASE_URL, dbname=name)
-    pages = [page for page in routes.PAGES if page.path == PAGE]
+    pages = [page for page in expected.PAGES if page.path == PAGE]
     for table, kept in (("PAGES", pages), ("API", ()), ("V1", ())):
         monkeypatch.setattr(f"console.isolation.crawler.{table}", kept)
 

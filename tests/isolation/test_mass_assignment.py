@@ -6,8 +6,8 @@ import pytest
 from django.db.models import QuerySet
 
 from console.isolation.crawler import parameters
+from console.isolation.expected import PAGES, Page
 from console.isolation.proof import rows_of
-from console.isolation.routes import PAGES, Page
 from console.isolation.stage import Stage
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.roles import Role

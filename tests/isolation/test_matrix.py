@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
-from console.isolation import report, routes
+from console.isolation import expected, report
 from console.isolation.crawler import WHOLE, Part
 from console.isolation.proof import Proof, prove
 from inference.api.openai.routes import ROUTES
@@ -52,12 +52,12 @@ async def no_row_security(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None
 
 
 def test_the_table_has_every_address() -> None:
-    """A page, an endpoint or a socket that is missing in routes.py fails here."""
-    known = {page.path for page in routes.PAGES} | set(routes.API)
-    assert set(routes.addresses()) == known
-    v1 = {endpoint.path for endpoint in routes.V1}
+    """A page, an endpoint or a socket that is missing in expected.py fails here."""
+    known = {page.path for page in expected.PAGES} | set(expected.API)
+    assert set(expected.addresses()) == known
+    v1 = {endpoint.path for endpoint in expected.V1}
     assert set(ROUTES) <= v1
-    assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(routes.SOCKETS)
+    assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(expected.SOCKETS)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -95,7 +95,7 @@ async def test_without_both_walls_it_leaks(
     no_row_security: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proof can fail: else the others say nothing."""
-    pages = [page for page in routes.PAGES if page.path.endswith(("/requests/", "/members/"))]
+    pages = [page for page in expected.PAGES if page.path.endswith(("/requests/", "/members/"))]
     monkeypatch.setattr("console.isolation.crawler.PAGES", pages)
     monkeypatch.setattr("console.isolation.crawler.API", ())
     with unscoped():
@@ -105,8 +105,8 @@ async def test_without_both_walls_it_leaks(
 
 @pytest.mark.django_db(transaction=True)
 async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.isolation.crawler.PAGES", routes.PAGES[:1])
-    monkeypatch.setattr("console.isolation.crawler.API", routes.API[:5])
+    monkeypatch.setattr("console.isolation.crawler.PAGES", expected.PAGES[:1])
+    monkeypatch.setattr("console.isolation.crawler.API", expected.API[:5])
     await _prove()
     assert await database_sync_to_async(_left)() == 0
 

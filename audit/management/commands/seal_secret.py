@@ -9,13 +9,15 @@ from audit.keys import configuration
 
 class Command(BaseCommand):
     help = (
-        "Seals a secret for the configuration, for example an engine's api_key in FOREBAY_ENGINES. "
-        "Reads it from standard input, prints what to write in its place."
+        "Encrypts a secret for the configuration, for example an engine's api_key in "
+        "FOREBAY_ENGINES. Reads it from standard input, prints what to write in its place."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="the model in FOREBAY_ENGINES that it is for")
+        parser.add_argument(
+            "name", help="the pool in FOREBAY_ENGINES that it is for; in the short form, the model"
+        )
 
     def handle(self, *args: Any, **options: Any) -> str:
         typed = getpass("Secret: ") if sys.stdin.isatty() else sys.stdin.readline()

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.api.powers import scopes_to_give
+from console.api.scopes_to_give import scopes_to_give
 from console.authorization import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from tenants.model_access import reaches_beyond

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from console.account import lockout, sealing, session_acts
+from console.account import factor_secrets, lockout, session_acts
 from console.account.adapter import AccountAdapter
 from console.forms import StyledField
 
@@ -45,7 +45,7 @@ class _CodeForm:
         except lockout.LockedOut as locked:
             session_acts.locked(request, user, just_now=locked.just_now)
             raise AccountAdapter(request).validation_error("too_many_login_attempts") from None
-        with sealing.secrets_of(user.pk):
+        with factor_secrets.secrets_of(user.pk):
             code = self._right(request)
         lockout.forgive(counted)
         return code
@@ -107,7 +107,7 @@ def note_recovery(request: Any, authenticator: Authenticator) -> None:
     if authenticator.type == Authenticator.Type.RECOVERY_CODES:
         user = authenticator.user
         authenticator.refresh_from_db()  # allauth marks the code in a row that it fetched itself
-        with sealing.secrets_of(user.pk):
+        with factor_secrets.secrets_of(user.pk):
             left = len(authenticator.wrap().get_unused_codes())
         session_acts.record(
             Action.MFA_USE_RECOVERY, request, user, success=True, detail={"left": left}
@@ -116,7 +116,7 @@ def note_recovery(request: Any, authenticator: Authenticator) -> None:
 
 def use_up(authenticator: Authenticator, code: str) -> None:
     """A code opens once, however often and from wherever it is sent in its minute and a half."""
-    secret = sealing.unseal(authenticator.data["secret"])
+    secret = factor_secrets.decrypt(authenticator.data["secret"])
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
         unused = [

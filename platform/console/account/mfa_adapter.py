@@ -5,7 +5,7 @@ from allauth.mfa.models import Authenticator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.account import sealing
+from console.account import factor_secrets
 from tenants.accounts import second_factor
 from tenants.models import User
 
@@ -19,10 +19,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     }
 
     def encrypt(self, text: str) -> str:
-        return sealing.seal(text)
+        return factor_secrets.encrypt(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return sealing.unseal(encrypted_text)
+        return factor_secrets.decrypt(encrypted_text)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         """Between the last one's removal and the next, a password alone would do."""

@@ -5,8 +5,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from audit.actions import Action
+from audit.trail.network import network
 from console.client_network import client_ip
-from inference.record.statements import network
 from tenants.accounts import person_acts
 from tenants.models import User
 

@@ -13,11 +13,11 @@ from audit.models import Event
 from audit.proof.proof_state import Standing, proof_state
 from audit.search import events
 from audit.search.events import BadCursor, Filters
+from audit.trail.network import network
 from console.api import cursor
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict import Shape
-from inference.record.statements import network
 from tenants.roles import Permission as P
 
 Rows = tuple[list[Event], str]  # and the cursor of the next ones

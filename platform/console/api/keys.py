@@ -12,10 +12,10 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.limits import figure
-from console.api.powers import scopes_to_give
 from console.api.problem import bad_request
 from console.api.requester import denied
 from console.api.resource import Resource
+from console.api.scopes_to_give import scopes_to_give
 from console.api.strict import Shape
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, Scope

@@ -16,15 +16,15 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from audit.actions import Action
+from audit.trail.network import network
 from audit.trail.record import act
 from console import operator_access
 from console.api.idempotency import Once, once
 from console.api.problem import problem_of
 from console.api.rate import AddressRate, KeyRate
-from console.api.refused import too_many, unknown
+from console.api.refusal_traces import too_many, unknown
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
-from inference.record.statements import network
 from tenants.models import Tenant
 from tenants.scope import person_scope, system_scope, tenant_scope
 

@@ -19,7 +19,7 @@ from channels.db import database_sync_to_async
 from console.api.resource import Who
 from console.isolation.asgi_client import Answer, AsgiClient
 from console.isolation.callers import ANONYMOUS, OPERATOR, Caller, callers
-from console.isolation.routes import (
+from console.isolation.expected import (
     ANYBODY,
     API,
     OPERATORS,

@@ -5,7 +5,7 @@ from django.db import OperationalError
 from psycopg.errors import DeadlockDetected
 
 from audit.trail import protection
-from tenants.isolation import schema
+from tenants import sql_installation
 
 ATTEMPTS = 5
 
@@ -40,7 +40,7 @@ def _hand_over(role: str, requests_role: str) -> None:
     """A platform that runs meanwhile may want the same tables: PostgreSQL then ends one of us."""
     for left in reversed(range(ATTEMPTS)):
         try:
-            return schema.hand_over(role, requests_role)
+            return sql_installation.hand_over(role, requests_role)
         except OperationalError as problem:
             if not left or not isinstance(problem.__cause__, DeadlockDetected):
                 raise

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.isolation.routes import PAGES
+from console.isolation.expected import PAGES
 from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant, User
 from tests.console.conftest import SignIn, prove
 

@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from audit.trail.network import network
 from console import client_network
-from inference.record.statements import network
 from tenants.rate_limits.client_address import client_ip, counted
 from tests.grpc.wire import rpc
 

@@ -1,4 +1,7 @@
-"""Every address of the platform, and who may come there. What is not in here fails the test.
+"""What the proof of isolation expects: every address of the platform, and who may come there.
+
+Nothing is decided here: pages ask `console/authorization.py`, the management API the `needs` of its
+views. An address that is missing here, or that decides otherwise, fails the proof.
 
 A page has a permission for seeing and one for acting. ANYBODY needs no more than to be signed in,
 OPERATORS run the platform, the PUBLIC need not be signed in.

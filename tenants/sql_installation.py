@@ -1,6 +1,7 @@
-"""What Django's migrations cannot say, put in place after every `migrate`: functions and policies.
+"""Installs what Django's migrations cannot say, after every `migrate`: the functions in the `sql/`
+folders of all apps, row security, partitions.
 
-Both are written as they should be, not as changes: running them again does no harm.
+They are written as they should be, not as changes: running them again does no harm.
 """
 
 from pathlib import Path
@@ -10,10 +11,10 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection, transaction
-from django.db.migrations.executor import MigrationExecutor
 
 from audit.trail import partitions, protection
 from tenants.isolation import row_security, scope_key
+from tenants.pending_migrations import unapplied
 
 APPS = ("audit", "tenants", "inference")
 
@@ -60,8 +61,3 @@ def functions() -> list[Path]:
 def _run(path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute(path.read_text())
-
-
-def unapplied() -> bool:
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

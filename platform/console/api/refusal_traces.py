@@ -4,12 +4,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from audit.trail.network import network
 from console.api.problem import Problem
 from console.api.rate import Rate
 from console.api.requester import Requester
 from console.client_network import client_ip
 from inference.intake.context import context_if_any
-from inference.record.statements import network
 from tenants.refusals.recorder import Refused
 
 ROUTE = "/api/v1"

@@ -1,6 +1,6 @@
 """Secrets of second factors at rest: AES-256-GCM under a key of the platform, bound to the person.
 
-A sealed text moved into another person's row does not open there.
+A ciphertext moved into another person's row does not open there.
 """
 
 import base64
@@ -19,7 +19,7 @@ _owner: ContextVar[int | None] = ContextVar("owner of the second factor", defaul
 
 
 class Unreadable(Exception):
-    """Not sealed by this platform's key, or for somebody else."""
+    """Not encrypted by this platform's key, or for somebody else."""
 
 
 @contextmanager
@@ -32,17 +32,17 @@ def secrets_of(user_id: int) -> Iterator[None]:
         _owner.reset(token)
 
 
-def seal(text: str) -> str:
+def encrypt(text: str) -> str:
     nonce = os.urandom(NONCE)
-    sealed = _cipher().encrypt(nonce, text.encode(), _bound_to())
-    return MARK + base64.b64encode(nonce + sealed).decode()
+    ciphertext = _cipher().encrypt(nonce, text.encode(), _bound_to())
+    return MARK + base64.b64encode(nonce + ciphertext).decode()
 
 
-def unseal(sealed: str) -> str:
+def decrypt(encrypted: str) -> str:
     """Raises Unreadable."""
-    if not sealed.startswith(MARK):
+    if not encrypted.startswith(MARK):
         raise Unreadable
-    raw = base64.b64decode(sealed[len(MARK) :])
+    raw = base64.b64decode(encrypted[len(MARK) :])
     try:
         return _cipher().decrypt(raw[:NONCE], raw[NONCE:], _bound_to()).decode()
     except InvalidTag:
