@@ -22,6 +22,10 @@ ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
 
+def named(request_id: str) -> tuple[bytes, bytes]:
+    return b"x-request-id", request_id.encode()
+
+
 class Call:
     """From its key to its admission or refusal. `headers`: what goes along with its answer."""
 
@@ -36,6 +40,10 @@ class Call:
     def request_id(self) -> str:
         """Of a completion its id; of anything else one that only the answer and the log know."""
         return str(uuid4())
+
+    def told(self) -> Headers:
+        """What every answer and every refusal carries, on whatever wire."""
+        return [named(self.request_id), *self.headers]
 
     async def authenticate(self, key: str) -> Caller:
         """Raises ApiError, NotAllowed, NotAdmitted."""

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from inference.api import readiness
-from inference.api.openai.http import Request
+from inference.api.http.request import Request
 from inference.errors import MethodNotAllowed
 from inference.intake.context import context_of
 

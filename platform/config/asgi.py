@@ -23,7 +23,6 @@ from config.process_start import settle_down, startup_problem
 from config.static_files import static_files
 from inference.api import probes
 from inference.api.openai import routes
-from inference.api.openai.router import router
 from inference.chat.routing import websocket_urlpatterns
 from inference.intake.context import Context
 
@@ -48,7 +47,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
     if routes.owns(path):
-        await router(scope, receive, send)
+        await routes.router(scope, receive, send)
     elif path in probes.PATHS:
         await probes.probe(scope, receive, send)
     elif path.startswith(settings.STATIC_URL):

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from config.page_bodies import Bodies, Body
 from console.api.problem import MEDIA_TYPE, TYPE
-from inference.api.openai.content_encoding import unpacked
+from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError
 from tenants.rate_limits.client_address import client_ip, counted
 

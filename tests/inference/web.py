@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from inference.api.openai.router import router
+from inference.api.openai.routes import router
 from inference.intake.context import Context
 
 _open: list[Context] = []

@@ -79,7 +79,7 @@ class Rpc:
         self._wire.set_trailing_metadata(_metadata(self._headers()))
 
     def _headers(self) -> Headers:
-        return [(b"x-request-id", self.call.request_id.encode()), *self.call.headers]
+        return self.call.told()
 
     async def refuse(self, problem: Exception) -> NoReturn:
         """Ends it with a status and its details."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from inference.api import quotas
-from inference.api.openai.http import Request
+from inference.api.http.request import Request
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import numbered

@@ -4,11 +4,11 @@ Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features stan
 is the same.
 """
 
-from dataclasses import dataclass
-
+from inference.api.http.router import Route, Router, View
 from inference.api.openai import views
+from inference.errors import ApiError
 
-ROUTES: dict[str, tuple[str, views.View]] = {
+ROUTES: dict[str, tuple[str, View]] = {
     "/v1/chat/completions": ("POST", views.chat_completions),
     "/v1/completions": ("POST", views.completions),
     "/v1/inference": ("POST", views.inference),
@@ -18,20 +18,6 @@ ROUTES: dict[str, tuple[str, views.View]] = {
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 EVENTS_ROUTE = "/v1/completions/{id}/events"
 _MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`template` stands for all of its paths in records: nobody can make up new ones."""
-
-    template: str
-    method: str
-    view: views.View
-    arguments: tuple[str, ...] = ()
-
-    @property
-    def allow(self) -> str:
-        return "GET, HEAD, OPTIONS" if self.method == "GET" else "POST, OPTIONS"
 
 
 def _paths(template: str) -> set[str]:
@@ -73,3 +59,10 @@ def _with_an_id(path: str) -> Route | None:
         if what == "events":
             return Route(EVENTS_ROUTE, "GET", views.events, (completion_id,))
     return None
+
+
+def _last_words(error: ApiError) -> bytes:
+    return b"data: %b\n\ndata: [DONE]\n\n" % error.body()
+
+
+router = Router(find, _last_words)

@@ -1,13 +1,14 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from inference.api import kept_streams, quotas, served_models
+from inference.api.http import cors
+from inference.api.http.request import Request
 from inference.api.openai import balance as balances
-from inference.api.openai import cors
 from inference.api.openai.delivery import (
     EVENT_STREAM,
     event_bytes,
@@ -16,7 +17,6 @@ from inference.api.openai.delivery import (
     watched,
     whole,
 )
-from inference.api.openai.http import Request
 from inference.engines.base import Engine
 from inference.errors import BadRequest
 from inference.intake import allowed
@@ -26,8 +26,6 @@ from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.schemas import Body
 from tenants.caller import Caller
-
-View = Callable[..., Awaitable[None]]
 
 
 async def chat_completions(request: Request) -> None:

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines
-from inference.api.openai import cors
+from inference.api.http import cors
 from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
 from tests.inference.web import served, serving

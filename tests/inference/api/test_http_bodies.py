@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.api.openai.http import Request
+from inference.api.http.request import Request
 from inference.errors import BadRequest, TooLarge
 from inference.intake.answer_stream import ReaderGone
 

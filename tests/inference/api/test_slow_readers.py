@@ -9,8 +9,8 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api.http.request import Request
 from inference.api.openai.delivery import send_events
-from inference.api.openai.http import Request
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.queue.fair_queue import FairQueue

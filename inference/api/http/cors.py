@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error
 
-from inference.api.openai.http import Request
+from inference.api.http.request import Request
 from inference.errors import Forbidden, Headers
 from tenants.caller import Caller
 from tenants.models import Tenant

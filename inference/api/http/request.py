@@ -1,4 +1,4 @@
-"""A thin HTTP layer over ASGI for the few endpoints under /v1.
+"""A thin HTTP layer over ASGI for the few endpoints that take requests, and the probes.
 
 Django's own handler makes and joins a thread for each request, which costs more than all the rest.
 """
@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from inference.api.call import Call
-from inference.api.openai.content_encoding import unpacked
+from inference.api.call import Call, named
+from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
 
@@ -92,10 +92,8 @@ class Request:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
-        known_as, more = str(uuid4()), list[tuple[bytes, bytes]]()
-        if self._call:
-            known_as, more = self._call.request_id, self._call.headers
-        headers = [*headers, (b"x-request-id", known_as.encode()), *self.extra, *more]
+        told = self._call.told() if self._call else [named(str(uuid4()))]
+        headers = [*headers, *self.extra, *told]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:

@@ -1,0 +1,80 @@
+"""The router of a front end over HTTP: what all of its endpoints have in common."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from inference.api.call import Call
+from inference.api.http import cors
+from inference.api.http.request import Request
+from inference.api.refusing import LONGEST_NAME, REFUSALS
+from inference.errors import ApiError, MethodNotAllowed, NotFound
+from inference.intake.answer_stream import ReaderGone
+from inference.intake.context import context_of
+from tenants import secret_keys
+from tenants.rate_limits.client_address import client_ip
+
+log = logging.getLogger(__name__)
+View = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`template` stands for all of its paths in records: nobody can make up new ones."""
+
+    template: str
+    method: str
+    view: View
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def allow(self) -> str:
+        return "GET, HEAD, OPTIONS" if self.method == "GET" else "POST, OPTIONS"
+
+
+class Router:
+    """An ASGI application. `find` gives a path's route, `last_words` what ends a stream that has
+    begun when it cannot go on.
+    """
+
+    def __init__(
+        self, find: Callable[[str], Route | None], last_words: Callable[[ApiError], bytes]
+    ) -> None:
+        self._find, self._last_words = find, last_words
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        call = Call(context_of(scope), "", client_ip(scope))
+        request = Request(scope, receive, send, call)
+        try:
+            if b"origin" in request.headers:
+                await cors.greet(request)
+            await self._dispatch(request)
+        except REFUSALS as refusal:
+            await self._refuse(request, await call.refused(refusal))
+        except ReaderGone:
+            return
+        except Exception as problem:
+            log.exception("%s %s (%s)", request.method, call.route, call.request_id)
+            await self._refuse(request, await call.refused(problem))
+
+    async def _dispatch(self, request: Request) -> None:
+        route = self._find(request.path)
+        if route is None:
+            path = secret_keys.hidden(request.path)[:LONGEST_NAME]
+            raise NotFound(f"there is no {request.method} {path}")
+        request.call.route = route.template
+        if request.method == route.method or (request.method == "HEAD" and route.method == "GET"):
+            return await route.view(request, *route.arguments)
+        if request.method == "OPTIONS":
+            headers = [(b"allow", route.allow.encode())]
+            if b"access-control-request-method" in request.headers:
+                headers += cors.preflight(request, route.allow)
+            return await request.answer_empty(headers)
+        raise MethodNotAllowed(route.template, route.allow)
+
+    async def _refuse(self, request: Request, error: ApiError) -> None:
+        if request.started:
+            await request.write(self._last_words(error), more=False)
+        else:
+            await request.refuse(error)
