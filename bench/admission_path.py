@@ -11,7 +11,6 @@ from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL, STEPS
-from inference.engines import served
 from inference.intake import address_limit, allowed
 from inference.intake.cancellation import Cancellation
 from inference.intake.context import RECORD_PATIENCE_S, Context
@@ -22,6 +21,7 @@ from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
 from inference.record.statements import Outcome
+from inference.validation.forms import Form
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
 
@@ -52,7 +52,6 @@ class Path:
 
     def __init__(self) -> None:
         self.context = Context()
-        self._engine = served()[MODEL]
         self._queue = FairQueue(self.context.redis, MODEL)
         _clock("authentication", self.context.authenticator, "by_key")
         _clock("limits", self.context.rate_limiter, "admit")
@@ -85,10 +84,9 @@ class Path:
         body: dict[str, Any] = {"model": MODEL, "messages": [QUESTION], "max_tokens": 256}
         submission = read(
             caller,
-            self._engine,
             body,
             len(orjson.dumps(body)),
-            chat=True,
+            Form.CHAT,
             route=ROUTE,
             client_ip=address,
             address_counted_at=counted_at,

@@ -1,4 +1,8 @@
-"""Which engines answer, as this process last found: for probes and pages, never per request."""
+"""Which engines answer, as this process last found: probes, pages and intake look it up here.
+
+No request waits for an engine to be asked: where a model has several pools, intake takes what was
+found last.
+"""
 
 import asyncio
 import logging

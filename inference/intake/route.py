@@ -1,4 +1,4 @@
-"""Step 5, the way: which of a model's pools takes a request."""
+"""Which of a model's pools takes a request: chosen with its order, before admission."""
 
 from inference.engines import Pool, pools_of, reachable
 from tenants.caller import Caller

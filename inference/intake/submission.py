@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import orjson
 
 from inference.engines.base import Engine
-from inference.intake import charging
+from inference.intake import allowed, charging
 from inference.validation import requests
+from inference.validation.forms import Form, checked
+from inference.validation.schemas import Body
 from tenants.caller import Caller
 
 
@@ -33,23 +34,27 @@ class Submission:
 
 def read(
     caller: Caller,
-    engine: Engine,
-    body: dict[str, Any],
+    body: Body,
     length: int,
+    form: Form,
     *,
-    chat: bool,
     route: str,
     client_ip: str,
     address_counted_at: int,
+    streamed: bool = False,
+    klass: str = "realtime",
     time_limit_s: float = inf,
 ) -> Submission:
-    """Of a body in OpenAI's form that `validation` has let through; `length`: its bytes.
+    """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
 
-    Changes `body` into the engine's.
+    `streamed`: as a stream with its usage, whatever the body says. Raises NoSuchModel, BadRequest.
     """
+    engine = _engine(caller, body, form)
+    body = checked(body, length, form, engine)
+    if streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     options = body.get("stream_options") or {}
-    include_usage = bool(options.get("include_usage"))
-    estimate = requests.estimate(length, body)
+    estimate, chat = requests.estimate(length, body), form is Form.CHAT
     charging.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
     return Submission(
@@ -61,8 +66,17 @@ def read(
         stream=bool(body.get("stream")),
         estimate=estimate,
         max_tokens=prepared.get("max_tokens"),
-        include_usage=include_usage,
+        include_usage=bool(options.get("include_usage")),
+        klass=klass,
         client_ip=client_ip,
         address_counted_at=address_counted_at,
         time_limit_s=time_limit_s,
     )
+
+
+def _engine(caller: Caller, body: Body, form: Form) -> Engine:
+    """A plain call without a name is for the first model that the caller may use."""
+    if form is Form.PLAIN and not body.get("model"):
+        names = [engine.config.name for engine in allowed.engines_for(caller)]
+        return allowed.engine_for(caller, requests.model_of({"model": "".join(names[:1])}))
+    return allowed.engine_for(caller, requests.model_of(body))

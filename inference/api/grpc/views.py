@@ -9,12 +9,10 @@ from inference.api import cancelling, kept_streams, quotas, served_models
 from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
-from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.intake import allowed
 from inference.intake.submission import Submission, read
 from inference.stream.frames import Frame, Kind
-from inference.validation import requests as validation
+from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 
@@ -39,17 +37,10 @@ async def inference_stream(rpc: Rpc, caller: Caller, request: pb.InferenceReques
 
 
 def _plain_call(rpc: Rpc, caller: Caller, request: Any, *, stream: bool = False) -> Submission:
-    asked = requests.plain_call(request)
-    engine = allowed.engine_for(caller, validation.model_of({"model": _model(caller, request)}))
-    validation.check_length(request.ByteSize(), asked, engine)
-    body = validation.plain_call(asked, engine)
-    return _submission(rpc, caller, engine, body, request, chat=False, stream=stream)
-
-
-def _model(caller: Caller, request: Any) -> str:
-    """Without a name the first one that the caller may use, as for POST /v1/inference."""
-    names = [engine.config.name for engine in allowed.engines_for(caller)]
-    return getattr(request, "model", "") or (names[0] if names else "")
+    body = requests.plain_call(request)
+    if model := getattr(request, "model", ""):
+        body["model"] = model
+    return _submission(rpc, caller, body, request, Form.PLAIN, streamed=stream)
 
 
 # Chat --------------------------------------------------------------------------------------------
@@ -70,10 +61,7 @@ async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None
 
 def _chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False) -> Submission:
     body = requests.chat(request)
-    engine = allowed.engine_for(caller, validation.model_of(body))
-    validation.check_length(request.ByteSize(), body, engine)
-    validation.check_chat(body, engine)
-    return _submission(rpc, caller, engine, body, request, chat=True, stream=stream)
+    return _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
 
 
 # What has been asked for -------------------------------------------------------------------------
@@ -108,26 +96,17 @@ async def list_models(
 
 # Submitting, and the answer ----------------------------------------------------------------------
 def _submission(
-    rpc: Rpc,
-    caller: Caller,
-    engine: Engine,
-    body: Body,
-    request: Message,
-    *,
-    chat: bool,
-    stream: bool,
+    rpc: Rpc, caller: Caller, body: Body, request: Message, form: Form, *, streamed: bool
 ) -> Submission:
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
     return read(
         caller,
-        engine,
         body,
         request.ByteSize(),
-        chat=chat,
+        form,
         route=rpc.call.route,
         client_ip=rpc.call.client_ip,
         address_counted_at=rpc.call.address_counted_at,
+        streamed=streamed,
         time_limit_s=rpc.time_left_s,
     )
 

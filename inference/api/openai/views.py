@@ -1,8 +1,5 @@
 """The endpoints under /v1. Each checks its shape, submits, and delivers."""
 
-from collections.abc import Callable
-from typing import Any
-
 import orjson
 
 from inference.api import kept_streams, quotas, served_models
@@ -17,45 +14,31 @@ from inference.api.openai.delivery import (
     watched,
     whole,
 )
-from inference.engines.base import Engine
 from inference.errors import BadRequest
-from inference.intake import allowed
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
-from inference.validation.schemas import Body
+from inference.validation.forms import Form
 from tenants.caller import Caller
 
 
 async def chat_completions(request: Request) -> None:
-    await _complete(request, requests.check_chat, chat=True)
+    await _complete(request, Form.CHAT)
 
 
 async def completions(request: Request) -> None:
-    await _complete(request, requests.check_completion, chat=False)
+    await _complete(request, Form.TEXT)
 
 
-async def _complete(request: Request, check: Callable[[Body, Engine], None], *, chat: bool) -> None:
-    caller, raw = await _caller(request), await request.body()
-    body = requests.parsed(raw)
-    engine = allowed.engine_for(caller, requests.model_of(body))
-    requests.check_length(len(raw), body, engine)
-    check(body, engine)
-    answer = await _submit(request, caller, engine, body, len(raw), chat=chat)
+async def _complete(request: Request, form: Form) -> None:
+    answer = await _submit(request, form)
     await (send_events if answer.order.stream else send_json)(request, answer)
 
 
 async def inference(request: Request) -> None:
     """`{prompt, max_tokens, temperature 0.1-1.0, stop_words[]}`: the plain call."""
-    caller, raw = await _caller(request), await request.body()
-    asked = requests.parsed(raw)
-    names = [engine.config.name for engine in allowed.engines_for(caller)]
-    wanted = asked.get("model") or (names[0] if names else "")
-    engine = allowed.engine_for(caller, requests.model_of({"model": wanted}))
-    requests.check_length(len(raw), asked, engine)
-    body = requests.plain_call(asked, engine)
-    answer = await _submit(request, caller, engine, body, len(raw), chat=False)
+    answer = await _submit(request, Form.PLAIN)
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
         headers = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
@@ -132,26 +115,18 @@ async def _reader(request: Request) -> Caller:
     return caller
 
 
-async def _submit(
-    request: Request,
-    caller: Caller,
-    engine: Engine,
-    body: dict[str, Any],
-    length: int,
-    *,
-    chat: bool,
-) -> AnswerStream:
+async def _submit(request: Request, form: Form) -> AnswerStream:
+    caller, raw, call = await _caller(request), await request.body(), request.call
     submission = read(
         caller,
-        engine,
-        body,
-        length,
-        chat=chat,
-        route=request.call.route,
-        client_ip=request.call.client_ip,
-        address_counted_at=request.call.address_counted_at,
+        requests.parsed(raw),
+        len(raw),
+        form,
+        route=call.route,
+        client_ip=call.client_ip,
+        address_counted_at=call.address_counted_at,
     )
-    return await request.call.submit(submission)
+    return await call.submit(submission)
 
 
 def _last_event(request: Request) -> int:

@@ -19,6 +19,7 @@ from inference.intake.submit import submit
 from inference.models import Usage
 from inference.order import Order
 from inference.stream.frames import Kind
+from inference.validation.forms import Form
 from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
 from tests.inference.orders import chunk, usage
@@ -66,15 +67,13 @@ async def asked(context: Context, acme: Tenant, pool: str, words: str) -> tuple[
         "messages": [{"role": "user", "content": words}],
         "stream": True,
     }
-    engine = engines.served()[pool]
     answer = await submit(
         context,
         read(
             caller,
-            engine,
             body,
             100,
-            chat=True,
+            Form.CHAT,
             route="/v1/chat/completions",
             client_ip="198.51.100.7",
             address_counted_at=0,

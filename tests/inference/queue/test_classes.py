@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +14,15 @@ import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import keyring
 from audit.models import Event, Payload
 from config.environment import PROJECT
+from inference import engines
+from inference.intake.context import Context
+from inference.intake.submission import read
+from inference.intake.submit import submit as submit_to
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.personal_data import erasure
@@ -27,7 +32,9 @@ from inference.queue.fair_queue import prefix
 from inference.record import slots, statements
 from inference.stream import frames
 from inference.stream.frames import Kind
+from inference.validation.forms import Form
 from inference.worker import handlers
+from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import reacquire
@@ -118,6 +125,39 @@ def _response(order: Order) -> bytes:
     payload = Payload.objects.get(request_id=order.id, field="response")
     place = statements.aad(order, "response")
     return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
+
+
+@pytest.fixture
+async def context(bench: Bench, settings: Settings) -> AsyncIterator[Context]:
+    settings.ENGINES = {bench.pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    settings.IP_PER_MINUTE = 0
+    engines.forget()
+    opened = Context()
+    yield opened
+    await opened.close()
+    engines.forget()
+
+
+async def test_a_front_end_asks_for_a_class_by_its_name(bench: Bench, context: Context) -> None:
+    _, text = await in_database(ApiKey.issue)(bench.acme, "ci", by="test")
+    caller = await context.authenticator.by_key(text)
+    body = {"model": bench.pool, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    submission = read(
+        caller,
+        body,
+        100,
+        Form.CHAT,
+        route="/v1/chat/completions",
+        client_ip="198.51.100.7",
+        address_counted_at=0,
+        klass="batch",
+    )
+    order = (await submit_to(context, submission)).order
+    assert await bench.link.call("EXISTS", f"{prefix(bench.pool)}:batch:active")
+    before = await completion(bench)  # of a higher class
+    bench.start(ScriptedEngine(QUICK, slots=1))
+    assert [row.completion_id for row in await bench.settled(2)] == [before.id, order.id]
+    await books_are_exact(bench, [order, before])
 
 
 async def test_it_waits_for_every_higher_class(bench: Bench) -> None:

@@ -1,0 +1,82 @@
+"""Whatever is checked of a body is checked where it is read: no front end can leave it out."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference.errors import BadRequest
+from inference.intake.allowed import NoSuchModel
+from inference.intake.submission import Submission, read
+from inference.validation.forms import Form
+from tenants.caller import Caller, Limits
+
+pytestmark = pytest.mark.unit
+CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hi"}]}
+TEXT = {"model": "small", "prompt": "Hi"}
+CALLER = Caller(
+    tenant_id=uuid4(),
+    tenant="acme",
+    actor="key:1",
+    subject_id=uuid4(),
+    weight=1,
+    limits=Limits(),
+    credential=b"1",
+    scopes=frozenset({"inference"}),
+)
+
+
+@pytest.fixture(autouse=True)
+def served(settings: Settings) -> Iterator[None]:
+    url = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    settings.ENGINES = {"small": {**url, "context_length": 100}, "hosted": {**url, "hosted": True}}
+    engines.forget()
+    yield
+    engines.forget()
+
+
+def submission(form: Form, body: dict[str, Any], length: int = 50, **more: Any) -> Submission:
+    more = {"route": "/v1", "client_ip": "198.51.100.7", "address_counted_at": 0, **more}
+    return read(CALLER, dict(body), length, form, **more)
+
+
+@pytest.mark.parametrize("form", Form)
+def test_more_than_any_model_reads_is_refused(form: Form) -> None:
+    with pytest.raises(BadRequest) as refused:
+        submission(form, CHAT if form is Form.CHAT else TEXT, 10_000)
+    assert refused.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_model_that_there_is_not_is_refused(form: Form) -> None:
+    with pytest.raises(NoSuchModel):
+        submission(form, {**(CHAT if form is Form.CHAT else TEXT), "model": "none"})
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_field_that_is_not_known_is_refused(form: Form) -> None:
+    with pytest.raises(BadRequest) as refused:
+        submission(form, {**(CHAT if form is Form.CHAT else TEXT), "tempratur": 1})
+    assert refused.value.param == "tempratur"
+
+
+def test_a_plain_call_without_a_name_is_for_the_first_model() -> None:
+    found = submission(Form.PLAIN, {"prompt": "Hi", "stop_words": ["."]})
+    assert (found.engine.config.name, found.chat) == ("small", False)
+    assert orjson.loads(found.body)["stop"] == ["."]
+
+
+def test_what_is_streamed_comes_with_its_usage() -> None:
+    found = submission(Form.PLAIN, TEXT, streamed=True)
+    assert found.stream
+    assert found.include_usage
+    assert not submission(Form.PLAIN, TEXT).stream
+
+
+def test_a_class_of_work_is_asked_for_by_its_name() -> None:
+    assert submission(Form.CHAT, CHAT).klass == "realtime"
+    assert submission(Form.CHAT, CHAT, klass="batch").klass == "batch"
