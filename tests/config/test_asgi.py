@@ -15,7 +15,7 @@ from config.pages import bounded
 from config.static_files import static_files
 from inference.api import probes, readiness
 from inference.engines import reachable
-from tests.api.conftest import served
+from tests.console.api.conftest import served
 
 HTML = "text/html,application/xhtml+xml"
 

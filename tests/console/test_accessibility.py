@@ -30,8 +30,8 @@ from inference.reasoning import Said, packed
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
-from tests.account.conftest import with_app
-from tests.account.test_browser import virtual_key
+from tests.console.account.conftest import with_app
+from tests.console.account.test_browser import virtual_key
 from tests.console.conftest import PASSWORD, SignIn, join
 from tests.console.furnished import furnish
 from tests.console.test_browser import CHROMIUM, browser, playwright  # noqa: F401

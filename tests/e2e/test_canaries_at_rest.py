@@ -16,12 +16,12 @@ import pytest
 import redis
 from django.conf import settings
 
-from tests.chat.page import Socket
-from tests.chat.people import sessions
 from tests.e2e import sinks
 from tests.e2e.ask import client, eventually
 from tests.e2e.conftest import Platform
 from tests.e2e.echo_engine import echo
+from tests.inference.chat.page import Socket
+from tests.inference.chat.people import sessions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 DEADLINE_S = 4

@@ -11,11 +11,11 @@ import pytest
 import redis
 from websockets.exceptions import ConnectionClosed
 
-from tests.chat.page import Socket
-from tests.chat.people import sessions
 from tests.e2e.ask import Record, eventually
 from tests.e2e.conftest import Mock, Platform
 from tests.e2e.front_ends.base import Answer, Event, FrontEnd
+from tests.inference.chat.page import Socket
+from tests.inference.chat.people import sessions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 SLOW = {"tokens": 600, "interval_ms": 20}  # 12 s

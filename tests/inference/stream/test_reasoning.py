@@ -7,7 +7,7 @@ from inference.reasoning import Said, as_one_text, packed, parted, unpacked
 from tests.inference.orders import chunk, event
 
 pytestmark = pytest.mark.unit
-# (text, field) -> (text, reasoning); tests/chat/test_browser.py asks the page's script the same
+# (text, field) -> (text, reasoning); chat/test_browser.py asks the same of the page's script
 CASES = [
     (("Hello", ""), ("Hello", "")),
     (("<think>\nHm.\n</think>\n\nHello", ""), ("Hello", "Hm.")),

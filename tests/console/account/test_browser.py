@@ -1,0 +1,185 @@
+"""Second factors in a real Chromium: a virtual security key, an app, the pages on a phone."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.contrib.sessions.backends.db import SessionStore
+from playwright.sync_api import CDPSession, Page, expect
+
+from tenants.models import Member
+from tests.console.account.conftest import code, with_app
+from tests.console.conftest import PASSWORD
+from tests.console.test_browser import CHROMIUM
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+]
+EMAIL = "alice@acme.example"
+
+
+@dataclass
+class Key:
+    session: CDPSession
+    id: str
+
+    def forget(self) -> int:
+        """Loses what it knows. Returns how many credentials it had."""
+        found = self.session.send("WebAuthn.getCredentials", {"authenticatorId": self.id})
+        self.session.send("WebAuthn.clearCredentials", {"authenticatorId": self.id})
+        return len(found["credentials"])
+
+
+@pytest.fixture
+def key(page: Page) -> Iterator["Key"]:
+    with virtual_key(page) as key:
+        yield key
+
+
+@contextmanager
+def virtual_key(page: Page) -> Iterator["Key"]:
+    """A security key that answers by itself, as if touched."""
+    session = page.context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    added = session.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "usb",
+                "hasResidentKey": False,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
+    yield Key(session, added["authenticatorId"])
+    session.detach()
+
+
+def enter(page: Page, email: str = EMAIL) -> None:
+    page.goto("/login/?next=/console/t/acme/")
+    page.get_by_label("Email address").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def leave(page: Page) -> None:
+    page.get_by_role("button", name="Your menu").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(re.compile("/login/"))
+
+
+def test_a_security_key_is_enrolled_and_signs_in(
+    alice: Member,
+    required: None,
+    page: Page,
+    key: Key,
+) -> None:
+    enter(page)
+    expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
+    page.get_by_role("link", name="Add", exact=True).nth(1).click()
+    page.get_by_label("Name").fill("The red one")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    page.get_by_role("button", name="Copy").click()
+    copied = page.evaluate("navigator.clipboard.readText()").split()
+    assert len(copied) == 10
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert Authenticator.objects.get(type="webauthn").user == alice.user
+
+    leave(page)
+    enter(page)
+    page.get_by_role("button", name="Use a security key").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.goto("/account/two-factor/")
+    expect(page.get_by_text("The red one")).to_be_visible()
+
+    leave(page)
+    enter(page)
+    page.get_by_label("Code").fill(copied[0])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_a_key_of_somebody_else_opens_nothing(
+    alice: Member,
+    page: Page,
+    key: Key,
+) -> None:
+    enter(page)
+    page.goto("/account/two-factor/keys/new/")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    leave(page)
+    assert key.forget() == 1
+    enter(page)
+    page.get_by_role("button", name="Use a security key").click()
+    expect(page.get_by_text("The security key did not respond")).to_be_visible()
+    page.goto("/console/t/acme/")
+    assert "/login/" in page.url
+
+
+def test_an_app_is_enrolled_by_its_key_and_signs_in(
+    alice: Member,
+    required: None,
+    page: Page,
+) -> None:
+    enter(page)
+    page.get_by_role("link", name="Add", exact=True).first.click()
+    expect(page.get_by_alt_text("QR code for the authenticator app")).to_be_visible()
+    secret = page.get_by_label("Key for the authenticator app").input_value()
+    page.get_by_label("Code that the app shows now").fill("000000")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("Incorrect code")).to_be_visible()
+    page.get_by_label("Code that the app shows now").fill(code(secret))
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    leave(page)
+    enter(page)
+    page.get_by_label("Code").fill(code(secret, steps=1))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_a_phone_shows_every_page_of_ones_account(alice: Member, page: Page) -> None:
+    with_app(alice.user)
+    page.set_viewport_size({"width": 375, "height": 800})
+    enter(page)
+    page.get_by_label("Code").fill(code())
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    for path in ("", "password/", "two-factor/", "two-factor/keys/new/", "two-factor/app/removal/"):
+        page.goto(f"/account/{path}")
+        sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(sideways) <= 0, path
+
+
+def test_what_was_entered_is_there_again_after_the_proof(alice: Member, page: Page) -> None:
+    enter(page)
+    page.goto("/console/t/acme/members/")
+    page.get_by_label("Email address").fill("frank@acme.example")
+    page.get_by_label("Role").select_option("developer")
+    page.get_by_label("The link works for").select_option("30")
+    cookies = {str(c.get("name")): c.get("value") for c in page.context.cookies()}
+    session = SessionStore(cookies["forebay_session"])
+    for proof in session["account_authentication_methods"]:
+        proof["at"] -= 700
+    session.save()
+    page.get_by_role("button", name="Create invitation link").click()
+    expect(page.get_by_role("heading", name="Confirm your identity")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Nothing has been submitted yet.")).to_be_visible()
+    expect(page.get_by_label("Email address")).to_have_value("frank@acme.example")
+    expect(page.get_by_label("Role")).to_have_value("developer")
+    expect(page.get_by_label("The link works for")).to_have_value("30")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Invitation link")).to_have_value(re.compile("/welcome/"))

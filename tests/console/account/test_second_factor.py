@@ -1,0 +1,303 @@
+"""A second factor: enrolled, asked for, and the duty to have one."""
+
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.core.management import call_command
+from django.test import Client
+
+from audit.actions import Action
+from audit.models import Event
+from console.account.factor_secrets import Unreadable, decrypt, secrets_of
+from tenants.models import Member, User
+from tests.console.account.conftest import SECRET, code, try_password, with_app
+from tests.console.conftest import SignIn, prove
+
+EMAIL = "alice@acme.example"
+
+
+def acts(action: Action) -> list[tuple[str, Any, Any]]:
+    found = Event.objects.filter(action=action).order_by("id")
+    return [(event.actor, event.tenant_id, event.detail) for event in found]
+
+
+def enrol(client: Client) -> Any:
+    client.get("/account/two-factor/app/")
+    secret = client.session["mfa.totp.secret"]
+    return client.post("/account/two-factor/app/", {"code": code(secret)})
+
+
+# Enrolling and signing in --------------------------------------------------------------------
+@pytest.mark.django_db
+def test_from_the_password_to_the_app_to_the_console(
+    alice: Member, client: Client, required: None
+) -> None:
+    assert try_password(client, EMAIL, next="/console/t/acme/").status_code == 302
+    assert client.get("/console/t/acme/")["Location"] == "/account/two-factor/"
+    assert (
+        "Your role requires a second factor" in client.get("/account/two-factor/").content.decode()
+    )
+    page = client.get("/account/two-factor/app/").content.decode()
+    assert client.session["mfa.totp.secret"] in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    answer = enrol(client)
+    assert answer["Location"] == "/account/two-factor/codes/"
+    codes = client.get("/account/two-factor/codes/").content.decode()
+    assert "shown only once" in codes
+    assert client.get("/console/t/acme/").status_code == 200
+    assert acts(Action.MFA_ADD) == [(alice.actor, alice.tenant_id, {"factor": "totp"})]
+
+
+@pytest.mark.django_db
+def test_recovery_codes_are_shown_once(alice: Member, client: Client) -> None:
+    try_password(client, EMAIL)
+    enrol(client)
+    codes = Authenticator.objects.get(type="recovery_codes")
+    first = client.get("/account/two-factor/codes/").content.decode()
+    again = client.get("/account/two-factor/codes/").content.decode()
+    with secrets_of(alice.user.pk):
+        all_of_them = codes.wrap().generate_codes()
+    assert all(one in first for one in all_of_them)
+    assert not any(one in again for one in all_of_them)
+
+
+@pytest.mark.django_db
+def test_a_password_alone_no_longer_signs_in(alice: Member, client: Client) -> None:
+    with_app(alice.user)
+    assert try_password(client, EMAIL)["Location"] == "/login/second-factor/"
+    assert client.get("/console/t/acme/")["Location"].startswith("/login/")
+    assert not acts(Action.SESSION_LOGIN)
+    answer = client.post("/login/second-factor/", {"code": code()})
+    assert answer["Location"] == "/"
+    assert client.get("/console/t/acme/").status_code == 200
+    assert len(acts(Action.SESSION_LOGIN)) == 1
+
+
+@pytest.mark.django_db
+def test_the_way_onward_survives_the_second_factor(alice: Member, client: Client) -> None:
+    with_app(alice.user)
+    client.post(
+        "/login/",
+        {"login": EMAIL, "password": "a forebay holds the river", "next": "/console/t/acme/keys/"},
+    )
+    answer = client.post("/login/second-factor/", {"code": code()})
+    assert answer["Location"] == "/console/t/acme/keys/"
+
+
+@pytest.mark.django_db
+def test_a_code_works_once_also_from_another_browser(alice: Member) -> None:
+    with_app(alice.user)
+    one = code()
+    for expected in (302, 200, 200):
+        client = Client()
+        try_password(client, EMAIL)
+        assert client.post("/login/second-factor/", {"code": one}).status_code == expected
+
+
+@pytest.mark.django_db
+def test_an_older_code_does_not_work_after_a_newer_one(alice: Member) -> None:
+    with_app(alice.user)
+    for steps, expected in ((0, 302), (-1, 200)):
+        client = Client()
+        try_password(client, EMAIL)
+        assert client.post("/login/second-factor/", {"code": code(steps=steps)}).status_code == (
+            expected
+        )
+
+
+@pytest.mark.django_db
+def test_the_code_that_enrolled_does_not_sign_in(alice: Member, client: Client) -> None:
+    try_password(client, EMAIL)
+    client.get("/account/two-factor/app/")
+    one = code(client.session["mfa.totp.secret"])
+    client.post("/account/two-factor/app/", {"code": one})
+    other = Client()
+    try_password(other, EMAIL)
+    assert other.post("/login/second-factor/", {"code": one}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_five_wrong_codes_and_then_none_is_looked_at(alice: Member) -> None:
+    with_app(alice.user)
+    for _ in range(5):
+        client = Client()
+        try_password(client, EMAIL)
+        client.post("/login/second-factor/", {"code": "000000"})
+    client = Client()
+    try_password(client, EMAIL)
+    answer = client.post("/login/second-factor/", {"code": code()})
+    assert "Too many attempts" in answer.content.decode()
+    assert len(acts(Action.SESSION_LOCKED)) == 1
+
+
+@pytest.mark.django_db
+def test_a_recovery_code_opens_once_and_is_on_record(alice: Member) -> None:
+    from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+
+    with_app(alice.user)
+    with secrets_of(alice.user.pk):
+        one = RecoveryCodes.activate(alice.user).generate_codes()[3]
+    for expected in (302, 200):
+        client = Client()
+        try_password(client, EMAIL)
+        assert client.post("/login/second-factor/", {"code": one}).status_code == expected
+    assert acts(Action.MFA_USE_RECOVERY) == [(alice.actor, alice.tenant_id, {"left": 9})]
+
+
+# Sealed --------------------------------------------------------------------------------------
+@pytest.mark.django_db
+def test_secrets_lie_encrypted_and_bound_to_their_person(alice: Member, charlie: Member) -> None:
+    factor = with_app(alice.user)
+    stored = Authenticator.objects.get(pk=factor.pk).data["secret"]
+    assert SECRET not in str(Authenticator.objects.get(pk=factor.pk).data)
+    with secrets_of(alice.user.pk):
+        assert decrypt(stored) == SECRET
+    with secrets_of(charlie.user.pk), pytest.raises(Unreadable):
+        decrypt(stored)
+    with secrets_of(alice.user.pk), pytest.raises(Unreadable):
+        decrypt(SECRET)
+
+
+# The duty ------------------------------------------------------------------------------------
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        ("operator", "/console/"),
+        ("operator", "/console/tenants/"),
+        ("operator", "/console/t/acme/"),
+        ("alice", "/console/t/acme/"),
+        ("alice", "/chat/"),
+        ("alice", "/account/"),
+        ("erin", "/console/t/acme/"),
+        ("erin", "/"),
+    ],
+)
+def test_nothing_opens_for_the_powerful_before_they_enrol(
+    request: pytest.FixtureRequest,
+    sign_in: SignIn,
+    alice: Member,
+    required: None,
+    who: str,
+    path: str,
+) -> None:
+    client = sign_in(request.getfixturevalue(who))
+    assert client.get(path)["Location"] == "/account/two-factor/"
+    assert (
+        client.get(path, headers={"HX-Request": "true"}).headers.get(
+            "HX-Redirect", "/account/two-factor/"
+        )
+        == "/account/two-factor/"
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [("bob", "/console/t/acme/"), ("carol", "/console/t/acme/"), ("dave", "/chat/")],
+)
+def test_others_may_go_on_without(
+    request: pytest.FixtureRequest, sign_in: SignIn, required: None, who: str, path: str
+) -> None:
+    assert sign_in(request.getfixturevalue(who)).get(path).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_new_role_brings_the_duty_at_once(bob: Member, sign_in: SignIn, required: None) -> None:
+    client = sign_in(bob)
+    assert client.get("/console/t/acme/").status_code == 200
+    Member.objects.filter(pk=bob.pk).update(role="admin")
+    assert client.get("/console/t/acme/")["Location"] == "/account/two-factor/"
+
+
+@pytest.mark.django_db
+def test_turned_off_it_is_said_on_every_page(alice: Member, sign_in: SignIn, settings: Any) -> None:
+    client = sign_in(alice)
+    assert "FOREBAY_MFA=optional" in client.get("/console/t/acme/").content.decode()
+    settings.SECOND_FACTOR = "required"
+    with_app(alice.user)
+    assert "FOREBAY_MFA=optional" not in client.get("/console/t/acme/").content.decode()
+
+
+# Changing and losing it ----------------------------------------------------------------------
+@pytest.mark.django_db
+def test_the_last_factor_of_who_needs_one_stays(
+    alice: Member, sign_in: SignIn, required: None
+) -> None:
+    with_app(alice.user)
+    client = sign_in(alice)
+    page = client.get("/account/two-factor/app/removal/").content.decode()
+    assert "Add another one before" in page
+    client.post("/account/two-factor/app/removal/")
+    assert Authenticator.objects.filter(user=alice.user, type="totp").exists()
+
+
+@pytest.mark.django_db
+def test_others_remove_theirs_and_it_is_on_record(bob: Member, sign_in: SignIn) -> None:
+    with_app(bob.user)
+    client = sign_in(bob)
+    assert client.post("/account/two-factor/app/removal/").status_code == 302
+    assert not Authenticator.objects.filter(user=bob.user).exists()
+    assert acts(Action.MFA_REMOVE) == [(bob.actor, bob.tenant_id, {"factor": "totp"})]
+
+
+@pytest.mark.django_db
+def test_removing_one_asks_who_it_is(bob: Member, sign_in: SignIn) -> None:
+    with_app(bob.user)
+    client = sign_in(bob)
+    prove(client, bob.user, seconds_ago=601)
+    answer = client.post("/account/two-factor/app/removal/")
+    assert answer["Location"].startswith("/account/proof/")
+    assert Authenticator.objects.filter(user=bob.user).exists()
+
+
+@pytest.mark.django_db
+def test_another_persons_key_cannot_be_touched(
+    alice: Member, charlie: Member, sign_in: SignIn
+) -> None:
+    key = Authenticator.objects.create(
+        user=charlie.user, type="webauthn", data={"name": "his", "credential": {}}
+    )
+    client = sign_in(alice)
+    for path in (
+        f"/account/two-factor/keys/{key.pk}/",
+        f"/account/two-factor/keys/{key.pk}/removal/",
+    ):
+        assert client.get(path).status_code == 404
+        assert client.post(path, {"name": "mine"}).status_code == 404
+    assert Authenticator.objects.filter(pk=key.pk).exists()
+
+
+@pytest.mark.django_db
+def test_a_lost_phone_is_reset_by_a_command(
+    alice: Member, client: Client, required: None, capsys: Any
+) -> None:
+    with_app(alice.user)
+    try_password(client, EMAIL)
+    client.post("/login/second-factor/", {"code": code()})
+    assert client.get("/console/t/acme/").status_code == 200
+    call_command("reset_mfa", EMAIL)
+    assert client.get("/console/t/acme/")["Location"].startswith("/login/")
+    detail = {"factors": ["totp"], "how": "reset"}
+    assert acts(Action.MFA_REMOVE) == [("command:reset_mfa", alice.tenant_id, detail)]
+    try_password(client, EMAIL)
+    assert client.get("/console/t/acme/")["Location"] == "/account/two-factor/"
+
+
+@pytest.mark.django_db
+def test_a_wrong_kind_of_answer_is_refused_not_failed(alice: Member, client: Client) -> None:
+    with_app(alice.user)
+    try_password(client, EMAIL)
+    for posted in (
+        {"credential": "{}"},
+        {"credential": "nonsense"},
+        {"credential": '{"response": 7}'},
+        {"code": "１２３４５６"},
+        {"code": "x" * 5000},
+        {},
+    ):
+        answer = client.post("/login/second-factor/", posted)
+        assert answer.status_code == 200, posted
+    assert User.objects.filter(pk=alice.user.pk).exists()
+    assert client.get("/console/t/acme/").status_code == 302

@@ -1,0 +1,136 @@
+"""Schemathesis over every operation: nothing fails, and no answer is other than described.
+
+Each example starts from the same rows: what it does is undone. FOREBAY_SCHEMATHESIS_EXAMPLES asks
+for more of them than the few that a quick run can afford.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks
+
+from tenants import model_access
+from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
+from tenants.models.link import Purpose
+from tenants.models.quota_raise import QuotaRaise
+from tests.console.api.conftest import API, Enter, issued
+
+EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "4"))
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+
+
+@pytest.fixture
+def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
+    """Path parameters that lead to something."""
+    tenant = alice.tenant
+    team = Team.form(tenant, "search", by="test")
+    team.add(bob, by="test")
+    quota = Quota.set(tenant, unit="tokens", window="day", limit=5, by="test")
+    ends = timezone.now() + timedelta(days=1)
+    asked = QuotaRaise.ask(quota, 5, "more", ends, user=bob.user, by=bob.actor)
+    Link.issue(Purpose.INVITATION, by="test", email="x@acme.example", tenant=tenant)
+    moments = dict.fromkeys(("minute", "first_at", "last_at", "frees_at"), timezone.now())
+    refusal = Refusal.objects.create(
+        tenant=tenant, actor="key:x", tier="rate", limit=1, used=1, **moments
+    )
+    return {
+        "tenant": "acme",
+        "tier": "vip",
+        "member": str(bob.pk),
+        "team": str(team.pk),
+        "quota": str(quota.pk),
+        "quota_raise": str(asked.pk),
+        "invitation": str(Link.objects.get().pk),
+        "refusal": f"ref_{refusal.pk.hex}",
+        "model": str(model_access.restrict(tenant, "large", by="test").pk),
+        "price": str(Price.set("large", 1, 1, 1, by="test").pk),
+        "key": str(issued(tenant, ["inference"])[0].pk),
+    }
+
+
+@pytest.fixture
+def _one_connection() -> Iterator[None]:
+    """As Django's own test client: a request neither begins nor ends the test's connection."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.usefixtures("_one_connection")
+@pytest.mark.timeout(0 if EXAMPLES > 10 else 300)
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous")
+@pytest.mark.slow(seconds=25)
+def test_no_answer_is_other_than_described(
+    places: dict[str, str], alice: Member, operator: User, enter: Enter
+) -> None:
+    _key, text = issued(alice.tenant)
+    program = {"Authorization": f"Bearer {text}"}
+    session = enter(operator).client.cookies["forebay_session"].value
+    in_person = {"Cookie": f"forebay_session={session}"}
+    schema = schemathesis.openapi.from_wsgi(f"{API}schema/", get_wsgi_application())
+    found: list[str] = []
+    for number, result in enumerate(schema.get_all_operations()):
+        assert isinstance(result, Ok), result.err()
+        operation: Any = result.ok()
+        by_key = any("apiKey" in one for one in operation.definition.raw["security"])
+        for mode in GenerationMode:
+            headers = program if by_key else in_person
+            found += _tried(operation, mode, headers, places, number)
+    assert found == []
+
+
+def _tried(
+    operation: Any, mode: GenerationMode, headers: dict[str, str], places: Any, number: int
+) -> list[str]:
+    dice = random.Random(number)
+
+    @seed(number)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        looked_at = CHECKS
+        if dice.random() < 0.8:
+            known = {n: places[n] for n in case.path_parameters or {} if n in places}
+            if known and operation.method in ("get", "delete"):  # what was wrong may be right now
+                looked_at = [c for c in CHECKS if c is not checks.negative_data_rejection]
+            case.path_parameters = {**(case.path_parameters or {}), **known}
+        if dice.random() < 0.5 and operation.method in ("patch", "delete"):
+            case.headers = {**(case.headers or {}), "If-Match": "*"}
+        with transaction.atomic():
+            case.call_and_validate(headers=headers, checks=looked_at)
+            transaction.set_rollback(True)
+
+    try:
+        ask()
+    except BaseExceptionGroup as several:
+        return [f"{operation.label} ({mode}): {one}" for one in several.exceptions]
+    except Exception as problem:
+        return [f"{operation.label} ({mode}): {problem!r} {problem}"]
+    return []

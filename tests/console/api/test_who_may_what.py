@@ -1,0 +1,265 @@
+"""The whole table: every route x every role and scope, own tenant and foreign. No row missing."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from audit.models import Event
+from tenants.models import Member, Scope, Tenant, User
+from tenants.roles import Role
+from tests.console.api.conftest import API, Api, Enter
+
+NIL = "00000000-0000-0000-0000-000000000000"
+OPEN = {"GET schema/", "GET docs/"}  # to everybody, and about nobody
+
+ALL = "owner admin developer auditor member operator inference batch"
+ALL += " management:read management:write audit:read"
+SEES = "owner admin developer auditor operator management:read"
+MANAGES = "owner admin operator management:write"
+KEYS = f"{MANAGES} developer"
+APPROVES = "owner admin operator"
+AUDITS = "owner admin auditor operator audit:read"
+HOLDS = "owner admin auditor operator"
+OPERATOR = "operator"
+SECURITY = "owner operator"
+
+T = "tenants/acme/"
+TABLE = {
+    "GET me/": ALL,
+    "GET tenants/": ALL,
+    "POST tenants/": OPERATOR,
+    f"GET {T}": SEES,
+    f"PATCH {T}": SEES,  # nothing without If-Match; which field needs what: test_tenants.py
+    f"POST {T}suspend/": OPERATOR,
+    f"POST {T}resume/": OPERATOR,
+    f"POST {T}close/": OPERATOR,
+    f"GET {T}roles/": SEES,
+    f"GET {T}limits/": SEES,
+    f"PATCH {T}limits/": OPERATOR,
+    f"GET {T}notices/": SEES,
+    f"GET {T}events/": AUDITS,
+    f"GET {T}events/0/": AUDITS,
+    f"GET {T}receipts/{NIL}/": AUDITS,
+    f"GET {T}audit-exports/": AUDITS,
+    f"POST {T}audit-exports/": AUDITS,
+    f"GET {T}audit-exports/{NIL}/": AUDITS,
+    f"DELETE {T}audit-exports/{NIL}/": AUDITS,
+    f"GET {T}audit-exports/{NIL}/file/": AUDITS,
+    f"GET {T}retention/": AUDITS,
+    f"GET {T}retention/audit/": AUDITS,
+    f"PATCH {T}retention/audit/": SECURITY,
+    f"GET {T}retention/audit/preview/": AUDITS,
+    f"GET {T}holds/": AUDITS,
+    f"POST {T}holds/": HOLDS,
+    f"GET {T}holds/{NIL}/": AUDITS,
+    f"POST {T}holds/{NIL}/approve/": HOLDS,
+    f"POST {T}holds/{NIL}/renew/": HOLDS,
+    f"POST {T}holds/{NIL}/release/": HOLDS,
+    f"GET {T}usage/": SEES,
+    f"GET {T}usage/export/": SEES,
+    f"GET {T}members/": SEES,
+    f"GET {T}members/{NIL}/": SEES,
+    f"PATCH {T}members/{NIL}/": MANAGES,
+    f"DELETE {T}members/{NIL}/": MANAGES,
+    f"GET {T}invitations/": SEES,
+    f"POST {T}invitations/": MANAGES,
+    f"GET {T}invitations/{NIL}/": SEES,
+    f"DELETE {T}invitations/{NIL}/": MANAGES,
+    f"GET {T}teams/": SEES,
+    f"POST {T}teams/": MANAGES,
+    f"GET {T}teams/{NIL}/": SEES,
+    f"PATCH {T}teams/{NIL}/": MANAGES,
+    f"DELETE {T}teams/{NIL}/": MANAGES,
+    f"GET {T}teams/{NIL}/places/": SEES,
+    f"POST {T}teams/{NIL}/places/": MANAGES,
+    f"GET {T}teams/{NIL}/places/{NIL}/": SEES,
+    f"DELETE {T}teams/{NIL}/places/{NIL}/": MANAGES,
+    f"GET {T}restricted-models/": SEES,
+    f"POST {T}restricted-models/": MANAGES,
+    f"GET {T}restricted-models/0/": SEES,
+    f"DELETE {T}restricted-models/0/": MANAGES,
+    f"POST {T}restricted-models/0/grant/": MANAGES,
+    f"POST {T}restricted-models/0/withdraw/": MANAGES,
+    f"GET {T}keys/": SEES,
+    f"POST {T}keys/": KEYS,
+    f"GET {T}keys/{NIL}/": SEES,
+    f"PATCH {T}keys/{NIL}/": KEYS,
+    f"POST {T}keys/{NIL}/rotate/": KEYS,
+    f"POST {T}keys/{NIL}/revoke/": KEYS,
+    f"GET {T}quotas/": SEES,
+    f"POST {T}quotas/": MANAGES,
+    f"GET {T}quotas/{NIL}/": SEES,
+    f"PATCH {T}quotas/{NIL}/": MANAGES,
+    f"DELETE {T}quotas/{NIL}/": MANAGES,
+    f"GET {T}quotas/{NIL}/standing/": SEES,
+    f"GET {T}raises/": SEES,
+    f"POST {T}raises/": SEES.replace(" management:read", ""),
+    f"GET {T}raises/{NIL}/": SEES,
+    f"POST {T}raises/{NIL}/approve/": APPROVES,
+    f"POST {T}raises/{NIL}/refuse/": APPROVES,
+    f"GET {T}refusals/": SEES,
+    f"GET {T}refusals/ref_{NIL}/": SEES,
+    f"GET {T}deletion-requests/": ALL,  # one's own
+    f"POST {T}deletion-requests/": ALL,
+    f"GET {T}deletion-requests/{NIL}/": ALL,
+    f"POST {T}deletion-requests/{NIL}/approve/": APPROVES,
+    f"POST {T}deletion-requests/{NIL}/refuse/": APPROVES,
+    f"POST {T}deletion-requests/{NIL}/lift/": APPROVES,
+    f"GET {T}key-rotations/": SECURITY,
+    f"POST {T}key-rotations/": SECURITY,
+    f"GET {T}key-rotations/{NIL}/": SECURITY,
+    f"GET {T}reconciliations/": SEES,
+    f"GET {T}reconciliations/0/": SEES,
+    "GET tiers/": OPERATOR,
+    "GET tiers/vip/": OPERATOR,
+    "PATCH tiers/vip/": OPERATOR,
+    "GET deletion-requests/": ALL,
+    "POST deletion-requests/": ALL,
+    f"GET deletion-requests/{NIL}/": ALL,
+    "GET prices/": OPERATOR,
+    "POST prices/": OPERATOR,
+    "GET prices/0/": OPERATOR,
+    "GET usage/": OPERATOR,
+    "GET usage/export/": OPERATOR,
+}
+INSIDE = [row for row in TABLE if T in row]
+
+
+def ask(api: Api, row: str) -> Any:
+    """Without a body, and so without any effect."""
+    method, path = row.split()
+    if method == "GET":
+        return api.get(path)
+    return api.send(method.lower(), path, {} if method != "DELETE" else None)
+
+
+@pytest.fixture
+def everybody(
+    alice: Member,
+    erin: Member,
+    bob: Member,
+    carol: Member,
+    dave: Member,
+    operator: User,
+    enter: Enter,
+    with_key: Enter,
+) -> dict[str, Api]:
+    people = {m.role: enter(m) for m in (alice, erin, bob, carol, dave)}
+    programs = {scope.value: with_key(alice.tenant, [scope.value]) for scope in Scope}
+    return people | programs | {"operator": enter(operator)}
+
+
+@pytest.fixture
+def givers(everybody: dict[str, Api], acme: Tenant, with_key: Enter) -> dict[str, Api]:
+    return everybody | {"all scopes": with_key(acme)}
+
+
+@pytest.mark.slow(seconds=20)
+def test_only_those_may_who_stand_in_the_table(everybody: dict[str, Api]) -> None:
+    found = {
+        row: {name for name, api in everybody.items() if ask(api, row).status_code != 403}
+        for row in TABLE
+    }
+    assert found == {row: set(names.split()) for row, names in TABLE.items()}
+
+
+def test_a_foreign_tenant_does_not_exist(
+    acme: Tenant, charlie: Member, enter: Enter, with_key: Enter
+) -> None:
+    charlie.tenant.change(by="test", requests_per_minute=0)  # the table is long
+    for stranger in (enter(charlie), with_key(charlie.tenant)):
+        for row in INSIDE:
+            answers = [ask(stranger, row), ask(stranger, row.replace("acme", "nowhere"))]
+            assert {answer.status_code for answer in answers} == {404}, row
+            said = [{**answer.json(), "instance": ""} for answer in answers]
+            assert said[0] == said[1], row
+    assert Event.objects.filter(action="access:denied", tenant_id=charlie.tenant_id).exists()
+
+
+def test_nobody_gets_nothing(acme: Tenant) -> None:
+    for row in TABLE:
+        answer = ask(Api(Client()), row)
+        assert answer.status_code == 401, row
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_the_table_is_whole() -> None:
+    assert {_shape(row) for row in TABLE} | OPEN == set(_routes())
+
+
+def _shape(row: str) -> str:
+    row = row.replace("acme", "*").replace(f"ref_{NIL}", "*").replace(NIL, "*")
+    return re.sub(
+        r"/0/", "/*/", row.replace("tiers/vip", "tiers/*").replace("retention/audit", "retention/*")
+    )
+
+
+def _routes() -> Iterator[str]:
+    for path, pattern in _patterns(get_resolver().url_patterns):
+        if path.startswith(API.lstrip("/")) and pattern.name not in ("schema", "docs", None):
+            raise AssertionError(path)
+        if path.startswith(API.lstrip("/")):
+            where = re.sub(r"<[^>]+>", "*", path.removeprefix(API.lstrip("/")))
+            verbs = getattr(pattern.callback, "actions", None) or {"get": ""}
+            if where:  # the last one catches what is nowhere
+                yield from (f"{verb.upper()} {where}" for verb in verbs if verb != "head")
+
+
+def _patterns(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for pattern in patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns, path)
+        else:
+            yield path, pattern
+
+
+# What a person gives and takes: roles, not permissions -------------------------------------------
+GIVES = {
+    "owner": "owner admin developer auditor member",
+    "admin": "admin developer member",  # no auditors: they read prompts
+    "operator": "owner admin developer auditor member",
+    "management:write": "developer member",
+    "all scopes": "developer member",
+}
+
+
+@pytest.mark.parametrize("giver", GIVES)
+def test_roles_are_given_from_above_only(giver: str, givers: dict[str, Api], acme: Tenant) -> None:
+    given = set()
+    for role in ("owner", "admin", "developer", "auditor", "member"):
+        body = {"email": f"{role}@new.example", "role": role}
+        answer = givers[giver].post(f"{T}invitations/", **body)
+        assert answer.status_code in (201, 403), answer.content
+        given |= {role} if answer.status_code == 201 else set()
+    assert given == set(GIVES[giver].split())
+
+
+@pytest.mark.parametrize("giver", ["admin", "management:write", "all scopes"])
+def test_nobody_unmakes_who_stands_above_them(
+    giver: str, givers: dict[str, Api], alice: Member, erin: Member, carol: Member
+) -> None:
+    above = [alice, carol] if giver == "admin" else [alice, erin, carol]
+    for member in above:
+        path, tag = f"{T}members/{member.pk}/", givers["owner"]
+        etag = tag.get(path).headers["ETag"]
+        assert givers[giver].patch(path, etag, role="member").status_code == 403
+        assert givers[giver].delete(path, etag).status_code == 403
+        member.refresh_from_db()
+    assert (alice.role, erin.role, carol.role) == ("owner", "admin", "auditor")
+
+
+def test_nobody_becomes_more_by_changing_their_own_role(
+    alice: Member, erin: Member, operator: User, givers: dict[str, Api]
+) -> None:
+    path = f"{T}members/{erin.pk}/"
+    assert givers["admin"].patch(path, role="auditor").status_code == 403
+    own = alice.tenant.add_member(operator, Role.MEMBER, by="test")
+    assert givers["operator"].patch(f"{T}members/{own.pk}/", role="owner").status_code == 403
+    assert givers["operator"].patch(path, role="auditor").status_code == 200
+    own.refresh_from_db()
+    assert own.role == "member"
