@@ -1,7 +1,7 @@
 """Secrets that stand in the configuration, such as engines' credentials: `sealed:` and base64.
 
 Under a key that is derived from the platform's secret, which is kept under the master key and
-outlives its exchange. Each is bound to the name it was sealed for.
+outlives its exchange. Each is bound to the name that it was encrypted for: a pool's.
 """
 
 import base64
