@@ -64,6 +64,14 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
         raise BadRequest(message, code="context_length_exceeded", param=what)
 
 
+def check_count(messages: int, engine: Engine) -> None:
+    """Each takes a token at least. Raises BadRequest."""
+    context = engine.config.context_length
+    if messages > context:
+        message = context_exceeded(context)
+        raise BadRequest(message, code="context_length_exceeded", param="messages")
+
+
 # The fields --------------------------------------------------------------------------------------
 def check_chat(body: Body, engine: Engine) -> None:
     _check(body, engine, chat=True)

@@ -37,6 +37,13 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
         "context_length_exceeded",
         "messages",
     ),
+    (
+        "chat",
+        {"messages": [{"role": "user", "content": ""}] * 10_000},
+        400,
+        "context_length_exceeded",
+        "messages",
+    ),
     ("plain", {"prompt": ""}, 400, "invalid_request", "prompt"),
     ("plain", {"max_tokens": 0}, 400, "invalid_request", "max_tokens"),
     ("plain", {"temperature": 0}, 400, "invalid_request", "temperature"),

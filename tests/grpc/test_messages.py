@@ -1,5 +1,7 @@
 """From protobuf to the bodies that are checked, and from frames to protobuf."""
 
+import time
+
 import orjson
 import pytest
 
@@ -67,6 +69,16 @@ def test_a_field_that_is_not_known_in_a_message_of_a_chat() -> None:
     with pytest.raises(BadRequest) as problem:
         requests.parsed(pb.ChatRequest, sent.SerializeToString())
     assert problem.value.param == "messages[0].9"
+
+
+def test_the_kind_of_a_field_alone_is_told_where_very_many_would_have_to_be_looked_at() -> None:
+    many = b"\x12\0" * 2_000_000
+    assert len(requests.parsed(pb.ChatRequest, many).messages) == 2_000_000
+    before = time.process_time()
+    with pytest.raises(BadRequest) as problem:
+        requests.parsed(pb.ChatRequest, many + b"\x48\x05")
+    assert time.process_time() - before < 1.5  # seven seconds, where each of them is looked at
+    assert problem.value.param is None
 
 
 # Answers -----------------------------------------------------------------------------------------

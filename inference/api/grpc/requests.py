@@ -11,6 +11,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from inference.errors import BadRequest
 from inference.validation.schemas import Body
 
+LONGEST_TOLD = 64 * 1024  # bytes
 _WHERE_PRESENT = (
     "max_tokens",
     "temperature",
@@ -28,7 +29,7 @@ def parsed(kind: type[Message], sent: bytes) -> Any:
     except DecodeError:
         name = kind.DESCRIPTOR.full_name
         raise BadRequest(f"this is not a {name}", code="invalid_protobuf") from None
-    _check_fields(message)
+    _check_fields(message, sent)
     return message
 
 
@@ -59,12 +60,22 @@ def _message(message: Any) -> Body:
     return {"role": message.role, "content": message.content}
 
 
-def _check_fields(message: Message, where: str = "") -> None:
+def _check_fields(message: Any, sent: bytes) -> None:
+    """Which field it is takes a look at each message: too long where there are very many."""
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() == size:
+        return
+    name = _unknown(message.FromString(sent)) if len(sent) < LONGEST_TOLD else None
+    which = f"field {name}" if name else "a field of it"
+    raise BadRequest(
+        f"{which} is not known here, or not of this type: make your stubs from our proto",
+        param=name,
+    )
+
+
+def _unknown(message: Message, where: str = "") -> str | None:
     if len(unknown := UnknownFieldSet(message)):
-        name = f"{where}{unknown[0].field_number}"
-        raise BadRequest(
-            f"field {name} is not known here, or not of this type: make your stubs from our proto",
-            param=name,
-        )
-    for i, inner in enumerate(getattr(message, "messages", ())):
-        _check_fields(inner, f"messages[{i}].")
+        return f"{where}{unknown[0].field_number}"
+    inside = enumerate(getattr(message, "messages", ()))
+    return next(filter(None, (_unknown(inner, f"messages[{i}].") for i, inner in inside)), None)

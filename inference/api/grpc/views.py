@@ -10,8 +10,10 @@ from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
+from inference.intake import allowed
 from inference.intake.submission import Submission, read
 from inference.stream.frames import Frame, Kind
+from inference.validation import requests as validation
 from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
@@ -60,6 +62,9 @@ async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None
 
 
 def _chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False) -> Submission:
+    """So many messages that they can never fit take long enough to be put together."""
+    engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
+    validation.check_count(len(request.messages), engine)
     body = requests.chat(request)
     return _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
 
