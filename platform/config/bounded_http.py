@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from config.connections import Crowd, most_files
+from config.connections import Crowd, most_connections
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
 from tenants.rate_limits.client_address import counted, plain
 
@@ -34,10 +34,9 @@ _crowds: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
 
 def crowd_of(server: ServerState) -> Crowd:
     if server not in _crowds:
-        most = min(settings.CONNECTIONS or most_files(), most_files())
         # Behind a proxy all connections come from its address: it has to count its clients itself.
         per_address = 0 if settings.TRUSTED_PROXIES else settings.CONNECTIONS_PER_ADDRESS
-        _crowds[server] = Crowd(most, per_address)
+        _crowds[server] = Crowd(most_connections(), per_address)
     return _crowds[server]
 
 

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Protocol
 
+from django.conf import settings
+
 SPARE_FILES = 256  # for PostgreSQL, Redis, engines and logs
 
 
@@ -107,6 +109,10 @@ def _room(count: int, most: int, waiting: OrderedDict[Connection, None]) -> bool
 def _first(waiting: OrderedDict[Connection, None]) -> Connection:
     found: Iterator[Connection] = iter(waiting)
     return next(found)
+
+
+def most_connections() -> int:
+    return min(settings.CONNECTIONS or most_files(), most_files())
 
 
 def most_files() -> int:

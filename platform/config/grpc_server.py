@@ -18,6 +18,7 @@ import uvloop
 from django.conf import settings
 
 from config.celery import app as celery_app
+from config.connections import most_connections
 from config.process_start import settle_down, startup_problem
 from inference.api import readiness
 from inference.api.grpc.credentials import credentials
@@ -50,6 +51,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
         NAMES,
         largest=settings.MAX_BODY_BYTES,
         grace_s=settings.REQUEST_DEADLINE_S,
+        connections=most_connections(),
         reflected=settings.GRPC_REFLECTION,
     )
     server.listen(_address(), tls)
@@ -65,7 +67,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
 async def _tell_health(server: Server, context: Context) -> None:
     while True:
         checks = await readiness.checks(context)
-        await server.works(well=all(checks.values()))
+        server.works(well=all(checks.values()))
         await asyncio.sleep(HEALTH_S)
 
 

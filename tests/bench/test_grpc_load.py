@@ -18,7 +18,7 @@ SERVICE, METHOD = CHAT[1:].split("/")
 async def loaded(answer: Any) -> LoadReport:
     methods: Any = {METHOD: grpc.unary_unary_rpc_method_handler(answer)}
     handler = grpc.method_handlers_generic_handler(SERVICE, methods)
-    server = Server([handler], [SERVICE], largest=65_536, grace_s=1)
+    server = Server([handler], [SERVICE], largest=65_536, grace_s=1, connections=100)
     port = server.listen("127.0.0.1:0")
     await server.start()
     options = Options(

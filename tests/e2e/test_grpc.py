@@ -32,6 +32,7 @@ from tests.e2e.front_ends.grpc import (
 from tests.e2e.front_ends.rest import Rest
 from tests.e2e.test_limits import look, new_key
 from tests.grpc.certificates import Authority
+from tests.grpc.hostile import hostile
 
 pytestmark = pytest.mark.e2e
 SLOW = {"tokens": 600, "interval_ms": 20}  # 12 s
@@ -194,6 +195,15 @@ def test_bytes_that_are_no_request(
     unknown = raw(channel, SERVICE + "Inference", sent, "nobody")
     assert isinstance(unknown, Answer)
     assert unknown.status == 401
+
+
+def test_without_a_key_no_message_is_waited_for(staged: Platform) -> None:
+    """Else strangers would take all places with calls that never begin."""
+    with hostile(Grpc(staged).address) as stranger:
+        stranger.open(SERVICE + "Chat", sent=None)
+        stranger.flush()
+        stranger.listen(2)
+    assert stranger.told["grpc-status 16"] == 1  # UNAUTHENTICATED
 
 
 def test_a_message_over_the_limit(staged: Platform, asking: GrpcClient) -> None:

@@ -23,25 +23,32 @@ def echo_of(channel: grpc.aio.Channel) -> Any:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
+async def started() -> AsyncIterator[list[Server]]:
+    """By `serve`."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        await server.stop(0)
+
+
+@pytest.fixture
+def serve(started: list[Server]) -> Serve:
     """Starts a server; its address."""
-    started: list[Server] = []
 
     async def start(
         credentials: grpc.ServerCredentials | None = None, answer: Any = echo, **options: Any
     ) -> str:
         methods: Any = {"Echo": grpc.unary_unary_rpc_method_handler(answer)}
         handler = grpc.method_handlers_generic_handler("test.Echo", methods)
-        server = Server([handler], ["test.Echo"], **{"largest": 64 * 1024, "grace_s": 1, **options})
+        bounds = {"largest": 64 * 1024, "grace_s": 1, "connections": 100, **options}
+        server = Server([handler], ["test.Echo"], **bounds)
         port = server.listen("127.0.0.1:0", credentials)
         await server.start()
-        await server.works(well=True)
+        server.works(well=True)
         started.append(server)
         return f"127.0.0.1:{port}"
 
-    yield start
-    for server in started:
-        await server.stop(0)
+    return start
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from inference.api.grpc.server import Server
 
 
 async def serve(certificate: str, key: str) -> None:
-    server = Server([], [], largest=1024, grace_s=1)
+    server = Server([], [], largest=1024, grace_s=1, connections=10)
     port = server.listen("127.0.0.1:0", credentials(certificate, key))
     await server.start()
     print(port, flush=True)

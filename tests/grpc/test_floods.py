@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 def rapid_reset(client: Hostile) -> None:
     """CVE-2023-44487: calls that are taken back at once."""
     for _ in range(100):
-        client.h2.reset_stream(client.open(whole=True))
+        client.h2.reset_stream(client.open())
     client.flush()
 
 
@@ -98,7 +98,7 @@ async def test_ten_thousand_calls_on_one_connection(serve: Serve) -> None:
             client.ignore_the_bound()
             for _ in range(100):
                 for _ in range(0 if client.closed else 100):
-                    client.open(whole=True)
+                    client.open()
                 client.flush()
                 client.listen(0.01)
             client.listen(1)
@@ -107,3 +107,15 @@ async def test_ten_thousand_calls_on_one_connection(serve: Serve) -> None:
     client = await asyncio.to_thread(attack)
     refused = client.told["StreamReset <ErrorCodes.REFUSED_STREAM: 7>"]
     assert refused == 10_000 - STREAMS_PER_CONNECTION
+
+
+async def test_more_connections_than_there_may_be(serve: Serve) -> None:
+    """Those that are there stay; one that goes makes room."""
+    address = await serve(connections=3)
+    async with grpc.aio.insecure_channel(address) as channel:
+        assert await echo_of(channel)(b"x", timeout=5) == b"x"
+        with hostile(address) as first, hostile(address) as second, hostile(address) as third:
+            for client in (first, second, third):
+                await asyncio.to_thread(client.listen, 0.3)
+            assert [client.closed for client in (first, second, third)] == [False, False, True]
+            assert await echo_of(channel)(b"x", timeout=5) == b"x"

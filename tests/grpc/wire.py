@@ -10,6 +10,9 @@ class Wire:
     def __init__(self, peer: str, *metadata: tuple[str, str]) -> None:
         self._peer, self._metadata = peer, metadata
 
+    def add_done_callback(self, callback: Any) -> None:
+        self.end = callback
+
     def peer(self) -> str:
         return self._peer
 

@@ -10,10 +10,13 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from inference.api.grpc import views
+from inference.api.grpc.peers import Wire
 from inference.api.grpc.requests import parsed
-from inference.api.grpc.rpc import Rpc, Wire
+from inference.api.grpc.rpc import Rpc
+from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2
+from inference.intake.at_once import AtOnce
 from inference.intake.context import Context
 from tenants.caller import Caller
 
@@ -36,37 +39,43 @@ NAMES = tuple(service.full_name for service in SERVICES)
 
 
 def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
+    open_calls = AtOnce(CALLS)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,
-            {name: _handler(context, service.methods_by_name[name], views[name]) for name in views},
+            {
+                name: _handler(context, service.methods_by_name[name], view, open_calls)
+                for name, view in views.items()
+            },
         )
         for service, views in SERVICES.items()
     ]
 
 
 def _handler(
-    context: Context, method: MethodDescriptor, view: View
+    context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    """gRPC takes it for one that is sent a stream: only so it is ours to read, after the key."""
     kind = (
-        grpc.unary_stream_rpc_method_handler
+        grpc.stream_stream_rpc_method_handler
         if method.server_streaming
-        else grpc.unary_unary_rpc_method_handler
+        else grpc.stream_unary_rpc_method_handler
     )
-    return kind(_answering(context, method, view))
+    return kind(_answering(context, method, view, open_calls))
 
 
 def _answering(
-    context: Context, method: MethodDescriptor, view: View
-) -> Callable[[bytes, Wire], Awaitable[bytes | None]]:
+    context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
+) -> Callable[[Any, Wire], Awaitable[bytes | None]]:
     route = f"/{method.containing_service.full_name}/{method.name}"
     kind = message_factory.GetMessageClass(method.input_type)
 
-    async def answer(sent: bytes, wire: Wire) -> bytes | None:
+    async def answer(_: Any, wire: Wire) -> bytes | None:
         rpc = Rpc(context, wire, route)
         try:
             caller = await rpc.authenticate()
-            message = await view(rpc, caller, parsed(kind, sent))
+            rpc.enter(caller, open_calls)
+            message = await view(rpc, caller, parsed(kind, await rpc.read()))
         except Exception as problem:
             return await rpc.refuse(problem)
         rpc.end()

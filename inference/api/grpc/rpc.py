@@ -4,43 +4,37 @@ import asyncio
 import logging
 from contextlib import suppress
 from math import inf
-from typing import Any, NoReturn
-from urllib.parse import unquote
+from typing import NoReturn
 
-from django.conf import settings
 from google.protobuf.message import Message
 
 from inference.api.call import Call
-from inference.api.grpc import errors
+from inference.api.grpc import errors, peers
+from inference.api.grpc.peers import Wire
 from inference.api.refusing import REFUSALS
-from inference.errors import Headers
+from inference.errors import Headers, LimitReached
 from inference.intake.answer_stream import AnswerStream
+from inference.intake.at_once import AtOnce
 from inference.intake.context import Context
 from inference.intake.submission import Submission
 from tenants.caller import Caller
-from tenants.rate_limits.client_address import seen
 
 log = logging.getLogger(__name__)
-Wire = Any  # grpc.aio.ServicerContext of this message type or that
+CALLS_PER_TENANT = 2_500
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
         self._wire = wire
-        self._metadata: list[tuple[str, str]] = list(wire.invocation_metadata() or ())
-        self.call = Call(context, route, self._client_ip())
+        self.call = Call(context, route, peers.address(wire))
 
     @property
     def key(self) -> str:
-        scheme, _, key = self._told("authorization").partition(" ")
+        scheme, _, key = peers.told(self._wire, "authorization").partition(" ")
         if scheme.lower() == "bearer":
             return key.strip()
-        return self._told("x-api-key") or self._told("api-key")
-
-    def _told(self, name: str) -> str:
-        """All its values, as one header would have them."""
-        return ",".join(value for key, value in self._metadata if key == name)
+        return peers.told(self._wire, "x-api-key") or peers.told(self._wire, "api-key")
 
     @property
     def time_left_s(self) -> float:
@@ -51,6 +45,20 @@ class Rpc:
     async def authenticate(self) -> Caller:
         """Raises what `refuse` explains."""
         return await self.call.authenticate(self.key)
+
+    def enter(self, caller: Caller, open_calls: AtOnce) -> None:
+        """As one of the tenant's calls, until the client has read its end. Raises LimitReached."""
+        whose = caller.tenant_id
+        if open_calls.enter((whose, CALLS_PER_TENANT)) is not None:
+            error = LimitReached("too many calls are open; end some of them", retry_after=1)
+            error.tier, error.retry_after_ms = "open_calls", 1000
+            raise error
+        self._wire.add_done_callback(lambda _: open_calls.leave(whose))
+
+    async def read(self) -> bytes:
+        """Its message. Raises RequestTimeout, BadRequest."""
+        sent: bytes = await peers.message(self._wire)
+        return sent
 
     async def submit(self, submission: Submission) -> AnswerStream:
         """A client that goes away cancels this task, whatever it is at: never half a submission.
@@ -65,7 +73,8 @@ class Rpc:
             raise
 
     async def write(self, message: Message) -> None:
-        await self._wire.write(message.SerializeToString())
+        """Raises RequestTimeout."""
+        await peers.write(self._wire, message.SerializeToString())
 
     async def begin(self, answer: AnswerStream) -> None:
         """Tells beforehand what a stream's client needs to come back: the id of its request."""
@@ -93,12 +102,6 @@ class Rpc:
             (*metadata, (errors.DETAILS, errors.details_of(error))),
         )
         raise AssertionError  # abort does not return
-
-    def _client_ip(self) -> str:
-        """The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file."""
-        kind, _, rest = unquote(self._wire.peer()).partition(":")
-        peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-        return seen(peer, self._told("x-forwarded-for"), settings.TRUSTED_PROXIES)
 
 
 async def _give_up(submitting: asyncio.Task[AnswerStream]) -> None:

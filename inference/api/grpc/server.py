@@ -1,14 +1,18 @@
 """The gRPC server itself: its bounds, its port, health and reflection. It knows no service."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from inference.api.grpc.health import Health
+from inference.api.grpc.keyless import Keyless
 
 Option = tuple[str, int]
 STREAMS_PER_CONNECTION = 100  # calls at once; more wait at the client
-CALLS = 4_000  # at once, of this process; more are refused with RESOURCE_EXHAUSTED
+CALLS = 10_000  # at once, of this process; more are refused with RESOURCE_EXHAUSTED
 MINUTE_MS = 60_000
 # What a client may do without a request of ours being refused for it.
 BOUNDS: list[Option] = [
@@ -33,7 +37,10 @@ BOUNDS: list[Option] = [
 
 
 class Server:
-    """`largest`: bytes of a request. `grace_s`: what calls get that run when a connection ages."""
+    """`largest`: bytes of a request. `grace_s`: what calls get that run when a connection ages.
+
+    `connections`: at once; one more is closed.
+    """
 
     def __init__(
         self,
@@ -42,21 +49,25 @@ class Server:
         *,
         largest: int,
         grace_s: int,
+        connections: int,
         reflected: bool = False,
     ) -> None:
         bounds = [
             *BOUNDS,
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_connection_age_grace_ms", grace_s * 1000),
+            ("grpc.max_allowed_incoming_connections", connections),
         ]
         self._server = grpc.aio.server(options=bounds, maximum_concurrent_rpcs=CALLS)
         self._server.add_generic_rpc_handlers(tuple(handlers))
-        self._names = ("", *names)
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._health = Health(("", *names))
+        keyless: Any = Keyless(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, keyless)
         if reflected:
             shown = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(shown, self._server)
+            reflected_by = reflection.aio.ReflectionServicer(service_names=shown)
+            add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+            add_reflection(reflected_by, keyless)
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """The port. Raises RuntimeError where it is busy."""
@@ -67,14 +78,11 @@ class Server:
     async def start(self) -> None:
         await self._server.start()
 
-    async def works(self, *, well: bool) -> None:
+    def works(self, *, well: bool) -> None:
         """What the health service tells."""
-        serving = health_pb2.HealthCheckResponse.SERVING
-        state = serving if well else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in self._names:
-            await self._health.set(name, state)
+        self._health.tell(well=well)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls; those that run have this long to end."""
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         await self._server.stop(grace_s)

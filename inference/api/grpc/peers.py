@@ -1,0 +1,49 @@
+"""Who calls, and what he sends: both as an attacker may have them."""
+
+import asyncio
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from django.conf import settings
+
+from inference.errors import BadRequest, RequestTimeout
+from tenants.rate_limits.client_address import seen
+
+Wire = Any  # grpc.aio.ServicerContext of this message type or that
+
+
+def told(wire: Wire, name: str) -> str:
+    """All values of that name in the metadata, as one header would have them."""
+    return ",".join(value for key, value in wire.invocation_metadata() or () if key == name)
+
+
+def address(wire: Wire) -> str:
+    """The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file."""
+    kind, _, rest = unquote(wire.peer()).partition(":")
+    peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+    return seen(peer, told(wire, "x-forwarded-for"), settings.TRUSTED_PROXIES)
+
+
+async def message(wire: Wire) -> Any:
+    """The one message of a call. Raises RequestTimeout, BadRequest.
+
+    Left to gRPC, it would be waited for without end, and before anybody has looked at the key.
+    """
+    try:
+        async with asyncio.timeout(settings.BODY_TIMEOUT_S):
+            sent = await wire.read()
+    except TimeoutError:
+        raise RequestTimeout("the message of this call did not arrive in time") from None
+    if sent is grpc.aio.EOF:
+        raise BadRequest("this call has no message", code="invalid_protobuf")
+    return sent
+
+
+async def write(wire: Wire, sent: bytes) -> None:
+    """Raises RequestTimeout where the client does not read."""
+    try:
+        async with asyncio.timeout(settings.SEND_TIMEOUT_S):
+            await wire.write(sent)
+    except TimeoutError:
+        raise RequestTimeout("this client does not read its answer") from None
