@@ -31,8 +31,8 @@ from tests.e2e.front_ends.grpc import (
 )
 from tests.e2e.front_ends.rest import Rest
 from tests.e2e.test_limits import look, new_key
-from tests.grpc.certificates import Authority
-from tests.grpc.hostile import hostile
+from tests.inference.api.grpc.certificates import Authority
+from tests.inference.api.grpc.hostile import hostile
 
 pytestmark = pytest.mark.e2e
 SLOW = {"tokens": 600, "interval_ms": 20}  # 12 s

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from audit.trail.network import network
 from console import client_network
 from tenants.rate_limits.client_address import client_ip, counted
-from tests.grpc.wire import rpc
+from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
 PEER = "203.0.113.9"

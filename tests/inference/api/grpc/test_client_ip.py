@@ -3,7 +3,7 @@
 import pytest
 from pytest_django.fixtures import Settings
 
-from tests.grpc.wire import rpc
+from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from inference.api.grpc.server import STREAMS_PER_CONNECTION
-from tests.grpc.conftest import Serve, echo_of
-from tests.grpc.hostile import Hostile, hostile
+from tests.inference.api.grpc.conftest import Serve, echo_of
+from tests.inference.api.grpc.hostile import Hostile, hostile
 
 pytestmark = pytest.mark.unit
 

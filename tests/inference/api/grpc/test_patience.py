@@ -16,9 +16,9 @@ from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
 from inference.intake.at_once import AtOnce
 from tenants.caller import Caller
-from tests.grpc.conftest import Serve
-from tests.grpc.hostile import EMPTY, Hostile, hostile
-from tests.grpc.wire import rpc
+from tests.inference.api.grpc.conftest import Serve
+from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile
+from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from inference.api.grpc.server import Server
-from tests.grpc.certificates import Authority
+from tests.inference.api.grpc.certificates import Authority
 
 ECHO = "/test.Echo/Echo"
 Serve = Callable[..., Awaitable[str]]

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from inference.api.grpc.server import STREAMS_PER_CONNECTION
-from tests.grpc.conftest import Serve, echo_of
+from tests.inference.api.grpc.conftest import Serve, echo_of
 
 pytestmark = pytest.mark.unit
 

@@ -12,7 +12,7 @@ from h2.events import ConnectionTerminated, ResponseReceived, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from tests.grpc.conftest import ECHO
+from tests.inference.api.grpc.conftest import ECHO
 
 A_BYTE = b"\0\0\0\0\1x"  # a message of one byte, as gRPC frames it
 EMPTY = bytes(5)

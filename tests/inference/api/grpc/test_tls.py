@@ -11,8 +11,8 @@ import pytest
 
 from config.environment import PROJECT
 from inference.api.grpc.credentials import credentials
-from tests.grpc.certificates import Authority, Signed
-from tests.grpc.conftest import Serve, echo_of
+from tests.inference.api.grpc.certificates import Authority, Signed
+from tests.inference.api.grpc.conftest import Serve, echo_of
 
 pytestmark = pytest.mark.unit
 
@@ -51,7 +51,13 @@ async def test_a_client_that_trusts_the_authority(serve: Serve, authority: Autho
 
 def test_tls_1_3_and_nothing_older(authority: Authority) -> None:
     signed = authority.sign("server")
-    command = [sys.executable, "-m", "tests.grpc.secured", str(signed.certificate), str(signed.key)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.inference.api.grpc.secured",
+        str(signed.certificate),
+        str(signed.key),
+    ]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout

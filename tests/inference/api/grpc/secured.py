@@ -1,4 +1,4 @@
-"""`python -m tests.grpc.secured CERTIFICATE KEY`: a process with TLS, which prints its port.
+"""`python -m ... CERTIFICATE KEY`: a process with TLS, which prints its port.
 
 As config/grpc_server.py starts: gRPC reads its environment just once.
 """
