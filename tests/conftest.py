@@ -87,6 +87,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: empty())
         yield
     empty.close()
+    connection.close()
 
 
 def _superuser() -> str:
