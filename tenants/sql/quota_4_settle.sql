@@ -5,20 +5,22 @@
 -- no request, and costs nothing. Whatever happens after midnight counts in the window in which the
 -- request came in. Scope and amounts of what was set aside are the ledger's own.
 --
--- The settings are tenants_reserve's. `rows`: PostgreSQL would expect 1,000 of them, and read all
+-- The settings and the laterals are tenants_reserve's. `rows`: PostgreSQL would expect 1,000 of them, and read all
 -- completions there are to close these.
 create or replace function tenants_settle(rows jsonb) returns table (request uuid)
 language plpgsql rows 10
 set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    tenants uuid[];
     ended tenants_ledgerentry[];
     counters bigint[];
     given_back bigint[];
     spent bigint[];
 begin
-    perform tenants_hold(array_agg(distinct r.tenant_id))
+    select array_agg(distinct r.tenant_id) into tenants
     from jsonb_to_recordset(rows) r(tenant_id uuid);
+    perform tenants_hold(tenants);
 
     with fresh as (
         insert into tenants_ledgerentry as e (at, counts_at, tenant_id, request_id, kind,
@@ -34,7 +36,9 @@ begin
               from jsonb_to_recordset(rows) as x(id uuid, at timestamptz, tenant_id uuid,
                    api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
                    tokens_out bigint, cost bigint)) x
-        left join tenants_ledgerentry r on r.request_id = x.id and r.kind = 'reserve'
+        left join lateral (
+            select * from tenants_ledgerentry r
+            where r.request_id = x.id and r.kind = 'reserve' limit 1) r on true
         order by x.id
         on conflict do nothing
         returning e as entry)
@@ -44,24 +48,33 @@ begin
         return;
     end if;
 
-    select array_agg(d.id order by d.id), array_agg(d.given_back order by d.id),
-           array_agg(d.spent order by d.id)
-    into counters, given_back, spent
-    from (
-        select c.id,
-               sum(case q.unit when 'requests' then r.requests when 'tokens' then r.tokens
-                               else r.cost end) as given_back,
-               sum(case q.unit when 'requests' then e.requests when 'tokens' then e.tokens
-                               else e.cost end) as spent
-        from unnest(ended) e
-        join tenants_quota q on q.tenant_id = e.tenant_id
-            and (q.model = '' or q.model = e.model)
-            and (q.member_id is null or q.member_id = e.member_id)
-            and (q.api_key_id is null or q.api_key_id = tenants_standing_key(e.api_key_id))
-        join tenants_quotacounter c
-            on c.quota_id = q.id and c.starts <= e.counts_at and c.ends > e.counts_at
-        left join tenants_ledgerentry r on r.request_id = e.request_id and r.kind = 'reserve'
-        group by c.id) d;
+    if exists (select from tenants_quotacounter c where c.tenant_id = any(tenants)) then
+        select array_agg(d.id order by d.id), array_agg(d.given_back order by d.id),
+               array_agg(d.spent order by d.id)
+        into counters, given_back, spent
+        from (
+            select c.id,
+                   sum(case q.unit when 'requests' then r.requests when 'tokens' then r.tokens
+                                   else r.cost end) as given_back,
+                   sum(case q.unit when 'requests' then e.requests when 'tokens' then e.tokens
+                                   else e.cost end) as spent
+            from unnest(ended) e
+            cross join lateral (
+                select q.id, q.unit from tenants_quota q
+                where q.tenant_id = e.tenant_id
+                  and (q.model = '' or q.model = e.model)
+                  and (q.member_id is null or q.member_id = e.member_id)
+                  and (q.api_key_id is null or q.api_key_id = tenants_standing_key(e.api_key_id))
+                offset 0) q
+            cross join lateral (
+                select c.id from tenants_quotacounter c
+                where c.quota_id = q.id and c.starts <= e.counts_at and c.ends > e.counts_at
+                offset 0) c
+            left join lateral (
+                select * from tenants_ledgerentry r
+                where r.request_id = e.request_id and r.kind = 'reserve' limit 1) r on true
+            group by c.id) d;
+    end if;
 
     if counters is not null then
         perform tenants_lock_counters(counters);

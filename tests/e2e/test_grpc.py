@@ -50,7 +50,6 @@ def channel(staged: Platform) -> Iterator[grpc.Channel]:
         yield opened
 
 
-@pytest.mark.alone
 def test_a_deadline_ends_the_request(staged: Platform, mock: Mock) -> None:
     mock.behave(**SLOW)
     with Grpc(staged).client(staged.key, timeout_s=4) as asking:

@@ -331,3 +331,31 @@ def test_what_was_used_beyond_the_limit_keeps_the_next_out(book: Book, acme: Ten
     book.settle(asked.over(tokens=120))
     assert ours.standing().remaining == 0
     assert book.take(Asked(acme, tokens=1), Asked(acme, tokens=0)) == [False, True]
+
+
+_MANY = """
+    insert into tenants_ledgerentry (at, counts_at, tenant_id, request_id, kind, model, requests,
+                                     tokens, cost)
+    select now(), now(), %s, gen_random_uuid(), 'reserve', 'mock', 1, 100, 0
+    from generate_series(1, 3000)"""
+_READ = """
+    select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables
+    where relname in ('tenants_ledgerentry', 'tenants_quota', 'tenants_quotacounter')"""
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_what_a_group_reads_does_not_grow_with_the_ledger(
+    book: Book, acme: Tenant, *, limited: bool
+) -> None:
+    """Whatever PostgreSQL believes of a ledger that was empty when it looked last."""
+    book.connection.execute("analyze tenants_ledgerentry")
+    if limited:
+        quota(acme, 100_000)
+        book.reserve(Asked(acme))  # opens the counter
+    book.connection.execute(_MANY, [acme.id])
+    asked = [Asked(acme) for _ in range(8)]
+    with book.connection.transaction():
+        book.reserve(*asked)
+        assert len(book.settle(*[each.over() for each in asked])) == 8
+        (read,) = book.connection.execute(_READ).fetchone()  # type: ignore[misc]
+    assert read < 200
