@@ -103,7 +103,9 @@ def guarded(*, handed_over: bool = False) -> dict[str, list[Policy]]:
     as the owner: whatever a request sets, it sees no more.
     """
     roles = (protection.OWNER, protection.SYSTEM) if handed_over else ("public",)
-    system = Policy(_PREFIX + "system", _SYSTEM, roles=roles)
+    # PostgreSQL asks policies from the last name to the first, and stops at one that holds. A scope
+    # is proven by two hashes: where the system's is open, nobody needs to.
+    system = Policy(_PREFIX + "whole", _SYSTEM, roles=roles)
     return {model._meta.db_table: [system, *_policies(model)] for model in guarded_models()}
 
 
