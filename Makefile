@@ -54,7 +54,7 @@ check-rest:
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -m unit $(ARGS)
+	$(PY) -m pytest -m unit -n 2 --dist loadscope $(ARGS)
 
 # An hour or more: everything with the counts that are asked for.
 soak: .venv/.dev
