@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         weights[_group(item)] += _seconds(item)
     of_platforms = {_group(item) for item in items if item.get_closest_marker("e2e")}
     heaviest = sorted(weights, key=lambda group: (-weights[group], group))
-    workers: int = config.workerinput["workercount"]  # type: ignore[attr-defined]
+    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     first = [group for group in heaviest if group not in of_platforms][:workers]
     places = {group: place for place, group in enumerate(dict.fromkeys(first + heaviest))}
     items.sort(key=lambda item: places[_group(item)])

@@ -1,5 +1,5 @@
-"""The standard health service. Unlike grpcio's own, a watcher that does not read hinders nobody:
-there he holds the lock that everybody needs who tells or watches.
+"""The standard health service. grpcio's own writes to watchers under the lock that every check
+needs: one watcher that does not read stops them all. This one writes without a lock.
 """
 
 import asyncio

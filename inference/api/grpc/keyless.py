@@ -1,5 +1,7 @@
-"""What needs no key: health and reflection. An address has few of their calls open at once, so
-that it cannot take the places of those who have a key.
+"""Services that need no key: health and reflection.
+
+Open calls to them are bounded, per address and in all: without a key nobody can use up the calls
+that the server takes at once.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ Handler = Any  # grpc.RpcMethodHandler, whose stubs leave out what it has
 
 
 class Keyless:
-    """What services are added to in place of the server itself."""
+    """Services are added to it instead of to the server."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
@@ -33,7 +35,7 @@ class Keyless:
         """The same methods, which have come by name."""
 
     def _bounded(self, handler: Any) -> Handler:
-        """Reads its message itself, so that it counts before it has come."""
+        """Registered as a stream of requests: the call counts before its message has arrived."""
         kinds = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
             return grpc.stream_unary_rpc_method_handler(self._whole(handler.unary_unary), *kinds)

@@ -55,7 +55,7 @@ def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
 def _handler(
     context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    """gRPC takes it for one that is sent a stream: only so it is ours to read, after the key."""
+    """Registered as a stream of requests: gRPC leaves reading to us, after the key is checked."""
     kind = (
         grpc.stream_stream_rpc_method_handler
         if method.server_streaming

@@ -1,4 +1,4 @@
-"""Who calls, and what he sends: both as an attacker may have them."""
+"""The other side of a call: its address, its metadata, and its messages, within time limits."""
 
 import asyncio
 from typing import Any

@@ -61,7 +61,7 @@ def _message(message: Any) -> Body:
 
 
 def _check_fields(message: Any, sent: bytes) -> None:
-    """Which field it is takes a look at each message: too long where there are very many."""
+    """Names the unknown field in short messages only: finding it takes a look at every part."""
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() == size:

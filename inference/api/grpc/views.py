@@ -62,7 +62,7 @@ async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None
 
 
 def _chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False) -> Submission:
-    """So many messages that they can never fit take long enough to be put together."""
+    """Counts the messages before it builds the body: millions of them would take seconds."""
     engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
     validation.check_count(len(request.messages), engine)
     body = requests.chat(request)

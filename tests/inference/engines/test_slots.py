@@ -16,7 +16,12 @@ from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
 from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
-from tests.inference.engines.test_engines import Served, an_engine, served, session  # noqa: F401
+from tests.inference.engines.test_engines import (
+    Served,
+    an_engine,
+    served,  # noqa: F401  a fixture
+    session,  # noqa: F401  a fixture
+)
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
