@@ -14,17 +14,28 @@ from bench.apart import measured_apart
 from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.big_bodies import BodiesReport
 from bench.children import REPOSITORY
 from bench.grpc_unary import GrpcReport
 from bench.litellm_proxy import LiteLLMProxy
 from bench.litellm_proxy import version as litellm_version
+from bench.memory import MemoryReport
 from bench.results import Results
 from bench.targets import MODEL, MockEngine, Target, use_of
 from bench.under_test import Forebay
 from bench.usage import FULL, UsageReport
 
-APART = ("admission", "grpc", "usage", "audit", "audit-verify", "audit-search")
-PARTS = ("mock", "engine", "memory", *APART)
+APART = (
+    "memory",
+    "bodies",
+    "admission",
+    "grpc",
+    "usage",
+    "audit",
+    "audit-verify",
+    "audit-search",
+)
+PARTS = ("mock", "engine", *APART)
 FEW = 500_000  # rows of a quick run
 FEW_VERIFIED = 100_000
 
@@ -56,8 +67,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
         # PostgreSQL may run as a user of its own, which must be able to come here.
         Path(folder).chmod(0o755)
-        if "mock" in parts or "memory" in parts:
-            with_mock(results, Path(folder), options, parts)
+        if "mock" in parts:
+            with_mock(results, Path(folder), options)
         if "engine" in parts and not options.no_forebay:
             real = Path(folder) / "engine"
             real.mkdir()
@@ -75,6 +86,18 @@ def main() -> None:
 
 def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
     """What has servers of its own."""
+    if "memory" in parts:
+        requests, held = (
+            (memory.FEW, memory.FEW_HELD) if results.quick else (memory.FULL, memory.HELD)
+        )
+        results.memory = measured_apart("bench.memory", MemoryReport, requests=requests, held=held)
+    if "bodies" in parts:
+        results.bodies = measured_apart(
+            "bench.big_bodies",
+            BodiesReport,
+            rounds=options.rounds or results.rounds,
+            seconds=options.seconds or results.seconds,
+        )
     if "admission" in parts:
         rounds, seconds = (2, 3.0) if results.quick else (5, 6.0)
         results.admission = measured_apart(
@@ -109,15 +132,13 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
         results.audit_search = measured_apart("bench.audit_search", SearchReport, rows=rows)
 
 
-def with_mock(
-    results: Results, folder: Path, options: argparse.Namespace, parts: Sequence[str]
-) -> None:
+def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:
     running: list[MockEngine | LiteLLMProxy | Forebay] = []
     try:
         mock = MockEngine(folder)
         running.append(mock)
         targets = [mock.target()]
-        if "mock" in parts and not options.no_litellm:
+        if not options.no_litellm:
             litellm = LiteLLMProxy(mock.url, MODEL, folder)
             running.append(litellm)
             results.litellm = litellm_version()
@@ -127,11 +148,7 @@ def with_mock(
             forebay = Forebay(folder, {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}})
             running.append(forebay)
             targets.append(forebay.target(MODEL))
-        if "mock" in parts:
-            results.comparison = compare.compare(mock, targets, results.rounds, results.seconds)
-        if "memory" in parts and not options.no_forebay:
-            requests, step = (10_000, 1_000) if options.quick else (50_000, 5_000)
-            results.memory = memory.measure(mock, targets[-1], requests, step)
+        results.comparison = compare.compare(mock, targets, results.rounds, results.seconds)
     finally:
         for one in reversed(running):
             one.stop()

@@ -8,6 +8,7 @@ from bench.audit import RATE as AUDIT_RATE
 from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.big_bodies import BodiesReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
@@ -68,6 +69,15 @@ def of_memory(report: MemoryReport) -> Iterator[Aim]:
     yield at_most("memory of web and worker, highest", top, "MB", 400)
     text = f"memory growth over the later half of {report.requests[-1]:,} requests"
     yield at_most(text, report.bytes_per_request, "bytes/request", FLAT_BYTES_PER_REQUEST)
+    text = f"{report.sockets.number:,} idle sockets of the chat, web"
+    yield at_most(text, report.sockets.more_mb("web"), "MB", 200)
+
+
+def of_bodies(report: BodiesReport) -> Iterator[Aim]:
+    refused = float(sum(row.bad for row in report.rows if row.target == "Forebay"))
+    yield at_most("prompts of 16 KB to 2 MB, 1 and 16 at once: refused", refused, "", 0)
+    more = difference(report.small("beside", "p99_ms"), report.small("alone", "p99_ms"))
+    yield at_most("small requests beside 16 clients with 2 MB: p99 more by", more, "ms", 300)
 
 
 def of_admission(report: AdmissionReport) -> Iterator[Aim]:

@@ -23,6 +23,7 @@ class Load:
     """One kind of load; `interval_ms` is between two tokens of the mock engine.
 
     `spread` seconds until the last client of a closed loop has begun; 0: all begin at once.
+    `prompt_bytes`: about, of the prompt; 0: some 200.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Load:
     rate: float = 0.0
     interval_ms: float = 2.0
     spread: float = 0.0
+    prompt_bytes: int = 0
 
 
 LOADS = (
@@ -98,6 +100,7 @@ def measure(target: Target, load: Load, seconds: float) -> Slice:
             seconds=seconds,
             max_tokens=TOKENS,
             tokens=TOKENS,
+            prompt_bytes=load.prompt_bytes,
         ),
         target.generator,
     )

@@ -26,6 +26,7 @@ PROMPT = (
     "You run the night shift of a dam. Say in a few sentences what you look at first when the "
     "water in the forebay rises, whom you call, and what you write into the log. Report %010d."
 )
+LINE = "At dusk the water stood a hand below the mark, and the gates were where we left them.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Options:
 
     `spread`: the clients of a closed loop begin one after the other over that time. Answers of
     equal length would otherwise keep all clients in step, a burst that real clients do not make.
+    `prompt_bytes`: of the prompt, about; 0: 200. `hang_up`: the share of requests whose client does
+    not wait for the end. `addresses`: how many of 127.0.0.1, .2 and so on the clients come from.
     """
 
     url: str
@@ -49,19 +52,27 @@ class Options:
     requests: int | None = None
     max_tokens: int = 64
     tokens: int | None = None
+    prompt_bytes: int = 0
+    hang_up: float = 0.0
+    addresses: int = 1
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """Milliseconds, and counts per second of the measured window. `all` counts warm-up too."""
+    """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
+
+    Who hung up counts there alone.
+    """
 
     all: int = 0
     bad: int = 0
+    hung_up: int = 0
     wrong: dict[str, int] = field(default_factory=dict)
     rps: float = 0.0
     tokens_per_s: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    max_ms: float | None = None
     ttft_p50_ms: float | None = None
     ttft_p99_ms: float | None = None
     gap_p99_ms: float | None = None
@@ -71,7 +82,7 @@ def request_bytes(options: Options) -> Iterator[bytes]:
     """Endless requests of one length, no two alike, so that no cache can answer them."""
     body = {
         "model": options.model,
-        "messages": [{"role": "user", "content": PROMPT}],
+        "messages": [{"role": "user", "content": prompt(options.prompt_bytes)}],
         "max_tokens": options.max_tokens,
         "temperature": 0.7,
     }
@@ -94,6 +105,12 @@ def request_bytes(options: Options) -> Iterator[bytes]:
         yield before + b"%010d" % count + after
 
 
+def prompt(length: int) -> str:
+    """PROMPT behind so many lines that it has about `length` bytes in JSON."""
+    lines = (length - len(PROMPT % 0)) // len(json.dumps(LINE)[1:-1])
+    return LINE * lines + PROMPT
+
+
 class Load:
     """Runs one slice of load and keeps every outcome."""
 
@@ -102,7 +119,9 @@ class Load:
         self.source = request_bytes(options)
         self.outcomes: list[Outcome] = []
         self.idle: list[LoadClient] = []
+        self.connected = 0
         self.sent = 0
+        self.hanging_up = HangingUp(options.hang_up)
         self.running = 0
         self.window = (0.0, 0.0)
         self.open = True
@@ -112,8 +131,13 @@ class Load:
     async def connect(self) -> LoadClient:
         address = urlsplit(self.options.url)
         expected = Expectation(self.options.stream, self.options.tokens)
+        self.connected += 1
+        number = 1 + self.connected % self.options.addresses
         _, client = await asyncio.get_running_loop().create_connection(
-            lambda: LoadClient(expected, self.on_end), address.hostname or "", address.port or 80
+            lambda: LoadClient(expected, self.on_end),
+            address.hostname or "",
+            address.port or 80,
+            local_addr=(f"127.0.0.{number}", 0) if self.options.addresses > 1 else None,
         )
         return client
 
@@ -128,6 +152,8 @@ class Load:
             await self.closed_loop()
         self.open = False
         await self.drain()
+        for client in self.idle:
+            client.close()
         return report(self.outcomes, self.window, options)
 
     async def closed_loop(self) -> None:
@@ -157,9 +183,14 @@ class Load:
         while self.idle:
             client = self.idle.pop()
             if client.usable():
-                client.send(next(self.source), started)
+                self.send(client, started)
                 return
         self.connect_and_send(started)
+
+    def send(self, client: LoadClient, started: float) -> None:
+        client.send(next(self.source), started)
+        if self.hanging_up.next():
+            client.hang_up_later()
 
     def connect_and_send(self, started: float) -> None:
         task = asyncio.ensure_future(self.send_on_new_connection(started))
@@ -173,10 +204,10 @@ class Load:
             wrong = f"no connection: {refused}"
             self.on_end(None, Outcome(started, ended=perf_counter(), wrong=wrong))
         else:
-            client.send(next(self.source), started)
+            self.send(client, started)
 
     def on_end(self, client: LoadClient | None, outcome: Outcome) -> None:
-        if outcome.wrong == STALE:
+        if outcome.wrong == STALE and not outcome.hung_up:
             # llama.cpp closes after each stream, unannounced; every HTTP client tries again.
             self.connect_and_send(outcome.started)
             return
@@ -200,8 +231,9 @@ class Load:
 
 
 def report(outcomes: list[Outcome], window: tuple[float, float], options: Options) -> LoadReport:
-    good = [o for o in outcomes if not o.wrong]
-    wrong = Counter(o.wrong for o in outcomes if o.wrong)
+    waited = [o for o in outcomes if not o.hung_up]
+    good = [o for o in waited if not o.wrong]
+    wrong = Counter(o.wrong for o in waited if o.wrong)
     seconds = window[1] - window[0]
     shares = [share_inside(o, window) for o in good]
     inside = [o for o, share in zip(good, shares, strict=True) if share]
@@ -210,13 +242,15 @@ def report(outcomes: list[Outcome], window: tuple[float, float], options: Option
         shares = [float(window[0] <= o.ended <= window[1]) for o in good]
     latencies = sorted((o.ended - o.started) * 1000 for o in inside)
     result = LoadReport(
-        all=len(outcomes),
-        bad=len(outcomes) - len(good),
+        all=len(waited),
+        bad=len(waited) - len(good),
+        hung_up=len(outcomes) - len(waited),
         wrong=dict(wrong.most_common(5)),
         rps=sum(shares) / seconds,
         tokens_per_s=sum(s * o.tokens for s, o in zip(shares, good, strict=True)) / seconds,
         p50_ms=percentile(latencies, 50),
         p99_ms=percentile(latencies, 99),
+        max_ms=percentile(latencies, 100),
     )
     if options.stream:
         first = sorted((o.first_token - o.started) * 1000 for o in inside if o.first_token)
@@ -224,6 +258,19 @@ def report(outcomes: list[Outcome], window: tuple[float, float], options: Option
         result.ttft_p50_ms, result.ttft_p99_ms = percentile(first, 50), percentile(first, 99)
         result.gap_p99_ms = percentile(gaps, 99)
     return result
+
+
+class HangingUp:
+    """Which clients do not wait for the end: a share of all, evenly."""
+
+    def __init__(self, share: float) -> None:
+        self._share, self._sum = share, 0.0
+
+    def next(self) -> bool:
+        self._sum += self._share
+        goes = self._sum >= 1
+        self._sum -= goes
+        return goes
 
 
 def share_inside(outcome: Outcome, window: tuple[float, float]) -> float:
@@ -252,6 +299,9 @@ def read_options() -> Options:
     parser.add_argument("--requests", type=int, default=None, help="instead of --seconds")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=None, help="what a right answer has")
+    parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
+    parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
+    parser.add_argument("--addresses", type=int, default=1, help="127.0.0.1 and those behind it")
     return Options(**vars(parser.parse_args()))
 
 

@@ -1,6 +1,7 @@
 """One keep-alive connection of the load generator: sends a request, reads and checks the answer."""
 
 import asyncio
+import random
 import re
 from array import array
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import httptools
 TOKEN = re.compile(rb'"(?:content|text)":\s*"[^"]')
 COUNTED = re.compile(rb'"completion_tokens":\s*(\d+)')
 DONE = b"data: [DONE]"
+HANG_UP_S = (0.001, 0.04)  # from the request on: before its answer begins, or in mid-stream
 STALE = "the connection had been closed before"
 
 
@@ -26,6 +28,7 @@ class Outcome:
     ended: float = 0.0
     tokens: int = 0
     wrong: str = ""
+    hung_up: bool = False
     gaps: "array[float]" = field(default_factory=lambda: array("d"))
 
 
@@ -67,6 +70,22 @@ class LoadClient(asyncio.Protocol):
         self._reset()
         self.outcome = Outcome(started)
         self.transport.write(request)
+
+    def hang_up_later(self) -> None:
+        """In the middle of the request that has just been sent."""
+        outcome = self.outcome
+        after = random.uniform(*HANG_UP_S)
+        asyncio.get_running_loop().call_later(after, lambda: self.hang_up(outcome))
+
+    def hang_up(self, outcome: Outcome | None) -> None:
+        """Unless the request has ended meanwhile."""
+        if outcome and outcome is self.outcome and self.transport:
+            outcome.hung_up = True
+            self.transport.abort()
+
+    def close(self) -> None:
+        if self.transport:
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)

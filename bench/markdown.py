@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench import admission, audit, audit_search, audit_verify, grpc_unary, usage
+from bench import (
+    admission,
+    audit,
+    audit_search,
+    audit_verify,
+    big_bodies,
+    grpc_unary,
+    memory,
+    usage,
+)
 from bench.aims import Aim
 from bench.cells import cell, pair, table
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
-from bench.memory import MemoryReport
 from bench.results import Results
 
 METHOD = """\
@@ -49,7 +57,10 @@ def sections(results: Results) -> Iterator[str]:
         yield engine_table(results.engine)
     if results.memory is not None:
         yield "## Memory"
-        yield memory_table(results.memory)
+        yield memory.section(results.memory)
+    if results.bodies is not None:
+        yield "## Long prompts"
+        yield big_bodies.section(results.bodies)
     if results.admission is not None:
         yield "## Admission"
         yield admission.section(results.admission)
@@ -68,7 +79,7 @@ def sections(results: Results) -> Iterator[str]:
     if results.audit_search is not None:
         yield "## Search in the audit trail"
         yield audit_search.section(results.audit_search)
-    if results.comparison or results.engine or results.memory:
+    if results.comparison or results.engine:
         yield "## How it was measured"
         yield METHOD
     if complaints := set(all_complaints(results)):
@@ -169,17 +180,6 @@ def engine_table(rows: Sequence[EngineRow]) -> str:
     return table(head, map(cells, rows))
 
 
-def memory_table(report: MemoryReport) -> str:
-    head = ("after requests", *(f"{name} MB" for name in report.rss_mb), "together MB")
-    columns = [*report.rss_mb.values(), report.total_mb]
-    body = (
-        (f"{count:,}", *(cell(column[number]) for column in columns))
-        for number, count in enumerate(report.requests)
-    )
-    growth = f"Growth over the later half: {report.bytes_per_request:.0f} bytes per request; "
-    return table(head, body) + f"\n\n{growth}{report.bad} bad answers."
-
-
 def all_complaints(results: Results) -> Iterator[str]:
     for row in results.comparison:
         yield from (f"{row.target}, {row.load}: {line}" for line in row.wrong)
@@ -187,3 +187,6 @@ def all_complaints(results: Results) -> Iterator[str]:
         yield from (f"{one.target}, {one.streams} streams: {line}" for line in one.wrong)
     if results.memory is not None:
         yield from (f"memory: {line}" for line in results.memory.wrong)
+    if results.bodies is not None:
+        for row in results.bodies.rows:
+            yield from (f"{row.target}, {row.load}: {line}" for line in row.wrong)

@@ -72,7 +72,7 @@ class EngineProtocol(asyncio.Protocol):
         self.parser = httptools.HttpRequestParser(self)
         self.transport: asyncio.Transport
         self.url = b""
-        self.body = b""
+        self.body = bytearray()
         self.running: Generation | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,7 +91,7 @@ class EngineProtocol(asyncio.Protocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        self.url = self.body = b""
+        self.url, self.body = b"", bytearray()
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -133,8 +133,8 @@ class EngineProtocol(asyncio.Protocol):
 
     def generate(self, chat: bool) -> None:
         engine = self.engine
-        engine.last_body = self.body
-        ask = answers.read_ask(self.body, chat)
+        engine.last_body = body = bytes(self.body)
+        ask = answers.read_ask(body, chat)
         engine.counters.requests += 1
         if engine.behaviour.fail == "http_500":
             self.transport.write(answers.error(500, "the mock engine was told to fail"))

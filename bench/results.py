@@ -9,6 +9,7 @@ from bench.aims import (
     Aim,
     of_admission,
     of_audit,
+    of_bodies,
     of_comparison,
     of_engine,
     of_grpc,
@@ -20,6 +21,7 @@ from bench.aims import (
 from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.big_bodies import BodiesReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.grpc_unary import GrpcReport
@@ -39,6 +41,7 @@ class Results:
     comparison: list[Row] = field(default_factory=list)
     engine: list[EngineRow] = field(default_factory=list)
     memory: MemoryReport | None = None
+    bodies: BodiesReport | None = None
     admission: AdmissionReport | None = None
     grpc: GrpcReport | None = None
     usage: UsageReport | None = None
@@ -56,6 +59,8 @@ class Results:
             yield from of_engine(self.engine)
         if self.memory is not None:
             yield from of_memory(self.memory)
+        if self.bodies is not None:
+            yield from of_bodies(self.bodies)
         if self.admission is not None:
             yield from of_admission(self.admission)
         if self.grpc is not None:

@@ -22,7 +22,15 @@ FOREIGN = (
     "FOREBAY_MODEL",
     "FOREBAY_DATABASE_SCOPE",
 )
-UNLIMITED = ("--requests-per-minute", "0", "--burst", "0", "--max-concurrency", "0")
+LIMITS = (
+    "--requests-per-minute",
+    "--burst",
+    "--tokens-per-minute",
+    "--max-concurrency",
+    "--megabytes-in-flight",
+    "--megabytes-per-day",
+)
+UNLIMITED = [word for limit in LIMITS for word in (limit, "0")]
 
 
 class Forebay:
@@ -65,8 +73,12 @@ class Forebay:
 
     def new_key(self) -> str:
         """The API key of a new tenant without limits."""
-        self.manage("create_tenant", "bench", *UNLIMITED, "--json")
-        answer = json.loads(self.manage("create_api_key", "bench", "--name", "load", "--json"))
+        return self.key_of("bench")
+
+    def key_of(self, tenant: str) -> str:
+        """The API key of a new tenant of that name, without limits."""
+        self.manage("create_tenant", tenant, *UNLIMITED, "--json")
+        answer = json.loads(self.manage("create_api_key", tenant, "--name", "load", "--json"))
         return str(answer["api_key"])
 
     def manage(self, *arguments: str) -> str:
