@@ -87,6 +87,9 @@ class Connection(asyncio.Protocol):
             + frame(DATA, END_STREAM, stream, message)
         )
 
+    def close(self) -> None:
+        self._transport.close()
+
     def data_received(self, data: bytes) -> None:
         data, at = self._rest + data, 0
         while len(data) - at >= 9:
@@ -128,6 +131,10 @@ class Slot:
     def send(self, request: bytes, started: float) -> None:
         self.outcome, self.body = Outcome(started), b""
         self._connection.call(self, request)
+
+    def close(self) -> None:
+        """The connection, of all: nothing runs any more."""
+        self._connection.close()
 
     def end(self, wrong: str) -> None:
         outcome = self.outcome
