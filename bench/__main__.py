@@ -1,4 +1,4 @@
-"""python -m bench [--quick] [--only mock|engine|…|audit-search] [--no-litellm] …"""
+"""python -m bench [--quick] [--only mock|engine|…|audit-search] [--no-litellm] [--no-router] …"""
 
 import argparse
 import signal
@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import audit_search, audit_verify, compare, engine, machine, markdown, memory, report
+from bench import (
+    audit_search,
+    audit_verify,
+    compare,
+    engine,
+    idle,
+    machine,
+    markdown,
+    memory,
+    report,
+)
 from bench.admission import AdmissionReport
 from bench.apart import measured_apart
 from bench.audit import AuditReport
@@ -17,12 +27,9 @@ from bench.audit_verify import VerifyReport
 from bench.big_bodies import BodiesReport
 from bench.children import REPOSITORY
 from bench.grpc_unary import GrpcReport
-from bench.litellm_proxy import LiteLLMProxy
-from bench.litellm_proxy import version as litellm_version
 from bench.memory import MemoryReport
+from bench.mock_targets import mock_targets
 from bench.results import Results
-from bench.targets import MODEL, MockEngine, Target, use_of
-from bench.under_test import Forebay
 from bench.usage import FULL, UsageReport
 
 APART = (
@@ -45,6 +52,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="short slices, for a first look")
     parser.add_argument("--only", choices=PARTS, action="append", help="may be given twice")
     parser.add_argument("--no-litellm", action="store_true")
+    parser.add_argument("--no-router", action="store_true", help="without vllm-router")
     parser.add_argument("--no-forebay", action="store_true", help="the baseline alone")
     parser.add_argument("--rounds", type=int, default=None, help="3, or 1 with --quick")
     parser.add_argument("--seconds", type=float, default=None, help="of a slice: 4, or 2")
@@ -133,25 +141,15 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
 
 
 def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:
-    running: list[MockEngine | LiteLLMProxy | Forebay] = []
-    try:
-        mock = MockEngine(folder)
-        running.append(mock)
-        targets = [mock.target()]
-        if not options.no_litellm:
-            litellm = LiteLLMProxy(mock.url, MODEL, folder)
-            running.append(litellm)
-            results.litellm = litellm_version()
-            use = lambda: use_of(litellm.pid, "litellm")  # noqa: E731
-            targets.append(Target("LiteLLM", litellm.url, litellm.key, MODEL, use))
+    others = {"litellm": not options.no_litellm, "router": not options.no_router}
+    with mock_targets(folder, **others, forebay=not options.no_forebay) as running:
+        results.litellm = running.versions.get("LiteLLM")
+        results.router = running.versions.get("vllm-router")
+        rounds, seconds = results.rounds, results.seconds
+        results.comparison = compare.compare(running.mock, running.targets, rounds, seconds)
         if not options.no_forebay:
-            forebay = Forebay(folder, {MODEL: {"kind": "openai", "url": mock.url, "slots": 64}})
-            running.append(forebay)
-            targets.append(forebay.target(MODEL))
-        results.comparison = compare.compare(mock, targets, results.rounds, results.seconds)
-    finally:
-        for one in reversed(running):
-            one.stop()
+            compare.tell("the idle platform")
+            results.idle = idle.measure(running.forebay)
 
 
 if __name__ == "__main__":

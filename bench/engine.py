@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.compare import METRICS, tell
-from bench.figures import median
+from bench.figures import median, ratio
 from bench.load import LoadReport, Options
 from bench.targets import Target, send
 from bench.under_test import Forebay
@@ -85,3 +85,9 @@ def summary(streams: int, name: str, reports: list[LoadReport]) -> EngineRow:
         wrong=sorted({text for report in reports for text in report.wrong}),
         metrics={name: median(getattr(r, name) for r in reports) for name in METRICS},
     )
+
+
+def share_of_direct(rows: Sequence[EngineRow], streams: int) -> float | None:
+    """Tokens/s through Forebay as a part of the engine's own."""
+    speed = {row.target: row["tokens_per_s"] for row in rows if row.streams == streams}
+    return ratio(speed.get("Forebay"), speed.get("direct"))

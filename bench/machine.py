@@ -3,8 +3,11 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+
+from bench.children import REPOSITORY
 
 PACKAGES = (
     "Django",
@@ -23,6 +26,7 @@ PACKAGES = (
 def describe() -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
         "cpu": line_of("/proc/cpuinfo", "model name"),
         "cores": str(cores()),
         "memory_gib": f"{int(line_of('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.1f}",
@@ -30,6 +34,23 @@ def describe() -> dict[str, str]:
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
+
+
+def commit() -> str:
+    """Of this checkout, with a "+" where code differs from it; empty outside of git."""
+    head = git("rev-parse", "--short=7", "HEAD")
+    ours = (":!docs", ":!bench/results", ":!bench/history.*", ":!*.md")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *ours)
+    return head + "+" * bool(changed)
+
+
+def git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def cores() -> int:

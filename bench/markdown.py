@@ -17,19 +17,21 @@ from bench.cells import cell, pair, table
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.figures import difference, ratio
+from bench.idle import IdleReport
 from bench.results import Results
 
 METHOD = """\
-Everything (load generator, engine, LiteLLM, Forebay with its PostgreSQL and Valkey) shares the
-cores above over loopback. Targets take turns in short slices, figures are medians over the
-rounds. Forebay runs one web and one worker process with API key, limits, fair queue, encryption,
-audit and usage on. LiteLLM runs one worker as installed, with a master key, without Redis or a
-database, so without limits, virtual keys or spend records: that favours it. Forebay can use two
-Python processes where LiteLLM is bound to one, which favours Forebay in requests/s; CPU per
+Everything (load generator, engine, LiteLLM, vllm-router, Forebay with its PostgreSQL and Valkey)
+shares the cores above over loopback. Targets take turns in short slices, figures are medians over
+the rounds. Forebay runs one web and one worker process with API key, limits, fair queue,
+encryption, audit and usage on. LiteLLM runs one worker as installed, with a master key, without
+Redis or a database, so without limits, virtual keys or spend records: that favours it. Forebay can
+use two Python processes where LiteLLM is bound to one, which favours Forebay in requests/s; CPU per
 request (of all processes of a platform, PostgreSQL and Valkey included) has neither fault.
-Answers have 64 tokens; a wrong status, a missing `[DONE]` or a wrong number of tokens counts as
-bad. Time at a constant rate counts
-from the scheduled moment. "In step": all streams begin at the same moment, again and again."""
+vllm-router is a bare load balancer in Rust with one engine behind it, without keys, limits or
+records: what a proxy costs at the least. Answers have 64 tokens; a wrong status, a missing `[DONE]`
+or a wrong number of tokens counts as bad. Time at a constant rate counts from the scheduled moment.
+"In step": all streams begin at the same moment, again and again."""
 
 
 def page(results: Results) -> str:
@@ -40,9 +42,10 @@ def sections(results: Results) -> Iterator[str]:
     machine = results.machine
     yield f"# Benchmark of {machine['date']}"
     yield (
+        f"Commit {machine.get('commit') or 'unknown'}. "
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, "
         f"{machine['system']}, Python {machine['python']}. {machine['versions']}, "
-        f"LiteLLM {results.litellm or 'not run'}."
+        f"LiteLLM {results.litellm or 'not run'}, vllm-router {results.router or 'not run'}."
     )
     if results.quick:
         yield "**A quick run: short slices, good for a first look and not for quoting.**"
@@ -52,6 +55,8 @@ def sections(results: Results) -> Iterator[str]:
         yield f"## Mock engine ({results.rounds} rounds of {results.seconds:g} s)"
         yield comparison_table(results.comparison)
         yield cpu_table(results.comparison)
+    if results.idle is not None:
+        yield idle_table(results.idle)
     if results.engine:
         yield "## Real model on the embedded llama.cpp"
         yield engine_table(results.engine)
@@ -149,6 +154,12 @@ def cpu_table(rows: Sequence[Row]) -> str:
         return ""
     body = ((row.load, *(cell(row.cpu_by_role.get(name)) for name in roles)) for row in ours)
     return "CPU ms per request by process of Forebay:\n\n" + table(("load", *roles), body)
+
+
+def idle_table(report: IdleReport) -> str:
+    body = (cell(report.total), *(cell(percent) for percent in report.percent.values()))
+    said = f"CPU of Forebay without requests, in percent of one core, {report.seconds:.0f} s long:"
+    return f"{said}\n\n" + table(("together", *report.percent), [body])
 
 
 def engine_table(rows: Sequence[EngineRow]) -> str:

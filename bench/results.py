@@ -13,6 +13,7 @@ from bench.aims import (
     of_comparison,
     of_engine,
     of_grpc,
+    of_idle,
     of_memory,
     of_search,
     of_usage,
@@ -25,6 +26,7 @@ from bench.big_bodies import BodiesReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.grpc_unary import GrpcReport
+from bench.idle import IdleReport
 from bench.memory import MemoryReport
 from bench.usage import UsageReport
 
@@ -38,7 +40,9 @@ class Results:
     rounds: int
     seconds: float
     litellm: str | None = None
+    router: str | None = None
     comparison: list[Row] = field(default_factory=list)
+    idle: IdleReport | None = None
     engine: list[EngineRow] = field(default_factory=list)
     memory: MemoryReport | None = None
     bodies: BodiesReport | None = None
@@ -55,6 +59,8 @@ class Results:
     def _aims(self) -> Iterator[Aim]:
         if self.comparison:
             yield from of_comparison(self.comparison)
+        if self.idle is not None:
+            yield from of_idle(self.idle)
         if self.engine:
             yield from of_engine(self.engine)
         if self.memory is not None:

@@ -3,12 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
 WIDTH = 760
 LABELS = 190
 BAR = 16
-COLOURS = {"direct": "#9aa5b1", "LiteLLM": "#e07a3f", "Forebay": "#2563c9"}
+COLOURS = {
+    "direct": "#9aa5b1",
+    "LiteLLM": "#e07a3f",
+    "vllm-router": "#12a07a",
+    "Forebay": "#2563c9",
+}
 OTHER = ("#2563c9", "#12a07a", "#9aa5b1")
+
+
+class Chart(Protocol):
+    def height(self) -> int: ...
+
+    def draw(self, top: int) -> str: ...
 
 
 @dataclass(slots=True)
@@ -77,7 +89,7 @@ class Lines:
         return "".join(parts)
 
 
-def document(charts: Sequence[Bars | Lines], footer: str) -> str:
+def document(charts: Sequence[Chart], footer: str) -> str:
     height, body = 10, []
     for chart in charts:
         body.append(chart.draw(height))
