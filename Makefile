@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench stubs manage isolation soak
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -18,7 +18,8 @@ help:
 	@echo "make test               every test (ARGS='tests/audit -x' for some)"
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
-	@echo 'make bench              Forebay against the engine alone and against LiteLLM'
+	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
+	@echo 'make bench-check        did a key ratio fall since the last full run? two minutes'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
 	@echo 'WORKERS=3               how many processes run tests'
@@ -73,6 +74,9 @@ stubs: .venv/.dev
 
 bench: .venv/.dev
 	$(PY) -m bench $(ARGS)
+
+bench-check: .venv/.dev
+	$(PY) -m bench.check $(ARGS)
 
 # The stamps are newer than the locks they were installed from: a warm start installs nothing.
 # To stderr, so that the JSON of `make manage` stays alone on stdout.

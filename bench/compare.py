@@ -1,4 +1,4 @@
-"""Mock engine, LiteLLM and Forebay under the same loads, taking turns in short slices.
+"""Mock engine, LiteLLM, vllm-router and Forebay under the same loads, taking turns in short slices.
 
 The machine is shared and noisy, so targets alternate inside each round, and medians over the
 rounds are compared.
@@ -74,11 +74,17 @@ class Row:
         return self.metrics[metric]
 
 
-def compare(mock: MockEngine, targets: Sequence[Target], rounds: int, seconds: float) -> list[Row]:
+def compare(
+    mock: MockEngine,
+    targets: Sequence[Target],
+    rounds: int,
+    seconds: float,
+    loads: Sequence[Load] = LOADS,
+) -> list[Row]:
     """A row for each load and target, in that order."""
     slices: dict[tuple[str, str], list[Slice]] = defaultdict(list)
     for number in range(rounds):
-        for load in LOADS:
+        for load in loads:
             mock.control(tokens=TOKENS, interval_ms=load.interval_ms, fail=None)
             for target in targets if number % 2 == 0 else reversed(targets):
                 tell(f"round {number + 1}/{rounds}: {load.name}, {target.name}")

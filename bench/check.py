@@ -1,0 +1,75 @@
+"""python -m bench.check: did a key ratio fall since the last line of bench/history.csv?
+
+A short mock comparison of LiteLLM and Forebay, two minutes or so. Exits with 1 where one fell by
+more than 15 %.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import compare, history, machine
+from bench.compared import JSON_64, STREAMS_64
+from bench.history import Line
+from bench.key_figures import key_figures
+from bench.mock_targets import mock_targets
+from bench.results import Results
+from bench.slides import RATIOS, TOLERANCE, Slide, slides
+
+LOADS = [load for load in compare.LOADS if load.name in (JSON_64, STREAMS_64)]
+WHAT_TO_DO = """\
+Run it once more on a quiet machine. If the slide stays, `git bisect run make bench-check` finds its
+commit. If it is worth its price, say so in docs/benchmarks.md, and `make bench` adds a new line."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.check")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a slice")
+    options = parser.parse_args()
+    # Else a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    last = history.read()[-1]
+    now = measured(options.rounds, options.seconds)
+    found = slides(key_figures(now), last.figures)
+    print(verdict(now, last, found))
+    sys.exit(1 if found else 0)
+
+
+def measured(rounds: int, seconds: float) -> Results:
+    results = Results(machine.describe(), quick=True, rounds=rounds, seconds=seconds)
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
+        # PostgreSQL may run as a user of its own, which must be able to come here.
+        Path(folder).chmod(0o755)
+        with mock_targets(Path(folder), router=False) as running:
+            targets = [target for target in running.targets if target.name != "direct"]
+            results.litellm = running.versions["LiteLLM"]
+            results.comparison = compare.compare(running.mock, targets, rounds, seconds, LOADS)
+    return results
+
+
+def verdict(now: Results, last: Line, found: list[Slide]) -> str:
+    figures = key_figures(now)
+    rows = [
+        f"  {_times(figures[column])}  was {_times(last.figures.get(column))}  {words}"
+        for column, words in RATIOS.items()
+    ]
+    about = last.about
+    on = f"{about['cores']} cores of {about['cpu']}" if about["cpu"] else "a machine not noted"
+    head = f"Against {about['commit']} ({about['date']}, {on}, LiteLLM {about['litellm']}):"
+    if now.litellm != about["litellm"]:
+        head += f"\nLiteLLM is {now.litellm} now, which changes the ratios too."
+    if not found:
+        return "\n".join([head, *rows, f"No key ratio fell by more than {TOLERANCE:.0%}."])
+    fell = [f"SLIDE: {slide}" for slide in found]
+    return "\n".join([head, *rows, *fell, WHAT_TO_DO])
+
+
+def _times(value: float | None) -> str:
+    return "    -  " if value is None else f"{value:5.2f} x"
+
+
+if __name__ == "__main__":
+    main()
