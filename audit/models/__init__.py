@@ -15,7 +15,8 @@ from audit.models.event import Event, Payload
 from audit.models.export import Export
 from audit.models.key import DataKey, KeyMark, KeyRotation
 from audit.models.retention import LegalHold, PrunedMonth, RetentionRule
-from audit.models.seal import PLATFORM, Checkpoint, Seal, SealMark, WitnessMark
+from audit.models.seal import Checkpoint, Seal, SealMark, WitnessMark
+from audit.platform import PLATFORM
 
 __all__ = [
     "PLATFORM",

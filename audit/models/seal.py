@@ -6,8 +6,6 @@ from uuid import UUID
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-PLATFORM = UUID(int=0)  # stands for "no tenant": the platform's own events have a chain too
-
 
 class SealQuerySet(models.QuerySet["Seal"]):
     def of_tenant(self, tenant_id: UUID) -> "SealQuerySet":

@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
-from audit.models import PLATFORM
+from audit.platform import PLATFORM
 
 ZERO = bytes(32)  # stands before the first
 CHECKPOINT = "checkpoint"  # the purpose of its signature

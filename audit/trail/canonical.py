@@ -1,6 +1,6 @@
 """An event as one line of text: what its leaf is the hash of.
 
-The line is what PostgreSQL prints for a jsonb array of the event's facts (LINE). Whoever writes an
+The line is what PostgreSQL prints for a JSON array of the event's facts (LINE). Whoever writes an
 event knows the line without asking the database (`line`), and both are the same, byte for byte.
 The columns `id` and `xid` say where an event stands, not what happened: they are not in it.
 """
@@ -10,14 +10,15 @@ import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from audit.models import Event
+if TYPE_CHECKING:
+    from audit.models import Event
 
 VERSION = "forebay-event/1"
 # In SQL, over the columns of audit_event.
-LINE = f"""jsonb_build_array('{VERSION}', tenant_id, request_id, action,
+LINE = f"""json_build_array('{VERSION}', tenant_id, request_id, action,
     (extract(epoch from at) * 1000000)::bigint, actor, subject_id, api_key_id, host(client_net),
     route, model, upstream, success, status, error_code, response_length, processing_ms,
     tokens_in, tokens_out, encode(payload_sha256, 'hex'), detail)::text"""
@@ -97,7 +98,7 @@ def line(
     return f"{text[:-1]}, {jsonb_text(detail or {})}]".encode()
 
 
-def of_event(event: Event) -> bytes:
+def of_event(event: "Event") -> bytes:
     """Of one that is being written: what was read back may have lost digits of a number."""
     names = [name for name in FIELDS if name not in ("version", "at_us")]
     return line(at=event.at, **{name: getattr(event, name) for name in names})

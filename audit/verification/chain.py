@@ -212,7 +212,7 @@ class Chain:
         times = Times(seal.first_at, seal.last_at, seal.sealed_at)
         if self._pruned.covers(seal.tenant_id, times):
             self.gone += len(ids)
-        elif len(leaves) == 32 * len(ids):
+        elif len(leaves) == merkle.SIZE * len(ids):
             first, last = microseconds(seal.first_at), microseconds(seal.last_at)
             may_miss = self._pruned.may_lack(seal.tenant_id, times)
             self._spool.put(
@@ -224,15 +224,14 @@ class Chain:
 
 def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator[str]:
     """`known` is what the tenant's batch before leaves; None where we began in the middle."""
-    ids, packed = seal.event_ids or [], seal.leaves or b""
-    leaves = [packed[at : at + 32] for at in range(0, len(packed), 32)]
-    if not seal.size == len(ids) == len(leaves) > 0 or len(packed) % 32:
+    ids, leaves = seal.event_ids or [], seal.leaves or b""
+    if not seal.size == len(ids) > 0 or len(leaves) != merkle.SIZE * len(ids):
         yield "does not have as many events as it says"
     if known and (seal.batch, seal.first_seq) != (known[0] + 1, known[1]):
         yield f"follows {known[0]}: the numbers have a gap"
     elif known and seal.previous != known[2]:
         yield "does not hold on to the one before"
-    if merkle.root(leaves) != seal.root:
+    if merkle.root_of_packed(leaves) != seal.root:
         yield "is the root of other events"
     if _hashed(seal) != seal.hash:
         yield "has another hash"

@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import chain, islice
-from typing import Any, NamedTuple
+from itertools import islice
+from operator import lt
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 
-from audit.models import PLATFORM
-from audit.trail.canonical import LINE, moment
+from audit.trail.canonical import moment
 from audit.verification.report import Report
 from audit.verification.restores import restarts
+from audit.verification.rows import Row, in_order
 from audit.verification.spool import Batch, Spool
 from audit.verification.time_range import TimeRange
 
 PATIENCE = timedelta(seconds=60)  # so long an event may wait for its seal
-_COLUMNS = f"id, (extract(epoch from at) * 1000000)::bigint, {LINE}"
 _STRAYS = """
     select id, tenant_id, at, xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
            (xid, id) > (select coalesce(max(xid), 0), coalesce(max(event_id), 0)
@@ -25,13 +25,9 @@ _STRAYS = """
     from audit_event where id = any(%s)"""
 _CHUNK = 2_000
 AHEAD = 20_000  # events that are read on when one is not where it should be, and kept in memory
-_EPOCH = moment(0)
+_LEAF = sha256(b"\x00")  # copied, it begins a leaf's hash faster than a new one does
 
-
-class Seen(NamedTuple):
-    place: int  # in the order of sealing
-    at_us: int
-    leaf: bytes
+Seen = tuple[int, int, bytes]  # its place in the order of sealing, its microseconds, its leaf
 
 
 class Events:
@@ -43,42 +39,44 @@ class Events:
         self._connection, self._span, self._spool = connection, span, spool
         self._report, self._restarts = report, restarts(connection)
         self._seen: dict[int, Seen] = {}  # read, and not yet asked for
+        self._places = 0  # how many were read
         self._owed: dict[int, tuple[bytes, Batch]] = {}  # asked for, and not yet seen
         self._reached: dict[UUID, int] = {}  # by tenant: the place of its last event
         self.missing = 0  # in batches that may miss some
 
     def match(self) -> None:
-        rows = self._rows()
+        rows = in_order(self._connection, self._span, self._counts(), self._spool.reach())
         for batches in self._spool.rounds():
             self._read_on(rows, batches)
             for batch in batches:
-                self._batch(batch)
+                if not self._is_as_promised(batch):
+                    self._one_by_one(batch)
             if len(self._seen) > AHEAD:
                 self._let_go(len(self._seen) - AHEAD)
-        while some := list(islice(rows, _CHUNK)):
-            self._seen.update(some)
+        while self._read(rows, _CHUNK):
             self._let_go(len(self._seen))
         self._let_go(len(self._seen))
         self._settle()
 
-    def _read_on(self, rows: Iterator[tuple[int, Seen]], batches: list[Batch]) -> None:
+    def _read_on(self, rows: Iterator[Row], batches: list[Batch]) -> None:
         """So far that the round is there, or until it cannot be expected any more."""
         wanted = sum(len(batch.ids) for batch in batches)
-        self._seen.update(islice(rows, max(0, wanted - len(self._seen))))
+        self._read(rows, max(0, wanted - len(self._seen)))
         ids = [event_id for batch in batches if not batch.may_miss for event_id in batch.ids]
         while len(self._seen) < wanted + AHEAD and not all(map(self._seen.__contains__, ids)):
-            before = len(self._seen)
-            self._seen.update(islice(rows, wanted))
-            if len(self._seen) == before:
+            if not self._read(rows, wanted):
                 break
 
-    def _rows(self) -> Iterator[tuple[int, Seen]]:
-        for place, row in enumerate(chain.from_iterable(map(self._copied, self._counts()))):
-            event_id, at_us, line = row[:-1].split(b"\t", 2)
-            if b"\\" in line:
-                line = line.replace(b"\\\\", b"\\")
-            leaf = sha256(b"\x00" + line).digest()
-            yield int(event_id), Seen(place, int(at_us), leaf)
+    def _read(self, rows: Iterator[Row], most: int) -> bool:
+        """Whether there was anything."""
+        place = before = self._places
+        for event_id, at_us, line in islice(rows, most):
+            leaf = _LEAF.copy()
+            leaf.update(line)
+            self._seen[event_id] = place, at_us, leaf.digest()
+            place += 1
+        self._places = place
+        return place > before
 
     def _counts(self) -> Iterator[str]:
         """Transactions were counted anew after each restart: an order of its own."""
@@ -87,12 +85,25 @@ class Events:
         for begin, end in zip(["true", *begins], [*ends, "true"], strict=True):
             yield f"{begin} and {end}"
 
-    def _copied(self, count: str) -> Iterator[bytes]:
-        with self._connection.cursor() as cursor, cursor.copy(self._statement(count)) as copy:
-            for row in copy:
-                yield bytes(row)
+    def _is_as_promised(self, batch: Batch) -> bool:
+        """All of it together: there, unchanged, and in its order and time."""
+        found = [self._seen.get(event_id) for event_id in batch.ids]
+        if not found or None in found:
+            return False
+        places, times, leaves = zip(*cast(list[Seen], found), strict=True)
+        reached = self._reached.get(batch.tenant_id, -1)
+        if (
+            b"".join(leaves) != batch.leaves
+            or (min(times), max(times)) != (batch.first_us, batch.last_us)
+            or not all(map(lt, (reached, *places), places))
+        ):
+            return False
+        self._reached[batch.tenant_id] = places[-1]
+        for event_id in batch.ids:
+            del self._seen[event_id]
+        return True
 
-    def _batch(self, batch: Batch) -> None:
+    def _one_by_one(self, batch: Batch) -> None:
         first, last, complete = 2**62, -(2**62), True
         reached = self._reached.get(batch.tenant_id, -1)
         for n, event_id in enumerate(batch.ids):
@@ -102,12 +113,13 @@ class Events:
                 complete = False
                 self._not_seen(event_id, leaf, batch)
                 continue
-            if seen.leaf != leaf:
+            place, at_us, found = seen
+            if found != leaf:
                 self._say("event_changed", "is not what was sealed", event_id, batch)
-            if seen.place <= reached:
+            if place <= reached:
                 self._say("event_moved", "does not stand in its order", event_id, batch)
-            reached = seen.place
-            first, last = min(first, seen.at_us), max(last, seen.at_us)
+            reached = place
+            first, last = min(first, at_us), max(last, at_us)
         self._reached[batch.tenant_id] = reached
         if complete and (first, last) != (batch.first_us, batch.last_us):
             text = f"seal {batch.batch} is not of the time that it says"
@@ -131,12 +143,12 @@ class Events:
             del self._seen[event_id]
         for event_id in old.keys() & self._owed.keys():
             self._late(event_id, old.pop(event_id))
-        self._spool.set_aside(n for n, seen in old.items() if self._asked(seen.at_us))
+        self._spool.set_aside(n for n, (_, at_us, _) in old.items() if self._asked(at_us))
 
     def _late(self, event_id: int, seen: Seen) -> None:
         leaf, batch = self._owed.pop(event_id)
         self._say("event_moved", "does not stand in its order", event_id, batch)
-        if seen.leaf != leaf:
+        if seen[2] != leaf:
             self._say("event_changed", "is not what was sealed", event_id, batch)
 
     def _settle(self) -> None:
@@ -172,26 +184,4 @@ class Events:
             event_id=event_id,
             batch=batch.batch,
             checkpoint=batch.checkpoint,
-        )
-
-    def _statement(self, count: str) -> Any:
-        """COPY takes no parameters."""
-        conditions = [count]
-        if self._span.tenant_id:
-            conditions.append(f"coalesce(tenant_id, '{PLATFORM}') = '{self._span.tenant_id}'")
-        if reach := self._reach():
-            conditions.append("at between '{}' and '{}'".format(*(m.isoformat() for m in reach)))
-        where = " and ".join(conditions)
-        return f"copy (select {_COLUMNS} from audit_event where {where} order by xid, id) to stdout"
-
-    def _reach(self) -> tuple[datetime, datetime] | None:
-        """So far as the batches reach that have something of the time that is asked for."""
-        span = self._span
-        if span.since is None and span.until is None:
-            return None
-        reach = self._spool.reach()
-        moments = [moment(us) for us in reach or ()]
-        return (
-            min([*moments, span.since or _EPOCH]),
-            max([*moments, span.until or datetime.now(UTC)]),
         )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from audit.models import PLATFORM
+from audit.platform import PLATFORM
 from audit.verification.report import Report
 
 FLOOR = timedelta(days=184)

@@ -56,6 +56,13 @@ def sizes() -> list[int]:
     return [*range(1, 131), 255, 256, 257, 1023, 1024, 1025, 2047, 2048, *drawn]
 
 
+@given(st.integers(0, 2048))
+def test_packed_leaves_have_the_same_root(size: int) -> None:
+    packed = b"".join(LEAVES[:size])
+    assert merkle.root_of_packed(packed) == merkle.root(LEAVES[:size])
+    assert merkle.root_of_packed(packed + b"\0") == b""
+
+
 def test_every_leaf_of_every_tree_has_a_proof() -> None:
     for size in sizes():
         leaves = LEAVES[:size]

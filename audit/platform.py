@@ -1,0 +1,3 @@
+from uuid import UUID
+
+PLATFORM = UUID(int=0)  # stands for "no tenant": the platform's own events have a chain too
