@@ -26,12 +26,14 @@ import orjson
 Form = Literal["NFC", "NFKC"]
 GROWTH: dict[Form, int] = {"NFC": 3, "NFKC": 11}  # at most, in UTF-8 (UAX #15, section 9)
 MOST_NORMALISED = 64 * 1024  # bytes: beyond, the factor stands in, which costs no time
+MOST_SEARCHED = 64 * 1024  # bytes: beyond, to look for each mark takes longer than to read it all
 _OF_MESSAGE = len('{"role":"","content":""}')
 # Fields that a template may lay out anew. In a text their quotes would be escaped.
 _LAID_OUT = ("tools", "response_format", "guided_json", "structured_outputs")
 _CALLS = ("tool_calls", "function_call")
+_OF_TOOLS = ("tool", "function")  # roles
 _OTHER_THAN_TEXT = [f'"{name}":'.encode() for name in _LAID_OUT + _CALLS]
-_OTHER_THAN_TEXT += [b'"role":"tool"', b'"role":"function"']
+_OTHER_THAN_TEXT += [f'"role":"{role}"'.encode() for role in _OF_TOOLS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,25 @@ def prompt_bound(body: bytes, template: Template | None, form: Form | None) -> i
     longest += template.base
     if template.per_message > _OF_MESSAGE:
         longest += (template.per_message - _OF_MESSAGE) * body.count(b'"role":')
-    if any(mark in body for mark in _OTHER_THAN_TEXT):
-        longest += template.tools + _laid_out(orjson.loads(body))
+    if (read := _beyond_text(body)) is not None:
+        longest += template.tools + _laid_out(read)
     return longest
+
+
+def _beyond_text(body: bytes) -> dict[str, Any] | None:
+    """The body, read, where it holds more than texts."""
+    if len(body) <= MOST_SEARCHED:
+        return orjson.loads(body) if any(mark in body for mark in _OTHER_THAN_TEXT) else None
+    read: dict[str, Any] = orjson.loads(body)
+    if any(name in read for name in _LAID_OUT) or any(
+        map(_is_of_tools, read.get("messages") or ())
+    ):
+        return read
+    return None
+
+
+def _is_of_tools(message: dict[str, Any]) -> bool:
+    return message.get("role") in _OF_TOOLS or any(name in message for name in _CALLS)
 
 
 def _growth(body: bytes, form: Form | None) -> int:
@@ -97,7 +115,7 @@ def _laid_out(body: dict[str, Any]) -> int:
     more = sum(_indented(body[name]) for name in _LAID_OUT if body.get(name))
     for message in body.get("messages") or ():
         more += sum(_again(message[name]) for name in _CALLS if message.get(name))
-        if message.get("role") in ("tool", "function"):
+        if message.get("role") in _OF_TOOLS:
             more += _escaped(orjson.dumps(message.get("content")))
     return more
 

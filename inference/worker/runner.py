@@ -32,7 +32,7 @@ from inference.order import Item, Order, unpacked
 from inference.queue import classes
 from inference.queue.fair_queue import FairQueue
 from inference.record import slots, statements
-from inference.record.recorded import encrypted_request
+from inference.record.recorded import EncryptedRequests
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
@@ -77,6 +77,7 @@ class Runner:
         self.commits = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
+        self.recorded = EncryptedRequests(settings.DATABASE_URL)
         # Shorter than engines keep them: a request that meets the closing is not sent again.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
         timeout = aiohttp.ClientTimeout(total=None, connect=5)
@@ -91,6 +92,7 @@ class Runner:
                     helper.cancel()
                 await self.writer.drained()
                 await self.commits.close()
+                await self.recorded.close()
                 self.redis.close()
                 self._notes.close()
 
@@ -172,8 +174,7 @@ class Runner:
         moves: Pool | None = None
         try:
             if not ciphertext:  # too large for the queue
-                read = database_sync_to_async(encrypted_request)
-                ciphertext = await self._patiently(read, UUID(item.id))
+                ciphertext = await self._patiently(self.recorded.read, UUID(item.id))
             cipher = await self._patiently(keyring.by_id, key_id(ciphertext))
             order = self._ours(unpacked(cipher.decrypt(ciphertext[16:], _aad(item))))
             outcome = await self._handle(order, item, cipher)

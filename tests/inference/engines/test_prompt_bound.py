@@ -102,6 +102,31 @@ def test_a_plain_text_is_charged_as_it_is() -> None:
     assert prompt_bound(quoted, CHATML, "NFC") == len(quoted) + CHATML.base
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"tools": [NESTED]},
+        {"response_format": NESTED},
+        {"guided_json": NESTED},
+        {"structured_outputs": NESTED},
+        {"messages": [{"role": "tool", "content": "中文"}]},
+        {"messages": [{"role": "assistant", "content": "", "tool_calls": [NESTED]}]},
+        {"messages": [{"role": "assistant", "content": "", "function_call": NESTED}]},
+        {},
+    ],
+)
+def test_what_is_no_text_counts_as_much_beside_a_long_text(beside: dict[str, Any]) -> None:
+    def beyond(content: str) -> int:
+        """What the bound adds to the body's bytes."""
+        messages = [*beside.get("messages", ()), {"role": "user", "content": content}]
+        body = orjson.dumps({**beside, "messages": messages})
+        return prompt_bound(body, CHATML, None) - len(body)
+
+    text = '{"tools":[1],"role":"tool","tool_calls":[]}'
+    assert beyond(text * 1600) == beyond(text)
+    assert (beyond(text) == CHATML.base) == (not beside)
+
+
 @pytest.mark.parametrize("form", GROWTH)
 def test_no_text_grows_more_than_its_normal_form_can(form: Form) -> None:
     for character in map(chr, [*range(0xD800), *range(0xE000, 0x30000)]):
