@@ -98,7 +98,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _end_shared(item: pytest.Item) -> None:
-    """Its group is through: an idle platform takes a twelfth of a core until the run ends."""
+    """Its group is through: an idle platform takes its memory until the run ends."""
     request: Any = SimpleNamespace(node=item)  # whom an error names
     for name in _SHARED:
         for fixture in _fixtures(item).get(name, ()):

@@ -4,12 +4,13 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import worker_init
+from celery.signals import task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
 
 from django.conf import settings
+from django.db import close_old_connections
 
 app = Celery("forebay", broker=settings.REDIS_URL)
 app.conf.update(
@@ -22,6 +23,7 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=0,
+    CELERY_DB_REUSE_MAX=10_000,  # tasks over one connection; see _renew_connection
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
@@ -34,18 +36,15 @@ app.conf.update(
         "health_check_interval": 10,
     },
     task_default_queue="jobs",
+    beat_scheduler="config.work_scheduler:WorkScheduler",
+    # Beside the tasks of work_schedule.py, which it sends while something waits for them.
     beat_schedule={
-        "sweep": {"task": "inference.sweep", "schedule": 1.0, "options": {"expires": 5}},
         # Within the hour after each tenant's midnight.
         "reconcile": {
             "task": "inference.reconcile",
             "schedule": crontab(minute=15),
             "options": {"expires": 1800},
         },
-        "seal": {"task": "audit.seal", "schedule": 1.0, "options": {"expires": 5}},
-        "witnesses": {"task": "audit.tell_witnesses", "schedule": 1.0, "options": {"expires": 2}},
-        "roll_up": {"task": "inference.roll_up", "schedule": 10.0, "options": {"expires": 10}},
-        "exports": {"task": "audit.export", "schedule": 30.0, "options": {"expires": 30}},
         "prune": {
             "task": "audit.prune",
             "schedule": crontab(hour=3, minute=40),
@@ -70,19 +69,12 @@ app.conf.update(
             "schedule": crontab(hour=2, minute=25),
             "options": {"expires": 3600},
         },
-        "subject_exports": {
-            "task": "audit.export_subjects",
-            "schedule": 10.0,
-            "options": {"expires": 10},
-        },
-        "deletions": {"task": "audit.delete", "schedule": 2.0, "options": {"expires": 5}},
         # What a backup brought back under a hold, as soon as the hold is over.
         "erase_again": {
             "task": "audit.erase_again",
             "schedule": 60.0,
             "options": {"expires": 50},
         },
-        "rotations": {"task": "audit.rotate", "schedule": 4.0, "options": {"expires": 4}},
     },
 )
 app.autodiscover_tasks()
@@ -98,3 +90,9 @@ def _may_start(**_signal: object) -> None:
 
     if problem := startup_problem() or erasure_problem_at_start(while_erasing=True):
         raise SystemExit(problem)
+
+
+@task_prerun.connect
+def _renew_connection(**_signal: object) -> None:
+    """Where the last one has failed, or is too old. A new one for each task costs more than it."""
+    close_old_connections()

@@ -158,8 +158,10 @@ _SYSTEM = {
     "OPTIONS": {**DATABASE_PATIENCE, **SEES_ALL},
 }
 _REQUESTS = {**env.db_url_config(REQUESTS_DATABASE_URL), "OPTIONS": {**DATABASE_PATIENCE}}
+# Celery's threads keep theirs between tasks; nobody else's outlives a request.
+_KEPT = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (
-    {"default": _SYSTEM}
+    {"default": _SYSTEM | _KEPT}
     if DATABASE_SCOPE == "system"
     else {"default": _REQUESTS, "system": _SYSTEM}
 )

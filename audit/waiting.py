@@ -1,0 +1,43 @@
+"""Whether a task of tasks.py has something to do: beat asks each second, and sends it only then.
+
+An expression of SQL for each. They are asked as the system, over indexes, all in one statement.
+"""
+
+from redis.exceptions import RedisError
+
+from audit.trail import pending
+
+_NEWEST = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+# Or the mark was set back (proof/seal_mark.py): the sealer says so until somebody has looked.
+_SEAL = f"""
+    coalesce((
+        select mark.set_back or mark.xid > {_NEWEST} or coalesce((
+            select true from audit_event event
+            where (event.xid, event.id) > (mark.xid, mark.event_id) and event.xid < {_NEWEST}
+              and event.id > coalesce((select max(last) from unnest(mark.restarts) last), 0)
+            order by event.xid, event.id limit 1), false)
+        from audit_sealmark mark where mark.id = 1
+    ), exists (select from audit_event))"""
+_WITNESSES = """
+    (select coalesce(max(n), 0) from audit_checkpoint) > (
+        select case count(*) when cardinality(%(witnesses)s::text[]) then min(n) else 0 end
+        from audit_witnessmark where name = any(%(witnesses)s::text[]))"""
+
+IN_DATABASE = {
+    "audit.seal": _SEAL,
+    "audit.tell_witnesses": f"(cardinality(%(witnesses)s::text[]) > 0 and {_WITNESSES})",
+    "audit.delete": "exists (select from audit_deletionrequest "
+    "where not (state in ('done', 'refused')))",
+    "audit.rotate": "exists (select from audit_keyrotation where finished_at is null)",
+    "audit.export": "exists (select from audit_export where state = 'making' and kind = 'audit')",
+    "audit.export_subjects": "exists (select from audit_export "
+    "where state = 'making' and kind = 'subject')",
+}
+
+
+def in_redis() -> set[str]:
+    """The sealer looks at each note until its event is under seal (proof/vanished.py)."""
+    try:
+        return {"audit.seal"} if pending.count() else set()
+    except RedisError:
+        return {"audit.seal"}

@@ -1,0 +1,50 @@
+"""Whether a task of tasks.py has something to do: beat asks each second, and sends it only then.
+
+An expression of SQL for each. They are asked as the system, over indexes, all in one statement.
+"""
+
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from inference.pools import entries
+from inference.queue.client import client
+from inference.queue.fair_queue import prefix
+
+_NEWEST = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+# Or the mark is another server's (usage/rollup.py): then the rows are numbered anew.
+_ROLL_UP = f"""
+    coalesce((
+        select mark.xid >= {_NEWEST} or coalesce((
+            select true from inference_usage used
+            where (used.xid, used.completion_id) > (mark.xid, mark.completion_id)
+            order by used.xid, used.completion_id limit 1), false)
+        from inference_rollupmark mark where mark.id = 1
+    ), exists (select from inference_usage))"""
+
+IN_DATABASE = {
+    "inference.sweep": "exists (select from inference_completion where state = 'open')",
+    "inference.roll_up": _ROLL_UP,
+}
+
+
+def in_redis() -> set[str]:
+    """Sweeping: a queue that holds something, or that Redis has lost."""
+    try:
+        return {"inference.sweep"} if any(map(_holds_something, _queues())) else set()
+    except RedisError:
+        return {"inference.sweep"}
+
+
+def _queues() -> list[tuple[int, int]]:
+    """Of each pool: whether there is an epoch, and how many of its keys there are."""
+    with client().pipeline(transaction=False) as ask:
+        for pool in {entry.pool for entry in entries(settings.ENGINES)}:
+            ask.exists(f"{prefix(pool)}:epoch")
+            ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
+        found = ask.execute()
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _holds_something(queue: tuple[int, int]) -> bool:
+    epoch, keys = queue
+    return not epoch or bool(keys)

@@ -1,0 +1,59 @@
+"""What is there to do? One statement to PostgreSQL and a few commands to Redis, for beat."""
+
+import logging
+import time
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+from audit import waiting as of_audit
+from audit.witnesses.delivery import name_of
+from inference import waiting as of_inference
+
+log = logging.getLogger(__name__)
+IN_DATABASE = {**of_audit.IN_DATABASE, **of_inference.IN_DATABASE}
+AGAIN_S = 5.0  # after the database did not answer
+# A plan that reads a whole table would be a matter of statistics; a lock must not hold up beat.
+_OPTIONS = (
+    f"{settings.SEES_ALL['options']} -c statement_timeout=2000 "
+    "-c enable_seqscan=off -c enable_bitmapscan=off -c default_transaction_read_only=on"
+)
+_ASKED = ", ".join(f"case when {sql} then '{task}' end" for task, sql in IN_DATABASE.items())
+_WAITING = f"select array_remove(array[{_ASKED}], null)"
+
+
+class WaitingWork:
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection[Any] | None = None
+        self._away_until = float("-inf")
+        self._told = {"witnesses": [name_of(url) for url in settings.WITNESSES]}
+
+    def tasks(self) -> set[str]:
+        """Names of tasks. What cannot be asked about counts as waiting."""
+        return self._in_database() | of_audit.in_redis() | of_inference.in_redis()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+    def _in_database(self) -> set[str]:
+        if time.monotonic() < self._away_until:
+            return set(IN_DATABASE)
+        try:
+            return self._asked()
+        except psycopg.Error as problem:
+            log.warning("cannot look for work: %s", problem)
+            self._away_until = time.monotonic() + AGAIN_S
+            self.close()
+            return set(IN_DATABASE)
+
+    def _asked(self) -> set[str]:
+        if self._connection is None:
+            patience = {**settings.DATABASE_PATIENCE, "options": _OPTIONS}
+            self._connection = psycopg.connect(self._dsn, autocommit=True, **patience)
+        row = self._connection.execute(_WAITING, self._told, prepare=True).fetchone()
+        assert row
+        return set(row[0])

@@ -1,0 +1,21 @@
+"""Tasks that work off what waits, which audit/waiting.py and inference/waiting.py find out."""
+
+from typing import NamedTuple
+
+
+class Work(NamedTuple):
+    task: str
+    every_s: float  # while something waits
+    expires_s: float  # a message that is older is worth nothing
+
+
+WORK = (
+    Work("inference.sweep", 1, 5),
+    Work("audit.seal", 1, 5),
+    Work("audit.tell_witnesses", 1, 2),
+    Work("audit.delete", 2, 5),
+    Work("audit.rotate", 4, 4),
+    Work("inference.roll_up", 10, 10),
+    Work("audit.export_subjects", 10, 10),
+    Work("audit.export", 30, 30),
+)
