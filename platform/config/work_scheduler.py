@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from celery.beat import PersistentScheduler, ScheduleEntry
+from celery.schedules import schedule
 from django.conf import settings
 
 from config.waiting_work import WaitingWork
@@ -51,7 +52,7 @@ class WorkScheduler(PersistentScheduler):
         return ScheduleEntry(
             name=work.task,
             task=work.task,
-            schedule=work.every_s,
+            schedule=schedule(work.every_s),
             options={"expires": work.expires_s},
             app=self.app,
         )

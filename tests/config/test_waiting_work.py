@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -251,14 +252,11 @@ def test_the_look_reads_no_whole_table(work: WaitingWork, acme: Tenant, trail: T
 def test_what_cannot_be_asked_about_waits(
     dsn: str, work: WaitingWork, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tries = list[str]()
-    connect = psycopg.connect
-    monkeypatch.setattr(
-        psycopg, "connect", lambda dsn, **more: (tries.append(dsn), connect(dsn, **more))[1]
-    )
+    tries = Mock(side_effect=psycopg.connect)
+    monkeypatch.setattr(psycopg, "connect", tries)
     lost = WaitingWork(make_conninfo(dsn, port="1"))
     assert lost.tasks() == lost.tasks() == set(IN_DATABASE)
-    assert len(tries) == 1  # not each second: beat has other things to do
+    assert tries.call_count == 1  # not each second: beat has other things to do
     lost._away_until = 0
     lost._dsn = dsn
     assert lost.tasks() == set()
