@@ -26,6 +26,7 @@ PROMPT = (
     "You run the night shift of a dam. Say in a few sentences what you look at first when the "
     "water in the forebay rises, whom you call, and what you write into the log. Report %010d."
 )
+AT_HAND = 64  # connections before it begins: a server closes those that send nothing for long
 LINE = "At dusk the water stood a hand below the mark, and the gates were where we left them.\n"
 
 
@@ -143,7 +144,7 @@ class Load:
 
     async def run(self) -> LoadReport:
         options = self.options
-        self.idle = [await self.connect() for _ in range(options.concurrency or 16)]
+        self.idle = [await self.connect() for _ in range(min(options.concurrency or 16, AT_HAND))]
         begin = perf_counter() + options.warmup + options.spread
         self.window = (begin, begin + options.seconds)
         if options.rate:

@@ -98,7 +98,7 @@ class Flat:
 
     def measure(self, mock: MockEngine, target: Target, requests: int) -> None:
         mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, fail=None)
-        step = max(STEP, requests // STEPS)
+        step = max(requests // STEPS, min(STEP, requests // 4))
         self.look(target, 0)
         for done in range(step, requests + 1, step):
             self.send(target, False, step - step // STREAM_PART)
@@ -157,13 +157,18 @@ def flat_table(report: MemoryReport) -> str:
 
 
 def held_table(report: MemoryReport) -> str:
-    head = ("open at once", *(f"{name} MB: before, highest, KB each" for name in ROLES))
+    head = ("open", "at once", "bad", *(f"{name} MB: before, highest, KB each" for name in ROLES))
 
     def cells(held: Held, what: str) -> tuple[str, ...]:
-        return f"{held.number:,} {what}", *(
-            f"{cell(held.before_mb[role])}, {cell(held.highest_mb[role])}, "
-            f"{cell(held.kb_each(role))}"
-            for role in ROLES
+        return (
+            f"{held.number:,} {what}",
+            f"{held.at_once:,}",
+            str(held.bad),
+            *(
+                f"{cell(held.before_mb[role])}, {cell(held.highest_mb[role])}, "
+                f"{cell(held.kb_each(role))}"
+                for role in ROLES
+            ),
         )
 
     return table(head, [cells(report.streams, "streams"), cells(report.sockets, "idle sockets")])

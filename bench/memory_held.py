@@ -27,9 +27,14 @@ TENANT = "chat-bench"
 
 @dataclass(slots=True)
 class Held:
-    """Resident megabytes by role: before, and the most while `number` were open."""
+    """Resident megabytes by role: before, and the most while `number` were open.
+
+    `at_once` of them in the same moment; `bad` did not come to a good end.
+    """
 
     number: int
+    at_once: int
+    bad: int
     before_mb: dict[str, float]
     highest_mb: dict[str, float]
 
@@ -50,21 +55,21 @@ def _highest(one: dict[str, float], other: dict[str, float]) -> dict[str, float]
 
 # Streams -----------------------------------------------------------------------------------------
 def streams(mock: MockEngine, target: Target, number: int) -> Held:
-    """Raises RuntimeError when they were not all open at once, or not all came to their end."""
+    """They open within some seconds, and each lasts half a minute."""
     before = highest = _rss(target)
     tell(f"memory: {number} streams at once")
     mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS)
-    most = 0
+    at_once = 0
     with ThreadPoolExecutor(1) as thread:
         load = thread.submit(send, _options(target, number))
         while not load.done():
             time.sleep(LOOK_S)
             highest = _highest(highest, _rss(target))
-            most = max(most, mock.control()["running"])
+            at_once = max(at_once, mock.control()["running"])
     report = load.result()
-    if most < number or report.bad:
-        raise RuntimeError(f"{most} of {number} streams were open at once; {report.wrong}")
-    return Held(number, before, highest)
+    if report.bad:
+        tell(f"memory: bad streams: {report.wrong}")
+    return Held(number, at_once, report.bad, before, highest)
 
 
 def _options(target: Target, number: int) -> Options:
@@ -129,7 +134,7 @@ async def _held(forebay: Forebay, sessions: list[str]) -> Held:
         await asyncio.sleep(IDLE_S)
         highest = _highest(highest, _rss(target))
         await asyncio.gather(*map(_is_there, connections))
-    return Held(len(sessions), before, highest)
+    return Held(len(sessions), len(connections), 0, before, highest)
 
 
 async def _open(

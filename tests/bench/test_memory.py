@@ -17,7 +17,7 @@ def test_growth_is_of_the_later_half() -> None:
 
 
 def test_each_of_those_held_takes_what_all_take_together() -> None:
-    held = Held(1000, {"web": 120.0}, {"web": 170.0})
+    held = Held(1000, 1000, 0, {"web": 120.0}, {"web": 170.0})
     assert (held.more_mb("web"), held.kb_each("web")) == (50.0, 50.0)
 
 

@@ -44,7 +44,7 @@ def ended() -> int:
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s",
             [NAME],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 async def test_many_at_once_come_over_one_connection(recorded: EncryptedRequests) -> None:
