@@ -19,7 +19,7 @@ help:
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
-	@echo 'make bench-check        did a key ratio fall since the last full run? two minutes'
+	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
 	@echo 'WORKERS=3               how many processes run tests'

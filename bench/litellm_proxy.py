@@ -1,7 +1,7 @@
 """LiteLLM proxy as users install it: one worker, a master key, no Redis, in its own environment.
 
 Three traps make a LiteLLM baseline unfairly weak, and are avoided here: without the
-opentelemetry packages it imports a failing module again on every request; with
+opentelemetry packages and prisma it imports failing modules again on every request; with
 PYTHONDONTWRITEBYTECODE=1 that import also compiles each time; and without a local cost map it
 looks for one on the network.
 """

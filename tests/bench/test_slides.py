@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.check import verdict
+from bench.check import inconclusive, verdict
 from bench.history import Line, line_of
 from bench.key_figures import key_figures
 from bench.slides import RATIOS, slides
@@ -58,3 +58,11 @@ def test_the_verdict_tells_of_another_litellm() -> None:
     last = line_of(results())
     older = Line({**last.about, "litellm": "1.108.7"}, last.figures)
     assert "LiteLLM is 1.110.2 now" in verdict(results(), older, [])
+
+
+@pytest.mark.parametrize(("bad", "says_nothing"), [(0, False), (1, False), (2, True)])
+def test_a_litellm_that_fails_is_nothing_to_compare_with(bad: int, says_nothing: bool) -> None:
+    rows = results().comparison
+    for one in rows:
+        one.bad = bad if one.target == "LiteLLM" else 10
+    assert bool(inconclusive(rows)) is says_nothing
