@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Fields = Mapping[str, Any]
+SLOTS = 16  # of an engine that does not say how many it has
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
 
 
@@ -29,10 +30,21 @@ class Entry:
     engine: str
     fields: Fields
 
-    @property
-    def queue(self) -> str:
-        """Of Celery, by which this engine's worker is woken."""
-        return f"engine.{self.engine}"
+    def queues(self, workers: int) -> list[str]:
+        """Of Celery: one for each of its workers, of which it may have so many. The worker's number
+        is its place in the list, from 1 on.
+
+        A llama.cpp server has one: that alone can know whose prompt lies in which of its slots.
+        """
+        slots = self.fields.get("slots", SLOTS)
+        most = min(workers, slots) if isinstance(slots, int) else workers
+        count = 1 if self.fields["kind"] == "llama_cpp" else max(1, most)
+        return [f"engine{n if n > 1 else ''}.{self.engine}" for n in range(1, count + 1)]
+
+
+def share(whole: int, number: int, count: int) -> int:
+    """Of the `number`th of `count`, from 1 on: all shares together are the whole."""
+    return (whole + count - number) // count
 
 
 def entries(configured: Mapping[str, Fields]) -> list[Entry]:

@@ -9,6 +9,7 @@ from celery.signals import worker_shutting_down
 from inference.engines import pools
 from inference.record.reconciliation import reconcile_due
 from inference.usage import rollup
+from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
 from inference.worker.sweeper import sweep_all
 
@@ -16,9 +17,9 @@ _live: set[tuple[asyncio.AbstractEventLoop, Runner]] = set()
 
 
 @shared_task(name="inference.drain", ignore_result=True)
-def drain(pool: str, engine: str) -> None:
+def drain(pool: str, engine: str, worker: int = 1) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_drain(pool, engine))
+        runner.run(_drain(pool, engine, worker))
 
 
 @shared_task(name="inference.sweep", ignore_result=True)
@@ -36,8 +37,9 @@ def reconcile() -> None:
     reconcile_due()
 
 
-async def _drain(pool: str, engine: str) -> None:
-    me = asyncio.get_running_loop(), Runner(pool, pools()[pool].engine(engine))
+async def _drain(pool: str, engine: str, worker: int) -> None:
+    colleagues = Colleagues(pool, engine, worker)
+    me = asyncio.get_running_loop(), Runner(pool, pools()[pool].engine(engine), colleagues)
     _live.add(me)
     try:
         await me[1].drain()

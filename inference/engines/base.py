@@ -22,6 +22,7 @@ from inference.engines.capabilities import MEDIA, Capabilities
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.order import Order
+from inference.pools import SLOTS
 from tenants.redis_link import RedisLink
 
 
@@ -34,7 +35,7 @@ class EngineConfig:
     url: str
     model: str  # the model, as the engine calls it
     api_key: str = field(default="", repr=False)  # as it is, or `sealed:` (seal_secret)
-    slots: int = 16
+    slots: int = SLOTS
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
     created: int = 0  # Unix time, for GET /v1/models; 0: when Forebay was installed

@@ -1,36 +1,41 @@
 """Tells a pool's workers that there is work, through Celery."""
 
 import logging
+from collections.abc import Sequence
 
 from celery import current_app
-from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from inference.pools import entries
+from inference.queue.pool_workers import PoolWorker, workers_of
 
 log = logging.getLogger(__name__)
 
 
 def wake_up(pool: str) -> None:
-    """Publishes one message for each of its engines; the queue's scripts see that few are needed.
+    """The first worker of each of its engines; one that comes up full calls another.
 
-    They expire: a worker that comes back late finds the work in the fair queue, not in here. A
-    broker that is away is no error, the sweeper asks again.
+    The queue's scripts see that few messages are needed. They expire: a worker that comes back late
+    finds the work in the fair queue, not in here. A broker that is away is no error, the sweeper
+    asks again.
     """
+    wake([worker for worker in workers_of(pool) if worker.number == 1])
+
+
+def wake(workers: Sequence[PoolWorker]) -> None:
     try:
-        _publish(pool)
+        for worker in workers:
+            _publish(worker)
     except (OperationalError, OSError) as problem:
+        pool = workers[0].pool
         log.warning("%s: cannot send a wake-up (%s); the sweeper retries", pool, problem)
 
 
-def _publish(pool: str) -> None:
-    for entry in entries(settings.ENGINES):
-        if entry.pool == pool:
-            current_app.send_task(
-                "inference.drain",
-                (pool, entry.engine),
-                queue=entry.queue,
-                expires=10,
-                retry=False,
-                ignore_result=True,
-            )
+def _publish(worker: PoolWorker) -> None:
+    current_app.send_task(
+        "inference.drain",
+        (worker.pool, worker.engine, worker.number),
+        queue=worker.queue,
+        expires=10,
+        retry=False,
+        ignore_result=True,
+    )

@@ -37,6 +37,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
+from inference.worker.colleagues import Colleagues
 from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
@@ -53,9 +54,11 @@ GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/e
 
 
 class Runner:
-    def __init__(self, pool: str, engine: Engine) -> None:
+    def __init__(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> None:
         self.id = f"{pool}-{secrets.token_hex(4)}"
         self.pool, self.engine = pool, engine
+        self.colleagues = colleagues or Colleagues(pool)
+        self.slots = self.colleagues.share(engine.config.slots)
         self.running: dict[str, Handler] = {}  # by request id
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the encrypted order
         self.stopping = False
@@ -90,6 +93,7 @@ class Runner:
             finally:
                 for helper in helpers:
                     helper.cancel()
+                await self.colleagues.leave(self.redis)
                 await self.writer.drained()
                 await self.commits.close()
                 await self.recorded.close()
@@ -134,6 +138,8 @@ class Runner:
             self._spawn(self._run(item, ciphertext))
         if len(popped) < free:
             self._parked = not self._woken  # a note may overtake this answer
+        else:
+            self.colleagues.call_one()
 
     async def _idle(self) -> bool:
         """Waits for a reason to go on; True when there was none for LINGER_S."""
@@ -151,7 +157,7 @@ class Runner:
         return False
 
     def _free(self) -> int:
-        return self.engine.config.slots - len(self._tasks)
+        return self.slots - len(self._tasks)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -288,6 +294,8 @@ class Runner:
         elif self._epoch not in (epoch, b""):
             await self._after_a_loss()
         self._epoch = epoch
+        if not self._leaving:
+            await self.colleagues.beat(self.redis)
         if waits and self._parked and self._free():
             self._parked = False
             self._wake.set()

@@ -15,7 +15,8 @@ from inference.engines import Pool, pools
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.queue.wake_up import wake_up
+from inference.queue.pool_workers import asleep, workers_of
+from inference.queue.wake_up import wake
 from inference.record import closing
 from inference.record.recorded import on_record
 from inference.worker.restoring import restore
@@ -39,9 +40,10 @@ def _sweep(pool: Pool) -> int:
     wanted, epoch_age_ms, *requeued = script(keys=[fair_queue.prefix(pool.name)], args=arguments)
     if requeued:
         log.warning("%s: requeued %d requests of a dead runner", pool.name, len(requeued))
-    # A runner lives, but perhaps not that of each engine: those that are awake do not mind.
-    if wanted or (len(pool.engines) > 1 and fair_queue.lengths()[pool.name]):
-        wake_up(pool.name)
+    # A runner lives, but perhaps not that of each worker.
+    workers = workers_of(pool.name)
+    if wanted or (len(workers) > 1 and fair_queue.lengths()[pool.name]):
+        wake(asleep(workers))
     return int(epoch_age_ms)
 
 

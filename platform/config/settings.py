@@ -194,7 +194,18 @@ REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
 MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
 CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
+
+# Processes that take requests ---------------------------------------------------------------------
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
+_HERE = WEB_PROCESSES + int(GRPC_PORT > 0)
+# On all machines. While Redis is away, each has its share of every limit.
+ADMITTING_PROCESSES = environment.number("FOREBAY_ADMITTING_PROCESSES", _HERE)
+# Of this one; 0: nobody said, or other machines count from 1 too.
+PROCESS_NUMBER = (
+    environment.number("FOREBAY_PROCESS_NUMBER", 0) if ADMITTING_PROCESSES == _HERE else 0
+)
+
+WORKERS_PER_ENGINE = environment.number("FOREBAY_WORKERS_PER_ENGINE", 1)
 
 # Deletion requests (audit/erasure/deletion.py) ----------------------------------------------------
 DELETION_SILENCE_H = environment.number("FOREBAY_DELETION_SILENCE_H", 24)  # then approved

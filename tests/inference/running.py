@@ -15,6 +15,7 @@ from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame
+from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
 from tenants.models import Tenant
 from tenants.redis_link import RedisLink
@@ -33,8 +34,8 @@ class Bench:
         self.drains: list[asyncio.Task[None]] = []
         self.runners: list[Runner] = []
 
-    def start(self, engine: ScriptedEngine) -> Runner:
-        runner = Runner(self.pool, engine)
+    def start(self, engine: ScriptedEngine, colleagues: Colleagues | None = None) -> Runner:
+        runner = Runner(self.pool, engine, colleagues)
         self.runners.append(runner)
         self.drains.append(asyncio.create_task(runner.drain()))
         return runner

@@ -30,6 +30,11 @@ class Socket:
     def close(self) -> None:
         self._stack.close()
 
+    @property
+    def port(self) -> int:
+        """Ours, of the connection."""
+        return int(self._socket.local_address[1])
+
     def say(self, kind: str, **fields: Any) -> None:
         self.say_raw(json.dumps({"type": kind, **fields}))
 

@@ -20,6 +20,7 @@ from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
+from inference.queue.pool_workers import PoolWorker
 from inference.record import closing, slots, statements
 from inference.record.statements import Outcome
 from inference.worker import restoring, sweeper
@@ -57,7 +58,7 @@ def _forget() -> None:
 @pytest.fixture(autouse=True)
 def wake_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr("inference.queue.wake_up._publish", sent.append)
+    monkeypatch.setattr("inference.queue.wake_up._publish", lambda one: sent.append(one.pool))
     return sent
 
 
@@ -355,7 +356,7 @@ def test_a_dead_runners_lease_goes_back_and_somebody_is_called(
 def test_a_broker_that_is_away_does_not_stop_the_sweep(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(pool: str) -> None:
+    def away(worker: PoolWorker) -> None:
         raise OSError("no broker")
 
     monkeypatch.setattr("inference.queue.wake_up._publish", away)

@@ -1,0 +1,50 @@
+"""The workers of a pool: of each of its engines one, or several that share the engine's slots."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from inference.pools import entries, share
+from inference.queue.client import client
+from inference.queue.fair_queue import prefix
+
+AWAKE_MS = 1_500  # so long after its last beat is a worker taken to be awake
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWorker:
+    """The `number`th of `count` workers of an engine, from 1 on."""
+
+    pool: str
+    engine: str
+    queue: str  # of Celery, by which it is woken
+    number: int
+    count: int
+
+    @property
+    def awake(self) -> str:
+        """The key in Redis that is there while it drains the pool's queue."""
+        return f"{prefix(self.pool)}:awake:{self.queue}"
+
+    def share(self, slots: int) -> int:
+        return share(slots, self.number, self.count)
+
+
+def workers_of(pool: str) -> list[PoolWorker]:
+    return [
+        PoolWorker(pool, entry.engine, queue, number, len(queues))
+        for entry in entries(settings.ENGINES)
+        if entry.pool == pool
+        for queues in [entry.queues(settings.WORKERS_PER_ENGINE)]
+        for number, queue in enumerate(queues, 1)
+    ]
+
+
+def asleep(workers: list[PoolWorker]) -> list[PoolWorker]:
+    """Those of a pool that do not say in Redis that they are awake. Raises redis.RedisError."""
+    if len(workers) < 2:  # a lone one says nothing: its runner's beats are enough
+        return workers
+    with client().pipeline(transaction=False) as ask:
+        for worker in workers:
+            ask.exists(worker.awake)
+        return [w for w, awake in zip(workers, ask.execute(), strict=True) if not awake]

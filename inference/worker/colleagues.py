@@ -1,0 +1,62 @@
+"""The other workers of a runner's pool, of its engine or of others.
+
+A pool that is woken has one worker of each engine awake. A runner that has come up full may have
+left work behind: it calls one that sleeps, until all are awake.
+"""
+
+import asyncio
+from math import inf
+
+import hiredis
+
+from inference.queue.pool_workers import AWAKE_MS, PoolWorker, workers_of
+from inference.queue.wake_up import wake
+from tenants.redis_link import RedisGone, RedisLink
+
+AGAIN_S = 1.0
+
+
+class Colleagues:
+    """Of one worker; without a name (in a test) it has none."""
+
+    def __init__(self, pool: str, engine: str = "", number: int = 1) -> None:
+        workers = workers_of(pool) if engine else []
+        self._me = _found(workers, engine, number)
+        self._others = [worker for worker in workers if worker != self._me]
+        self._asleep: list[PoolWorker] = []
+        self._call_at = -inf
+
+    def share(self, slots: int) -> int:
+        """Of its engine's."""
+        return self._me.share(slots) if self._me else slots
+
+    async def beat(self, redis: RedisLink) -> None:
+        """Says that it is awake, and hears who else is. Raises RedisGone."""
+        if not self._me or not self._others:
+            return
+        answers = await redis.many(
+            [
+                ("SET", self._me.awake, 1, "PX", AWAKE_MS),
+                *(("EXISTS", other.awake) for other in self._others),
+            ]
+        )
+        awake = answers[1:]
+        self._asleep = [w for w, there in zip(self._others, awake, strict=True) if there == 0]
+
+    async def leave(self, redis: RedisLink) -> None:
+        if self._me and self._others:
+            try:
+                await redis.call("DEL", self._me.awake)
+            except (RedisGone, hiredis.ReplyError):
+                return  # it is forgotten in time
+
+    def call_one(self) -> None:
+        """One that sleeps, if any does, and not each time: it takes a moment to come."""
+        loop = asyncio.get_running_loop()
+        if self._asleep and loop.time() >= self._call_at:
+            self._call_at = loop.time() + AGAIN_S
+            loop.run_in_executor(None, wake, [self._asleep[0]])
+
+
+def _found(workers: list[PoolWorker], engine: str, number: int) -> PoolWorker | None:
+    return next((w for w in workers if (w.engine, w.number) == (engine, number)), None)
