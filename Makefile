@@ -25,6 +25,7 @@ help:
 	@echo 'WORKERS=3               how many processes run tests'
 	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
+	@echo 'FOREBAY_WEB_PROCESSES=1  FOREBAY_WORKERS_PER_ENGINE=1   how many share a port, an engine'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
 
 # exec: Ctrl-C and SIGTERM reach the supervisor, and make waits for it.

@@ -50,6 +50,7 @@ class Behaviour:
 class Counters:
     requests: int = 0
     running: int = 0
+    peak: int = 0  # the most that ran at once since the last change of behaviour
     aborted: int = 0
 
 
@@ -117,6 +118,7 @@ class EngineProtocol(asyncio.Protocol):
     def other(self, method: bytes) -> bytes:
         if method == b"POST" and self.url == b"/control":
             self.engine.behaviour.change(orjson.loads(self.body))
+            self.engine.counters.peak = self.engine.counters.running
         elif method != b"GET":
             return answers.error(404, "not found")
         if self.url == b"/control":
@@ -140,6 +142,7 @@ class EngineProtocol(asyncio.Protocol):
             self.transport.write(answers.error(500, "the mock engine was told to fail"))
             return
         engine.counters.running += 1
+        engine.counters.peak = max(engine.counters.peak, engine.counters.running)
         self.running = Generation(self, ask, engine.counters.requests)
         self.running.begin()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 ROLES = {
-    "web": ("uvicorn", "config.asgi"),
+    "web": ("config.web_server",),
     "grpc": ("config.grpc_server",),
-    "worker": ("celery", "engine."),
+    "worker": ("celery", "-Q engine"),
     "jobs": ("celery", "-Q jobs"),
     "beat": ("celery", " beat"),
     "postgres": ("postgres",),

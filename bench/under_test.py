@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ UNLIMITED = [word for limit in LIMITS for word in (limit, "0")]
 
 
 class Forebay:
-    """A running platform, ready when constructed. `engines` None: the embedded llama.cpp."""
+    """A running platform, ready when constructed.
+
+    `engines` None: the embedded llama.cpp. `variables`: of its environment.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Forebay:
         *,
         ready: str = "/readyz",
         grpc: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.home = folder / "home"
         self.port = find_free()
@@ -56,6 +61,7 @@ class Forebay:
             # One address sends all the load; a real one would be stopped by its limit.
             "FOREBAY_IP_PER_MINUTE": "0",
             "FOREBAY_MFA": "optional",
+            **(variables or {}),
         }
         self.env.pop("FOREBAY_ENGINES", None)
         if engines is not None:

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.unit
 SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.TRUSTED_PROXIES, s.PROFILE)"
 
 
-def started(**variables: str) -> subprocess.CompletedProcess[str]:
+def started(show: str = SHOW, **variables: str) -> subprocess.CompletedProcess[str]:
     mine = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     home = {"FOREBAY_HOME": os.environ.get("FOREBAY_HOME", str(PROJECT / "var"))}
     return subprocess.run(
-        [sys.executable, "-c", SHOW],
+        [sys.executable, "-c", show],
         env={**mine, **home, **variables},
         capture_output=True,
         text=True,
@@ -52,3 +52,20 @@ def test_a_wrong_value_is_one_clear_line(name: str, value: str) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith(name)
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({}, "1 0"),
+        ({"FOREBAY_WEB_PROCESSES": "4", "FOREBAY_PROCESS_NUMBER": "2"}, "4 2"),
+        ({"FOREBAY_GRPC_PORT": "50051", "FOREBAY_PROCESS_NUMBER": "2"}, "2 2"),
+        # Other machines have a process of that number too.
+        ({"FOREBAY_ADMITTING_PROCESSES": "8", "FOREBAY_PROCESS_NUMBER": "2"}, "8 0"),
+    ],
+)
+def test_how_many_admit_requests_and_which_one_this_is(
+    variables: dict[str, str], shown: str
+) -> None:
+    show = "import config.settings as s; print(s.ADMITTING_PROCESSES, s.PROCESS_NUMBER)"
+    assert started(show, **variables).stdout.strip() == shown

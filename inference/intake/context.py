@@ -60,7 +60,8 @@ class Context:
         self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)
         self.rate_limiter = RateLimiter(
             settings.REDIS_URL,
-            processes=settings.WEB_PROCESSES,
+            processes=settings.ADMITTING_PROCESSES,
+            number=settings.PROCESS_NUMBER,
             hold_s=self.hold_s,
             in_progress=self._in_progress,
         )

@@ -1,8 +1,9 @@
 """The limits of one process alone, while Redis is away: stricter than the shared ones, never open.
 
-Each of N processes has 1/N of every limit. Buckets start empty, so that nobody gets a second
-burst; that of the day's stored bytes with a minute's worth, or every request would wait for it.
-What is let in here is owed: Redis is told when it is back.
+Each of N processes has 1/N of every limit. Of requests at once, which cannot be cut, the first
+processes have what is left over: a limit of one lets somebody in. Buckets start empty, so that
+nobody gets a second burst; that of the day's stored bytes with a minute's worth, or every request
+would wait for it. What is let in here is owed: Redis is told when it is back.
 """
 
 import math
@@ -36,8 +37,13 @@ class _Bucket:
 
 
 class LocalAdmission:
-    def __init__(self, processes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share, self._clock = 1 / max(1, processes), clock
+    """Of the `number`th of `processes`, from 1 on; 0: it does not know which one it is."""
+
+    def __init__(
+        self, processes: int, clock: Callable[[], float] = time.monotonic, *, number: int = 0
+    ) -> None:
+        self._processes, self._number = max(1, processes), number or max(1, processes)
+        self._share, self._clock = 1 / self._processes, clock
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
         self._began = clock()
         self.owed: dict[str, Ask] = {}
@@ -138,7 +144,7 @@ class LocalAdmission:
         mine = (a for a in reacquire_arguments if owner in (a.tenant, a.key))
         sizes = [*(a.bytes for a in mine), *busy(owner)]
         found = []
-        if most and len(sizes) >= int(most * self._share):
+        if most and len(sizes) >= self._places(most):
             tier = f"{prefix}concurrency"
             found.append(Admission(tier, most, len(sizes), 1000, scope=tier))
         flying = sum(size for size in sizes if size > LIGHT)
@@ -147,6 +153,10 @@ class LocalAdmission:
             tier = f"{prefix}bytes"
             found.append(Admission(tier, most_bytes, flying, 1000, scope=tier))
         return found
+
+    def _places(self, most: int) -> int:
+        """Its part of them: the first processes have one more where they cannot be divided."""
+        return (most + self._processes - self._number) // self._processes
 
 
 def _left(charges: list[tuple[str, int, _Bucket, float]], kind: str) -> Left | None:

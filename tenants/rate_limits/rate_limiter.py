@@ -25,19 +25,22 @@ _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 class RateLimiter:
-    """`in_progress`: places of the requests that this process waits for."""
+    """`in_progress`: places of the requests that this process waits for. `number` of `processes`
+    that admit requests: see LocalAdmission.
+    """
 
     def __init__(
         self,
         redis_url: str,
         *,
         processes: int = 1,
+        number: int = 0,
         hold_s: float = 60,
         in_progress: Callable[[], Iterable[Slot]] = tuple,
     ) -> None:
         self._redis = RedisLink(redis_url, timeout_s=PATIENCE_S)
         self._shared = SharedAdmission(self._redis, self._restore)
-        self._local = LocalAdmission(processes)
+        self._local = LocalAdmission(processes, number=number)
         self._hold_s, self._in_progress = hold_s, in_progress
         self._blocked: OrderedDict[str, tuple[Admission, float]] = OrderedDict()
         self._to_undo: dict[str, tuple[Ask, int]] = {}

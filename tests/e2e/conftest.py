@@ -1,9 +1,11 @@
-"""Running platforms: `real` with the embedded model, `staged` in front of the mock engine."""
+"""Running platforms: `real` with the embedded model, `staged` in front of the mock engine, and
+`doubled` with two of each process of which there may be several.
+"""
 
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +53,16 @@ class Platform(Forebay):
     """A running platform and ways to hurt its parts. Its first start was another one's."""
 
     def __init__(
-        self, folder: Path, engines: dict[str, Any] | None = None, *, grpc: bool = False
+        self,
+        folder: Path,
+        engines: dict[str, Any] | None = None,
+        *,
+        grpc: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         prepared.home(folder / "home")
         self._commands: Commands | None = None
-        super().__init__(folder, engines, grpc=grpc)
+        super().__init__(folder, engines, grpc=grpc, variables=variables)
 
     def new_key(self) -> str:
         return (self.home / prepared.BENCH_KEY).read_text()
@@ -108,6 +115,17 @@ def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iter
     engine = {"kind": "openai", "url": url, "slots": MOCK_SLOTS, "context_length": 4096}
     engine["template_tokens"] = 64  # it has no template: what is left of a budget can be spent
     platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine}, grpc=True)
+    yield platform
+    platform.stop()
+
+
+@pytest.fixture(scope="session")
+def doubled(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    url = f"http://127.0.0.1:{session_mock.port}/v1"
+    engine = {"kind": "openai", "url": url, "slots": 4, "context_length": 4096}
+    two = {"FOREBAY_WEB_PROCESSES": "2", "FOREBAY_WORKERS_PER_ENGINE": "2"}
+    folder = tmp_path_factory.mktemp("doubled")
+    platform = Platform(folder, {"mock": engine}, grpc=True, variables=two)
     yield platform
     platform.stop()
 

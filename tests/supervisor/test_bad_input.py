@@ -61,6 +61,20 @@ def test_engines_that_make_no_sense(home: Path, engines: str) -> None:
     assert "FOREBAY_ENGINES" in refused(home, FOREBAY_ENGINES=engines)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("FOREBAY_WEB_PROCESSES", "0"),
+        ("FOREBAY_WEB_PROCESSES", "two"),
+        ("FOREBAY_WORKERS_PER_ENGINE", "65"),
+    ],
+)
+def test_a_number_of_processes_that_makes_no_sense(home: Path, name: str, given: str) -> None:
+    line = refused(home, **{name: given})
+
+    assert line == f"forebay: {name} must be a whole number from 1 to 64, not {given!r}"
+
+
 def test_a_certificate_that_is_not_there(home: Path) -> None:
     line = refused(
         home,

@@ -86,7 +86,7 @@ def test_a_busy_port_of_grpc_is_named(platform: Running, tmp_path: Path) -> None
     assert "FOREBAY_GRPC_PORT=" in line
 
 
-SIGNS = ["llama_cpp_server", "valkey-server", "postgres", "uvicorn", "config.grpc_server"]
+SIGNS = ["llama_cpp_server", "valkey-server", "postgres", "config.web_server", "config.grpc_server"]
 
 
 @pytest.mark.parametrize("sign", SIGNS)

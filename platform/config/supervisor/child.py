@@ -80,6 +80,12 @@ class Child:
             await self.ended()
 
     @property
+    def pid(self) -> int:
+        """Once it has been spawned."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 

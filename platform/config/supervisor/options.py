@@ -9,6 +9,7 @@ from config import environment
 from config.supervisor.problem import Problem
 
 GRPC_PORT = 50051
+MOST_PROCESSES = 64
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Options:
     host: str
     port: int
     grpc_port: int | None  # 0: no gRPC; None: the first that is free, from GRPC_PORT on
+    web_processes: int
+    workers_per_engine: int
     database_url: str | None
     redis_url: str | None
     engines_given: bool
@@ -43,6 +46,8 @@ def read() -> Options:
         grpc_port=_number("FOREBAY_GRPC_PORT", 0, 0, 65535)
         if os.environ.get("FOREBAY_GRPC_PORT")
         else None,
+        web_processes=_number("FOREBAY_WEB_PROCESSES", 1, 1, MOST_PROCESSES),
+        workers_per_engine=_number("FOREBAY_WORKERS_PER_ENGINE", 1, 1, MOST_PROCESSES),
         database_url=os.environ.get("DATABASE_URL") or None,
         redis_url=os.environ.get("REDIS_URL") or None,
         engines_given=bool(os.environ.get("FOREBAY_ENGINES")),

@@ -4,21 +4,17 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 
-from config.supervisor.child import Stage
+from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
 from config.supervisor.keeper import Keeper
+from config.supervisor.listening import listens
 from config.supervisor.options import Options
 from config.supervisor.together import together
 from inference.pools import Entry
 
-_WEB = shlex.split(
-    "-m uvicorn config.asgi:application --loop uvloop --http config.bounded_http:Bounded "
-    "--ws config.bounded_http:BoundedSocket --ws-max-size 1048576 --lifespan on --no-access-log "
-    "--timeout-graceful-shutdown 3 "
-    "--log-level warning --no-proxy-headers --no-server-header"
-)
 _CELERY = shlex.split("-m celery -A config")
 _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
 
@@ -32,26 +28,31 @@ class Processes:
 
     async def start(self, engines: Iterable[Entry]) -> None:
         for entry in engines:
-            worker = f"worker.{entry.engine.replace('/', '-')}"
-            await self._celery(worker, "worker", *_WORKER, "-c", "1", "-Q", entry.queue)
+            for queue in entry.queues(self._options.workers_per_engine):
+                name = queue.replace("engine", "worker", 1).replace("/", "-")
+                await self._celery(name, "worker", *_WORKER, "-c", "1", "-Q", queue)
         await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
         await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
-        await together(self._web(), self._grpc())
+        numbers = range(1, self._options.web_processes + 1)
+        await together(*map(self._web, numbers), self._grpc())
 
-    async def _web(self) -> None:
-        where = ["--host", self._options.host, "--port", str(self._options.port)]
-        child = self._keeper.child(
-            "web", [sys.executable, *_WEB, *where], self._variables, stage=Stage.DOOR
-        )
-        await self._keeper.start(child, self._what_is_missing)
+    async def _web(self, number: int) -> None:
+        name = "web" if self._options.web_processes == 1 else f"web.{number}"
+        child = self._front(name, "config.web_server", number)
+        await self._keeper.start(child, partial(self._what_is_missing, child))
 
     async def _grpc(self) -> None:
         if not self._options.grpc_port:
             return
-        command = [sys.executable, "-m", "config.grpc_server"]
-        child = self._keeper.child("grpc", command, self._variables, stage=Stage.DOOR)
+        child = self._front("grpc", "config.grpc_server", self._options.web_processes + 1)
         await self._keeper.start(child, self._is_listening)
+
+    def _front(self, name: str, module: str, number: int) -> Child:
+        """The `number`th of the processes that take requests."""
+        command = [sys.executable, "-m", module]
+        variables = {**self._variables, "FOREBAY_PROCESS_NUMBER": str(number)}
+        return self._keeper.child(name, command, variables, stage=Stage.DOOR)
 
     async def _is_listening(self) -> str | None:
         listening = await answers(self._options.near_host, self._options.grpc_port or 0)
@@ -64,7 +65,9 @@ class Processes:
         )
         await self._keeper.start(child, _nothing_is_missing)
 
-    async def _what_is_missing(self) -> str | None:
+    async def _what_is_missing(self, web: Child) -> str | None:
+        if not listens(web.pid, self._options.port):
+            return "it does not answer yet"
         answer = await get(self._options.near_host, self._options.port, "/readyz")
         if answer.status == 200 or _only_engines_are_away(answer.body):
             return None

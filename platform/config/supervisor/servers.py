@@ -38,7 +38,8 @@ class Servers:
             "FOREBAY_HOST": options.host,
             "FOREBAY_PORT": str(options.port),
             "FOREBAY_GRPC_PORT": str(options.grpc_port),
-            **_front_ends(options),
+            "FOREBAY_WEB_PROCESSES": str(options.web_processes),
+            "FOREBAY_WORKERS_PER_ENGINE": str(options.workers_per_engine),
             "DATABASE_URL": self.database_url,
             **self._for_requests,
             "REDIS_URL": self.redis_url,
@@ -81,12 +82,6 @@ class Servers:
         if self._engine:
             await self._engine.start()
             done(f"engine ready: {self._engine.name}")
-
-
-def _front_ends(options: Options) -> dict[str, str]:
-    """How many processes take requests, where nobody has said it."""
-    given = os.environ.get("FOREBAY_WEB_PROCESSES")
-    return {} if given or not options.grpc_port else {"FOREBAY_WEB_PROCESSES": "2"}
 
 
 def _given_engines() -> Mapping[str, dict[str, Any]]:

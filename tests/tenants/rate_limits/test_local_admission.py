@@ -104,6 +104,17 @@ def test_what_ran_before_counts_among_the_requests_at_once(clock: Clock) -> None
     assert LocalAdmission(4, clock).admit(asked(alone)).tier == "concurrency"  # never open
 
 
+@pytest.mark.parametrize(("limit", "shares"), [(1, [1, 0, 0]), (5, [2, 2, 1]), (6, [2, 2, 2])])
+def test_all_processes_together_let_in_exactly_the_limit_at_once(
+    clock: Clock, limit: int, shares: list[int]
+) -> None:
+    who = caller(at_once=limit)
+    each = [LocalAdmission(3, clock, number=n) for n in (1, 2, 3)]
+    assert [let_in(local, who, 10) for local in each] == shares
+    nameless = [LocalAdmission(3, clock) for _ in range(3)]
+    assert sum(let_in(local, who, 10) for local in nameless) <= limit
+
+
 def test_one_larger_than_the_bucket_is_not_impossible(clock: Clock) -> None:
     local, who = LocalAdmission(2, clock), caller(tokens=100)
     clock.now += 60

@@ -1,0 +1,73 @@
+"""A web process: `python -m config.web_server`.
+
+Where there are several (FOREBAY_WEB_PROCESSES), each binds the port for itself with SO_REUSEPORT,
+and the kernel deals out connections by a hash of their addresses. Of one socket that all inherit,
+whoever wakes first would take a whole burst, and clients that keep their connections would stay
+there. A process that dies leaves the group with its socket: the others get all that is new.
+"""
+
+import os
+import socket
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
+
+import uvicorn
+from django.conf import settings
+
+GRACE_S = 3  # for requests that run when the process is told to stop
+LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
+FAILED = 3  # uvicorn's own exit code for a start that failed
+
+
+def main() -> None:
+    try:
+        sockets = bound(settings.HOST, settings.PORT, shared=settings.WEB_PROCESSES > 1)
+    except OSError as error:
+        sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
+    server = uvicorn.Server(_config())
+    server.run(sockets)
+    if not server.started:
+        sys.exit(FAILED)
+
+
+def bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
+    """A socket for each address of the host. Nobody can connect before somebody listens on it.
+
+    Raises OSError.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    places = dict.fromkeys((family, address) for family, *_, address in found)
+    return [_bound(family, address, shared=shared) for family, address in places]
+
+
+def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:  # IPv4 has a socket of its own
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    one.bind(address)  # type: ignore[arg-type]
+    return one
+
+
+def _config() -> uvicorn.Config:
+    return uvicorn.Config(
+        "config.asgi:application",
+        loop="uvloop",
+        http="config.bounded_http:Bounded",
+        ws="config.bounded_http:BoundedSocket",
+        ws_max_size=LARGEST_MESSAGE,
+        lifespan="on",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
