@@ -109,7 +109,10 @@ class RedisLink(asyncio.Protocol):
         if not self._outgoing:
             loop.call_soon(self._flush)
         self._outgoing.append(hiredis.pack_command(words))
-        self._waiting.append((answer, time.monotonic()))
+        self._waiting.append((answer, now := time.monotonic()))
+        if self._watchdog is None and self._timeout_s:
+            self._watched_at = now
+            self._watchdog = loop.call_later(self._timeout_s / 4, self._watch)
         return answer
 
     def _flush(self) -> None:
@@ -163,9 +166,7 @@ class RedisLink(asyncio.Protocol):
         self._reader = hiredis.Reader()
         if self._watchdog:
             self._watchdog.cancel()
-        if self._timeout_s:
-            self._watched_at = time.monotonic()
-            self._watch()
+            self._watchdog = None
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -188,14 +189,18 @@ class RedisLink(asyncio.Protocol):
                 future.set_exception(reason)
 
     def _watch(self) -> None:
-        """A Redis that holds the connection but does not answer is as good as gone."""
+        """A Redis that holds the connection but does not answer is as good as gone.
+
+        While nothing waits for an answer, nobody watches.
+        """
         assert self._timeout_s is not None
+        self._watchdog = None
         now = time.monotonic()
         busy = now - self._watched_at > self._timeout_s / 2  # then it may be we who did not listen
         self._watched_at = now
         if not busy and self._waiting and now - self._waiting[0][1] > self._timeout_s:
             self._drop(RedisGone(f"Redis did not answer within {self._timeout_s:g} s"))
-        if self._transport:
+        if self._transport and self._waiting:
             loop = asyncio.get_running_loop()
             self._watchdog = loop.call_later(self._timeout_s / 4, self._watch)
 

@@ -2,12 +2,14 @@
 
 News that is late looks like no news. So every PAUSE_S a message of our own goes the same way: when
 it is back, everything that was told before it has been heard. Whoever relies on having heard it
-all may do so for VALID_S from when such a message was sent, and for no longer.
+all may do so for VALID_S from when such a message was sent, and for no longer. While nobody does,
+few are sent: the first to ask again finds nothing to rely on, and the next one can.
 """
 
 import asyncio
 import logging
 import secrets
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +34,8 @@ TABLES = (
 TRIGGERS = 3 * len(TABLES)
 PAUSE_S = 0.3
 VALID_S = 0.9  # what is told is heeded within that time, or nobody relies on it
+QUIET_S = 5.0  # so long after somebody has asked
+REST_S = 10.0  # then a message, unless somebody asks
 PATIENCE_S = 3.0
 AGAIN_S = 0.3
 MOST = 10_000
@@ -59,6 +63,7 @@ class Changes:
         self._probes, self._sent = 0, NEVER
         self._since, self._until = NEVER, NEVER
         self._deaf = False
+        self._asked, self._asked_at = asyncio.Event(), self._loop.time()
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
@@ -71,6 +76,8 @@ class Changes:
 
     def all_heard(self, asked_at: float, now: float) -> bool:
         """Whether whatever was changed since, but for the last VALID_S, is known."""
+        self._asked_at = now
+        self._asked.set()
         return self._since < asked_at and now < self._until
 
     # Listening -----------------------------------------------------------------------------------
@@ -96,12 +103,22 @@ class Changes:
                 await connection.execute(f"listen {CHANNEL}; listen {self._mine}")
             self._since = self._loop.time()
             while True:
+                await self._rest()
                 await self._probe(connection)
                 async for told in connection.notifies(timeout=PAUSE_S):
                     self._hear(told)
         finally:
             self._until = NEVER
             await connection.close()
+
+    async def _rest(self) -> None:
+        """What is told meanwhile waits in the connection: it is heard before our message."""
+        if self._loop.time() - self._asked_at < QUIET_S:
+            return
+        self._asked.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                await self._asked.wait()
 
     async def _probe(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._probes, self._sent = self._probes + 1, self._loop.time()

@@ -144,6 +144,64 @@ async def test_those_who_come_in_most_are_kept(
     assert len(authenticator._known) == 3
 
 
+# While nobody asks -------------------------------------------------------------------------------
+@pytest.fixture
+def resting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news, "QUIET_S", 0.4)
+
+
+async def quiet(authenticator: Authenticator) -> int:
+    """How many messages it had sent when it came to rest."""
+    await asyncio.sleep(news.VALID_S + 0.8)
+    return authenticator._changes._probes
+
+
+@pytest.mark.usefixtures("resting")
+async def test_nothing_is_sent_while_nobody_asks(authenticator: Authenticator) -> None:
+    await listening(authenticator)
+    sent = await quiet(authenticator)
+    await asyncio.sleep(1)
+    assert authenticator._changes._probes == sent
+
+
+@pytest.mark.usefixtures("resting")
+async def test_the_first_to_ask_again_looks_and_the_next_ones_need_not(
+    authenticator: Authenticator, key: tuple[ApiKey, str], looks: list[object]
+) -> None:
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
+    await quiet(authenticator)
+    await authenticator.by_key(key[1])
+    assert len(looks) == 2
+    for _ in range(10):
+        await asyncio.sleep(0.1)
+        await authenticator.by_key(key[1])
+    assert len(looks) == 2
+
+
+@pytest.mark.usefixtures("resting")
+async def test_what_was_told_while_nobody_asked_is_heeded(
+    authenticator: Authenticator, key: tuple[ApiKey, str]
+) -> None:
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
+    await quiet(authenticator)
+    await in_database(key[0].revoke)(by="test")
+    with pytest.raises(UnknownCaller):
+        await authenticator.by_key(key[1])
+    await listening(authenticator)
+    assert authenticator._changes.touched(key[0].tenant_id, authenticator._changes._since)
+
+
+@pytest.mark.usefixtures("resting")
+async def test_a_message_is_sent_now_and_then_all_the_same(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also to see whether the connection and the triggers are still there."""
+    monkeypatch.setattr(news, "REST_S", 0.2)
+    await listening(authenticator)
+    sent = await quiet(authenticator)
+    await until(lambda: authenticator._changes._probes > sent + 1)
+
+
 # What is told ------------------------------------------------------------------------------------
 def restrict_model(key: ApiKey, alice: Member) -> None:
     RestrictedModel.objects.create(tenant=alice.tenant, name="m")

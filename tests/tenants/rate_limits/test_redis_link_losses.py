@@ -74,6 +74,8 @@ async def test_a_frozen_connection_is_given_up_and_a_new_one_works(
 ) -> None:
     link = new_link(over(line, settings.REDIS_URL), timeout_s=0.4)
     assert await link.call("ECHO", "first") == b"first"
+    await asyncio.sleep(0.3)  # nobody watches a link that is quiet
+    assert link._watchdog is None
     line.freeze()
     with pytest.raises(RedisGone):
         await asyncio.wait_for(link.call("ECHO", "into the void"), 1)
