@@ -10,16 +10,18 @@ from bench.results import Results
 FOLDER = REPOSITORY / "bench" / "results"
 
 
-def write(results: Results, name: str) -> list[Path]:
+def write(
+    results: Results, name: str, folder: Path = FOLDER, line_in: Path = history.FILE
+) -> list[Path]:
     """The files written; `name` is theirs, without an ending. Removes those of older runs."""
-    paths = write_files(results, name)
+    paths = write_files(results, name, folder)
     if not results.quick:
-        superseded.remove(FOLDER, by=FOLDER / f"{name}.json")
-    return paths + history.record(results)
+        superseded.remove(folder, by=folder / f"{name}.json")
+    return paths + history.record(results, line_in)
 
 
-def write_files(results: Results, name: str) -> list[Path]:
-    FOLDER.mkdir(exist_ok=True)
+def write_files(results: Results, name: str, folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
     contents = {
         ".json": json.dumps(results.as_json(), indent=1) + "\n",
         ".md": markdown.page(results),
@@ -29,7 +31,7 @@ def write_files(results: Results, name: str) -> list[Path]:
     for ending, content in contents.items():
         if not content:
             continue
-        path = FOLDER / (name + ending)
+        path = folder / (name + ending)
         path.write_text(content)
         paths.append(path)
     return paths
