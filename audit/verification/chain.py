@@ -32,7 +32,9 @@ _SEALS = """
 CHECKPOINTS = """
     select n, size, root, previous, at, key_id, signature
     from audit_checkpoint where n between %(first)s and %(last)s order by n"""
-_EVER = 2**62
+EVER = 2**62  # no checkpoint has this number
+Head = tuple[int, int, bytes]  # of a tenant's chain: its last batch, its next number, its hash
+BEGINNING: Head = 0, 1, ZERO
 
 
 class SealRow(NamedTuple):
@@ -84,19 +86,25 @@ class Chain:
         self._spool = spool
         self._keys = {signing.key_id(key): key for key in keys}
         self._report = report
-        self._heads: dict[UUID, tuple[int, int, bytes]] = {}  # batch, next sequence number, hash
-        self._last_seal: int | None = None
-        self._before: Signed | None = None
         self._from_the_start = True
         self.gone = 0  # events that may be missing altogether
+        self.heads: dict[UUID, Head] = {}
+        self.first_seal: int | None = None
+        self.last_seal: int | None = None
+        self.last: Signed | None = None
+        # Where it began in the middle: what the checkpoint and the chains before must have been.
+        self.anchor: Signed | None = None
+        self.taken_on_trust: dict[UUID, Head] = {}
 
-    def walk(self) -> None:
-        first, last = self._reach()
+    def walk(self, first: int = 0, last: int = EVER) -> None:
+        """From one checkpoint to another, or so far as the time reaches that is asked for."""
+        if (first, last) == (0, EVER):
+            first, last = self._reach()
         self._from_the_start = first <= 1
         if self._from_the_start:
-            self._last_seal = 0
+            self.last_seal = 0
         else:
-            self._before = self._anchor(first - 1)
+            self.last = self.anchor = self._anchor(first - 1)
         rows = self._stream("seals", SealRow, _SEALS, first, last)
         checkpoints = self._stream("checkpoints", CheckpointRow, CHECKPOINTS, first, last)
         for checkpoint, seals in self._together(checkpoints, rows):
@@ -109,7 +117,7 @@ class Chain:
     def _reach(self) -> tuple[int, int]:
         span = self._span
         if span.since is None and span.until is None:
-            return 0, _EVER
+            return 0, EVER
         asked = {"since": span.since, "until": span.until, "tenant": span.tenant_id}
         found = self._connection.execute(_REACH, asked).fetchone()
         return found or (0, 0)
@@ -131,19 +139,19 @@ class Chain:
         self, checkpoints: Iterator[CheckpointRow], seals: Iterator[SealRow]
     ) -> Iterator[tuple[CheckpointRow, list[SealRow]]]:
         groups = ((n, list(group)) for n, group in groupby(seals, key=lambda s: s.checkpoint))
-        n, group = next(groups, (_EVER, []))
+        n, group = next(groups, (EVER, []))
         for checkpoint in checkpoints:
             while n < checkpoint.n:
                 self._unsigned(n, group)
-                n, group = next(groups, (_EVER, []))
+                n, group = next(groups, (EVER, []))
             if n == checkpoint.n:
                 yield checkpoint, group
-                n, group = next(groups, (_EVER, []))
+                n, group = next(groups, (EVER, []))
             else:
                 yield checkpoint, []
-        while n < _EVER:
+        while n < EVER:
             self._unsigned(n, group)
-            n, group = next(groups, (_EVER, []))
+            n, group = next(groups, (EVER, []))
 
     def _unsigned(self, n: int, seals: list[SealRow]) -> None:
         text = f"checkpoint {n} is missing: {len(seals)} seals have no signature"
@@ -152,7 +160,7 @@ class Chain:
     # One checkpoint ------------------------------------------------------------------------------
     def _checkpoint(self, row: CheckpointRow, seals: list[SealRow]) -> None:
         self._report.count("checkpoints")
-        before, self._before = self._before, row.signed
+        before, self.last = self.last, row.signed
         for wrong in self._wrong_with(row, seals, before):
             self._report.add("checkpoint_broken", f"checkpoint {row.n}: {wrong}", checkpoint=row.n)
         key = self._keys.get(row.key_id)
@@ -180,15 +188,18 @@ class Chain:
 
     # One seal ------------------------------------------------------------------------------------
     def _place(self, seal: SealRow, position: int) -> None:
-        expected = None if self._last_seal is None else self._last_seal + 1
-        self._last_seal = seal.id
+        expected = None if self.last_seal is None else self.last_seal + 1
+        self.first_seal = seal.id if self.first_seal is None else self.first_seal
+        self.last_seal = seal.id
         if expected not in (None, seal.id) or seal.position != position:
             self._broken(seal, "does not stand in its place")
 
     def _seal(self, seal: SealRow, checkpoint: CheckpointRow) -> None:
         self._report.count("seals")
-        known = self._heads.get(seal.tenant_id, (0, 1, ZERO) if self._from_the_start else None)
-        self._heads[seal.tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
+        known = self.heads.get(seal.tenant_id, BEGINNING if self._from_the_start else None)
+        if known is None:
+            self.taken_on_trust[seal.tenant_id] = seal.batch - 1, seal.first_seq, seal.previous
+        self.heads[seal.tenant_id] = seal.batch, seal.first_seq + seal.size, seal.hash
         for wrong in _wrong_with(seal, known):
             self._broken(seal, wrong)
         if seal.sealed_at != checkpoint.at:
@@ -222,7 +233,7 @@ class Chain:
             )
 
 
-def _wrong_with(seal: SealRow, known: tuple[int, int, bytes] | None) -> Iterator[str]:
+def _wrong_with(seal: SealRow, known: Head | None) -> Iterator[str]:
     """`known` is what the tenant's batch before leaves; None where we began in the middle."""
     ids, leaves = seal.event_ids or [], seal.leaves or b""
     if not seal.size == len(ids) > 0 or len(leaves) != merkle.SIZE * len(ids):

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from audit.trail.canonical import moment
+from audit.verification.order import Cut, conditions
 from audit.verification.report import Report
 from audit.verification.restores import restarts
 from audit.verification.rows import Row, in_order
@@ -34,7 +35,11 @@ class Events:
     """The events in the order of sealing beside what the seals promise in the same order."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], span: TimeRange, spool: Spool, report: Report
+        self,
+        connection: psycopg.Connection[Any],
+        span: TimeRange,
+        spool: Spool,
+        report: Report,
     ) -> None:
         self._connection, self._span, self._spool = connection, span, spool
         self._report, self._restarts = report, restarts(connection)
@@ -44,8 +49,10 @@ class Events:
         self._reached: dict[UUID, int] = {}  # by tenant: the place of its last event
         self.missing = 0  # in batches that may miss some
 
-    def match(self) -> None:
-        rows = in_order(self._connection, self._span, self._counts(), self._spool.reach())
+    def match(self, after: Cut | None = None, upto: Cut | None = None) -> None:
+        """All that come between two cuts in the order of sealing."""
+        parts = conditions(self._restarts, after, upto)
+        rows = in_order(self._connection, self._span, parts, self._spool.reach())
         for batches in self._spool.rounds():
             self._read_on(rows, batches)
             for batch in batches:
@@ -77,13 +84,6 @@ class Events:
             place += 1
         self._places = place
         return place > before
-
-    def _counts(self) -> Iterator[str]:
-        """Transactions were counted anew after each restart: an order of its own."""
-        ends = [f"id <= {restart}" for restart in self._restarts]
-        begins = [f"id > {restart}" for restart in self._restarts]
-        for begin, end in zip(["true", *begins], [*ends, "true"], strict=True):
-            yield f"{begin} and {end}"
 
     def _is_as_promised(self, batch: Batch) -> bool:
         """All of it together: there, unchanged, and in its order and time."""

@@ -30,6 +30,7 @@ _PRUNED = """
     inside="""at >= p.month::timestamp at time zone 'UTC'
             and at < (p.month + interval '1 month') at time zone 'UTC'""",
 )
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = "select min(at) from audit_checkpoint"
 
 
@@ -58,6 +59,11 @@ class Pruned:
     @property
     def rows(self) -> int:
         return sum(month.rows for month in self._events)
+
+    @property
+    def kept_since(self) -> datetime:
+        """Nothing that was dropped is younger."""
+        return max((month.ends for month in self._events), default=_LONG_AGO)
 
     @property
     def texts(self) -> list[Month]:

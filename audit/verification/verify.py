@@ -15,12 +15,11 @@ from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
 
 from audit.keys import signing
-from audit.verification.chain import Chain
 from audit.verification.data_keys import check_data_keys
-from audit.verification.events import Events
 from audit.verification.pruned import Pruned, pruned
 from audit.verification.report import Report
-from audit.verification.spool import Spool
+from audit.verification.sections import Asked, Section, found_in
+from audit.verification.side_by_side import whole
 from audit.verification.texts import check_texts
 from audit.verification.time_range import TimeRange
 from audit.verification.witnessed import Witness
@@ -36,9 +35,11 @@ def verify(
     witnesses: Iterable[Witness] = (),
     texts: bool = True,
     at_home: bool = False,
+    processes: int | None = None,
 ) -> Report:
     """`connection` is in a transaction that sees every tenant; `keys`: public ones beside those
-    that we trust; `at_home`: here the master key must be at hand.
+    that we trust; `at_home`: here the master key must be at hand; `processes`: at most, as many as
+    cores and no more than 4 without it. Raises ChildProcessError where one of them ended.
     """
     began, report, span = time.monotonic(), Report(), span or TimeRange()
     trusted = [*signing.trusted().values(), *keys]
@@ -46,7 +47,7 @@ def verify(
     with _unreadable(report):
         gone = pruned(connection, report)
     with _unreadable(report):
-        _events(connection, span, trusted, gone, report)
+        _events(Asked(span, trusted, gone), connection, processes, report)
     if texts:
         with _unreadable(report):
             check_texts(connection, span, gone, report)
@@ -60,21 +61,17 @@ def verify(
 
 
 def _events(
-    connection: psycopg.Connection[Any],
-    span: TimeRange,
-    keys: list[bytes],
-    gone: Pruned,
-    report: Report,
+    asked: Asked, connection: psycopg.Connection[Any], processes: int | None, report: Report
 ) -> None:
-    with Spool() as spool:
-        chain = Chain(connection, span, keys, gone, spool, report)
-        chain.walk()
-        events = Events(connection, span, spool, report)
-        events.match()
-    missing = chain.gone + events.missing
-    report.count("pruned", missing)
-    if span.is_all() and missing > gone.rows:
-        text = f"{missing} events are gone; {gone.rows} have been dropped with their months"
+    together = whole(asked, connection, processes)
+    if together:
+        report.figures |= together.figures
+        lacking = together.lacking
+    else:
+        lacking = found_in(Section(), asked, connection, report).lacking
+    report.count("pruned", lacking)
+    if asked.span.is_all() and lacking > asked.gone.rows:
+        text = f"{lacking} events are gone; {asked.gone.rows} have been dropped with their months"
         report.add("event_missing", text)
 
 

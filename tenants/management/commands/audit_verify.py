@@ -42,6 +42,9 @@ class Command(BaseCommand):
             "with --export instead of them",
         )
         parser.add_argument("--no-texts", dest="texts", action="store_false")
+        parser.add_argument(
+            "--processes", type=int, help="at most; without it as many as cores, up to 4"
+        )
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, **options: Any) -> None:
@@ -63,6 +66,7 @@ class Command(BaseCommand):
                 keys=[_key(text) for text in options["public_key"]],
                 witnesses=_witnesses(options["witness"]),
                 texts=options["texts"],
+                processes=options["processes"],
             )
         lines = [json.dumps(report.as_json())] if options["json"] else _told(report)
         self.stdout.write("\n".join(lines))

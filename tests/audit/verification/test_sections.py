@@ -1,0 +1,50 @@
+"""Sections are a whole only where each begins as the one before has ended."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audit.proof.chain import ZERO, Signed
+from audit.verification.chain import BEGINNING
+from audit.verification.report import Report
+from audit.verification.sections import Found, Whole
+from tests.audit.sealed import ACME, GLOBEX
+
+pytestmark = pytest.mark.unit
+
+
+def _sections() -> list[Found]:
+    """Two that fit: of three checkpoints, four seals, and the chains of two tenants."""
+    before, middle = Signed(1, 9, ZERO, ZERO, 1), Signed(2, 20, ZERO, ZERO, 2)
+    acme, globex = (2, 9, b"a"), (1, 5, b"g")
+    return [
+        Found(Report(), 0, None, before, 1, 2, {}, {ACME: acme}),
+        Found(Report(), 0, before, middle, 3, 4, {ACME: acme, GLOBEX: BEGINNING}, {GLOBEX: globex}),
+    ]
+
+
+def test_sections_that_fit_are_whole() -> None:
+    whole = Whole()
+    assert all(map(whole.takes, _sections()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"anchor": None},
+        {"anchor": Signed(1, 8, ZERO, ZERO, 1)},
+        {"first_seal": None},
+        {"first_seal": 4},
+        {"taken_on_trust": {ACME: (2, 9, b"b")}},
+        {"taken_on_trust": {ACME: (2, 8, b"a")}},
+        {"taken_on_trust": {ACME: BEGINNING}},
+        {"taken_on_trust": {GLOBEX: (1, 5, b"g")}},
+        {"report": Report(found=1)},
+    ],
+)
+def test_sections_that_do_not_fit_are_not(change: dict[str, Any]) -> None:
+    first, second = _sections()
+    whole = Whole()
+    assert whole.takes(first)
+    assert not whole.takes(replace(second, **change))
