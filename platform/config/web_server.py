@@ -9,6 +9,7 @@ there. A process that dies leaves the group with its socket: the others get all 
 import os
 import socket
 import sys
+from contextlib import ExitStack
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
@@ -43,14 +44,16 @@ def bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
 
 
 def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if family == socket.AF_INET6:  # IPv4 has a socket of its own
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    one.bind(address)  # type: ignore[arg-type]
-    return one
+    with ExitStack() as unless_bound:
+        one = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:  # IPv4 has a socket of its own
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)  # type: ignore[arg-type]
+        unless_bound.pop_all()
+        return one
 
 
 def _config() -> uvicorn.Config:
