@@ -15,7 +15,7 @@ from config.supervisor.ports import find_free
 
 ENVIRONMENT = LockedEnvironment("litellm")
 MASTER_KEY = "sk-bench-4c1f0a7de2"
-START_SECONDS = 120
+START_SECONDS = 300
 
 CONFIG = """\
 model_list:
