@@ -37,6 +37,8 @@ def pytest_configure() -> None:
     Passwords of tests need not withstand anybody. Running platforms hash as they should.
     """
     celery_app.set_default()
+    # Threads of tests are not Celery's: what one keeps would be there in the next test.
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

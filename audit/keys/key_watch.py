@@ -1,7 +1,8 @@
 """Hears of keys that were destroyed or replaced elsewhere: `audit_keymark` counts them.
 
-A thread looks a few times a second while keys are in use, so that requests need not; it ends, and
-takes the keys out of memory, when nobody has asked for one for a minute.
+A thread looks a few times a second while keys are in use, so that requests need not, and about once
+when they are not; it ends, and takes the keys out of memory, when nobody has asked for one for a
+minute.
 """
 
 import logging
@@ -17,7 +18,8 @@ from django.db import connection
 from audit.keys.key_cache import KeyCache, Standing
 
 log = logging.getLogger(__name__)
-PAUSE_S = 0.3
+PAUSE_S, QUIET_PAUSE_S = 0.3, 0.7
+QUIET_S = 5.0  # since somebody has asked for a key
 VALID_S = 0.9  # after a look: together with a slow one still within a second
 IDLE_S = 60.0
 _STANDING = "select id, newest from audit_keys_standing(%s)"
@@ -70,13 +72,18 @@ class KeyWatch:
     def _run(self, stop: Event) -> None:
         """While it does not go well, `look` does the work; it starts this again."""
         try:
-            while not stop.wait(PAUSE_S) and not self._idle():
+            while not stop.wait(self._pause()) and not self._idle():
                 with connection.cursor() as cursor:
                     self._look(cursor)
         except Exception as problem:  # whatever it is: no news, no keys
             log.warning("cannot check for destroyed keys: %s", problem)
         finally:
             connection.close()
+
+    def _pause(self) -> float:
+        """Either leaves a slow look time to be over within a second of the one before."""
+        quiet = monotonic() - self._cache.used > QUIET_S
+        return QUIET_PAUSE_S if quiet else PAUSE_S
 
     def _idle(self) -> bool:
         idle = monotonic() - self._cache.used > IDLE_S

@@ -9,9 +9,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from channels.db import database_sync_to_async
-from django.db import connection
-
+from audit.resilient_connection import Connection
 from inference.engines import engines, reachable
 from inference.intake.context import Context
 
@@ -33,7 +31,7 @@ async def recent(context: Context) -> dict[str, bool]:
 
 async def checks(context: Context) -> dict[str, bool]:
     named: dict[str, Awaitable[Any]] = {
-        "database": database_sync_to_async(_ask_database)(),
+        "database": _ask_database(context),
         "redis": context.redis.call("PING"),
     }
     answers = await asyncio.gather(*map(_answers, named.values()))
@@ -53,6 +51,14 @@ async def _answers(question: Awaitable[Any]) -> bool:
     return True
 
 
-def _ask_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("select 1")
+async def _ask_database(context: Context) -> None:
+    """Over a connection that stays: a new one for each question costs more than all the rest."""
+    try:
+        await context.database.ask(_asked)
+    except BaseException:
+        await context.database.close()
+        raise
+
+
+async def _asked(connection: Connection) -> None:
+    await connection.execute("select 1")

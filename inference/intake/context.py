@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from audit.resilient_connection import ResilientConnection
 from audit.trail.group_commit import GroupCommit
 from inference.engines import engines, pools, reachable
 from inference.engines.probing import keep_known, probe
@@ -40,6 +41,7 @@ class Context:
     def __init__(self) -> None:
         self.id = secrets.token_hex(6)
         self.redis = RedisLink(settings.REDIS_URL)
+        self.database = ResilientConnection(settings.REQUESTS_DATABASE_URL)  # for probes
         self.authenticator = Authenticator(settings.DATABASE_URL)
         self.returns = Returns(settings.REDIS_URL, self.id)
         self.refusals = Refusals(settings.DATABASE_URL)
@@ -90,6 +92,7 @@ class Context:
         for commits in (self.received, self.settled):
             await commits.close()
         await self.authenticator.close()
+        await self.database.close()
         self.redis.close()
         self.messenger.shutdown(wait=False)
 

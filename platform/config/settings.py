@@ -159,9 +159,9 @@ _SYSTEM = {
 }
 _REQUESTS = {**env.db_url_config(REQUESTS_DATABASE_URL), "OPTIONS": {**DATABASE_PATIENCE}}
 # Celery's threads keep theirs between tasks; nobody else's outlives a request.
-_KEPT = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+CELERYS_CONNECTION = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (
-    {"default": _SYSTEM | _KEPT}
+    {"default": _SYSTEM | CELERYS_CONNECTION}
     if DATABASE_SCOPE == "system"
     else {"default": _REQUESTS, "system": _SYSTEM}
 )

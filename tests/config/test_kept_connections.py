@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from celery import signals
 from celery.fixups import django as fixups
+from django.conf import settings
 from django.db import connection
 
 from config.celery import app
@@ -15,8 +16,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def worker() -> Iterator[None]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What Celery does to connections around a task."""
+    for name, value in settings.CELERYS_CONNECTION.items():
+        monkeypatch.setitem(connection.settings_dict, name, value)
     app.loader.import_default_modules()
     fixup: Any = vars(fixups)["DjangoWorkerFixup"](app).install()
     yield

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from pytest_django.fixtures import Settings
 
-from audit.keys import key_watch
+from audit.keys import key_cache, key_watch
 from audit.keys import keyring as module
 from audit.keys.keyring import Cipher, Keyring, Unreadable, destroy, keyring, wrap
 from audit.keys.master_keys import MasterKeyMissing, MasterKeys
@@ -307,6 +307,35 @@ def test_without_news_from_the_database_nothing_is_given_out(
         while time.monotonic() < deadline:
             ring.of_subject_now(acme, alice)
             time.sleep(0.01)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_nobody_asks_for_a_key_one_that_is_destroyed_goes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_watch, "QUIET_S", 0.0)
+    alice, ring = uuid4(), Keyring()
+    key_id = ring.of_subject_now(acme, alice).key_id
+    ring.of_subject_now(acme, uuid4())
+    time.sleep(0.5)
+    with connection.cursor() as cursor:  # as another process does it
+        cursor.execute("delete from audit_datakey where subject_id = %s", [alice])
+    destroyed = time.monotonic()
+    while key_id in ring._cache.by_id:
+        assert time.monotonic() - destroyed < 5
+        time.sleep(0.01)
+    assert ring._cache.by_id, "and no other"
+
+
+def test_then_it_looks_less_often_and_still_within_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = key_watch.KeyWatch(cache := key_cache.KeyCache(10))
+    cache.used = time.monotonic()
+    assert watch._pause() == key_watch.PAUSE_S
+    cache.used -= key_watch.QUIET_S + 1
+    assert watch._pause() == key_watch.QUIET_PAUSE_S
+    assert key_watch.PAUSE_S < key_watch.QUIET_PAUSE_S < key_watch.VALID_S < 1
 
 
 @pytest.mark.django_db(transaction=True)

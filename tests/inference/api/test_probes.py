@@ -1,12 +1,17 @@
 """Readiness, asked by many at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, cast
 
+import psycopg
 import pytest
 
+from audit.resilient_connection import ResilientConnection
 from inference.api import readiness
 from inference.intake.context import Context
+from tests.audit.weak_line import through, weak_line_to_database
 
 NOBODY = cast(Context, cast(Any, None))
 
@@ -41,3 +46,43 @@ async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPa
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == {"database": True}
+
+
+# The database ------------------------------------------------------------------------------------
+@pytest.fixture
+async def context(dsn: str) -> AsyncIterator[Any]:
+    redis = SimpleNamespace(call=lambda _word: asyncio.sleep(0))
+    context = SimpleNamespace(database=ResilientConnection(dsn), redis=redis)
+    yield context
+    await context.database.close()
+
+
+async def asked_by(context: Any) -> int:
+    """The process of PostgreSQL's that a look has asked."""
+    assert (await readiness.checks(context))["database"]
+    return int((await context.database.get()).info.backend_pid)
+
+
+async def test_looks_share_a_connection(context: Any) -> None:
+    assert len({await asked_by(context) for _ in range(5)}) == 1
+
+
+async def test_one_that_has_died_is_replaced(context: Any, dsn: str) -> None:
+    died = await asked_by(context)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as other:
+        await other.execute("select pg_terminate_backend(%s, 5000)", [died])
+    assert await asked_by(context) != died
+
+
+async def test_a_database_that_does_not_answer_is_not_ready_until_it_does(
+    context: Any, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.5)
+    async with weak_line_to_database(dsn) as line:
+        context.database = ResilientConnection(through(line, dsn))
+        await asked_by(context)
+        line.freeze()
+        assert not (await readiness.checks(context))["database"]
+        line.thaw()
+        await asked_by(context)
+        await context.database.close()
