@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import task_prerun, worker_init
+from celery.signals import task_prerun, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
@@ -96,3 +96,10 @@ def _may_start(**_signal: object) -> None:
 def _renew_connection(**_signal: object) -> None:
     """Where the last one has failed, or is too old. A new one for each task costs more than it."""
     close_old_connections()
+
+
+@worker_ready.connect
+def _settle_down(**_signal: object) -> None:
+    from config.process_start import settle_down
+
+    settle_down()
