@@ -109,7 +109,9 @@ class Payload(models.Model):
     tenant_id = models.UUIDField()
     request_id = models.UUIDField()
     field = models.CharField(max_length=20)  # "request" or "response"
-    data_key = models.ForeignKey(DataKey, models.DO_NOTHING, db_constraint=False)  # it goes first
+    data_key = models.ForeignKey(  # it goes first
+        DataKey, models.DO_NOTHING, db_constraint=False, db_index=False
+    )
     ciphertext = models.BinaryField()
 
     class Meta:

@@ -25,7 +25,7 @@ class LedgerEntry(models.Model):
     counts_at = (
         models.DateTimeField()
     )  # when the request came in: its windows are those it counts in
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="ledger")
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="ledger", db_index=False)
     request_id = models.UUIDField()
     kind = models.CharField(max_length=8, choices=Kind)
     api_key_id = models.UUIDField(null=True)
