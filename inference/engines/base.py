@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
@@ -86,6 +86,14 @@ class AnswerTooLong(EngineFailed):
         super().__init__(
             502, "answer_too_long", f"{what}; ask for fewer tokens or logprobs, or for a stream"
         )
+
+
+Turn = Callable[[], Awaitable[object] | None]  # None: now
+
+
+def at_once() -> None:
+    """For who reads a single stream."""
+    return
 
 
 class Engine:
@@ -195,9 +203,12 @@ class Engine:
             raise broken_off(problem) from None
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order
+        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
-        """Complete SSE events (without their blank line), as many as came at once."""
+        """Complete SSE events (without their blank line), as many as came at once.
+
+        Between them nothing is read from the engine until it is our `turn`.
+        """
         try:
             async with self._post(session, order) as response:
                 await self._raise_for(response)
@@ -209,6 +220,8 @@ class Engine:
                     *events, rest = rest.split(b"\n\n")
                     if events:
                         yield events
+                        if wait := turn():
+                            await _not_reading(response, wait)
                     elif len(rest) > LONGEST_EVENT:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")
                 if rest.strip():
@@ -308,6 +321,19 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
             raise AnswerTooLong
         pieces.append(piece)
     return b"".join(pieces)
+
+
+async def _not_reading(response: aiohttp.ClientResponse, wait: Awaitable[object]) -> None:
+    """What comes meanwhile waits in the socket, and costs one step instead of many."""
+    transport = response.connection and response.connection.transport
+    if not transport or transport.is_closing():  # the whole answer is here
+        await wait
+        return
+    transport.pause_reading()
+    try:
+        await wait
+    finally:
+        transport.resume_reading()
 
 
 def away(problem: Exception) -> EngineAway:

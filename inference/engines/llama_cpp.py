@@ -13,7 +13,16 @@ import aiohttp
 import msgspec
 import orjson
 
-from inference.engines.base import Engine, EngineAway, EngineConfig, EngineFailed, away, error_in
+from inference.engines.base import (
+    Engine,
+    EngineAway,
+    EngineConfig,
+    EngineFailed,
+    Turn,
+    at_once,
+    away,
+    error_in,
+)
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
 from inference.engines.slots import Lease, Slots
@@ -127,12 +136,12 @@ class LlamaCppEngine(Engine):
             return TextLogprobs().of_answer(body) if _asks_for_text_logprobs(order) else body
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order
+        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         shaped = TextLogprobs().of_event if _asks_for_text_logprobs(order) else None
         async with (
             self._in_a_slot(session, order) as (placed, lease),
-            aclosing(super().events(session, placed)) as stream,
+            aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]

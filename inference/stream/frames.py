@@ -35,6 +35,14 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
         return self.kind != Kind.EVENTS
 
 
+def joined(frame: Frame, after: Frame) -> Frame | None:
+    """Both as one; None where they are not pieces of one stream that follow each other."""
+    pieces = frame.kind == after.kind == Kind.EVENTS and frame.attempt == after.attempt
+    if not pieces or after.begins:
+        return None
+    return msgspec.structs.replace(after, body=frame.body + after.body)
+
+
 _cipher = AESGCM(settings.STREAM_KEY)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Frame])

@@ -1,6 +1,8 @@
 """A runner's way out: frames of all its streams, gathered for a few milliseconds, in one write.
 
-The first frames of a stream and its last go at once; in between a write leaves every TICK_S.
+The first frames of a stream and its last go at once; in between a write leaves every TICK_S, or
+every QUICK_S while few streams have something to say. What one stream says in that time is one
+frame, and while many do, they are read only when the next write is due (`turn`).
 Nothing is dropped while Redis is away: unwritten frames stay first in line, event numbers make
 a repeated write harmless on the other side. A Redis that is full gets what readers wait for, and
 keeps nothing to resume from.
@@ -10,19 +12,20 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import hiredis
 
 from inference.order import Order
 from inference.stream import frames
-from inference.stream.frames import Frame
+from inference.stream.frames import Frame, joined
 from inference.stream.kept import Kept
 from tenants.redis_link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
-TICK_S = 0.008
+TICK_S, QUICK_S = 0.008, 0.002
+MANY_AT_ONCE, MANY = 12, 24  # frames in QUICK_S that make it busy, and in TICK_S that keep it so
 EAGER = 2  # events that do not wait for the tick
 CHANNEL_LENGTH = 20_000
 CHANNEL_EXPIRES_S = 120
@@ -44,21 +47,48 @@ class Writer:
     def __init__(self, redis: RedisLink) -> None:
         self._redis = redis
         self._frames: list[tuple[Order, Frame]] = []
+        self._latest: dict[bytes, int] = {}  # where in them a stream's last frame is
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._last_write = 0.0
         self._urgent = False
+        self._busy = False  # many streams speak at once
+        self._fresh = 0  # frames since the last tick
+        self._due = asyncio.Event()  # the next tick
+        self._awaited = False  # by a stream
         self._kept = Kept()
         self._in_channel: Counter[str] = Counter()  # bytes since it was looked at
         self._full_until = 0.0
 
     def put(self, order: Order, frame: Frame) -> None:
-        self._frames.append((order, frame))
+        self._add(order, frame)
         if frame.final or frame.last <= EAGER:
             self._urgent = True
             self._start()
         else:
             self._schedule()
+
+    def _add(self, order: Order, frame: Frame) -> None:
+        """Behind what waits of the same stream, as one frame."""
+        place = self._latest.get(frame.id)
+        if place is not None:
+            before = self._frames[place][1]
+            if together := joined(before, frame):
+                self._frames[place] = order, together
+                return
+        self._fresh += 1
+        self._latest[frame.id] = len(self._frames)
+        self._frames.append((order, frame))
+
+    def turn(self, last: int) -> Awaitable[object] | None:
+        """To be waited for before a stream is read on after event `last`: under load until a
+        write is due, so that what has come by then costs one step.
+        """
+        if not self._busy or last <= EAGER:
+            return None
+        self._awaited = True
+        self._schedule()
+        return self._due.wait()
 
     async def drained(self) -> None:
         """Returns when everything put so far has been written."""
@@ -70,30 +100,38 @@ class Writer:
     def _schedule(self) -> None:
         if self._timer is None and self._writing is None:
             loop = asyncio.get_running_loop()
-            due = max(0.0, self._last_write + TICK_S - loop.time())
-            self._timer = loop.call_later(due, self._start)
+            tick = TICK_S if self._busy else QUICK_S
+            due = max(0.0, self._last_write + tick - loop.time())
+            self._timer = loop.call_later(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._busy = self._fresh >= (MANY if self._busy else MANY_AT_ONCE)
+        self._fresh, self._awaited = 0, False
+        self._due.set()
+        self._due.clear()
+        self._start()
 
     def _start(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
         if self._writing is None and self._frames:
             self._writing = asyncio.ensure_future(self._write())
 
     async def _write(self) -> None:
         await asyncio.sleep(0)  # what else this tick of the loop brings goes along
         batch, self._frames, self._urgent = self._frames, [], False
+        self._latest.clear()
         self._last_write = asyncio.get_running_loop().time()
         try:
             await self._send(_Batch(batch))
         except RedisGone:
             self._frames[:0] = batch
+            self._latest.clear()
             await asyncio.sleep(0.2)
         finally:
             self._writing = None
         if self._urgent:
             self._start()
-        elif self._frames:
+        elif self._frames or self._awaited:
             self._schedule()
 
     async def _send(self, batch: "_Batch") -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
-from inference.engines.base import Engine, EngineConfig
+from inference.engines.base import Engine, EngineConfig, Turn, at_once
 from inference.order import Order
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
@@ -57,7 +57,7 @@ class ScriptedEngine(Engine):
         return self.turns[min(len(self.asked), len(self.turns)) - 1]
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order
+        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         self.speaking += 1
         try:
@@ -140,6 +140,9 @@ class _Frames:
     def put(self, order: Order, frame: Frame) -> None:
         self.traces.order.append(Kind(frame.kind).name.lower())
         self.traces.frames.append(frame)
+
+    def turn(self, last: int) -> None:
+        """Nobody else speaks."""
 
 
 class _Rows:

@@ -82,7 +82,8 @@ class Generation(Handler):
             self.first_at = time.time()
             self._take_whole(body)
             return
-        async with contextlib.aclosing(self.engine.events(session, self.order)) as stream:
+        turn = lambda: writer.turn(self.sent)  # noqa: E731
+        async with contextlib.aclosing(self.engine.events(session, self.order, turn)) as stream:
             async for events in stream:
                 self._take(sse.relevant(events), writer)
                 if self.over:

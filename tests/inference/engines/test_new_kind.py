@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines.base import Engine, EngineFailed
+from inference.engines.base import Engine, EngineFailed, Turn, at_once
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.intake.submission import read
@@ -33,7 +33,7 @@ class ParrotEngine(Engine):
     can = {"tools": False}
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order
+        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         words = orjson.loads(order.body)["messages"][-1]["content"].split()
         if words == ["nothing"]:

@@ -97,7 +97,7 @@ async def test_everything_expires(link: RedisLink) -> None:
 async def test_first_and_last_frames_do_not_wait_for_the_tick(
     new_link: NewLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "TICK_S", 0.4)
+    monkeypatch.setattr(writer, "QUICK_S", 0.4)
     async with PlayedRedis(fine) as played:
         order, out = an_order(), Writer(new_link(played.url))
 
@@ -117,7 +117,7 @@ async def test_first_and_last_frames_do_not_wait_for_the_tick(
 async def test_in_between_frames_are_gathered(
     new_link: NewLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "TICK_S", 0.05)
+    monkeypatch.setattr(writer, "QUICK_S", 0.05)
     async with PlayedRedis(fine) as played:
         order, out = an_order(), Writer(new_link(played.url))
         for n in range(1, 101):
@@ -125,6 +125,48 @@ async def test_in_between_frames_are_gathered(
             await asyncio.sleep(0.002)
         await out.drained()
         assert sum(command[0] == b"XADD" for command in played.heard) < 40
+
+
+async def test_what_a_stream_says_between_two_writes_is_one_frame(link: RedisLink) -> None:
+    order, other, out = an_order(reply_to=a_reader()), an_order(reply_to=""), Writer(link)
+    for n in range(1, 6):
+        out.put(order, of(order, n, n))
+        out.put(other, of(other, n, n))
+    out.put(order, of(order, 6, 6, Kind.END))
+    await out.drained()
+    found = await read(link, frames.channel(order.reply_to))
+    assert [(frame.kind, frame.last, numbers(frame.body)) for frame in found] == [
+        (Kind.EVENTS, 5, [1, 2, 3, 4, 5]),
+        (Kind.END, 6, [6]),
+    ]
+
+
+async def test_while_many_speak_they_are_read_when_a_write_is_due(
+    new_link: NewLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "TICK_S", 0.3)
+    async with PlayedRedis(fine) as played:
+        orders, out = [an_order() for _ in range(30)], Writer(new_link(played.url))
+
+        async def waits(last: int) -> float:
+            began = time.monotonic()
+            if due := out.turn(last):
+                await due
+            return time.monotonic() - began
+
+        async def everybody_says(n: int) -> None:
+            for order in orders:
+                out.put(order, of(order, n, n))
+            await asyncio.sleep(0.02)
+
+        out.put(orders[0], of(orders[0], 3, 3))
+        assert await waits(3) < 0.1  # a single one
+        await asyncio.sleep(0.02)
+        await everybody_says(4)
+        await everybody_says(5)
+        assert 0.1 < await waits(5) < 0.4
+        await everybody_says(6)
+        assert await waits(1) < 0.1  # the first token is never held
 
 
 async def test_nothing_is_lost_while_redis_is_away(
