@@ -47,6 +47,18 @@ class Script(NamedTuple):
         return cls(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
 
 
+class Call(NamedTuple):
+    """Of a script."""
+
+    script: Script
+    keys: list[Any]
+    arguments: tuple[Any, ...] | list[Any]
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments
+
+
 class RedisLink(asyncio.Protocol):
     """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
 
@@ -75,12 +87,31 @@ class RedisLink(asyncio.Protocol):
 
     async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
         """A script by its hash; its text travels only when Redis does not know it (any more)."""
-        try:
-            return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except hiredis.ReplyError as refused:
-            if not str(refused).startswith("NOSCRIPT"):
-                raise
-        return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
+        if not self._greeted:
+            await self._connected()
+        call = Call(script, keys, arguments)
+        answer = await self._send(call.words)
+        if isinstance(answer, hiredis.ReplyError):
+            return await self._with_its_text(call, answer)
+        return answer
+
+    async def run_all(self, calls: list[Call]) -> list[Answer]:
+        """Several scripts in one write. Raises what the first of them that failed would raise."""
+        if not self._greeted:
+            await self._connected()
+        answers = await asyncio.gather(*[self._send(call.words) for call in calls])
+        for i, answer in enumerate(answers):
+            if isinstance(answer, hiredis.ReplyError):
+                answers[i] = await self._with_its_text(calls[i], answer)
+        return list(answers)
+
+    async def _with_its_text(self, call: Call, refused: hiredis.ReplyError) -> Answer:
+        """Once more, where Redis did not know the script."""
+        if not str(refused).startswith("NOSCRIPT"):
+            raise _gone(refused) or refused
+        return await self.call(
+            "EVAL", call.script.text, len(call.keys), *call.keys, *call.arguments
+        )
 
     async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
         """Several commands in one write; error answers stand in the list."""

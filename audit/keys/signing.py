@@ -54,7 +54,12 @@ def public_key() -> bytes:
 
 def key_id(key: bytes | None = None) -> str:
     """What a public key is called: 32 hex digits."""
-    return sha256(key or public_key()).hexdigest()[:32]
+    return _key_id(key or public_key())
+
+
+@lru_cache(64)
+def _key_id(key: bytes) -> str:
+    return sha256(key).hexdigest()[:32]
 
 
 @lru_cache(8)

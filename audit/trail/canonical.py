@@ -45,6 +45,7 @@ FIELDS = (
     "payload_sha256",
     "detail",
 )
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -94,8 +95,16 @@ def line(
         tokens_out,
         None if payload_sha256 is None else bytes(payload_sha256).hex(),
     ]
-    text = json.dumps(facts, ensure_ascii=False)
-    return f"{text[:-1]}, {jsonb_text(detail or {})}]".encode()
+    return f"[{', '.join(map(_fact, facts))}, {jsonb_text(detail or {})}]".encode()
+
+
+def _fact(value: str | int | None) -> str:
+    """As `json.dumps` writes it, which takes twice as long for a list of them."""
+    if isinstance(value, str):
+        return _quoted(value)
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def of_event(event: "Event") -> bytes:

@@ -56,6 +56,8 @@ async def draft(context: Context, submission: Submission) -> Order:
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:
+    if (known := context.prices.known(model, now)) is not None:
+        return known
     try:
         return await asyncio.wait_for(context.prices.of(model, now), PRICE_PATIENCE_S)
     except (TimeoutError, psycopg.Error, OSError) as problem:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from django.db import DatabaseError
 
-from audit.keys.keyring import Barred, Unreadable, keyring
+from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import StoreUnavailable
 from inference.intake.allowed import NotAllowed
@@ -34,8 +34,7 @@ class OnRecord:
 async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRecord:
     """Raises NotAllowed, NotAdmitted, OutOfService."""
     try:
-        key = keyring.of_subject(order.tenant_id, order.subject_id)
-        cipher = await asyncio.wait_for(key, KEY_PATIENCE_S)
+        cipher = keyring.known(order.tenant_id, order.subject_id) or await _key(order)
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         said = verdict(await context.received.write(row))
@@ -51,6 +50,11 @@ async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRec
         context.exhausted.remember(said.out_of, asyncio.get_running_loop().time())
         raise out_of_quota(said.out_of)
     return OnRecord(ciphertext, said, row["payload_sha256"])
+
+
+async def _key(order: Order) -> Cipher:
+    key = keyring.of_subject(order.tenant_id, order.subject_id)
+    return await asyncio.wait_for(key, KEY_PATIENCE_S)
 
 
 async def _close_late(context: Context, order: Order, recorded: asyncio.Future[Any]) -> None:

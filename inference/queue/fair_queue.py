@@ -11,7 +11,7 @@ from inference.engines import pools
 from inference.order import Item
 from inference.queue import classes
 from inference.queue.client import client
-from tenants.redis_link import RedisLink, Script
+from tenants.redis_link import Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
 ENQUEUE = Script.load(_HERE / "enqueue.lua")  # a full Redis takes nothing new
@@ -81,7 +81,11 @@ class FairQueue:
 
     async def settle(self, item: Item, cost: int) -> bool:
         """False when the lease had been lost."""
-        return bool(await self._redis.run(SETTLE, self._pool, str(item), cost))
+        (held,) = await self._redis.run_all([self.settling(item, cost)])
+        return bool(held)
+
+    def settling(self, item: Item, cost: int) -> Call:
+        return Call(SETTLE, self._pool, (str(item), cost))
 
     async def cancel(self, request_id: str) -> str:
         """ "running", "queued" (the caller now settles it) or "gone"."""

@@ -41,7 +41,7 @@ from inference.worker.colleagues import Colleagues
 from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
-from tenants.rate_limits.release import Slot, reacquire, release
+from tenants.rate_limits.release import Slot, reacquire, releasing
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -248,9 +248,11 @@ class Runner:
         slot = slots.slot(order) if order else await self._slot_on_record(item)
         set_aside = slots.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
-            await asyncio.gather(
-                self.queue.settle(item, outcome.cost),
-                release(self.redis, slot, set_aside, slots.used(outcome), slots.kept(outcome)),
+            await self.redis.run_all(
+                [
+                    self.queue.settling(item, outcome.cost),
+                    releasing(slot, set_aside, slots.used(outcome), slots.kept(outcome)),
+                ]
             )
 
     async def _slot_on_record(self, item: Item) -> Slot:

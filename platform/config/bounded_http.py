@@ -111,6 +111,12 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave_crowd()
         super().connection_lost(exc)
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        """The request that runs, that its client has gone."""
+        if not self._is_idle and (tell := getattr(self.cycle, "tell_gone", None)):
+            tell()
 
     def _leave_crowd(self) -> None:
         if self._crowd:
@@ -271,6 +277,8 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.scope["http_version"] == "1.0":
             app = _unchunked(app, cycle)
+        scope: Any = cycle.scope
+        scope["extensions"] = {"forebay.when_gone": _when_gone(cycle)}
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -304,6 +312,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         if not self._is_idle:
             self.cycle.disconnected = True  # nothing may be written behind that
             self.cycle.message_event.set()
+            self._tell_gone()
         self.transport.close()
 
     def _turn_away(self) -> None:
@@ -341,6 +350,17 @@ class BoundedSocket(SlowReaders, WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.after()
         super().connection_lost(exc)
+
+
+def _when_gone(cycle: RequestResponseCycle) -> Callable[[Callable[[], None]], None]:
+    """An extension of ASGI: `tell` is called when the client goes before its answer is complete."""
+
+    def when_gone(tell: Callable[[], None]) -> None:
+        cycle.tell_gone = tell  # type: ignore[attr-defined]
+        if cycle.disconnected:
+            tell()
+
+    return when_gone
 
 
 def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:

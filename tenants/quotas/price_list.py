@@ -42,11 +42,20 @@ class PriceList:
 
     async def of(self, model: str, at: float) -> Prices:
         """What held at `at` (seconds since the epoch)."""
+        known = self.known(model, at)
+        if known is None:
+            await asyncio.shield(self._look())
+            known = self._held(model, at)
+        return known
+
+    def known(self, model: str, at: float) -> Prices | None:
+        """The same without waiting; None where the database has to be asked first."""
         age = asyncio.get_running_loop().time() - self._looked_at
         if age > FRESH_S:
-            looking = self._look()
-            if age > KEPT_S:
-                await asyncio.shield(looking)
+            self._look()
+        return self._held(model, at) if age <= KEPT_S else None
+
+    def _held(self, model: str, at: float) -> Prices:
         for since, prices in self._found.get(model, ()):
             if since <= at:
                 return prices

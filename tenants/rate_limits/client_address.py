@@ -9,6 +9,7 @@ from django.conf import settings
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
+@lru_cache(4096)
 def plain(text: str) -> str:
     """In its usual form; an IPv4 address that IPv6 wraps is that IPv4 address.
 

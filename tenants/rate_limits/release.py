@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenants.rate_limits.admission import Ask, keys, script
-from tenants.redis_link import RedisLink
+from tenants.redis_link import Call, RedisLink
 
 RELEASE = script("clock", "buckets", "release")
 REACQUIRE = script("clock", "buckets", "reacquire")
@@ -47,8 +47,12 @@ async def release(
     redis: RedisLink, slot: Slot, set_aside: int, used: int | None, answer: int = 0
 ) -> bool:
     """False when it had been given back before. Raises RedisGone."""
-    where, arguments = release_arguments(slot, set_aside, used, answer)
-    return bool(await redis.run(RELEASE, where, *arguments))
+    (held,) = await redis.run_all([releasing(slot, set_aside, used, answer)])
+    return bool(held)
+
+
+def releasing(slot: Slot, set_aside: int, used: int | None, answer: int = 0) -> Call:
+    return Call(RELEASE, *release_arguments(slot, set_aside, used, answer))
 
 
 async def undo(redis: RedisLink, ask: Ask, counted_at: int) -> bool:

@@ -77,6 +77,13 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def tell_when_gone(self, tell: Callable[[], None]) -> bool:
+        """Once, where the server can: `gone` takes a task for each request. False: it cannot."""
+        when_gone = self.scope.get("extensions", {}).get("forebay.when_gone")
+        if when_gone:
+            when_gone(tell)
+        return when_gone is not None
+
     # Answers -------------------------------------------------------------------------------------
     async def answer(self, body: bytes, status: int = 200, headers: Headers = JSON) -> None:
         length = (b"content-length", str(len(body)).encode())

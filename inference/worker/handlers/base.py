@@ -8,6 +8,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from typing import Any
 
 import aiohttp
 
@@ -45,7 +46,7 @@ class Handler(ABC):
         self.lease_lost = False
         self.elsewhere = False  # another pool can take it
         self.moves = False  # and has to: nothing has come of it here
-        self._working: asyncio.Future[None] | None = None
+        self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 
     # What a class of work says --------------------------------------------------------------------
     @abstractmethod
@@ -68,9 +69,9 @@ class Handler(ABC):
 
     # What a runner does with it -------------------------------------------------------------------
     def cancel(self) -> None:
-        self.cancelled = True
-        if self._working:
+        if self._working and not self.cancelled:
             self._working.cancel()
+        self.cancelled = True
 
     def abandon(self) -> None:
         """Another runner has it by now: stop, and leave no trace."""
@@ -112,6 +113,8 @@ class Handler(ABC):
             return EngineFailed(
                 403, "local_only", "this tenant's prompts stay on this installation"
             )
+        if self.cancelled:
+            return None
         try:
             await self._bounded(self.work(session, writer))
         except EngineFailed as failure:
@@ -121,17 +124,19 @@ class Handler(ABC):
         except asyncio.CancelledError:
             if not self.cancelled:
                 raise
+            _go_on()
         except Exception:  # run again, it would only fail again
             log.exception("request %s failed", self.order.id)
             return EngineFailed(502, "engine_failed", self.when_broken)
         return None
 
     async def _bounded(self, work: Awaitable[None]) -> None:
-        self._working = asyncio.ensure_future(work)
-        if self.cancelled:
-            self._working.cancel()
-        async with asyncio.timeout(self.order.deadline - time.time()):
-            await self._working
+        self._working = asyncio.current_task()
+        try:
+            async with asyncio.timeout(self.order.deadline - time.time()):
+                await work
+        finally:
+            self._working = None
 
     # How it ends ----------------------------------------------------------------------------------
     def ending(self, failure: EngineFailed | None, finish_reason: str = "stop") -> Outcome:
@@ -160,3 +165,10 @@ class Handler(ABC):
         return Frame(
             self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
         )
+
+
+def _go_on() -> None:
+    """What cancelled the work must not end the task, which has it to settle."""
+    task = asyncio.current_task()
+    assert task
+    task.uncancel()
