@@ -130,6 +130,16 @@ def test_a_client_that_goes_away_cancels_its_generation(
         eventually(lambda: queue.zcard("q:{mock}:leases") == 0, 5)
 
 
+def test_a_client_that_does_not_wait_for_its_whole_answer_cancels_it(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
+    engine.behave(delay_ms=10_000)
+    with front.client(hurt.key, timeout_s=0.5) as asking:
+        assert asking.chat().status == 504
+    eventually(lambda: engine.state()["running"] == 0, 3)
+    settled_exactly_once(hurt)
+
+
 def test_a_client_that_goes_away_while_it_waits_in_line(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import hiredis
 import pytest
 
-from tenants.redis_link import RedisLink, Script
+from tenants.redis_link import Call, RedisLink, Script
 from tests.tenants.conftest import NewLink
 
 
@@ -76,6 +76,18 @@ async def test_a_script_travels_once_and_again_after_a_flush(link: RedisLink) ->
     await link.call("SCRIPT", "FLUSH")
     many = [link.run(script, ["k"], str(n)) for n in range(20)]
     assert await asyncio.gather(*many) == [[b"k", b"%d" % n] for n in range(20)]
+
+
+async def test_scripts_in_one_write_are_each_known_again_after_a_flush(link: RedisLink) -> None:
+    texts = [f"return {{KEYS[1], ARGV[1]}} -- {uuid4()}" for _ in range(3)]
+    calls = [Call(Script.of(text), ["k"], (str(n),)) for n, text in enumerate(texts)]
+    expected = [[b"k", b"%d" % n] for n in range(3)]
+    assert await link.run_all(calls) == expected
+    await link.call("SCRIPT", "FLUSH")
+    assert await link.run_all(calls) == expected
+    fails = Call(Script.of("return redis.call('INCR', KEYS[1], 1)"), ["k"], ())
+    with pytest.raises(hiredis.ReplyError, match="Wrong number"):
+        await link.run_all([calls[0], fails])
 
 
 async def test_a_script_that_fails_raises_its_own_error(link: RedisLink) -> None:
