@@ -30,6 +30,7 @@ from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
 from bench.mock_targets import mock_targets
 from bench.results import Results
+from bench.scaling import ScalingReport
 from bench.usage import FULL, UsageReport
 
 APART = (
@@ -37,6 +38,7 @@ APART = (
     "bodies",
     "admission",
     "grpc",
+    "scaling",
     "usage",
     "audit",
     "audit-verify",
@@ -118,6 +120,13 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
         results.grpc = measured_apart(
             "bench.grpc_unary",
             GrpcReport,
+            rounds=options.rounds or results.rounds,
+            seconds=options.seconds or results.seconds,
+        )
+    if "scaling" in parts:
+        results.scaling = measured_apart(
+            "bench.scaling",
+            ScalingReport,
             rounds=options.rounds or results.rounds,
             seconds=options.seconds or results.seconds,
         )

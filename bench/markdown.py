@@ -10,6 +10,7 @@ from bench import (
     big_bodies,
     grpc_unary,
     memory,
+    scaling,
     usage,
 )
 from bench.aims import Aim
@@ -72,6 +73,9 @@ def sections(results: Results) -> Iterator[str]:
     if results.grpc is not None:
         yield "## gRPC beside REST"
         yield grpc_unary.section(results.grpc)
+    if results.scaling is not None:
+        yield "## Several web processes and workers"
+        yield scaling.section(results.scaling)
     if results.usage is not None:
         yield "## Usage pages"
         yield usage.section(results.usage)

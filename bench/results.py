@@ -28,6 +28,7 @@ from bench.engine import EngineRow
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
+from bench.scaling import ScalingReport
 from bench.usage import UsageReport
 
 
@@ -48,6 +49,7 @@ class Results:
     bodies: BodiesReport | None = None
     admission: AdmissionReport | None = None
     grpc: GrpcReport | None = None
+    scaling: ScalingReport | None = None
     usage: UsageReport | None = None
     audit: AuditReport | None = None
     audit_verify: VerifyReport | None = None
