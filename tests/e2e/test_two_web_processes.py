@@ -151,6 +151,10 @@ def test_a_chat_goes_on_in_a_tab_at_the_other(doubled: Platform, mock: Mock) -> 
             assert tab.hear_until("end")["finish_reason"] == "cancelled"
 
 
+def test_the_embedded_database_has_connections_for_all(doubled: Platform) -> None:
+    assert look(doubled, "show max_connections") == [("140",)]
+
+
 # Dying -------------------------------------------------------------------------------------------
 def test_one_that_is_killed_comes_back_and_the_other_answers_meanwhile(
     doubled: Platform, mock: Mock

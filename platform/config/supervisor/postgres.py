@@ -22,6 +22,8 @@ _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
 )
+CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
+CONNECTIONS_OF_A_PROCESS = 20
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -37,8 +39,8 @@ SETTINGS = {
 class Postgres:
     settings: Mapping[str, str] = SETTINGS
 
-    def __init__(self, home: Home, keeper: Keeper) -> None:
-        self._home, self._keeper = home, keeper
+    def __init__(self, home: Home, keeper: Keeper, connections: int = CONNECTIONS) -> None:
+        self._home, self._keeper, self._connections = home, keeper, connections
         self._data = home.root / "postgres"
         self._user = SystemUser()
         self._binaries = binaries(self._user)
@@ -112,7 +114,8 @@ class Postgres:
             )
 
     def _server(self) -> Child:
-        settings = {**self.settings, "port": str(self._port)}
+        ours = {"port": str(self._port), "max_connections": str(self._connections)}
+        settings = {**self.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return self._child("postgres", "postgres", "-D", str(self._data), *flags)
 

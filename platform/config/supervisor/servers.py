@@ -11,7 +11,13 @@ from config.supervisor.given import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
-from config.supervisor.postgres import REQUESTS_ROLE, ROLE, Postgres
+from config.supervisor.postgres import (
+    CONNECTIONS,
+    CONNECTIONS_OF_A_PROCESS,
+    REQUESTS_ROLE,
+    ROLE,
+    Postgres,
+)
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
@@ -22,7 +28,7 @@ class Servers:
     """All addresses are known before anything runs, so that nobody waits to learn one."""
 
     def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
-        self._postgres = None if options.database_url else Postgres(home, keeper)
+        self._postgres = None if options.database_url else _postgres(options, home, keeper)
         self._valkey = None if options.redis_url else Valkey(home, keeper)
         self._engine = None if options.engines_given else Engine(options, home, keeper)
         self.database_url = self._postgres.url if self._postgres else options.database_url or ""
@@ -82,6 +88,16 @@ class Servers:
         if self._engine:
             await self._engine.start()
             done(f"engine ready: {self._engine.name}")
+
+
+def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
+    workers = (entry.queues(options.workers_per_engine) for entry in _entries())
+    further = options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
+    return Postgres(home, keeper, CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS)
+
+
+def _entries() -> list[pools.Entry]:
+    return pools.entries(environment.engines())
 
 
 def _given_engines() -> Mapping[str, dict[str, Any]]:
