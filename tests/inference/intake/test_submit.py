@@ -338,7 +338,7 @@ async def test_bytes_in_flight_are_a_limit_until_the_request_is_over(
     context: Context, caller: Caller, link: RedisLink
 ) -> None:
     heavy = replace(caller, limits=Limits(megabytes_in_flight=1))
-    body = b'{"messages":["%b"]}' % (b"x" * 700_000)
+    body = b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 700_000)
     order = (await submit(context, heavy, body=body)).order
     await link.call("DEL", CLOCK_KEY, (places := concurrency_key(str(caller.tenant_id))))
     await link.call("DEL", f"{places}:bytes")  # Redis lost its data: they are held again
