@@ -298,6 +298,8 @@ class Runner:
         self._epoch = epoch
         if not self._leaving:
             await self.colleagues.beat(self.redis)
+        if waits and not self._free():
+            self.colleagues.call_one()
         if waits and self._parked and self._free():
             self._parked = False
             self._wake.set()

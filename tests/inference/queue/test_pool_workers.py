@@ -7,6 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.models import Usage
 from inference.pools import entries, share
 from inference.queue import wake_up
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
@@ -90,6 +91,17 @@ async def test_a_wake_up_goes_to_the_first_and_a_full_runner_calls_the_second(
     assert len(engine.asked) <= 4, "two at once, and no more than its share"
     start(bench, 2, engine)
     assert len(await bench.settled(8)) == 8
+
+
+async def test_the_second_is_called_before_anything_has_ended(
+    bench: Bench, called: list[PoolWorker]
+) -> None:
+    await bench.submit(3)
+    engine = ScriptedEngine([[chunk("x")], 1.5, [chunk(finish="stop"), usage(5, 1)]])
+    start(bench, 1, engine)
+    await until(partial(_called, called, 1))
+    assert await in_database(Usage.objects.count)() == 0
+    assert len(engine.asked) == 2
 
 
 async def _called(called: list[PoolWorker], times: int) -> bool:
