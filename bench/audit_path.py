@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from time import perf_counter
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -14,6 +14,7 @@ from audit.trail import record
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from bench.admission import MODEL
+from inference.intake import request_id
 from inference.intake.context import RECORD_PATIENCE_S
 from inference.order import Order
 from inference.record import statements
@@ -97,7 +98,7 @@ class On:
     def order(self, who: Asking) -> Order:
         now = time.time()
         return Order(
-            id=uuid4(),
+            id=request_id.new(),
             tenant_id=who.tenant_id,
             subject_id=who.subject_id,
             actor=f"key:{who.api_key_id}",

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from uuid import uuid4
 
 import psycopg
 
-from inference.intake import charging
+from inference.intake import charging, request_id
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.intake.route import route
@@ -23,7 +22,7 @@ async def draft(context: Context, submission: Submission) -> Order:
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
     return Order(
-        id=uuid4(),
+        id=request_id.new(),
         tenant_id=caller.tenant_id,
         subject_id=caller.subject_id,
         actor=caller.actor,
