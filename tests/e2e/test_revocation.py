@@ -60,11 +60,11 @@ def ready_to_act(staged: Platform) -> Iterator[Callable[[str], Callable[[], floa
         told = f"test:act:{uuid4().hex}"
         waits = (
             "import redis, time; from django.conf import settings; "
-            "told = redis.Redis.from_url(settings.REDIS_URL); "
+            "told = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=70); "
             f"told.set('{told}:ready', 1, ex=60); told.blpop('{told}', 60); "
         )
         after = f"; told.rpush('{told}:done', time.time()); told.expire('{told}:done', 60)"
-        link = redis.Redis.from_url(staged.running()["REDIS_URL"])
+        link = redis.Redis.from_url(staged.running()["REDIS_URL"], socket_timeout=40)
         thread = threading.Thread(target=act, args=[staged, waits + verb + after])
         thread.start()
         shells.append(thread)
