@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from audit.verification.cuts import sections
-from audit.verification.helper import Helper, task
+from audit.verification.section_process import Helper, task
 from audit.verification.sections import Asked, Found, Section, Whole, tried
 
 MOST = 4  # processes, and as many connections

@@ -17,11 +17,11 @@ from django.core.management import CommandError, call_command
 
 from audit.checks import full_verification
 from audit.keys import signing
-from audit.verification import cuts, helper, side_by_side
-from audit.verification.helper import Helper
+from audit.verification import cuts, section_process, side_by_side
 from audit.verification.order import Cut, conditions
 from audit.verification.pruned import pruned
 from audit.verification.report import Report
+from audit.verification.section_process import Helper
 from audit.verification.sections import Asked, Section, Whole, found_in, tried
 from audit.verification.time_range import TimeRange
 from audit.verification.verify import opened, verify
@@ -178,8 +178,8 @@ def test_a_helper_that_cannot_connect_is_done_without(
 ) -> None:
     trail.grow(rounds=6)
 
-    def nowhere(*given: Any) -> helper.Task:
-        return replace(helper.task(*given), dsn="host=127.0.0.1 port=1")
+    def nowhere(*given: Any) -> section_process.Task:
+        return replace(section_process.task(*given), dsn="host=127.0.0.1 port=1")
 
     monkeypatch.setattr(side_by_side, "task", nowhere)
     report = verified(2)
@@ -190,8 +190,8 @@ def test_a_helper_that_cannot_connect_is_done_without(
 
 _PARENT = """
 import sys, time
-from audit.verification.helper import Helper
-from audit.verification.helper_process import Task
+from audit.verification.section_process import Helper
+from audit.verification.section_process_main import Task
 helper = Helper(Task(f"host=127.0.0.1 port={sys.argv[1]}", "", None))
 print("asked", flush=True)
 helper.found_in((0, 0))

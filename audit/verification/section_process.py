@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from audit.verification import helper_process
-from audit.verification.helper_process import Task as Task
+from audit.verification import section_process_main
+from audit.verification.section_process_main import Task as Task
 from audit.verification.sections import Asked, Found, Section
 
 PATIENCE_S = 5.0  # for its end
@@ -30,7 +30,7 @@ class Helper:
         self._channel, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", helper_process.__name__, str(theirs.fileno())],
+                [sys.executable, "-m", section_process_main.__name__, str(theirs.fileno())],
                 stdin=subprocess.PIPE,  # where this closes, it ends: with us, too
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -1,4 +1,4 @@
-"""What a helper does (helper.py). It needs no Django, so that it is there within a moment."""
+"""What such a process does (section_process.py). It needs no Django: it is there at once."""
 
 import os
 import signal
