@@ -52,6 +52,7 @@ class Context:
             statements.RECEIVED,
             patience_s=RECORD_PATIENCE_S,
             tenant_bytes=RECORD_TENANT_BYTES,
+            with_texts=statements.RECEIVED_WITH_TEXTS,
         )
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S

@@ -19,6 +19,7 @@ from audit.proof import receipts
 from audit.proof.receipts import Receipt
 from audit.trail import canonical, record
 from audit.trail.fair_line import Row
+from audit.trail.group_commit import LARGE
 from audit.trail.network import network
 from inference import reasoning
 from inference.order import Order, packed
@@ -43,6 +44,15 @@ RECEIVED = f"""
                pool
         from j on conflict (id) do nothing)
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
+
+_TEXTS = "select %s::jsonb as rows, %b::bytea[] as texts"
+# For large ones, whose texts come in binary beside the rows.
+RECEIVED_WITH_TEXTS = (
+    RECEIVED.replace("select %s::jsonb as rows", _TEXTS)
+    .replace("j as (select x.* from", "j as (select x.*, asked.texts[x.place] as sent from")
+    .replace("pool text)", "pool text, place int)")
+    .replace("decode(request, 'base64')", "coalesce(sent, decode(request, 'base64'))")
+)
 
 OVERRUN = f"""
     overrun as (
@@ -128,7 +138,7 @@ def key_id(ciphertext: bytes) -> UUID:
 
 def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row:
     """`time_zone` is the tenant's: a day or a month of its quotas begins at its midnight."""
-    at = datetime.fromtimestamp(order.created_at, UTC)
+    at, text = datetime.fromtimestamp(order.created_at, UTC), ciphertext[16:]
     day, month = windows.bounds("day", at, time_zone), windows.bounds("month", at, time_zone)
     return {
         **_common(order, order.created_at),
@@ -139,8 +149,8 @@ def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row
         "month_starts": month.starts_text,
         "month_ends": month.ends_text,
         "data_key_id": ciphertext[:16].hex(),
-        "request": base64.b64encode(ciphertext[16:]).decode(),
-        "payload_sha256": sha256(ciphertext[16:]).hexdigest(),
+        "request": text if len(text) > LARGE else base64.b64encode(text).decode(),
+        "payload_sha256": sha256(text).hexdigest(),
         "stream": order.stream,
         "deadline": datetime.fromtimestamp(order.deadline, UTC).isoformat(),
     }
