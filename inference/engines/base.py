@@ -8,19 +8,20 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 import orjson
 
 from inference.engines.capabilities import MEDIA, Capabilities
+from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
+from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import SLOTS
 from tenants.redis_link import RedisLink
@@ -131,7 +132,7 @@ class Engine:
         """The engine as one runner uses it."""
         yield self
 
-    async def probe(self, session: aiohttp.ClientSession) -> bool:
+    async def probe(self, session: EngineSession) -> bool:
         """Asks the engine what its model can take, and learns it.
 
         False: nothing has been learnt yet, ask again soon. A kind that has no such question
@@ -139,10 +140,10 @@ class Engine:
         """
         return True
 
-    async def answers(self, session: aiohttp.ClientSession) -> bool:
+    async def answers(self, session: EngineSession) -> bool:
         """Whether it is there, and in no trouble. Raises ClientError or OSError where it is not."""
         url = self.base + self.health_path
-        async with session.get(url, headers=self.headers(), allow_redirects=False) as response:
+        async with session.http.get(url, headers=self.headers(), allow_redirects=False) as response:
             return response.status < 500
 
     @property
@@ -191,29 +192,31 @@ class Engine:
             headers["Authorization"] = f"Bearer {self.config.api_key}"
         return headers
 
-    async def answer(self, session: aiohttp.ClientSession, order: Order) -> bytes:
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
         """The whole JSON answer."""
         try:
-            async with self._post(session, order) as response:
-                await self._raise_for(response)
-                return await _whole(response)
-        except aiohttp.ClientConnectorError as problem:
+            async with self._post(session, order) as answer:
+                body = await _whole(answer)
+        except NoConnection as problem:
             raise away(problem) from None
-        except aiohttp.ClientError as problem:
+        except BrokenOff as problem:
             raise broken_off(problem) from None
+        self._check(answer.status, answer.headers, body)
+        return body
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         """Complete SSE events (without their blank line), as many as came at once.
 
         Between them nothing is read from the engine until it is our `turn`.
         """
         try:
-            async with self._post(session, order) as response:
-                await self._raise_for(response)
+            async with self._post(session, order) as answer:
+                if answer.status != 200:
+                    self._check(answer.status, answer.headers, await _whole(answer))
                 rest = b""
-                async for data in response.content.iter_any():
+                while data := await answer.piece():
                     rest += data
                     if b"\r" in rest:  # sse-starlette ends its lines with CRLF
                         rest = rest.replace(b"\r\n", b"\n")
@@ -221,14 +224,14 @@ class Engine:
                     if events:
                         yield events
                         if wait := turn():
-                            await _not_reading(response, wait)
+                            await _not_reading(answer, wait)
                     elif len(rest) > LONGEST_EVENT:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")
                 if rest.strip():
                     yield [rest]
-        except aiohttp.ClientConnectorError as problem:
+        except NoConnection as problem:
             raise away(problem) from None
-        except aiohttp.ClientError as problem:
+        except BrokenOff as problem:
             raise broken_off(problem) from None
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
@@ -238,7 +241,7 @@ class Engine:
         """
         return None
 
-    async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Tokens of the prompt, for an answer that was cut before the engine could say."""
         return max(1, len(order.body) // 4)
 
@@ -246,16 +249,17 @@ class Engine:
         """The body on the wire: the recorded one, and what only this server needs to know."""
         return order.body
 
-    def _post(self, session: aiohttp.ClientSession, order: Order) -> Any:
+    def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
         path = self.chat_path if order.chat else self.text_path
-        return session.post(self.base + path, data=self.outgoing(order), headers=self.headers())
+        return session.post(self.base + path, self.outgoing(order), self.headers())
 
-    async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
-        if response.status == 200:
+    def _check(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Raises EngineFailed for what is no answer; header names are in lower case."""
+        if status == 200:
             return
-        failure = self.refusal(response.status, await _whole(response))
+        failure = self.refusal(status, body)
         if failure.retry_after:  # the engine knows better than we do
-            failure.retry_after = retry_after(response.headers) or failure.retry_after
+            failure.retry_after = retry_after(headers) or failure.retry_after
         raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
@@ -300,7 +304,7 @@ def context_exceeded(context: int, used: int | None = None, what: str = "message
 
 def retry_after(headers: Mapping[str, str]) -> int:
     """Seconds, at least 1 and at most LONGEST_RETRY_AFTER; 0 where the engine says none."""
-    said = headers.get("Retry-After", "").strip()
+    said = headers.get("retry-after", "").strip()
     if said.isascii() and said.isdecimal():
         seconds = float(said)
     else:
@@ -311,29 +315,23 @@ def retry_after(headers: Mapping[str, str]) -> int:
     return max(1, math.ceil(min(seconds, LONGEST_RETRY_AFTER)))
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """Raises AnswerTooLong."""
+async def _whole(answer: Answer) -> bytes:
+    """Raises AnswerTooLong, BrokenOff."""
     pieces, length = list[bytes](), 0
-    async for piece in response.content.iter_any():
+    while piece := await answer.piece():
         length += len(piece)
         if length > LONGEST_ANSWER:
-            response.close()
             raise AnswerTooLong
         pieces.append(piece)
     return b"".join(pieces)
 
 
-async def _not_reading(response: aiohttp.ClientResponse, wait: Awaitable[object]) -> None:
-    """What comes meanwhile waits in the socket, and costs one step instead of many."""
-    transport = response.connection and response.connection.transport
-    if not transport or transport.is_closing():  # the whole answer is here
-        await wait
-        return
-    transport.pause_reading()
+async def _not_reading(answer: Answer, wait: Awaitable[object]) -> None:
+    answer.pause()
     try:
         await wait
     finally:
-        transport.resume_reading()
+        answer.resume()
 
 
 def away(problem: Exception) -> EngineAway:

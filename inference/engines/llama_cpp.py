@@ -25,6 +25,7 @@ from inference.engines.base import (
 )
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
+from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
 from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
@@ -95,7 +96,7 @@ class LlamaCppEngine(Engine):
             yield mine
         self._known.append(known)
 
-    async def probe(self, session: aiohttp.ClientSession) -> bool:
+    async def probe(self, session: EngineSession) -> bool:
         try:
             found = await self._ask(session, "/props")
             modalities, template = found["modalities"], found["chat_template_caps"]
@@ -114,7 +115,7 @@ class LlamaCppEngine(Engine):
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
 
-    async def _count(self, session: aiohttp.ClientSession, chat: dict[str, Any]) -> int:
+    async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
         prompt = (await self._ask(session, "/apply-template", chat))["prompt"]
         text = {"content": prompt, "add_special": True, "parse_special": True}
         return len((await self._ask(session, "/tokenize", text))["tokens"])
@@ -129,14 +130,14 @@ class LlamaCppEngine(Engine):
     def cache_is_private(self) -> bool:
         return True
 
-    async def answer(self, session: aiohttp.ClientSession, order: Order) -> bytes:
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
         async with self._in_a_slot(session, order) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
             return TextLogprobs().of_answer(body) if _asks_for_text_logprobs(order) else body
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         shaped = TextLogprobs().of_event if _asks_for_text_logprobs(order) else None
         async with (
@@ -149,7 +150,7 @@ class LlamaCppEngine(Engine):
 
     @asynccontextmanager
     async def _in_a_slot(
-        self, session: aiohttp.ClientSession, order: Order
+        self, session: EngineSession, order: Order
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """The order with the slot that it is to run in, and whether it may use what lies there."""
         count = partial(self._count_slots, session)
@@ -163,15 +164,16 @@ class LlamaCppEngine(Engine):
             self._slots.forget()
             raise
 
-    async def _count_slots(self, session: aiohttp.ClientSession) -> int:
+    async def _count_slots(self, session: EngineSession) -> int:
         """Raises EngineAway. A number beyond its last slot, llama.cpp would take for "any"."""
         try:
             timeout = aiohttp.ClientTimeout(total=5)
-            async with session.get(
+            async with session.http.get(
                 self.base + "/props", headers=self.headers(), timeout=timeout
             ) as response:
-                await self._raise_for(response)
-                total = int(orjson.loads(await response.read())["total_slots"])
+                body = await response.read()
+            self._check(response.status, {}, body)
+            total = int(orjson.loads(body)["total_slots"])
         except (aiohttp.ClientError, TimeoutError) as problem:
             raise away(problem) from None
         except (LookupError, TypeError, ValueError):
@@ -191,7 +193,7 @@ class LlamaCppEngine(Engine):
             body["max_tokens"] = max(1, body["max_tokens"] - tokens)
         return orjson.dumps(body)
 
-    async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Asks the engine's own tokenizer; the estimate stands in when that fails."""
         try:
             prompt = await self._prompt(session, order)
@@ -202,15 +204,15 @@ class LlamaCppEngine(Engine):
         except _UNREADABLE:
             return await super().count_prompt(session, order)
 
-    async def _prompt(self, session: aiohttp.ClientSession, order: Order) -> Any:
+    async def _prompt(self, session: EngineSession, order: Order) -> Any:
         body = orjson.loads(order.body)
         if not order.chat:
             return body["prompt"]
         rendered = await self._ask(session, "/apply-template", {"messages": body["messages"]})
         return rendered["prompt"]
 
-    async def _ask(self, session: aiohttp.ClientSession, path: str, body: Any = None) -> Any:
-        async with session.request(
+    async def _ask(self, session: EngineSession, path: str, body: Any = None) -> Any:
+        async with session.http.request(
             "GET" if body is None else "POST",
             self.base + path,
             json=body,

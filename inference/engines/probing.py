@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-import aiohttp
-
 from inference.engines.base import Engine
+from inference.engines.session import EngineSession
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
@@ -16,13 +15,13 @@ EVERY_S = 30.0  # it may have been restarted with another model
 
 async def probe(engines: Iterable[Engine]) -> list[Engine]:
     """Asks all of them once, and answers with those that said nothing."""
-    async with aiohttp.ClientSession() as session:
+    async with EngineSession() as session:
         asked = list(engines)
         said = await asyncio.gather(*(_ask(engine, session) for engine in asked))
     return [engine for engine, learnt in zip(asked, said, strict=True) if not learnt]
 
 
-async def _ask(engine: Engine, session: aiohttp.ClientSession) -> bool:
+async def _ask(engine: Engine, session: EngineSession) -> bool:
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await engine.probe(session)

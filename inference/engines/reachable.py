@@ -13,6 +13,7 @@ import aiohttp
 from django.utils import timezone
 
 from inference.engines.base import Engine
+from inference.engines.session import EngineSession
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
@@ -36,7 +37,7 @@ def all_down(engines: Collection[Engine]) -> bool:
 
 async def look(engines: Iterable[Engine]) -> None:
     """Asks all of them once."""
-    async with aiohttp.ClientSession() as session:
+    async with EngineSession() as session:
         await asyncio.gather(*(_look_at(engine, session) for engine in engines))
 
 
@@ -50,7 +51,7 @@ async def keep_looking(engines: Iterable[Engine]) -> None:
         await look([one for one in everybody if hosted_too or not one.config.hosted])
 
 
-async def _look_at(engine: Engine, session: aiohttp.ClientSession) -> None:
+async def _look_at(engine: Engine, session: EngineSession) -> None:
     name = engine.config.id
     if await _answers(engine, session):
         if _down.pop(name, None):
@@ -60,7 +61,7 @@ async def _look_at(engine: Engine, session: aiohttp.ClientSession) -> None:
         log.warning("%s: the engine does not respond", name)
 
 
-async def _answers(engine: Engine, session: aiohttp.ClientSession) -> bool:
+async def _answers(engine: Engine, session: EngineSession) -> bool:
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await engine.answers(session)

@@ -9,12 +9,13 @@ import orjson
 
 from inference.engines.prompt_bound import counted_template
 from inference.engines.salted import SaltedEngine
+from inference.engines.session import EngineSession
 
 
 class VllmEngine(SaltedEngine):
     """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`."""
 
-    async def probe(self, session: aiohttp.ClientSession) -> bool:
+    async def probe(self, session: EngineSession) -> bool:
         """It counts the tokens of a chat; of its model it says nothing that we could use."""
         with contextlib.suppress(aiohttp.ClientResponseError, LookupError, ValueError, TypeError):
             try:
@@ -24,8 +25,8 @@ class VllmEngine(SaltedEngine):
                 return False
         return True
 
-    async def _count(self, session: aiohttp.ClientSession, chat: dict[str, Any]) -> int:
-        async with session.post(
+    async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
+        async with session.http.post(
             self.base.removesuffix("/v1") + "/tokenize",
             json={"model": self.config.model, "add_generation_prompt": True, **chat},
             headers=self.headers(),

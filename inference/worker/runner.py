@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
 
-import aiohttp
 import hiredis
 import msgspec
 from channels.db import database_sync_to_async
@@ -27,6 +26,7 @@ from audit.trail.group_commit import GroupCommit
 from inference.codec.events import split
 from inference.engines import Pool, served
 from inference.engines.base import Engine
+from inference.engines.session import EngineSession
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue import classes
@@ -81,10 +81,7 @@ class Runner:
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
         self.recorded = EncryptedRequests(settings.DATABASE_URL)
-        # Shorter than engines keep them: a request that meets the closing is not sent again.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
-        timeout = aiohttp.ClientTimeout(total=None, connect=5)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with EngineSession() as session:
             self.session = session
             helpers = [asyncio.create_task(work) for work in (self._beats(), self._read_notes())]
             try:

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 
 from inference.engines.base import EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.session import EngineSession
 from tests.e2e.ask import Record, client
 from tests.e2e.conftest import Platform
 
@@ -96,7 +96,7 @@ NASTY = [
 async def test_no_prompt_has_more_tokens_than_are_set_aside(real: Platform) -> None:
     entry = json.loads(real.running()["FOREBAY_ENGINES"])[MODEL]
     engine = LlamaCppEngine(EngineConfig(name=MODEL, model=MODEL, **entry))
-    async with aiohttp.ClientSession() as session:
+    async with EngineSession() as session:
         assert await engine.probe(session)
     assert not engine.capabilities.tools
     assert engine.template.base < 64, "counted, and not the guess"

@@ -7,12 +7,12 @@ import asyncio
 import os
 from typing import Any
 
-import aiohttp
 import msgspec
 import orjson
 from django.conf import settings
 
 from inference.engines.base import EngineFailed
+from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.queue import classes
 from inference.queue.classes import WorkClass
@@ -33,7 +33,7 @@ class Nap(Handler):
 
     naps = 0
 
-    async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
+    async def work(self, session: EngineSession, writer: Writer) -> None:
         asked = orjson.loads(self.order.body)
         while self.naps < asked["naps"] or self.item.attempt < asked["wakes"]:
             await asyncio.sleep(0.005)
@@ -43,9 +43,7 @@ class Nap(Handler):
         if asked["fail"]:
             raise ZeroDivisionError
 
-    async def outcome(
-        self, session: aiohttp.ClientSession, failure: EngineFailed | None
-    ) -> Outcome:
+    async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         return msgspec.structs.replace(
             self.ending(failure),
             completion_tokens=self.naps,

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 from uuid import uuid4
 
-import aiohttp
 import msgspec
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,13 +13,14 @@ from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig, Turn, at_once
+from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation
 
-NO_SESSION = cast(aiohttp.ClientSession, None)
+NO_SESSION = cast(EngineSession, None)
 Step = list[bytes] | bytes | float | Exception
 
 
@@ -57,7 +57,7 @@ class ScriptedEngine(Engine):
         return self.turns[min(len(self.asked), len(self.turns)) - 1]
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         self.speaking += 1
         try:
@@ -71,7 +71,7 @@ class ScriptedEngine(Engine):
         finally:
             self.speaking -= 1
 
-    async def answer(self, session: aiohttp.ClientSession, order: Order) -> bytes:
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
         self.speaking += 1
         try:
             for step in self._turn(order):
@@ -85,7 +85,7 @@ class ScriptedEngine(Engine):
         finally:
             self.speaking -= 1
 
-    async def count_prompt(self, session: aiohttp.ClientSession, order: Order) -> int:
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
         return 42
 
 

@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Any
 
-import aiohttp
-
 from audit.keys.keyring import Cipher
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines.base import Engine, EngineAway, EngineFailed
+from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.order import Item, Order
 from inference.record.statements import Outcome, milliseconds, settled_row
@@ -50,13 +49,11 @@ class Handler(ABC):
 
     # What a class of work says --------------------------------------------------------------------
     @abstractmethod
-    async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
+    async def work(self, session: EngineSession, writer: Writer) -> None:
         """Raises EngineFailed. It is interrupted by `cancel`, and at the order's deadline."""
 
     @abstractmethod
-    async def outcome(
-        self, session: aiohttp.ClientSession, failure: EngineFailed | None
-    ) -> Outcome:
+    async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         """What it took and what is kept of it, also of work that failed or was cancelled."""
 
     @abstractmethod
@@ -80,7 +77,7 @@ class Handler(ABC):
 
     async def run(
         self,
-        session: aiohttp.ClientSession,
+        session: EngineSession,
         writer: Writer,
         commits: GroupCommit,
         cipher: Cipher,
@@ -105,7 +102,7 @@ class Handler(ABC):
         """Whether another pool can begin anew: this engine has not begun."""
         return isinstance(failure, EngineAway) and not self.sent
 
-    async def _failure(self, session: aiohttp.ClientSession, writer: Writer) -> EngineFailed | None:
+    async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Works; None when nothing failed, or it was cancelled."""
         if self.item.attempt > MAX_ATTEMPTS:
             return EngineFailed(500, "worker_lost", "every worker that ran this died")
@@ -124,19 +121,22 @@ class Handler(ABC):
         except asyncio.CancelledError:
             if not self.cancelled:
                 raise
-            _go_on()
         except Exception:  # run again, it would only fail again
             log.exception("request %s failed", self.order.id)
             return EngineFailed(502, "engine_failed", self.when_broken)
         return None
 
     async def _bounded(self, work: Awaitable[None]) -> None:
-        self._working = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task
+        cancels, self._working = task.cancelling(), task
         try:
             async with asyncio.timeout(self.order.deadline - time.time()):
                 await work
         finally:
             self._working = None
+            while task.cancelling() > cancels:  # of the work: the task has it to settle
+                task.uncancel()
 
     # How it ends ----------------------------------------------------------------------------------
     def ending(self, failure: EngineFailed | None, finish_reason: str = "stop") -> Outcome:
@@ -165,10 +165,3 @@ class Handler(ABC):
         return Frame(
             self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
         )
-
-
-def _go_on() -> None:
-    """What cancelled the work must not end the task, which has it to settle."""
-    task = asyncio.current_task()
-    assert task
-    task.uncancel()

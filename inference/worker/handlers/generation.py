@@ -5,12 +5,12 @@ import contextlib
 import time
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from inference.codec import events as sse
 from inference.codec.answer import Codec, count
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
+from inference.engines.session import EngineSession
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.statements import Outcome
@@ -47,7 +47,7 @@ class Generation(Handler):
         self.upstream = ""  # once it has been asked
 
     # Asking ---------------------------------------------------------------------------------------
-    async def work(self, session: aiohttp.ClientSession, writer: Writer) -> None:
+    async def work(self, session: EngineSession, writer: Writer) -> None:
         if self.sent_before and not self._take_up():
             raise EngineFailed(
                 502, "worker_lost", "the worker died in the middle of this answer; send it again"
@@ -76,7 +76,7 @@ class Generation(Handler):
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
 
-    async def _ask(self, session: aiohttp.ClientSession, writer: Writer) -> None:
+    async def _ask(self, session: EngineSession, writer: Writer) -> None:
         if not self.order.stream:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()
@@ -142,9 +142,7 @@ class Generation(Handler):
         self.body, self.finish_reason, self.usage = whole.body, whole.finish_reason, whole.usage
 
     # The end --------------------------------------------------------------------------------------
-    async def outcome(
-        self, session: aiohttp.ClientSession, failure: EngineFailed | None
-    ) -> Outcome:
+    async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
         details = self.usage.get("prompt_tokens_details")
@@ -161,7 +159,7 @@ class Generation(Handler):
             response=self.body or as_one_text(said).encode(),
         )
 
-    async def _prompt(self, session: aiohttp.ClientSession, failure: EngineFailed | None) -> int:
+    async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Tokens; our own count where the engine could not say."""
         prompt = count(self.usage, "prompt_tokens")
         if prompt is not None:

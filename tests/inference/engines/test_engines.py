@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -25,6 +24,7 @@ from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.probing import probe
 from inference.engines.prompt_bound import Template
+from inference.engines.session import EngineSession
 from inference.engines.vllm import VllmEngine
 from inference.order import Order
 from tests.inference.orders import an_order
@@ -86,8 +86,8 @@ async def served() -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
+async def session() -> AsyncIterator[EngineSession]:
+    async with EngineSession() as session:
         yield session
 
 
@@ -95,18 +95,18 @@ def an_engine(url: str, kind: type[Engine] = OpenAIEngine, **config: Any) -> Eng
     return kind(EngineConfig(name="smol", kind="openai", url=url, model="theirs", **config))
 
 
-async def heard(engine: Engine, session: aiohttp.ClientSession, order: Order) -> list[bytes]:
+async def heard(engine: Engine, session: EngineSession, order: Order) -> list[bytes]:
     return [event async for events in engine.events(session, order) for event in events]
 
 
-async def test_a_whole_answer(served: Served, session: aiohttp.ClientSession) -> None:
+async def test_a_whole_answer(served: Served, session: EngineSession) -> None:
     served.says(b'{"choices":[]}')
     engine, order = an_engine(served.url + "/v1/", api_key="secret"), an_order(body=b'{"a":1}')
     assert await engine.answer(session, order) == b'{"choices":[]}'
     assert served.asked == [("/v1/chat/completions", b'{"a":1}', "Bearer secret")]
 
 
-async def test_the_paths_of_each_kind(served: Served, session: aiohttp.ClientSession) -> None:
+async def test_the_paths_of_each_kind(served: Served, session: EngineSession) -> None:
     served.says(b'{"total_slots":4}')  # asked of llama.cpp, once
     for engine in (an_engine(served.url + "/v1"), an_engine(served.url, LlamaCppEngine)):
         for chat in (True, False):
@@ -119,7 +119,7 @@ async def test_the_paths_of_each_kind(served: Served, session: aiohttp.ClientSes
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
 async def test_events_are_whole_however_they_are_cut(
-    served: Served, session: aiohttp.ClientSession, newline: bytes
+    served: Served, session: EngineSession, newline: bytes
 ) -> None:
     events = [b'data: {"n":%d}' % n for n in range(5)] + [b": note", b"data: [DONE]"]
     stream = b"".join(event + newline * 2 for event in events)
@@ -129,14 +129,14 @@ async def test_events_are_whole_however_they_are_cut(
 
 
 async def test_a_last_event_without_its_blank_line_counts(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     served.streams(b"data: 1\n\ndata: 2")
     assert await heard(an_engine(served.url), session, an_order()) == [b"data: 1", b"data: 2"]
 
 
 async def test_a_stream_that_is_cut_is_told_from_one_that_never_began(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     served.streams(b"data: 1\n\n", 0.05, cut=True)
     events = an_engine(served.url).events(session, an_order())
@@ -147,7 +147,7 @@ async def test_a_stream_that_is_cut_is_told_from_one_that_never_began(
     assert not isinstance(broken.value, EngineAway)
 
 
-async def test_nobody_there_is_away(session: aiohttp.ClientSession) -> None:
+async def test_nobody_there_is_away(session: EngineSession) -> None:
     nowhere = an_engine("http://127.0.0.1:1")
     with pytest.raises(EngineAway):
         await heard(nowhere, session, an_order())
@@ -157,7 +157,7 @@ async def test_nobody_there_is_away(session: aiohttp.ClientSession) -> None:
 
 
 async def test_one_that_hangs_up_over_a_request_does_not_get_it_again(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     async def hangs_up(request: web.Request) -> web.StreamResponse:
         assert request.transport
@@ -174,7 +174,7 @@ async def test_one_that_hangs_up_over_a_request_does_not_get_it_again(
 
 
 async def test_an_answer_without_end_is_not_read(
-    served: Served, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    served: Served, session: EngineSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "LONGEST_ANSWER", 1_000_000)
     engine = an_engine(served.url)
@@ -206,7 +206,7 @@ async def test_an_answer_without_end_is_not_read(
 )
 async def test_what_an_engines_refusal_means(
     served: Served,
-    session: aiohttp.ClientSession,
+    session: EngineSession,
     status: int,
     message: str,
     meaning: tuple[int, str],
@@ -285,7 +285,7 @@ PROPS = {
 
 
 async def test_llama_cpp_tells_what_its_model_can_take(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     engine = an_engine(served.url, LlamaCppEngine, api_key="k")
     assert engine.capabilities.tools, "nobody knows yet: the engine may say no"
@@ -317,7 +317,7 @@ def _text_answer(*tokens: dict[str, Any]) -> bytes:
 
 
 async def test_logprobs_of_a_text_have_openais_shape(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         if request.path == "/props":
@@ -350,7 +350,7 @@ async def test_logprobs_of_a_text_have_openais_shape(
 
 
 async def test_llama_cpp_counts_its_templates_own_words(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         if request.path == "/props":
@@ -372,9 +372,7 @@ async def test_llama_cpp_counts_its_templates_own_words(
     assert declared.template.base == 400
 
 
-async def test_vllm_counts_its_templates_own_words(
-    served: Served, session: aiohttp.ClientSession
-) -> None:
+async def test_vllm_counts_its_templates_own_words(served: Served, session: EngineSession) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         asked = orjson.loads(await request.read())
         assert (request.path, asked["model"]) == ("/tokenize", "theirs")
@@ -392,7 +390,7 @@ async def test_vllm_counts_its_templates_own_words(
     assert await probe([an_engine("http://127.0.0.1:1", VllmEngine)])
 
 
-async def test_what_is_declared_weighs_more(served: Served, session: aiohttp.ClientSession) -> None:
+async def test_what_is_declared_weighs_more(served: Served, session: EngineSession) -> None:
     served.says(orjson.dumps(PROPS))
     engine = an_engine(served.url, LlamaCppEngine, capabilities={"tools": True, "images": False})
     assert await engine.probe(session)
@@ -404,7 +402,7 @@ async def test_an_engine_that_is_away_is_asked_again(served: Served) -> None:
     assert await probe([away, plain]) == [away]
 
 
-async def _first(served: Served, session: aiohttp.ClientSession) -> None:
+async def _first(served: Served, session: EngineSession) -> None:
     await heard(an_engine(served.url), session, an_order())
 
 
@@ -433,7 +431,7 @@ def test_a_null_does_not_lift_the_other_limit() -> None:
 
 
 async def test_llama_cpp_counts_with_its_own_tokenizer(
-    served: Served, session: aiohttp.ClientSession
+    served: Served, session: EngineSession
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         asked = orjson.loads(await request.read())
@@ -530,7 +528,7 @@ def test_a_wrong_entry_is_told_so(entries: Any, entry: dict[str, Any], says: str
     ],
 )
 async def test_the_engine_says_when_to_come_back(
-    served: Served, session: aiohttp.ClientSession, status: int, said: str, after: int
+    served: Served, session: EngineSession, status: int, said: str, after: int
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         headers = {"Retry-After": said} if said else {}

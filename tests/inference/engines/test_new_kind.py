@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from channels.db import database_sync_to_async
@@ -12,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.engines.base import Engine, EngineFailed, Turn, at_once
+from inference.engines.session import EngineSession
 from inference.intake import enqueue
 from inference.intake.context import Context
 from inference.intake.submission import read
@@ -33,7 +33,7 @@ class ParrotEngine(Engine):
     can = {"tools": False}
 
     async def events(
-        self, session: aiohttp.ClientSession, order: Order, turn: Turn = at_once
+        self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
         words = orjson.loads(order.body)["messages"][-1]["content"].split()
         if words == ["nothing"]:

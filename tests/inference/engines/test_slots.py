@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from inference.engines.base import EngineAway
 from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
+from inference.engines.session import EngineSession
 from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
 from tests.inference.engines.test_engines import (
@@ -181,7 +181,7 @@ def test_common_prefix(start: bytes, one: bytes, other: bytes) -> None:
     assert found == next((i for i, (a, b) in enumerate(both) if a != b), found)
 
 
-async def test_what_llama_cpp_is_told(served: Served, session: aiohttp.ClientSession) -> None:  # noqa: F811
+async def test_what_llama_cpp_is_told(served: Served, session: EngineSession) -> None:  # noqa: F811
     served.says(b'{"total_slots":2}')
     engine = an_engine(served.url, LlamaCpp, slots=16)
     for tenant in (ACME, ACME, GLOBEX, GLOBEX):
@@ -194,7 +194,7 @@ async def test_what_llama_cpp_is_told(served: Served, session: aiohttp.ClientSes
 
 async def test_a_refused_request_leaves_the_slot_to_nobody(
     served: Served,  # noqa: F811
-    session: aiohttp.ClientSession,  # noqa: F811
+    session: EngineSession,  # noqa: F811
 ) -> None:
     served.says(b'{"total_slots":1}')
     engine = an_engine(served.url, LlamaCpp)
@@ -209,7 +209,7 @@ async def test_a_refused_request_leaves_the_slot_to_nobody(
 
 async def test_orders_that_waited_while_the_engine_was_away(
     served: Served,  # noqa: F811
-    session: aiohttp.ClientSession,  # noqa: F811
+    session: EngineSession,  # noqa: F811
 ) -> None:
     """One was promised its tenant's slot, and another tenant may have used that since."""
     engine = an_engine(served.url, LlamaCpp)
@@ -252,7 +252,7 @@ async def test_orders_that_waited_while_the_engine_was_away(
 
 async def test_vllm_is_told_a_secret_of_the_tenant(
     served: Served,  # noqa: F811
-    session: aiohttp.ClientSession,  # noqa: F811
+    session: EngineSession,  # noqa: F811
 ) -> None:
     engine = an_engine(served.url, VllmEngine)
     for tenant in (ACME, ACME, GLOBEX):

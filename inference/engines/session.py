@@ -1,0 +1,137 @@
+"""The connections of one runner, or of one look around, to its engines.
+
+Orders go over `post`; what is asked now and then (health, slots, tokens of a prompt) over `http`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache, lru_cache
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from inference.engines.connection import Answer, Connection, NoConnection
+
+CONNECT_S = 5.0
+# Shorter than engines keep them: a request that meets the closing is not sent again.
+KEPT_S = 3.0
+
+
+class Origin(NamedTuple):
+    secure: bool
+    host: str
+    port: int
+
+
+class EngineSession:
+    """Needs a running loop. Use it as a context: at its end all connections are closed."""
+
+    def __init__(self) -> None:
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
+        )
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._tidying: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_problem: object) -> None:
+        if self._tidying:
+            self._tidying.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+        await self.http.close()
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> AsyncGenerator[Answer]:
+        """Raises NoConnection, and BrokenOff where the engine may have had the request."""
+        origin, target = _parsed(url)
+        connection = self._kept(origin) or await _connected(origin)
+        try:
+            yield await connection.ask(_request(url, target, headers, len(body)) + body)
+        finally:
+            if connection.reusable:
+                self._keep(origin, connection)
+            else:
+                connection.close()
+
+    def _kept(self, origin: Origin) -> Connection | None:
+        """The one that was used last."""
+        idle, now = self._idle.get(origin, ()), asyncio.get_running_loop().time()
+        while idle:
+            connection = idle.pop()
+            if not connection.closed and now - connection.idle_since < KEPT_S:
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.setdefault(origin, []).append(connection)
+        if self._tidying is None:
+            self._tidying = loop.call_later(KEPT_S, self._tidy)
+
+    def _tidy(self) -> None:
+        """Closes those that nobody has wanted for KEPT_S."""
+        loop, self._tidying = asyncio.get_running_loop(), None
+        oldest = loop.time() - KEPT_S
+        for origin, idle in list(self._idle.items()):
+            for connection in idle:
+                if connection.idle_since <= oldest:
+                    connection.close()
+            self._idle[origin] = [one for one in idle if not one.closed]
+        self._idle = {origin: idle for origin, idle in self._idle.items() if idle}
+        if self._idle:
+            self._tidying = loop.call_later(KEPT_S, self._tidy)
+
+
+async def _connected(origin: Origin) -> Connection:
+    """Raises NoConnection."""
+    loop, secure = asyncio.get_running_loop(), _tls() if origin.secure else None
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            _, connection = await loop.create_connection(
+                Connection, origin.host, origin.port, ssl=secure
+            )
+    except (OSError, TimeoutError, UnicodeError) as problem:
+        raise NoConnection(str(problem) or type(problem).__name__) from None
+    return connection
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@lru_cache(256)
+def _parsed(url: str) -> tuple[Origin, str]:
+    """Where it is, and what is asked for there."""
+    found = urlsplit(url)
+    secure = found.scheme == "https"
+    target = (found.path or "/") + (f"?{found.query}" if found.query else "")
+    return Origin(secure, found.hostname or "", found.port or (443 if secure else 80)), target
+
+
+def _request(url: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
+    return _head(url, target, tuple(headers.items())) + b"Content-Length: %d\r\n\r\n" % length
+
+
+@lru_cache(256)
+def _head(url: str, target: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Raises ValueError for what would be more than a line."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    lines = [f"POST {target} HTTP/1.1", f"Host: {host}", "User-Agent: forebay", "Accept: */*"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a line of the request's head holds a line break")
+    return "\r\n".join([*lines, ""]).encode("latin-1")
