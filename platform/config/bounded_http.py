@@ -6,6 +6,7 @@ Without them, whoever has no key could fill memory or hold connections for as lo
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -96,6 +97,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     _body_began = 0.0
     _between_requests = False
     _crowd: Crowd | None = None
+    _running: RequestResponseCycle | None = None
     _address = ""
     _refused = False
 
@@ -114,8 +116,13 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         self._tell_gone()
 
     def _tell_gone(self) -> None:
-        """The request that runs, that its client has gone."""
-        if not self._is_idle and (tell := getattr(self.cycle, "tell_gone", None)):
+        """The request that runs, that its client has gone: not one that stands behind it."""
+        cycle = self._running
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if tell := getattr(cycle, "tell_gone", None):
             tell()
 
     def _leave_crowd(self) -> None:
@@ -277,8 +284,9 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.scope["http_version"] == "1.0":
             app = _unchunked(app, cycle)
+        self._running = cycle
         scope: Any = cycle.scope
-        scope["extensions"] = {"forebay.when_gone": _when_gone(cycle)}
+        scope["extensions"] = {"forebay.when_gone": when_gone_of(cycle)}
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -352,12 +360,18 @@ class BoundedSocket(SlowReaders, WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
 
-def _when_gone(cycle: RequestResponseCycle) -> Callable[[Callable[[], None]], None]:
+def when_gone_of(cycle: RequestResponseCycle) -> Callable[[Callable[[], None] | None], None]:
     """An extension of ASGI: `tell` is called when the client goes before its answer is complete."""
 
-    def when_gone(tell: Callable[[], None]) -> None:
+    known = weakref.ref(cycle)  # whose scope this is in: no cycle that keeps requests in memory
+
+    def when_gone(tell: Callable[[], None] | None) -> None:
+        if (cycle := known()) is None:
+            return
         cycle.tell_gone = tell  # type: ignore[attr-defined]
-        if cycle.disconnected:
+        if tell:
+            cycle.flow.resume_reading()  # nobody reads on, and only who reads sees the end
+        if tell and cycle.disconnected:
             tell()
 
     return when_gone

@@ -130,12 +130,14 @@ def test_a_client_that_goes_away_cancels_its_generation(
         eventually(lambda: queue.zcard("q:{mock}:leases") == 0, 5)
 
 
+@pytest.mark.parametrize("length", [10, 100_000])  # beyond 64 KiB uvicorn stops reading
 def test_a_client_that_does_not_wait_for_its_whole_answer_cancels_it(
-    hurt: Platform, engine: Mock, front: FrontEnd
+    hurt: Platform, engine: Mock, front: FrontEnd, length: int
 ) -> None:
     engine.behave(delay_ms=10_000)
+    prompt = [{"role": "user", "content": "x" * length}]
     with front.client(hurt.key, timeout_s=0.5) as asking:
-        assert asking.chat().status == 504
+        assert asking.chat(messages=prompt).status == 504
     eventually(lambda: engine.state()["running"] == 0, 3)
     settled_exactly_once(hurt)
 

@@ -77,7 +77,7 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    def tell_when_gone(self, tell: Callable[[], None]) -> bool:
+    def tell_when_gone(self, tell: Callable[[], None] | None) -> bool:
         """Once, where the server can: `gone` takes a task for each request. False: it cannot."""
         when_gone = self.scope.get("extensions", {}).get("forebay.when_gone")
         if when_gone:

@@ -34,7 +34,10 @@ def watched(request: Request) -> Iterator[asyncio.Task[None]]:
 def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
     """While the client is there: when it goes, the answer ends with ReaderGone."""
     if request.tell_when_gone(answer.hang_up):
-        yield
+        try:
+            yield
+        finally:
+            request.tell_when_gone(None)
         return
     with watched(request) as gone:
         gone.add_done_callback(lambda _: answer.hang_up())
