@@ -38,7 +38,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 def joined(frame: Frame, after: Frame) -> Frame | None:
     """Both as one; None where they are not pieces of one stream that follow each other."""
     pieces = frame.kind == after.kind == Kind.EVENTS and frame.attempt == after.attempt
-    if not pieces or after.begins:
+    if not pieces or after.last - frame.last != after.body.count(b"\n\n"):
         return None
     return msgspec.structs.replace(after, body=frame.body + after.body)
 

@@ -26,6 +26,7 @@ class _Stream:
 class Kept:
     def __init__(self) -> None:
         self._streams: dict[bytes, _Stream] = {}  # whose last write is oldest first
+        self._ended: dict[bytes, dict[bytes, None]] = {}  # that have bytes, by tenant; as above
         self.bytes: Counter[bytes] = Counter()  # by tenant
         self.total = 0
         self._checked_at = 0.0
@@ -41,6 +42,8 @@ class Kept:
         self._streams[stream_id] = stream
         stream.gone_at, stream.ended = until, ended
         self._count(stream, size)
+        if ended:
+            self._ended.setdefault(tenant, {})[stream_id] = None
         stream.since_half += size
         if not stream.half and stream.bytes > STREAM_BYTES // 2:
             stream.half, stream.since_half = last, 0
@@ -59,6 +62,7 @@ class Kept:
         """It is written anew from its first event on."""
         if stream := self._streams.pop(stream_id, None):
             self._count(stream, -stream.bytes)
+            self._not_ended(stream.tenant, stream_id)
 
     forget = restart
 
@@ -71,12 +75,23 @@ class Kept:
 
     def _let_go(self, tenant: bytes) -> bytes:
         """Its oldest one that has ended, else the largest."""
-        theirs = {i: s for i, s in self._streams.items() if s.tenant == tenant and s.bytes}
-        ended = next((i for i, stream in theirs.items() if stream.ended), None)
-        gone = ended or max(theirs, key=lambda i: theirs[i].bytes)
-        self._count(theirs[gone], -theirs[gone].bytes)
-        theirs[gone].half = theirs[gone].since_half = 0
+        gone = next(iter(self._ended.get(tenant, ())), None) or self._largest(tenant)
+        stream = self._streams[gone]
+        self._count(stream, -stream.bytes)
+        stream.half = stream.since_half = 0
+        self._not_ended(tenant, gone)
         return gone
+
+    def _largest(self, tenant: bytes) -> bytes:
+        theirs = {i: s.bytes for i, s in self._streams.items() if s.tenant == tenant}
+        return max(theirs, key=theirs.__getitem__)
+
+    def _not_ended(self, tenant: bytes, stream_id: bytes) -> None:
+        """It is gone, or has nothing left to give."""
+        if ended := self._ended.get(tenant):
+            ended.pop(stream_id, None)
+            if not ended:
+                del self._ended[tenant]
 
     def _count(self, stream: _Stream, size: int) -> None:
         stream.bytes += size

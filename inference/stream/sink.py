@@ -24,7 +24,7 @@ class Sink:
         self._backlog = backlog or Backlog()
         self._delivered = 0  # number of the last event that the reader has
         self._frames: deque[Frame] = deque()
-        self._more = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
 
     def put(self, frame: Frame) -> None:
         if self.finished or frame.attempt < self.attempt:
@@ -37,7 +37,7 @@ class Sink:
             return
         self.last, self.finished = max(self.last, frame.last), frame.final
         self._frames.append(fresh)
-        self._more.set()
+        self._wake()
         self._backlog.add(self, len(fresh.body))
 
     def drop(self) -> None:
@@ -47,7 +47,7 @@ class Sink:
         self.forget()
         self.dropped = self.finished = True
         self._frames.append(Frame(b"", 99, self._delivered, Kind.ERROR, _TOO_SLOW, 503))
-        self._more.set()
+        self._wake()
 
     def forget(self) -> None:
         """Nobody reads what waits."""
@@ -56,17 +56,12 @@ class Sink:
 
     def hang_up(self) -> None:
         self.hung_up = True
-        self._more.set()
+        self._wake()
 
     async def next(self, timeout_s: float) -> Frame | None:
         """The next frame; None when none came in time, or nobody is left to read it."""
         if not self._frames and not self.hung_up:
-            self._more.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._more.wait()
-            except TimeoutError:
-                return None
+            await self._wait(timeout_s)
         if self.hung_up or not self._frames:
             return None
         frame = self._frames.popleft()
@@ -74,6 +69,21 @@ class Sink:
             self._backlog.take(self, len(frame.body))
         self._delivered = max(self._delivered, frame.last)
         return frame
+
+    async def _wait(self, timeout_s: float) -> None:
+        """An event and asyncio.timeout take several times as long, for each frame."""
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 _TOO_SLOW = (

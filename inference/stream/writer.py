@@ -50,7 +50,7 @@ class Writer:
         self._latest: dict[bytes, int] = {}  # where in them a stream's last frame is
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._last_write = 0.0
+        self._last_write = self._last_tick = 0.0
         self._urgent = False
         self._busy = False  # many streams speak at once
         self._fresh = 0  # frames since the last tick
@@ -98,14 +98,14 @@ class Writer:
                 await asyncio.wait([self._writing])
 
     def _schedule(self) -> None:
-        if self._timer is None and self._writing is None:
+        if self._timer is None:
             loop = asyncio.get_running_loop()
-            tick = TICK_S if self._busy else QUICK_S
-            due = max(0.0, self._last_write + tick - loop.time())
+            last = max(self._last_write, self._last_tick)
+            due = max(0.0, last + (TICK_S if self._busy else QUICK_S) - loop.time())
             self._timer = loop.call_later(due, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer, self._last_tick = None, asyncio.get_running_loop().time()
         self._busy = self._fresh >= (MANY if self._busy else MANY_AT_ONCE)
         self._fresh, self._awaited = 0, False
         self._due.set()
@@ -129,10 +129,10 @@ class Writer:
             await asyncio.sleep(0.2)
         finally:
             self._writing = None
-        if self._urgent:
-            self._start()
-        elif self._frames or self._awaited:
-            self._schedule()
+            if self._urgent:
+                self._start()
+            elif self._frames or self._awaited:
+                self._schedule()
 
     async def _send(self, batch: "_Batch") -> None:
         now = asyncio.get_running_loop().time()
@@ -236,6 +236,8 @@ class _Batch:
 
 def _from_start(events: list[Frame]) -> list[Frame]:
     """Frames from event 1 on replace the whole: a start, or everything again after a loss."""
+    if len(events) == 1:
+        return events
     starts = [i for i, frame in enumerate(events) if frame.begins]
     return events[starts[-1] :] if starts else events
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -167,6 +168,26 @@ async def test_while_many_speak_they_are_read_when_a_write_is_due(
         assert 0.1 < await waits(5) < 0.4
         await everybody_says(6)
         assert await waits(1) < 0.1  # the first token is never held
+
+
+async def test_streams_are_read_on_while_redis_hangs() -> None:
+    class Hanging:
+        async def many(self, commands: object) -> list[object]:
+            await asyncio.sleep(60)
+            return []
+
+    out = Writer(cast(RedisLink, Hanging()))
+    orders = [an_order() for _ in range(40)]
+    reads, until = 0, time.monotonic() + 0.5
+    while time.monotonic() < until:
+        reads += 1
+        for order in orders:
+            out.put(order, of(order, reads + 2, reads + 2))
+        async with asyncio.timeout(0.4):
+            await (out.turn(reads + 2) or asyncio.sleep(0.001))
+    assert reads > 20
+    assert out._writing
+    out._writing.cancel()
 
 
 async def test_nothing_is_lost_while_redis_is_away(
