@@ -100,9 +100,15 @@ class RedisLink(asyncio.Protocol):
         if not self._greeted:
             await self._connected()
         answers = await asyncio.gather(*[self._send(call.words) for call in calls])
+        problems: list[Exception] = []
         for i, answer in enumerate(answers):
             if isinstance(answer, hiredis.ReplyError):
-                answers[i] = await self._with_its_text(calls[i], answer)
+                try:
+                    answers[i] = await self._with_its_text(calls[i], answer)
+                except (RedisGone, hiredis.ReplyError) as problem:  # the others run all the same
+                    problems.append(problem)
+        if problems:
+            raise problems[0]
         return list(answers)
 
     async def _with_its_text(self, call: Call, refused: hiredis.ReplyError) -> Answer:

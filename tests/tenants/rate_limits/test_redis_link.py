@@ -87,7 +87,12 @@ async def test_scripts_in_one_write_are_each_known_again_after_a_flush(link: Red
     assert await link.run_all(calls) == expected
     fails = Call(Script.of("return redis.call('INCR', KEYS[1], 1)"), ["k"], ())
     with pytest.raises(hiredis.ReplyError, match="Wrong number"):
-        await link.run_all([calls[0], fails])
+        await link.run_all([fails, calls[0]])
+    await link.call("SCRIPT", "FLUSH")
+    with pytest.raises(hiredis.ReplyError, match="Wrong number"):
+        await link.run_all([fails, calls[0]])
+    sha = calls[0].script.sha
+    assert await link.call("SCRIPT", "EXISTS", sha) == [1], "one that fails stops no other"
 
 
 async def test_a_script_that_fails_raises_its_own_error(link: RedisLink) -> None:
