@@ -13,7 +13,7 @@ def remove(folder: Path, by: Path) -> list[Path]:
     gone = []
     for path in sorted(folder.glob("*.json")):
         older = json.loads(path.read_bytes())
-        if path != by and not older["quick"] and _holds(newest, older):
+        if path != by and not older.get("quick") and _holds(newest, older):
             gone += [path.with_suffix(ending) for ending in ENDINGS]
     for path in gone:
         path.unlink(missing_ok=True)

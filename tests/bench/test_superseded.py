@@ -45,3 +45,13 @@ def test_quick_runs_are_nobodys(tmp_path: Path) -> None:
     ran(tmp_path, "old-quick", "comparison", quick=True)
     newer = ran(tmp_path, "new", "comparison")
     assert superseded.remove(tmp_path, newer) == []
+
+
+def test_a_part_that_was_measured_by_itself_stays(tmp_path: Path) -> None:
+    """Its file has another shape: bench/audit_search.py writes such."""
+    alone = tmp_path / "2026-11-25-audit-search.json"
+    alone.write_text('{"rows": 10000000, "rounds": 3, "questions": [1]}')
+    newest = tmp_path / "2026-11-26.json"
+    newest.write_text('{"quick": false, "rounds": 3, "comparison": [1]}')
+    assert superseded.remove(tmp_path, newest) == []
+    assert alone.exists()
