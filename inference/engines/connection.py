@@ -102,8 +102,8 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Its answer is whole, and the engine keeps the connection."""
-        alive = self._transport is not None and not self._transport.is_closing()
-        return alive and self._keeps and self._answer is not None and self._answer.over
+        over = self._answer is not None and self._answer.over
+        return over and self._keeps and not (self._surplus or self.closed)
 
     @property
     def closed(self) -> bool:
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._headers: dict[str, str] = {}
         self._head = 0  # bytes
-        self._informational = self._keeps = self._framed = False
+        self._informational = self._keeps = self._framed = self._surplus = False
 
     # asyncio.Protocol ----------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -128,6 +128,8 @@ class Connection(asyncio.Protocol):
             found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
+        if self._head_read is None or (self._answer and self._answer.over):
+            return self.close()  # nobody has asked: the next one must not take it for theirs
         if self._answer is None:
             self._head += len(data)
         try:
@@ -155,11 +157,16 @@ class Connection(asyncio.Protocol):
         self.close()
 
     # httptools -----------------------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        self._surplus = self._answer is not None  # a second answer to one request
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._answer is None:  # else a trailer
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
         status, headers = self._parser.get_status_code(), self._headers
         self._informational = status < 200  # 100, 103: the answer follows
         if self._informational:
@@ -172,11 +179,11 @@ class Connection(asyncio.Protocol):
             self._head_read.set_result(self._answer)
 
     def on_body(self, data: bytes) -> None:
-        if self._answer:
+        if self._answer and not self._surplus:
             self._answer.feed(data)
 
     def on_message_complete(self) -> None:
-        if self._informational or not self._answer:
+        if self._informational or self._surplus or not self._answer:
             self._informational = False
             return
         self._keeps = self._parser.should_keep_alive()

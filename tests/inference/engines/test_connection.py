@@ -190,6 +190,19 @@ async def test_one_that_the_engine_has_closed_is_not_used(session: EngineSession
         assert await asked(session, server.url) == (200, b"hello")
 
 
+@pytest.mark.parametrize("surplus", [OK, b"|" + OK, OK[:20], b"|" + OK[:20]])
+async def test_an_answer_that_nobody_asked_for_is_nobodys(
+    session: EngineSession, surplus: bytes
+) -> None:
+    """It would be the answer to the next request, which may be another tenant's."""
+    other = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"
+    async with Server(OK + surplus, other).running() as server:
+        assert await asked(session, server.url) == (200, b"hello")
+        await asyncio.sleep(0.1)
+        assert await asked(session, server.url) == (200, b"other")
+        assert server.connections == 2
+
+
 async def test_many_at_once_have_a_connection_each(session: EngineSession) -> None:
     async with Server(*[OK] * 40).running() as server:
         for _ in range(2):
