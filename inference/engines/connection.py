@@ -1,9 +1,8 @@
 """One connection to an engine: HTTP/1.1, one request at a time, kept alive.
 
-aiohttp takes 80 µs for each request and ten for each piece of a stream, which is a third of a
-runner's time. This does what it is asked and no more: POST a body, read the answer as it comes. The
-parsing is httptools' (llhttp). No redirects are followed: a prompt goes where it was configured to
-go. Nothing compressed is asked for.
+It posts a body and reads the answer as it comes, and does no more: 14 µs of CPU for a whole answer
+where aiohttp takes 83, a quarter of a runner's time. httptools (llhttp) parses. No redirects are
+followed: a prompt goes where it was configured to go. Nothing compressed is asked for.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ class Answer:
         self._unread = 0
         self._paused = False
         self._problem: BrokenOff | None = None
-        self._waiter: asyncio.Future[None] | None = None  # asyncio.Event takes thrice as long
+        self._waiter: asyncio.Future[None] | None = None  # costs less than an asyncio.Event
 
     async def piece(self) -> bytes:
         """What has come since the last one; b"" at the end. Raises BrokenOff."""

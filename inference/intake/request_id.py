@@ -1,6 +1,6 @@
 """Ids of requests: UUIDs of version 7 (RFC 9562, 5.7), 48 bits of time and 74 random ones.
 
-Ten indexes hold each request by its id. Ids that follow the time go to their ends; random ones go
+Seven indexes hold a request by its id. Ids that follow the time go to their ends; random ones go
 everywhere, and every page of an index would be in use at once.
 """
 
