@@ -1,8 +1,10 @@
 """Parts that are a process of their own: they have settings and servers of their own."""
 
+import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,3 +23,23 @@ def measured_apart(module: str, kind: type[T], **options: float) -> T:
             command += [f"--{name}", str(value)]
         subprocess.run(command, cwd=REPOSITORY, check=True, stdout=sys.stderr)
         return msgspec.json.decode(Path(found.name).read_bytes(), type=kind)
+
+
+def run(
+    module: str,
+    measured: Callable[[int, float], T],
+    section: Callable[[T], str],
+    *,
+    rounds: int,
+    seconds: float,
+) -> None:
+    """The other side: such a part's `main`. `rounds`, `seconds`: where the caller says none."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of a slice")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    report = measured(options.rounds, options.seconds)
+    print(section(report))
+    if options.json:
+        options.json.write_bytes(msgspec.json.encode(report))

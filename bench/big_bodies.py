@@ -4,15 +4,13 @@ The mock engine directly and through Forebay take turns, with prompts of 16 KB t
 second tenant sends small requests, alone and beside 16 clients that send 2 MB each.
 """
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
+from bench import apart
 from bench.cells import cell, pair, table
 from bench.compare import TOKENS, Load, Row, Slice, measure, summary, tell
 from bench.figures import difference, median
@@ -190,20 +188,8 @@ def beside_table(report: BodiesReport) -> str:
     return table(head, [cells(when, name) for when, name in names.items()])
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.big_bodies")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of a slice")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = read_options()
-    report = measured(options.rounds, options.seconds)
-    print(section(report))
-    if options.json:
-        options.json.write_text(msgspec.json.encode(asdict(report)).decode())
+    apart.run("bench.big_bodies", measured, section, rounds=3, seconds=6.0)
 
 
 if __name__ == "__main__":

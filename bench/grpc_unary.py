@@ -3,13 +3,11 @@
 The mock engine and one Forebay with both front ends, as `make run` starts it; the two take turns.
 """
 
-import argparse
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
+from bench import apart
 from bench.cells import cell, table
 from bench.compare import TOKENS, Load, Row, Slice, measure, summary, tell
 from bench.figures import ratio
@@ -82,20 +80,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.load, row.target, *map(cell, figures), f"{row.bad} of {row.all}")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.grpc_unary")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of a slice")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = read_options()
-    report = measured(options.rounds, options.seconds)
-    print(section(report))
-    if options.json:
-        options.json.write_text(msgspec.json.encode(asdict(report)).decode())
+    apart.run("bench.grpc_unary", measured, section, rounds=5, seconds=6.0)
 
 
 if __name__ == "__main__":

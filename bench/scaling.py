@@ -4,16 +4,14 @@ The mock engine, and Forebay as `make run` starts it, anew for each slice: the f
 that none that idles takes part in what another is measured by.
 """
 
-import argparse
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
+from bench import apart
 from bench.cells import cell, table
 from bench.compare import TOKENS, Load, Row, Slice, measure, summary, tell
 from bench.figures import ratio
@@ -96,20 +94,8 @@ def _cells(report: ScalingReport, row: Row) -> tuple[str, ...]:
     return (row.target, *map(cell, figures), f"{row.bad} of {row.all}")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.scaling")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a slice")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = read_options()
-    report = measured(options.rounds, options.seconds)
-    print(section(report))
-    if options.json:
-        options.json.write_text(msgspec.json.encode(asdict(report)).decode())
+    apart.run("bench.scaling", measured, section, rounds=3, seconds=4.0)
 
 
 if __name__ == "__main__":
