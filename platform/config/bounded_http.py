@@ -368,7 +368,7 @@ def when_gone_of(cycle: RequestResponseCycle) -> Callable[[Callable[[], None] | 
     def when_gone(tell: Callable[[], None] | None) -> None:
         if (cycle := known()) is None:
             return
-        cycle.tell_gone = tell  # type: ignore[attr-defined]
+        cycle.tell_gone = tell  # type: ignore[attr-defined]  # uvicorn's class, our attribute
         if tell:
             cycle.flow.resume_reading()  # nobody reads on, and only who reads sees the end
         if tell and cycle.disconnected:

@@ -82,8 +82,8 @@ class Generation(Handler):
             self.first_at = time.time()
             self._take_whole(body)
             return
-        turn = lambda: writer.turn(self.sent)  # noqa: E731
-        async with contextlib.aclosing(self.engine.events(session, self.order, turn)) as stream:
+        asked = self.engine.events(session, self.order, lambda: writer.turn(self.sent))
+        async with contextlib.aclosing(asked) as stream:
             async for events in stream:
                 self._take(sse.relevant(events), writer)
                 if self.over:
