@@ -11,6 +11,7 @@ progress() {
     printf '\r\033[KInstalling %s into .venv: %s' "$lock" "$step" >&2
 }
 
+: >"$log"  # the first look at it may come before pip's shell has made it
 "$python" -m pip --disable-pip-version-check --no-input --no-color \
     install --progress-bar off --no-deps --require-hashes -r "$lock" >"$log" 2>&1 &
 pip=$!
