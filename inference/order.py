@@ -31,7 +31,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     deadline: float
     estimate: int  # tokens
     weight: int
-    klass: str = "realtime"  # in inference/queue/classes.py
+    klass: str = "realtime"  # in inference/classes.py
     charge: Charge = Charge()
     keeps_text: bool = False  # its answer becomes a chat's message
     pool: str = ""  # that is to serve it

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from inference import classes
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from inference.intake.refusals import out_of_quota
 from inference.intake.submission import Submission
 from inference.order import Order
-from inference.queue import classes
 from inference.record import slots
 from tenants.rate_limits.admission import Admission, Ask
 

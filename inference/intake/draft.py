@@ -5,13 +5,13 @@ import time
 
 import psycopg
 
+from inference import classes
 from inference.intake import charging, request_id
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.intake.route import route
 from inference.intake.submission import Submission
 from inference.order import Order
-from inference.queue import classes
 from tenants.quotas.price_list import Prices
 
 PRICE_PATIENCE_S = 2.0

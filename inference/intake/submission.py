@@ -26,7 +26,7 @@ class Submission:
     include_usage: bool = False
     outlives_reader: bool = False
     keeps_text: bool = False  # as a message of a chat
-    klass: str = "realtime"  # of work: inference/queue/classes.py
+    klass: str = "realtime"  # of work: inference/classes.py
     client_ip: str = ""
     address_counted_at: int = 0  # see address_limit.py
     time_limit_s: float = inf  # the client's own deadline, from now on

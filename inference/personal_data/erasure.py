@@ -13,9 +13,10 @@ from audit.actions import Action
 from audit.erasure.erasers import Eraser, Evidence, Turn, register
 from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
+from inference import classes
 from inference.models import Completion, Conversation, Message
 from inference.personal_data import recipients
-from inference.queue import classes, fair_queue
+from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import closing
 from inference.record.statements import Outcome

@@ -7,9 +7,9 @@ other. Every method raises RedisGone when Redis is unavailable.
 from pathlib import Path
 from typing import Any
 
+from inference import classes
 from inference.engines import pools
 from inference.order import Item
-from inference.queue import classes
 from inference.queue.client import client
 from tenants.redis_link import Call, RedisLink, Script
 

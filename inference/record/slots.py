@@ -2,8 +2,8 @@
 
 import math
 
+from inference import classes
 from inference.order import Order
-from inference.queue import classes
 from inference.record.statements import Outcome
 from tenants.rate_limits.release import UNKNOWN, Slot
 

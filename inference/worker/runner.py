@@ -23,13 +23,13 @@ from django.db import DatabaseError
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
+from inference import classes
 from inference.codec.events import split
 from inference.engines import Pool, served
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
-from inference.queue import classes
 from inference.queue.fair_queue import FairQueue
 from inference.record import slots, statements
 from inference.record.recorded import EncryptedRequests

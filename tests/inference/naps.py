@@ -11,11 +11,11 @@ import msgspec
 import orjson
 from django.conf import settings
 
+from inference import classes
+from inference.classes import WorkClass
 from inference.engines.base import EngineFailed
 from inference.engines.session import EngineSession
 from inference.order import Order
-from inference.queue import classes
-from inference.queue.classes import WorkClass
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer

@@ -1,7 +1,7 @@
-"""How each class of work is done. A class names its handler in inference/queue/classes.py."""
+"""How each class of work is done. A class names its handler in inference/classes.py."""
 
+from inference import classes
 from inference.order import Order
-from inference.queue import classes
 from inference.worker.handlers.base import Handler
 from inference.worker.handlers.generation import Generation
 

@@ -16,7 +16,8 @@ from audit.keys.keyring import Keyring
 from audit.keys.master_keys import MasterKeys
 from audit.keys.master_keys.env import EnvKeys
 from audit.models import DataKey, Event
-from inference import engines
+from inference import classes, engines
+from inference.classes import WorkClass
 from inference.intake import context as contexts
 from inference.intake import enqueue
 from inference.intake import submit as submitting
@@ -25,8 +26,6 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
-from inference.queue import classes
-from inference.queue.classes import WorkClass
 from inference.queue.fair_queue import FairQueue
 from inference.record import statements
 from inference.stream.frames import Kind

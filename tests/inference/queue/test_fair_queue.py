@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
+from inference.classes import CLASSES
 from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.classes import CLASSES
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool

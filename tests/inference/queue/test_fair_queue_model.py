@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
+from inference import classes
+from inference.classes import CLASSES, WorkClass
 from inference.order import Item
-from inference.queue import classes, fair_queue
-from inference.queue.classes import CLASSES, WorkClass
+from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool

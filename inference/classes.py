@@ -43,6 +43,12 @@ def of(name: str) -> WorkClass:
     return CLASSES.get(name) or WorkClass(name)
 
 
+def rank(name: str) -> int:
+    """0 for the highest; one that has been taken out of the table goes last."""
+    known = list(CLASSES)
+    return known.index(name) if name in CLASSES else len(known)
+
+
 def longest_deadline_s() -> float:
     return max(each.deadline(0) for each in CLASSES.values())
 

@@ -19,15 +19,14 @@ from pytest_django.fixtures import Settings
 from audit.keys.keyring import keyring
 from audit.models import Event, Payload
 from config.environment import PROJECT
-from inference import engines
+from inference import classes, engines
+from inference.classes import CLASSES, WorkClass
 from inference.intake.context import Context
 from inference.intake.submission import read
 from inference.intake.submit import submit as submit_to
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.personal_data import erasure
-from inference.queue import classes
-from inference.queue.classes import CLASSES, WorkClass
 from inference.queue.fair_queue import prefix
 from inference.record import slots, statements
 from inference.stream import frames
