@@ -26,5 +26,5 @@ def _described(engine: Engine, installed_at: int) -> dict[str, Any]:
         "id": config.name,
         "created": config.created or installed_at,
         "owned_by": "forebay",
-        "context_length": config.context_length,
+        "context_length": engine.context_length,
     }

@@ -37,7 +37,7 @@ class Prompt(NamedTuple):
 
 
 def fitted(earlier: Earlier, question: str, engine: Engine) -> Prompt:
-    context = engine.config.context_length
+    context = engine.context_length
     answer = min(ANSWER_TOKENS, context // 2)
     room = (context - answer) * MARGIN / earlier.scale / 2**earlier.too_long
     messages = [*earlier.said, {"role": "user", "content": question}]

@@ -20,6 +20,7 @@ import orjson
 from inference.engines.capabilities import MEDIA, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
+from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
 from inference.order import Order
@@ -43,6 +44,7 @@ class EngineConfig:
     private_cache: bool = False  # the operator's word that tenants do not share its prompt cache
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
+    priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
     id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
 
@@ -112,6 +114,7 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
+        self.context_length = config.context_length  # tokens, prompt and answer together
         self._chat_fields = CHAT | self.own_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
@@ -122,6 +125,10 @@ class Engine:
     def learn(self, told: Mapping[str, bool]) -> None:
         """What the engine says of its model; what the operator declares weighs more."""
         self.capabilities = Capabilities().but({**self.can, **told, **self.config.capabilities})
+
+    def learn_context(self, told: int) -> None:
+        """Tokens, as the engine says; fewer where fewer are declared."""
+        self.context_length = min(told, self.config.context_length)
 
     def learn_template(self, counted: Template) -> None:
         declared = self.config.template_tokens
@@ -142,9 +149,18 @@ class Engine:
 
     async def answers(self, session: EngineSession) -> bool:
         """Whether it is there, and in no trouble. Raises ClientError or OSError where it is not."""
-        url = self.base + self.health_path
-        async with session.http.get(url, headers=self.headers(), allow_redirects=False) as response:
+        async with session.http.get(
+            self.health_url, headers=self.headers(), allow_redirects=False
+        ) as response:
             return response.status < 500
+
+    @property
+    def health_url(self) -> str:
+        return self.base + self.health_path
+
+    async def load(self, session: EngineSession) -> Load | None:
+        """How busy it says it is; None for a kind that does not say. Raises like `answers`."""
+        return None
 
     @property
     def upstream(self) -> str:
@@ -283,7 +299,7 @@ class Engine:
         used, context = error.get("n_prompt_tokens"), error.get("n_ctx")
         if isinstance(used, int) and isinstance(context, int):
             return context_exceeded(context, used)
-        return f"{context_exceeded(self.config.context_length)} ({message})"
+        return f"{context_exceeded(self.context_length)} ({message})"
 
     def broken(self, event: bytes) -> EngineFailed:
         """What an error in mid-stream means: `data: {"error": …}` without its `data:`."""

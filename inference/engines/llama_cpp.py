@@ -27,6 +27,7 @@ from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
+from inference.engines.taking_up import rest_of, said_last
 from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
 from inference.order import Order
@@ -45,8 +46,6 @@ _UNREADABLE = (
     TypeError,
     AttributeError,
 )
-# An answer under one of these cannot be taken up in the middle by its text alone.
-_NOT_BY_TEXT = ("tools", "response_format", "logprobs")
 
 
 class LlamaCppEngine(Engine):
@@ -183,14 +182,10 @@ class LlamaCppEngine(Engine):
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""
-        body = orjson.loads(order.body)
-        if not order.chat or any(body.get(name) for name in _NOT_BY_TEXT):
+        body = rest_of(order, tokens) if order.chat else None
+        if body is None or body["messages"][-1]["role"] == "assistant":
             return None
-        if body["messages"][-1]["role"] == "assistant":
-            return None
-        body["messages"].append({"role": "assistant", "content": text})
-        if body.get("max_tokens"):
-            body["max_tokens"] = max(1, body["max_tokens"] - tokens)
+        said_last(body["messages"], text, open_ended=False)
         return orjson.dumps(body)
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:

@@ -1,35 +1,158 @@
 """vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
 
 import contextlib
+import logging
 from functools import partial
 from typing import Any
 
 import aiohttp
 import orjson
 
+from inference import classes
+from inference.engines.fields import (
+    BOOL,
+    FORMAT,
+    Rule,
+    integer,
+    tokens,
+)
+from inference.engines.load import Load, read_vllm
+from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
 from inference.engines.salted import SaltedEngine
 from inference.engines.session import EngineSession
+from inference.engines.taking_up import rest_of, said_last, takes_prefix
+from inference.order import Order
+
+log = logging.getLogger(__name__)
+PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
+_WORDS = Rule(
+    lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
+    "a list of at most 64 words",
+)
+_OF_A_PROMPT = (
+    "messages",
+    "tools",
+    "chat_template_kwargs",
+    "add_special_tokens",
+    "add_generation_prompt",
+    "continue_final_message",
+)
 
 
 class VllmEngine(SaltedEngine):
-    """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`."""
+    """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`.
 
+    `stream_interval` stays outside: it would let an answer that is cut seem shorter than it was.
+    """
+
+    own_fields = {
+        **OpenAIEngine.own_fields,
+        "bad_words": _WORDS,
+        "allowed_token_ids": tokens(1024),
+        "thinking_token_budget": integer(-1, 2**31 - 1),
+        "truncate_prompt_tokens": integer(-1, 2**31 - 1),
+        "add_special_tokens": BOOL,
+        "spaces_between_special_tokens": BOOL,
+        "return_token_ids": BOOL,
+        "return_tokens_as_token_ids": BOOL,
+    }
+    own_text_fields = {"response_format": FORMAT}
+
+    @property
+    def root(self) -> str:
+        """What is not OpenAI's API is beside it."""
+        return self.base.removesuffix("/v1")
+
+    @property
+    def health_url(self) -> str:
+        return self.root + "/health"
+
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        if chat and takes_prefix(body.get("messages") or []):
+            *before, last = body["messages"]
+            body["messages"] = [*before, {k: v for k, v in last.items() if k != "prefix"}]
+            _open_ended(body)
+        return super().prepare(body, chat=chat)
+
+    def outgoing(self, order: Order) -> bytes:
+        body = super().outgoing(order)
+        rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
+        return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
+
+    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
+        body = rest_of(order, tokens)
+        if body is None:
+            return None
+        if not text:
+            return order.body
+        if order.chat:
+            said_last(body["messages"], text, open_ended=bool(body.get("continue_final_message")))
+            _open_ended(body)
+        elif isinstance(body["prompt"], str):
+            body["prompt"] += text
+        else:
+            return None  # tokens
+        return orjson.dumps(body)
+
+    # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:
-        """It counts the tokens of a chat; of its model it says nothing that we could use."""
-        with contextlib.suppress(aiohttp.ClientResponseError, LookupError, ValueError, TypeError):
-            try:
+        """Asks for the context of its model, and for the tokens of its chat template."""
+        try:
+            with contextlib.suppress(*_UNREADABLE):
+                self._learn_model(await self._ask(session, self.base + "/models"))
+            with contextlib.suppress(*_UNREADABLE):
                 count = partial(self._count, session)
                 self.learn_template(await counted_template(count, tools=self.capabilities.tools))
-            except (aiohttp.ClientConnectionError, TimeoutError):
-                return False
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            return False
         return True
 
-    async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
-        async with session.http.post(
-            self.base.removesuffix("/v1") + "/tokenize",
-            json={"model": self.config.model, "add_generation_prompt": True, **chat},
-            headers=self.headers(),
+    def _learn_model(self, listed: Any) -> None:
+        """A LoRA adapter stands in the list beside its base model."""
+        served = {model["id"]: model for model in listed["data"]}
+        if self.config.model not in served:
+            known = ", ".join(sorted(served))
+            log.warning(
+                "%s: vLLM has no model %s, but %s", self.config.id, self.config.model, known
+            )
+        elif longest := served[self.config.model].get("max_model_len"):
+            self.learn_context(int(longest))
+
+    async def load(self, session: EngineSession) -> Load | None:
+        async with session.http.get(
+            self.root + "/metrics", headers=self.headers(), timeout=_TIMEOUT
+        ) as response:
+            return read_vllm(await response.text()) if response.status == 200 else None
+
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
+        """Asks the engine's own tokenizer; the estimate stands in when that fails."""
+        body = orjson.loads(order.body)
+        try:
+            if order.chat:
+                return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
+            prompt = body["prompt"]
+            if isinstance(prompt, list):
+                return len(prompt)
+            return await self._count(session, {"prompt": prompt})
+        except (aiohttp.ClientError, TimeoutError, *_UNREADABLE):
+            return await super().count_prompt(session, order)
+
+    async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
+        asked = {"model": self.config.model, **prompt}
+        return int((await self._ask(session, self.root + "/tokenize", asked))["count"])
+
+    async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
+        method = "GET" if body is None else "POST"
+        async with session.http.request(
+            method, url, json=body, headers=self.headers(), timeout=_TIMEOUT
         ) as response:
             response.raise_for_status()
-            return int(orjson.loads(await response.read())["count"])
+            return orjson.loads(await response.read())
+
+
+def _open_ended(body: dict[str, Any]) -> None:
+    """The last message is gone on with, and only what is new comes back."""
+    body["continue_final_message"], body["add_generation_prompt"] = True, False

@@ -27,7 +27,7 @@ def bound_answer(body: Body, caller: Caller, engine: Engine) -> None:
     """
     if body.get("max_tokens") or body.get("max_completion_tokens"):
         return
-    name, context = engine.config.name, engine.config.context_length
+    name, context = engine.config.name, engine.context_length
     if any(quota.unit != "requests" and quota.model in ("", name) for quota in caller.quotas):
         body["max_tokens"] = min(ANSWER, context // 2)
 
@@ -42,7 +42,7 @@ def charge(
     max_tokens: int | None,
 ) -> Charge:
     """For the body as the engine will get it; without `max_tokens` up to the context's end."""
-    context = engine.config.context_length
+    context = engine.context_length
     longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
     prompt, answer = min(longest, context), min(max_tokens or context, context)
     # The dearer ones first, as far as both fit.

@@ -52,7 +52,7 @@ def model_of(body: Body) -> str:
 def check_length(raw_length: int, body: Body, engine: Engine) -> None:
     """What can never fit is refused before it takes anybody's place; images are not counted."""
     messages, prompt = body.get("messages"), body.get("prompt")
-    context = engine.config.context_length
+    context = engine.context_length
     if isinstance(messages, list):
         raw_length -= sum(map(media_length, messages))
     fits = raw_length <= context * LONGEST_TOKEN
@@ -66,7 +66,7 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
 
 def check_count(messages: int, engine: Engine) -> None:
     """Each takes a token at least. Raises BadRequest."""
-    context = engine.config.context_length
+    context = engine.context_length
     if messages > context:
         message = context_exceeded(context)
         raise BadRequest(message, code="context_length_exceeded", param="messages")
@@ -122,12 +122,15 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
     options = body.get("stream_options")
     if options and not body.get("stream"):
         raise BadRequest("`stream_options` needs `stream`: true", param="stream_options")
-    limit = integer(1, engine.config.context_length)
+    limit = integer(1, engine.context_length)
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
         if value is not None and not limit.holds(value):
             what = f"{limit.should}, this model's context length"
             raise BadRequest(f"`{name}` must be {what}", param=name)
+    most = body.get("max_completion_tokens") or body.get("max_tokens") or engine.context_length
+    if (body.get("min_tokens") or 0) > most:
+        raise BadRequest(f"`min_tokens` must be at most {most}", param="min_tokens")
 
 
 def _check_capabilities(body: Body, engine: Engine) -> None:

@@ -1,8 +1,6 @@
 """Engines: what they are sent, how their answers are read, and what their errors mean."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -16,87 +14,18 @@ from inference.engines.base import (
     AnswerTooLong,
     Engine,
     EngineAway,
-    EngineConfig,
     EngineFailed,
     error_in,
 )
 from inference.engines.llama_cpp import LlamaCppEngine
-from inference.engines.openai import OpenAIEngine
 from inference.engines.probing import probe
 from inference.engines.prompt_bound import Template
 from inference.engines.session import EngineSession
-from inference.engines.vllm import VllmEngine
-from inference.order import Order
+from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order
 from tests.inference.scripted import Traces, generation
 
 pytestmark = pytest.mark.unit
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Served:
-    """An HTTP server with one behaviour, and what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, bytes, str | None]] = []
-        self.handler: Handler = self.nothing
-        self.url = ""
-
-    async def nothing(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({})
-
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await request.read()
-        self.asked.append((request.path, body, request.headers.get("Authorization")))
-        return await self.handler(request)  # type: ignore[arg-type]
-
-    def says(self, body: bytes, status: int = 200) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            return web.Response(body=body, status=status)
-
-        self.handler = handler
-
-    def streams(self, *pieces: bytes | float, cut: bool = False) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            for piece in pieces:
-                if isinstance(piece, float):
-                    await asyncio.sleep(piece)
-                else:
-                    await response.write(piece)
-            if cut and request.transport:
-                request.transport.abort()
-            return response
-
-        self.handler = handler
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    served = Served()
-    server = web.ServerRunner(web.Server(served), shutdown_timeout=0.1)
-    await server.setup()
-    site = web.TCPSite(server, "127.0.0.1", 0)
-    await site.start()
-    host, port = server.addresses[0][:2]
-    served.url = f"http://{host}:{port}"
-    yield served
-    await server.cleanup()
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[EngineSession]:
-    async with EngineSession() as session:
-        yield session
-
-
-def an_engine(url: str, kind: type[Engine] = OpenAIEngine, **config: Any) -> Engine:
-    return kind(EngineConfig(name="smol", kind="openai", url=url, model="theirs", **config))
-
-
-async def heard(engine: Engine, session: EngineSession, order: Order) -> list[bytes]:
-    return [event async for events in engine.events(session, order) for event in events]
 
 
 async def test_a_whole_answer(served: Served, session: EngineSession) -> None:
@@ -370,24 +299,6 @@ async def test_llama_cpp_counts_its_templates_own_words(
     declared = an_engine(served.url, LlamaCppEngine, template_tokens=400)
     assert await declared.probe(session)
     assert declared.template.base == 400
-
-
-async def test_vllm_counts_its_templates_own_words(served: Served, session: EngineSession) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        asked = orjson.loads(await request.read())
-        assert (request.path, asked["model"]) == ("/tokenize", "theirs")
-        return web.json_response({"count": 3 + 4 * len(asked["messages"]) + 9 * ("tools" in asked)})
-
-    served.handler = handler
-    engine = an_engine(served.url + "/v1", VllmEngine)
-    assert await engine.probe(session)
-    assert engine.template == Template(base=11, per_message=8, tools=9)
-    for body, status in ((b"no", 404), (b"[]", 200), (b"{}", 200)):
-        served.says(body, status)
-        guessing = an_engine(served.url + "/v1", VllmEngine)
-        assert await guessing.probe(session)
-        assert guessing.template == Template()
-    assert await probe([an_engine("http://127.0.0.1:1", VllmEngine)])
 
 
 async def test_what_is_declared_weighs_more(served: Served, session: EngineSession) -> None:

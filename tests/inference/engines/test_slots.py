@@ -16,12 +16,7 @@ from inference.engines.salted import salt
 from inference.engines.session import EngineSession
 from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
-from tests.inference.engines.test_engines import (
-    Served,
-    an_engine,
-    served,  # noqa: F401  a fixture
-    session,  # noqa: F401  a fixture
-)
+from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
@@ -42,7 +37,7 @@ async def use(
     body: bytes,
     count: int,
     *,
-    served: bool = True,  # noqa: F811
+    served: bool = True,
 ) -> tuple[int, bool]:
     async with slots.lease(tenant, body, has(count)) as lease:
         lease.served = served
@@ -181,7 +176,7 @@ def test_common_prefix(start: bytes, one: bytes, other: bytes) -> None:
     assert found == next((i for i, (a, b) in enumerate(both) if a != b), found)
 
 
-async def test_what_llama_cpp_is_told(served: Served, session: EngineSession) -> None:  # noqa: F811
+async def test_what_llama_cpp_is_told(served: Served, session: EngineSession) -> None:
     served.says(b'{"total_slots":2}')
     engine = an_engine(served.url, LlamaCpp, slots=16)
     for tenant in (ACME, ACME, GLOBEX, GLOBEX):
@@ -193,8 +188,8 @@ async def test_what_llama_cpp_is_told(served: Served, session: EngineSession) ->
 
 
 async def test_a_refused_request_leaves_the_slot_to_nobody(
-    served: Served,  # noqa: F811
-    session: EngineSession,  # noqa: F811
+    served: Served,
+    session: EngineSession,
 ) -> None:
     served.says(b'{"total_slots":1}')
     engine = an_engine(served.url, LlamaCpp)
@@ -208,8 +203,8 @@ async def test_a_refused_request_leaves_the_slot_to_nobody(
 
 
 async def test_orders_that_waited_while_the_engine_was_away(
-    served: Served,  # noqa: F811
-    session: EngineSession,  # noqa: F811
+    served: Served,
+    session: EngineSession,
 ) -> None:
     """One was promised its tenant's slot, and another tenant may have used that since."""
     engine = an_engine(served.url, LlamaCpp)
@@ -251,8 +246,8 @@ async def test_orders_that_waited_while_the_engine_was_away(
 
 
 async def test_vllm_is_told_a_secret_of_the_tenant(
-    served: Served,  # noqa: F811
-    session: EngineSession,  # noqa: F811
+    served: Served,
+    session: EngineSession,
 ) -> None:
     engine = an_engine(served.url, VllmEngine)
     for tenant in (ACME, ACME, GLOBEX):
