@@ -7,8 +7,10 @@ ApiError
 ├── NotFound              404  also for what belongs to somebody else, and hidden models
 ├── MethodNotAllowed      405  with Allow
 ├── RequestTimeout        408  its head or body did not arrive in time
+├── Conflict              409  its idempotency key's first request runs, or cannot be told again
 ├── TooLarge              413
 ├── UnsupportedEncoding   415  with Accept-Encoding
+├── KeyReused             422  its idempotency key stands for another request
 ├── LimitReached          429  with a true Retry-After and a refusal id; OutOfQuota
 ├── Cancelled             499  whoever asked has ended it early
 └── Unavailable           503  with Retry-After: PostgreSQL, Redis or the engine is away
@@ -89,6 +91,10 @@ class RequestTimeout(ApiError):
     status, type, code = 408, "invalid_request_error", "request_timeout"
 
 
+class Conflict(ApiError):
+    status, type, code = 409, "invalid_request_error", "conflict"
+
+
 class TooLarge(ApiError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
@@ -99,6 +105,10 @@ class UnsupportedEncoding(ApiError):
     def __init__(self, accepted: str) -> None:
         super().__init__(f"Content-Encoding must be one of {accepted}, or be left out")
         self.extra = [(b"accept-encoding", accepted.encode())]
+
+
+class KeyReused(ApiError):
+    status, type, code = 422, "invalid_request_error", "idempotency_key_reused"
 
 
 class LimitReached(ApiError):

@@ -36,6 +36,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     keeps_text: bool = False  # its answer becomes a chat's message
     pool: str = ""  # that is to serve it
     local_only: bool = False  # no hosted engine may see it
+    idempotent: bool = False  # its answer may be asked for again: kept whole, also of a stream
 
     @property
     def queue(self) -> str:

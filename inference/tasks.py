@@ -7,6 +7,7 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from inference.engines import pools
+from inference.models import IdempotencyKey
 from inference.record.reconciliation import reconcile_due
 from inference.usage import rollup
 from inference.worker.colleagues import Colleagues
@@ -30,6 +31,11 @@ def sweep() -> None:
 @shared_task(name="inference.roll_up", ignore_result=True)
 def roll_up() -> None:
     rollup.roll_up()
+
+
+@shared_task(name="inference.forget_keys", ignore_result=True)
+def forget_keys() -> None:
+    IdempotencyKey.objects.over().delete()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -21,9 +21,13 @@ _ROLL_UP = f"""
         from inference_rollupmark mark where mark.id = 1
     ), exists (select from inference_usage))"""
 
+_OLD_KEYS = """
+    exists (select from inference_idempotencykey where created_at < now() - interval '24 hours')"""
+
 IN_DATABASE = {
     "inference.sweep": "exists (select from inference_completion where state = 'open')",
     "inference.roll_up": _ROLL_UP,
+    "inference.forget_keys": _OLD_KEYS,
 }
 
 

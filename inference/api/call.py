@@ -64,15 +64,18 @@ class Call:
         self.headers += limits.headers(admission)
 
     async def submit(self, submission: Submission) -> AnswerStream:
-        """Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService."""
+        """Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken."""
         self.at_admission = True
         answer = await submit(self.context, submission)
         self.request_id = str(answer.order.id)
-        self.headers.append((receipts.HEADER, answer.receipt))
+        self.tell_receipt(answer)
         self.headers += limits.headers(answer.admission)
         if submission.stream:  # a whole answer tells what remains once it is settled
             self.headers += quotas.headers(answer.verdict)
         return answer
+
+    def tell_receipt(self, answer: AnswerStream) -> None:
+        self.headers.append((receipts.HEADER, answer.receipt))
 
     # Refusals ------------------------------------------------------------------------------------
     async def refused(self, refusal: Exception) -> ApiError:

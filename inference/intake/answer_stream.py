@@ -48,7 +48,8 @@ class AnswerStream:
     async def frames(self) -> AsyncGenerator[Frame | None]:
         """Up to the final one; None after LOOK_AROUND_S of silence. Iterate once, and close it.
 
-        Closed before the end, or after `hang_up`, the generation is cancelled. Raises ReaderGone.
+        Closed before the end, or after `hang_up`, the generation is cancelled, unless it outlives
+        its reader. Raises ReaderGone.
         """
         context, order, sink = self._context, self.order, self.sink
         try:
@@ -63,7 +64,7 @@ class AnswerStream:
                     return
         finally:
             leave(context, order)
-            if not sink.finished:
+            if not (sink.finished or order.outlives_reader):
                 context.cancellation.cancel(order)
 
     async def whole(self) -> Frame:
@@ -81,7 +82,8 @@ class AnswerStream:
     def give_up(self) -> None:
         """The reader has gone before it began: the generation is cancelled. Does not wait."""
         leave(self._context, self.order)
-        self._context.cancellation.cancel(self.order)
+        if not self.order.outlives_reader:
+            self._context.cancellation.cancel(self.order)
 
     def leave(self) -> None:
         """Nobody reads here; readers follow the kept events instead. It goes on."""

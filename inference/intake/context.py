@@ -19,7 +19,7 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueue
-from inference.record import slots, statements
+from inference.record import claiming, slots, statements
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
 from tenants.quotas.exhausted import Exhausted
@@ -47,13 +47,8 @@ class Context:
         self.refusals = Refusals(settings.DATABASE_URL)
         self.prices = PriceList(settings.DATABASE_URL)
         self.exhausted = Exhausted()
-        self.received = GroupCommit(
-            settings.DATABASE_URL,
-            statements.RECEIVED,
-            patience_s=RECORD_PATIENCE_S,
-            tenant_bytes=RECORD_TENANT_BYTES,
-            with_texts=statements.RECEIVED_WITH_TEXTS,
-        )
+        self.received = _received(statements.RECEIVED, statements.RECEIVED_WITH_TEXTS)
+        self.claimed = _received(claiming.CLAIMED, claiming.CLAIMED_WITH_TEXTS)  # keyed: rare
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
@@ -90,7 +85,7 @@ class Context:
             task.cancel()
         for part in (self.revocation, self.refusals, self.prices, self.rate_limiter, self.returns):
             await part.close()
-        for commits in (self.received, self.settled):
+        for commits in (self.received, self.claimed, self.settled):
             await commits.close()
         await self.authenticator.close()
         await self.database.close()
@@ -104,6 +99,17 @@ class Context:
 
     def _in_progress(self) -> list[Slot]:
         return [slots.slot(order) for order in self.revocation.orders()]
+
+
+def _received(statement: str, with_texts: str) -> GroupCommit:
+    """It connects with its first row."""
+    return GroupCommit(
+        settings.DATABASE_URL,
+        statement,
+        patience_s=RECORD_PATIENCE_S,
+        tenant_bytes=RECORD_TENANT_BYTES,
+        with_texts=with_texts,
+    )
 
 
 def context_of(scope: Any) -> Context:

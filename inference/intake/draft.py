@@ -33,7 +33,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         stream=submission.stream,
         include_usage=submission.include_usage,
         reply_to="" if submission.outlives_reader else context.id,
-        outlives_reader=submission.outlives_reader,
+        outlives_reader=submission.outlives_reader or submission.claim is not None,
         keeps_text=submission.keeps_text,
         body=submission.body,
         created_at=now,
@@ -51,6 +51,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         ),
         pool=route(caller, model).name,
         local_only=caller.local_only,
+        idempotent=submission.claim is not None,
     )
 
 

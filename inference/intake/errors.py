@@ -12,5 +12,9 @@ class NotAdmitted(Exception):
         self.refusal_id = ""  # for whoever asks why (tenants/refusals/recorder.py)
 
 
+class KeyTaken(Exception):
+    """Another request has the idempotency key: nothing has been recorded."""
+
+
 class OutOfService(Exception):
     """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""

@@ -9,10 +9,12 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
+from audit.trail.fair_line import Row
 from audit.trail.group_commit import StoreUnavailable
 from inference.intake.allowed import NotAllowed
+from inference.intake.claim import Claim
 from inference.intake.context import Context
-from inference.intake.errors import OutOfService
+from inference.intake.errors import KeyTaken, OutOfService
 from inference.intake.refusals import out_of_quota
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.order import Order
@@ -31,13 +33,17 @@ class OnRecord:
     payload_sha256: str  # of the text on record
 
 
-async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRecord:
-    """Raises NotAllowed, NotAdmitted, OutOfService."""
+async def put_on_record(
+    context: Context, order: Order, time_zone: str, claim: Claim | None = None
+) -> OnRecord:
+    """Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second."""
     try:
         cipher = keyring.known(order.tenant_id, order.subject_id) or await _key(order)
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
-        said = verdict(await context.received.write(row))
+        said = verdict(
+            await (_claimed(context, row, claim) if claim else context.received.write(row))
+        )
     except Barred:  # erased since the authenticator looked
         raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
     except StoreUnavailable as problem:
@@ -52,6 +58,13 @@ async def put_on_record(context: Context, order: Order, time_zone: str) -> OnRec
     return OnRecord(ciphertext, said, row["payload_sha256"])
 
 
+async def _claimed(context: Context, row: Row, claim: Claim) -> Any:
+    told = await context.claimed.write(row | claim.row())
+    if told is None:
+        raise KeyTaken
+    return told
+
+
 async def _key(order: Order) -> Cipher:
     key = keyring.of_subject(order.tenant_id, order.subject_id)
     return await asyncio.wait_for(key, KEY_PATIENCE_S)
@@ -59,5 +72,7 @@ async def _key(order: Order) -> Cipher:
 
 async def _close_late(context: Context, order: Order, recorded: asyncio.Future[Any]) -> None:
     """It came on record after its client had been refused: it must not run."""
-    if not verdict(await recorded).out_of:
+    told = await recorded
+    came_second = order.idempotent and told is None
+    if not (came_second or verdict(told).out_of):
         await context.cancellation.settle_unstarted(order, LATE)

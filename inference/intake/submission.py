@@ -7,6 +7,7 @@ import orjson
 
 from inference.engines.base import Engine
 from inference.intake import allowed, charging
+from inference.intake.claim import Claim
 from inference.validation import requests
 from inference.validation.forms import Form, checked
 from inference.validation.schemas import Body
@@ -30,6 +31,7 @@ class Submission:
     client_ip: str = ""
     address_counted_at: int = 0  # see address_limit.py
     time_limit_s: float = inf  # the client's own deadline, from now on
+    claim: Claim | None = None  # of an idempotency key
 
 
 def read(
@@ -44,11 +46,15 @@ def read(
     streamed: bool = False,
     klass: str = "realtime",
     time_limit_s: float = inf,
+    idempotency_key: str | None = None,
 ) -> Submission:
     """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
 
-    `streamed`: as a stream with its usage, whatever the body says. Raises NoSuchModel, BadRequest.
+    `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
+    goes on without its reader and past the reader's own deadline, for who asks again.
+    Raises NoSuchModel, BadRequest.
     """
+    claim = Claim.of(idempotency_key, route, body) if idempotency_key is not None else None
     engine = _engine(caller, body, form)
     body = checked(body, length, form, engine)
     if streamed:
@@ -70,7 +76,8 @@ def read(
         klass=klass,
         client_ip=client_ip,
         address_counted_at=address_counted_at,
-        time_limit_s=time_limit_s,
+        time_limit_s=inf if claim else time_limit_s,
+        claim=claim,
     )
 
 

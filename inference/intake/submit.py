@@ -26,7 +26,7 @@ async def submit(
     """Admits, puts on record, queues: or refuses, and leaves nothing behind.
 
     `before_queue` gets the request's id once it is on record; when it fails, the request is
-    settled as not run. Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService.
+    settled as not run. Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken.
     """
     allowed.check(submission.caller, submission.engine, submission.client_ip)
     order = await draft(context, submission)
@@ -51,7 +51,9 @@ async def _on_record(context: Context, submission: Submission, order: Order) -> 
     admitted = await admit(context, submission, order)
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
-        recorded = await put_on_record(context, order, submission.caller.time_zone)
+        recorded = await put_on_record(
+            context, order, submission.caller.time_zone, submission.claim
+        )
     except BaseException:
         context.returns.forget(order.id.bytes)
         undo(context, admitted)

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from audit.models.xid import Xid
@@ -43,13 +42,11 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         one asked for, even where they had widened it before.
         """
         own = ApiKey.objects.filter(pk=api_key_id)
-        newest = own.values(newest=Coalesce("replaced_by", "pk"))
-        line = ApiKey.objects.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
         known = {
             f"{people}__contains": models.Subquery(own.values(people))
             for people in ("grantors", "holders")
         }
-        return self.filter(api_key__in=line.filter(**known))
+        return self.filter(api_key__in=ApiKey.objects.line_of(api_key_id).filter(**known))
 
 
 class Completion(models.Model):

@@ -18,4 +18,5 @@ WORK = (
     Work("inference.roll_up", 10, 10),
     Work("audit.export_subjects", 10, 10),
     Work("audit.export", 30, 30),
+    Work("inference.forget_keys", 60, 60),
 )

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -74,6 +75,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def powerful(self) -> "ApiKeyQuerySet":
         """Live ones that manage a tenant, or see its audit trail."""
         return self.live().filter(scopes__overlap=list(POWERFUL))
+
+    def line_of(self, pk: uuid.UUID) -> "ApiKeyQuerySet":
+        """The key, and those that it was rotated from or to."""
+        newest = self.filter(pk=pk).values(newest=Coalesce("replaced_by", "pk"))
+        return self.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
 
     def depending_on(self, actor: str) -> "ApiKeyQuerySet":
         return self.filter(grantors__contains=[actor])

@@ -248,6 +248,39 @@ def test_a_killed_front_end_leaves_no_loose_ends(
     settled_exactly_once(hurt)
 
 
+def test_an_idempotency_key_outlives_front_end_worker_and_redis(
+    hurt: Platform, engine: Mock, front: FrontEnd
+) -> None:
+    engine.behave(tokens=40, interval_ms=25)
+    before = engine.state()["requests"]
+    with (
+        front.client(hurt.key, headers={"idempotency-key": f"outlives {front.role}"}) as asking,
+        asking.chat_stream() as stream,
+    ):
+        began = next(iter(stream)).number
+        kill(hurt.pids(front.role))
+    assert began
+
+    def again() -> Answer | None:
+        with (
+            front.client(hurt.key, headers={"idempotency-key": f"outlives {front.role}"}) as asking,
+            asking.chat_stream() as stream,
+        ):
+            heard = list(stream)
+        text = "".join(event.text for event in heard)
+        done = not stream.error and heard and heard[-1].finish_reason
+        return Answer(200, stream.request_id, text) if done else None
+
+    first = eventually(again, 30)
+    kill(hurt.pids("worker"))
+    with redis.Redis.from_url(hurt.running()["REDIS_URL"]) as server:
+        server.flushall()
+    assert eventually(again, 30) == first
+    assert len(first.text.split()) == 40
+    assert engine.state()["requests"] == before + 1
+    assert len(Record(hurt, first.request_id).usage()) == 1
+
+
 @pytest.mark.parametrize("how", ["flush", "kill"])
 def test_redis_loses_everything_under_load(hurt: Platform, engine: Mock, how: str) -> None:
     engine.behave(tokens=50, interval_ms=10)

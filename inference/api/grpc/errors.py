@@ -26,7 +26,9 @@ CODES = {
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    409: grpc.StatusCode.ABORTED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     499: grpc.StatusCode.CANCELLED,
     500: grpc.StatusCode.INTERNAL,
@@ -69,7 +71,7 @@ def _details(error: ApiError) -> list[Message]:
     found: list[Message] = [info]
     if error.param:
         info.metadata["param"] = error.param
-    if error.status == 400:
+    if error.status in (400, 422):
         violation = rpc.BadRequest.FieldViolation(
             field=error.param or "", description=message_of(error)
         )

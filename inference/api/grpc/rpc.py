@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from google.protobuf.message import Message
 
+from inference.api import idempotency
 from inference.api.call import Call
 from inference.api.grpc import errors, peers
 from inference.api.grpc.peers import Wire
@@ -15,6 +16,7 @@ from inference.api.refusing import REFUSALS
 from inference.errors import Headers, LimitReached
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.at_once import AtOnce
+from inference.intake.claim import HEADER
 from inference.intake.context import Context
 from inference.intake.submission import Submission
 from tenants.caller import Caller
@@ -42,6 +44,10 @@ class Rpc:
         left: float | None = self._wire.time_remaining()
         return inf if left is None else left
 
+    @property
+    def idempotency_key(self) -> str | None:
+        return peers.told(self._wire, HEADER.lower()) or None
+
     async def authenticate(self) -> Caller:
         """Raises what `refuse` explains."""
         return await self.call.authenticate(self.key)
@@ -63,9 +69,9 @@ class Rpc:
     async def submit(self, submission: Submission) -> AnswerStream:
         """A client that goes away cancels this task, whatever it is at: never half a submission.
 
-        Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService.
+        Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, Conflict, KeyReused.
         """
-        submitting = asyncio.ensure_future(self.call.submit(submission))
+        submitting = asyncio.ensure_future(idempotency.submit(self.call, submission))
         try:
             return await asyncio.shield(submitting)
         except asyncio.CancelledError:

@@ -113,6 +113,7 @@ def _submission(
         address_counted_at=rpc.call.address_counted_at,
         streamed=streamed,
         time_limit_s=rpc.time_left_s,
+        idempotency_key=rpc.idempotency_key,
     )
 
 

@@ -2,7 +2,7 @@
 
 import orjson
 
-from inference.api import kept_streams, quotas, served_models
+from inference.api import idempotency, kept_streams, quotas, served_models
 from inference.api.http import cors
 from inference.api.http.request import Request
 from inference.api.openai import balance as balances
@@ -16,6 +16,7 @@ from inference.api.openai.delivery import (
 )
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.claim import HEADER
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
@@ -125,8 +126,14 @@ async def _submit(request: Request, form: Form) -> AnswerStream:
         route=call.route,
         client_ip=call.client_ip,
         address_counted_at=call.address_counted_at,
+        idempotency_key=_idempotency_key(request),
     )
-    return await call.submit(submission)
+    return await idempotency.submit(call, submission)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    name = HEADER.lower().encode()
+    return request.header(name) if name in request.headers else None
 
 
 def _last_event(request: Request) -> int:

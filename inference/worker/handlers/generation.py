@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from inference.codec import events as sse
+from inference.codec import pieces
 from inference.codec.answer import Codec, count
 from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
 from inference.engines.session import EngineSession
@@ -68,11 +69,11 @@ class Generation(Handler):
         said = list(map(sse.said_in, self.sent_events))
         if any(piece.reasoning for piece in said):
             return False
-        pieces = [piece.text for piece in said if piece.text]
-        body = self.engine.continued(self.order, "".join(pieces), len(pieces))
+        texts = [piece.text for piece in said if piece.text]
+        body = self.engine.continued(self.order, "".join(texts), len(texts))
         if body is None:
             return False
-        self.tokens_before = len(pieces)
+        self.tokens_before = len(texts)
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
 
@@ -156,7 +157,7 @@ class Generation(Handler):
             upstream=self.upstream,
             text=said.text,
             reasoning=said.reasoning,
-            response=self.body or as_one_text(said).encode(),
+            response=self.body or self._recorded(said, failure),
         )
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
@@ -182,9 +183,16 @@ class Generation(Handler):
     def _said(self) -> Said:
         if self.body:
             return sse.said_of(self.body)
-        pieces = list(map(sse.said_in, [*self.sent_events, *self.held]))
-        text = "".join(piece.text for piece in pieces)
-        return Said(text, "".join(piece.reasoning for piece in pieces))
+        said = list(map(sse.said_in, [*self.sent_events, *self.held]))
+        text = "".join(piece.text for piece in said)
+        return Said(text, "".join(piece.reasoning for piece in said))
+
+    def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
+        """A stream as text alone; as the answer that it was where it may be sent again."""
+        if not self.order.idempotent or failure or self.cancelled:
+            return as_one_text(said).encode()
+        given = sse.split(self.codec.blob([*self.sent_events, *self.held]))
+        return pieces.as_answer(given, self.usage)
 
     def last_frame(self) -> Frame:
         if not self.order.stream:

@@ -256,6 +256,10 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "model pool route stream state created_at deadline settled_at",
         D.NONE: "id tenant",
     },
+    "inference.IdempotencyKey": {
+        D.PSEUDONYM: "owner",
+        D.NONE: "id tenant key body completion_id created_at",  # keyed hashes of key and body
+    },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
         D.BEHAVIOUR: "model pool prompt_tokens completion_tokens cached_tokens cost status "

@@ -1,0 +1,103 @@
+"""`Idempotency-Key`: a request that is sent twice runs once, and has one answer for 24 hours.
+
+A key belongs to an API key and to those that it was rotated from or to. It is free again when its
+request came to nothing: refused by a limit, or failed before anything ran.
+"""
+
+import hmac
+from dataclasses import replace
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+
+from inference.api import kept_streams
+from inference.api.call import Call
+from inference.api.replay import Replay, gone, replay_of
+from inference.errors import Conflict, KeyReused
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.claim import HEADER, Claim
+from inference.intake.errors import KeyTaken
+from inference.intake.submission import Submission
+from inference.models import Completion, IdempotencyKey, State, Usage
+from tenants.caller import Caller
+from tenants.models import ApiKey
+from tenants.scope import tenant_scope
+
+REPLAYED = (b"x-forebay-replayed", b"true")
+TRIES = 3  # each but the first because somebody else was faster
+
+
+async def submit(call: Call, submission: Submission) -> AnswerStream:
+    """Raises what `Call.submit` does; Conflict, KeyReused."""
+    caller, claim = submission.caller, submission.claim
+    if claim is None:
+        return await call.submit(submission)
+    for _ in range(TRIES):
+        found = await _look_up(caller, claim)
+        if isinstance(found, Completion):
+            return await _replayed(call, caller, found)
+        try:
+            return await call.submit(replace(submission, claim=found))
+        except KeyTaken:
+            continue
+    raise Conflict(
+        f"another request with this {HEADER} has just begun; send this one again",
+        code="idempotency_key_in_use",
+        retry_after=1,
+    )
+
+
+async def _replayed(call: Call, caller: Caller, completion: Completion) -> Replay:
+    answer = await replay_of(call, caller, completion)
+    await call.look(caller)
+    call.request_id = str(completion.pk)
+    call.headers.append(REPLAYED)
+    call.tell_receipt(answer)
+    return answer
+
+
+@database_sync_to_async
+def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
+    """The claim to submit with, or the completion that the key stands for."""
+    with tenant_scope(caller.tenant_id):
+        owner = _owner(caller)
+        claim = replace(claim, owner=owner)
+        keys = IdempotencyKey.objects.filter(tenant_id=caller.tenant_id, owner=owner)
+        key = keys.filter(key=claim.key).first()
+        if key is None:
+            return claim
+        completion = _standing_for(key, claim)
+        if completion is None:
+            return replace(claim, instead_of=key.completion_id)
+        if not kept_streams.of_caller(caller).filter(pk=completion.pk).exists():
+            raise gone("this API key may not read the answer")  # rotated by somebody else
+        return completion
+
+
+def _owner(caller: Caller) -> UUID:
+    """The same for all keys of a line, whichever is rotated next."""
+    if caller.api_key_id is None:
+        return caller.subject_id
+    line = ApiKey.objects.line_of(caller.api_key_id).order_by("created_at", "pk")
+    return line.values_list("pk", flat=True).first() or caller.api_key_id
+
+
+def _standing_for(key: IdempotencyKey, claim: Claim) -> Completion | None:
+    """None where the key is free. Raises KeyReused."""
+    if key.is_over:
+        return None
+    if not hmac.compare_digest(bytes(key.body), claim.body):
+        raise KeyReused(
+            f"this {HEADER} was sent with another request less than 24 hours ago; send a new "
+            "request with a new key, or the same request again, byte for byte the same values",
+            param=HEADER,
+        )
+    completion = Completion.objects.filter(pk=key.completion_id).first()
+    return None if completion is None or _came_to_nothing(completion) else completion
+
+
+def _came_to_nothing(completion: Completion) -> bool:
+    if completion.state in (State.OPEN, State.DONE):
+        return False
+    used = Usage.objects.filter(completion=completion)
+    return used.filter(prompt_tokens=0, completion_tokens=0).exists()

@@ -1,0 +1,184 @@
+"""An earlier request's answer again: while it runs from its kept events, then from the record."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from hashlib import sha256
+
+from channels.db import database_sync_to_async
+
+from audit.keys.keyring import Unreadable, keyring
+from audit.models import Payload
+from inference.api import kept_streams
+from inference.api.call import Call
+from inference.codec import pieces
+from inference.codec.events import DONE
+from inference.errors import Conflict, error_body
+from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.claim import HEADER
+from inference.intake.put_on_record import OnRecord
+from inference.intake.revocation import refusal
+from inference.models import Completion, State, Usage
+from inference.order import Order
+from inference.record import statements
+from inference.record.recorded import on_record
+from inference.stream.cursor import follow
+from inference.stream.frames import Frame, Kind
+from inference.stream.sink import Sink
+from tenants.caller import Caller
+from tenants.quotas.verdict import NO_QUOTA
+from tenants.rate_limits.admission import Admission
+from tenants.redis_link import RedisGone, RedisLink
+from tenants.scope import tenant_scope
+
+POLL_S = 0.5  # for the end of an answer that comes in one piece
+
+
+class Replay(AnswerStream):
+    """As `AnswerStream`. Nothing runs for it, and nothing that it does ends what runs."""
+
+    def __init__(
+        self, call: Call, caller: Caller, completion: Completion, order: Order, ciphertext: bytes
+    ) -> None:
+        recorded = OnRecord(ciphertext, NO_QUOTA, sha256(ciphertext[16:]).hexdigest())
+        super().__init__(call.context, order, Sink(), Admission(""), recorded)
+        self._call, self._caller, self._completion = call, caller, completion
+        self._last = 0  # number of the last event given
+        self._lost = ""  # why the caller's access has ended
+
+    async def frames(self) -> AsyncGenerator[Frame | None]:
+        """Raises ReaderGone, NotAdmitted, Unavailable."""
+        if self._completion.state == State.OPEN:
+            async with aclosing(self._while_open()) as frames:
+                async for frame in frames:
+                    yield frame
+                    if frame and frame.final:
+                        return
+        yield await self._from_record()
+
+    def give_up(self) -> None:
+        """There is nothing to end."""
+
+    def leave(self) -> None:
+        """There is nothing to leave."""
+
+    # While it runs -------------------------------------------------------------------------------
+    async def _while_open(self) -> AsyncGenerator[Frame | None]:
+        revocation = self._call.context.revocation
+        with kept_streams.counted(self._call, self._caller):
+            revocation.attend(self, self._caller.credential, self._lose)
+            try:
+                async with aclosing(self._events()) as frames:
+                    async for frame in frames:
+                        yield frame
+            finally:
+                revocation.dismiss(self)
+
+    async def _events(self) -> AsyncGenerator[Frame | None]:
+        closed = False
+        async for frame in self._looks():
+            if self.sink.hung_up:
+                raise ReaderGone
+            if self._lost:
+                status, body = refusal(self._lost)
+                yield Frame(b"", 99, self._last + 1, Kind.ERROR, body, status)
+                return
+            self._last = frame.last if frame else self._last
+            yield frame
+            if closed and not frame:
+                return
+            closed = not frame and not await kept_streams.still_open(self._completion)
+
+    async def _looks(self) -> AsyncIterator[Frame | None]:
+        """Its kept events, without end; None after a while without any."""
+        redis, order = self._call.context.redis, self.order
+        while True:
+            if order.stream:
+                async for frame in _followed(redis, order, self._last):
+                    yield frame
+            await asyncio.sleep(POLL_S)
+            yield None
+
+    def _lose(self, why: str) -> None:
+        self._lost = why
+
+    # From the record -----------------------------------------------------------------------------
+    async def _from_record(self) -> Frame:
+        if self._last:
+            return _error(
+                self._last + 1,
+                502,
+                "stream_lost",
+                f"the rest of this answer was lost on its way; send it again with its {HEADER}",
+            )
+        return await database_sync_to_async(_recorded)(self.order)
+
+
+async def _followed(redis: RedisLink, order: Order, after: int) -> AsyncIterator[Frame | None]:
+    try:
+        async for frame in follow(redis, order.id.bytes, after):
+            yield frame
+    except RedisGone:
+        return
+
+
+async def replay_of(call: Call, caller: Caller, completion: Completion) -> Replay:
+    """Raises Conflict where its text has been erased."""
+    found = await database_sync_to_async(_order)(completion)
+    if found is None:
+        raise gone("its text has been erased")
+    ciphertext, order = found
+    return Replay(call, caller, completion, order, ciphertext)
+
+
+def gone(why: str) -> Conflict:
+    return Conflict(
+        f"this {HEADER} was used, and its answer cannot be sent again: {why}; a new key runs the "
+        "request anew",
+        code="idempotency_answer_gone",
+        param=HEADER,
+    )
+
+
+def _order(completion: Completion) -> tuple[bytes, Order] | None:
+    with tenant_scope(completion.tenant_id):
+        return on_record(completion.pk)
+
+
+def _recorded(order: Order) -> Frame:
+    with tenant_scope(order.tenant_id):
+        usage = Usage.objects.get(completion_id=order.id)
+        if usage.finish_reason in ("cancelled", "error"):
+            return _failed(usage)
+        response = _response(order)
+    if response is None:
+        error = gone("its text has been erased")
+        return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
+    if not order.stream:
+        return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
+    events = [*pieces.of_answer(response, gives_usage=order.include_usage), DONE]
+    body = b"".join(event + b"\n\n" for event in events)
+    return Frame(order.id.bytes, usage.attempts, len(events), Kind.END, body)
+
+
+def _response(order: Order) -> bytes | None:
+    """None where it has been erased."""
+    payload = Payload.objects.filter(request_id=order.id, field="response").first()
+    try:
+        if payload:
+            cipher = keyring.by_id_now(payload.data_key_id)
+            return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
+    except Unreadable:
+        pass
+    return None
+
+
+def _failed(usage: Usage) -> Frame:
+    """Once more what it ended with: it ran, and is paid for as far as it came."""
+    code = usage.error_code or usage.finish_reason
+    message = f"this request had begun and ended with `{code}`; a new {HEADER} runs it anew"
+    return _error(1, usage.status, code, message)
+
+
+def _error(last: int, status: int, code: str, message: str) -> Frame:
+    return Frame(b"", 99, last, Kind.ERROR, error_body(message, code, status), status)

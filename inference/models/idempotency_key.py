@@ -1,0 +1,47 @@
+from datetime import timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from tenants.models import Tenant
+
+KEPT = timedelta(hours=24)
+
+
+class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
+    def over(self) -> "IdempotencyKeyQuerySet":
+        return self.filter(created_at__lte=timezone.now() - KEPT)
+
+
+class IdempotencyKey(models.Model):
+    """Which completion an `Idempotency-Key` stands for. Its answer is the audit trail's.
+
+    Written in the commit that receives the completion (record/claiming.py). A key without a
+    completion is free: a quota had no room for the request. Key and body are keyed hashes
+    (intake/claim.py): nothing that a client wrote stands here.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    owner = models.UUIDField()  # the first of the API keys that were rotated into each other
+    key = models.BinaryField()
+    body = models.BinaryField()
+    completion_id = models.UUIDField()
+    created_at = models.DateTimeField()
+
+    objects: ClassVar[IdempotencyKeyQuerySet] = IdempotencyKeyQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "owner", "key"], name="inference_idempotency_once"
+            )
+        ]
+        indexes = [models.Index(fields=["created_at"], name="inference_idempotency_created")]
+
+    def __str__(self) -> str:
+        return f"key of {self.completion_id}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.created_at <= timezone.now() - KEPT

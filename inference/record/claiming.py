@@ -1,0 +1,53 @@
+"""RECEIVED for requests with an idempotency key: only one that gets its key is received.
+
+The key and the request stand in one commit, so that whatever dies, a key stands for a request that
+is on record. Who has a key that is free (`claim_instead_of`: its last request came to nothing)
+takes it over from exactly that request: of two that try, the second finds another one there.
+"""
+
+from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
+
+_GIVEN = "with asked as (select %s::jsonb as rows),"
+_GIVEN_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
+# Inserted in one order, so that two groups with the same keys cannot wait for each other.
+_CLAIMS = """
+    claims as (select x.* from given, jsonb_to_recordset(given.rows) as x(
+        id uuid, at timestamptz, tenant_id uuid, claim_owner uuid, claim_key text,
+        claim_body text, claim_instead_of uuid)),
+    fresh as (
+        insert into inference_idempotencykey
+            (tenant_id, owner, key, body, completion_id, created_at)
+        select tenant_id, claim_owner, decode(claim_key, 'hex'), decode(claim_body, 'hex'), id, at
+        from claims where claim_instead_of is null order by tenant_id, claim_owner, claim_key
+        on conflict do nothing returning completion_id),
+    taken_over as (
+        update inference_idempotencykey k
+        set body = decode(c.claim_body, 'hex'), completion_id = c.id, created_at = c.at
+        from claims c
+        where k.tenant_id = c.tenant_id and k.owner = c.claim_owner
+          and k.key = decode(c.claim_key, 'hex') and k.completion_id = c.claim_instead_of
+        returning k.completion_id),
+    won as materialized (
+        select completion_id from fresh union all select completion_id from taken_over),
+    asked as (
+        select coalesce(jsonb_agg(e.told order by e.n), '[]') as rows{texts}
+        from given, jsonb_array_elements(given.rows) with ordinality as e(told, n)
+        where (e.told->>'id')::uuid in (select completion_id from won)),"""
+# A row for each that won; what quotas say of it as in RECEIVED, with an empty list for nothing.
+_TOLD = """
+    select won.completion_id,
+           jsonb_build_object('taken', coalesce(r.taken, '[]'), 'refused', r.refused)
+    from won left join reserved r on r.request = won.completion_id"""
+
+
+def _claiming(statement: str, given: str, texts: str) -> str:
+    head, found, rest = statement.partition(given)
+    assert found, head
+    body, _select, _ = rest.rpartition("\n    select request, ")
+    return given.replace("asked", "given", 1) + _CLAIMS.replace("{texts}", texts) + body + _TOLD
+
+
+CLAIMED = _claiming(RECEIVED, _GIVEN, "")
+CLAIMED_WITH_TEXTS = _claiming(
+    RECEIVED_WITH_TEXTS, _GIVEN_TEXTS, ", (select texts from given) as texts"
+)

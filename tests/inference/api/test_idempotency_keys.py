@@ -1,0 +1,202 @@
+"""A key is claimed in the commit that receives its request, by one of those that try."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
+
+from audit.keys import keyring as keys
+from audit.models import Payload
+from inference import engines
+from inference.api import idempotency
+from inference.api.call import Call
+from inference.errors import Conflict, KeyReused
+from inference.intake import enqueue
+from inference.intake import submit as submitting
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.claim import Claim
+from inference.intake.context import Context
+from inference.intake.errors import KeyTaken, NotAdmitted
+from inference.intake.submission import Submission
+from inference.models import Completion, IdempotencyKey
+from inference.models.idempotency_key import KEPT
+from inference.record.recorded import on_record
+from inference.tasks import forget_keys
+from tenants.caller import NO_LIMITS, Caller, QuotaRef
+from tenants.models import ApiKey, LedgerEntry, Quota, Tenant
+from tests.inference.api.test_own_streams import issued
+
+in_database = database_sync_to_async
+ROUTE = "/v1/chat/completions"
+BODY: dict[str, Any] = {"model": "m", "messages": []}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def contexts(
+    settings: Settings, dsn: str, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Context, Context]]:
+    """Of two web processes."""
+    engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "template_tokens": 64}
+    settings.ENGINES = {pool: {**engine, "context_length": 1_000_000}}
+    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
+    engines.forget()
+    opened = Context(), Context()
+    yield opened
+    for context in opened:
+        await context.close()
+    engines.forget()
+
+
+def speaking(key: ApiKey) -> Caller:
+    return Caller(
+        tenant_id=key.tenant_id,
+        tenant="acme",
+        actor=key.actor,
+        subject_id=key.subject_id,
+        weight=1,
+        limits=NO_LIMITS,
+        credential=bytes(key.digest),
+        api_key_id=key.id,
+        scopes=frozenset({"inference"}),
+    )
+
+
+@pytest.fixture
+async def caller(acme: Tenant) -> Caller:
+    return speaking((await issued(acme))[0])
+
+
+def submission(caller: Caller, claim: Claim, **changes: Any) -> Submission:
+    asked: dict[str, Any] = {
+        "caller": caller,
+        "engine": next(iter(engines.served().values())),
+        "body": b'{"messages":[]}',
+        "route": ROUTE,
+        "chat": True,
+        "stream": True,
+        "estimate": 100,
+        "claim": claim,
+    }
+    return Submission(**{**asked, **changes})
+
+
+async def look_up(caller: Caller, claim: Claim) -> Claim | Completion:
+    return await idempotency._look_up(caller, claim)
+
+
+async def ready(caller: Caller, body: dict[str, Any] = BODY) -> Claim:
+    found = await look_up(caller, Claim.of("k", ROUTE, body))
+    assert isinstance(found, Claim)
+    return found
+
+
+async def all_at_once(
+    contexts: tuple[Context, Context], caller: Caller, claim: Claim
+) -> tuple[AnswerStream, list[BaseException]]:
+    asked = submission(caller, claim)
+    told = await asyncio.gather(
+        *(submitting.submit(contexts[n % 2], asked) for n in range(12)), return_exceptions=True
+    )
+    (won,) = [each for each in told if isinstance(each, AnswerStream)]
+    return won, [each for each in told if isinstance(each, BaseException)]
+
+
+async def test_of_many_at_two_processes_one_runs(
+    contexts: tuple[Context, Context], caller: Caller
+) -> None:
+    won, lost = await all_at_once(contexts, caller, await ready(caller))
+    assert {type(each) for each in lost} == {KeyTaken}
+    (completion,) = await in_database(lambda: list(Completion.objects.all()))()
+    (key,) = await in_database(lambda: list(IdempotencyKey.objects.all()))()
+    assert completion.pk == key.completion_id == won.order.id
+    assert await in_database(LedgerEntry.objects.count)() <= 1
+    found = await look_up(caller, Claim.of("k", ROUTE, BODY))
+    assert found == completion
+
+
+async def test_a_key_that_came_to_nothing_is_taken_over_once(
+    contexts: tuple[Context, Context], acme: Tenant, caller: Caller
+) -> None:
+    full = await in_database(
+        lambda: Quota.set(acme, unit="requests", window="day", limit=0, by="test")
+    )()
+    counted = replace(caller, quotas=(QuotaRef(full.id, "requests", "day", ""),))
+    with pytest.raises(NotAdmitted):
+        await submitting.submit(contexts[0], submission(counted, await ready(caller)))
+    assert await in_database(Completion.objects.count)() == 0
+    await in_database(full.delete)()
+    claim = await ready(caller)
+    assert claim.instead_of
+    won, lost = await all_at_once(contexts, caller, claim)
+    assert {type(each) for each in lost} == {KeyTaken}
+    assert await look_up(caller, claim) == await in_database(Completion.objects.get)()
+    assert won.order.outlives_reader
+
+
+async def test_a_large_body_is_claimed_too(
+    contexts: tuple[Context, Context], caller: Caller
+) -> None:
+    large = b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000)
+    claim = await ready(caller)
+    answer = await submitting.submit(contexts[0], submission(caller, claim, body=large))
+    found = await in_database(on_record)(answer.order.id)
+    assert found
+    assert found[1].body == large
+    with pytest.raises(KeyTaken):
+        await submitting.submit(contexts[1], submission(caller, claim, body=large))
+
+
+async def test_another_body_is_refused_until_the_key_is_forgotten(
+    contexts: tuple[Context, Context], caller: Caller
+) -> None:
+    await submitting.submit(contexts[0], submission(caller, await ready(caller)))
+    other = Claim.of("k", ROUTE, {**BODY, "max_tokens": 1})
+    with pytest.raises(KeyReused):
+        await look_up(caller, other)
+    await in_database(forget_keys)()
+    assert await in_database(IdempotencyKey.objects.count)() == 1
+    (key,) = await in_database(lambda: list(IdempotencyKey.objects.all()))()
+    old = key.created_at - KEPT
+    await in_database(lambda: IdempotencyKey.objects.update(created_at=old))()
+    found = await look_up(caller, other)
+    assert isinstance(found, Claim)
+    assert found.instead_of == key.completion_id
+    await in_database(forget_keys)()
+    assert await in_database(IdempotencyKey.objects.count)() == 0
+
+
+async def test_it_stays_the_keys_own_when_that_is_rotated(
+    contexts: tuple[Context, Context], acme: Tenant
+) -> None:
+    first, _ = await issued(acme)
+    await submitting.submit(contexts[0], submission(speaking(first), await ready(speaking(first))))
+    completion = await in_database(Completion.objects.get)()
+    second, _ = await in_database(lambda: first.rotate(by="test", overlap=HOUR))()
+    third, _ = await in_database(lambda: second.rotate(by="test", overlap=HOUR))()
+    for key in (first, second, third):
+        assert await look_up(speaking(key), Claim.of("k", ROUTE, BODY)) == completion
+    stranger, _ = await in_database(lambda: third.rotate(by=f"member:{uuid4()}", overlap=HOUR))()
+    with pytest.raises(Conflict) as refused:
+        await look_up(speaking(stranger), Claim.of("k", ROUTE, BODY))
+    assert refused.value.code == "idempotency_answer_gone"
+    other, _ = await issued(acme)
+    assert isinstance(await look_up(speaking(other), Claim.of("k", ROUTE, BODY)), Claim)
+
+
+async def test_an_erased_answer_is_not_told(
+    contexts: tuple[Context, Context], caller: Caller
+) -> None:
+    await submitting.submit(contexts[0], submission(caller, await ready(caller)))
+    await in_database(keys.destroy)(caller.tenant_id, caller.subject_id)
+    assert await in_database(Payload.objects.exists)()
+    call = Call(contexts[1], ROUTE, "")
+    with pytest.raises(Conflict, match="erased"):
+        await idempotency.submit(call, submission(caller, Claim.of("k", ROUTE, BODY)))
