@@ -9,6 +9,7 @@ from audit.keys import configuration
 from audit.keys.cipher import Unreadable
 from inference.engines import capabilities
 from inference.engines.base import Engine, EngineConfig
+from inference.engines.deepseek import DeepSeekEngine
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import GROWTH
@@ -17,6 +18,7 @@ from inference.engines.vllm import VllmEngine
 from inference.pools import Entry, entries
 
 KINDS: dict[str, type[Engine]] = {
+    "deepseek": DeepSeekEngine,
     "llama_cpp": LlamaCppEngine,
     "openai": OpenAIEngine,
     "sglang": SglangEngine,

@@ -173,6 +173,10 @@ class Engine:
         """Whether no tenant's prompt is served from what another tenant's left in the cache."""
         return self.config.private_cache
 
+    def tells_cache(self, order: Order) -> bool:
+        """Whether who asked may know how much of the prompt was cached."""
+        return self.cache_is_private
+
     def prompt_bound(self, body: bytes, *, chat: bool) -> int:
         """The most tokens that the prompt of a prepared body can be."""
         return prompt_bound(body, self.template if chat else None, self._form)
@@ -266,8 +270,10 @@ class Engine:
         return order.body
 
     def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
-        path = self.chat_path if order.chat else self.text_path
-        return session.post(self.base + path, self.outgoing(order), self.headers())
+        return session.post(self.endpoint(order), self.outgoing(order), self.headers())
+
+    def endpoint(self, order: Order) -> str:
+        return self.base + (self.chat_path if order.chat else self.text_path)
 
     def _check(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Raises EngineFailed for what is no answer; header names are in lower case."""

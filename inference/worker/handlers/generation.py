@@ -38,7 +38,7 @@ class Generation(Handler):
         self.codec = Codec(
             order.public_id,
             order.model,
-            hides_cache=not engine.cache_is_private,
+            hides_cache=not engine.tells_cache(order),
             gives_usage=order.include_usage,
         )
         self.held: list[bytes] = []  # from the finish reason on: shown once it is on record

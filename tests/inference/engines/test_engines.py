@@ -408,7 +408,7 @@ def test_each_model_has_its_engine(entries: Any) -> None:
     [
         (
             {"kind": "magic", "url": "http://a"},
-            "unknown kind 'magic'; known are llama_cpp, openai, sglang",
+            "unknown kind 'magic'; known are deepseek, llama_cpp, openai, sglang",
         ),
         ({"kind": "openai", "url": "http://a", "slot": 4}, "slot"),
         (

@@ -1,0 +1,145 @@
+"""DeepSeek's hosted API. `url` is https://api.deepseek.com, with or without /v1 or /beta.
+
+After its public documentation (api-docs.deepseek.com: "Create Chat Completion", "Create FIM
+Completion", "Chat Prefix Completion", "Context Caching", "Error Codes", "Rate Limit & Isolation").
+"""
+
+import hmac
+import logging
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import orjson
+from django.conf import settings
+
+from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once
+from inference.engines.session import EngineSession
+from inference.engines.taking_up import rest_of, said_last, takes_prefix
+from inference.order import Order
+
+log = logging.getLogger(__name__)
+_PREFIX = b'"prefix":'  # in a body; in a text its quotes would be escaped
+_HIT = b'"prompt_cache_hit_tokens":'
+_HITS = re.compile(_HIT + rb"\s*(\d+)")
+_DETAILS = b'"prompt_tokens_details":'
+# What OpenAI's API takes and DeepSeek's would ignore, though it changes the answer.
+_IGNORED_THERE = ("logit_bias", "chat_template_kwargs")
+_OPERATORS = (401, 402, 403)  # our key, our balance
+
+
+class DeepSeekEngine(Engine):
+    """A tenant's prompts share a cache with nobody else's: its `user_id` sees to that.
+
+    Of completions without a chat the documentation promises no such thing, so what their prompts
+    found in the cache stays untold.
+    """
+
+    can = {"audio": False, "video": False, "files": False, "json_schema": False}
+    parts = ("text", "image_url")
+    tool_types = ("function",)
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(replace(config, hosted=True))  # whatever the entry says
+        self.root = self.base.removesuffix("/v1").removesuffix("/beta")
+        for name in _IGNORED_THERE:
+            self._chat_fields.pop(name, None)
+            self._text_fields.pop(name, None)
+
+    def endpoint(self, order: Order) -> str:
+        """Both beginnings that the client has written are in beta."""
+        if not order.chat:
+            return self.root + "/beta/completions"
+        beta = _PREFIX in order.body and takes_prefix(orjson.loads(order.body)["messages"])
+        return self.root + ("/beta" if beta else "") + self.chat_path
+
+    # Bodies ---------------------------------------------------------------------------------------
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        if chat and body.get("continue_final_message") is True:  # prepared for vLLM
+            *before, last = body["messages"]
+            body["messages"] = [*before, {**last, "prefix": True}]
+        body.pop("user", None)  # may name a person
+        return super().prepare(body, chat=chat)
+
+    def outgoing(self, order: Order) -> bytes:
+        if not order.chat:
+            return order.body
+        return order.body[:-1] + b',"user_id":"%b"}' % user_id(order.tenant_id).encode()
+
+    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
+        body = rest_of(order, tokens)
+        if body is None:
+            return None
+        if not text:
+            return order.body
+        if order.chat:
+            messages = body["messages"]
+            said_last(messages, text, open_ended=takes_prefix(messages))
+            messages[-1]["prefix"] = True
+        elif isinstance(body["prompt"], str):
+            body["prompt"] += text
+        else:
+            return None
+        return orjson.dumps(body)
+
+    # Answers --------------------------------------------------------------------------------------
+    @property
+    def cache_is_private(self) -> bool:
+        return True
+
+    def tells_cache(self, order: Order) -> bool:
+        return order.chat or self.config.private_cache
+
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
+        return with_details(await super().answer(session, order))
+
+    async def events(
+        self, session: EngineSession, order: Order, turn: Turn = at_once
+    ) -> AsyncGenerator[list[bytes]]:
+        async with aclosing(super().events(session, order, turn)) as stream:
+            async for events in stream:
+                yield [with_details(event) if _HIT in event else event for event in events]
+
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        """What is ours to mend is no fault of a client, and tells none about our account."""
+        if status not in _OPERATORS:
+            return super().refusal(status, body)
+        name = self.config.id
+        log.error("ALERT engine:account %s: the hosted service answers %d", name, status)
+        message = "the hosted service does not serve this installation at the moment"
+        return EngineFailed(503, "engine_unavailable", message, retry_after=60)
+
+    # Health ---------------------------------------------------------------------------------------
+    async def answers(self, session: EngineSession) -> bool:
+        """Whether it is there, and the balance suffices."""
+        async with session.http.get(
+            self.root + "/user/balance", headers=self.headers(), allow_redirects=False
+        ) as response:
+            if response.status in _OPERATORS or response.status >= 500:
+                return False
+            return response.status != 200 or await _is_available(response)
+
+
+async def _is_available(response: aiohttp.ClientResponse) -> bool:
+    try:
+        return orjson.loads(await response.read()).get("is_available") is not False
+    except (ValueError, AttributeError):
+        return True
+
+
+def user_id(tenant_id: UUID) -> str:
+    """A pseudonym: the same for all of a tenant's requests, and nothing to anybody else."""
+    text = b"deepseek user_id " + tenant_id.bytes
+    return hmac.digest(settings.CACHE_SALT_KEY, text, sha256).hex()
+
+
+def with_details(answer: bytes) -> bytes:
+    """DeepSeek's cache hits also where OpenAI has them: `prompt_tokens_details.cached_tokens`."""
+    if _DETAILS in answer:
+        return answer
+    return _HITS.sub(rb'\g<0>,"prompt_tokens_details":{"cached_tokens":\1}', answer)
