@@ -6,7 +6,7 @@ from math import inf
 import orjson
 
 from inference.engines.base import Engine
-from inference.intake import allowed, charging
+from inference.intake import allowed, charging, residency
 from inference.intake.claim import Claim
 from inference.validation import requests
 from inference.validation.forms import Form, checked
@@ -47,15 +47,18 @@ def read(
     klass: str = "realtime",
     time_limit_s: float = inf,
     idempotency_key: str | None = None,
+    stays: str | None = None,
 ) -> Submission:
     """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
 
     `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
-    goes on without its reader and past the reader's own deadline, for who asks again.
-    Raises NoSuchModel, BadRequest.
+    goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
+    residency that the request asks for. Raises NoSuchModel, BadRequest, Unavailable.
     """
     claim = Claim.of(idempotency_key, route, body) if idempotency_key is not None else None
-    engine = _engine(caller, body, form)
+    here = residency.bound(caller, stays)
+    engine = _engine(caller, here, body, form)
+    residency.check(here, engine)
     body = checked(body, length, form, engine)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -64,7 +67,7 @@ def read(
     charging.bound_answer(body, caller, engine)
     prepared = engine.prepare(body, chat=chat)
     return Submission(
-        caller=caller,
+        caller=here,
         engine=engine,
         body=orjson.dumps(prepared),
         chat=chat,
@@ -81,9 +84,9 @@ def read(
     )
 
 
-def _engine(caller: Caller, body: Body, form: Form) -> Engine:
-    """A plain call without a name is for the first model that the caller may use."""
+def _engine(caller: Caller, here: Caller, body: Body, form: Form) -> Engine:
+    """A plain call without a name is for the first model that may serve it."""
     if form is Form.PLAIN and not body.get("model"):
-        names = [engine.config.name for engine in allowed.engines_for(caller)]
+        names = [engine.config.name for engine in allowed.engines_for(here)]
         return allowed.engine_for(caller, requests.model_of({"model": "".join(names[:1])}))
     return allowed.engine_for(caller, requests.model_of(body))

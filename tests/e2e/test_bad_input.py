@@ -228,3 +228,10 @@ def test_a_refused_request_leaves_no_usage(staged: Platform, front: FrontEnd) ->
         assert asking.chat(max_tokens=-3).status == 400
     record = Record(staged, good.request_id)
     assert len(record.usage()) == 1
+
+
+@pytest.mark.parametrize("name", ["x-forebay-residency", "Idempotency-Key"])
+def test_a_header_with_a_value_that_is_none(staged: Platform, front: FrontEnd, name: str) -> None:
+    with front.client(staged.key, headers={name.lower(): "m" * 256}) as asking:
+        answer = asking.chat(max_tokens=2)
+    assert (answer.status, answer.code, answer.param) == (400, "invalid_request", name)

@@ -16,7 +16,6 @@ from inference.api.refusing import REFUSALS
 from inference.errors import Headers, LimitReached
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.at_once import AtOnce
-from inference.intake.claim import HEADER
 from inference.intake.context import Context
 from inference.intake.submission import Submission
 from tenants.caller import Caller
@@ -44,9 +43,9 @@ class Rpc:
         left: float | None = self._wire.time_remaining()
         return inf if left is None else left
 
-    @property
-    def idempotency_key(self) -> str | None:
-        return peers.told(self._wire, HEADER.lower()) or None
+    def told(self, header: str) -> str | None:
+        """What stands in its metadata under an HTTP header's name."""
+        return peers.told(self._wire, header.lower()) or None
 
     async def authenticate(self) -> Caller:
         """Raises what `refuse` explains."""

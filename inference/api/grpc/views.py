@@ -10,7 +10,7 @@ from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
-from inference.intake import allowed
+from inference.intake import allowed, claim, residency
 from inference.intake.submission import Submission, read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
@@ -113,7 +113,8 @@ def _submission(
         address_counted_at=rpc.call.address_counted_at,
         streamed=streamed,
         time_limit_s=rpc.time_left_s,
-        idempotency_key=rpc.idempotency_key,
+        idempotency_key=rpc.told(claim.HEADER),
+        stays=rpc.told(residency.HEADER),
     )
 
 

@@ -15,8 +15,8 @@ from inference.api.openai.delivery import (
     whole,
 )
 from inference.errors import BadRequest
+from inference.intake import claim, residency
 from inference.intake.answer_stream import AnswerStream, ReaderGone
-from inference.intake.claim import HEADER
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
@@ -126,13 +126,14 @@ async def _submit(request: Request, form: Form) -> AnswerStream:
         route=call.route,
         client_ip=call.client_ip,
         address_counted_at=call.address_counted_at,
-        idempotency_key=_idempotency_key(request),
+        idempotency_key=_told(request, claim.HEADER),
+        stays=_told(request, residency.HEADER),
     )
     return await idempotency.submit(call, submission)
 
 
-def _idempotency_key(request: Request) -> str | None:
-    name = HEADER.lower().encode()
+def _told(request: Request, header: str) -> str | None:
+    name = header.lower().encode()
     return request.header(name) if name in request.headers else None
 
 

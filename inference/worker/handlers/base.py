@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.keys.keyring import Cipher
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.engines import pools_of
 from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.engines.session import EngineSession
 from inference.errors import error_body
@@ -22,6 +23,16 @@ from inference.stream.writer import Writer
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+
+
+def _because_it_stays(order: Order) -> EngineAway | None:
+    """Of an engine that is away where a hosted pool would have taken the request."""
+    if not (order.local_only and any(pool.hosted for pool in pools_of(order.model))):
+        return None
+    return EngineAway(
+        "no engine of this installation answers, and this request may not leave it "
+        "(x-forebay-residency: local, or its tenant is local-only)"
+    )
 
 
 class Handler(ABC):
@@ -114,6 +125,8 @@ class Handler(ABC):
             return None
         try:
             await self._bounded(self.work(session, writer))
+        except EngineAway as away:
+            return _because_it_stays(self.order) or away
         except EngineFailed as failure:
             return failure
         except TimeoutError:
