@@ -91,10 +91,10 @@ class AnswerTooLong(EngineFailed):
         )
 
 
-Turn = Callable[[], Awaitable[object] | None]  # None: now
+Turn = Callable[[int], Awaitable[object] | None]  # after so many events; None: now
 
 
-def at_once() -> None:
+def at_once(_came: int) -> None:
     """For who reads a single stream."""
     return
 
@@ -243,7 +243,7 @@ class Engine:
                     *events, rest = rest.split(b"\n\n")
                     if events:
                         yield events
-                        if wait := turn():
+                        if wait := turn(len(events)):
                             await _not_reading(answer, wait)
                     elif len(rest) > LONGEST_EVENT:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")

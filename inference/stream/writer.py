@@ -1,8 +1,8 @@
 """A runner's way out: frames of all its streams, gathered for a few milliseconds, in one write.
 
-The first frames of a stream and its last go at once; in between a write leaves every TICK_S, or
-every QUICK_S while few streams have something to say. What one stream says in that time is one
-frame, and while many do, they are read only when the next write is due (`turn`).
+The first frames of a stream and its last go at once, the others QUICK_S after the last write.
+Streams that are fast (pace.py) are read all together, PICTURE_S after PICTURE_S (`turn`): what came
+in between is one frame of each, and one write of all.
 Nothing is dropped while Redis is away: unwritten frames stay first in line, event numbers make
 a repeated write harmless on the other side. A Redis that is full gets what readers wait for, and
 keeps nothing to resume from.
@@ -21,12 +21,12 @@ from inference.order import Order
 from inference.stream import frames
 from inference.stream.frames import Frame, joined
 from inference.stream.kept import Kept
+from inference.stream.pace import PICTURE_S, Pace
 from tenants.redis_link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
-TICK_S, QUICK_S = 0.008, 0.002
-MANY_AT_ONCE, MANY = 12, 24  # frames in QUICK_S that make it busy, and in TICK_S that keep it so
-EAGER = 2  # events that do not wait for the tick
+QUICK_S = 0.002
+EAGER = 2  # events that do not wait
 CHANNEL_LENGTH = 20_000
 CHANNEL_EXPIRES_S = 120
 CHANNEL_BYTES = 32 * 1024 * 1024  # that a web process has not read
@@ -50,12 +50,10 @@ class Writer:
         self._latest: dict[bytes, int] = {}  # where in them a stream's last frame is
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._last_write = self._last_tick = 0.0
+        self._last_write = self._last_turn = 0.0
         self._urgent = False
-        self._busy = False  # many streams speak at once
-        self._fresh = 0  # frames since the last tick
-        self._due = asyncio.Event()  # the next tick
-        self._awaited = False  # by a stream
+        self._turns = asyncio.Event()  # of fast streams
+        self._awaited = False  # by one of them
         self._kept = Kept()
         self._in_channel: Counter[str] = Counter()  # bytes since it was looked at
         self._full_until = 0.0
@@ -76,19 +74,25 @@ class Writer:
             if together := joined(before, frame):
                 self._frames[place] = order, together
                 return
-        self._fresh += 1
         self._latest[frame.id] = len(self._frames)
         self._frames.append((order, frame))
 
-    def turn(self, last: int) -> Awaitable[object] | None:
-        """To be waited for before a stream is read on after event `last`: under load until a
-        write is due, so that what has come by then costs one step.
-        """
-        if not self._busy or last <= EAGER:
+    def turn(self, last: int, came: int, pace: Pace) -> Awaitable[object] | None:
+        """To be waited for before a stream is read on after event `last`: see pace.py."""
+        if last <= EAGER:
             return None
-        self._awaited = True
-        self._schedule()
-        return self._due.wait()
+        loop = asyncio.get_running_loop()
+        if not pace.is_fast(came, loop.time()):
+            return None
+        if not self._awaited:
+            self._awaited = True
+            loop.call_later(max(0.0, self._last_turn + PICTURE_S - loop.time()), self._begin_turn)
+        return self._turns.wait()
+
+    def _begin_turn(self) -> None:
+        self._last_turn, self._awaited = asyncio.get_running_loop().time(), False
+        self._turns.set()
+        self._turns.clear()
 
     async def drained(self) -> None:
         """Returns when everything put so far has been written."""
@@ -100,16 +104,11 @@ class Writer:
     def _schedule(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            last = max(self._last_write, self._last_tick)
-            due = max(0.0, last + (TICK_S if self._busy else QUICK_S) - loop.time())
+            due = max(0.0, self._last_write + QUICK_S - loop.time())
             self._timer = loop.call_later(due, self._tick)
 
     def _tick(self) -> None:
-        self._timer, self._last_tick = None, asyncio.get_running_loop().time()
-        self._busy = self._fresh >= (MANY if self._busy else MANY_AT_ONCE)
-        self._fresh, self._awaited = 0, False
-        self._due.set()
-        self._due.clear()
+        self._timer = None
         self._start()
 
     def _start(self) -> None:
@@ -131,7 +130,7 @@ class Writer:
             self._writing = None
             if self._urgent:
                 self._start()
-            elif self._frames or self._awaited:
+            elif self._frames:
                 self._schedule()
 
     async def _send(self, batch: "_Batch") -> None:

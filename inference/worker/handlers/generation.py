@@ -16,6 +16,7 @@ from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
+from inference.stream.pace import Pace
 from inference.stream.writer import Writer
 from inference.worker.handlers.base import Handler
 
@@ -83,7 +84,10 @@ class Generation(Handler):
             self.first_at = time.time()
             self._take_whole(body)
             return
-        asked = self.engine.events(session, self.order, lambda: writer.turn(self.sent))
+        pace = Pace()
+        asked = self.engine.events(
+            session, self.order, lambda came: writer.turn(self.sent, came, pace)
+        )
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
                 self._take(sse.relevant(events), writer)

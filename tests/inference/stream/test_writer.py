@@ -13,6 +13,7 @@ from inference.order import Order
 from inference.stream import frames, kept, writer
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
+from inference.stream.pace import Pace
 from inference.stream.writer import Writer
 from tenants.redis_link import RedisLink
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
@@ -142,32 +143,26 @@ async def test_what_a_stream_says_between_two_writes_is_one_frame(link: RedisLin
     ]
 
 
-async def test_while_many_speak_they_are_read_when_a_write_is_due(
-    new_link: NewLink, monkeypatch: pytest.MonkeyPatch
+async def test_fast_streams_are_read_together(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "TICK_S", 0.3)
-    async with PlayedRedis(fine) as played:
-        orders, out = [an_order() for _ in range(30)], Writer(new_link(played.url))
+    monkeypatch.setattr(writer, "PICTURE_S", 0.3)
+    out, loop = Writer(link), asyncio.get_running_loop()
+    fast, slow = [Pace() for _ in range(3)], Pace()
 
-        async def waits(last: int) -> float:
-            began = time.monotonic()
-            if due := out.turn(last):
-                await due
-            return time.monotonic() - began
+    async def reads_on(pace: Pace, last: int, came: int) -> float:
+        if waits := out.turn(last, came, pace):
+            await waits
+        return loop.time()
 
-        async def everybody_says(n: int) -> None:
-            for order in orders:
-                out.put(order, of(order, n, n))
-            await asyncio.sleep(0.02)
-
-        out.put(orders[0], of(orders[0], 3, 3))
-        assert await waits(3) < 0.1  # a single one
-        await asyncio.sleep(0.02)
-        await everybody_says(4)
-        await everybody_says(5)
-        assert 0.1 < await waits(5) < 0.4
-        await everybody_says(6)
-        assert await waits(1) < 0.1  # the first token is never held
+    began = await reads_on(slow, 3, 1)
+    assert await reads_on(fast[0], 2, 5) - began < 0.1  # the first events never wait
+    first = await asyncio.gather(*(reads_on(pace, 8, 2) for pace in fast))
+    again = await asyncio.gather(*(reads_on(pace, 10, 2) for pace in fast))
+    for together in (first, again):
+        assert max(together) - min(together) < 0.1
+    assert 0.2 < again[0] - first[0] < 0.6
+    assert out.turn(4, 1, slow) is None
 
 
 async def test_streams_are_read_on_while_redis_hangs() -> None:
@@ -184,7 +179,7 @@ async def test_streams_are_read_on_while_redis_hangs() -> None:
         for order in orders:
             out.put(order, of(order, reads + 2, reads + 2))
         async with asyncio.timeout(0.4):
-            await (out.turn(reads + 2) or asyncio.sleep(0.001))
+            await (out.turn(reads + 2, 2, Pace()) or asyncio.sleep(0.001))
     assert reads > 20
     assert out._writing
     out._writing.cancel()
