@@ -5,7 +5,7 @@ import logging
 from inference.api.limits import limit_reached
 from inference.errors import ApiError, Forbidden, NotFound, Unavailable
 from inference.intake.allowed import NoSuchModel, NotAllowed
-from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService
 
 log = logging.getLogger(__name__)
 REFUSALS = (ApiError, NotAllowed, NoSuchModel, NotAdmitted, OutOfService)
@@ -23,6 +23,9 @@ def as_error(refusal: Exception) -> ApiError:
             return _no_such_model(refusal.name)
         case NotAdmitted():
             return limit_reached(refusal)
+        case EnginesPaused():
+            code = "engine_unavailable"
+            return Unavailable(f"{refusal}; try again", code=code, retry_after=refusal.retry_after)
         case OutOfService():
             log.warning("out of service: %s", refusal)
             message = "the platform cannot take requests right now; try again"

@@ -40,7 +40,7 @@ from inference.chat.threads import off_loop
 from inference.intake.allowed import NotAllowed
 from inference.intake.at_once import EVERYBODY
 from inference.intake.context import Context, context_of
-from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService
 from inference.models import Message
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
@@ -150,6 +150,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._fail(problems.problem(refused.code), _about(message))
         except NotAdmitted as refused:
             told = problems.not_admitted(refused.admission, refused.refusal_id)
+            await self._fail(told, _about(message))
+        except EnginesPaused as paused:
+            told = problems.problem("engine_unavailable", paused.retry_after)
             await self._fail(told, _about(message))
         except _AWAY as away:
             log.warning("cannot process a chat message: %r", away)

@@ -66,12 +66,24 @@ _OUR_WORDS = "This model's maximum context length is "
 
 
 class EngineFailed(Exception):
-    """The engine said no, or nothing. `status` and `code` are what the client gets."""
+    """The engine said no, or nothing. `status` and `code` are what the client gets.
+
+    `cause` is for operators, and never in the engine's own words: they may quote a prompt.
+    """
+
+    engines_fault = True  # unless it is the client's: see `counts`
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.retry_after = retry_after
+        self.asked_to_wait = 0  # seconds, by the engine
+        self.cause = code
+
+    @property
+    def counts(self) -> bool:
+        """Whether it tells against the engine: its breaker counts it, another engine may do."""
+        return self.engines_fault and self.status >= 500
 
 
 class EngineAway(EngineFailed):
@@ -81,8 +93,46 @@ class EngineAway(EngineFailed):
         super().__init__(503, "engine_unavailable", message, retry_after=2)
 
 
+class EnginePaused(EngineAway):
+    """Its breaker is open: it was not asked. `retry_after`: seconds until it may be."""
+
+    engines_fault = False
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("the engine is paused after repeated failures")
+        self.retry_after = retry_after
+
+
+class EngineFull(EngineAway):
+    """429. A hosted service that says so again and again is left alone for a while."""
+
+    def __init__(self, *, hosted: bool) -> None:
+        super().__init__("the engine is full")
+        self.code, self.retry_after = "server_overloaded", 1
+        self.engines_fault = hosted
+
+
+class AnswerBroken(EngineFailed):
+    """It broke off. What may have killed one engine is sent to one other at most."""
+
+    def __init__(self, message: str = "the engine broke off the answer") -> None:
+        super().__init__(502, "engine_failed", message)
+        self.cause = "it broke off an answer"
+
+
+class WorkerLost(EngineFailed):
+    """A worker of ours died: the engine has done nothing wrong."""
+
+    engines_fault = False
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, "worker_lost", message)
+
+
 class AnswerTooLong(EngineFailed):
     """It was generated, and costs what it cost."""
+
+    engines_fault = False
 
     def __init__(self) -> None:
         what = f"the answer is longer than {LONGEST_ANSWER} bytes"
@@ -280,8 +330,10 @@ class Engine:
         if status == 200:
             return
         failure = self.refusal(status, body)
+        failure.cause = f"it answered {status}"
+        failure.asked_to_wait = retry_after(headers)
         if failure.retry_after:  # the engine knows better than we do
-            failure.retry_after = retry_after(headers) or failure.retry_after
+            failure.retry_after = failure.asked_to_wait or failure.retry_after
         raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
@@ -295,7 +347,7 @@ class Engine:
         if status in (400, 413, 422):
             return EngineFailed(400, "invalid_request", message)
         if status == 429:
-            return EngineFailed(503, "server_overloaded", "the engine is full", retry_after=1)
+            return EngineFull(hosted=self.config.hosted)
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
 
     def _too_long(self, message: str, error: dict[str, Any]) -> str:
@@ -358,13 +410,15 @@ async def _not_reading(answer: Answer, wait: Awaitable[object]) -> None:
 
 def away(problem: Exception) -> EngineAway:
     log.warning("the engine does not respond: %s", problem)  # its address is not for clients
-    return EngineAway("the engine does not answer")
+    failure = EngineAway("the engine does not answer")
+    failure.cause = f"no connection: {problem}"
+    return failure
 
 
 def broken_off(problem: Exception) -> EngineFailed:
-    """Also where nothing has come yet: what killed one engine is not sent to the next."""
+    """Also where nothing has come yet."""
     log.warning("the engine ended an answer early: %s", problem)
-    return EngineFailed(502, "engine_failed", "the engine broke off the answer")
+    return AnswerBroken()
 
 
 def error_in(body: bytes) -> dict[str, Any]:

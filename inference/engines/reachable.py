@@ -1,7 +1,7 @@
-"""Which engines answer, as this process last found: probes, pages and intake look it up here.
+"""Which engines can be asked, as this process knows: probes, pages and intake look it up here.
 
-No request waits for an engine to be asked: where a model has several pools, intake takes what was
-found last.
+An engine can be asked while its breaker lets requests through (breakers.py) and it answered when
+this process last looked. No request waits for a look: intake takes what is known.
 """
 
 import asyncio
@@ -12,7 +12,9 @@ from datetime import datetime
 import aiohttp
 from django.utils import timezone
 
+from inference.engines import breakers
 from inference.engines.base import Engine
+from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
 
 log = logging.getLogger(__name__)
@@ -23,16 +25,30 @@ HOSTED_EVERY = 10  # rounds: somebody else's service is not asked all the time
 _down: dict[str, datetime] = {}  # by the engine's id
 
 
+def available(engine: Engine) -> bool:
+    name = engine.config.id
+    return name not in _down and breakers.phase(name) in (Phase.CLOSED, Phase.DUE)
+
+
+def may_recover(engine: Engine) -> bool:
+    """Whether a request may wait for it: its breaker is not open, it only does not answer now."""
+    return breakers.phase(engine.config.id) is not Phase.OPEN
+
+
 def down_since(engines: Collection[Engine]) -> datetime | None:
-    """Since when none of them has answered; None while one does."""
-    since = [_down.get(engine.config.id) for engine in engines]
+    """Since when none of them has been available; None while one is."""
+    since = [_unavailable_since(engine.config.id) for engine in engines]
     known = [each for each in since if each]
     return max(known) if known and len(known) == len(since) else None
 
 
 def all_down(engines: Collection[Engine]) -> bool:
-    """Whether not one of them answers."""
-    return down_since(engines) is not None
+    """Whether not one of them is available."""
+    return bool(engines) and not any(map(available, engines))
+
+
+def _unavailable_since(name: str) -> datetime | None:
+    return _down.get(name) or breakers.open_since(name)
 
 
 async def look(engines: Iterable[Engine]) -> None:

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from audit.resilient_connection import ResilientConnection
 from audit.trail.group_commit import GroupCommit
-from inference.engines import engines, pools, reachable
+from inference.engines import breaker_watch, engines, pools, reachable
 from inference.engines.probing import keep_known, probe
 from inference.intake.at_once import AtOnce
 from inference.intake.background import Background
@@ -69,6 +69,7 @@ class Context:
         self._probing = [
             asyncio.create_task(keep_known(engines())),
             asyncio.create_task(reachable.keep_looking(engines())),
+            asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL)),
         ]
 
     @classmethod

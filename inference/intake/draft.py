@@ -18,7 +18,7 @@ PRICE_PATIENCE_S = 2.0
 
 
 async def draft(context: Context, submission: Submission) -> Order:
-    """Raises OutOfService."""
+    """Raises OutOfService, EnginesPaused."""
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
     return Order(

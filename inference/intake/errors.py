@@ -18,3 +18,11 @@ class KeyTaken(Exception):
 
 class OutOfService(Exception):
     """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""
+
+
+class EnginesPaused(OutOfService):
+    """The breakers of all engines that may serve the model are open. `retry_after`: seconds."""
+
+    def __init__(self, model: str, retry_after: int) -> None:
+        super().__init__(f"the engines of {model} are paused after repeated failures")
+        self.retry_after = retry_after

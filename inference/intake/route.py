@@ -1,6 +1,7 @@
 """Which of a model's pools takes a request: chosen with its order, before admission."""
 
-from inference.engines import Pool, pools_of, reachable
+from inference.engines import Pool, breakers, pools_of, reachable
+from inference.intake.errors import EnginesPaused
 from tenants.caller import Caller
 
 
@@ -10,11 +11,15 @@ def open_to(caller: Caller, model: str) -> list[Pool]:
 
 
 def route(caller: Caller, model: str) -> Pool:
-    """The first one with an engine that answers; where none does, the first one waits for it.
+    """The first one with an engine that is available; else the first one that it can wait for.
 
-    There is at least one: the caller may use the model.
+    There is at least one: the caller may use the model. Raises EnginesPaused when the breakers of
+    all of their engines are open.
     """
     found = open_to(caller, model)
-    if len(found) == 1:
-        return found[0]
-    return next((pool for pool in found if not reachable.all_down(pool.engines)), found[0])
+    for usable in (reachable.available, reachable.may_recover):
+        for pool in found:
+            if any(map(usable, pool.engines)):
+                return pool
+    waits = [breakers.retry_after(engine.config.id) for pool in found for engine in pool.engines]
+    raise EnginesPaused(model, min(waits))

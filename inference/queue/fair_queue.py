@@ -50,7 +50,7 @@ def lengths() -> dict[str, int]:
 
 class FairQueue:
     def __init__(self, redis: RedisLink, pool: str) -> None:
-        self._redis, self._pool = redis, [prefix(pool)]
+        self._redis, self.pool, self._pool = redis, pool, [prefix(pool)]
         self._classes = classes.turns(), *classes.names()
 
     def of(self, pool: str) -> "FairQueue":

@@ -1,4 +1,4 @@
-"""A request that an engine could not begin goes on in another pool of its model.
+"""A request that an engine could not begin goes on in another pool of its model, or in its own.
 
 Its new pool is put on record first, then it joins that pool's queue and leaves its own, which gives
 back its charge. Whatever dies in between, the record says where it belongs: the sweeper puts it
@@ -12,35 +12,72 @@ from uuid import UUID
 import msgspec
 from channels.db import database_sync_to_async
 
-from inference.engines import Pool, pools_of
+from inference.engines import Pool, breakers, pools_of, reachable
+from inference.engines.breakers import Phase
 from inference.models import Completion
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.queue.wake_up import wake_up
+from inference.worker.handlers.base import MAX_ATTEMPTS
 
 log = logging.getLogger(__name__)
 
 
-def next_pool(order: Order, item: Item) -> Pool | None:
-    """The one after its own, until each has been tried. No hosted one for who is local-only."""
-    pools = pools_of(order.model)
-    if len(pools) < 2:
+def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
+    """That takes what `engine` could not begin: its own for another engine there, else the next.
+
+    `start`: the pool that the request was routed to. From there on each has one turn, in the
+    model's order; no hosted one for who is local-only. None when there is nowhere left to go.
+    """
+    pools = [pool for pool in pools_of(order.model) if not (order.local_only and pool.hosted)]
+    names = [pool.name for pool in pools]
+    if order.queue not in names:
         return None
-    found = [pool for pool in pools if not (order.local_only and pool.hosted)]
-    names = [pool.name for pool in found]
-    if order.queue not in names or item.attempt >= len(found):
-        return None
-    return found[(names.index(order.queue) + 1) % len(found)]
+    own = pools[names.index(order.queue)]
+    stays = other_available(own, engine)
+    if stays and item.attempt == 1:
+        return own
+    if item.attempt < MAX_ATTEMPTS:
+        for pool in _untried(pools, own.name, start):
+            if not reachable.all_down(pool.engines):
+                return pool
+    may_again = item.attempt < MAX_ATTEMPTS or breakers.phase(engine) is not Phase.CLOSED
+    return own if stays and may_again else None
+
+
+def _untried(pools: list[Pool], own: str, start: str) -> list[Pool]:
+    names = [pool.name for pool in pools]
+    here = names.index(own)
+    following = pools[here + 1 :] + pools[:here]
+    until = [pool.name for pool in following]
+    return following[: until.index(start)] if start in until else following
+
+
+def other_available(pool: Pool, engine: str) -> bool:
+    return any(each.config.id != engine and reachable.available(each) for each in pool.engines)
 
 
 async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
     """Raises RedisGone, DatabaseError; it can be called again."""
+    if to.name == queue.pool:
+        await _put_back(queue, to, item, ciphertext)
+        return
+    again = msgspec.structs.replace(item, attempt=item.attempt + 1)
     if await database_sync_to_async(_put_on_record)(UUID(item.id), to.name):
-        again = msgspec.structs.replace(item, attempt=item.attempt + 1)
         if await queue.of(to.name).enqueue(again, ciphertext):
             wake_up(to.name)
         log.warning("request %s goes on in pool %s", item.id, to.name)
     await queue.settle(item, 0)  # also one that has been settled meanwhile
+
+
+async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
+    """For another engine of the pool. Died in between, the sweeper finds it on record."""
+    again = msgspec.structs.replace(item, attempt=min(item.attempt + 1, MAX_ATTEMPTS))
+    if not await queue.settle(item, 0):
+        return  # the sweeper has it
+    if await queue.enqueue(again, ciphertext):
+        wake_up(pool.name)
+    log.warning("request %s goes on at another engine of pool %s", item.id, pool.name)
 
 
 def belongs_elsewhere(request_id: UUID, pool: str) -> bool:

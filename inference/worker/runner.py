@@ -25,7 +25,7 @@ from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
 from inference import classes
 from inference.codec.events import split
-from inference.engines import Pool, served
+from inference.engines import Pool, breaker_watch, pools, served
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
 from inference.models import Completion, Usage
@@ -38,9 +38,11 @@ from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
 from inference.worker.colleagues import Colleagues
-from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool
+from inference.worker.guard import Guard
+from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool, other_available
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
+from inference.worker.silence import SilenceWatch
 from tenants.rate_limits.release import Slot, reacquire, releasing
 from tenants.redis_link import RedisGone, RedisLink
 
@@ -59,6 +61,7 @@ class Runner:
         self.pool, self.engine = pool, engine
         self.colleagues = colleagues or Colleagues(pool)
         self.slots = self.colleagues.share(engine.config.slots)
+        self.guard = Guard(engine.config.id)
         self.running: dict[str, Handler] = {}  # by request id
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the encrypted order
         self.stopping = False
@@ -74,6 +77,7 @@ class Runner:
         """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
         self.redis = RedisLink(settings.REDIS_URL)
         self._notes = RedisLink(settings.REDIS_URL, timeout_s=None)
+        self.guard = Guard(self.engine.config.id, self.redis)
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
         self.writer = Writer(self.redis)
@@ -83,13 +87,16 @@ class Runner:
         self.recorded = EncryptedRequests(settings.DATABASE_URL)
         async with EngineSession() as session:
             self.session = session
-            helpers = [asyncio.create_task(work) for work in (self._beats(), self._read_notes())]
+            fresh, silence = breaker_watch.keep_fresh(settings.REDIS_URL), self._watch_silence()
+            beside = (self._beats(), self._read_notes(), fresh, silence)
+            helpers = [asyncio.create_task(work) for work in beside]
             try:
                 async with self.engine.used(self.redis) as self.engine:
                     await self._work()
             finally:
                 for helper in helpers:
                     helper.cancel()
+                await self.guard.close()
                 await self.colleagues.leave(self.redis)
                 await self.writer.drained()
                 await self.commits.close()
@@ -154,7 +161,14 @@ class Runner:
         return False
 
     def _free(self) -> int:
-        return self.slots - len(self._tasks)
+        troubled = self.guard.has_trouble or self.guard.has_just_failed
+        return max(0, (self._places() if troubled else self.slots) - len(self._tasks))
+
+    def _places(self) -> int:
+        """While its engine has trouble, others of the pool take its requests."""
+        pool = pools().get(self.pool)
+        others = pool is not None and other_available(pool, self.engine.config.id)
+        return self.guard.places(self.slots, others=others)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -179,10 +193,11 @@ class Runner:
             if not ciphertext:  # too large for the queue
                 ciphertext = await self._patiently(self.recorded.read, UUID(item.id))
             cipher = await self._patiently(keyring.by_id, key_id(ciphertext))
-            order = self._ours(unpacked(cipher.decrypt(ciphertext[16:], _aad(item))))
-            outcome = await self._handle(order, item, cipher)
-            if (handler := self.running.get(item.id)) and handler.item == item and handler.moves:
-                moves = next_pool(order, item)
+            sent = unpacked(cipher.decrypt(ciphertext[16:], _aad(item)))
+            order = self._ours(sent)
+            outcome = await self._handle(order, item, cipher, sent.queue)
+            if (handler := self.running.get(item.id)) and handler.item == item:
+                moves = handler.moves
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()
@@ -221,7 +236,8 @@ class Runner:
                 log.warning("%s: waiting for PostgreSQL, Redis or a key: %s", self.pool, problem)
                 await asyncio.sleep(0.5)
 
-    async def _handle(self, order: Order, item: Item, cipher: Cipher) -> Outcome | None:
+    async def _handle(self, order: Order, item: Item, cipher: Cipher, start: str) -> Outcome | None:
+        """`start`: the pool that it was routed to."""
         if await self._was_handed_over(item):
             with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
                 await self.queue.settle(item, 0)
@@ -233,7 +249,8 @@ class Runner:
         if item.attempt > 1:
             before = await self._patiently(self._sent_before, item) if order.keeps_events else []
         handler = handler_of(order)(order, item, self.engine, before)
-        handler.elsewhere = next_pool(order, item) is not None
+        handler.guard = self.guard
+        handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
         self.running[item.id] = handler
         if item.id in self._cancelled or (
             item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
@@ -297,7 +314,7 @@ class Runner:
             await self.colleagues.beat(self.redis)
         if waits and not self._free():
             self.colleagues.call_one()
-        if waits and self._parked and self._free():
+        if waits and self._free():
             self._parked = False
             self._wake.set()
 
@@ -317,6 +334,9 @@ class Runner:
                 self.writer.put(handler.order, frame)
         self._parked = False
         self._wake.set()
+
+    async def _watch_silence(self) -> None:
+        await SilenceWatch(self.engine, self.session).keep_watch(self.running)
 
     async def _read_notes(self) -> None:
         while True:

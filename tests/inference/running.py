@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -35,7 +36,14 @@ class Bench:
         self.runners: list[Runner] = []
 
     def start(self, engine: ScriptedEngine, colleagues: Colleagues | None = None) -> Runner:
-        runner = Runner(self.pool, engine, colleagues)
+        return self.drain(self.pool, engine, colleagues)
+
+    def drain(
+        self, pool: str, engine: ScriptedEngine, colleagues: Colleagues | None = None
+    ) -> Runner:
+        if engine.config.id == engine.config.name:  # a breaker of its own
+            engine.config = replace(engine.config, id=pool)
+        runner = Runner(pool, engine, colleagues)
         self.runners.append(runner)
         self.drains.append(asyncio.create_task(runner.drain()))
         return runner

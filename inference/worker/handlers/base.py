@@ -7,29 +7,36 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from audit.keys.keyring import Cipher
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
-from inference.engines import pools_of
-from inference.engines.base import Engine, EngineAway, EngineFailed
+from inference.engines import Pool, pools_of
+from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
 from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.order import Item, Order
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
+from inference.worker.guard import Guard
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever the deadline was
 
 
-def _because_it_stays(order: Order) -> EngineAway | None:
-    """Of an engine that is away where a hosted pool would have taken the request."""
+def nowhere() -> None:
+    """For who has no other pool."""
+    return
+
+
+def _why_it_stays(order: Order) -> str:
+    """Where a hosted pool would have taken the request of an engine that is away."""
     if not (order.local_only and any(pool.hosted for pool in pools_of(order.model))):
-        return None
-    return EngineAway(
+        return ""
+    return (
         "no engine of this installation answers, and this request may not leave it "
         "(x-forebay-residency: local, or its tenant is local-only)"
     )
@@ -54,8 +61,10 @@ class Handler(ABC):
         self.popped_at = time.time()
         self.cancelled = False
         self.lease_lost = False
-        self.elsewhere = False  # another pool can take it
-        self.moves = False  # and has to: nothing has come of it here
+        self.guard = Guard()
+        self.elsewhere: Callable[[], Pool | None] = nowhere  # that can take it
+        self.moves: Pool | None = None  # and has to: nothing has come of it here
+        self.lost: EngineFailed | None = None  # the engine has gone silent
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 
     # What a class of work says --------------------------------------------------------------------
@@ -81,6 +90,12 @@ class Handler(ABC):
             self._working.cancel()
         self.cancelled = True
 
+    def engine_lost(self, failure: EngineFailed) -> None:
+        """The engine does not answer any more, and this is not going to end."""
+        self.lost = failure
+        if self._working and not self.cancelled:
+            self._working.cancel()
+
     def abandon(self) -> None:
         """Another runner has it by now: stop, and leave no trace."""
         self.lease_lost = True
@@ -98,7 +113,10 @@ class Handler(ABC):
         The final frame leaves after the settlement is durable.
         """
         failure = await self._failure(session, writer)
-        self.moves = self.elsewhere and not self.cancelled and self.may_move(failure)
+        if failure or self.guard.has_trouble:
+            self.guard.tell(str(self.item), failure, cancelled=self.cancelled)
+        if failure and not self.cancelled and self.may_move(failure):
+            self.moves = self.elsewhere()
         if self.lease_lost or self.moves:
             return None
         outcome = await self.outcome(session, failure)
@@ -109,14 +127,16 @@ class Handler(ABC):
         writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())
         return outcome
 
-    def may_move(self, failure: EngineFailed | None) -> bool:
-        """Whether another pool can begin anew: this engine has not begun."""
-        return isinstance(failure, EngineAway) and not self.sent
+    def may_move(self, failure: EngineFailed) -> bool:
+        """Whether another engine can begin anew: nothing of this one's answer was given out."""
+        if self.sent or (isinstance(failure, AnswerBroken) and self.item.attempt > 1):
+            return False
+        return failure.counts or isinstance(failure, EngineAway)
 
     async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Works; None when nothing failed, or it was cancelled."""
         if self.item.attempt > MAX_ATTEMPTS:
-            return EngineFailed(500, "worker_lost", "every worker that ran this died")
+            return WorkerLost(500, "every worker that ran this died")
         if self.order.local_only and self.engine.config.hosted:  # whatever routed it here
             return EngineFailed(
                 403, "local_only", "this tenant's prompts stay on this installation"
@@ -124,20 +144,35 @@ class Handler(ABC):
         if self.cancelled:
             return None
         try:
-            await self._bounded(self.work(session, writer))
+            await self._bounded(self._work(session, writer))
         except EngineAway as away:
-            return _because_it_stays(self.order) or away
+            away.message = _why_it_stays(self.order) or away.message
+            return away
         except EngineFailed as failure:
             return failure
         except TimeoutError:
-            return EngineFailed(504, "deadline_exceeded", "the answer took too long")
+            return self._late()
         except asyncio.CancelledError:
+            if self.lost and not self.cancelled:
+                return self.lost
             if not self.cancelled:
                 raise
         except Exception:  # run again, it would only fail again
             log.exception("request %s failed", self.order.id)
             return EngineFailed(502, "engine_failed", self.when_broken)
         return None
+
+    async def _work(self, session: EngineSession, writer: Writer) -> None:
+        if self.guard.has_trouble:
+            waits = bool(self.sent) or self.elsewhere() is None
+            await self.guard.enter(str(self.item), waits=waits)
+        await self.work(session, writer)
+
+    def _late(self) -> EngineFailed:
+        failure = EngineFailed(504, "deadline_exceeded", "the answer took too long")
+        failure.engines_fault = not self.sent and time.time() - self.popped_at > SILENT_S
+        failure.cause = "it did not answer in time"
+        return failure
 
     async def _bounded(self, work: Awaitable[None]) -> None:
         task = asyncio.current_task()

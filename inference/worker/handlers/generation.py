@@ -10,7 +10,16 @@ import msgspec
 from inference.codec import events as sse
 from inference.codec import pieces
 from inference.codec.answer import Codec, count
-from inference.engines.base import LONGEST_ANSWER, AnswerTooLong, Engine, EngineAway, EngineFailed
+from inference.engines.base import (
+    LONGEST_ANSWER,
+    AnswerBroken,
+    AnswerTooLong,
+    Engine,
+    EngineAway,
+    EngineFailed,
+    WorkerLost,
+)
+from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
@@ -18,11 +27,11 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
+from inference.worker import backoff
 from inference.worker.handlers.base import Handler
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
-ENGINE_AGAIN_S = 0.25
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
@@ -51,19 +60,25 @@ class Generation(Handler):
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
         if self.sent_before and not self._take_up():
-            raise EngineFailed(
-                502, "worker_lost", "the worker died in the middle of this answer; send it again"
-            )
+            raise WorkerLost(502, "the worker died in the middle of this answer; send it again")
         self.upstream = self.engine.upstream[:120]
-        patience = ELSEWHERE_AFTER_S if self.elsewhere and not self.sent else ENGINE_PATIENCE_S
-        give_up = time.time() + patience
+        began, retry = time.time(), 0
         while True:
             try:
                 return await self._ask(session, writer)
-            except EngineAway:  # it never got the request: what broke later is not sent again
-                if self.first_at or time.time() > give_up:
+            except EngineAway as failure:  # it has not begun
+                if self.first_at or self.guard.phase is Phase.OPEN:
                     raise
-                await asyncio.sleep(ENGINE_AGAIN_S)
+                await self._back_off(failure, retry, began)
+                retry += 1
+
+    async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
+        """Raises the failure where the engine is not waited for any longer."""
+        elsewhere = not self.sent and self.elsewhere() is not None
+        left = began + (ELSEWHERE_AFTER_S if elsewhere else ENGINE_PATIENCE_S) - time.time()
+        if left <= 0 or failure.asked_to_wait > left:
+            raise failure
+        await asyncio.sleep(min(left, backoff.pause(retry, failure.asked_to_wait)))
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can."""
@@ -94,7 +109,7 @@ class Generation(Handler):
                 if self.over:
                     break
         if not self.finish_reason:
-            raise EngineFailed(502, "engine_failed", "the engine broke off the answer")
+            raise AnswerBroken
 
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:

@@ -1,6 +1,5 @@
 """A model with two pools: each is drained by a runner of its own, and one hands on to the other."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
-from inference.worker import restoring
+from inference.worker import restoring, runner
 from inference.worker.handlers import generation
 from inference.worker.runner import Runner
 from tenants.caller import Caller, Limits
@@ -60,14 +59,7 @@ class TwoPools(Bench):
             cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
 
     def start_second(self, engine: ScriptedEngine) -> Runner:
-        runner = Runner(self.second, engine)
-        self.runners.append(runner)
-        self.drains.append(_task(runner))
-        return runner
-
-
-def _task(runner: Runner) -> Any:
-    return asyncio.create_task(runner.drain())
+        return self.drain(self.second, engine)
 
 
 @pytest.fixture
@@ -76,6 +68,7 @@ async def bench(
 ) -> AsyncIterator[TwoPools]:
     monkeypatch.setattr(generation, "ELSEWHERE_AFTER_S", 0.05)
     monkeypatch.setattr(generation, "ENGINE_PATIENCE_S", 0.3)
+    monkeypatch.setattr(runner, "LINGER_S", 30.0)  # on a slow machine the second one would be gone
     second = f"{pool}-second"
     engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     settings.ENGINES = {pool: {"pools": {pool: engine, second: {**engine, "hosted": True}}}}

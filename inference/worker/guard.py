@@ -1,0 +1,119 @@
+"""Between a runner and its engine: asks the engine's breaker, and tells it how requests went.
+
+While all is well it costs a look into a dict: only failures, and what happens while the engine has
+trouble, are told to Redis.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from math import inf
+from time import monotonic
+from typing import Any
+
+import hiredis
+
+from inference.engines import breakers
+from inference.engines.base import EngineFailed, EnginePaused
+from inference.engines.breakers import Phase, Verb
+from tenants.redis_link import RedisGone, RedisLink
+
+log = logging.getLogger(__name__)
+STEP_BACK_S = 1.0  # after a failure, where other engines can take what comes
+RENEW_S = breakers.PROBE_S / 4
+LOOK_S = 0.1
+_TROUBLE = (RedisGone, hiredis.ReplyError)
+
+
+class Guard:
+    """Of one runner. Without a link (in a test) it lets everything through."""
+
+    def __init__(self, engine: str = "", redis: RedisLink | None = None) -> None:
+        self.engine, self._redis = engine, redis
+        self._probes: dict[str, asyncio.Task[None]] = {}  # by the request's token
+        self._telling: set[asyncio.Task[Any]] = set()
+        self._failed_at = -inf
+
+    @property
+    def has_trouble(self) -> bool:
+        return breakers.has_trouble(self.engine)
+
+    @property
+    def has_just_failed(self) -> bool:
+        return self._failed_at > -inf and monotonic() < self._failed_at + STEP_BACK_S
+
+    @property
+    def phase(self) -> Phase:
+        return breakers.phase(self.engine)
+
+    def places(self, slots: int, *, others: bool) -> int:
+        """How many requests it may have at once. `others`: engines that can take them instead."""
+        phase = self.phase
+        if not others or (phase is Phase.CLOSED and not self.has_just_failed):
+            return slots
+        return 1 if phase is Phase.DUE or self._probes else 0
+
+    async def enter(self, token: str, *, waits: bool) -> None:
+        """Returns once the request may ask the engine. Raises EnginePaused.
+
+        `waits`: for a probe's outcome; who has somewhere else to go does not.
+        """
+        while (phase := self.phase) is not Phase.CLOSED:
+            if phase is Phase.DUE and await self._claims(token):
+                return
+            if self.phase is Phase.OPEN or not waits:
+                raise EnginePaused(breakers.retry_after(self.engine))
+            await asyncio.sleep(LOOK_S)
+
+    def tell(self, token: str, failure: EngineFailed | None, *, cancelled: bool) -> None:
+        """How it went, if the breaker wants to know. Does not wait."""
+        if probe := self._probes.pop(token, None):
+            probe.cancel()
+        if failure and failure.counts and not cancelled:
+            self._failed_at = monotonic()
+            self._spawn(self._failed(token, failure))
+        elif not (failure or cancelled) and self.has_trouble:
+            self._spawn(self._report("succeeded", token))
+        elif probe:  # it has shown nothing: the next one may
+            self._spawn(self._report("released", token))
+
+    async def close(self) -> None:
+        for probe in self._probes.values():
+            probe.cancel()
+        if self._telling:
+            await asyncio.wait(self._telling)
+
+    async def _claims(self, token: str) -> bool:
+        if not await self._report("probe", token):
+            return False
+        if self.has_trouble:
+            self._probes[token] = asyncio.create_task(self._renew(token))
+        return True
+
+    async def _renew(self, token: str) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await self._report("renew", token)
+
+    async def _failed(self, token: str, failure: EngineFailed) -> None:
+        await self._report("failed", token, failure.cause[:200], failure.asked_to_wait)
+
+    async def _report(self, verb: Verb, token: str, reason: str = "", open_s: float = 0) -> bool:
+        """Whether a request may ask the engine; without Redis, as if its breaker were closed."""
+        if self._redis is None:
+            return True
+        with contextlib.suppress(*_TROUBLE):
+            arguments = breakers.arguments(self.engine, verb, token, reason, open_s)
+            before = self.phase
+            answer = await self._redis.run(breakers.REPORT, breakers.keys(self.engine), *arguments)
+            may = breakers.learn(self.engine, answer)
+            if self.phase is not before:
+                log.warning("%s: the breaker is %s (%s)", self.engine, self.phase, reason or verb)
+            return may
+        return True
+
+    def _spawn(self, telling: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)

@@ -1,0 +1,76 @@
+"""An engine that holds its connections and says nothing: slow, or frozen?
+
+Once a second a runner looks for requests of which nothing has come for a while (of a hosted service
+every 10 s). If there is one, the engine is asked for its health; where it does not answer that
+either, twice in a row, those requests have failed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import aiohttp
+
+from inference.engines.base import Engine, EngineFailed
+from inference.engines.session import EngineSession
+from inference.worker.handlers.base import Handler
+
+log = logging.getLogger(__name__)
+EVERY_S, EVERY_HOSTED_S = 1.0, 10.0
+SILENT_S = 2.0
+PATIENCE_S = 2.0  # with a look at its health
+LOOKS = 2  # in vain, in a row
+
+
+class EngineSilent(EngineFailed):
+    def __init__(self) -> None:
+        super().__init__(502, "engine_failed", "the engine does not answer any more")
+        self.cause = "it holds connections and says nothing"
+
+
+class SilenceWatch:
+    """Of one runner."""
+
+    def __init__(self, engine: Engine, session: EngineSession) -> None:
+        self._engine, self._session = engine, session
+        self._heard: dict[Handler, tuple[int, float]] = {}  # how much, and when that was new
+        self._in_vain = 0
+
+    async def keep_watch(self, running: Mapping[str, Handler]) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
+            if silent := self._silent(list(running.values())):
+                await self._look(silent)
+            else:
+                self._in_vain = 0
+
+    def _silent(self, running: list[Handler]) -> list[Handler]:
+        now, before = asyncio.get_running_loop().time(), self._heard
+        self._heard = {
+            handler: before[handler]
+            if handler in before and before[handler][0] == handler.sent
+            else (handler.sent, now)
+            for handler in running
+        }
+        return [handler for handler, (_, since) in self._heard.items() if now - since > SILENT_S]
+
+    async def _look(self, silent: list[Handler]) -> None:
+        if await self._answers():
+            self._in_vain = 0
+            return
+        self._in_vain += 1
+        if self._in_vain < LOOKS:
+            return
+        log.warning("%s: %d requests wait in vain", self._engine.config.id, len(silent))
+        for handler in silent:
+            handler.engine_lost(EngineSilent())
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._engine.answers(self._session)
+        except TimeoutError:
+            return False
+        except (aiohttp.ClientError, OSError):  # it is away: connections tell that themselves
+            return True

@@ -1,0 +1,229 @@
+"""What an engine fails at another one does; an engine that fails again and again is left alone."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from audit.keys.keyring import keyring
+from inference import engines
+from inference.api.refusing import as_error
+from inference.engines import breakers
+from inference.engines.base import AnswerBroken, AnswerTooLong, EngineAway, EngineFailed, EngineFull
+from inference.engines.breakers import Phase
+from inference.intake.errors import EnginesPaused
+from inference.intake.route import route
+from inference.models import Usage
+from inference.order import Order
+from inference.record import statements
+from inference.worker import runner
+from inference.worker.handlers import generation
+from tenants.models import Tenant
+from tenants.redis_link import RedisLink
+from tests.inference.conftest import forget_pool
+from tests.inference.orders import an_order, chunk, usage
+from tests.inference.queue.test_pools import a_caller
+from tests.inference.running import Bench, until
+from tests.inference.scripted import ScriptedEngine, Step
+
+in_database = database_sync_to_async
+QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
+AWAY: list[Step] = [EngineAway("the engine does not answer")]
+BROKEN: list[Step] = [AnswerBroken()]
+INTERNAL_ERROR: list[Step] = [EngineFailed(502, "engine_failed", "the engine answered 500")]
+CLIENTS_MISTAKE: list[Step] = [EngineFailed(400, "invalid_request", "no such role")]
+
+
+class Pools(Bench):
+    """`first` and `second` have an engine each, `both` has two; each is named as its runner's."""
+
+    async def put(self, pool: str, **changes: Any) -> Order:
+        order = an_order(tenant_id=self.acme.id, model=self.pool, pool=pool, **changes)
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        ciphertext = statements.encrypted_order(order, cipher)
+        await in_database(self._on_record)(order, ciphertext)
+        await self.queue.of(pool).enqueue(order.item, ciphertext)
+        return order
+
+    def _on_record(self, order: Order, ciphertext: bytes) -> None:
+        with connection.cursor() as cursor:
+            row = statements.received_row(order, ciphertext)
+            cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+
+    async def served(self, pool: str, times: int) -> list[Usage]:
+        """So many requests, one after the other."""
+        before = await in_database(Usage.objects.count)()
+        for n in range(times):
+            await self.put(pool)
+            rows = await self.settled(before + n + 1)
+        return rows[-times:]
+
+
+ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+
+
+@pytest.fixture
+async def bench(
+    quick: None, pool: str, acme: Tenant, link: RedisLink, settings: Settings, monkeypatch: Any
+) -> AsyncIterator[Pools]:
+    monkeypatch.setattr(generation, "ELSEWHERE_AFTER_S", 0.05)
+    monkeypatch.setattr(generation, "ENGINE_PATIENCE_S", 0.3)
+    monkeypatch.setattr(runner, "LINGER_S", 30.0)
+    breakers.forget()
+    second = f"{pool}-second"
+    settings.ENGINES = {pool: {"pools": {pool: ENGINE, second: ENGINE}}}
+    engines.forget()
+    bench = Pools(pool, acme, link)
+    yield bench
+    for each in bench.runners:
+        each.stop()
+    for drain in bench.drains:
+        await drain
+    await forget_pool(link, second)
+    await link.call("DEL", breakers.STATES_KEY)
+    breakers.forget()
+    engines.forget()
+
+
+def second(bench: Pools) -> str:
+    return f"{bench.pool}-second"
+
+
+@pytest.mark.parametrize("how", [AWAY, BROKEN, INTERNAL_ERROR, [EngineFull(hosted=False)]])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_one_fails_at_before_its_first_byte_the_other_does(
+    bench: Pools, how: list[Step], stream: bool
+) -> None:
+    whole: list[Step] = [orjson.dumps(_ANSWER)]
+    bench.start(ScriptedEngine(how))
+    bench.drain(second(bench), ScriptedEngine(QUICK if stream else whole))
+    await bench.put(bench.pool, stream=stream)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code, row.completion_tokens) == (second(bench), "", 2)
+
+
+_ANSWER = {
+    "choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+}
+
+
+async def test_what_was_given_out_stays_where_it_is(bench: Pools) -> None:
+    there = ScriptedEngine(QUICK)
+    bench.start(ScriptedEngine([[chunk("Hel")], AnswerBroken()]))
+    bench.drain(second(bench), there)
+    await bench.put(bench.pool)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code, row.completion_tokens) == (bench.pool, "engine_failed", 1)
+    assert not there.asked
+
+
+async def test_after_five_failures_nobody_asks_it_until_its_probe_is_answered(
+    bench: Pools,
+) -> None:
+    failing = ScriptedEngine(*[INTERNAL_ERROR] * 5, QUICK)
+    bench.start(failing)
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    rows = await bench.served(bench.pool, 7)
+    assert {(row.pool, row.error_code) for row in rows} == {(second(bench), "")}
+    assert len(failing.asked) == 5, "of seven that waited in its queue"
+    assert breakers.phase(bench.pool) is Phase.OPEN
+    assert route(a_caller(), bench.pool).name == second(bench)
+    await _thirty_seconds_pass(bench)
+    assert route(a_caller(), bench.pool).name == bench.pool, "the next one is its probe"
+    rows = await bench.served(bench.pool, 3)
+    assert {row.pool for row in rows} == {bench.pool}
+    await until(partial(_all_is_well, bench), 5)
+
+
+async def _thirty_seconds_pass(bench: Pools) -> None:
+    """For this engine alone."""
+    kept = await bench.link.call("HGET", breakers.STATES_KEY, bench.pool)
+    due = orjson.dumps({**orjson.loads(kept), "due": 1})
+    await bench.link.call("HSET", breakers.STATES_KEY, bench.pool, due)
+    await until(partial(_is_due, bench), 5)
+
+
+async def _is_due(bench: Pools) -> bool:
+    return breakers.phase(bench.pool) is Phase.DUE
+
+
+async def _all_is_well(bench: Pools) -> bool:
+    return not breakers.has_trouble(bench.pool)
+
+
+async def test_a_probe_that_fails_costs_its_request_nothing(bench: Pools) -> None:
+    failing = ScriptedEngine(INTERNAL_ERROR)
+    bench.start(failing)
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    await bench.served(bench.pool, 5)
+    await _thirty_seconds_pass(bench)
+    (row,) = await bench.served(bench.pool, 1)
+    assert (row.pool, row.error_code) == (second(bench), "")
+    assert len(failing.asked) == 6
+    await until(partial(_is_open, bench.pool), 5)
+
+
+async def _is_open(engine: str) -> bool:
+    return breakers.phase(engine) is Phase.OPEN
+
+
+@pytest.mark.parametrize(
+    "how", [CLIENTS_MISTAKE, [AnswerTooLong()], [EngineFull(hosted=False)]], ids=str
+)
+async def test_what_is_not_the_engines_fault_never_opens_it(bench: Pools, how: list[Step]) -> None:
+    bench.start(ScriptedEngine(how))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    await bench.served(bench.pool, 6)
+    assert not breakers.has_trouble(bench.pool)
+
+
+async def test_a_hosted_service_that_is_full_is_left_alone_for_as_long_as_it_asked(
+    bench: Pools,
+) -> None:
+    full = EngineFull(hosted=True)
+    full.asked_to_wait = 90
+    bench.start(ScriptedEngine([full]))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    rows = await bench.served(bench.pool, 5)
+    assert {row.pool for row in rows} == {second(bench)}
+    assert 80 < breakers.retry_after(bench.pool) <= 90
+
+
+async def test_when_all_are_open_the_caller_hears_when_to_come_back(bench: Pools) -> None:
+    bench.start(ScriptedEngine(INTERNAL_ERROR))
+    bench.drain(second(bench), ScriptedEngine(INTERNAL_ERROR))
+    await bench.served(bench.pool, 5)
+    await until(partial(_is_open, bench.pool), 5)
+    await until(partial(_is_open, second(bench)), 5)
+    with pytest.raises(EnginesPaused) as refused:
+        route(a_caller(), bench.pool)
+    error = as_error(refused.value)
+    assert (error.status, error.code) == (503, "engine_unavailable")
+    assert 20 < error.retry_after <= 30
+    (row,) = await bench.served(bench.pool, 1)
+    assert (row.error_code, row.completion_tokens) == ("engine_unavailable", 0), "it waited in line"
+
+
+async def test_another_engine_of_the_pool_takes_what_one_fails_at(
+    bench: Pools, settings: Settings
+) -> None:
+    settings.ENGINES = {bench.pool: {**ENGINE, "engines": [{}, {}]}}
+    engines.forget()
+    broken = ScriptedEngine(INTERNAL_ERROR, name=f"{bench.pool}.1", slots=1)
+    well = ScriptedEngine(QUICK, name=f"{bench.pool}.2", slots=1)
+    for engine in (broken, well):
+        engine.config = engines.pools()[bench.pool].engine(engine.config.name).config
+        bench.start(engine)
+    for _ in range(20):
+        await bench.put(bench.pool)
+    rows = await bench.settled(20)
+    assert {row.error_code for row in rows} <= {"", "engine_failed"}
+    assert len(broken.asked) <= 5, "then it rests"
+    rows = await bench.served(bench.pool, 3)
+    assert {row.error_code for row in rows} == {""}
