@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak test-vllm
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -18,6 +18,7 @@ help:
 	@echo "make test               every test (ARGS='tests/audit -x' for some)"
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
+	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
 	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
 	@echo
@@ -68,6 +69,14 @@ soak: .venv/.dev
 		$(PY) -m pytest -s tests/e2e tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py --timeout 5400 $(ARGS)
+
+# Apart from all others: a virtual environment of its own, and a server that takes a minute to start.
+test-vllm: .venv/.dev .venv-vllm/.ready
+	$(PY) -m pytest -n 0 tests_vllm $(ARGS)
+
+.venv-vllm/.ready: tests_vllm/requirements.txt tests_vllm/install.sh
+	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
+	@touch $@
 
 # What clients have their own stubs made from is proto/; ours are made anew after a change there.
 stubs: .venv/.dev

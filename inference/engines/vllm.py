@@ -111,14 +111,14 @@ class VllmEngine(SaltedEngine):
         return True
 
     def _learn_model(self, listed: Any) -> None:
-        """A LoRA adapter stands in the list beside its base model."""
+        """A LoRA adapter stands in the list, and has the context of its parent."""
         served = {model["id"]: model for model in listed["data"]}
-        if self.config.model not in served:
-            known = ", ".join(sorted(served))
-            log.warning(
-                "%s: vLLM has no model %s, but %s", self.config.id, self.config.model, known
-            )
-        elif longest := served[self.config.model].get("max_model_len"):
+        if (mine := served.get(self.config.model)) is None:
+            name, known = self.config.model, ", ".join(sorted(served))
+            log.warning("%s: vLLM has no model %s, but %s", self.config.id, name, known)
+            return
+        parent = served.get(mine.get("parent")) or {}
+        if longest := mine.get("max_model_len") or parent.get("max_model_len"):
             self.learn_context(int(longest))
 
     async def load(self, session: EngineSession) -> Load | None:

@@ -199,11 +199,13 @@ async def test_the_shorter_context_holds(served: Served, session: EngineSession)
 async def test_an_adapter_is_a_model_of_its_own(
     served: Served, session: EngineSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    base, adapter = {"id": "base", "max_model_len": 512}, {"id": "theirs", "parent": "base"}
+    base = {"id": "base", "max_model_len": 512, "parent": None}
+    adapter = {"id": "theirs", "max_model_len": None, "parent": "base"}
     served.handler = Vllm(base, adapter)
     engine = an_vllm(served.url + "/v1")
     await engine.probe(session)
     assert "has no model" not in caplog.text
+    assert engine.context_length == 512
     assert engine.prepare({"model": "smol", "messages": []}, chat=True)["model"] == "theirs"
     served.handler = Vllm(base)
     with caplog.at_level(logging.WARNING):
