@@ -27,4 +27,5 @@ def _described(engine: Engine, installed_at: int) -> dict[str, Any]:
         "created": config.created or installed_at,
         "owned_by": "forebay",
         "context_length": engine.context_length,
+        "capabilities": dict(engine.known),
     }

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import orjson
 
-from inference.engines.capabilities import MEDIA, Capabilities
+from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
 from inference.engines.load import Load
@@ -168,13 +168,16 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
+        self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
         self.learn({})
         self.learn_template(Template())
 
     def learn(self, told: Mapping[str, bool]) -> None:
         """What the engine says of its model; what the operator declares weighs more."""
-        self.capabilities = Capabilities().but({**self.can, **told, **self.config.capabilities})
+        known = {**self.can, **told, **self.config.capabilities}
+        self.known = {name: known[name] for name in NAMES if name in known}
+        self.capabilities = Capabilities().but(known)
 
     def learn_context(self, told: int) -> None:
         """Tokens, as the engine says; fewer where fewer are declared."""

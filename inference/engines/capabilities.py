@@ -2,7 +2,8 @@
 
 Three sources, the later over the earlier: what its kind of engine can do at all (`Engine.can`),
 what the engine says of itself (`Engine.probe`), and what the operator declares (`capabilities` in
-FOREBAY_ENGINES). What nobody knows is allowed: then the engine says no.
+FOREBAY_ENGINES). What nobody knows is allowed: then the engine says no. GET /v1/models names
+what is known.
 """
 
 from collections.abc import Mapping

@@ -109,6 +109,8 @@ class LlamaCppEngine(Engine):
             )
         except _UNREADABLE:
             return False
+        with contextlib.suppress(*_UNREADABLE):
+            self.learn_context(int(found["default_generation_settings"]["n_ctx"]))
         with contextlib.suppress(*_UNREADABLE):  # one that takes no empty texts: the guess stays
             count = partial(self._count, session)
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))

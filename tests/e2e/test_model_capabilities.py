@@ -50,6 +50,15 @@ def test_what_the_model_cannot_take(real: Platform, fields: dict[str, Any], para
         )
 
 
+def test_the_list_of_models_says_so(real: Platform) -> None:
+    with client(real) as asking:
+        (model,) = [m for m in asking.get("/v1/models").json()["data"] if m["id"] == MODEL]
+        assert asking.get(f"/v1/models/{MODEL}").json() == model
+    known = dict.fromkeys(("images", "audio", "video", "files", "tools"), False)
+    assert model["capabilities"] == known
+    assert model["context_length"] > 0
+
+
 @pytest.mark.parametrize(
     "messages",
     [

@@ -210,6 +210,7 @@ def test_a_context_that_is_too_short_is_told_in_openais_words(
 PROPS = {
     "modalities": {"vision": True, "audio": False, "video": False},
     "chat_template_caps": {"supports_tools": False},
+    "default_generation_settings": {"n_ctx": 2048},
 }
 
 
@@ -233,6 +234,8 @@ async def test_llama_cpp_tells_what_its_model_can_take(
         False,
     )
     assert ("/props", b"", "Bearer k") in served.asked
+    assert engine.known.keys() == {"images", "audio", "video", "files", "tools"}
+    assert engine.context_length == 2048
 
 
 def _token(text: str, *others: str) -> dict[str, Any]:
@@ -306,6 +309,14 @@ async def test_what_is_declared_weighs_more(served: Served, session: EngineSessi
     engine = an_engine(served.url, LlamaCppEngine, capabilities={"tools": True, "images": False})
     assert await engine.probe(session)
     assert (engine.capabilities.tools, engine.capabilities.images) == (True, False)
+    assert (engine.known["tools"], engine.known["images"]) == (True, False)
+
+
+def test_what_nobody_has_said_is_not_known() -> None:
+    plain = an_engine("http://x")
+    assert plain.known == {}
+    assert plain.capabilities.logprobs
+    assert an_engine("http://x", capabilities={"logprobs": False}).known == {"logprobs": False}
 
 
 async def test_an_engine_that_is_away_is_asked_again(served: Served) -> None:
