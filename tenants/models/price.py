@@ -1,6 +1,7 @@
 from decimal import Decimal
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
@@ -8,8 +9,19 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from tenants.quotas.peak_hours import PeakHours
 
 _NOT_NEGATIVE = [MinValueValidator(Decimal(0))]
+
+
+def check_peak_hours(text: str) -> None:
+    """Raises ValidationError."""
+    try:
+        PeakHours.parse(text)
+    except ValueError:
+        example = "Mon-Fri 01:00-04:00, 06:00-10:00"
+        message = _("Enter hours of the week in UTC, such as %(example)s")
+        raise ValidationError(message, params={"example": example}) from None
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -24,7 +36,8 @@ class Price(models.Model):
     """What a model's tokens cost from a moment on, in micro-units of the currency per token.
 
     1 micro-unit per token is 1 currency unit per million tokens. A request pays the price that
-    held when it was admitted. A model without a price is free of charge.
+    held when it was admitted. A model without a price is free of charge. In the hours of
+    `peak_hours` (see peak_hours.py) all three are multiplied by `peak_factor`.
     """
 
     model = models.CharField(_("model"), max_length=120)
@@ -38,6 +51,20 @@ class Price(models.Model):
         _("per million completion tokens"),
         max_digits=12,
         decimal_places=4,
+        validators=_NOT_NEGATIVE,
+    )
+    peak_hours = models.CharField(
+        _("peak hours in UTC"),
+        max_length=120,
+        blank=True,
+        db_default="",
+        validators=[check_peak_hours],
+    )
+    peak_factor = models.DecimalField(
+        _("prices at peak hours, times"),
+        max_digits=7,
+        decimal_places=4,
+        db_default=Decimal(1),
         validators=_NOT_NEGATIVE,
     )
     since = models.DateTimeField(default=timezone.now)
@@ -58,13 +85,22 @@ class Price(models.Model):
         cached: Decimal | int | str,
         completion: Decimal | int | str,
         *,
+        peak_hours: str = "",
+        peak_factor: Decimal | int | str = 1,
         by: str,
     ) -> "Price":
         """Holds for requests that come in from now on, in every process within 5 s.
 
         Earlier prices stay as they were. Raises ValidationError.
         """
-        price = cls(model=model.strip(), prompt=prompt, cached=cached, completion=completion)
+        price = cls(
+            model=model.strip(),
+            prompt=prompt,
+            cached=cached,
+            completion=completion,
+            peak_hours=peak_hours.strip(),
+            peak_factor=peak_factor,
+        )
         price.full_clean()
         with transaction.atomic():
             price.save(force_insert=True)
@@ -72,9 +108,12 @@ class Price(models.Model):
         return price
 
     def _described(self) -> dict[str, str]:
-        return {
+        told = {
             "model": self.model,
             "prompt": str(self.prompt),
             "cached": str(self.cached),
             "completion": str(self.completion),
         }
+        if self.peak_hours:
+            told |= {"peak_hours": self.peak_hours, "peak_factor": str(self.peak_factor)}
+        return told

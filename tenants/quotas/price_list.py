@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.resilient_connection import Connection, ResilientConnection
+from tenants.quotas.peak_hours import PeakHours
 
 FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
 KEPT_S = 5.0  # nobody goes on with ones that are older
 _PRICES = """
     select model, extract(epoch from since)::float8, prompt::float8, cached::float8,
-           completion::float8 from tenants_price order by model, since desc"""
+           completion::float8, peak_hours, peak_factor::float8
+    from tenants_price order by model, since desc"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,25 @@ class Prices:
     cached: float = 0.0
     completion: float = 0.0
 
+    def times(self, factor: float) -> "Prices":
+        return Prices(self.prompt * factor, self.cached * factor, self.completion * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """`since` in seconds since the epoch; `peak` in the hours of the week that are dearer."""
+
+    since: float
+    prices: Prices
+    hours: PeakHours | None
+    peak: Prices
+
+    def at(self, moment: float) -> Prices:
+        return self.peak if self.hours and self.hours.covers(moment) else self.prices
+
 
 FREE = Prices()
-_Found = dict[str, list[tuple[float, Prices]]]
+_Found = dict[str, list[Tariff]]
 
 
 class PriceList:
@@ -56,9 +74,9 @@ class PriceList:
         return self._held(model, at) if age <= KEPT_S else None
 
     def _held(self, model: str, at: float) -> Prices:
-        for since, prices in self._found.get(model, ()):
-            if since <= at:
-                return prices
+        for tariff in self._found.get(model, ()):
+            if tariff.since <= at:
+                return tariff.at(at)
         return FREE
 
     def _look(self) -> asyncio.Task[None]:
@@ -71,12 +89,19 @@ class PriceList:
     async def _look_up(self) -> None:
         began = asyncio.get_running_loop().time()
         found: _Found = {}
-        for model, since, *prices in await self._rows():
-            found.setdefault(model, []).append((since, Prices(*prices)))
+        for model, *row in await self._rows():
+            found.setdefault(model, []).append(_tariff(*row))
         self._found, self._looked_at = found, began
 
     async def _rows(self) -> list[Any]:
         return await self._connection.ask(_asked)
+
+
+def _tariff(
+    since: float, prompt: float, cached: float, completion: float, hours: str, factor: float
+) -> Tariff:
+    prices = Prices(prompt, cached, completion)
+    return Tariff(since, prices, PeakHours.parse(hours) if hours else None, prices.times(factor))
 
 
 async def _asked(connection: Connection) -> list[Any]:

@@ -1,5 +1,6 @@
 """What a model's tokens cost, from a moment on. Earlier prices stay as they were."""
 
+from decimal import Decimal
 from typing import Any
 
 import django_filters as f
@@ -20,11 +21,26 @@ class NewPrice(Shape):
     prompt = _amount()
     cached = _amount()
     completion = _amount()
+    peak_hours = s.CharField(
+        max_length=120,
+        allow_blank=True,
+        default="",
+        help_text="In UTC, such as `Mon-Fri 01:00-04:00, 06:00-10:00`.",
+    )
+    peak_factor = s.DecimalField(
+        max_digits=7,
+        decimal_places=4,
+        min_value=0,
+        default=Decimal(1),
+        help_text="By which all three are multiplied in these hours.",
+    )
     EXAMPLE = {
         "model": "llama-3.1-70b",
         "prompt": "0.5500",
         "cached": "0.1400",
         "completion": "2.1900",
+        "peak_hours": "Mon-Fri 01:00-04:00, 06:00-10:00",
+        "peak_factor": "2.0000",
     }
 
 

@@ -226,7 +226,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "password",
         D.NONE: "id created_at",
     },
-    "tenants.Price": {D.NONE: "id model prompt cached completion since"},
+    "tenants.Price": {D.NONE: "id model prompt cached completion peak_hours peak_factor since"},
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
         D.NONE: "id tenant model unit window limit set_by_platform created_at",

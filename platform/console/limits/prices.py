@@ -1,5 +1,6 @@
 """What tokens cost: prices of the served models, and how they came about. Operators set them."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -32,6 +33,24 @@ class PriceForm(ConsoleForm):
     prompt = PriceField(label=gettext_lazy("Per million prompt tokens"))
     cached = PriceField(label=gettext_lazy("Per million cached tokens"))
     completion = PriceField(label=gettext_lazy("Per million completion tokens"))
+    peak_hours = forms.CharField(
+        label=gettext_lazy("Peak hours in UTC"),
+        required=False,
+        max_length=120,
+        help_text=gettext_lazy("For example: Mon-Fri 01:00-04:00, 06:00-10:00"),
+    )
+    peak_factor = forms.DecimalField(
+        label=gettext_lazy("Prices at peak hours, times"),
+        initial=1,
+        required=False,
+        min_value=0,
+        max_digits=7,
+        decimal_places=4,
+    )
+
+    def clean_peak_factor(self) -> Decimal:
+        given: Decimal | None = self.cleaned_data["peak_factor"]
+        return Decimal(1) if given is None else given
 
 
 @operators_only

@@ -136,6 +136,13 @@ def test_a_price_holds_from_now_on(operator: User, sign_in: SignIn) -> None:
     assert [str(price.completion) for price in page.context["holding"]] == ["2.5000"]
     assert Price.objects.count() == 2
     assert "0.05" in page.content.decode()
+    dearer = {"peak_hours": "Mon-Fri 01:00-04:00", "peak_factor": "2"}
+    client.post("/console/prices/", {**form, **dearer})
+    assert "times 2 at Mon-Fri 01:00-04:00 UTC" in client.get("/console/prices/").content.decode()
+    event = Event.objects.filter(action=Action.PRICE_CHANGE).latest("id")
+    assert dearer["peak_hours"] in str(event.detail)
+    wrong = client.post("/console/prices/", {**form, "peak_hours": "at night"}).content.decode()
+    assert "Enter hours of the week in UTC" in wrong
     bad = client.post("/console/prices/", {**form, "prompt": "-1"}).content.decode()
     assert "invalid-feedback" in bad
 

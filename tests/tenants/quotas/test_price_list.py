@@ -45,6 +45,23 @@ async def test_a_request_pays_what_held_when_it_came_in(prices: PriceList) -> No
     assert await prices.of("large", NOW.timestamp()) == FREE
 
 
+async def test_at_peak_hours_it_pays_more(prices: PriceList) -> None:
+    monday = datetime(2026, 11, 23, tzinfo=UTC)
+
+    @database_sync_to_async
+    def put_tariff() -> None:
+        prices = {"prompt": 2, "cached": 1, "completion": 4, "since": monday - timedelta(days=9)}
+        Price.objects.create(
+            model="mock", peak_hours="Mon-Fri 01:00-04:00", peak_factor="2.5", **prices
+        )
+
+    await put_tariff()
+    for minute, held in ((59, Prices(2, 1, 4)), (60, Prices(5, 2.5, 10)), (240, Prices(2, 1, 4))):
+        moment = monday + timedelta(minutes=minute)
+        assert await prices.of("mock", moment.timestamp()) == held
+        assert await prices.of("mock", (moment - timedelta(days=1)).timestamp()) == Prices(2, 1, 4)
+
+
 async def test_a_changed_price_arrives_and_nobody_waits_for_it(
     prices: PriceList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
