@@ -15,9 +15,11 @@ from inference.intake.errors import NotAdmitted
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
+from inference.stream.frames import upstream
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 
+UPSTREAM = b"x-forebay-upstream"
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
@@ -68,11 +70,17 @@ class Call:
         self.at_admission = True
         answer = await submit(self.context, submission)
         self.request_id = str(answer.order.id)
+        self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
         self.headers += limits.headers(answer.admission)
         if submission.stream:  # a whole answer tells what remains once it is settled
             self.headers += quotas.headers(answer.verdict)
         return answer
+
+    def tell_upstream(self, name: str) -> None:
+        """Who serves it, as far as that is known by now: what is told later is nearer the truth."""
+        self.headers = [line for line in self.headers if line[0] != UPSTREAM]
+        self.headers.append((UPSTREAM, name.encode()))
 
     def tell_receipt(self, answer: AnswerStream) -> None:
         self.headers.append((receipts.HEADER, answer.receipt))

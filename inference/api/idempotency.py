@@ -19,6 +19,7 @@ from inference.intake.claim import HEADER, Claim
 from inference.intake.errors import KeyTaken
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
+from inference.stream.frames import upstream
 from tenants.caller import Caller
 from tenants.models import ApiKey
 from tenants.scope import tenant_scope
@@ -52,6 +53,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     await call.look(caller)
     call.request_id = str(completion.pk)
     call.headers.append(REPLAYED)
+    call.tell_upstream(upstream(completion.queue))
     call.tell_receipt(answer)
     return answer
 

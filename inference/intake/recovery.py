@@ -73,7 +73,8 @@ def _from_record(order: Order, last: int) -> Frame | None:
         body = cipher.decrypt(bytes(response.ciphertext), statements.aad(order, "response"))
     except Unreadable:
         return _error(last, 502, "stream_lost", "the answer has been erased")
-    return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body)
+    served_by = frames.upstream(completion.queue)
+    return Frame(order.id.bytes, usage.attempts, last, Kind.BODY, body, upstream=served_by)
 
 
 def _error(last: int, status: int, code: str, message: str) -> Frame:

@@ -2,6 +2,7 @@
 
 import os
 from enum import IntEnum
+from urllib.parse import quote
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -24,6 +25,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     status: int = 200
     retry_after: int = 0
+    upstream: str = ""  # who serves: on the first and the last events, on a whole answer
 
     @property
     def begins(self) -> bool:
@@ -35,12 +37,18 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
         return self.kind != Kind.EVENTS
 
 
+def upstream(pool: str, *engine: str) -> str:
+    """As headers tell it: `pool/engine/kind`, or the pool alone while no engine is known."""
+    return "/".join(quote(part, safe="") for part in (pool, *engine))
+
+
 def joined(frame: Frame, after: Frame) -> Frame | None:
     """Both as one; None where they are not pieces of one stream that follow each other."""
     pieces = frame.kind == after.kind == Kind.EVENTS and frame.attempt == after.attempt
     if not pieces or after.last - frame.last != after.body.count(b"\n\n"):
         return None
-    return msgspec.structs.replace(after, body=frame.body + after.body)
+    upstream = frame.upstream or after.upstream
+    return msgspec.structs.replace(after, body=frame.body + after.body, upstream=upstream)
 
 
 _cipher = AESGCM(settings.STREAM_KEY)

@@ -45,6 +45,18 @@ def test_a_receipt_goes_along(staged: Platform, mock: Mock, front: FrontEnd) -> 
     assert receipt["request_id"] == answer.request_id
 
 
+def test_every_answer_names_who_served_it(staged: Platform, mock: Mock, front: FrontEnd) -> None:
+    with front.client(staged.key) as asking:
+        with asking.chat_stream(max_tokens=2) as stream:
+            list(stream)
+        answers = [asking.chat(max_tokens=2), asking.plain(max_tokens=2)]
+        mock.behave(fail="http_500")
+        answers.append(asking.chat(max_tokens=2))
+    assert answers[-1].status >= 500
+    for figures in (stream.figures, *(answer.figures for answer in answers)):
+        assert figures["x-forebay-upstream"] == "mock/mock/openai"
+
+
 def test_a_stream_is_on_record_before_its_last_event(
     staged: Platform, mock: Mock, front: FrontEnd
 ) -> None:

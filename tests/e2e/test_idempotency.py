@@ -42,6 +42,7 @@ def test_the_same_answer_again(staged: Platform, mock: Mock, front: FrontEnd) ->
         again.request_id,
     )
     assert (replayed(first.figures), replayed(again.figures)) == (False, True)
+    assert again.figures["x-forebay-upstream"] == "mock"  # the pool, as usage has it
     assert (plain.code, plain.param) == ("idempotency_key_reused", "Idempotency-Key")
     assert "new key" in plain.message
     assert mock.state()["requests"] == ran + 1

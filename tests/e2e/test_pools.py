@@ -44,6 +44,7 @@ def test_each_pool_has_its_worker_and_the_first_serves(
     answer = chat(platform)
     assert answer.status_code == 200
     assert pool_of(platform, answer.headers["x-request-id"]) == "near"
+    assert answer.headers["x-forebay-upstream"] == "near/near/openai"
 
 
 def test_when_its_engine_dies_the_other_pool_answers_and_the_books_are_right(
@@ -55,6 +56,7 @@ def test_when_its_engine_dies_the_other_pool_answers_and_the_books_are_right(
         answers = [asking.post("/v1/chat/completions", json=_BODY) for _ in range(3)]
     for answer in answers:
         assert answer.status_code == 200, answer.text
+        assert answer.headers["x-forebay-upstream"] == "far/far/openai"
         record = Record(platform, answer.headers["x-request-id"])
         (usage,) = record.usage()
         assert (usage["pool"], usage["error_code"]) == ("far", "")

@@ -47,7 +47,14 @@ def attended(request: Request, answer: AnswerStream) -> Iterator[None]:
 async def whole(request: Request, answer: AnswerStream) -> Frame:
     """The final frame of an answer that comes in one piece. Raises ReaderGone."""
     with attended(request, answer):
-        return await answer.whole()
+        frame = await answer.whole()
+    _tell_upstream(request, frame)
+    return frame
+
+
+def _tell_upstream(request: Request, frame: Frame | None) -> None:
+    if frame and frame.upstream:
+        request.call.tell_upstream(frame.upstream)
 
 
 async def send_json(request: Request, answer: AnswerStream) -> None:
@@ -87,6 +94,7 @@ async def _send_events(request: Request, answer: AnswerStream) -> None:
         async for frame in frames:
             now = time.monotonic()
             if not request.started:
+                _tell_upstream(request, frame)
                 if frame and frame.kind == Kind.ERROR:
                     await _answer(request, frame)
                     return

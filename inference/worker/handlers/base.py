@@ -18,6 +18,7 @@ from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.order import Item, Order
 from inference.record.statements import Outcome, milliseconds, settled_row
+from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.guard import Guard
@@ -65,6 +66,7 @@ class Handler(ABC):
         self.elsewhere: Callable[[], Pool | None] = nowhere  # that can take it
         self.moves: Pool | None = None  # and has to: nothing has come of it here
         self.lost: EngineFailed | None = None  # the engine has gone silent
+        self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 
     # What a class of work says --------------------------------------------------------------------
@@ -210,6 +212,18 @@ class Handler(ABC):
 
     def frame(self, kind: Kind, body: bytes, status: int = 200, retry_after: int = 0) -> Frame:
         """`sent` counts the events up to the last one in it."""
+        upstream, self._unnamed = (self._upstream() if kind or self._unnamed else ""), False
         return Frame(
-            self.order.id.bytes, self.item.attempt, self.sent, kind, body, status, retry_after
+            self.order.id.bytes,
+            self.item.attempt,
+            self.sent,
+            kind,
+            body,
+            status,
+            retry_after,
+            upstream,
         )
+
+    def _upstream(self) -> str:
+        config = self.engine.config
+        return frames.upstream(self.order.queue, config.id, config.kind)

@@ -18,6 +18,7 @@ any_frame = st.builds(
     body=st.binary(max_size=200),
     status=st.integers(200, 599),
     retry_after=st.integers(0, 60),
+    upstream=st.text(max_size=20),
 )
 batches = st.lists(any_frame, max_size=5)
 AAD = b"ret:web-1"
