@@ -135,6 +135,29 @@ async def test_each_class_has_a_priority_that_it_takes(
     assert text_of(await answer(engine, session, order))
 
 
+async def test_who_came_later_with_a_higher_class_is_served_first(
+    engine: VllmEngine, session: EngineSession
+) -> None:
+    """All eight places are taken, and come free one after another."""
+    served: list[str] = []
+
+    async def ask(klass: str, length: int) -> None:
+        body = asked(engine, max_tokens=length, ignore_eos=True).body
+        patience = time.time() + PATIENCE_S
+        order = an_order(body=body, klass=klass, stream=False, deadline=patience)
+        await engine.answer(session, order)
+        served.append(klass)
+
+    places = [asyncio.create_task(ask("realtime", 50 + 25 * n)) for n in range(8)]
+    await _some_load(engine, session, running=8)
+    waits = [asyncio.create_task(ask("preprocess", 1))]
+    await _some_load(engine, session, waiting=1)
+    waits.append(asyncio.create_task(ask("batch", 1)))
+    await _some_load(engine, session, waiting=2)
+    await asyncio.gather(*places, *waits)
+    assert served.index("batch") < served.index("preprocess")
+
+
 # Taking up --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("after", [1, 7, 20])
@@ -188,13 +211,13 @@ async def test_it_is_healthy_and_says_how_busy_it_is(
     assert await engine.load(session) == Load(0, 0, 0.0)
     order = asked(engine, stream=True, max_tokens=400, ignore_eos=True)
     running = [asyncio.create_task(_read(engine, session, order)) for _ in range(3)]
-    busy = await _some_load(engine, session, 3)
+    busy = await _some_load(engine, session, running=3)
     for task in running:
         task.cancel()  # which closes the connection: vLLM lets go of the request
     await asyncio.gather(*running, return_exceptions=True)
     assert busy.kv_cache
     assert busy.kv_cache > 0
-    await _some_load(engine, session, 0)
+    await _some_load(engine, session, running=0)
 
 
 async def _read(engine: VllmEngine, session: EngineSession, order: Order) -> None:
@@ -202,10 +225,12 @@ async def _read(engine: VllmEngine, session: EngineSession, order: Order) -> Non
         pass
 
 
-async def _some_load(engine: VllmEngine, session: EngineSession, running: int) -> Load:
+async def _some_load(
+    engine: VllmEngine, session: EngineSession, *, running: int | None = None, waiting: int = 0
+) -> Load:
     while True:
         found = await engine.load(session)
-        if found and found.running == running:
+        if found and found.waiting == waiting and running in (None, found.running):
             return found
         await asyncio.sleep(0.2)
 

@@ -60,6 +60,8 @@ class VllmEngine(SaltedEngine):
         "return_tokens_as_token_ids": BOOL,
     }
     own_text_fields = {"response_format": FORMAT}
+    can = {"files": False}
+    tool_types = ("function",)
 
     @property
     def root(self) -> str:

@@ -253,6 +253,7 @@ async def test_our_account_is_our_problem(
         await a_deepseek(served.url, id="far").answer(session, an_order())
     assert (failed.value.status, failed.value.code) == (503, "engine_unavailable")
     assert not isinstance(failed.value, EngineAway), "it is not asked again and again"
+    assert failed.value.counts, "its breaker counts it, and another pool takes the request"
     assert message not in failed.value.message
     assert f"ALERT engine:account far: the hosted service answers {status}" in caplog.text
 

@@ -21,6 +21,7 @@ from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.unit
+FILE = {"type": "file", "file": {"file_data": "AAAA"}}
 QUESTION = {"role": "user", "content": "Hi"}
 METRICS = """# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -71,6 +72,8 @@ def test_without_priority_scheduling_vllm_would_refuse_a_priority() -> None:
         ({"bad_words": [""]}, "`bad_words` must be a list of at most 64 words"),
         ({"allowed_token_ids": [-1]}, "`allowed_token_ids` must be a list of"),
         ({"thinking_token_budget": -2}, "`thinking_token_budget` must be a whole number from -1"),
+        ({"tools": [{"type": "web_search"}]}, r"`tools\[0\].type` must be function"),
+        ({"messages": [{"role": "user", "content": [FILE]}]}, "does not take files"),
         ({"min_tokens": 20, "max_tokens": 10}, "`min_tokens` must be at most 10"),
         ({"min_tokens": 9000}, "`min_tokens` must be at most 8192"),
     ],
