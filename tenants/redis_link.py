@@ -11,9 +11,11 @@ import time
 from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
 
 import hiredis
+from redis.exceptions import RedisError
+
+from audit.redis_servers import servers
 
 Answer = Any
 CONNECT_TIMEOUT_S = 2.0
@@ -63,7 +65,7 @@ class RedisLink(asyncio.Protocol):
     """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
 
     def __init__(self, url: str, *, timeout_s: float | None = 5.0) -> None:
-        self._url = urlsplit(url)
+        self._servers = servers(url)
         self._timeout_s = timeout_s
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Future[None] | None = None
@@ -172,30 +174,36 @@ class RedisLink(asyncio.Protocol):
             done.exception()  # every waiter has it; nobody may be left
 
     async def _connect(self) -> None:
-        url, loop = self._url, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._timeout_s or math.inf)):
-                await loop.create_connection(
-                    lambda: self, url.hostname or "127.0.0.1", url.port or 6379
-                )
+                await loop.create_connection(lambda: self, *await self._servers.primary())
                 for words in self._greeting():
                     answer = await self._send(words)
                     if isinstance(answer, hiredis.ReplyError):
                         raise RedisGone(str(answer))
+                if self._servers.sentinels:
+                    await self._is_primary()
                 if self._closed:
                     raise RedisGone("this link is closed")
-        except (OSError, TimeoutError, RedisGone) as problem:
+        except (OSError, TimeoutError, RedisError, RedisGone) as problem:
             self._drop(RedisGone(f"no connection to Redis: {problem}"))
             raise RedisGone(f"no connection to Redis: {problem}") from None
         self._greeted = True
 
     def _greeting(self) -> list[tuple[Any, ...]]:
-        url, words = self._url, list[tuple[Any, ...]]()
-        if url.password:
-            words.append(("AUTH", unquote(url.username or "default"), unquote(url.password)))
-        if database := url.path.strip("/"):
-            words.append(("SELECT", database))
+        given, words = self._servers, list[tuple[Any, ...]]()
+        if given.password:
+            words.append(("AUTH", given.username or "default", given.password))
+        if given.database:
+            words.append(("SELECT", given.database))
         return words
+
+    async def _is_primary(self) -> None:
+        """Raises RedisGone: for a moment sentinels name one that is none any more."""
+        role = await self._send(("ROLE",))
+        if isinstance(role, hiredis.ReplyError) or role[0] != b"master":
+            raise RedisGone("it is a replica")
 
     # asyncio.Protocol ----------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -15,7 +15,7 @@ from django.db import transaction
 from redis import Redis
 from redis.exceptions import RedisError
 
-from audit import merkle
+from audit import merkle, redis_servers
 from audit.models import Event
 from audit.trail import canonical
 
@@ -80,6 +80,6 @@ def away(problem: RedisError) -> None:
 
 @cache
 def _redis() -> Redis:
-    return Redis.from_url(
+    return redis_servers.client(
         settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, decode_responses=True
     )

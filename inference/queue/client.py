@@ -5,7 +5,9 @@ from functools import cache
 import redis
 from django.conf import settings
 
+from audit import redis_servers
+
 
 @cache
 def client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    return redis_servers.client(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)

@@ -12,7 +12,10 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which impo
 from django.conf import settings
 from django.db import close_old_connections
 
-app = Celery("forebay", broker=settings.REDIS_URL)
+from audit.redis_servers import celery_broker
+
+_BROKER, _BROKER_OPTIONS = celery_broker(settings.REDIS_URL)
+app = Celery("forebay", broker=_BROKER)
 app.conf.update(
     task_ignore_result=True,
     task_acks_late=False,  # a lost wake-up is emitted again by the sweeper within a second
@@ -34,6 +37,7 @@ app.conf.update(
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
         "health_check_interval": 10,
+        **_BROKER_OPTIONS,
     },
     task_default_queue="jobs",
     beat_scheduler="config.work_scheduler:WorkScheduler",

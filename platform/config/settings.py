@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from audit.redis_servers import channels_host
 from config import environment
 from config.origins import own_origins
 
@@ -169,7 +170,7 @@ REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
+        "CONFIG": {"hosts": [channels_host(REDIS_URL)]},
     },
 }
 # The default is for django-allauth's rate limits, shared by all web processes; "process" is for
@@ -181,6 +182,7 @@ CACHES = {
         "KEY_PREFIX": "fb:cache",
         "OPTIONS": {
             "serializer": "console.account.forgiving_cache.Json",
+            "pool_class": "audit.redis_servers.Pool",
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,
         },

