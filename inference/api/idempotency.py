@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 
 from inference.api import kept_streams
 from inference.api.call import Call
-from inference.api.replay import Replay, gone, replay_of
+from inference.api.replay import Replay, gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.claim import HEADER, Claim
@@ -34,9 +34,10 @@ async def submit(call: Call, submission: Submission) -> AnswerStream:
     if claim is None:
         return await call.submit(submission)
     for _ in range(TRIES):
-        found = await _look_up(caller, claim)
-        if isinstance(found, Completion):
-            return await _replayed(call, caller, found)
+        with in_service():
+            found = await _look_up(caller, claim)
+            if isinstance(found, Completion):
+                return await _replayed(call, caller, found)
         try:
             return await call.submit(replace(submission, claim=found))
         except KeyTaken:

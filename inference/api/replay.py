@@ -1,13 +1,15 @@
 """An earlier request's answer again: while it runs from its kept events, then from the record."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable, keyring
+from audit.keys.master_keys import MasterKeyUnavailable
 from audit.models import Payload
 from inference.api import kept_streams
 from inference.api.call import Call
@@ -16,6 +18,7 @@ from inference.codec.events import DONE
 from inference.errors import Conflict, error_body
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.claim import HEADER
+from inference.intake.errors import OutOfService
 from inference.intake.put_on_record import OnRecord
 from inference.intake.revocation import refusal
 from inference.models import Completion, State, Usage
@@ -34,6 +37,15 @@ from tenants.scope import tenant_scope
 POLL_S = 0.5  # for the end of an answer that comes in one piece
 
 
+@contextmanager
+def in_service() -> Iterator[None]:
+    """Raises OutOfService where the database or a key is away."""
+    try:
+        yield
+    except (DatabaseError, MasterKeyUnavailable) as problem:
+        raise OutOfService(str(problem)) from None
+
+
 class Replay(AnswerStream):
     """As `AnswerStream`. Nothing runs for it, and nothing that it does ends what runs."""
 
@@ -47,14 +59,15 @@ class Replay(AnswerStream):
         self._lost = ""  # why the caller's access has ended
 
     async def frames(self) -> AsyncGenerator[Frame | None]:
-        """Raises ReaderGone, NotAdmitted, Unavailable."""
-        if self._completion.state == State.OPEN:
-            async with aclosing(self._while_open()) as frames:
-                async for frame in frames:
-                    yield frame
-                    if frame and frame.final:
-                        return
-        yield await self._from_record()
+        """Raises ReaderGone, NotAdmitted, OutOfService, Unavailable."""
+        with in_service():
+            if self._completion.state == State.OPEN:
+                async with aclosing(self._while_open()) as frames:
+                    async for frame in frames:
+                        yield frame
+                        if frame and frame.final:
+                            return
+            yield await self._from_record()
 
     def give_up(self) -> None:
         """There is nothing to end."""

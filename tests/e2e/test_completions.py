@@ -104,6 +104,7 @@ def test_a_reader_comes_back_by_any_front_end(
     staged: Platform, mock: Mock, front: FrontEnd
 ) -> None:
     """Numbers are those of the stream, whichever front end tells them."""
+    mock.behave(interval_ms=25)  # slow enough for a frame each
     with front.client(staged.key) as asking, asking.chat_stream(max_tokens=20) as stream:
         whole = list(stream)
     text = "".join(event.text for event in whole)

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from channels.db import database_sync_to_async
+from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from audit.keys import keyring as keys
@@ -22,7 +23,7 @@ from inference.intake import submit as submitting
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.claim import Claim
 from inference.intake.context import Context
-from inference.intake.errors import KeyTaken, NotAdmitted
+from inference.intake.errors import KeyTaken, NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey
 from inference.models.idempotency_key import KEPT
@@ -200,3 +201,16 @@ async def test_an_erased_answer_is_not_told(
     call = Call(contexts[1], ROUTE, "")
     with pytest.raises(Conflict, match="erased"):
         await idempotency.submit(call, submission(caller, Claim.of("k", ROUTE, BODY)))
+
+
+async def test_a_database_that_is_away_is_no_mistake_of_ours(
+    contexts: tuple[Context, Context], caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Caller) -> UUID:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(idempotency, "_owner", away)
+    with pytest.raises(OutOfService):
+        await idempotency.submit(
+            Call(contexts[0], ROUTE, ""), submission(caller, Claim.of("k", ROUTE, BODY))
+        )
