@@ -41,6 +41,7 @@ class Action(StrEnum):
     RAISE_APPROVE = "raise:approve"
     RAISE_REFUSE = "raise:refuse"
     PRICE_CHANGE = "price:change"
+    ENGINE_BREAKER = "engine:breaker"  # an operator keeps it open or closed, or lets it be
     USAGE_EXPORT = "usage:export"
     ACCESS_DENIED = "access:denied"  # signed in, or with a key, but not allowed to
     OPERATOR_ACCESS = "operator:access"  # an operator looked into a tenant

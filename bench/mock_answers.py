@@ -10,7 +10,14 @@ import orjson
 PROMPT_TOKENS = 20
 Reasoning = Literal["field", "tags"]
 REASONING = ("field", "tags", None)
-REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal Server Error"}
+REASONS = {
+    200: b"OK",
+    307: b"Temporary Redirect",
+    400: b"Bad Request",
+    404: b"Not Found",
+    429: b"Too Many Requests",
+    500: b"Internal Server Error",
+}
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -58,10 +65,11 @@ def usage(tokens: int) -> dict[str, int]:
     }
 
 
-def response(status: int, body: bytes) -> bytes:
+def response(status: int, body: bytes, more: bytes = b"") -> bytes:
+    """`more`: whole lines of its head."""
     return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        % (status, REASONS[status], len(body))
+        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n"
+        % (status, REASONS[status], more, len(body))
     ) + body
 
 
@@ -69,6 +77,19 @@ def error(status: int, message: str) -> bytes:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
     return response(status, orjson.dumps(body))
+
+
+FAILURES = {
+    "http_500": error(500, "the mock engine was told to fail"),
+    "http_429": error(429, "the mock engine was told to be full"),
+    "redirect": response(307, b"", b"location: http://127.0.0.1:9/elsewhere\r\n"),
+    "garbage": response(200, b"\x00\xff this is no answer"),
+}
+
+
+def with_wrong_usage(answer: bytes) -> bytes:
+    """Of the same length, so that the head stays true: no number where one should be."""
+    return answer.replace(b'"completion_tokens":', b'"completion_tokenz":')
 
 
 def json_answer(ask: Ask, number: int, tokens: int, finish: str) -> bytes:

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import signal
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import httptools
 import orjson
@@ -19,8 +19,10 @@ import uvloop
 
 from bench import mock_answers as answers
 
-Fail = Literal["http_500", "drop_mid_stream"]
-FAILS = ("http_500", "drop_mid_stream", None)
+Fail = Literal[
+    "http_500", "http_429", "redirect", "garbage", "never", "wrong_usage", "drop_mid_stream"
+]
+FAILS: tuple[Fail | None, ...] = (*get_args(Fail), None)
 
 
 @dataclass(slots=True)
@@ -138,8 +140,8 @@ class EngineProtocol(asyncio.Protocol):
         engine.last_body = body = bytes(self.body)
         ask = answers.read_ask(body, chat)
         engine.counters.requests += 1
-        if engine.behaviour.fail == "http_500":
-            self.transport.write(answers.error(500, "the mock engine was told to fail"))
+        if found := answers.FAILURES.get(engine.behaviour.fail or ""):
+            self.transport.write(found)
             return
         engine.counters.running += 1
         engine.counters.peak = max(engine.counters.peak, engine.counters.running)
@@ -169,7 +171,10 @@ class Generation:
         self.timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        delay = self.connection.engine.behaviour.delay_ms / 1000
+        behaviour = self.connection.engine.behaviour
+        if behaviour.fail == "never":
+            return
+        delay = behaviour.delay_ms / 1000
         first = self.open_stream if self.ask.stream else self.answer
         if delay:
             self.timer = self.connection.loop.call_later(delay, first)
@@ -182,6 +187,8 @@ class Generation:
 
     def answer(self) -> None:
         data = answers.json_answer(self.ask, self.number, self.tokens, self.finish)
+        if self.connection.engine.behaviour.fail == "wrong_usage":
+            data = answers.with_wrong_usage(data)
         connection = self.connection
         if self.stop_at is not None:
             connection.transport.write(data[: len(data) // 2])

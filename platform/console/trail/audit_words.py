@@ -41,6 +41,7 @@ WORDS: dict[str, Promise] = {
     Action.RAISE_APPROVE: _("Raise approved"),
     Action.RAISE_REFUSE: _("Raise refused"),
     Action.PRICE_CHANGE: _("Price set"),
+    Action.ENGINE_BREAKER: _("Engine's circuit breaker set"),
     Action.USAGE_EXPORT: _("Usage exported"),
     Action.ACCESS_DENIED: _("Access refused"),
     Action.OPERATOR_ACCESS: _("Operator accessed the tenant"),

@@ -1,0 +1,90 @@
+"""An operator's word about a breaker, and what each has been through. For the console and commands.
+
+`redis` is one that waits, not a RedisLink. All raise redis.RedisError.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+import redis as redis_py
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from audit.trail.record import act
+from inference.engines import breakers, engines
+from inference.engines.breakers import Phase, State
+
+Wanted = Literal["open", "closed", "automatic"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """`at`: milliseconds since the epoch. `by`: an operator; "" for requests."""
+
+    state: str
+    at: int
+    reason: str
+    by: str
+
+    @property
+    def when(self) -> datetime:
+        return datetime.fromtimestamp(self.at / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """As it stands. `due_in_s`: until its probe may be sent, 0 unless it is open."""
+
+    engine: str
+    phase: Phase
+    forced: bool
+    failures: int
+    reason: str
+    due_in_s: float
+    history: list[Change]  # the latest first
+
+
+def breaker(redis: redis_py.Redis, engine: str) -> Breaker:
+    """Raises ValidationError for an engine that does not exist."""
+    _check(engine)
+    script = redis.register_script(breakers.STATES.text)
+    now, _latest, *flat = script(keys=[breakers.STATES_KEY, breakers.CHANGES_KEY])
+    found = dict(zip(flat[::2], flat[1::2], strict=True)).get(engine.encode())
+    lines: list[bytes] = redis.lrange(breakers.keys(engine)[1], 0, -1)  # type: ignore[assignment]
+    history = [msgspec.json.decode(line, type=Change) for line in lines]
+    state = msgspec.json.decode(found, type=State) if found else None
+    return _described(engine, state, now, history)
+
+
+def override(redis: redis_py.Redis, engine: str, wanted: Wanted, *, by: str) -> None:
+    """Keeps it open or closed whatever happens; `automatic` closes it and counts from 0.
+
+    It is on record, and in force in every process at once. Redis keeps it: what Redis loses is
+    automatic again. Raises ValidationError for an engine that does not exist.
+    """
+    _check(engine)
+    forced = "" if wanted == "automatic" else wanted
+    with transaction.atomic():
+        act(Action.ENGINE_BREAKER, actor=by, detail={"engine": engine, "state": wanted})
+        redis.register_script(breakers.REPORT.text)(
+            keys=breakers.keys(engine), args=breakers.arguments(engine, "force", by, forced)
+        )
+
+
+def _check(engine: str) -> None:
+    names = [each.config.id for each in engines()]
+    if engine not in names:
+        text = _("There is no engine named %(engine)s; there are %(names)s.")
+        raise ValidationError(text % {"engine": engine, "names": ", ".join(names)})
+
+
+def _described(engine: str, state: State | None, now: int, history: list[Change]) -> Breaker:
+    if state is None:
+        return Breaker(engine, Phase.CLOSED, False, 0, "", 0.0, history)
+    phase = state.phase(now)
+    due_in_s = max(0, state.due - now) / 1000 if phase is Phase.OPEN and not state.forced else 0.0
+    forced = bool(state.forced)
+    return Breaker(engine, phase, forced, state.failures, state.reason, due_in_s, history)
