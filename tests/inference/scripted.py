@@ -141,7 +141,7 @@ class _Frames:
         self.traces.order.append(Kind(frame.kind).name.lower())
         self.traces.frames.append(frame)
 
-    def turn(self, last: int) -> None:
+    def turn(self, last: int, came: int, pace: object) -> None:
         """Nobody else speaks."""
 
 
