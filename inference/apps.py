@@ -12,4 +12,5 @@ class InferenceConfig(AppConfig):
         texts.register()
         erasure.register_erasers()
         portability.register_portables()
-        protection.register(read_by_requests=["inference_rollupmark"])
+        served = ["inference_model", "inference_pool", "inference_engine"]
+        protection.register(read_by_requests=["inference_rollupmark", *served])

@@ -15,6 +15,7 @@ supervisor reads this before anything is set up.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 Fields = Mapping[str, Any]
 SLOTS = 16  # of an engine that does not say how many it has
@@ -29,17 +30,39 @@ class Entry:
     pool: str
     engine: str
     fields: Fields
+    draining: bool = False  # it takes no new requests
 
     def queues(self, workers: int) -> list[str]:
-        """Of Celery: one for each of its workers, of which it may have so many. The worker's number
-        is its place in the list, from 1 on.
-
-        A llama.cpp server has one: that alone can know whose prompt lies in which of its slots.
-        """
         slots = self.fields.get("slots", SLOTS)
-        most = min(workers, slots) if isinstance(slots, int) else workers
-        count = 1 if self.fields["kind"] == "llama_cpp" else max(1, most)
-        return [f"engine{n if n > 1 else ''}.{self.engine}" for n in range(1, count + 1)]
+        most = slots if isinstance(slots, int) else workers
+        return queues(self.engine, self.fields["kind"], most, workers)
+
+
+def queues(engine: str, kind: str, slots: int, workers: int) -> list[str]:
+    """Of Celery: one for each worker of an engine, of which it may have so many. The worker's
+    number is its place in the list, from 1 on.
+
+    A llama.cpp server has one: that alone can know whose prompt lies in which of its slots.
+    """
+    count = 1 if kind == "llama_cpp" else max(1, min(workers, slots))
+    return [f"engine{n if n > 1 else ''}.{engine}" for n in range(1, count + 1)]
+
+
+def name_problem(name: str) -> str:
+    """Why a pool or an engine cannot have this name; "" when it can."""
+    if not name or set(name) & _NOT_IN_NAMES:
+        return f"{name!r} is no name: no blanks, commas, * or ?"
+    return ""
+
+
+def url_problem(url: str) -> str:
+    """Why no engine can have this address; "" when one can."""
+    try:
+        if urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname:
+            return ""
+    except ValueError:
+        pass
+    return "the url must begin with http:// or https:// and name a host"
 
 
 def share(whole: int, number: int, count: int) -> int:
@@ -51,9 +74,13 @@ def entries(configured: Mapping[str, Fields]) -> list[Entry]:
     """All engines. Raises ValueError for what is no model, no pool, or there twice."""
     found = [entry for model, fields in configured.items() for entry in _of_model(model, fields)]
     owners: dict[str, str] = {}
+    names: set[str] = set()
     for entry in found:
-        if not entry.pool or set(entry.pool) & _NOT_IN_NAMES:
-            raise ValueError(f"{entry.pool!r} is no name: no blanks, commas, * or ?")
+        if problem := name_problem(entry.pool):
+            raise ValueError(problem)
+        if entry.engine in names:
+            raise ValueError(f"two engines would be called {entry.engine!r}: rename a pool")
+        names.add(entry.engine)
         if missing := {"kind", "url"} - entry.fields.keys():
             raise ValueError(f"engine {entry.engine!r} needs {' and '.join(sorted(missing))}")
         if owners.setdefault(entry.pool, entry.model) != entry.model:

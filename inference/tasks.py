@@ -5,10 +5,13 @@ import asyncio
 import uvloop
 from celery import shared_task
 from celery.signals import worker_shutting_down
+from django.dispatch import receiver
 
 from inference.engines import pools
+from inference.engines.base import Engine
 from inference.models import IdempotencyKey
 from inference.record.reconciliation import reconcile_due
+from inference.registry.following import changed
 from inference.usage import rollup
 from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
@@ -44,13 +47,30 @@ def reconcile() -> None:
 
 
 async def _drain(pool: str, engine: str, worker: int) -> None:
+    if (server := _in_use(pool, engine)) is None:
+        return  # it was removed, or drains: the message is from before
     colleagues = Colleagues(pool, engine, worker)
-    me = asyncio.get_running_loop(), Runner(pool, pools()[pool].engine(engine), colleagues)
+    me = asyncio.get_running_loop(), Runner(pool, server, colleagues)
     _live.add(me)
     try:
         await me[1].drain()
     finally:
         _live.discard(me)
+
+
+def _in_use(pool: str, engine: str) -> Engine | None:
+    found = pools().get(pool)
+    return found.takes(engine) if found else None
+
+
+@receiver(changed)
+def _let_go(**_signal: object) -> None:
+    """A runner of an engine that drains, was removed or is another now takes no more requests. It
+    finishes what it has; the next wake-up starts one with what is in force then.
+    """
+    for loop, runner in list(_live):
+        if _in_use(runner.pool, runner.configured.config.id) is not runner.configured:
+            loop.call_soon_threadsafe(runner.stop)
 
 
 @worker_shutting_down.connect

@@ -3,10 +3,9 @@
 An expression of SQL for each. They are asked as the system, over indexes, all in one statement.
 """
 
-from django.conf import settings
 from redis.exceptions import RedisError
 
-from inference.pools import entries
+from inference.engines import pools
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
@@ -42,7 +41,7 @@ def in_redis() -> set[str]:
 def _queues() -> list[tuple[int, int]]:
     """Of each pool: whether there is an epoch, and how many of its keys there are."""
     with client().pipeline(transaction=False) as ask:
-        for pool in {entry.pool for entry in entries(settings.ENGINES)}:
+        for pool in pools():
             ask.exists(f"{prefix(pool)}:epoch")
             ask.exists(f"{prefix(pool)}:orders", f"{prefix(pool)}:leases")
         found = ask.execute()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import connection
+from django.dispatch import receiver
 from django.test import TransactionTestCase
 from django.utils import translation
 from hypothesis import HealthCheck
@@ -16,6 +18,7 @@ from pytest_django import DjangoDbBlocker
 from redis import Redis
 
 from config.celery import app as celery_app
+from inference import engines
 from tenants.rate_limits.admission import CLOCK_KEY
 from tests import embedded
 from tests.emptying import Emptying
@@ -40,6 +43,12 @@ def pytest_configure() -> None:
     # Threads of tests are not Celery's: what one keeps would be there in the next test.
     settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@receiver(setting_changed)
+def _serve_what_the_settings_name(setting: str, **_signal: object) -> None:
+    if setting == "ENGINES":
+        engines.forget()
 
 
 @pytest.fixture(autouse=True)

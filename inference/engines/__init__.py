@@ -1,7 +1,7 @@
 """Engines by kind, and the models and pools that this installation serves."""
 
-from dataclasses import dataclass, replace
-from functools import cache
+import logging
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -14,8 +14,12 @@ from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import GROWTH
 from inference.engines.sglang import SglangEngine
+from inference.engines.snapshot import Pool as Pool
+from inference.engines.snapshot import Snapshot, snapshot
 from inference.engines.vllm import VllmEngine
-from inference.pools import Entry, entries
+from inference.pools import Entry, entries, url_problem
+
+log = logging.getLogger(__name__)
 
 KINDS: dict[str, type[Engine]] = {
     "deepseek": DeepSeekEngine,
@@ -26,72 +30,69 @@ KINDS: dict[str, type[Engine]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """One queue and the engines that drain it."""
-
-    name: str
-    model: str
-    engines: tuple[Engine, ...]
-
-    def engine(self, name: str) -> Engine:
-        return next(engine for engine in self.engines if engine.config.id == name)
-
-    @property
-    def hosted(self) -> bool:
-        """Whether a prompt may leave this installation here."""
-        return any(engine.config.hosted for engine in self.engines)
+_in_force: Snapshot | None = None
 
 
-@cache
-def pools() -> dict[str, Pool]:
-    """Pool name -> pool, a model's in the order in which they are tried.
+def in_force() -> Snapshot:
+    """What this process serves: what `put_in_force` was given last.
 
-    Raises ValueError for an unknown kind or key, or a bad secret.
+    Before that, what FOREBAY_ENGINES names. Raises ValueError for an unknown kind or key, or a bad
+    secret in there.
     """
-    found: dict[str, Pool] = {}
-    for entry in entries(settings.ENGINES):
-        before = found.get(entry.pool)
-        engines = (*(before.engines if before else ()), _engine(entry))
-        found[entry.pool] = Pool(entry.pool, entry.model, engines)
-    return found
+    global _in_force
+    if _in_force is None:
+        _in_force = snapshot(entries(settings.ENGINES), built, Snapshot())
+    return _in_force
 
 
-@cache
-def served() -> dict[str, Engine]:
-    """Model name -> the engine that its requests are checked and prepared for: the first one."""
-    found: dict[str, Engine] = {}
-    for pool in pools().values():
-        found.setdefault(pool.model, pool.engines[0])
-    return found
-
-
-@cache
-def pools_of(model: str) -> tuple[Pool, ...]:
-    return tuple(pool for pool in pools().values() if pool.model == model)
-
-
-def engines_of(model: str) -> list[Engine]:
-    return [engine for pool in pools_of(model) for engine in pool.engines]
-
-
-def engines() -> list[Engine]:
-    return [engine for pool in pools().values() for engine in pool.engines]
+def put_in_force(found: list[Entry]) -> bool:
+    """Whether anything has changed. What cannot be built here is logged and left out."""
+    global _in_force
+    before = _in_force or Snapshot()
+    if tuple(found) == before.entries and _in_force:
+        return False
+    _in_force = snapshot(found, _built_or_left_out, before)
+    return True
 
 
 def forget() -> None:
     """Settings have changed, as they do in tests."""
-    pools.cache_clear()
-    served.cache_clear()
-    pools_of.cache_clear()
+    global _in_force
+    _in_force = None
 
 
-def _engine(configured: Entry) -> Engine:
+def pools() -> dict[str, Pool]:
+    """Pool name -> pool, a model's in the order in which they are tried."""
+    return in_force().pools
+
+
+def served() -> dict[str, Engine]:
+    """Model name -> the engine that its requests are checked and prepared for: the first one."""
+    return in_force().served
+
+
+def pools_of(model: str) -> tuple[Pool, ...]:
+    """Those with an engine that takes requests; where all drain, all of them."""
+    return in_force().pools_of.get(model, ())
+
+
+def engines_of(model: str) -> list[Engine]:
+    return [engine for pool in pools_of(model) for engine in pool.all_engines]
+
+
+def engines() -> list[Engine]:
+    return [engine for pool in pools().values() for engine in pool.all_engines]
+
+
+def built(configured: Entry) -> Engine:
+    """Raises ValueError."""
     name, entry = configured.engine, configured.fields
     kind = str(entry["kind"])
     if kind not in KINDS:
         raise ValueError(f"engine {name!r}: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     try:
+        if problem := url_problem(str(entry["url"])):
+            raise ValueError(problem)
         capabilities.check_declared(entry.get("capabilities", {}))
         model = configured.model
         config = EngineConfig(**{"name": model, "model": model, "id": name, **entry})
@@ -105,3 +106,11 @@ def _engine(configured: Entry) -> Engine:
     except (TypeError, ValueError) as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None
     return KINDS[kind](config)
+
+
+def _built_or_left_out(entry: Entry) -> Engine | None:
+    try:
+        return built(entry)
+    except ValueError as problem:
+        log.error("%s", problem)
+        return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
@@ -32,12 +32,14 @@ async def _ask(engine: Engine, session: EngineSession) -> bool:
         return False
 
 
-async def keep_known(engines: Iterable[Engine]) -> None:
-    """Until it is cancelled."""
-    everybody = list(engines)
+async def keep_known(engines: Callable[[], list[Engine]]) -> None:
+    """Until it is cancelled. `engines` says which there are now: new ones are asked soon."""
     while True:
+        everybody = engines()
         silent = await probe(everybody)
         for _ in range(int(EVERY_S / AGAIN_S)):
             await asyncio.sleep(AGAIN_S)
-            if silent:
-                silent = await probe(silent)
+            known, everybody = everybody, engines()
+            silent = [one for one in silent if one in everybody]
+            if asked := silent + [one for one in everybody if one not in known]:
+                silent = await probe(asked)

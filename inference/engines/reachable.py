@@ -6,7 +6,7 @@ this process last looked. No request waits for a look: intake takes what is know
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 import aiohttp
@@ -57,14 +57,14 @@ async def look(engines: Iterable[Engine]) -> None:
         await asyncio.gather(*(_look_at(engine, session) for engine in engines))
 
 
-async def keep_looking(engines: Iterable[Engine]) -> None:
-    """Until it is cancelled."""
-    everybody, rounds = list(engines), 0
+async def keep_looking(engines: Callable[[], list[Engine]]) -> None:
+    """Until it is cancelled. `engines` says which there are now."""
+    rounds = 0
     while True:
         await asyncio.sleep(EVERY_S)
         rounds += 1
         hosted_too = rounds % HOSTED_EVERY == 0
-        await look([one for one in everybody if hosted_too or not one.config.hosted])
+        await look([one for one in engines() if hosted_too or not one.config.hosted])
 
 
 async def _look_at(engine: Engine, session: EngineSession) -> None:

@@ -12,13 +12,13 @@ from django.conf import settings
 
 from audit.resilient_connection import ResilientConnection
 from audit.trail.group_commit import GroupCommit
-from inference.engines import breaker_watch, engines, pools, reachable
+from inference.engines import breaker_watch, engines, reachable
 from inference.engines.probing import keep_known, probe
 from inference.intake.at_once import AtOnce
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.intake.revocation import Revocation
-from inference.queue.fair_queue import FairQueue
+from inference.queue.fair_queue import FairQueues
 from inference.record import claiming, slots, statements
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
@@ -52,7 +52,7 @@ class Context:
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
-        self.queues = {name: FairQueue(self.redis, name) for name in pools()}  # by pool
+        self.queues = FairQueues(self.redis)  # by pool
         self.background = Background()
         self.cancellation = Cancellation(self.redis, self.queues, self.settled, self.background)
         self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)
@@ -67,8 +67,8 @@ class Context:
         self.followers = AtOnce(FOLLOWERS)
         self.messenger = ThreadPoolExecutor(1, "wake-up")
         self._probing = [
-            asyncio.create_task(keep_known(engines())),
-            asyncio.create_task(reachable.keep_looking(engines())),
+            asyncio.create_task(keep_known(engines)),
+            asyncio.create_task(reachable.keep_looking(engines)),
             asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL)),
         ]
 

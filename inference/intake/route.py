@@ -21,5 +21,7 @@ def route(caller: Caller, model: str) -> Pool:
         for pool in found:
             if any(map(usable, pool.engines)):
                 return pool
+    if not any(pool.engines for pool in found):
+        return found[0]  # all of them drain: it waits for one that takes requests again
     waits = [breakers.retry_after(engine.config.id) for pool in found for engine in pool.engines]
     raise EnginesPaused(model, min(waits))

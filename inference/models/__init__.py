@@ -2,13 +2,18 @@ from inference.models.completion import Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
+from inference.models.served import Engine, FromFile, Model, Pool
 
 __all__ = [
     "Author",
     "Completion",
     "Conversation",
+    "Engine",
+    "FromFile",
     "IdempotencyKey",
     "Message",
+    "Model",
+    "Pool",
     "RollupMark",
     "State",
     "Usage",

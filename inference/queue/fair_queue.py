@@ -15,9 +15,9 @@ from tenants.redis_link import Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
 ENQUEUE = Script.load(_HERE / "enqueue.lua")  # a full Redis takes nothing new
-POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED = (
+POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED, TAKE_OUT = (
     Script.load(_HERE / f"{name}.lua", when_full=True)
-    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep", "compared")
+    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep", "compared", "take_out")
 )
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
@@ -126,3 +126,15 @@ class FairQueue:
         """Waits for the next note: b"wake" or b"cancel <id>". Needs a link of its own."""
         _, note = await self._redis.call("BLPOP", f"{self._pool[0]}:inbox:{runner}", 0)
         return bytes(note)
+
+
+class FairQueues(dict[str, FairQueue]):
+    """By pool, over one link. Pools come while the process runs."""
+
+    def __init__(self, redis: RedisLink) -> None:
+        super().__init__()
+        self._redis = redis
+
+    def __missing__(self, pool: str) -> FairQueue:
+        made = self[pool] = FairQueue(self._redis, pool)
+        return made

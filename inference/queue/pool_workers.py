@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from inference.pools import entries, share
+from inference.engines import pools
+from inference.engines.base import Engine
+from inference.pools import queues, share
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
@@ -31,13 +33,15 @@ class PoolWorker:
 
 
 def workers_of(pool: str) -> list[PoolWorker]:
-    return [
-        PoolWorker(pool, entry.engine, queue, number, len(queues))
-        for entry in entries(settings.ENGINES)
-        if entry.pool == pool
-        for queues in [entry.queues(settings.WORKERS_PER_ENGINE)]
-        for number, queue in enumerate(queues, 1)
-    ]
+    """Of its engines that take requests."""
+    found = pools().get(pool)
+    return [worker for engine in (found.engines if found else ()) for worker in _of(pool, engine)]
+
+
+def _of(pool: str, engine: Engine) -> list[PoolWorker]:
+    own = engine.config
+    names = queues(own.id, own.kind, own.slots, settings.WORKERS_PER_ENGINE)
+    return [PoolWorker(pool, own.id, name, n, len(names)) for n, name in enumerate(names, 1)]
 
 
 def asleep(workers: list[PoolWorker]) -> list[PoolWorker]:

@@ -20,11 +20,17 @@ class Colleagues:
     """Of one worker; without a name (in a test) it has none."""
 
     def __init__(self, pool: str, engine: str = "", number: int = 1) -> None:
-        workers = workers_of(pool) if engine else []
-        self._me = _found(workers, engine, number)
-        self._others = [worker for worker in workers if worker != self._me]
+        self._name = pool, engine, number
         self._asleep: list[PoolWorker] = []
         self._call_at = -inf
+        self._me, self._others = self._now()
+
+    def _now(self) -> tuple[PoolWorker | None, list[PoolWorker]]:
+        """This one and the others: engines come and go."""
+        pool, engine, number = self._name
+        workers = workers_of(pool) if engine else []
+        me = _found(workers, engine, number)
+        return me, [worker for worker in workers if worker != me]
 
     def share(self, slots: int) -> int:
         """Of its engine's."""
@@ -32,7 +38,9 @@ class Colleagues:
 
     async def beat(self, redis: RedisLink) -> None:
         """Says that it is awake, and hears who else is. Raises RedisGone."""
+        self._me, self._others = self._now()
         if not self._me or not self._others:
+            self._asleep = []
             return
         answers = await redis.many(
             [

@@ -84,7 +84,7 @@ def _put_back(pool: str, due: CompletionQuerySet, ids: list[UUID]) -> None:
     # Newest first: each goes to the head of its line, so that the oldest ends up in front.
     still_open = due.filter(id__in=unknown).order_by("-created_at")
     for completion_id in still_open.values_list("id", flat=True):
-        _enqueue_again(pool, completion_id)
+        enqueue_again(pool, completion_id)
 
 
 def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
@@ -96,7 +96,8 @@ def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
     return unknown
 
 
-def _enqueue_again(pool: str, completion_id: UUID) -> None:
+def enqueue_again(pool: str, completion_id: UUID) -> None:
+    """At the head of its tenant's line, as it stands on record."""
     found = on_record(completion_id)
     if found is None:
         return

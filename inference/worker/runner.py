@@ -58,7 +58,7 @@ GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/e
 class Runner:
     def __init__(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> None:
         self.id = f"{pool}-{secrets.token_hex(4)}"
-        self.pool, self.engine = pool, engine
+        self.pool, self.engine, self.configured = pool, engine, engine
         self.colleagues = colleagues or Colleagues(pool)
         self.slots = self.colleagues.share(engine.config.slots)
         self.guard = Guard(engine.config.id)

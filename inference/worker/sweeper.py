@@ -2,7 +2,8 @@
 
 1. Leases that ran out go back to the head of the queue (sweep.lua).
 2. Requests on record that the queue does not know are put in again (restoring.py).
-3. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
+3. Requests of a pool that is no longer served move to another (moving.py).
+4. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
 """
 
 import logging
@@ -19,6 +20,7 @@ from inference.queue.pool_workers import asleep, workers_of
 from inference.queue.wake_up import wake
 from inference.record import closing
 from inference.record.recorded import on_record
+from inference.worker.moving import move_all
 from inference.worker.restoring import restore
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def sweep_all() -> None:
     for pool in pools().values():
         if _sweep(pool) > SETTLING_MS:
             restore(pool.name)
+    move_all()
     _close_overdue()
 
 
@@ -42,7 +45,7 @@ def _sweep(pool: Pool) -> int:
         log.warning("%s: requeued %d requests of a dead runner", pool.name, len(requeued))
     # A runner lives, but perhaps not that of each worker.
     workers = workers_of(pool.name)
-    if wanted or (len(workers) > 1 and fair_queue.lengths()[pool.name]):
+    if wanted or (len(workers) > 1 and fair_queue.lengths().get(pool.name)):
         wake(asleep(workers))
     return int(epoch_age_ms)
 

@@ -19,7 +19,7 @@ from django.urls import re_path
 from config.celery import app as celery_app
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
-from config.process_start import settle_down, startup_problem
+from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
 from config.static_files import static_files
 from inference.api import probes
 from inference.api.openai import routes
@@ -33,6 +33,10 @@ sockets = FromOwnPages(
     AuthMiddlewareStack(URLRouter([*websocket_urlpatterns, re_path("", nowhere)])),
     settings.OWN_ORIGINS,
 )
+
+
+def _startup_problem() -> str:
+    return startup_problem() or follow_engines()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -60,7 +64,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if problem := await sync_to_async(startup_problem)():
+            if problem := await sync_to_async(_startup_problem)():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
             scope["state"]["context"] = await Context.open()
@@ -68,5 +72,6 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "lifespan.startup.complete"})
         else:
             await scope["state"]["context"].close()
+            await sync_to_async(unfollow_engines)()
             await send({"type": "lifespan.shutdown.complete"})
             return

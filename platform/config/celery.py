@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import task_prerun, worker_init, worker_ready
+from celery.signals import beat_init, task_prerun, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
@@ -93,6 +93,19 @@ def _may_start(**_signal: object) -> None:
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
 
     if problem := startup_problem() or erasure_problem_at_start(while_erasing=True):
+        raise SystemExit(problem)
+    from config.process_start import follow_engines
+
+    if problem := follow_engines():
+        raise SystemExit(problem)
+
+
+@beat_init.connect
+def _know_the_queues(**_signal: object) -> None:
+    """Beat looks at the queue of each pool."""
+    from config.process_start import follow_engines
+
+    if problem := follow_engines():
         raise SystemExit(problem)
 
 

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from config.celery import app as celery_app
 from config.connections import most_connections
-from config.process_start import settle_down, startup_problem
+from config.process_start import follow_engines, settle_down, startup_problem
 from inference.api import readiness
 from inference.api.grpc.credentials import credentials
 from inference.api.grpc.methods import NAMES, handlers
@@ -33,7 +33,7 @@ HEALTH_S = 2.0
 
 def main() -> None:
     celery_app.set_default()  # wake-ups are published from here
-    if problem := startup_problem():
+    if problem := startup_problem() or follow_engines():
         sys.exit(problem)
     try:
         uvloop.run(_serve(_credentials()))

@@ -2,15 +2,46 @@
 
 import gc
 
+import psycopg
+from django.conf import settings
+from django.db import OperationalError, connections
+
 from audit.erasure.tombstones import erasure_problem_at_start
 from audit.keys import key_check
+from inference.registry.following import Following
+from inference.registry.importing import import_file
 from tenants.isolation import check
 
+following: list[Following] = []
 YOUNG = 20_000  # objects between two collections of the youngest
 
 
 def startup_problem() -> str:
     return check.startup_problem() or key_check.startup_problem() or erasure_problem_at_start()
+
+
+def follow_engines() -> str:
+    """Puts models, pools and engines in force, now and whenever they change.
+
+    Why the process cannot start, in one line; "" when it can.
+    """
+    try:
+        import_file()
+        following.append(Following(settings.DATABASE_URL))
+        following[-1].start()
+    except ValueError as problem:
+        return f"FOREBAY_ENGINES: {problem}"
+    except (OperationalError, psycopg.OperationalError) as problem:
+        return f"the database does not answer: {problem}".splitlines()[0]
+    finally:
+        connections.close_all()
+    return ""
+
+
+def unfollow_engines() -> None:
+    """At the end of a server in a process that goes on."""
+    while following:
+        following.pop().stop()
 
 
 def settle_down() -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
+from inference.models import Engine, Model, Pool
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
 from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Team, Tenant, User
@@ -41,6 +42,7 @@ class World:
     quota: Quota
     asked: QuotaRaise
     invitation: Link
+    engine: Engine
 
     @property
     def operator(self) -> User:
@@ -65,13 +67,23 @@ def world(settings: Any) -> World:
     asked = QuotaRaise.ask(quota, 5, "a launch", ends, user=alice.user, by=BY)
     Link.issue(Purpose.INVITATION, by=BY, email="grace@acme.example", tenant=acme, role=Role.MEMBER)
     link, (key, _text) = Link.objects.get(), ApiKey.issue(acme, "ci", by=BY)
-    return World(acme, alice, bob, team, other, key, restricted, quota, asked, link)
+    return World(
+        acme, alice, bob, team, other, key, restricted, quota, asked, link, _engine(_pool(), "mock")
+    )
 
 
 def join(tenant: Tenant, name: str, role: str) -> Member:
     user = User.objects.create_user(f"{name}@acme.example", PASSWORD)
     member: Member = tenant.add_member(user, Role(role), by=BY)
     return member
+
+
+def _pool() -> Pool:
+    return Pool.add(Model.add("mock", by=BY), "mock", by=BY)
+
+
+def _engine(pool: Pool, name: str) -> Engine:
+    return Engine.add(pool, name, by=BY, kind="openai", url="http://127.0.0.1:9/v1")
 
 
 def _suspended(w: World) -> Tenant:
@@ -107,6 +119,16 @@ ACTS: dict[Action, Act] = {
     Action.TEAM_DELETE: lambda w: lambda: w.team.disband(by=BY),
     Action.TEAM_JOIN: lambda w: lambda: w.team.add(w.alice, by=BY),
     Action.TEAM_LEAVE: lambda w: lambda: w.team.take_out(w.bob, by=BY),
+    Action.MODEL_ADD: lambda w: lambda: Model.add("large", by=BY),
+    Action.MODEL_REMOVE: lambda w: lambda: w.engine.pool.model.remove(by=BY),
+    Action.POOL_ADD: lambda w: lambda: Pool.add(w.engine.pool.model, "second", by=BY),
+    Action.POOL_CHANGE: lambda w: lambda: w.engine.pool.change(by=BY, position=3),
+    Action.POOL_REMOVE: lambda w: lambda: w.engine.pool.remove(by=BY),
+    Action.ENGINE_ADD: lambda w: lambda: _engine(w.engine.pool, "second"),
+    Action.ENGINE_CHANGE: lambda w: lambda: w.engine.change(by=BY, slots=3),
+    Action.ENGINE_DRAIN: lambda w: lambda: w.engine.drain(by=BY),
+    Action.ENGINE_RESUME: lambda w: partial(w.engine.drain(by=BY).resume, by=BY),
+    Action.ENGINE_REMOVE: lambda w: lambda: w.engine.remove(by=BY),
     Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),
@@ -134,9 +156,11 @@ ACTS: dict[Action, Act] = {
     Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
-SUBJECTS |= {"link", "operator"}
+SUBJECTS |= {"link", "operator", "pool", "engine"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
+    Action.ENGINE_BREAKER,
+    Action.MODEL_CHANGE,  # by the import of FOREBAY_ENGINES
     Action.QUOTA_REACHED,
     Action.QUOTA_OVERRUN,
     Action.QUOTA_DIFFERENCE,
@@ -148,6 +172,7 @@ def everything() -> dict[str, list[Any]]:
     """All rows of all tables but the record's own."""
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
+        *(Model, Pool, Engine),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

@@ -22,7 +22,7 @@ from config.supervisor.screen import say
 from config.supervisor.servers import Servers
 from config.supervisor.together import together
 from config.supervisor.welcome import welcome
-from inference import pools
+from config.supervisor.workers import Workers
 
 _PR_SET_PDEATHSIG = 1
 
@@ -82,7 +82,8 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         await together(_database(servers, preparing), servers.start_redis())
         await preparing.prepare_start()
-        await processes.start(pools.entries(servers.engines))
+        await Workers(told, keeper, processes, servers.database_url).start()
+        await processes.start()
 
     await together(platform(), servers.start_engine(), preparing.collect_static())
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))

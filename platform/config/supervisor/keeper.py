@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from config import environment
@@ -26,7 +26,8 @@ class Keeper:
     def __init__(self, home: Home, kin: Kin) -> None:
         self._home, self._kin = home, kin
         self._children: list[Child] = []
-        self._watchers: list[asyncio.Task[None]] = []
+        self._watchers: dict[Child, asyncio.Task[None]] = {}
+        self._alongside: set[asyncio.Task[None]] = set()
 
     def child(
         self,
@@ -71,7 +72,20 @@ class Keeper:
             ended.cancel()
         if not child.running:
             raise failure(child)
-        self._watchers.append(asyncio.create_task(self._watch(child)))
+        self._watchers[child] = asyncio.create_task(self._watch(child))
+
+    def alongside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs until it ends, or everything stops."""
+        task = asyncio.create_task(work)
+        self._alongside.add(task)
+        task.add_done_callback(self._alongside.discard)
+
+    async def retire(self, child: Child, patience: float) -> None:
+        """Stops one for good, while the others go on."""
+        if watcher := self._watchers.pop(child, None):
+            watcher.cancel()
+        await child.stop(patience)
+        self._children.remove(child)
 
     def _spawn(self, child: Child, **streams: Any) -> None:
         self._kin.add(child.name, child.spawn(**streams))
@@ -91,8 +105,8 @@ class Keeper:
                 say(f"{child.name} cannot start: {error.strerror}")
 
     async def stop(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
+        for task in (*self._alongside, *self._watchers.values()):
+            task.cancel()
         for stage in Stage:
             going = [child for child in self._children if child.running and child.stage == stage]
             await asyncio.gather(*(child.stop(PATIENCE[stage]) for child in going))

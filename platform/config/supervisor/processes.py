@@ -1,9 +1,9 @@
-"""The platform itself: web, gRPC, one worker for each engine, jobs, beat."""
+"""The platform itself: web, gRPC, jobs, beat, and what a worker of an engine is."""
 
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from config.supervisor.child import Child, Stage
@@ -13,7 +13,6 @@ from config.supervisor.keeper import Keeper
 from config.supervisor.listening import listens
 from config.supervisor.options import Options
 from config.supervisor.together import together
-from inference.pools import Entry
 
 _CELERY = shlex.split("-m celery -A config")
 _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
@@ -26,11 +25,13 @@ class Processes:
         self._options, self._home, self._keeper = options, home, keeper
         self._variables = variables
 
-    async def start(self, engines: Iterable[Entry]) -> None:
-        for entry in engines:
-            for queue in entry.queues(self._options.workers_per_engine):
-                name = queue.replace("engine", "worker", 1).replace("/", "-")
-                await self._celery(name, "worker", *_WORKER, "-c", "1", "-Q", queue)
+    async def worker(self, queue: str) -> Child:
+        """Of an engine, that is woken by this queue of Celery."""
+        name = queue.replace("engine", "worker", 1).replace("/", "-")
+        return await self._celery(name, "worker", *_WORKER, "-c", "1", "-Q", queue)
+
+    async def start(self) -> None:
+        """All but the workers of engines (workers.py)."""
         await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
         await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
@@ -58,12 +59,13 @@ class Processes:
         listening = await answers(self._options.near_host, self._options.grpc_port or 0)
         return None if listening else "it does not listen yet"
 
-    async def _celery(self, name: str, *arguments: str) -> None:
+    async def _celery(self, name: str, *arguments: str) -> Child:
         node = ["-n", f"{name}@%h"] if "worker" in arguments else []
         child = self._keeper.child(
             name, [sys.executable, *_CELERY, *arguments, *node], self._variables, stage=Stage.WORK
         )
         await self._keeper.start(child, _nothing_is_missing)
+        return child
 
     async def _what_is_missing(self, web: Child) -> str | None:
         if not listens(web.pid, self._options.port):

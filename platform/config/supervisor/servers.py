@@ -23,6 +23,8 @@ from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
 from inference import pools
 
+ENGINES_TO_COME = 5  # beside those in FOREBAY_ENGINES there is room for so many
+
 
 class Servers:
     """All addresses are known before anything runs, so that nobody waits to learn one."""
@@ -92,7 +94,9 @@ class Servers:
 
 def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
     workers = (entry.queues(options.workers_per_engine) for entry in _entries())
-    further = options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
+    further = (
+        ENGINES_TO_COME + options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
+    )
     return Postgres(home, keeper, CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS)
 
 

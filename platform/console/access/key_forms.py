@@ -4,13 +4,13 @@ from collections.abc import Collection
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.api.scopes_to_give import scopes_to_give
 from console.authorization import TenantRequest
 from console.forms import ConsoleForm, LimitField, LinesField, MomentField
+from inference.engines import served
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
 from tenants.models.api_key import NOT_YET
@@ -79,8 +79,8 @@ class KeyForm(ConsoleForm):
         super().__init__(data, initial=present)
         hidden = NOT_YET - set(key.scopes if key else ())
         self._offer("scopes", _scopes(request) - hidden, [*Scope.choices])
-        served = sorted({*settings.ENGINES, *(key.allowed_models if key else ())})
-        self._offer("allowed_models", served, [(name, name) for name in served])
+        names = sorted({*served(), *(key.allowed_models if key else ())})
+        self._offer("allowed_models", names, [(name, name) for name in names])
         team = self.fields["team"]
         assert isinstance(team, forms.ModelChoiceField)
         teams: QuerySet[Team] = request.tenant.teams.order_by("name")

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
@@ -16,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
-from inference.engines import engines_of, pools_of, reachable
+from inference.engines import engines_of, pools_of, reachable, served
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
 from tenants.roles import Permission
@@ -61,7 +60,7 @@ def models(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_TEAMS)
 def restriction(request: TenantRequest) -> HttpResponse:
     name = request.POST.get("model", "")
-    if name not in settings.ENGINES:
+    if name not in served():
         raise Http404
     model_access.restrict(request.tenant, name, by=request.actor)
     said = _("%(model)s is now restricted to the teams and keys that you grant it to.")
@@ -139,7 +138,7 @@ def _page(
 
 
 def _names(restricted: dict[str, RestrictedModel]) -> list[str]:
-    return sorted({*settings.ENGINES, *restricted})
+    return sorted({*served(), *restricted})
 
 
 def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> Line:
@@ -149,7 +148,7 @@ def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None)
     found = pools_of(name)
     down = reachable.down_since(engines_of(name))
     kept_out = bool(found) and request.tenant.local_only and all(pool.hosted for pool in found)
-    return Line(name, name in settings.ENGINES, kept_out, down, restricted, named, form)
+    return Line(name, name in served(), kept_out, down, restricted, named, form)
 
 
 def _with(line: Line, form: GrantForm) -> Line:

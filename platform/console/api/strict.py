@@ -15,6 +15,7 @@ _TAKES: dict[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
     serializers.IntegerField: (int,),
     serializers.DecimalField: (str,),
     serializers.ListField: (list,),
+    serializers.DictField: (dict,),
 }
 
 

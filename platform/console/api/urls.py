@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from console.api.audit_exports import AuditExports
 from console.api.deletions import Deletions, OwnDeletions
 from console.api.docs import Docs, Schema
+from console.api.engines import Engines
 from console.api.events import Events
 from console.api.invitations import Invitations
 from console.api.key_rotations import KeyRotations
@@ -19,6 +20,7 @@ from console.api.me import Me
 from console.api.members import Members
 from console.api.models import RestrictedModels
 from console.api.nowhere import nowhere
+from console.api.pools import Pools
 from console.api.prices import Prices
 from console.api.quotas import Notices, Quotas
 from console.api.raises import Raises
@@ -28,6 +30,7 @@ from console.api.refusals import Refusals
 from console.api.resource import Resource
 from console.api.retention import Retention
 from console.api.roles import Roles
+from console.api.served_models import Models
 from console.api.teams import Places, Teams
 from console.api.tenants import Tenants
 from console.api.usage import AllUsage, Usage
@@ -108,6 +111,11 @@ urlpatterns = [
     at("tiers/", Tiers, get="show_all"),
     at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
     *several("prices/", "int:price", Prices),
+    *several("models/", "uuid:served_model", Models),
+    *several("pools/", "uuid:pool", Pools),
+    *several("engines/", "uuid:engine", Engines),
+    at("engines/<uuid:engine>/drain/", Engines, post="drain"),
+    at("engines/<uuid:engine>/resume/", Engines, post="resume"),
     *several("deletion-requests/", "uuid:deletion_request", OwnDeletions),
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),

@@ -277,6 +277,12 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    "inference.Model": {D.NONE: "id name position from_file created_at"},
+    "inference.Pool": {D.NONE: "id name position from_file created_at model"},
+    "inference.Engine": {
+        D.NONE: "id name position from_file created_at pool kind url api_key slots hosted "
+        "options draining",
+    },
     "inference.RollupMark": {D.NONE: "id xid completion_id at"},
 }
 _ROLLUP = {

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
@@ -15,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
+from inference.engines import served
 from tenants.models import Price
 
 
@@ -69,8 +69,8 @@ def prices(request: ConsoleRequest) -> HttpResponse:
     context = {
         "form": form,
         "holding": holding,
-        "free": [name for name in settings.ENGINES if name not in priced],
-        "models": list(settings.ENGINES),
+        "free": [name for name in served() if name not in priced],
+        "models": list(served()),
         "history": Price.objects.order_by("-since", "-pk")[:50],
     }
     return render(request, "console/prices.html", context)

@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.forms import ConsoleForm, MomentField, ReasonField
+from inference.engines import served
 from tenants.models import Tenant
 from tenants.models.quota import MOST, Unit, Window
 
@@ -59,7 +59,7 @@ class QuotaForm(ConsoleForm):
         assert isinstance(field, forms.ChoiceField)
         field.choices = [
             ("", _("The whole tenant")),
-            (_("Models"), [(f"model:{name}", name) for name in settings.ENGINES]),
+            (_("Models"), [(f"model:{name}", name) for name in served()]),
             (_("API keys"), [(f"api_key:{key.pk}", str(key)) for key in keys]),
             (_("Members"), [(f"member:{each.pk}", each.user.email) for each in members]),
         ]

@@ -16,7 +16,7 @@ from console.authorization import (
 )
 from console.home import landing
 from console.usage import figures
-from inference.engines import engines_of, reachable
+from inference.engines import engines_of, reachable, served
 from inference.models import Completion
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -70,7 +70,7 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
         "live": figures.live(tenant),
         "engines_down": _engines_down(),
         "empty": empty,
-        "model": next(iter(settings.ENGINES), "MODEL"),
+        "model": next(iter(served()), "MODEL"),
         "public_url": settings.PUBLIC_URL,
         "live_url": _beside(tenant, "live"),
         "chart_url": _beside(tenant, "chart"),
@@ -88,7 +88,7 @@ def _live(request: ConsoleRequest) -> HttpResponse:
 
 def _engines_down() -> list[tuple[str, datetime]]:
     """Model, and since when its engine has not answered."""
-    since = {model: reachable.down_since(engines_of(model)) for model in settings.ENGINES}
+    since = {model: reachable.down_since(engines_of(model)) for model in served()}
     return [(model, at) for model, at in since.items() if at]
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -12,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from console.paging import page
+from inference.engines import served
 from inference.models import Completion, State
 from tenants.roles import Permission
 
@@ -62,7 +62,7 @@ def _page(request: ConsoleRequest, completions: QuerySet[Completion]) -> HttpRes
     whole = found.select_related("tenant", "api_key", "member__user", "usage")
     context = {
         "form": form,
-        "models": list(settings.ENGINES),
+        "models": list(served()),
         "page": page(whole, "created_at", request.GET.get("cursor", "")),
         "filtered": bool(form.is_valid() and form.lookups()),
     }

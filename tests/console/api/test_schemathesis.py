@@ -21,6 +21,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
+from inference.models import Engine, Model, Pool
 from tenants import model_access
 from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
@@ -52,7 +53,13 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     refusal = Refusal.objects.create(
         tenant=tenant, actor="key:x", tier="rate", limit=1, used=1, **moments
     )
+    pool = Pool.add(Model.add("large", by="test"), "large", by="test")
+    url = "http://127.0.0.1:9/v1"
+    engine = Engine.add(pool, "large", by="test", kind="vllm", url=url)
     return {
+        "served_model": str(pool.model_id),
+        "pool": str(pool.pk),
+        "engine": str(engine.pk),
         "tenant": "acme",
         "tier": "vip",
         "member": str(bob.pk),

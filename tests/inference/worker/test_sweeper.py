@@ -181,7 +181,9 @@ def test_after_a_loss_runners_have_time_to_put_back_what_they_run(acme: Tenant) 
     assert len(popped()) == 1
 
 
-def test_other_pools_requests_are_not_touched(acme: Tenant) -> None:
+def test_other_pools_requests_are_not_touched(acme: Tenant, settings: Settings) -> None:
+    settings.ENGINES = {**settings.ENGINES, "another": settings.ENGINES[POOL]}
+    engines.forget()
     order = on_record(acme)
     Completion.objects.filter(id=order.id).update(pool="another")
     the_epoch_is_old()

@@ -3,15 +3,17 @@
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from audit.erasure import tombstones
+from inference.registry.importing import import_file
 
 
 class Command(BaseCommand):
     help = (
-        "Checks the keys, erases again what a restored backup brought back, and prepares the first "
-        "sign-in. Prints what `first_run --json` prints. `make run` calls it at every start."
+        "Checks the keys, erases again what a restored backup brought back, imports the engines of "
+        "FOREBAY_ENGINES, and prepares the first sign-in. Prints what `first_run --json` prints. "
+        "`make run` calls it at every start."
     )
     requires_system_checks = ()
 
@@ -19,4 +21,8 @@ class Command(BaseCommand):
         call_command("check_keys", stdout=self.stderr)
         if tombstones.path().exists():  # erased again before anybody can look
             call_command("apply_tombstones", stdout=self.stderr)
+        try:
+            import_file()
+        except ValueError as problem:
+            raise CommandError(f"FOREBAY_ENGINES: {problem}") from None
         call_command("first_run", "--json", stdout=self.stdout)

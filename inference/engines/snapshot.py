@@ -1,0 +1,84 @@
+"""What is served at one moment. A change makes another snapshot; who holds this one may finish."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from inference.engines.base import Engine
+from inference.pools import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One queue and the engines that drain it."""
+
+    name: str
+    model: str
+    engines: tuple[Engine, ...]  # that take requests
+    draining: tuple[Engine, ...] = ()  # that finish what they have
+
+    @property
+    def all_engines(self) -> tuple[Engine, ...]:
+        return (*self.engines, *self.draining)
+
+    def engine(self, name: str) -> Engine:
+        return next(engine for engine in self.all_engines if engine.config.id == name)
+
+    def takes(self, name: str) -> Engine | None:
+        """The engine of that name, while it takes requests."""
+        return next((engine for engine in self.engines if engine.config.id == name), None)
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a prompt may leave this installation here."""
+        return any(engine.config.hosted for engine in self.all_engines)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    entries: tuple[Entry, ...] = ()
+    pools: dict[str, Pool] = field(default_factory=dict)
+    pools_of: dict[str, tuple[Pool, ...]] = field(default_factory=dict)
+    served: dict[str, Engine] = field(default_factory=dict)
+
+
+def snapshot(
+    entries: Iterable[Entry], build: Callable[[Entry], Engine | None], before: Snapshot
+) -> Snapshot:
+    """An engine whose entry has not changed stays the same object, with what it has learnt."""
+    kept, found = _built(before), tuple(entries)
+    pools: dict[str, Pool] = {}
+    for entry in found:
+        if engine := kept.get(_key(entry)) or build(entry):
+            pools[entry.pool] = _with(pools.get(entry.pool), entry, engine)
+    return Snapshot(found, pools, *_by_model(pools))
+
+
+def _built(before: Snapshot) -> dict[str, Engine]:
+    engines = {e.config.id: e for pool in before.pools.values() for e in pool.all_engines}
+    return {_key(e): engines[e.engine] for e in before.entries if e.engine in engines}
+
+
+def _key(entry: Entry) -> str:
+    """What an engine is built from: whether it drains is none of it."""
+    return repr((entry.model, entry.pool, entry.engine, sorted(entry.fields.items())))
+
+
+def _with(pool: Pool | None, entry: Entry, engine: Engine) -> Pool:
+    pool = pool or Pool(entry.pool, entry.model, ())
+    if entry.draining:
+        return replace(pool, draining=(*pool.draining, engine))
+    return replace(pool, engines=(*pool.engines, engine))
+
+
+def _by_model(
+    pools: dict[str, Pool],
+) -> tuple[dict[str, tuple[Pool, ...]], dict[str, Engine]]:
+    """Where some pool of a model has an engine that takes requests, the others are not tried."""
+    of_model: dict[str, tuple[Pool, ...]] = {}
+    for pool in pools.values():
+        of_model[pool.model] = (*of_model.get(pool.model, ()), pool)
+    routes = {
+        model: tuple(pool for pool in found if pool.engines) or found
+        for model, found in of_model.items()
+    }
+    return routes, {model: found[0].all_engines[0] for model, found in routes.items()}

@@ -1,0 +1,211 @@
+"""What the platform serves: models, the pools that each routes to, and the engines of each pool.
+
+What FOREBAY_ENGINES names is `from_file`: inference/registry/importing.py alone writes it. All else
+is made, changed and removed while the platform runs; every act is on record.
+"""
+
+from typing import Any, ClassVar, Self
+from uuid import uuid4
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from audit.keys import configuration
+from audit.trail.record import act
+from inference.pools import SLOTS, name_problem, url_problem
+from tenants.models.changing import changed, locked
+
+LONGEST_NAME = 120
+MOST_SLOTS = 100_000
+
+
+class FromFile(Exception):
+    """It is declared in FOREBAY_ENGINES, where it has to be changed."""
+
+
+def _is_name(name: str) -> None:
+    if problem := name_problem(name):
+        raise ValidationError(problem)
+
+
+def _is_url(url: str) -> None:
+    if problem := url_problem(url):
+        raise ValidationError(problem)
+
+
+class Declared(models.Model):
+    """What the three have in common: a name, a place in their order, and who declares them."""
+
+    unguarded = "the platform's models, pools and engines: no tenant's"  # by row security
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    name = models.CharField(max_length=LONGEST_NAME, unique=True, validators=[_is_name])
+    position = models.PositiveIntegerField(default=0)
+    from_file = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Any]] = models.Manager()
+    noun: ClassVar[str]  # in the audit trail
+
+    class Meta:
+        abstract = True
+        ordering: ClassVar[list[str]] = ["position", "created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """As the audit trail knows it."""
+        return {"name": self.name}
+
+    def record(self, verb: str, by: str, **more: Any) -> None:
+        act(Action(f"{self.noun}:{verb}"), actor=by, detail={**self.described, **more})
+
+    def refuse_from_file(self) -> None:
+        """Raises FromFile."""
+        if self.from_file:
+            raise FromFile(
+                _("%s is declared in FOREBAY_ENGINES: change it there and restart.") % self.name
+            )
+
+    def remove(self, *, by: str) -> None:
+        """With all below it. Requests on record keep the names. Raises FromFile."""
+        with transaction.atomic():
+            locked(self)
+            self.refuse_from_file()
+            self.record("remove", by)
+            self.delete()
+
+    def _added(self, by: str) -> Self:
+        self.full_clean()
+        with transaction.atomic():
+            self.save(force_insert=True)
+            self.record("add", by)
+        return self
+
+    def _changed(self, fields: dict[str, Any], allowed: tuple[str, ...], by: str) -> Self:
+        detail = changed(self, fields, allowed)
+        if detail:
+            self.save()
+            self.record("change", by, **detail)
+        return self
+
+
+def _last(rows: models.QuerySet[Any]) -> int:
+    highest = rows.aggregate(last=Max("position"))["last"]
+    return 0 if highest is None else highest + 1
+
+
+class Model(Declared):
+    """What tenants call by its name. It routes to pools."""
+
+    noun = "model"
+
+    @classmethod
+    def add(cls, name: str, *, by: str) -> "Model":
+        """Served once a pool of it has an engine. Raises ValidationError."""
+        return cls(name=name, position=_last(cls.objects.all()))._added(by)
+
+
+class Pool(Declared):
+    """One queue and the engines that drain it. `position`: when it is tried."""
+
+    noun = "pool"
+
+    model = models.ForeignKey(Model, models.CASCADE, related_name="pools")
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": self.name, "model": self.model.name}
+
+    @classmethod
+    def add(cls, model: Model, name: str, *, by: str, position: int | None = None) -> "Pool":
+        """Tried after the others unless `position` says otherwise. Raises ValidationError."""
+        at = _last(model.pools.all()) if position is None else position
+        return cls(model=model, name=name, position=at)._added(by)
+
+    def change(self, *, by: str, **fields: Any) -> "Pool":
+        """When it is tried. Raises FromFile, ValidationError."""
+        with transaction.atomic():
+            locked(self)
+            self.refuse_from_file()
+            return self._changed(fields, ("position",), by)
+
+
+class Engine(Declared):
+    """One server with slots. `options`: the other keys of an entry in FOREBAY_ENGINES."""
+
+    noun = "engine"
+    CHANGEABLE = ("url", "slots", "hosted", "options")
+
+    pool = models.ForeignKey(Pool, models.CASCADE, related_name="engines")
+    kind = models.CharField(max_length=40)
+    url = models.CharField(max_length=500, validators=[_is_url])
+    api_key = models.TextField(default="", blank=True)  # sealed for the name of its pool
+    slots = models.PositiveIntegerField(
+        default=SLOTS, validators=[MinValueValidator(1), MaxValueValidator(MOST_SLOTS)]
+    )
+    hosted = models.BooleanField(default=False)
+    options = models.JSONField(default=dict, blank=True)
+    draining = models.BooleanField(default=False)  # it takes no new requests
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.url}
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As an entry in FOREBAY_ENGINES has them."""
+        own = ("kind", "url", "api_key", "slots", "hosted")
+        return {**self.options, **{name: getattr(self, name) for name in own}}
+
+    @classmethod
+    def add(cls, pool: Pool, name: str, *, by: str, api_key: str = "", **fields: Any) -> "Engine":
+        """In force on every process within a second. Raises ValidationError.
+
+        Whether its kind takes the fields is for `inference.registry.checking` to say.
+        """
+        made = cls(pool=pool, name=name, position=_last(pool.engines.all()), **fields)
+        made.api_key = sealed(api_key, pool.name)
+        return made._added(by)
+
+    def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
+        """Raises FromFile, ValidationError."""
+        with transaction.atomic():
+            locked(self)
+            self.refuse_from_file()
+            if api_key is not None:
+                self.api_key = sealed(api_key, self.pool.name)
+                self.save(update_fields=["api_key"])
+                self.record("change", by, api_key="replaced")
+            return self._changed(fields, self.CHANGEABLE, by)
+
+    def drain(self, *, by: str) -> "Engine":
+        """Takes no new requests, finishes what it has. Raises FromFile."""
+        return self._switch("drain", draining=True, by=by)
+
+    def resume(self, *, by: str) -> "Engine":
+        """Takes requests again. Raises FromFile."""
+        return self._switch("resume", draining=False, by=by)
+
+    def _switch(self, verb: str, *, draining: bool, by: str) -> "Engine":
+        with transaction.atomic():
+            locked(self)
+            self.refuse_from_file()
+            if self.draining != draining:
+                self.draining = draining
+                self.save(update_fields=["draining"])
+                self.record(verb, by)
+        return self
+
+
+def sealed(api_key: str, pool: str) -> str:
+    """As it is stored; what `seal_secret` printed stays as it is."""
+    if not api_key or api_key.startswith(configuration.PREFIX):
+        return api_key
+    return configuration.seal(api_key, pool)

@@ -1,0 +1,6 @@
+-- Takes a request that waits out of the queue. KEYS: 1 pool prefix   ARGV: 1 request id
+-- Returns 1 when nobody runs it, 0 when a runner has it.
+local p, id = KEYS[1], ARGV[1]
+if redis.call('HEXISTS', p .. ':on', id) == 1 then return 0 end
+redis.call('HDEL', p .. ':orders', id)
+return 1

@@ -1,0 +1,1 @@
+"""Models, pools and engines in PostgreSQL: from the file, and in force everywhere."""

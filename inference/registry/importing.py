@@ -1,0 +1,111 @@
+"""What FOREBAY_ENGINES names comes into PostgreSQL, each time that a process starts.
+
+It is written only where it differs, and by one process at a time. The file has its way: a name that
+it uses is the file's from then on, and what has left it is removed, unless something that was made
+over the API stands below it. Then that is the API's from then on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from audit.keys import configuration
+from audit.keys.cipher import Unreadable
+from inference.models import Engine, Model, Pool
+from inference.models.served import Declared, sealed
+from inference.pools import SLOTS, Entry, Fields, entries
+from inference.registry.checking import check
+from tenants.scope import system_scope
+
+BY = "system:import"
+_LOCK = 0x464F5252  # "FORR": two starts at once take turns
+_COLUMNS = ("kind", "url", "api_key", "slots", "hosted")
+
+
+def import_file(configured: Mapping[str, Fields] | None = None) -> None:
+    """By itself what the settings have. Raises ValueError for what is no engine."""
+    found = entries(settings.ENGINES if configured is None else configured)
+    for entry in found:
+        check(entry)
+    with system_scope():
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        _write(found)
+
+
+def _write(found: list[Entry]) -> None:
+    models = {
+        name: _written(Model, name, position=at)
+        for at, name in enumerate(dict.fromkeys(entry.model for entry in found))
+    }
+    owners = {entry.pool: entry.model for entry in found}
+    pools = {
+        name: _written(Pool, name, model=models[model], position=at)
+        for at, (name, model) in enumerate(owners.items())
+    }
+    for at, entry in enumerate(found):
+        _written(Engine, entry.engine, pool=pools[entry.pool], position=at, **_columns(entry))
+    _left(Engine, {entry.engine for entry in found})
+    _left(Pool, set(pools))
+    _left(Model, set(models))
+
+
+def _columns(entry: Entry) -> dict[str, Any]:
+    given = {"slots": SLOTS, "hosted": False, "api_key": "", **entry.fields}
+    options = {name: value for name, value in given.items() if name not in _COLUMNS}
+    columns = {name: given[name] for name in _COLUMNS}
+    return {**columns, "options": options, "draining": False}
+
+
+def _written(table: type[Any], name: str, **fields: Any) -> Any:
+    row: Declared | None = table.objects.filter(name=name).first()
+    if row is None:
+        row = table(name=name, from_file=True, **_stored(fields))
+        row.save(force_insert=True)
+        row.record("add", BY)
+        return row
+    changed = [name for name, value in fields.items() if not _is(row, name, value)]
+    if changed or not row.from_file:
+        for field, value in _stored({name: fields[name] for name in changed}).items():
+            setattr(row, field, value)
+        row.from_file = True
+        row.save()
+        row.record("change", BY, fields=changed)
+    return row
+
+
+def _stored(fields: dict[str, Any]) -> dict[str, Any]:
+    if "api_key" in fields and "pool" in fields:
+        return {**fields, "api_key": sealed(fields["api_key"], fields["pool"].name)}
+    return fields
+
+
+def _is(row: Any, name: str, value: Any) -> bool:
+    if name != "api_key":
+        return bool(getattr(row, name) == value)
+    return _opened(row.api_key, row.pool.name) == _opened(value, row.pool.name)
+
+
+def _opened(secret: str, pool: str) -> str | None:
+    try:
+        return configuration.opened(secret, pool)
+    except Unreadable:
+        return None
+
+
+def _left(table: type[Any], named: set[str]) -> None:
+    for row in table.objects.filter(from_file=True).exclude(name__in=named):
+        if _has_more(row):
+            row.from_file = False
+            row.save(update_fields=["from_file"])
+            row.record("change", BY, fields=["from_file"])
+        else:
+            row.record("remove", BY)
+            row.delete()
+
+
+def _has_more(row: Any) -> bool:
+    below = {Model: "pools", Pool: "engines"}.get(type(row))
+    return bool(below and getattr(row, below).exists())

@@ -1,0 +1,20 @@
+-- Tells every process, as the change commits, that models, pools or engines are different
+-- (inference/registry/following.py).
+create or replace function inference_tell_registry_changes() returns trigger
+language plpgsql as $$
+begin
+    perform pg_notify('forebay_registry', '');
+    return null;
+end $$;
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['inference_model', 'inference_pool', 'inference_engine'] loop
+        execute format(
+            'create or replace trigger inference_registry_changes
+             after insert or update or delete or truncate on %I
+             for each statement execute function inference_tell_registry_changes()', name);
+    end loop;
+end $$;

@@ -1,0 +1,102 @@
+"""Requests that wait in a pool that is no longer served go to another pool of their model; where
+none may take them, they end with a 503 that says so.
+
+The new pool is put on record first. Whatever dies after that, the sweeper finds the request there
+and queues it. What a runner of the old pool has begun, it finishes.
+"""
+
+import logging
+from datetime import UTC, datetime
+from uuid import UUID
+
+from inference.engines import pools, pools_of
+from inference.errors import error_body
+from inference.models import Completion, Pool
+from inference.models.completion import CompletionQuerySet
+from inference.order import Order
+from inference.queue import fair_queue
+from inference.queue.client import client
+from inference.record import closing
+from inference.record.recorded import on_record
+from inference.record.statements import Outcome
+from inference.stream import frames
+from inference.stream.frames import Frame, Kind
+from inference.stream.writer import CHANNEL_EXPIRES_S
+from inference.worker.restoring import YOUNG, enqueue_again
+
+log = logging.getLogger(__name__)
+BATCH = 500
+RETRY_AFTER_S = 5
+NO_POOL = Outcome(state="failed", status=503, finish_reason="error", error_code="pool_removed")
+MESSAGE = "the pool that was to serve this request was removed, and no other may; send it again"
+
+
+def move_all() -> None:
+    """Raises redis.RedisError, DatabaseError; the next look begins anew."""
+    for pool in _gone():
+        arguments = fair_queue.sweep_arguments(BATCH)  # what its runners died with waits again
+        client().register_script(fair_queue.SWEEP.text)(
+            keys=[fair_queue.prefix(pool)], args=arguments
+        )
+        for completion in _waiting(pool)[:BATCH]:
+            _move(pool, completion)
+
+
+def _gone() -> set[str]:
+    """Pools of open requests that neither this process nor PostgreSQL knows as served."""
+    named = Completion.objects.open().exclude(pool="").values_list("pool", flat=True).distinct()
+    if not (unknown := set(named) - pools().keys()):
+        return set()
+    there = Pool.objects.filter(name__in=unknown, engines__isnull=False)
+    return unknown - set(there.values_list("name", flat=True))
+
+
+def _waiting(pool: str) -> CompletionQuerySet:
+    """Younger ones may still be on their way into the queue."""
+    old = datetime.now(UTC) - YOUNG
+    return Completion.objects.open().filter(pool=pool, created_at__lt=old).order_by("-created_at")
+
+
+def _move(pool: str, completion: Completion) -> None:
+    take_out = client().register_script(fair_queue.TAKE_OUT.text)
+    if not take_out(keys=[fair_queue.prefix(pool)], args=[str(completion.id)]):
+        return
+    found = on_record(completion.id)
+    if to := _other_pool(completion.model, found[1] if found else None):
+        if _put_on_record(completion.id, pool, to):
+            enqueue_again(to, completion.id)
+            log.warning("request %s moved to pool %s: %s was removed", completion.id, to, pool)
+    else:
+        _give_up(completion, found[1] if found else None)
+
+
+def _other_pool(model: str, order: Order | None) -> str | None:
+    """None for one whose text was erased, too: nobody could run it."""
+    if order is None:
+        return None
+    open_ones = (pool for pool in pools_of(model) if not (order.local_only and pool.hosted))
+    return next((pool.name for pool in open_ones), None)
+
+
+def _put_on_record(completion_id: UUID, pool: str, to: str) -> bool:
+    rows = Completion.objects.open().filter(pk=completion_id, pool=pool)
+    return bool(rows.update(pool=to))
+
+
+def _give_up(completion: Completion, order: Order | None) -> None:
+    closing.end(completion, NO_POOL)
+    log.warning("request %s ended: its pool %s was removed", completion.id, completion.pool)
+    if order and order.reply_to:
+        _tell(order)
+
+
+def _tell(order: Order) -> None:
+    """Whoever waits for it, if anybody does; else the record says it."""
+    body = error_body(MESSAGE, NO_POOL.error_code, NO_POOL.status)
+    frame = Frame(order.id.bytes, 99, 1, Kind.ERROR, body, NO_POOL.status, RETRY_AFTER_S)
+    channel = frames.channel(order.reply_to)
+    data = frames.encrypted([frame], channel.encode())
+    with client().pipeline() as tell:
+        tell.xadd(channel, {"f": data})
+        tell.expire(channel, CHANNEL_EXPIRES_S)
+        tell.execute()

@@ -1,0 +1,70 @@
+"""A Celery worker for each engine that PostgreSQL has, or several: they come and go with it.
+
+One that is told to go finishes what it runs first.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+import psycopg
+
+from config import environment
+from config.supervisor.child import Child
+from config.supervisor.keeper import Keeper
+from config.supervisor.options import Options
+from config.supervisor.processes import Processes
+from config.supervisor.screen import say
+from inference.pools import queues
+
+log = logging.getLogger(__name__)
+CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
+LOOK_S, AGAIN_S = 10.0, 1.0
+_ENGINES = "select name, kind, slots from inference_engine order by position, created_at"
+_PATIENCE: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 5000}
+
+
+class Workers:
+    def __init__(self, options: Options, keeper: Keeper, processes: Processes, url: str) -> None:
+        self._count, self._keeper, self._processes = options.workers_per_engine, keeper, processes
+        self._url = f"postgresql://{url.partition('://')[2]}"
+        self._children: dict[str, Child] = {}  # by queue
+
+    async def start(self) -> None:
+        """Those of now; from then on they follow the engines. Raises psycopg.Error."""
+        async with await self._connected() as connection:
+            await self._look(connection)
+        self._keeper.alongside(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (psycopg.Error, OSError) as problem:
+                log.warning("cannot hear of changed engines: %s", problem)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _listen(self) -> None:
+        async with await self._connected() as connection:
+            await connection.execute(f"listen {CHANNEL}")
+            while True:
+                await self._look(connection)
+                async for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
+                    pass
+
+    async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        found = await (await connection.execute(_ENGINES)).fetchall()
+        wanted = [q for name, kind, n in found for q in queues(name, kind, n, self._count)]
+        for queue in wanted:
+            if queue not in self._children:
+                self._children[queue] = await self._processes.worker(queue)
+        for queue in self._children.keys() - set(wanted):
+            self._let_go(self._children.pop(queue))
+
+    def _let_go(self, child: Child) -> None:
+        say(f"{child.name} ends: its engine was removed")
+        patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
+        self._keeper.alongside(self._keeper.retire(child, patience))
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_PATIENCE)

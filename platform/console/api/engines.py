@@ -1,0 +1,166 @@
+"""Engines: made, changed, drained and removed while the platform runs."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
+from console.api.problem import bad_request
+from console.api.resource import Who
+from console.api.strict import Shape
+from inference.engines import KINDS, pools, reachable
+from inference.models import Engine, Pool
+from inference.models.served import LONGEST_NAME, MOST_SLOTS
+from inference.pools import SLOTS, Entry, url_problem
+from inference.registry.checking import OPTIONS, check
+
+_EXAMPLE = {
+    "url": "http://gpu-1:8000/v1",
+    "slots": 64,
+    "hosted": False,
+    "options": {"model": "deepseek-ai/DeepSeek-R1", "context_length": 65536},
+}
+_OPTIONS = f"As in an entry of FOREBAY_ENGINES: {', '.join(sorted(OPTIONS))}."
+
+
+def _is_url(url: str) -> None:
+    if problem := url_problem(url):
+        raise s.ValidationError(problem)
+
+
+class EngineChange(Shape):
+    url = s.CharField(max_length=500, validators=[_is_url], required=False)
+    api_key = s.CharField(
+        max_length=4096, required=False, allow_blank=True, help_text="Stored sealed, never shown."
+    )
+    slots = s.IntegerField(min_value=1, max_value=MOST_SLOTS, required=False)
+    hosted = s.BooleanField(
+        required=False, help_text="Somebody else's machine: not for tenants that are local-only."
+    )
+    options = s.DictField(required=False, help_text=_OPTIONS)
+    EXAMPLE: ClassVar[dict[str, Any]] = {"slots": 128}
+
+
+class NewEngine(EngineChange):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    pool = s.CharField(max_length=LONGEST_NAME, help_text="The name of a pool.")
+    kind = s.ChoiceField(sorted(KINDS))
+    url = s.CharField(max_length=500, validators=[_is_url])
+    EXAMPLE = {"name": "gpu-1", "pool": "here", "kind": "vllm", **_EXAMPLE}
+
+
+class EngineShape(DeclaredShape):
+    model = s.CharField(source="pool.model.name")
+    pool = s.CharField(source="pool.name")
+    kind = s.CharField()
+    url = s.CharField()
+    has_api_key = s.SerializerMethodField()
+    slots = s.IntegerField()
+    hosted = s.BooleanField()
+    options = s.DictField()
+    draining = s.BooleanField()
+    state = s.SerializerMethodField(help_text="ready, draining or down, as this process sees it.")
+    down_since = s.SerializerMethodField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "gpu-1",
+        "from_file": False,
+        "created_at": "2026-01-31T08:00:00Z",
+        "model": "deepseek-r1",
+        "pool": "here",
+        "kind": "vllm",
+        "has_api_key": False,
+        **_EXAMPLE,
+        "draining": False,
+        "state": "ready",
+        "down_since": None,
+    }
+
+    def get_has_api_key(self, engine: Engine) -> bool:
+        return bool(engine.api_key)
+
+    def get_state(self, engine: Engine) -> str:
+        if engine.draining:
+            return "draining"
+        return "down" if self._down_since(engine) else "ready"
+
+    def get_down_since(self, engine: Engine) -> str | None:
+        since = self._down_since(engine)
+        return since.isoformat() if since else None
+
+    def _down_since(self, engine: Engine) -> Any:
+        pool = pools().get(engine.pool.name)
+        named = [e for e in (pool.all_engines if pool else ()) if e.config.id == engine.name]
+        return reachable.down_since(named)
+
+
+class Engines(DeclaredResource):
+    needs = {
+        "list": Who.OPERATOR,
+        "create": Who.OPERATOR,
+        "retrieve": Who.OPERATOR,
+        "partial_update": Who.OPERATOR,
+        "destroy": Who.OPERATOR,
+        "drain": Who.OPERATOR,
+        "resume": Who.OPERATOR,
+    }
+    table = Engine
+    shape = EngineShape
+    takes = {"create": NewEngine, "partial_update": EngineChange}
+    asks = {"list": NameFilter}
+    volatile = ("state", "down_since")
+
+    def list(self, request: Any) -> Response:
+        """List the engines of all pools."""
+        return self.listed(self._rows())
+
+    def create(self, request: Any) -> Response:
+        """Add an engine to a pool. Every process has it in use within a second."""
+        given = self.given()
+        self.refuse_taken(given["name"])
+        pool = Pool.objects.select_related("model").filter(name=given.pop("pool")).first()
+        if pool is None:
+            raise bad_request({"pool": [_("There is no such pool.")]})
+        name = given.pop("name")
+        _check(pool, name, {"slots": SLOTS, "options": {}, **given})
+        return self.one(Engine.add(pool, name, by=self.by, **given), 201)
+
+    def retrieve(self, request: Any, engine: UUID) -> Response:
+        """Show an engine: where it is, and whether it takes requests."""
+        return self.one(self.found(self._rows(), pk=engine))
+
+    def partial_update(self, request: Any, engine: UUID) -> Response:
+        """Change an engine. What it has begun is finished as it was."""
+        given, found = self.given(), self.to_change(self._rows(), pk=engine)
+        own = {"kind": found.kind, "url": found.url, "options": found.options}
+        _check(found.pool, found.name, {**own, **given})
+        return self.done(found, "change", **given)
+
+    def destroy(self, request: Any, engine: UUID) -> Response:
+        """Remove an engine. What it has begun is finished; what waits stays in its pool."""
+        return self.done(self.to_change(self._rows(), pk=engine), "remove")
+
+    def drain(self, request: Any, engine: UUID) -> Response:
+        """Let an engine take no new requests. It finishes what it has."""
+        return self.done(self.found(self._rows(), pk=engine), "drain")
+
+    def resume(self, request: Any, engine: UUID) -> Response:
+        """Let an engine that drains take requests again."""
+        return self.done(self.found(self._rows(), pk=engine), "resume")
+
+    def _rows(self) -> Any:
+        return Engine.objects.select_related("pool__model")
+
+
+def _check(pool: Pool, name: str, given: dict[str, Any]) -> None:
+    """What its kind does not take. Raises Problem."""
+    fields = {**given["options"], **{n: v for n, v in given.items() if n != "options"}}
+    if unknown := given["options"].keys() - OPTIONS:
+        raise bad_request({"options": [_("There is no such option: %s.") % sorted(unknown)[0]]})
+    try:
+        check(Entry(pool.model.name, pool.name, name, fields))
+    except ValueError as problem:
+        raise bad_request({"options": [str(problem)]}) from None

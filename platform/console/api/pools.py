@@ -1,0 +1,91 @@
+"""Pools: each is one queue of a model, and the engines that drain it."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
+from console.api.problem import bad_request
+from console.api.resource import Who
+from console.api.strict import Shape
+from inference.models import Model, Pool
+from inference.models.served import LONGEST_NAME
+
+_MOST = 10_000
+
+
+class PoolChange(Shape):
+    position = s.IntegerField(
+        min_value=0, max_value=_MOST, required=False, help_text="When it is tried: lowest first."
+    )
+    EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
+
+
+class NewPool(PoolChange):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    model = s.CharField(max_length=LONGEST_NAME, help_text="The name of a model.")
+    EXAMPLE = {"name": "here", "model": "deepseek-r1"}
+
+
+class PoolShape(DeclaredShape):
+    model = s.CharField(source="model.name")
+    position = s.IntegerField()
+    engines = s.SerializerMethodField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "here",
+        "from_file": False,
+        "created_at": "2026-01-31T08:00:00Z",
+        "model": "deepseek-r1",
+        "position": 0,
+        "engines": ["gpu-1", "gpu-2"],
+    }
+
+    def get_engines(self, pool: Pool) -> list[str]:
+        return [engine.name for engine in pool.engines.all()]
+
+
+class Pools(DeclaredResource):
+    needs = {
+        "list": Who.OPERATOR,
+        "create": Who.OPERATOR,
+        "retrieve": Who.OPERATOR,
+        "partial_update": Who.OPERATOR,
+        "destroy": Who.OPERATOR,
+    }
+    table = Pool
+    shape = PoolShape
+    takes = {"create": NewPool, "partial_update": PoolChange}
+    asks = {"list": NameFilter}
+
+    def list(self, request: Any) -> Response:
+        """List the pools of all models."""
+        return self.listed(Pool.objects.select_related("model").prefetch_related("engines"))
+
+    def create(self, request: Any) -> Response:
+        """Add a pool to a model. It serves one model, once it has an engine."""
+        given = self.given()
+        self.refuse_taken(given["name"])
+        model = Model.objects.filter(name=given.pop("model")).first()
+        if model is None:
+            raise bad_request({"model": [_("There is no such model.")]})
+        return self.one(Pool.add(model, **given, by=self.by), 201)
+
+    def retrieve(self, request: Any, pool: UUID) -> Response:
+        """Show a pool and its engines."""
+        return self.one(self.found(Pool.objects.all(), pk=pool))
+
+    def partial_update(self, request: Any, pool: UUID) -> Response:
+        """Change when a pool is tried."""
+        return self.done(self.to_change(Pool.objects.all(), pk=pool), "change", **self.given())
+
+    def destroy(self, request: Any, pool: UUID) -> Response:
+        """Remove a pool and its engines.
+
+        What waits there goes to another pool of its model, or ends with a 503; what runs is
+        finished.
+        """
+        return self.done(self.to_change(Pool.objects.all(), pk=pool), "remove")

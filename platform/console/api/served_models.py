@@ -1,0 +1,67 @@
+"""What tenants call: models of the platform. A model is served once a pool of it has an engine."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
+from console.api.resource import Who
+from console.api.strict import Shape
+from inference.models import Model
+from inference.models.served import LONGEST_NAME
+
+
+class NewModel(Shape):
+    name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
+    EXAMPLE = {"name": "deepseek-r1"}
+
+
+class ModelShape(DeclaredShape):
+    pools = s.SerializerMethodField()
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "name": "deepseek-r1",
+        "from_file": False,
+        "created_at": "2026-01-31T08:00:00Z",
+        "pools": ["here", "there"],
+    }
+
+    def get_pools(self, model: Model) -> list[str]:
+        """In the order in which they are tried."""
+        return [pool.name for pool in model.pools.all()]
+
+
+class Models(DeclaredResource):
+    needs = {
+        "list": Who.OPERATOR,
+        "create": Who.OPERATOR,
+        "retrieve": Who.OPERATOR,
+        "destroy": Who.OPERATOR,
+    }
+    table = Model
+    shape = ModelShape
+    takes = {"create": NewModel}
+    asks = {"list": NameFilter}
+
+    def list(self, request: Any) -> Response:
+        """List the models of the platform."""
+        return self.listed(Model.objects.prefetch_related("pools"))
+
+    def create(self, request: Any) -> Response:
+        """Add a model. It is served once a pool of it has an engine."""
+        name = self.given()["name"]
+        self.refuse_taken(name)
+        return self.one(Model.add(name, by=self.by), 201)
+
+    def retrieve(self, request: Any, served_model: UUID) -> Response:
+        """Show a model and its pools."""
+        return self.one(self.found(Model.objects.all(), pk=served_model))
+
+    def destroy(self, request: Any, served_model: UUID) -> Response:
+        """Remove a model, its pools and engines.
+
+        What waits ends with a 503; what runs is finished. The record keeps the names.
+        """
+        return self.done(self.to_change(Model.objects.all(), pk=served_model), "remove")

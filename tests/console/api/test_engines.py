@@ -1,0 +1,155 @@
+"""Models, pools and engines are made, changed, drained and removed over the API."""
+
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from inference.models import Engine, Model, Pool
+from inference.registry.importing import import_file
+from tenants.models import User
+from tests.console.api.conftest import Api, Enter, errors
+
+pytestmark = pytest.mark.django_db
+URL = "http://gpu-1:8000/v1"
+NEW = {"name": "gpu-1", "pool": "here", "kind": "vllm", "url": URL}
+
+
+@pytest.fixture
+def api(operator: User, enter: Enter) -> Api:
+    return enter(operator)
+
+
+@pytest.fixture
+def pool(api: Api) -> str:
+    assert api.post("models/", name="large").status_code == 201
+    assert api.post("pools/", name="here", model="large").status_code == 201
+    return "here"
+
+
+@pytest.fixture
+def engine(api: Api, pool: str) -> str:
+    made = api.post("engines/", **NEW, slots=4, api_key="sk-hidden")
+    assert made.status_code == 201, made.json()
+    return f"engines/{made.json()['id']}/"
+
+
+def actions() -> list[str]:
+    return list(Event.objects.order_by("id").values_list("action", flat=True))
+
+
+def test_a_model_is_made_with_its_pool_and_engine(api: Api, engine: str) -> None:
+    found = api.get(engine).json()
+    assert (found["model"], found["pool"], found["slots"]) == ("large", "here", 4)
+    assert found["state"] == "ready"
+    assert api.get("models/").json()["results"][0]["pools"] == ["here"]
+    assert api.get("pools/", name="here").json()["results"][0]["engines"] == ["gpu-1"]
+    assert actions()[-3:] == ["model:add", "pool:add", "engine:add"]
+
+
+def test_a_secret_is_stored_sealed_and_never_shown(api: Api, engine: str) -> None:
+    assert "sk-hidden" not in api.get(engine).content.decode()
+    assert api.get(engine).json()["has_api_key"]
+    assert "sk-hidden" not in Engine.objects.get().api_key
+    assert api.patch(engine, api_key="sk-other").status_code == 200
+    assert Engine.objects.get().fields["api_key"].startswith("sealed:")
+    details = str(list(Event.objects.values_list("detail", flat=True)))
+    assert "sk-hidden" not in details
+    assert "sk-other" not in details
+
+
+def test_an_engine_is_changed_by_who_has_read_it(api: Api, engine: str) -> None:
+    before = api.get(engine).headers["ETag"]
+    changed = api.patch(engine, slots=8, options={"context_length": 100})
+    assert changed.status_code == 200
+    assert changed.json()["slots"] == 8
+    assert api.patch(engine, before, slots=9).status_code == 412
+    assert api.patch(engine, "", slots=9).status_code == 428
+    assert Engine.objects.get().slots == 8
+    event = Event.objects.filter(action="engine:change").latest("id")
+    assert event.detail["slots"] == [4, 8]
+
+
+def test_an_engine_is_drained_and_resumed(api: Api, engine: str) -> None:
+    drained = api.post(f"{engine}drain/").json()
+    assert (drained["draining"], drained["state"]) == (True, "draining")
+    assert api.post(f"{engine}resume/").json()["draining"] is False
+    assert actions()[-2:] == ["engine:drain", "engine:resume"]
+
+
+def test_what_is_removed_takes_what_is_below_it_along(api: Api, engine: str) -> None:
+    assert api.delete(engine).status_code == 204
+    assert api.post("engines/", **NEW).status_code == 201
+    pool = api.get("pools/").json()["results"][0]["id"]
+    assert api.delete(f"pools/{pool}/").status_code == 204
+    assert not Engine.objects.exists()
+    model = api.get("models/").json()["results"][0]["id"]
+    assert api.delete(f"models/{model}/").status_code == 204
+    assert actions()[-1] == "model:remove"
+
+
+def test_pools_are_tried_in_the_order_of_their_positions(api: Api, pool: str) -> None:
+    second = api.post("pools/", name="there", model="large").json()
+    assert second["position"] == 1
+    here = Pool.objects.get(name="here")
+    assert api.patch(f"pools/{here.id}/", position=2).status_code == 200
+    assert api.get("models/").json()["results"][0]["pools"] == ["there", "here"]
+
+
+def test_what_is_from_the_file_is_read_only(api: Api) -> None:
+    import_file({"small": {"kind": "openai", "url": URL}})
+    for kind in ("engines", "pools", "models"):
+        (found,) = api.get(f"{kind}/").json()["results"]
+        assert found["from_file"]
+        refused = api.delete(f"{kind}/{found['id']}/")
+        assert (refused.status_code, refused.json()["type"][-9:]) == (409, "from_file")
+        assert "FOREBAY_ENGINES" in refused.json()["detail"]
+    engine = f"engines/{Engine.objects.get().pk}/"
+    assert api.patch(engine, slots=2).status_code == 409
+    assert api.post(f"{engine}drain/").status_code == 409
+    assert api.patch(f"pools/{Pool.objects.get().pk}/", position=2).status_code == 409
+
+
+def test_an_engine_may_join_a_pool_of_the_file(api: Api) -> None:
+    import_file({"small": {"kind": "openai", "url": URL}})
+    assert api.post("engines/", **{**NEW, "pool": "small"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "parrot"),
+        ("url", "ftp://gpu-1/v1"),
+        ("url", "gpu-1:8000"),
+        ("slots", 0),
+        ("slots", "4"),
+        ("pool", "nowhere"),
+        ("name", "two words"),
+        ("options", {"solts": 4}),
+        ("options", {"context_length": "long"}),
+        ("options", {"capabilities": {"magic": True}}),
+    ],
+)
+def test_a_fault_is_told_with_its_field(api: Api, pool: str, field: str, value: Any) -> None:
+    refused = api.post("engines/", **{**NEW, field: value})
+    assert (refused.status_code, list(errors(refused))) == (400, [field])
+    assert not Engine.objects.exists()
+
+
+def test_a_name_is_there_once_and_a_pool_serves_one_model(api: Api, engine: str) -> None:
+    api.post("models/", name="other")
+    for path, body in (
+        ("models/", {"name": "large"}),
+        ("pools/", {"name": "here", "model": "other"}),
+        ("engines/", NEW),
+    ):
+        refused = api.post(path, **body)
+        assert (refused.status_code, refused.json()["type"][-10:]) == (409, "name_taken")
+    assert Pool.objects.get().model == Model.objects.get(name="large")
+
+
+def test_sent_twice_with_one_key_it_is_made_once(api: Api, pool: str) -> None:
+    for _ in range(2):
+        made = api.post("engines/", {"Idempotency-Key": "one"}, **NEW)
+        assert made.status_code == 201
+    assert Engine.objects.count() == 1

@@ -1,0 +1,121 @@
+"""A change in PostgreSQL is in force soon after, and news that was lost does no lasting harm."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from inference import engines
+from inference.models import Engine, Model, Pool
+from inference.registry import following
+from inference.registry.following import Following
+from inference.registry.importing import import_file
+
+URL = "http://gpu-1:8000/v1"
+BY = "test"
+TABLES = ("inference_model", "inference_pool", "inference_engine")
+FILE = {"small": {"kind": "openai", "url": URL}}
+
+
+def eventually(holds: Callable[[], Any], seconds: float = 5) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def followed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
+    """Looks by itself are too seldom to help: what arrives was told."""
+    monkeypatch.setattr(following, "LOOK_S", 300.0)
+    monkeypatch.setattr(following, "WAIT_S", 0.05)
+    import_file(FILE)
+    found = Following(dsn)
+    found.start()
+    yield found
+    found.stop()
+    engines.forget()
+
+
+def an_engine(name: str = "second", **fields: Any) -> Engine:
+    pool = Pool.add(Model.add(name, by=BY), name, by=BY)
+    return Engine.add(pool, name, by=BY, **{"kind": "vllm", "url": URL, **fields})
+
+
+@pytest.mark.usefixtures("followed")
+def test_what_the_database_has_is_in_force() -> None:
+    assert list(engines.served()) == ["small"]
+    assert engines.served()["small"].config.url == URL
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_new_engine_is_served_and_a_removed_one_is_not() -> None:
+    made = an_engine(api_key="sk-hidden", options={"context_length": 100})
+    eventually(lambda: "second" in engines.served())
+    config = engines.served()["second"].config
+    assert (config.api_key, config.context_length, config.kind) == ("sk-hidden", 100, "vllm")
+    made.pool.model.remove(by=BY)
+    eventually(lambda: "second" not in engines.served())
+
+
+@pytest.mark.usefixtures("followed")
+def test_an_engine_that_drains_is_not_tried_while_another_is_there() -> None:
+    made = an_engine()
+    Engine.add(Pool.add(made.pool.model, "other", by=BY), "other", by=BY, kind="vllm", url=URL)
+    made.drain(by=BY)
+    eventually(lambda: [pool.name for pool in engines.pools_of("second")] == ["other"])
+    assert engines.pools()["second"].takes("second") is None
+    made.resume(by=BY)
+    eventually(lambda: len(engines.pools_of("second")) == 2)
+
+
+@pytest.mark.usefixtures("followed")
+def test_an_engine_that_stays_keeps_what_it_has_learnt() -> None:
+    before = engines.served()["small"]
+    an_engine()
+    eventually(lambda: "second" in engines.served())
+    assert engines.served()["small"] is before
+
+
+@pytest.mark.usefixtures("followed")
+def test_one_that_cannot_be_built_does_not_take_the_others_along() -> None:
+    an_engine("strange", kind="parrot")
+    an_engine()
+    eventually(lambda: "second" in engines.served())
+    assert list(engines.served()) == ["small", "second"]
+
+
+@pytest.mark.usefixtures("followed")
+def test_after_a_lost_connection_everything_is_read_anew() -> None:
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"alter table {table} disable trigger inference_registry_changes")
+        try:
+            an_engine()  # and nobody is told
+        finally:
+            for table in TABLES:
+                cursor.execute(f"alter table {table} enable trigger inference_registry_changes")
+        assert "second" not in engines.served()
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s",
+            [following.CHANNEL],
+        )
+    eventually(lambda: "second" in engines.served())
+
+
+@pytest.mark.usefixtures("followed")
+def test_what_was_read_last_stays_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise psycopg.OperationalError("connection refused")
+
+    monkeypatch.setattr(psycopg, "connect", away)
+    with connection.cursor() as cursor:
+        cursor.execute("delete from inference_engine")  # the thread loses its connection meanwhile
+        monkeypatch.setattr(following, "load", away)
+    time.sleep(0.3)
+    assert list(engines.served()) == ["small"]

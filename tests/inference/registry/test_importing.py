@@ -1,0 +1,130 @@
+"""FOREBAY_ENGINES comes into PostgreSQL: idempotent, in a race too, and what leaves it goes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.keys import configuration
+from audit.models import Event
+from inference.models import Engine, FromFile, Model, Pool
+from inference.registry.importing import import_file
+
+SECRET = "sk-of-a-hosted-service"  # noqa: S105
+ONE = {"kind": "openai", "url": "http://gpu-1:8000/v1", "slots": 4}
+TWO = {"kind": "vllm", "url": "http://gpu-2:8000/v1", "context_length": 4096}
+BOTH: dict[str, Any] = {"small": ONE, "large": {"pools": {"here": TWO, "there": {**ONE}}}}
+BY = "test"
+
+
+def engines() -> dict[str, tuple[str, str]]:
+    return {e.name: (e.pool.name, e.pool.model.name) for e in Engine.objects.all()}
+
+
+@pytest.mark.django_db
+def test_models_pools_and_engines_are_those_of_the_file() -> None:
+    import_file(BOTH)
+    assert engines() == {
+        "small": ("small", "small"),
+        "here": ("here", "large"),
+        "there": ("there", "large"),
+    }
+    here = Engine.objects.get(name="here")
+    assert (here.kind, here.url, here.slots) == ("vllm", TWO["url"], 16)
+    assert here.options == {"context_length": 4096}
+    assert all(row.from_file for kind in (Model, Pool, Engine) for row in kind.objects.all())
+
+
+@pytest.mark.django_db
+def test_the_same_file_again_writes_nothing() -> None:
+    file = {"small": {**ONE, "api_key": SECRET}}
+    import_file(file)
+    before, events = list(Engine.objects.values()), Event.objects.count()
+    import_file(file)
+    assert (list(Engine.objects.values()), Event.objects.count()) == (before, events)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_start_at_once_import_it_once() -> None:
+    def start(_number: int) -> None:
+        try:
+            import_file(BOTH)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as processes:
+        list(processes.map(start, range(8)))
+    assert len(engines()) == 3
+    assert Event.objects.filter(action="engine:add").count() == 3
+
+
+@pytest.mark.django_db
+def test_a_secret_is_stored_sealed_and_is_not_in_the_trail() -> None:
+    import_file({"small": {**ONE, "api_key": SECRET}})
+    engine = Engine.objects.get()
+    assert SECRET not in engine.api_key
+    assert configuration.opened(engine.api_key, "small") == SECRET
+    assert SECRET not in str(list(Event.objects.values_list("detail", flat=True)))
+    import_file({"small": {**ONE, "api_key": SECRET + "2"}})
+    assert configuration.opened(Engine.objects.get().api_key, "small") == SECRET + "2"
+
+
+@pytest.mark.django_db
+def test_what_has_left_the_file_is_removed() -> None:
+    import_file(BOTH)
+    import_file({"small": ONE})
+    assert list(Model.objects.values_list("name", flat=True)) == ["small"]
+    assert engines() == {"small": ("small", "small")}
+    gone = Event.objects.filter(action="pool:remove").values_list("detail__name", flat=True)
+    assert set(gone) == {"here", "there"}
+
+
+@pytest.mark.django_db
+def test_what_was_made_over_the_api_stays_when_the_file_goes() -> None:
+    import_file(BOTH)
+    here = Pool.objects.get(name="here")
+    Engine.add(here, "third", by=BY, kind="openai", url=ONE["url"])
+    import_file({"small": ONE})
+    assert engines() == {"small": ("small", "small"), "third": ("here", "large")}
+    assert not Pool.objects.get(name="here").from_file
+    assert not Model.objects.get(name="large").from_file
+
+
+@pytest.mark.django_db
+def test_the_file_takes_over_a_name_that_it_uses() -> None:
+    pool = Pool.add(Model.add("small", by=BY), "small", by=BY)
+    Engine.add(pool, "small", by=BY, kind="vllm", url="http://other:1/v1").drain(by=BY)
+    import_file({"small": ONE})
+    engine = Engine.objects.get()
+    assert (engine.from_file, engine.kind, engine.draining) == (True, "openai", False)
+
+
+@pytest.mark.django_db
+def test_nobody_else_changes_what_is_from_the_file() -> None:
+    import_file({"small": ONE})
+    engine = Engine.objects.get()
+    for act in (engine.drain, engine.remove, engine.pool.remove, engine.pool.model.remove):
+        with pytest.raises(FromFile, match="FOREBAY_ENGINES"):
+            act(by=BY)
+    with pytest.raises(FromFile):
+        engine.change(by=BY, slots=5)
+    assert Engine.objects.get().slots == 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({**ONE, "kind": "parrot"}, "unknown kind 'parrot'"),
+        ({**ONE, "url": "ftp://gpu-1"}, "http:// or https://"),
+        ({**ONE, "slots": "many"}, r"Expected `int`.*slots"),
+        ({**ONE, "solts": 4}, "no key 'solts'"),
+        ({**ONE, "capabilities": {"magic": True}}, "unknown capability 'magic'"),
+    ],
+)
+def test_a_file_with_a_fault_changes_nothing(entry: dict[str, Any], words: str) -> None:
+    import_file({"small": ONE})
+    with pytest.raises(ValueError, match=words):
+        import_file({"other": entry})
+    assert engines() == {"small": ("small", "small")}
