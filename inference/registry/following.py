@@ -75,10 +75,15 @@ class Following:
         until, socket = time.monotonic() + LOOK_S, select.poll()
         socket.register(connection.fileno(), select.POLLIN)
         while not self._stop.is_set() and time.monotonic() < until:
-            if socket.poll(WAIT_S * 1000):
-                list(connection.notifies(timeout=0))
+            if _was_told(connection):
                 return
+            socket.poll(WAIT_S * 1000)
 
     def _connected(self) -> psycopg.Connection[Any]:
         patience = settings.DATABASE_PATIENCE
         return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **patience)
+
+
+def _was_told(connection: psycopg.Connection[Any]) -> bool:
+    """Also of what came along with an answer: the socket says nothing of that any more."""
+    return bool(list(connection.notifies(timeout=0)) or connection.pgconn.notifies())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from inference.models import Engine, Model, Pool
 from inference.registry import following
 from inference.registry.following import Following
 from inference.registry.importing import import_file
+from inference.registry.loading import load
 
 URL = "http://gpu-1:8000/v1"
 BY = "test"
@@ -20,7 +22,7 @@ TABLES = ("inference_model", "inference_pool", "inference_engine")
 FILE = {"small": {"kind": "openai", "url": URL}}
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 5) -> None:
+def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, "it never came"
@@ -86,6 +88,23 @@ def test_one_that_cannot_be_built_does_not_take_the_others_along() -> None:
     an_engine()
     eventually(lambda: "second" in engines.served())
     assert list(engines.served()) == ["small", "second"]
+
+
+@pytest.mark.usefixtures("followed")
+def test_news_that_comes_while_it_reads_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Event()
+
+    def slowly(connection: psycopg.Connection[Any]) -> bool:
+        found = load(connection)
+        reads.set()
+        connection.execute("select pg_sleep(0.5)")  # what is told meanwhile comes with its answer
+        return found
+
+    monkeypatch.setattr(following, "load", slowly)
+    an_engine("second")
+    assert reads.wait(30)
+    an_engine("third")
+    eventually(lambda: "third" in engines.served())
 
 
 @pytest.mark.usefixtures("followed")
