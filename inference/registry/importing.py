@@ -25,7 +25,12 @@ _COLUMNS = ("kind", "url", "api_key", "slots", "hosted")
 
 
 def import_file(configured: Mapping[str, Fields] | None = None) -> None:
-    """By itself what the settings have. Raises ValueError for what is no engine."""
+    """By itself what the settings have. Raises ValueError for what is no engine.
+
+    Without FOREBAY_ENGINES nothing: where somebody forgot it, the engines of all would be gone.
+    """
+    if configured is None and not (settings.ENGINES or settings.ENGINES_DECLARED):
+        return
     found = entries(settings.ENGINES if configured is None else configured)
     for entry in found:
         check(entry)
@@ -68,12 +73,18 @@ def _written(table: type[Any], name: str, **fields: Any) -> Any:
         return row
     changed = [name for name, value in fields.items() if not _is(row, name, value)]
     if changed or not row.from_file:
-        for field, value in _stored({name: fields[name] for name in changed}).items():
+        for field, value in _to_store(fields, changed).items():
             setattr(row, field, value)
         row.from_file = True
         row.save()
         row.record("change", BY, fields=changed)
     return row
+
+
+def _to_store(fields: dict[str, Any], changed: list[str]) -> dict[str, Any]:
+    """A secret is sealed for the name of its pool: in another pool it is sealed anew."""
+    names = {*changed, "api_key"} if "pool" in changed else set(changed)
+    return {name: value for name, value in _stored(fields).items() if name in names}
 
 
 def _stored(fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from audit.keys import configuration
 from audit.models import Event
@@ -67,7 +68,20 @@ def test_a_secret_is_stored_sealed_and_is_not_in_the_trail() -> None:
     assert configuration.opened(engine.api_key, "small") == SECRET
     assert SECRET not in str(list(Event.objects.values_list("detail", flat=True)))
     import_file({"small": {**ONE, "api_key": SECRET + "2"}})
-    assert configuration.opened(Engine.objects.get().api_key, "small") == SECRET + "2"
+    changed = Engine.objects.get().api_key
+    assert SECRET not in changed
+    assert configuration.opened(changed, "small") == SECRET + "2"
+
+
+@pytest.mark.django_db
+def test_an_engine_that_changes_its_pool_keeps_its_secret() -> None:
+    entry = {**ONE, "api_key": SECRET}
+    import_file({"large": {"pools": {"here.1": entry}}})
+    import_file({"large": {"pools": {"here": {**entry, "engines": [{}]}}}})
+    engine = Engine.objects.get()
+    assert (engine.name, engine.pool.name) == ("here.1", "here")
+    assert SECRET not in engine.api_key
+    assert configuration.opened(engine.api_key, "here") == SECRET
 
 
 @pytest.mark.django_db
@@ -78,6 +92,17 @@ def test_what_has_left_the_file_is_removed() -> None:
     assert engines() == {"small": ("small", "small")}
     gone = Event.objects.filter(action="pool:remove").values_list("detail__name", flat=True)
     assert set(gone) == {"here", "there"}
+
+
+@pytest.mark.django_db
+def test_a_process_without_a_file_takes_nothing_away(settings: Settings) -> None:
+    import_file({"small": ONE})
+    settings.ENGINES, settings.ENGINES_DECLARED = {}, False
+    import_file()
+    assert engines() == {"small": ("small", "small")}
+    settings.ENGINES_DECLARED = True  # as {}
+    import_file()
+    assert engines() == {}
 
 
 @pytest.mark.django_db
