@@ -5,6 +5,7 @@ is made, changed and removed while the platform runs; every act is on record.
 """
 
 from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
@@ -175,15 +176,24 @@ class Engine(Declared):
         return made._added(by)
 
     def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
-        """Raises FromFile, ValidationError."""
+        """Another server needs an `api_key` with it. Raises FromFile, ValidationError."""
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
+            if api_key is None:
+                self._refuse_to_take_its_key_to(fields.get("url", self.url))
             if api_key is not None:
                 self.api_key = sealed(api_key, self.pool.name)
                 self.save(update_fields=["api_key"])
                 self.record("change", by, api_key="replaced")
             return self._changed(fields, self.CHANGEABLE, by)
+
+    def _refuse_to_take_its_key_to(self, url: str) -> None:
+        """Or whoever changes an address could have the key sent there, which nobody is shown."""
+        _is_url(url)
+        if self.api_key and urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+            message = _("Send the key of the new address, or an empty one.")
+            raise ValidationError({"api_key": message})
 
     def drain(self, *, by: str) -> "Engine":
         """Takes no new requests, finishes what it has. Raises FromFile."""

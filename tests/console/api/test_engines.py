@@ -58,6 +58,15 @@ def test_a_secret_is_stored_sealed_and_never_shown(api: Api, engine: str) -> Non
     assert "sk-other" not in details
 
 
+def test_a_secret_does_not_go_to_another_server(api: Api, engine: str) -> None:
+    refused = api.patch(engine, url="http://elsewhere:8000/v1")
+    assert (refused.status_code, list(errors(refused))) == (400, ["api_key"])
+    assert Engine.objects.get().url == URL
+    assert api.patch(engine, url="http://gpu-1:8000/v2").status_code == 200
+    moved = api.patch(engine, url="http://elsewhere:8000/v1", api_key="")
+    assert (moved.status_code, moved.json()["has_api_key"]) == (200, False)
+
+
 def test_an_engine_is_changed_by_who_has_read_it(api: Api, engine: str) -> None:
     before = api.get(engine).headers["ETag"]
     changed = api.patch(engine, slots=8, options={"context_length": 100})

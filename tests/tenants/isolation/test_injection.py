@@ -178,6 +178,9 @@ def test_what_is_the_platforms_is_read_only(request_role: None) -> None:
         ("tenants_tierpolicy", "tier"),
         ("audit_keymark", "id"),
         ("inference_rollupmark", "id"),
+        ("inference_model", "name"),
+        ("inference_pool", "name"),
+        ("inference_engine", "url"),
         ("django_content_type", "id"),
         ("auth_permission", "id"),
     ):
