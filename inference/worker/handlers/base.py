@@ -159,10 +159,16 @@ class Handler(ABC):
                 return self.lost
             if not self.cancelled:
                 raise
-        except Exception:  # run again, it would only fail again
+        except Exception:
             log.exception("request %s failed", self.order.id)
-            return EngineFailed(502, "engine_failed", self.when_broken)
+            return self._our_fault()
         return None
+
+    def _our_fault(self) -> EngineFailed:
+        """A fault of the platform: run again, it would only fail again."""
+        failure = EngineFailed(502, "engine_failed", self.when_broken)
+        failure.engines_fault = False
+        return failure
 
     async def _work(self, session: EngineSession, writer: Writer) -> None:
         if self.guard.has_trouble:
@@ -172,7 +178,8 @@ class Handler(ABC):
 
     def _late(self) -> EngineFailed:
         failure = EngineFailed(504, "deadline_exceeded", "the answer took too long")
-        failure.engines_fault = not self.sent and time.time() - self.popped_at > SILENT_S
+        silent = self.order.stream and not self.sent  # a whole answer may just be long
+        failure.engines_fault = silent and time.time() - self.popped_at > SILENT_S
         failure.cause = "it did not answer in time"
         return failure
 

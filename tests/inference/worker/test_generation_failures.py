@@ -10,6 +10,7 @@ from inference.codec import events as sse
 from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
 from inference.order import Order
 from inference.stream.frames import Kind
+from inference.worker.guard import Guard
 from inference.worker.handlers import generation as module
 from inference.worker.handlers.base import MAX_ATTEMPTS
 from tenants.quotas.charge import Charge
@@ -135,6 +136,35 @@ async def test_one_whose_deadline_has_passed_is_cut_at_once() -> None:
     await traces.of(engine, an_order(deadline=time.time() - 1))
     assert traces.error["code"] == "deadline_exceeded"
     assert traces.row["tokens_out"] == 0
+
+
+class Listening(Guard):
+    """Hears what is told of the engine."""
+
+    def tell(self, token: str, failure: EngineFailed | None, *, cancelled: bool) -> None:
+        self.failure = failure
+
+
+async def test_a_fault_of_ours_is_none_of_the_engine() -> None:
+    running = generation(ScriptedEngine([KeyError("ours")]), an_order())
+    running.guard, traces = Listening(), Traces()
+    await traces.run(running)
+    assert traces.error["code"] == "engine_failed"
+    assert isinstance(running.guard, Listening)
+    assert running.guard.failure
+    assert not running.guard.failure.counts
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_whole_answer_that_takes_its_time_is_no_fault_of_the_engine(stream: bool) -> None:
+    order = an_order(stream=stream, deadline=time.time() + 0.1)
+    running = generation(ScriptedEngine([5.0]), order)
+    running.guard, running.popped_at = Listening(), time.time() - 100
+    await Traces().run(running)
+    assert isinstance(running.guard, Listening)
+    assert running.guard.failure
+    assert running.guard.failure.code == "deadline_exceeded"
+    assert running.guard.failure.counts is stream
 
 
 async def cancelled_after(seconds: float, engine: ScriptedEngine, order: Order) -> Traces:
