@@ -50,6 +50,7 @@ class ScriptedEngine(Engine):
         )
         self.turns = turns
         self.asked: list[Order] = []
+        self.counted: list[Order] = []
         self.speaking = 0
 
     def _turn(self, order: Order) -> list[Step]:
@@ -86,6 +87,7 @@ class ScriptedEngine(Engine):
             self.speaking -= 1
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
+        self.counted.append(order)
         return 42
 
 

@@ -133,13 +133,18 @@ class Handler(ABC):
         """Whether another engine can begin anew: nothing of this one's answer was given out."""
         if self.sent or (isinstance(failure, AnswerBroken) and self.item.attempt > 1):
             return False
-        return failure.counts or isinstance(failure, EngineAway)
+        return failure.counts or isinstance(failure, EngineAway) or self.must_stay_here
+
+    @property
+    def must_stay_here(self) -> bool:
+        """Whether this engine may see nothing of the request."""
+        return self.order.local_only and self.engine.config.hosted
 
     async def _failure(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Works; None when nothing failed, or it was cancelled."""
         if self.item.attempt > MAX_ATTEMPTS:
             return WorkerLost(500, "every worker that ran this died")
-        if self.order.local_only and self.engine.config.hosted:  # whatever routed it here
+        if self.must_stay_here:  # whatever routed it here
             return EngineFailed(
                 403, "local_only", "this tenant's prompts stay on this installation"
             )

@@ -186,8 +186,11 @@ class Generation(Handler):
             return prompt
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
         cut = self.cancelled or failure is not None
-        ran = began or self.sent_before or not cut
-        return await self.engine.count_prompt(session, self.order) if ran else 0
+        if not (began or self.sent_before or not cut):
+            return 0
+        if self.must_stay_here:
+            return self.engine.estimate_prompt(self.order)
+        return await self.engine.count_prompt(session, self.order)
 
     def _generated(self, failure: EngineFailed | None) -> int:
         generated = count(self.usage, "completion_tokens")

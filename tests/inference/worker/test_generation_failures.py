@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -165,6 +166,22 @@ async def test_a_whole_answer_that_takes_its_time_is_no_fault_of_the_engine(stre
     assert running.guard.failure
     assert running.guard.failure.code == "deadline_exceeded"
     assert running.guard.failure.counts is stream
+
+
+@pytest.mark.parametrize(
+    ("attempt", "code"), [(2, "local_only"), (MAX_ATTEMPTS + 1, "worker_lost")]
+)
+async def test_a_hosted_engine_is_not_asked_to_count_what_must_stay_here(
+    attempt: int, code: str
+) -> None:
+    """An earlier attempt gave something out, so the prompt has to be counted."""
+    traces, engine = Traces(), ScriptedEngine(SPOKEN)
+    engine.config = replace(engine.config, hosted=True)
+    order = an_order(local_only=True)
+    await traces.of(engine, order, attempt=attempt, before=[chunk("Hel")])
+    assert traces.error["code"] == code
+    assert traces.row["tokens_in"] == engine.estimate_prompt(order)
+    assert (engine.asked, engine.counted) == ([], [])
 
 
 async def cancelled_after(seconds: float, engine: ScriptedEngine, order: Order) -> Traces:
