@@ -249,13 +249,13 @@ class Engine:
             body["stream_options"] = {"include_usage": True}
         return body
 
-    def takes_bodies_of(self, other: "Engine") -> bool:
-        """Whether a body that was prepared for the other needs nothing more."""
-        mine, theirs = self.config, other.config
-        return (mine.kind, mine.model) == (theirs.kind, theirs.model)
+    @property
+    def body_form(self) -> str:
+        """A body that was prepared for an engine with the same form needs nothing more."""
+        return f"{self.config.kind} {self.config.model}"
 
     def adopted(self, order: Order) -> Order:
-        """An order that was prepared for another engine of the same model."""
+        """An order that was prepared for an engine with another form of bodies."""
         body = self.prepare(orjson.loads(order.body), chat=order.chat)
         return msgspec.structs.replace(order, body=orjson.dumps(body))
 

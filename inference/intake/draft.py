@@ -52,6 +52,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         pool=route(caller, model).name,
         local_only=caller.local_only,
         idempotent=submission.claim is not None,
+        body_form=submission.engine.body_form,
     )
 
 

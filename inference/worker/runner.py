@@ -219,13 +219,11 @@ class Runner:
         return await self._patiently(look, UUID(item.id), self.pool)
 
     def _ours(self, order: Order) -> Order:
-        """As this engine takes it: it was prepared for the first one of its model."""
+        """As this engine takes it: it was prepared for what was its model's first one then."""
         if order.pool != self.pool:
             order = msgspec.structs.replace(order, pool=self.pool)
-        first = served().get(order.model)
-        if first is self.engine or first is None or self.engine.takes_bodies_of(first):
-            return order
-        return self.engine.adopted(order)
+        own = self.engine.body_form
+        return order if (_body_form(order) or own) == own else self.engine.adopted(order)
 
     async def _patiently(self, ask: Callable[..., Awaitable[T]], *words: Any) -> T:
         """Servers that are away for a moment must not cost an attempt."""
@@ -358,6 +356,12 @@ class Runner:
             handler.cancel()
         elif request_id in self.leased:  # still on its way to its handler
             self._cancelled.add(request_id)
+
+
+def _body_form(order: Order) -> str:
+    """Orders of earlier versions do not say."""
+    first = served().get(order.model)
+    return order.body_form or (first.body_form if first else "")
 
 
 def _settled(order: Order) -> bool:

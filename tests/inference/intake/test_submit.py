@@ -149,6 +149,7 @@ async def test_a_request_is_on_record_and_in_the_queue(
     assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
     assert statements.key_id(ciphertext).version == 4
     assert order.body not in ciphertext
+    assert order.body_form == f"openai {order.model}"
     assert await busy(link, caller) == 1
     await until(lambda: asyncio.sleep(0, wake_ups))
     assert wake_ups == [order.model]
