@@ -1,7 +1,7 @@
 """Which of a model's pools takes a request: chosen with its order, before admission."""
 
 from inference.engines import Pool, breakers, pools_of, reachable
-from inference.intake.errors import EnginesPaused
+from inference.intake.errors import EnginesPaused, OutOfService
 from tenants.caller import Caller
 
 
@@ -13,10 +13,12 @@ def open_to(caller: Caller, model: str) -> list[Pool]:
 def route(caller: Caller, model: str) -> Pool:
     """The first one with an engine that is available; else the first one that it can wait for.
 
-    There is at least one: the caller may use the model. Raises EnginesPaused when the breakers of
-    all of their engines are open.
+    Raises EnginesPaused when the breakers of all of their engines are open, OutOfService where
+    the last one has gone since the caller was let in.
     """
     found = open_to(caller, model)
+    if not found:
+        raise OutOfService(f"no pool of {model} is left")
     for usable in (reachable.available, reachable.may_recover):
         for pool in found:
             if any(map(usable, pool.engines)):

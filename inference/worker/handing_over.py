@@ -30,17 +30,14 @@ def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
     model's order; no hosted one for who is local-only. None when there is nowhere left to go.
     """
     pools = [pool for pool in pools_of(order.model) if not (order.local_only and pool.hosted)]
-    names = [pool.name for pool in pools]
-    if order.queue not in names:
-        return None
-    own = pools[names.index(order.queue)]
+    own = next((pool for pool in pools if pool.name == order.queue), None)
+    if own is None:  # it drains, or was removed
+        return _first_up(pools) if item.attempt < MAX_ATTEMPTS else None
     stays = other_available(own, engine)
     if stays and item.attempt == 1:
         return own
-    if item.attempt < MAX_ATTEMPTS:
-        for pool in _untried(pools, own.name, start):
-            if not reachable.all_down(pool.engines):
-                return pool
+    if item.attempt < MAX_ATTEMPTS and (found := _first_up(_untried(pools, own.name, start))):
+        return found
     may_again = item.attempt < MAX_ATTEMPTS or breakers.phase(engine) is not Phase.CLOSED
     return own if stays and may_again else None
 
@@ -51,6 +48,10 @@ def _untried(pools: list[Pool], own: str, start: str) -> list[Pool]:
     following = pools[here + 1 :] + pools[:here]
     until = [pool.name for pool in following]
     return following[: until.index(start)] if start in until else following
+
+
+def _first_up(pools: list[Pool]) -> Pool | None:
+    return next((pool for pool in pools if any(map(reachable.available, pool.engines))), None)
 
 
 def other_available(pool: Pool, engine: str) -> bool:

@@ -1,5 +1,7 @@
-"""Requests that wait in a pool that is no longer served go to another pool of their model; where
-none may take them, they end with a 503 that says so.
+"""Requests that wait where nobody takes them go to another pool of their model.
+
+So it is with a pool that is no longer served, where those that no other may take end with a 503
+that says so; and with one whose engines all drain, where they wait on instead.
 
 The new pool is put on record first. Whatever dies after that, the sweeper finds the request there
 and queues it. What a runner of the old pool has begun, it finishes.
@@ -7,12 +9,12 @@ and queues it. What a runner of the old pool has begun, it finishes.
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from inference.engines import pools, pools_of
 from inference.errors import error_body
 from inference.models import Completion, Pool
-from inference.models.completion import CompletionQuerySet
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
@@ -38,8 +40,9 @@ def move_all() -> None:
         client().register_script(fair_queue.SWEEP.text)(
             keys=[fair_queue.prefix(pool)], args=arguments
         )
-        for completion in _waiting(pool)[:BATCH]:
-            _move(pool, completion)
+        _move(pool, is_gone=True)
+    for pool in _draining():
+        _move(pool, is_gone=False)
 
 
 def _gone() -> set[str]:
@@ -51,23 +54,41 @@ def _gone() -> set[str]:
     return unknown - set(there.values_list("name", flat=True))
 
 
-def _waiting(pool: str) -> CompletionQuerySet:
-    """Younger ones may still be on their way into the queue."""
+def _draining() -> list[str]:
+    """Pools that take nothing, while another one of their model does."""
+    return [
+        pool.name
+        for pool in pools().values()
+        if not pool.engines and any(other.engines for other in pools_of(pool.model))
+    ]
+
+
+def _waiting(pool: str) -> list[Completion]:
+    """Those that no runner has. Younger ones may still be on their way into the queue."""
     old = datetime.now(UTC) - YOUNG
-    return Completion.objects.open().filter(pool=pool, created_at__lt=old).order_by("-created_at")
+    found = Completion.objects.open().filter(pool=pool, created_at__lt=old)
+    ids: Any = client().hkeys(f"{fair_queue.prefix(pool)}:on")
+    run = {UUID(each.decode()) for each in ids}
+    return [one for one in found.order_by("-created_at")[:BATCH] if one.id not in run]
 
 
-def _move(pool: str, completion: Completion) -> None:
-    take_out = client().register_script(fair_queue.TAKE_OUT.text)
-    if not take_out(keys=[fair_queue.prefix(pool)], args=[str(completion.id)]):
-        return
-    found = on_record(completion.id)
-    if to := _other_pool(completion.model, found[1] if found else None):
-        if _put_on_record(completion.id, pool, to):
+def _move(pool: str, *, is_gone: bool) -> None:
+    for completion in _waiting(pool):
+        found = on_record(completion.id)
+        order = found[1] if found else None
+        to = _other_pool(completion.model, order)
+        if not (to or is_gone) or not _taken_out(pool, completion.id):
+            continue
+        if to is None:
+            _give_up(completion, order)
+        elif _put_on_record(completion.id, pool, to):
             enqueue_again(to, completion.id)
-            log.warning("request %s moved to pool %s: %s was removed", completion.id, to, pool)
-    else:
-        _give_up(completion, found[1] if found else None)
+            log.warning("request %s moved from pool %s to %s", completion.id, pool, to)
+
+
+def _taken_out(pool: str, completion_id: UUID) -> bool:
+    take_out = client().register_script(fair_queue.TAKE_OUT.text)
+    return bool(take_out(keys=[fair_queue.prefix(pool)], args=[str(completion_id)]))
 
 
 def _other_pool(model: str, order: Order | None) -> str | None:

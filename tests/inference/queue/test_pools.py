@@ -1,6 +1,7 @@
 """A model with two pools: each is drained by a runner of its own, and one hands on to the other."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,11 @@ from audit.models import Event
 from inference import engines
 from inference.engines import pools_of, reachable
 from inference.engines.base import EngineAway
+from inference.intake.errors import OutOfService
 from inference.intake.route import open_to, route
 from inference.models import Completion, State, Usage
 from inference.order import Order
+from inference.pools import Entry
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
 from inference.worker import restoring, runner
@@ -36,7 +39,11 @@ from tests.inference.scripted import ScriptedEngine, Step
 
 in_database = database_sync_to_async
 QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
+FIELDS: dict[str, Any] = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
 AWAY: list[Step] = [EngineAway("the engine does not answer")]
+
+
+PREPARED_ELSEWHERE = b'{"model":"gone","messages":[],"user":"alice","cache_prompt":true}'
 
 
 class TwoPools(Bench):
@@ -70,8 +77,7 @@ async def bench(
     monkeypatch.setattr(generation, "ENGINE_PATIENCE_S", 0.3)
     monkeypatch.setattr(runner, "LINGER_S", 30.0)  # on a slow machine the second one would be gone
     second = f"{pool}-second"
-    engine = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
-    settings.ENGINES = {pool: {"pools": {pool: engine, second: {**engine, "hosted": True}}}}
+    settings.ENGINES = {pool: {"pools": {pool: FIELDS, second: {**FIELDS, "hosted": True}}}}
     engines.forget()
     bench = TwoPools(pool, acme, link)
     bench.second = second
@@ -127,6 +133,29 @@ async def test_where_no_pool_can_begin_it_fails_once(bench: TwoPools) -> None:
     assert (row.pool, row.attempts) == (bench.second, 2)
 
 
+def draining(bench: TwoPools, *names: str) -> None:
+    pools = engines.pools().values()
+    found = [Entry(p.model, p.name, p.name, FIELDS, p.name in names) for p in pools]
+    engines.put_in_force(found)
+
+
+async def test_what_fails_where_an_engine_drains_goes_on_elsewhere(bench: TwoPools) -> None:
+    draining(bench, bench.pool)
+    await bench.put()
+    bench.start(ScriptedEngine(AWAY))
+    bench.start_second(ScriptedEngine(QUICK))
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code, row.attempts) == (bench.second, "", 2)
+
+
+async def test_nothing_is_handed_to_a_pool_that_takes_nothing(bench: TwoPools) -> None:
+    draining(bench, bench.pool, bench.second)
+    await bench.put()
+    bench.start(ScriptedEngine(AWAY))
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code) == (bench.pool, "engine_unavailable")
+
+
 async def test_a_local_only_request_is_never_handed_to_a_hosted_pool(bench: TwoPools) -> None:
     order = await bench.put(local_only=True)
     bench.start(ScriptedEngine(AWAY))
@@ -147,6 +176,19 @@ async def test_a_hosted_engine_refuses_what_must_stay_here(bench: TwoPools) -> N
     (row,) = await bench.settled(1)
     assert (row.completion_id, row.error_code) == (order.id, "local_only")
     assert not hosted.asked
+
+
+async def test_what_must_stay_here_leaves_a_pool_that_has_become_hosted(bench: TwoPools) -> None:
+    near, far = (Entry(bench.pool, name, name, FIELDS) for name in (bench.second, bench.pool))
+    engines.put_in_force([replace(far, fields={**FIELDS, "hosted": True}), near])
+    await bench.put(local_only=True)
+    there, here = ScriptedEngine(QUICK), ScriptedEngine(QUICK)
+    there.config = engines.pools()[bench.pool].engines[0].config
+    bench.start(there)
+    bench.start_second(here)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.error_code) == (bench.second, "")
+    assert not there.asked
 
 
 async def test_killed_between_the_queues_it_is_found_in_the_pool_on_record(
@@ -203,6 +245,22 @@ async def _speaks(engine: ScriptedEngine) -> bool:
     return engine.speaking > 0
 
 
+async def test_a_body_that_was_prepared_for_an_engine_that_has_gone_is_prepared_anew(
+    bench: TwoPools,
+) -> None:
+    """Or another service would see fields that are not for it, under a name that it has not."""
+    await bench.put(body=PREPARED_ELSEWHERE, body_form="llama_cpp gone")
+    there = ScriptedEngine(QUICK)
+    there.config = pools_of(bench.pool)[0].engines[0].config
+    bench.start(there)
+    await bench.settled(1)
+    assert orjson.loads(there.asked[0].body) == {
+        "model": bench.pool,
+        "messages": [],
+        "user": "alice",
+    }
+
+
 def a_caller(**changes: Any) -> Caller:
     plain: dict[str, Any] = {
         "tenant_id": an_order().tenant_id,
@@ -226,6 +284,11 @@ async def test_the_way_goes_to_the_first_pool_that_answers(
     assert [pool.name for pool in open_to(a_caller(local_only=True), bench.pool)] == [bench.pool]
     monkeypatch.setitem(reachable._down, bench.second, timezone.now())
     assert route(a_caller(), bench.pool).name == bench.pool, "it waits for the first"
+
+
+async def test_a_model_that_has_gone_since_is_no_crash(bench: TwoPools) -> None:
+    with pytest.raises(OutOfService):
+        route(a_caller(), "gone")
 
 
 async def test_two_engines_of_one_pool_share_its_queue(bench: TwoPools) -> None:

@@ -16,6 +16,7 @@ from audit.keys.keyring import keyring
 from inference import engines
 from inference.models import Completion, Engine, Model, Pool, Usage
 from inference.order import Item, Order
+from inference.pools import Entry
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
@@ -146,3 +147,29 @@ def test_a_pool_that_is_news_to_this_process_keeps_its_requests(acme: Tenant, se
     serve(**{NEW: ENGINE})
     sweep_all()
     assert pool_of(order) == OLD
+
+
+def old_one_drains(**other: Any) -> None:
+    new = {**ENGINE, **other}
+    engines.put_in_force(
+        [Entry(MODEL, OLD, OLD, ENGINE, draining=True), Entry(MODEL, NEW, NEW, new)]
+    )
+
+
+def test_what_waits_in_a_pool_that_drains_goes_to_another(acme: Tenant) -> None:
+    begun = waiting(acme)
+    assert popped(OLD) == [str(begun.id)]
+    order = waiting(acme)
+    old_one_drains()
+    sweep_all()
+    assert (pool_of(begun), pool_of(order)) == (OLD, NEW)
+    assert (popped(OLD), popped(NEW)) == ([], [str(order.id)])
+
+
+def test_what_may_go_nowhere_waits_on_while_its_pool_drains(acme: Tenant) -> None:
+    order = waiting(acme, local_only=True)
+    old_one_drains(hosted=True)
+    sweep_all()
+    assert pool_of(order) == OLD
+    assert not Usage.objects.exists()
+    assert (popped(NEW), popped(OLD)) == ([], [str(order.id)])
