@@ -15,21 +15,25 @@ _TOLD_ONCE = ("role", "id", "type", "index", "name", "finish_reason")  # never i
 _WHOLE, _CHUNK = "chat.completion", "chat.completion.chunk"
 
 
+class _Text(list[str]):
+    """In its pieces until the end: to join each at once would copy a long text for each token."""
+
+
 def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
+    """What in an event is no choice, or no tool call, is left out."""
     answer: Json = {}
     choices: dict[int, Json] = {}
     for chunk in map(parsed, events):
         for name, value in chunk.items():
             if name not in ("choices", "usage"):
                 answer.setdefault(name, value)
-        for choice in chunk.get("choices") or ():
-            number = choice.get("index") or 0
+        for choice in _objects(chunk.get("choices")):
+            number = _number(choice, 0)
             choices[number] = _joined(choices.get(number, {}), _as_message(choice))
     if answer.get("object") == _CHUNK:
         answer["object"] = _WHOLE
-    return orjson.dumps(
-        {**answer, "choices": [choices[n] for n in sorted(choices)], "usage": usage}
-    )
+    whole = {**answer, "choices": [choices[n] for n in sorted(choices)], "usage": usage}
+    return orjson.dumps(whole, default="".join, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def of_answer(answer: bytes, *, gives_usage: bool) -> Iterator[bytes]:
@@ -60,22 +64,41 @@ def _as_delta(choice: Json) -> Json:
     return {"delta" if name == "message" else name: value for name, value in choice.items()}
 
 
+def _objects(found: Any) -> list[Json]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _number(of: Json, otherwise: int) -> int:
+    number = of.get("index")
+    return number if isinstance(number, int) else otherwise
+
+
 def _joined(before: Any, more: Any, name: str = "") -> Any:
-    if more is None or before is None:
-        return before if more is None else more
-    if isinstance(before, dict) and isinstance(more, dict):
-        return before | {key: _joined(before.get(key), more[key], key) for key in more}
-    if isinstance(before, list) and isinstance(more, list):
-        return _joined_calls(before, more) if name == "tool_calls" else before + more
-    if isinstance(before, str) and isinstance(more, str) and name not in _TOLD_ONCE:
-        return before + more
-    return before if name in _TOLD_ONCE and before != "" else more
+    """`before` with what comes after it; it grows in place."""
+    match before, more:
+        case (_, None) | (None, _):
+            return before if more is None else more
+        case dict(), dict():
+            before.update({key: _joined(before.get(key), more[key], key) for key in more})
+        case list(), list() if name == "tool_calls":
+            return _joined_calls(_objects(before), _objects(more))
+        case _Text(), str():
+            before.append(more)
+        case list(), list() if not isinstance(before, _Text):
+            before.extend(more)
+        case str(), str() if name not in _TOLD_ONCE:
+            return _Text((before, more))
+        case str(), _ if name in _TOLD_ONCE and not before:
+            return more
+        case int() | float(), _ if name not in _TOLD_ONCE:
+            return more
+    return before
 
 
 def _joined_calls(before: list[Json], more: list[Json]) -> list[Json]:
     """Pieces of a tool call have its number."""
-    calls = {call.get("index", n): call for n, call in enumerate(before)}
+    calls = {_number(call, n): call for n, call in enumerate(before)}
     for call in more:
-        number = call.get("index", len(calls))
+        number = _number(call, len(calls))
         calls[number] = _joined(calls.get(number), call)
     return [calls[number] for number in sorted(calls)]

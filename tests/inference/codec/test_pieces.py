@@ -80,3 +80,23 @@ def test_a_text_completion_stays_one() -> None:
     ]
     again = list(pieces.of_answer(answer, gives_usage=False))
     assert pieces.as_answer(again, USAGE) == answer
+
+
+@pytest.mark.unit
+def test_what_is_no_answer_is_left_out() -> None:
+    """Of an engine that sends anything: what is asked again has an answer all the same."""
+    odd: list[Any] = ["text", None, 7, {"index": "one", "delta": {"content": "A"}}, {"index": [1]}]
+    calls: list[Any] = ["call", {"index": {}, "function": "f"}, {"index": None}]
+    events = [
+        event(*odd),
+        event(delta(content="B", tool_calls=calls)),
+        event(delta(content=["C"], tool_calls="none")),
+        event(delta(content=8, tool_calls=[call(0, "{}")])),
+        b"data: " + orjson.dumps({**HEAD, "choices": {"index": 0}}),
+        b"data: []",
+        event(delta(content="D", finish_reason="stop")),
+    ]
+    (choice,) = orjson.loads(pieces.as_answer(events, USAGE))["choices"]
+    assert choice["message"]["content"] == "ABD"
+    assert choice["finish_reason"] == "stop"
+    assert list(pieces.of_answer(pieces.as_answer(events, USAGE), gives_usage=True))
