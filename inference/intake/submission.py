@@ -55,10 +55,12 @@ def read(
     goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
     residency that the request asks for. Raises NoSuchModel, BadRequest, Unavailable.
     """
-    claim = Claim.of(idempotency_key, route, body) if idempotency_key is not None else None
     here = residency.bound(caller, stays)
+    asked = body if stays is None else {**body, residency.HEADER: residency.LOCAL}
+    claim = Claim.of(idempotency_key, route, asked) if idempotency_key is not None else None
     engine = _engine(caller, here, body, form)
-    residency.check(here, engine)
+    if stays is not None:
+        residency.check(here, engine)
     body = checked(body, length, form, engine)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
