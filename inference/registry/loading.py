@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 
 from inference.engines import put_in_force
+from inference.models import Engine
 from inference.pools import Entry
 
 _ENGINES = """
@@ -18,6 +19,19 @@ _ENGINES = """
 def load(connection: psycopg.Connection[Any]) -> bool:
     """Whether anything has changed. Raises psycopg.Error."""
     return put_in_force([_entry(*row) for row in connection.execute(_ENGINES)])
+
+
+def load_once() -> None:
+    """For a command, which ends soon. Raises django.db.DatabaseError."""
+    places = ("position", "created_at")
+    order = [f"{table}{place}" for table in ("pool__model__", "pool__", "") for place in places]
+    rows = Engine.objects.select_related("pool__model").order_by(*order)
+    put_in_force([_of_row(engine) for engine in rows])
+
+
+def _of_row(engine: Engine) -> Entry:
+    pool = engine.pool
+    return Entry(pool.model.name, pool.name, engine.name, engine.fields, engine.draining)
 
 
 def _entry(

@@ -5,6 +5,7 @@ from django.core.management.base import CommandParser
 from inference.engines import engines
 from inference.engines.breaker_override import Breaker, breaker, override
 from inference.queue.client import client
+from inference.registry.loading import load_once
 from tenants.management.commands._json_command import Answer, JsonCommand
 
 BY = "command:breaker"
@@ -25,6 +26,7 @@ class Command(JsonCommand):
         )
 
     def answer(self, **options: Any) -> Answer:
+        load_once()
         engine, wanted, redis = options["engine"], options["state"], client()
         if wanted:
             override(redis, engine, wanted, by=BY)

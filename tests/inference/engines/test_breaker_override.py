@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from pytest_django.fixtures import Settings
 from redis import Redis
 
 from audit.models import Event
 from inference import engines
 from inference.engines import breakers
+from inference.models import Engine, Model, Pool
+from inference.registry.importing import import_file
 
 pytestmark = pytest.mark.django_db
 NAME = "override-test"
+ENTRY: dict[str, Any] = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
 
 
 @pytest.fixture(autouse=True)
-def _one_engine(settings: Settings, valkey: Redis) -> Iterator[None]:
-    settings.ENGINES = {NAME: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
-    engines.forget()
+def _one_engine(db: None, valkey: Redis) -> Iterator[None]:
+    import_file({NAME: ENTRY})
     yield
     valkey.delete(*breakers.keys(NAME))
     engines.forget()
@@ -67,3 +68,12 @@ def test_an_engine_that_does_not_exist_is_named() -> None:
     with pytest.raises(CommandError, match="no engine named nobody"):
         breaker("nobody", "open")
     assert not Event.objects.filter(action="engine:breaker")
+
+
+def test_engines_that_are_not_in_the_file_have_breakers_too(valkey: Redis) -> None:
+    late = f"{NAME}-late"
+    Engine.add(Pool.add(Model.add(late, by="test"), late, by="test"), late, by="test", **ENTRY)
+    try:
+        assert breaker(late, "open")["state"] == "open"
+    finally:
+        valkey.delete(*breakers.keys(late))
