@@ -13,9 +13,13 @@ from tenants.rate_limits.client_address import seen
 Wire = Any  # grpc.aio.ServicerContext of this message type or that
 
 
+def values(wire: Wire, name: str) -> list[str]:
+    return [value for key, value in wire.invocation_metadata() or () if key == name]
+
+
 def told(wire: Wire, name: str) -> str:
     """All values of that name in the metadata, as one header would have them."""
-    return ",".join(value for key, value in wire.invocation_metadata() or () if key == name)
+    return ",".join(values(wire, name))
 
 
 def address(wire: Wire) -> str:

@@ -44,8 +44,9 @@ class Rpc:
         return inf if left is None else left
 
     def told(self, header: str) -> str | None:
-        """What stands in its metadata under an HTTP header's name."""
-        return peers.told(self._wire, header.lower()) or None
+        """What its metadata has under an HTTP header's name; None where it has no such name."""
+        found = peers.values(self._wire, header.lower())
+        return ",".join(found) if found else None
 
     async def authenticate(self) -> Caller:
         """Raises what `refuse` explains."""
