@@ -181,7 +181,8 @@ class Engine:
 
     def learn_context(self, told: int) -> None:
         """Tokens, as the engine says; fewer where fewer are declared."""
-        self.context_length = min(told, self.config.context_length)
+        if told > 0:
+            self.context_length = min(told, self.config.context_length)
 
     def learn_template(self, counted: Template) -> None:
         declared = self.config.template_tokens

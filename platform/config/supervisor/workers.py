@@ -13,6 +13,7 @@ from config import environment
 from config.supervisor.child import Child
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
+from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
 from config.supervisor.screen import say
 from inference.pools import queues
@@ -40,8 +41,8 @@ class Workers:
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, OSError) as problem:
-                log.warning("cannot hear of changed engines: %s", problem)
+            except (psycopg.Error, OSError, Problem) as problem:
+                log.warning("cannot follow the engines: %s", problem)
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:

@@ -195,6 +195,9 @@ async def test_the_shorter_context_holds(served: Served, session: EngineSession)
         engine = an_vllm(served.url + "/v1", context_length=declared)
         await engine.probe(session)
         assert engine.context_length == holds
+    served.handler = Vllm({"id": "theirs", "max_model_len": -1})
+    await engine.probe(session)
+    assert engine.context_length == 512, "what is no length changes nothing"
     with pytest.raises(BadRequest, match="from 1 to 512"):
         requests.check_chat({"messages": [QUESTION], "max_tokens": 513}, engine)
 
