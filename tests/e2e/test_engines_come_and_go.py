@@ -72,12 +72,12 @@ async def while_asking(
 
 @pytest.mark.slow(seconds=15)
 def test_an_engine_is_in_use_without_a_restart_and_gone_without_one(late: Platform) -> None:
-    eventually(lambda: everywhere(late, served=True), 5)
+    eventually(lambda: everywhere(late, served=True))
     workers = eventually(lambda: len(late.pids("worker")))
     answers = asyncio.run(asked(late, new_key(late, *UNLIMITED), 3))
     assert {answer.status_code for answer in answers} == {200}
     do(late, f"Model.objects.get(name='{MODEL}').remove(by='test')")
-    eventually(lambda: everywhere(late, served=False), 5)
+    eventually(lambda: everywhere(late, served=False))
     eventually(lambda: len(late.pids("worker")) == workers - 1)
 
 

@@ -174,13 +174,13 @@ async def _is(asker: Asker, phase: Phase) -> bool:
 @pytest.mark.usefixtures("watching")
 async def test_opened_by_one_process_it_is_open_for_all(asker: Asker) -> None:
     await _elsewhere(asker, "failed", "t", "it answered 500")
-    await until(lambda: _has_trouble(asker), 5)
+    await until(lambda: _has_trouble(asker))
     for _ in range(4):
         await _elsewhere(asker, "failed", "t", "it answered 500")
-    await until(lambda: _is(asker, Phase.OPEN), 5)
+    await until(lambda: _is(asker, Phase.OPEN))
     assert breakers.open_since(asker.engine)
     await _elsewhere(asker, "force", "olga", "closed")
-    await until(lambda: _is(asker, Phase.CLOSED), 5)
+    await until(lambda: _is(asker, Phase.CLOSED))
 
 
 async def _has_trouble(asker: Asker) -> bool:
@@ -192,6 +192,6 @@ async def test_what_redis_lost_reads_as_closed(asker: Asker) -> None:
     await asker.fail()
     assert asker.phase() is Phase.OPEN
     await asker.link.call("DEL", breakers.STATES_KEY, breakers.CHANGES_KEY)
-    await until(lambda: _is(asker, Phase.CLOSED), 5)
+    await until(lambda: _is(asker, Phase.CLOSED))
     await asker.fail(1)
     assert asker.phase() is Phase.CLOSED, "counted from 0"

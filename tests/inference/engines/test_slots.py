@@ -1,6 +1,7 @@
 """llama.cpp's slots: a tenant's request uses what lies in a slot only if it is the tenant's own."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
@@ -176,6 +177,12 @@ def test_common_prefix(start: bytes, one: bytes, other: bytes) -> None:
     assert found == next((i for i, (a, b) in enumerate(both) if a != b), found)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 async def test_what_llama_cpp_is_told(served: Served, session: EngineSession) -> None:
     served.says(b'{"total_slots":2}')
     engine = an_engine(served.url, LlamaCpp, slots=16)
@@ -208,6 +215,7 @@ async def test_orders_that_waited_while_the_engine_was_away(
 ) -> None:
     """One was promised its tenant's slot, and another tenant may have used that since."""
     engine = an_engine(served.url, LlamaCpp)
+    assert isinstance(engine, LlamaCpp)
     ends = {n: asyncio.Event() for n in range(6)}
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -222,17 +230,21 @@ async def test_orders_that_waited_while_the_engine_was_away(
         return asyncio.ensure_future(engine.answer(session, order))
 
     served.handler = handler
+
+    def at_work() -> list[int]:
+        return [orjson.loads(body)["n"] for _, body, _ in served.asked if body]
+
     first, away = ask(0, ACME), ask(1, GLOBEX)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(at_work()) == 2)
     later = {n: ask(n, ACME) for n in (2, 3)}
-    await asyncio.sleep(0.05)
+    await until(lambda: len(engine._slots._waiting) == 2)
     ends[1].set()
     with pytest.raises(EngineAway):
         await away
-    await asyncio.sleep(0.05)
-    runs = orjson.loads(served.asked[-1][1])["n"]  # one of the two; the other one waits
+    await until(lambda: len(at_work()) == 3 and len(engine._slots._waiting) == 1)
+    runs = at_work()[-1]  # one of the two; the other one waits
     later[4] = ask(4, GLOBEX)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(engine._slots._waiting) == 2)
     ends[0].set()
     await first
     for n in {2, 3, 4} - {runs}:

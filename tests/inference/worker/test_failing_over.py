@@ -138,7 +138,7 @@ async def test_after_five_failures_nobody_asks_it_until_its_probe_is_answered(
     assert route(a_caller(), bench.pool).name == bench.pool, "the next one is its probe"
     rows = await bench.served(bench.pool, 3)
     assert {row.pool for row in rows} == {bench.pool}
-    await until(partial(_all_is_well, bench), 5)
+    await until(partial(_all_is_well, bench))
 
 
 async def _thirty_seconds_pass(bench: Pools) -> None:
@@ -146,7 +146,7 @@ async def _thirty_seconds_pass(bench: Pools) -> None:
     kept = await bench.link.call("HGET", breakers.STATES_KEY, bench.pool)
     due = orjson.dumps({**orjson.loads(kept), "due": 1})
     await bench.link.call("HSET", breakers.STATES_KEY, bench.pool, due)
-    await until(partial(_is_due, bench), 5)
+    await until(partial(_is_due, bench))
 
 
 async def _is_due(bench: Pools) -> bool:
@@ -166,7 +166,7 @@ async def test_a_probe_that_fails_costs_its_request_nothing(bench: Pools) -> Non
     (row,) = await bench.served(bench.pool, 1)
     assert (row.pool, row.error_code) == (second(bench), "")
     assert len(failing.asked) == 6
-    await until(partial(_is_open, bench.pool), 5)
+    await until(partial(_is_open, bench.pool))
 
 
 async def _is_open(engine: str) -> bool:
@@ -199,8 +199,8 @@ async def test_when_all_are_open_the_caller_hears_when_to_come_back(bench: Pools
     bench.start(ScriptedEngine(INTERNAL_ERROR))
     bench.drain(second(bench), ScriptedEngine(INTERNAL_ERROR))
     await bench.served(bench.pool, 5)
-    await until(partial(_is_open, bench.pool), 5)
-    await until(partial(_is_open, second(bench)), 5)
+    await until(partial(_is_open, bench.pool))
+    await until(partial(_is_open, second(bench)))
     with pytest.raises(EnginesPaused) as refused:
         route(a_caller(), bench.pool)
     error = as_error(refused.value)
