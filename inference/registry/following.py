@@ -1,13 +1,13 @@
 """Keeps what is in force in this process as PostgreSQL has it: triggers tell of each change.
 
-One thread and one connection of each process. Whenever the connection is new, and every LOOK_S in
-any case, everything is read, so that a notification that was lost does no lasting harm. While
-PostgreSQL is away, what was read last stays in force.
+One thread and one connection of each process, which sleep until there is something. Whenever the
+connection is new, and every LOOK_S in any case, everything is read, so that a notification that was
+lost does no lasting harm. While PostgreSQL is away, what was read last stays in force.
 """
 
 import logging
+import os
 import select
-import time
 from threading import Event, Thread
 from typing import Any
 
@@ -20,8 +20,7 @@ from inference.registry.loading import load
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"
-LOOK_S = 10.0
-WAIT_S = 1.0  # for a notification; then whether to stop
+LOOK_S = 30.0
 AGAIN_S = 0.5
 changed = Signal()
 
@@ -31,7 +30,8 @@ class Following:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._stop, self._lost = Event(), False
+        self._stop, self._lost, self._told = Event(), False, False
+        self._bell = os.eventfd(0)  # rings at the end, for a thread that waits
         self._thread = Thread(target=self._run, name="registry", daemon=True)
 
     def start(self) -> None:
@@ -43,8 +43,11 @@ class Following:
     def stop(self) -> None:
         """What FOREBAY_ENGINES names is in force again."""
         self._stop.set()
+        os.eventfd_write(self._bell, 1)
         if self._thread.ident:
             self._thread.join(10)
+        if not self._thread.is_alive():
+            os.close(self._bell)
         forget()
 
     def _run(self) -> None:
@@ -65,25 +68,25 @@ class Following:
             if self._lost:
                 log.warning("changes of engines are heard again")
             self._lost = False
+            connection.add_notify_handler(self._hear)
             while not self._stop.is_set():
+                self._told = False
                 if load(connection):
                     changed.send(self)
-                self._wait(connection)
+                if not self._told:  # meanwhile
+                    self._wait(connection)
+
+    def _hear(self, _told: object) -> None:
+        self._told = True
 
     def _wait(self, connection: psycopg.Connection[Any]) -> None:
         """For a notification, but for LOOK_S at most. psycopg itself would wake too often."""
-        until, socket = time.monotonic() + LOOK_S, select.poll()
-        socket.register(connection.fileno(), select.POLLIN)
-        while not self._stop.is_set() and time.monotonic() < until:
-            if _was_told(connection):
-                return
-            socket.poll(WAIT_S * 1000)
+        waiting = select.poll()
+        for descriptor in (connection.fileno(), self._bell):
+            waiting.register(descriptor, select.POLLIN)
+        if waiting.poll(LOOK_S * 1000) and not self._stop.is_set():
+            list(connection.notifies(timeout=0))
 
     def _connected(self) -> psycopg.Connection[Any]:
         patience = settings.DATABASE_PATIENCE
         return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **patience)
-
-
-def _was_told(connection: psycopg.Connection[Any]) -> bool:
-    """Also of what came along with an answer: the socket says nothing of that any more."""
-    return bool(list(connection.notifies(timeout=0)) or connection.pgconn.notifies())

@@ -20,7 +20,7 @@ from inference.pools import queues
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
-LOOK_S, AGAIN_S = 10.0, 1.0
+LOOK_S, AGAIN_S = 30.0, 1.0
 _ENGINES = "select name, kind, slots from inference_engine order by position, created_at"
 _PATIENCE: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 5000}
 
@@ -48,10 +48,13 @@ class Workers:
     async def _listen(self) -> None:
         async with await self._connected() as connection:
             await connection.execute(f"listen {CHANNEL}")
+            meanwhile = asyncio.Event()
+            connection.add_notify_handler(lambda _: meanwhile.set())
             while True:
+                meanwhile.clear()
                 await self._look(connection)
-                async for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
-                    pass
+                if not meanwhile.is_set():
+                    await _told(connection)
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         found = await (await connection.execute(_ENGINES)).fetchall()
@@ -69,3 +72,18 @@ class Workers:
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_PATIENCE)
+
+
+async def _told(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Returns at a notification, or after LOOK_S. psycopg itself would wake ten times a second."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), told.set)
+    try:
+        async with asyncio.timeout(LOOK_S):
+            await told.wait()
+    except TimeoutError:
+        return
+    finally:
+        loop.remove_reader(connection.fileno())
+    async for _ in connection.notifies(timeout=0):
+        pass

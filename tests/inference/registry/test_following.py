@@ -33,7 +33,6 @@ def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
 def followed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
     """Looks by itself are too seldom to help: what arrives was told."""
     monkeypatch.setattr(following, "LOOK_S", 300.0)
-    monkeypatch.setattr(following, "WAIT_S", 0.05)
     import_file(FILE)
     found = Following(dsn)
     found.start()
@@ -61,6 +60,26 @@ def test_a_new_engine_is_served_and_a_removed_one_is_not() -> None:
     assert (config.api_key, config.context_length, config.kind) == ("sk-hidden", 100, "vllm")
     made.pool.model.remove(by=BY)
     eventually(lambda: "second" not in engines.served())
+
+
+@pytest.mark.usefixtures("followed")
+def test_what_is_told_while_it_reads_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_read, goes_on = Event(), Event()
+
+    def slow(connected: Any) -> bool:
+        monkeypatch.setattr(following, "load", load)
+        found = load(connected)
+        has_read.set()
+        goes_on.wait(5)
+        connected.execute("select")  # brings along what was told meanwhile
+        return found
+
+    monkeypatch.setattr(following, "load", slow)
+    an_engine()
+    assert has_read.wait(5)
+    an_engine("third")
+    goes_on.set()
+    eventually(lambda: {"second", "third"} <= engines.served().keys())
 
 
 @pytest.mark.usefixtures("followed")
