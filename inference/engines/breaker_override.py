@@ -3,6 +3,7 @@
 `redis` is one that waits, not a RedisLink. All raise redis.RedisError.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -43,6 +44,7 @@ class Breaker:
     forced: bool
     failures: int
     reason: str
+    since: datetime | None  # None where there has been no trouble
     due_in_s: float
     history: list[Change]  # the latest first
 
@@ -50,13 +52,23 @@ class Breaker:
 def breaker(redis: redis_py.Redis, engine: str) -> Breaker:
     """Raises ValidationError for an engine that does not exist."""
     _check(engine)
-    script = redis.register_script(breakers.STATES.text)
-    now, _latest, *flat = script(keys=[breakers.STATES_KEY, breakers.CHANGES_KEY])
-    found = dict(zip(flat[::2], flat[1::2], strict=True)).get(engine.encode())
-    lines: list[bytes] = redis.lrange(breakers.keys(engine)[1], 0, -1)  # type: ignore[assignment]
-    history = [msgspec.json.decode(line, type=Change) for line in lines]
-    state = msgspec.json.decode(found, type=State) if found else None
-    return _described(engine, state, now, history)
+    return breakers_of(redis, [engine])[engine]
+
+
+def breakers_of(redis: redis_py.Redis, names: Iterable[str]) -> dict[str, Breaker]:
+    """By name, in one round trip; also of engines that this process does not know (yet)."""
+    wanted = list(names)
+    with redis.pipeline(transaction=False) as ask:
+        keys = [breakers.STATES_KEY, breakers.CHANGES_KEY]
+        redis.register_script(breakers.STATES.text)(keys=keys, client=ask)
+        for name in wanted:
+            ask.lrange(breakers.keys(name)[1], 0, -1)
+        (now, _latest, *flat), *histories = ask.execute()
+    states = dict(zip(flat[::2], flat[1::2], strict=True))
+    return {
+        name: _described(name, states.get(name.encode()), now, lines)
+        for name, lines in zip(wanted, histories, strict=True)
+    }
 
 
 def override(redis: redis_py.Redis, engine: str, wanted: Wanted, *, by: str) -> None:
@@ -81,10 +93,13 @@ def _check(engine: str) -> None:
         raise ValidationError(text % {"engine": engine, "names": ", ".join(names)})
 
 
-def _described(engine: str, state: State | None, now: int, history: list[Change]) -> Breaker:
-    if state is None:
-        return Breaker(engine, Phase.CLOSED, False, 0, "", 0.0, history)
+def _described(engine: str, told: bytes | None, now: int, lines: list[bytes]) -> Breaker:
+    history = [msgspec.json.decode(line, type=Change) for line in lines]
+    if told is None:
+        return Breaker(engine, Phase.CLOSED, False, 0, "", None, 0.0, history)
+    state = msgspec.json.decode(told, type=State)
     phase = state.phase(now)
     due_in_s = max(0, state.due - now) / 1000 if phase is Phase.OPEN and not state.forced else 0.0
     forced = bool(state.forced)
-    return Breaker(engine, phase, forced, state.failures, state.reason, due_in_s, history)
+    since = datetime.fromtimestamp(state.since / 1000, UTC)
+    return Breaker(engine, phase, forced, state.failures, state.reason, since, due_in_s, history)

@@ -42,6 +42,11 @@ def down_since(engines: Collection[Engine]) -> datetime | None:
     return max(known) if known and len(known) == len(since) else None
 
 
+def silent_since(name: str) -> datetime | None:
+    """Since when the engine of this name has not answered; None for one that did last time."""
+    return _down.get(name)
+
+
 def all_down(engines: Collection[Engine]) -> bool:
     """Whether not one of them is available."""
     return bool(engines) and not any(map(available, engines))

@@ -5,7 +5,7 @@ is made, changed and removed while the platform runs; every act is on record.
 """
 
 from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.keys import configuration
 from audit.trail.record import act
+from inference.models.pool_order import FileFirst, places
 from inference.pools import SLOTS, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
@@ -137,6 +138,27 @@ class Pool(Declared):
             self.refuse_from_file()
             return self._changed(fields, ("position",), by)
 
+    def move(self, steps: int, *, by: str) -> None:
+        """So many places later in its model's order; earlier below 0. It stops at either end.
+
+        Raises FromFile, and ValidationError where the file has the first word.
+        """
+        with transaction.atomic():
+            self.refuse_from_file()
+            order = list(self.model.pools.select_for_update(no_key=True))
+            at = order.index(self)
+            order.insert(max(0, at + steps), order.pop(at))
+            for pool, position in zip(order, _places(order), strict=True):
+                pool._changed({"position": position}, ("position",), by)
+
+
+def _places(order: list[Pool]) -> list[int]:
+    try:
+        return places(order)
+    except FileFirst as problem:
+        text = _("FOREBAY_ENGINES declares %s: nothing made here can be tried before it.")
+        raise ValidationError(text % problem.name) from None
+
 
 class Engine(Declared):
     """One server with slots. `options`: the other keys of an entry in FOREBAY_ENGINES."""
@@ -158,6 +180,12 @@ class Engine(Declared):
     @property
     def described(self) -> dict[str, Any]:
         return {"name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.url}
+
+    @property
+    def shown_url(self) -> str:
+        """Its address without a user name, a password or a query: for people to see."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """Whether an entry makes an engine: what its kind takes, of which type. Types are strict."""
 
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import msgspec
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from inference.engines import built
 from inference.engines.base import EngineConfig
+from inference.models import Pool
 from inference.pools import Entry
 
 _OURS = {"name", "id"}  # follow from the model and the engine
@@ -23,3 +28,15 @@ def check(entry: Entry) -> None:
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
     built(entry)
+
+
+def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
+    """What the API or a form has for an engine of this name. Raises ValidationError."""
+    options = given["options"]
+    if unknown := sorted(options.keys() - OPTIONS):
+        raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
+    own = {field: value for field, value in given.items() if field != "options"}
+    try:
+        check(Entry(pool.model.name, pool.name, name, {**options, **own}))
+    except ValueError as problem:
+        raise ValidationError({"options": str(problem)}) from None

@@ -8,7 +8,6 @@ leased: if it dies, the sweeper gives its requests to the next one.
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from inference.engines.session import EngineSession
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
+from inference.queue.runner_ids import new_id
 from inference.record import slots, statements
 from inference.record.recorded import EncryptedRequests
 from inference.record.statements import Outcome, key_id
@@ -57,7 +57,7 @@ GIVEN_UP_S = 9.0  # one that has waited so long may have been given up (intake/e
 
 class Runner:
     def __init__(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> None:
-        self.id = f"{pool}-{secrets.token_hex(4)}"
+        self.id = new_id(engine.config.id)
         self.pool, self.engine, self.configured = pool, engine, engine
         self.colleagues = colleagues or Colleagues(pool)
         self.slots = self.colleagues.share(engine.config.slots)

@@ -74,6 +74,11 @@ PLATFORM: tuple[Section, ...] = (
     (_("Overview"), "gauge", (("platform", _("Overview"), None),)),
     (_("Tenants"), "building", (("tenants", _("Tenants"), None),)),
     (
+        _("Models"),
+        "cpu",
+        (("served_models", _("Models"), None), ("pools", _("Pools and engines"), None)),
+    ),
+    (
         _("Usage"),
         "chart-bar",
         (("all_usage", _("Usage"), None), ("all_requests", _("Requests"), None)),

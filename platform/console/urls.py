@@ -8,6 +8,7 @@ from console.compliance import pages as compliance
 from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
 from console.people import member, members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
+from console.serving import engines, models, pools
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import overview, request_log, usage_pages
@@ -116,6 +117,28 @@ urlpatterns = [
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),
+    path("console/models/", models.models, name="served_models"),
+    path("console/models/live/", models.live, name="served_models_live"),
+    path(
+        "console/models/<uuid:served_model>/removal/",
+        models.removal,
+        name="served_model_removal",
+    ),
+    path("console/pools/", pools.pools, name="pools"),
+    path("console/pools/live/", pools.live, name="pools_live"),
+    path("console/pools/addition/", pools.addition, name="pool_addition"),
+    path("console/pools/<uuid:pool>/removal/", pools.removal, name="pool_removal"),
+    path("console/pools/<uuid:pool>/moving/", pools.moving, name="pool_moving"),
+    path("console/pools/engines/addition/", engines.addition, name="engine_addition"),
+    path("console/pools/engines/<uuid:engine>/", engines.engine, name="engine"),
+    path("console/pools/engines/<uuid:engine>/removal/", engines.removal, name="engine_removal"),
+    path("console/pools/engines/<uuid:engine>/draining/", engines.draining, name="engine_draining"),
+    path(
+        "console/pools/engines/<uuid:engine>/resumption/",
+        engines.resumption,
+        name="engine_resumption",
+    ),
+    path("console/pools/engines/<uuid:engine>/breaker/", engines.breaker, name="engine_breaker"),
     path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
     path("console/prices/", prices.prices, name="prices"),

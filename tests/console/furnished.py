@@ -4,6 +4,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from inference.models import Engine, Model, Pool
+from inference.registry.importing import import_file
 from tenants import model_access
 from tenants.models import (
     ApiKey,
@@ -23,6 +25,8 @@ from tests.console.asked import completion, refusal
 
 IN_PLATFORM = (
     "/console/",
+    "/console/models/",
+    "/console/pools/",
     "/console/tenants/",
     "/console/usage/",
     "/console/requests/",
@@ -78,6 +82,7 @@ def furnish(owner: Member) -> list[str]:
     email = "somebody.with.a.long.address@subsidiary.acme.example"
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
+    engine_room()
     found = refusal(tenant, actor=key.actor, tier="quota", quota_id=quota.pk, model="mock")
     _night(owner)
     inside = f"/console/t/{tenant.name}/"
@@ -89,6 +94,16 @@ def furnish(owner: Member) -> list[str]:
         f"refusals/{found.pk}/",
     ]
     return [inside + page for page in (*LISTS, *details)]
+
+
+def engine_room() -> Engine:
+    """A model from the file, and one that was made here, in two pools. Its engine."""
+    import_file()
+    model = Model.add("a-model-with-quite-a-long-name-for-a-phone", by="test")
+    pool = Pool.add(model, "the-first-pool-of-that-model", by="test")
+    Pool.add(model, "the-second-pool-of-that-model", by="test")
+    url = "http://gpu-1.a-rack.a-hall.example:8000/v1"
+    return Engine.add(pool, "an-engine-of-that-pool", by="test", kind="vllm", url=url)
 
 
 def _quota(owner: Member, key: ApiKey) -> Quota:

@@ -26,6 +26,7 @@ from console.privacy.own_data import link_of
 from inference.chat import asking
 from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send
+from inference.models import Engine
 from inference.reasoning import Said, packed
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
@@ -56,6 +57,8 @@ ELSEWHERE = {
     "console/live/": "a part of a page",
     "console/chart/": "a part of a page",
     "console/shares/": "a part of a page",
+    "console/models/live/": "a part of a page",
+    "console/pools/live/": "a part of a page",
     "console/usage/export/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
@@ -154,6 +157,7 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
     named: dict[str, Any] = {
         "tenant": "acme",
         "check": "role_matrix",
+        "engine": Engine.objects.get(from_file=False).pk,
         "any_event": objects.standing("event"),
         "completion": objects.standing("receipt"),
         "conversation": conversation(alice),

@@ -15,11 +15,12 @@ from pytest_django.live_server_helper import LiveServer
 from audit.actions import Action
 from audit.models import Event
 from inference.engines import reachable
+from inference.models import Engine
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tests.console.asked import completion, refusal
 from tests.console.conftest import PASSWORD
-from tests.console.furnished import IN_PLATFORM, furnish
+from tests.console.furnished import IN_PLATFORM, engine_room, furnish
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # There is no sandbox for root, and no graphics card to look for.
@@ -280,6 +281,36 @@ def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in: Any) -> None
     page.get_by_role("button", name="Explain").click()
     expect(page.get_by_role("heading", name="Why this was refused")).to_be_visible()
     expect(page.get_by_text("77").first).to_be_visible()
+
+
+def test_engines_are_drained_and_removed_while_figures_move(
+    operator: User, page: Page, sign_in: Any
+) -> None:
+    engine_room()
+    sign_in("op@forebay.example")
+    page.goto("/console/pools/")
+    row = page.get_by_role("row").filter(has_text="an-engine-of-that-pool")
+    row.get_by_role("button", name="Drain").click()
+    expect(page.get_by_text("takes no new requests")).to_be_visible()
+    row.get_by_role("button", name="Remove").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Remove the engine an-engine-of-that-pool?")
+    with page.expect_response(re.compile("/pools/live/")):
+        pass  # the question outlives what is exchanged beneath it
+    dialog.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("an-engine-of-that-pool is removed")).to_be_visible()
+    assert not Engine.objects.filter(from_file=False).exists()
+
+
+def test_pools_are_ordered_by_keyboard(operator: User, page: Page, sign_in: Any) -> None:
+    model = engine_room().pool.model
+    sign_in("op@forebay.example")
+    page.goto("/console/models/")
+    page.get_by_role("button", name="Try the-second-pool-of-that-model earlier").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("are tried in this order from now on")).to_be_visible()
+    names = [pool.name for pool in model.pools.all()]
+    assert names == ["the-second-pool-of-that-model", "the-first-pool-of-that-model"]
 
 
 def test_closing_a_tenant_wants_its_name(

@@ -21,7 +21,9 @@ from audit.keys.cipher import Cipher, Unreadable
 
 PAGE = "entered"  # in the session: the page that shows it again
 MOST_BYTES = 32 * 1024
-_SECRET = re.compile(r"password|secret|credential|(^|_)otp|(^|_)code$|token$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"password|secret|credential|(^|_)otp|(^|_)code$|token$|(^|_)api_key$", re.IGNORECASE
+)
 _cipher = Cipher(UUID(int=0), AESGCM(settings.STREAM_KEY))
 
 

@@ -11,11 +11,12 @@ from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is
 from console.api.problem import bad_request
 from console.api.resource import Who
 from console.api.strict import Shape
-from inference.engines import KINDS, pools, reachable
+from inference.engines import KINDS
+from inference.engines.standing import standing
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS
-from inference.pools import SLOTS, Entry, url_problem
-from inference.registry.checking import OPTIONS, check
+from inference.pools import SLOTS, url_problem
+from inference.registry.checking import OPTIONS, check_given
 
 _EXAMPLE = {
     "url": "http://gpu-1:8000/v1",
@@ -83,18 +84,11 @@ class EngineShape(DeclaredShape):
         return bool(engine.api_key)
 
     def get_state(self, engine: Engine) -> str:
-        if engine.draining:
-            return "draining"
-        return "down" if self._down_since(engine) else "ready"
+        return standing(engine.name, draining=engine.draining).condition.value
 
     def get_down_since(self, engine: Engine) -> str | None:
-        since = self._down_since(engine)
-        return since.isoformat() if since else None
-
-    def _down_since(self, engine: Engine) -> Any:
-        pool = pools().get(engine.pool.name)
-        named = [e for e in (pool.all_engines if pool else ()) if e.config.id == engine.name]
-        return reachable.down_since(named)
+        now = standing(engine.name, draining=False)
+        return now.since.isoformat() if now.since else None
 
 
 class Engines(DeclaredResource):
@@ -125,7 +119,7 @@ class Engines(DeclaredResource):
         if pool is None:
             raise bad_request({"pool": [_("There is no such pool.")]})
         name = given.pop("name")
-        _check(pool, name, {"slots": SLOTS, "options": {}, **given})
+        check_given(pool, name, {"slots": SLOTS, "options": {}, **given})
         return self.one(Engine.add(pool, name, by=self.by, **given), 201)
 
     def retrieve(self, request: Any, engine: UUID) -> Response:
@@ -136,7 +130,7 @@ class Engines(DeclaredResource):
         """Change an engine. What it has begun is finished as it was."""
         given, found = self.given(), self.to_change(self._rows(), pk=engine)
         own = {"kind": found.kind, "url": found.url, "options": found.options}
-        _check(found.pool, found.name, {**own, **given})
+        check_given(found.pool, found.name, {**own, **given})
         return self.done(found, "change", **given)
 
     def destroy(self, request: Any, engine: UUID) -> Response:
@@ -153,14 +147,3 @@ class Engines(DeclaredResource):
 
     def _rows(self) -> Any:
         return Engine.objects.select_related("pool__model")
-
-
-def _check(pool: Pool, name: str, given: dict[str, Any]) -> None:
-    """What its kind does not take. Raises Problem."""
-    fields = {**given["options"], **{n: v for n, v in given.items() if n != "options"}}
-    if unknown := given["options"].keys() - OPTIONS:
-        raise bad_request({"options": [_("There is no such option: %s.") % sorted(unknown)[0]]})
-    try:
-        check(Entry(pool.model.name, pool.name, name, fields))
-    except ValueError as problem:
-        raise bad_request({"options": [str(problem)]}) from None

@@ -39,6 +39,7 @@ def _inside(*pages: Page) -> tuple[Page, ...]:
     return tuple(replace(page, path=where + page.path) for page in pages)
 
 
+_ENGINE = "console/pools/engines/<uuid:engine>/"
 PAGES: tuple[Page, ...] = (
     # Before and around the console
     Page("", sees=ANYBODY),
@@ -84,6 +85,20 @@ PAGES: tuple[Page, ...] = (
     Page("console/usage/", sees=OPERATORS),
     Page("console/usage/export/", sees=OPERATORS),
     Page("console/requests/", sees=OPERATORS),
+    Page("console/models/", sees=OPERATORS, acts=OPERATORS),
+    Page("console/models/live/", sees=OPERATORS),
+    Page("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),
+    Page("console/pools/", sees=OPERATORS),
+    Page("console/pools/live/", sees=OPERATORS),
+    Page("console/pools/addition/", acts=OPERATORS),
+    Page("console/pools/<uuid:pool>/removal/", acts=OPERATORS, bare=True),
+    Page("console/pools/<uuid:pool>/moving/", acts=OPERATORS, bare=True),
+    Page("console/pools/engines/addition/", acts=OPERATORS),
+    Page(_ENGINE, sees=OPERATORS, acts=OPERATORS, bare=True),
+    Page(_ENGINE + "removal/", acts=OPERATORS, bare=True),
+    Page(_ENGINE + "draining/", acts=OPERATORS, bare=True),
+    Page(_ENGINE + "resumption/", acts=OPERATORS, bare=True),
+    Page(_ENGINE + "breaker/", acts=OPERATORS, bare=True),
     Page("console/tenants/", sees=OPERATORS, acts=OPERATORS),
     Page("console/tiers/", sees=OPERATORS, acts=OPERATORS, form={"tier": "standard"}),
     Page("console/prices/", sees=OPERATORS, acts=OPERATORS),

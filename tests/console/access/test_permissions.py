@@ -136,6 +136,13 @@ PLATFORM: list[Row] = [
     ("get", "all_refusals", OPERATOR, 200),
     ("get", "all_refusal_search", OPERATOR, 302),
     ("get", "reconciliations", OPERATOR, 200),
+    ("get", "served_models", OPERATOR, 200),
+    ("post", "served_models", OPERATOR, 200),
+    ("get", "served_models_live", OPERATOR, 200),
+    ("get", "pools", OPERATOR, 200),
+    ("get", "pools_live", OPERATOR, 200),
+    ("post", "pool_addition", OPERATOR, 200),
+    ("post", "engine_addition", OPERATOR, 200),
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
@@ -149,6 +156,9 @@ ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", 
 ELSEWHERE |= {"deletion_lifting"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
 ELSEWHERE |= {"all_deletions", "keys_at_rest"}
+# tests/console/serving
+ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
+ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker"}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from console.isolation.expected import PAGES
+from inference.models import Engine, Model, Pool
 from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant, User
 from tests.console.conftest import SignIn, prove
 
@@ -36,6 +37,12 @@ IN_A_TENANT = [
     ("settings/", {"profile": "mlps-l3", "time_zone": "UTC"}),
 ]
 FOR_OPERATORS = [
+    ("/console/models/", {"name": "new"}),
+    ("/console/pools/addition/", {"name": "new", "model": "large"}),
+    (
+        "/console/pools/engines/addition/",
+        {"pool": "here", "name": "new", "kind": "vllm", "url": "http://gpu-1/v1", "slots": "4"},
+    ),
     ("/console/tenants/", {"name": "new", "tier": "vip", "profile": "asvs-5"}),
     ("/console/tiers/", {"tier": "vip", "weight": "50"}),
     ("/console/prices/", {"model": "mock", "prompt": "1", "cached": "1", "completion": "1"}),
@@ -46,6 +53,7 @@ FOR_OPERATORS = [
 
 def as_it_stands() -> list[Any]:
     models: tuple[Any, ...] = (ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant)
+    models += (Model, Pool, Engine)
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
@@ -60,6 +68,7 @@ def test_in_a_tenant(
 def test_for_operators(
     acme: Tenant, operator: User, sign_in: SignIn, path: str, form: dict[str, Any]
 ) -> None:
+    Pool.add(Model.add("large", by="test"), "here", by="test")
     _asks_first(sign_in, operator, path, form)
 
 

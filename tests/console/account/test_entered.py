@@ -133,6 +133,7 @@ def test_it_is_encrypted_and_short_lived(late: Client) -> None:
 
 def test_no_secret_is_kept(late: Client) -> None:
     secrets = {"password1": "hidden-1", "client_secret": "hidden-2", "code": "hidden-3"}
+    secrets["api_key"] = "hidden-4"
     send(late, **secrets, tokens_per_minute="1200")
     fields = shown(late)
     assert "hidden" not in fields

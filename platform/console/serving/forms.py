@@ -1,0 +1,157 @@
+"""What an operator fills in for a model, a pool or an engine. The models check it once more."""
+
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.forms import ConsoleForm
+from inference.engines import KINDS
+from inference.models import Engine, Model, Pool
+from inference.models.served import LONGEST_NAME, MOST_SLOTS, Declared
+from inference.pools import SLOTS, name_problem, url_problem
+from inference.registry.checking import OPTIONS, check_given
+
+
+def _is_name(name: str) -> None:
+    if name_problem(name):
+        raise ValidationError(_("A name has no blanks, commas, * or ?."))
+
+
+def _is_url(url: str) -> None:
+    if url_problem(url):
+        raise ValidationError(_("Enter an address that begins with http:// or https://."))
+    if "@" in urlsplit(url).netloc:
+        raise ValidationError(_("Put no user name and no password into the address."))
+
+
+class _NewForm(ConsoleForm):
+    table: type[Declared]
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=LONGEST_NAME, validators=[_is_name]
+    )
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if self.table._default_manager.filter(name=name).exists():
+            raise ValidationError(_("This name is taken."))
+        return name
+
+
+class NewModelForm(_NewForm):
+    table = Model
+
+
+class NewPoolForm(_NewForm):
+    table = Pool
+    model = forms.ModelChoiceField(
+        Model.objects.all(), label=gettext_lazy("Model"), to_field_name="name"
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id="pool_%s")
+
+
+class OptionsField(forms.CharField):
+    """A JSON object that PostgreSQL can store: no NUL, no half of a character."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+        super().__init__(max_length=20_000, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return orjson.dumps(value).decode() if isinstance(value, dict) else value
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        text = super().clean(value)
+        try:
+            found = orjson.loads(text or "{}")
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict) or "\\u0000" in text:
+            raise ValidationError(_("Enter a JSON object."))
+        return found
+
+
+class EngineForm(ConsoleForm):
+    url = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=500,
+        validators=[_is_url],
+        widget=forms.URLInput(attrs={"placeholder": "http://gpu-1:8000/v1"}),
+    )
+    slots = forms.IntegerField(
+        label=gettext_lazy("Slots"),
+        initial=SLOTS,
+        min_value=1,
+        max_value=MOST_SLOTS,
+        help_text=gettext_lazy("Answers at the same time."),
+    )
+    hosted = forms.BooleanField(
+        label=gettext_lazy("Hosted elsewhere"),
+        required=False,
+        help_text=gettext_lazy("Tenants that are local only never reach it."),
+    )
+    api_key = forms.CharField(
+        label=gettext_lazy("API key of the service"),
+        required=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=gettext_lazy("Stored encrypted and never shown. Empty: as it is."),
+    )
+    options = OptionsField(label=gettext_lazy("Options as JSON"), required=False)
+
+    def __init__(self, data: Any = None, **kwargs: Any) -> None:
+        super().__init__(data, auto_id="engine_%s", **kwargs)
+        self.fields["options"].help_text = ", ".join(sorted(OPTIONS))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """As the API takes it: without a key, the old one stays."""
+        found = dict(self.cleaned_data)
+        if not found["api_key"]:
+            del found["api_key"]
+        return found
+
+
+class ChangedEngineForm(EngineForm):
+    """`known`: what the engine was like as the form was made."""
+
+    known = forms.CharField(widget=forms.HiddenInput)
+
+    @classmethod
+    def of(cls, engine: Engine, data: Any = None) -> "ChangedEngineForm":
+        shown = {name: getattr(engine, name) for name in ("slots", "hosted", "options")}
+        initial = {"url": engine.shown_url, "known": _as_it_is(engine), **shown}
+        return cls(data, initial=initial)
+
+    def change(self, engine: Engine, *, by: str) -> None:
+        """Of an engine that is locked. Raises FromFile, ValidationError."""
+        given = self.given
+        if given.pop("known") != _as_it_is(engine):
+            raise ValidationError(_("Somebody has changed it meanwhile. Open the page again."))
+        if given["url"] == engine.shown_url:  # what was not shown stays
+            given["url"] = engine.url
+        check_given(engine.pool, engine.name, {"kind": engine.kind, **given})
+        engine.change(by=by, **given)
+
+
+def _as_it_is(engine: Engine) -> str:
+    """As an ETag does."""
+    return sha256(repr(engine.fields).encode()).hexdigest()[:32]
+
+
+class NewEngineForm(_NewForm, EngineForm):
+    table = Engine
+    pool = forms.ModelChoiceField(
+        Pool.objects.select_related("model"), label=gettext_lazy("Pool"), to_field_name="name"
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"), choices=[(kind, kind) for kind in sorted(KINDS)]
+    )
+    field_order = ("pool", "name", "kind")

@@ -1,0 +1,93 @@
+"""The models that the platform serves: their pools in order, what they take, what they cost."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+
+from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
+from console.authorization import ConsoleRequest, operators_only
+from console.serving.forms import NewModelForm
+from console.serving.outcome import acted, saved
+from inference.engines import served
+from inference.engines.standing import Condition, standing
+from inference.models import Model, Pool
+from tenants.models import Price
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlace:
+    pool: Pool
+    first: bool
+    last: bool
+    engines: int
+    ready: int  # engines that take requests
+    hosted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    model: Model
+    pools: list[PoolPlace]
+    context_length: int | None  # None: it is not served
+    takes: list[tuple[str, bool]]  # what is known of it
+    price: Price | None
+
+
+@operators_only
+@recently_proven
+def models(request: ConsoleRequest) -> HttpResponse:
+    form = NewModelForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid() and saved(form, lambda: _add(form, request)):
+        said = _("The model %(name)s is there. It is served once a pool of it has an engine.")
+        messages.success(request, said % form.cleaned_data)
+        return redirect("console:served_models")
+    context = {"lines": _lines(), "form": form, "public_url": settings.PUBLIC_URL}
+    return render(request, "console/serving/models.html", context)
+
+
+@operators_only
+def live(request: ConsoleRequest) -> HttpResponse:
+    context = {"lines": _lines(), "public_url": settings.PUBLIC_URL}
+    return render(request, "console/serving/_models.html", context)
+
+
+@require_POST
+@operators_only
+@recently_proven
+def removal(request: ConsoleRequest, served_model: UUID) -> HttpResponse:
+    found: Model = get_object_or_404(Model, pk=served_model)
+    said = _("The model %(name)s is removed.") % {"name": found.name}
+    acted(request, lambda: found.remove(by=request.actor), said)
+    return redirect("console:served_models")
+
+
+def _add(form: NewModelForm, request: ConsoleRequest) -> None:
+    Model.add(form.cleaned_data["name"], by=request.actor)
+
+
+def _lines() -> list[ModelLine]:
+    prices = {price.model: price for price in Price.objects.holding()}
+    rows = Model.objects.prefetch_related("pools__engines")
+    return [_line(model, prices.get(model.name)) for model in rows]
+
+
+def _line(model: Model, price: Price | None) -> ModelLine:
+    engine, pools = served().get(model.name), list(model.pools.all())
+    places = [_place(pool, at, len(pools)) for at, pool in enumerate(pools)]
+    if engine is None:
+        return ModelLine(model, places, None, [], price)
+    return ModelLine(model, places, engine.context_length, sorted(engine.known.items()), price)
+
+
+def _place(pool: Pool, at: int, count: int) -> PoolPlace:
+    engines = list(pool.engines.all())
+    now = [standing(engine.name, draining=engine.draining).condition for engine in engines]
+    hosted = any(engine.hosted for engine in engines)
+    ready = now.count(Condition.READY)
+    return PoolPlace(pool, at == 0, at == count - 1, len(engines), ready, hosted)

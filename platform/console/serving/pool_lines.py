@@ -1,0 +1,69 @@
+"""Pools and engines as they stand now: what PostgreSQL, Redis and this process know of them."""
+
+from dataclasses import dataclass
+
+from redis import RedisError
+
+from console.serving.pool_figures import PoolFigures, by_pool
+from inference.engines.breaker_override import Breaker, breakers_of
+from inference.engines.standing import Standing, standing
+from inference.models import Engine, Pool
+from inference.queue.client import client
+from inference.queue.occupancy import Occupancy, occupancy
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLine:
+    engine: Engine
+    standing: Standing
+    busy: int | None  # None: Redis is unavailable
+    breaker: Breaker | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLine:
+    pool: Pool
+    occupancy: Occupancy | None
+    figures: PoolFigures
+    engines: list[EngineLine]
+
+
+@dataclass(frozen=True, slots=True)
+class _InRedis:
+    occupancy: dict[str, Occupancy]
+    breakers: dict[str, Breaker]
+
+
+def pool_lines() -> list[PoolLine]:
+    """In the order of their models, and in that in which they are tried."""
+    rows = Pool.objects.select_related("model").prefetch_related("engines")
+    pools = list(rows.order_by("model__position", "model__created_at", "position", "created_at"))
+    known, figures = _in_redis(pools), by_pool()
+    return [
+        PoolLine(
+            pool,
+            known.occupancy.get(pool.name),
+            figures.get(pool.name, PoolFigures()),
+            [_line(engine, pool, known) for engine in pool.engines.all()],
+        )
+        for pool in pools
+    ]
+
+
+def engine_line(engine: Engine) -> EngineLine:
+    return _line(engine, engine.pool, _in_redis([engine.pool]))
+
+
+def _line(engine: Engine, pool: Pool, known: _InRedis) -> EngineLine:
+    full = known.occupancy.get(pool.name)
+    busy = full.by_engine[engine.name] if full else None
+    now = standing(engine.name, draining=engine.draining)
+    return EngineLine(engine, now, busy, known.breakers.get(engine.name))
+
+
+def _in_redis(pools: list[Pool]) -> _InRedis:
+    names = [engine.name for pool in pools for engine in pool.engines.all()]
+    try:
+        return _InRedis(occupancy(pool.name for pool in pools), breakers_of(client(), names))
+    except RedisError:
+        return _InRedis({}, {})

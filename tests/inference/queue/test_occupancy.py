@@ -1,0 +1,40 @@
+"""How full a pool is, and each of its engines, on the real Redis."""
+
+from asgiref.sync import sync_to_async
+
+from inference.queue.fair_queue import FairQueue
+from inference.queue.occupancy import Occupancy, occupancy
+from inference.queue.runner_ids import new_id
+from tests.inference.orders import an_item
+from tests.inference.running import Bench, until
+from tests.inference.scripted import ScriptedEngine
+
+
+async def full(pool: str) -> Occupancy:
+    return (await sync_to_async(occupancy)([pool]))[pool]
+
+
+async def test_what_waits_and_what_each_engine_runs(queue: FairQueue) -> None:
+    items = [an_item() for _ in range(6)]
+    for item in items:
+        await queue.enqueue(item, b"x")
+    await queue.pop(2, new_id("gpu-1"))
+    await queue.pop(1, new_id("gpu-1"))  # another runner of the same engine
+    await queue.pop(1, new_id("gpu-2"))
+    found = await full(queue.pool)
+    assert (found.waiting, found.running) == (2, 4)
+    assert found.by_engine == {"gpu-1": 3, "gpu-2": 1}
+    await queue.settle(items[0], 1)
+    assert (await full(queue.pool)).by_engine == {"gpu-1": 2, "gpu-2": 1}
+
+
+async def test_a_runner_counts_for_its_engine(bench: Bench) -> None:
+    await bench.submit(3)
+    engine = ScriptedEngine([60.0], slots=2)
+    bench.start(engine)
+
+    async def both_slots() -> bool:
+        return (await full(bench.pool)).by_engine == {engine.config.id: 2}
+
+    await until(both_slots)
+    assert (await full(bench.pool)).waiting == 1
