@@ -30,7 +30,7 @@ class Following:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._stop, self._lost, self._told = Event(), False, False
+        self._stop, self._lost = Event(), False
         self._bell = os.eventfd(0)  # rings at the end, for a thread that waits
         self._thread = Thread(target=self._run, name="registry", daemon=True)
 
@@ -68,16 +68,11 @@ class Following:
             if self._lost:
                 log.warning("changes of engines are heard again")
             self._lost = False
-            connection.add_notify_handler(self._hear)
             while not self._stop.is_set():
-                self._told = False
                 if load(connection):
                     changed.send(self)
-                if not self._told:  # meanwhile
+                if not _was_told(connection):  # meanwhile
                     self._wait(connection)
-
-    def _hear(self, _told: object) -> None:
-        self._told = True
 
     def _wait(self, connection: psycopg.Connection[Any]) -> None:
         """For a notification, but for LOOK_S at most. psycopg itself would wake too often."""
@@ -85,8 +80,13 @@ class Following:
         for descriptor in (connection.fileno(), self._bell):
             waiting.register(descriptor, select.POLLIN)
         if waiting.poll(LOOK_S * 1000) and not self._stop.is_set():
-            list(connection.notifies(timeout=0))
+            _was_told(connection)
 
     def _connected(self) -> psycopg.Connection[Any]:
         patience = settings.DATABASE_PATIENCE
         return psycopg.connect(self._dsn, autocommit=True, application_name=CHANNEL, **patience)
+
+
+def _was_told(connection: psycopg.Connection[Any]) -> bool:
+    """Also of what came along with an answer: the socket says nothing of that any more."""
+    return bool(list(connection.notifies(timeout=0)) or connection.pgconn.notifies())

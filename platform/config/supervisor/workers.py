@@ -48,13 +48,10 @@ class Workers:
     async def _listen(self) -> None:
         async with await self._connected() as connection:
             await connection.execute(f"listen {CHANNEL}")
-            meanwhile = asyncio.Event()
-            connection.add_notify_handler(lambda _: meanwhile.set())
             while True:
-                meanwhile.clear()
                 await self._look(connection)
-                if not meanwhile.is_set():
-                    await _told(connection)
+                if not await _was_told(connection):  # meanwhile
+                    await _wait(connection)
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         found = await (await connection.execute(_ENGINES)).fetchall()
@@ -74,7 +71,7 @@ class Workers:
         return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_PATIENCE)
 
 
-async def _told(connection: psycopg.AsyncConnection[Any]) -> None:
+async def _wait(connection: psycopg.AsyncConnection[Any]) -> None:
     """Returns at a notification, or after LOOK_S. psycopg itself would wake ten times a second."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection.fileno(), told.set)
@@ -85,5 +82,10 @@ async def _told(connection: psycopg.AsyncConnection[Any]) -> None:
         return
     finally:
         loop.remove_reader(connection.fileno())
-    async for _ in connection.notifies(timeout=0):
-        pass
+    await _was_told(connection)
+
+
+async def _was_told(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Also of what came along with an answer: the socket says nothing of that any more."""
+    found = [told async for told in connection.notifies(timeout=0)]
+    return bool(found or connection.pgconn.notifies())

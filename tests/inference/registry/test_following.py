@@ -30,7 +30,9 @@ def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
 
 
 @pytest.fixture
-def followed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
+def followed(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[Following]:
     """Looks by itself are too seldom to help: what arrives was told."""
     monkeypatch.setattr(following, "LOOK_S", 300.0)
     import_file(FILE)
@@ -39,6 +41,7 @@ def followed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
     yield found
     found.stop()
     engines.forget()
+    assert "cannot put" not in "".join(told.getMessage() for told in caplog.get_records("call"))
 
 
 def an_engine(name: str = "second", **fields: Any) -> Engine:
