@@ -58,11 +58,14 @@ def name_problem(name: str) -> str:
 def url_problem(url: str) -> str:
     """Why no engine can have this address; "" when one can."""
     try:
-        if urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname:
-            return ""
+        parts = urlsplit(url)
     except ValueError:
-        pass
-    return "the url must begin with http:// or https:// and name a host"
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "the url must begin with http:// or https:// and name a host"
+    if "@" in parts.netloc:  # which pages and the trail would show
+        return "put no user name and no password into the url: the engine's key goes into api_key"
+    return ""
 
 
 def share(whole: int, number: int, count: int) -> int:

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from inference.engines import built
 from inference.engines.base import EngineConfig
 from inference.models import Pool
-from inference.pools import Entry
+from inference.models.served import LONGEST_NAME, MOST_SLOTS
+from inference.pools import SLOTS, Entry
 
 _OURS = {"name", "id"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
@@ -22,11 +23,17 @@ def check(entry: Entry) -> None:
     """Raises ValueError, in one line."""
     if unknown := sorted(entry.fields.keys() - KEYS):
         raise ValueError(f"engine {entry.engine!r}: there is no key {unknown[0]!r}")
+    if long := max((entry.model, entry.pool, entry.engine), key=len)[LONGEST_NAME:]:
+        raise ValueError(
+            f"engine {entry.engine[:LONGEST_NAME]!r}: a name is {len(long)} characters too long"
+        )
     given = {"name": entry.model, "model": entry.model, **entry.fields}
     try:
         msgspec.convert(given, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
+    if not 1 <= entry.fields.get("slots", SLOTS) <= MOST_SLOTS:
+        raise ValueError(f"engine {entry.engine!r}: slots must be 1 to {MOST_SLOTS}")
     built(entry)
 
 

@@ -2,7 +2,6 @@
 
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from django import forms
@@ -24,10 +23,11 @@ def _is_name(name: str) -> None:
 
 
 def _is_url(url: str) -> None:
-    if url_problem(url):
-        raise ValidationError(_("Enter an address that begins with http:// or https://."))
-    if "@" in urlsplit(url).netloc:
+    if not (problem := url_problem(url)):
+        return
+    if "password" in problem:
         raise ValidationError(_("Put no user name and no password into the address."))
+    raise ValidationError(_("Enter an address that begins with http:// or https://."))
 
 
 class _NewForm(ConsoleForm):

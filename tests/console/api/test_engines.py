@@ -130,6 +130,7 @@ def test_an_engine_may_join_a_pool_of_the_file(api: Api) -> None:
         ("kind", "parrot"),
         ("url", "ftp://gpu-1/v1"),
         ("url", "gpu-1:8000"),
+        ("url", "https://me:secret@gpu-1/v1"),
         ("slots", 0),
         ("slots", "4"),
         ("pool", "nowhere"),

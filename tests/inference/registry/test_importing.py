@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from audit.keys import configuration
 from audit.models import Event
 from inference.models import Engine, FromFile, Model, Pool
+from inference.models.served import LONGEST_NAME
 from inference.registry.importing import import_file
 
 SECRET = "sk-of-a-hosted-service"  # noqa: S105
@@ -143,6 +144,8 @@ def test_nobody_else_changes_what_is_from_the_file() -> None:
     [
         ({**ONE, "kind": "parrot"}, "unknown kind 'parrot'"),
         ({**ONE, "url": "ftp://gpu-1"}, "http:// or https://"),
+        ({**ONE, "url": "http://me:secret@gpu-1/v1"}, "goes into api_key"),
+        ({**ONE, "slots": 0}, "slots must be 1 to"),
         ({**ONE, "slots": "many"}, r"Expected `int`.*slots"),
         ({**ONE, "solts": 4}, "no key 'solts'"),
         ({**ONE, "capabilities": {"magic": True}}, "unknown capability 'magic'"),
@@ -153,3 +156,9 @@ def test_a_file_with_a_fault_changes_nothing(entry: dict[str, Any], words: str) 
     with pytest.raises(ValueError, match=words):
         import_file({"other": entry})
     assert engines() == {"small": ("small", "small")}
+
+
+@pytest.mark.django_db
+def test_a_name_that_is_too_long_is_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match="a name is 5 characters too long"):
+        import_file({"m" * (LONGEST_NAME + 5): ONE})
