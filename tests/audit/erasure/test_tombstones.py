@@ -16,7 +16,7 @@ from audit.erasure.own_erasers import KEYS
 from audit.keys.keyring import Barred, Unreadable, keyring
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Payload, Tombstone
 from audit.retention import legal_hold
-from config import celery
+from config import celery, process_start
 from inference.models import Conversation, Message
 from tenants.models import Member, Tenant
 from tests.audit.subjects import HOSTED, Subject, a_member, asked, untouched
@@ -165,6 +165,13 @@ def test_a_file_that_lacks_lines_is_a_hindrance(acme: Tenant) -> None:
     assert tombstones.startup_problem() == ""
 
 
+@pytest.fixture
+def follows_no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That thread has a connection of its own, which sees nothing of a test's database."""
+    monkeypatch.setattr(process_start, "follow_engines", lambda: "")
+
+
+@pytest.mark.usefixtures("follows_no_engines")
 def test_no_worker_starts_where_the_web_process_does_not(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     rows = backup(alice)
@@ -180,6 +187,7 @@ def test_no_worker_starts_where_the_web_process_does_not(acme: Tenant) -> None:
         celery._may_start()
 
 
+@pytest.mark.usefixtures("follows_no_engines")
 def test_a_worker_that_was_killed_while_it_erased_starts_again(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     request = deletion.ask(*alice.who, by="member:1", decides=True)
