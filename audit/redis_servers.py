@@ -87,6 +87,7 @@ def _address(text: str) -> Address:
     return Address(found.hostname, found.port or SENTINEL_PORT)
 
 
+# redis-py has no types for its sentinels: hence the ignores below.
 def watch(found: Servers) -> Sentinel:
     return Sentinel(found.sentinels, sentinel_kwargs=found.to_sentinels)  # type: ignore[no-untyped-call]
 
@@ -111,7 +112,7 @@ def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
 
 
 class Pool(redis.ConnectionPool):
-    """For who names a class of pools, as Django's cache does."""
+    """For who names a class of pools, as Django's cache does: the right one comes of its URL."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]

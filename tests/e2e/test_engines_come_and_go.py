@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -59,6 +60,10 @@ async def asked(platform: Platform, key: str, times: int) -> list[httpx.Response
         return await asyncio.gather(*(client.post(url, json=message) for _ in range(times)))
 
 
+def all_work(*mocks: Mock) -> bool:
+    return all(mock.state()["running"] for mock in mocks)
+
+
 async def while_asking(
     platform: Platform, times: int, started: Callable[[], Any], code: str
 ) -> list[int]:
@@ -91,8 +96,7 @@ def test_an_engine_that_drains_drops_no_request(
         other.behave(tokens=1, delay_ms=100)
         add_engine(late, "late-2", other, 1)
         drain = "Engine.objects.get(name='late-1').drain(by='test')"
-        both = lambda: mock.state()["running"] and other.state()["running"]  # noqa: E731
-        statuses = asyncio.run(while_asking(late, 16, both, drain))
+        statuses = asyncio.run(while_asking(late, 16, partial(all_work, mock, other), drain))
         assert statuses == [200] * 16
         answered = mock.state()["requests"]
         asyncio.run(asked(late, new_key(late, *UNLIMITED), 4))
@@ -107,6 +111,5 @@ def test_what_waits_in_a_removed_pool_is_told_and_what_runs_is_finished(
 ) -> None:
     mock.behave(tokens=1, delay_ms=4000)
     remove = f"Pool.objects.get(name='{MODEL}').remove(by='test')"
-    works = lambda: mock.state()["running"]  # noqa: E731
-    statuses = asyncio.run(while_asking(late, 4, works, remove))
+    statuses = asyncio.run(while_asking(late, 4, partial(all_work, mock), remove))
     assert sorted(statuses) == [200, 503, 503, 503]
