@@ -85,8 +85,13 @@ async def listed(address: str) -> list[str]:
 
 
 async def test_reflection_is_off_by_default(serve: Serve) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as problem:
-        await listed(await serve())
+    """Its message goes with the call: one sent after the refusal would be an error of its own."""
+    async with grpc.aio.insecure_channel(await serve()) as channel:
+        asked: Any = channel.unary_unary(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as problem:
+            await asked(b"")
     assert problem.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
