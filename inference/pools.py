@@ -13,9 +13,12 @@ supervisor reads this before anything is set up.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from inference import policy
+from inference.policy import Policy
 
 Fields = Mapping[str, Any]
 SLOTS = 16  # of an engine that does not say how many it has
@@ -31,6 +34,7 @@ class Entry:
     engine: str
     fields: Fields
     draining: bool = False  # it takes no new requests
+    policy: Policy = field(default_factory=Policy)  # of its pool
 
     def queues(self, workers: int) -> list[str]:
         slots = self.fields.get("slots", SLOTS)
@@ -110,13 +114,20 @@ def _of_model(model: str, fields: Fields) -> list[Entry]:
 
 
 def _of_pool(model: str, pool: str, fields: Fields) -> list[Entry]:
+    fields, when = _split(fields)
     engines = fields.get("engines")
     if engines is None:
-        return [Entry(model, pool, pool, fields)]
+        return [Entry(model, pool, pool, fields, policy=when)]
     if not isinstance(engines, list) or not all(isinstance(one, dict) for one in engines):
         raise ValueError(f"pool {pool!r}: `engines` must be a list of objects")
     common = {name: value for name, value in fields.items() if name != "engines"}
     return [
-        Entry(model, pool, f"{pool}.{number}", {**common, **own})
+        Entry(model, pool, f"{pool}.{number}", {**common, **own}, policy=when)
         for number, own in enumerate(engines, 1)
     ]
+
+
+def _split(fields: Fields) -> tuple[Fields, Policy]:
+    """What is of the engines, and what is of their pool."""
+    of_pool = {name: value for name, value in fields.items() if name in policy.KEYS}
+    return {name: fields[name] for name in fields if name not in of_pool}, Policy(**of_pool)

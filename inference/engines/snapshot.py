@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from inference.engines.base import Engine
+from inference.policy import Policy
 from inference.pools import Entry
 
 
@@ -15,6 +16,7 @@ class Pool:
     model: str
     engines: tuple[Engine, ...]  # that take requests
     draining: tuple[Engine, ...] = ()  # that finish what they have
+    policy: Policy = field(default_factory=Policy)  # when it takes requests, and how many wait
 
     @property
     def all_engines(self) -> tuple[Engine, ...]:
@@ -64,7 +66,7 @@ def _key(entry: Entry) -> str:
 
 
 def _with(pool: Pool | None, entry: Entry, engine: Engine) -> Pool:
-    pool = pool or Pool(entry.pool, entry.model, ())
+    pool = pool or Pool(entry.pool, entry.model, (), policy=entry.policy)
     if entry.draining:
         return replace(pool, draining=(*pool.draining, engine))
     return replace(pool, engines=(*pool.engines, engine))

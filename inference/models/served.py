@@ -17,7 +17,9 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.keys import configuration
 from audit.trail.record import act
+from inference import classes, policy
 from inference.models.pool_order import FileFirst, places
+from inference.policy import BadPolicy, Policy, RouteCondition
 from inference.pools import SLOTS, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
@@ -115,28 +117,47 @@ class Model(Declared):
 
 
 class Pool(Declared):
-    """One queue and the engines that drain it. `position`: when it is tried."""
+    """One queue and the engines that drain it. `position`: when it is tried.
+
+    `condition`: whether a request that it is tried for goes there. `limits`: of what waits.
+    """
 
     noun = "pool"
+    CHANGEABLE = ("position", *policy.KEYS)
 
     model = models.ForeignKey(Model, models.CASCADE, related_name="pools")
+    condition = models.CharField(max_length=20, default=RouteCondition.ALWAYS.value)
+    overflow_after_ms = models.PositiveIntegerField(default=0)  # of "overflow"
+    limits = models.JSONField(default=dict, blank=True)  # by class of work
 
     @property
     def described(self) -> dict[str, Any]:
         return {"name": self.name, "model": self.model.name}
 
     @classmethod
-    def add(cls, model: Model, name: str, *, by: str, position: int | None = None) -> "Pool":
+    def add(
+        cls, model: Model, name: str, *, by: str, position: int | None = None, **policy: Any
+    ) -> "Pool":
         """Tried after the others unless `position` says otherwise. Raises ValidationError."""
         at = _last(model.pools.all()) if position is None else position
-        return cls(model=model, name=name, position=at)._added(by)
+        return cls(model=model, name=name, position=at, **policy)._added(by)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.condition, self.overflow_after_ms, self.limits)
+
+    def clean(self) -> None:
+        try:
+            policy.check(self.policy, classes.names())
+        except BadPolicy as problem:
+            raise ValidationError({problem.field: problem.reason}) from None
 
     def change(self, *, by: str, **fields: Any) -> "Pool":
-        """When it is tried. Raises FromFile, ValidationError."""
+        """When it takes requests, and how many wait. Raises FromFile, ValidationError."""
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
-            return self._changed(fields, ("position",), by)
+            return self._changed(fields, self.CHANGEABLE, by)
 
     def move(self, steps: int, *, by: str) -> None:
         """So many places later in its model's order; earlier below 0. It stops at either end.

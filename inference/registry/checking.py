@@ -8,6 +8,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from inference import classes, policy
 from inference.engines import built
 from inference.engines.base import EngineConfig
 from inference.models import Pool
@@ -27,6 +28,10 @@ def check(entry: Entry) -> None:
         raise ValueError(
             f"engine {entry.engine[:LONGEST_NAME]!r}: a name is {len(long)} characters too long"
         )
+    try:
+        policy.check(entry.policy, classes.names())
+    except policy.BadPolicy as problem:
+        raise ValueError(f"pool {entry.pool!r}: {problem}") from None
     given = {"name": entry.model, "model": entry.model, **entry.fields}
     try:
         msgspec.convert(given, EngineConfig)

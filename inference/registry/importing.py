@@ -6,6 +6,7 @@ over the API stands below it. Then that is the API's from then on.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -45,16 +46,20 @@ def _write(found: list[Entry]) -> None:
         name: _written(Model, name, position=at)
         for at, name in enumerate(dict.fromkeys(entry.model for entry in found))
     }
-    owners = {entry.pool: entry.model for entry in found}
+    first = {entry.pool: entry for entry in reversed(found)}  # all of a pool have its policy
     pools = {
-        name: _written(Pool, name, model=models[model], position=at)
-        for at, (name, model) in enumerate(owners.items())
+        name: _written(Pool, name, position=at, **_of_pool(first[name], models))
+        for at, name in enumerate(dict.fromkeys(entry.pool for entry in found))
     }
     for at, entry in enumerate(found):
         _written(Engine, entry.engine, pool=pools[entry.pool], position=at, **_columns(entry))
     _left(Engine, {entry.engine for entry in found})
     _left(Pool, set(pools))
     _left(Model, set(models))
+
+
+def _of_pool(entry: Entry, models: Mapping[str, Model]) -> dict[str, Any]:
+    return {"model": models[entry.model], **asdict(entry.policy)}
 
 
 def _columns(entry: Entry) -> dict[str, Any]:

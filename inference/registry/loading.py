@@ -6,11 +6,12 @@ import psycopg
 
 from inference.engines import put_in_force
 from inference.models import Engine
+from inference.policy import Policy
 from inference.pools import Entry
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.kind, e.url, e.api_key, e.slots, e.hosted,
-           e.options
+           e.options, p.condition, p.overflow_after_ms, p.limits
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     order by m.position, m.created_at, p.position, p.created_at, e.position, e.created_at"""
@@ -31,12 +32,13 @@ def load_once() -> None:
 
 def _of_row(engine: Engine) -> Entry:
     pool = engine.pool
-    return Entry(pool.model.name, pool.name, engine.name, engine.fields, engine.draining)
+    names = (pool.model.name, pool.name, engine.name)
+    return Entry(*names, engine.fields, engine.draining, pool.policy)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, kind: str, url: str, *more: Any
 ) -> Entry:
-    api_key, slots, hosted, options = more
+    api_key, slots, hosted, options, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots, "hosted": hosted}
-    return Entry(model, pool, engine, {**options, **columns}, draining)
+    return Entry(model, pool, engine, {**options, **columns}, draining, Policy(*policy))

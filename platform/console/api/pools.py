@@ -13,6 +13,7 @@ from console.api.resource import Who
 from console.api.strict import Shape
 from inference.models import Model, Pool
 from inference.models.served import LONGEST_NAME
+from inference.policy import LONGEST_MS, RouteCondition
 
 _MOST = 10_000
 
@@ -21,18 +22,38 @@ class PoolChange(Shape):
     position = s.IntegerField(
         min_value=0, max_value=_MOST, required=False, help_text="When it is tried: lowest first."
     )
+    condition = s.ChoiceField(
+        list(map(str, RouteCondition)),
+        required=False,
+        help_text="`overflow`: where the wait in the pools before it is too long. "
+        "`failover`: where none of them is available.",
+    )
+    overflow_after_ms = s.IntegerField(
+        min_value=0,
+        max_value=LONGEST_MS,
+        required=False,
+        help_text="Of `overflow`: the expected wait from which on it takes requests.",
+    )
+    limits = s.DictField(
+        required=False,
+        help_text="How many requests of a class may wait (`waiting`), and how long they may be "
+        "expected to (`wait_s`). Beyond that the answer is 503.",
+    )
     EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
 
 
 class NewPool(PoolChange):
     name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
     model = s.CharField(max_length=LONGEST_NAME, help_text="The name of a model.")
-    EXAMPLE = {"name": "here", "model": "deepseek-r1"}
+    EXAMPLE = {"name": "here", "model": "deepseek-r1", "condition": "always"}
 
 
 class PoolShape(DeclaredShape):
     model = s.CharField(source="model.name")
     position = s.IntegerField()
+    condition = s.CharField()
+    overflow_after_ms = s.IntegerField()
+    limits = s.DictField()
     engines = s.SerializerMethodField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -41,6 +62,9 @@ class PoolShape(DeclaredShape):
         "created_at": "2026-01-31T08:00:00Z",
         "model": "deepseek-r1",
         "position": 0,
+        "condition": "overflow",
+        "overflow_after_ms": 2000,
+        "limits": {"realtime": {"waiting": 1000, "wait_s": 60}},
         "engines": ["gpu-1", "gpu-2"],
     }
 
@@ -79,7 +103,7 @@ class Pools(DeclaredResource):
         return self.one(self.found(Pool.objects.all(), pk=pool))
 
     def partial_update(self, request: Any, pool: UUID) -> Response:
-        """Change when a pool is tried."""
+        """Change when a pool takes requests, and how many may wait for it."""
         return self.done(self.to_change(Pool.objects.all(), pk=pool), "change", **self.given())
 
     def destroy(self, request: Any, pool: UUID) -> Response:

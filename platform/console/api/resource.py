@@ -5,6 +5,7 @@ from enum import Enum, auto
 from hashlib import sha256
 from typing import Any, ClassVar
 
+import orjson
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_filters import FilterSet
@@ -129,7 +130,7 @@ class Resource(TransactionalView):
 
     def etag(self, said: Mapping[str, Any]) -> str:
         steady = {name: value for name, value in said.items() if name not in self.volatile}
-        return f'"{sha256(as_json(steady)).hexdigest()[:32]}"'
+        return f'"{sha256(as_json(steady, orjson.OPT_SORT_KEYS)).hexdigest()[:32]}"'
 
     def _place(self) -> str:
         return f"{self.tenant.id if self.tenant else self.by}:{self.request.path}"

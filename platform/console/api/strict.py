@@ -44,8 +44,8 @@ class JSONRenderer(BaseRenderer):
         return b"" if data is None else as_json(data)
 
 
-def as_json(data: Any) -> bytes:
-    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS)
+def as_json(data: Any, option: int = 0) -> bytes:
+    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS | option)
 
 
 def _holds_nul(found: Any) -> bool:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from inference import engines
 from inference.models import Engine, Model, Pool
+from inference.policy import Policy
 from inference.registry import following
 from inference.registry.following import Following
 from inference.registry.importing import import_file
@@ -63,6 +64,16 @@ def test_a_new_engine_is_served_and_a_removed_one_is_not() -> None:
     assert (config.api_key, config.context_length, config.kind) == ("sk-hidden", 100, "vllm")
     made.pool.model.remove(by=BY)
     eventually(lambda: "second" not in engines.served())
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_changed_policy_is_in_force_and_its_engine_stays() -> None:
+    pool = an_engine().pool
+    eventually(lambda: "second" in engines.served())
+    before, limits = engines.served()["second"], {"realtime": {"waiting": 10}}
+    pool.change(by=BY, condition="overflow", overflow_after_ms=2000, limits=limits)
+    eventually(lambda: engines.pools()["second"].policy == Policy("overflow", 2000, limits))
+    assert engines.served()["second"] is before
 
 
 @pytest.mark.usefixtures("followed")

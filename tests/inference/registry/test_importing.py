@@ -39,6 +39,25 @@ def test_models_pools_and_engines_are_those_of_the_file() -> None:
 
 
 @pytest.mark.django_db
+def test_a_pool_takes_requests_as_the_file_says() -> None:
+    limits = {"batch": {"waiting": 9}}
+    there = {"condition": "overflow", "overflow_after_ms": 2000, "limits": limits}
+    pools: dict[str, Any] = {"here": {}, "there": {**there, "engines": [{}, {}]}}
+    file = {"large": {**TWO, "pools": pools}}
+    import_file(file)
+    assert Pool.objects.get(name="here").condition == "always"
+    found = Pool.objects.get(name="there")
+    assert {name: getattr(found, name) for name in there} == there
+    before = Event.objects.count()
+    import_file(file)
+    assert Event.objects.count() == before
+    pools["there"] = {"condition": "failover", "engines": [{}, {}]}
+    import_file(file)
+    found.refresh_from_db()
+    assert (found.condition, found.limits) == ("failover", {})
+
+
+@pytest.mark.django_db
 def test_the_same_file_again_writes_nothing() -> None:
     file = {"small": {**ONE, "api_key": SECRET}}
     import_file(file)
@@ -149,6 +168,11 @@ def test_nobody_else_changes_what_is_from_the_file() -> None:
         ({**ONE, "slots": "many"}, r"Expected `int`.*slots"),
         ({**ONE, "solts": 4}, "no key 'solts'"),
         ({**ONE, "capabilities": {"magic": True}}, "unknown capability 'magic'"),
+        ({**ONE, "condition": "often"}, "pool 'other': condition: 'often' is none of always"),
+        ({**ONE, "condition": "overflow"}, "how many milliseconds"),
+        ({**ONE, "overflow_after_ms": "2 s"}, "must be a whole number"),
+        ({**ONE, "limits": {"fast": {}}}, "no class 'fast'"),
+        ({**ONE, "engines": [{"condition": "failover"}]}, "no key 'condition'"),
     ],
 )
 def test_a_file_with_a_fault_changes_nothing(entry: dict[str, Any], words: str) -> None:

@@ -1,0 +1,74 @@
+"""When a pool takes requests of its model, and how many may wait for it.
+
+Nothing of Django is imported, as in inference/pools.py.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+LONGEST_MS = 86_400_000  # a day
+MOST_WAITING = 10_000_000
+KEYS = ("condition", "overflow_after_ms", "limits")  # of a pool in FOREBAY_ENGINES
+
+
+class RouteCondition(StrEnum):
+    ALWAYS = "always"  # in its turn
+    OVERFLOW = "overflow"  # where a request would wait too long in the pools before it
+    FAILOVER = "failover"  # where no pool before it is available
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    condition: str = RouteCondition.ALWAYS
+    overflow_after_ms: int = 0  # milliseconds of expected wait, of "overflow"
+    limits: Mapping[str, Any] = field(default_factory=dict, hash=False)  # by class of work
+
+
+class BadPolicy(ValueError):
+    """`field` is wrong, and `reason` says how."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.field, self.reason = name, reason
+
+
+def check(policy: Policy, classes: Collection[str]) -> None:
+    """`classes`: the classes of work that may have limits. Raises BadPolicy."""
+    _check_condition(policy.condition, policy.overflow_after_ms)
+    if not isinstance(policy.limits, Mapping):
+        raise BadPolicy("limits", "must be an object")
+    for name, limit in policy.limits.items():
+        if name not in classes:
+            raise BadPolicy("limits", f"there is no class {name!r}, only {', '.join(classes)}")
+        _check_limit(name, limit)
+
+
+def _check_condition(condition: Any, after_ms: Any) -> None:
+    known = tuple(map(str, RouteCondition))
+    if condition not in known:
+        raise BadPolicy("condition", f"{condition!r} is none of {', '.join(known)}")
+    if not _is_int(after_ms) or not 0 <= after_ms <= LONGEST_MS:
+        raise BadPolicy("overflow_after_ms", f"must be a whole number from 0 to {LONGEST_MS}")
+    if condition == RouteCondition.OVERFLOW and not after_ms:
+        raise BadPolicy("overflow_after_ms", "overflow begins after how many milliseconds of wait?")
+
+
+def _check_limit(name: str, limit: Any) -> None:
+    if not isinstance(limit, Mapping) or limit.keys() - {"waiting", "wait_s"}:
+        raise BadPolicy("limits", f"{name} may hold waiting and wait_s")
+    waiting, wait_s, longest_s = limit.get("waiting", 1), limit.get("wait_s", 1), LONGEST_MS // 1000
+    if not _is_int(waiting) or not 1 <= waiting <= MOST_WAITING:
+        raise BadPolicy("limits", f"waiting of {name} must be 1 to {MOST_WAITING}")
+    if not _is_number(wait_s) or not 0 < wait_s <= longest_s:
+        raise BadPolicy("limits", f"wait_s of {name} must be more than 0 and at most {longest_s}")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
