@@ -18,6 +18,21 @@ PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
 
 
+# A server that hangs, or a network that swallows packets, is noticed within seconds.
+DATABASE_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 5000,  # ms
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+# The same on the server's side, so that the locks of a host that was cut off are free again.
+SERVER_PATIENCE = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=10000"
+)
+
+
 class EnvironmentProblem(SystemExit):
     """Ends the program with one line that says what to do."""
 

@@ -136,18 +136,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # PostgreSQL, Redis, Celery -----------------------------------------------------------------------
 DATABASE_URL = environment.found("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/forebay")
-# A server that hangs, or a network that swallows packets, is noticed within seconds.
-DATABASE_PATIENCE: dict[str, Any] = {
-    "connect_timeout": 2,
-    "tcp_user_timeout": 5000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
+DATABASE_PATIENCE = environment.DATABASE_PATIENCE
 # What a connection of Django sees until a scope is opened (tenants/scope.py): "system" everything,
 # "none" nothing. The hot path's own connections are the platform's.
 DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
-SEES_ALL: dict[str, Any] = {"options": "-c forebay.system=on"}
+_PATIENT: dict[str, Any] = {"options": environment.SERVER_PATIENCE}
+SEES_ALL: dict[str, Any] = {"options": f"{environment.SERVER_PATIENCE} -c forebay.system=on"}
 # Requests of the web process connect as a role that cannot open the system's scope
 # (docs/deployment-database.md). audit/scope.py alone reaches the other connection.
 REQUESTS_DATABASE_URL = environment.found("FOREBAY_REQUESTS_DATABASE_URL", DATABASE_URL)
@@ -158,7 +152,10 @@ _SYSTEM = {
     **env.db_url_config(DATABASE_URL),
     "OPTIONS": {**DATABASE_PATIENCE, **SEES_ALL},
 }
-_REQUESTS = {**env.db_url_config(REQUESTS_DATABASE_URL), "OPTIONS": {**DATABASE_PATIENCE}}
+_REQUESTS = {
+    **env.db_url_config(REQUESTS_DATABASE_URL),
+    "OPTIONS": {**DATABASE_PATIENCE, **_PATIENT},
+}
 # Celery's threads keep theirs between tasks; nobody else's outlives a request.
 CELERYS_CONNECTION = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (

@@ -1,4 +1,7 @@
-"""What is there to do? One statement to PostgreSQL and a few commands to Redis, for beat."""
+"""What is there to do? One statement to PostgreSQL and a few commands to Redis, for beat.
+
+Of several beats, on hosts that have the role `jobs`, the one that holds a lock of PostgreSQL sends.
+"""
 
 import logging
 import time
@@ -21,6 +24,8 @@ _OPTIONS = (
 )
 _ASKED = ", ".join(f"case when {sql} then '{task}' end" for task, sql in IN_DATABASE.items())
 _WAITING = f"select array_remove(array[{_ASKED}], null)"
+_LEADS = "select pg_try_advisory_lock(%s)"
+_LOCK = 0x464F5242  # "FORB"
 
 
 class WaitingWork:
@@ -28,14 +33,19 @@ class WaitingWork:
         self._dsn = dsn
         self._connection: psycopg.Connection[Any] | None = None
         self._away_until = float("-inf")
+        self.leads = True  # also while nobody can be asked
         self._told = {"witnesses": [name_of(url) for url in settings.WITNESSES]}
 
     def tasks(self) -> set[str]:
-        """Names of tasks. What cannot be asked about counts as waiting."""
-        return self._in_database() | of_audit.in_redis() | of_inference.in_redis()
+        """Names of tasks, none while another beat sends them. What cannot be asked about counts as
+        waiting.
+        """
+        in_database = self._in_database()
+        return in_database | of_audit.in_redis() | of_inference.in_redis() if self.leads else set()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
+        self.leads = True
         if connection:
             connection.close()
 
@@ -54,6 +64,12 @@ class WaitingWork:
         if self._connection is None:
             patience = {**settings.DATABASE_PATIENCE, "options": _OPTIONS}
             self._connection = psycopg.connect(self._dsn, autocommit=True, **patience)
+            self.leads = False
+        if not self.leads:
+            taken = self._connection.execute(_LEADS, [_LOCK], prepare=True).fetchone()
+            self.leads = bool(taken and taken[0])
+        if not self.leads:
+            return set()
         row = self._connection.execute(_WAITING, self._told, prepare=True).fetchone()
         assert row
         return set(row[0])

@@ -36,6 +36,11 @@ class WorkScheduler(PersistentScheduler):
             self._clocks_at = now + super().tick(*arguments, **more)
         return max(0.0, min(self._look_at, self._clocks_at) - time.monotonic())
 
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """A beat that does not lead keeps the time, so that it can take over at any moment."""
+        if self._waiting.leads:
+            super().apply_entry(entry, producer=producer)
+
     def close(self) -> None:
         self._waiting.close()
         super().close()

@@ -280,3 +280,18 @@ def test_without_redis_what_is_asked_of_it_waits(
         without.setattr("inference.waiting.client", lambda: gone)
         without.setattr(pending, "_redis", lambda: gone)
         assert work.tasks() == {"audit.seal", "inference.sweep"}
+
+
+def test_of_two_beats_one_sends_and_the_other_takes_over(trail: Trail, dsn: str) -> None:
+    first, second = WaitingWork(dsn), WaitingWork(dsn)
+    client().hset(f"{prefix(POOL)}:orders", "a", 1)
+    try:
+        assert first.tasks()
+        assert (first.leads, second.tasks(), second.leads) == (True, set(), False)
+        assert first.tasks()
+        first.close()  # as its connection does when its host is gone
+        assert second.tasks()
+        assert (first.tasks(), first.leads) == (set(), False)
+    finally:
+        first.close()
+        second.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from celery.beat import Scheduler
 
 from config import work_scheduler
 from config.celery import app
@@ -118,3 +119,17 @@ def test_entries_of_celery_are_sent_as_ever(
     entry = played._scheduler.schedule["self_check"]
     entry.last_run_at = entry.default_now() - timedelta(seconds=61)
     assert "audit.check" in played.run(3)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_beat_that_does_not_lead_sends_nothing(
+    played: Played, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    scheduler, sent = played._scheduler, list[str]()
+    monkeypatch.delattr(scheduler, "apply_entry")
+    monkeypatch.setattr(
+        Scheduler, "apply_entry", lambda _self, entry, producer=None: sent.append(entry.task)
+    )
+    scheduler._waiting.leads = leads
+    played.run(1)
+    assert bool(sent) is leads

@@ -64,7 +64,10 @@ async def _supervise(told: Options, home: Home) -> None:
 
 
 def _with_ports(told: Options) -> Options:
-    ports.require_free(told.host, told.port)
+    if told.has("web"):
+        ports.require_free(told.host, told.port)
+    if not told.has("grpc"):
+        return replace(told, grpc_port=0)
     if told.grpc_port:
         ports.require_free(told.host, told.grpc_port, "FOREBAY_GRPC_PORT")
     elif told.grpc_port is None:
@@ -80,18 +83,20 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
     processes = Processes(told, home, keeper, variables)
 
     async def platform() -> None:
-        await together(_database(servers, preparing), servers.start_redis())
-        await preparing.prepare_start()
-        await Workers(told, keeper, processes, servers.database_url).start()
+        await together(_database(told, servers, preparing), servers.start_redis())
+        await preparing.prepare_start(first_run=told.has("web"))
+        if told.has("workers"):
+            await Workers(told, keeper, processes, servers.database_url).start()
         await processes.start()
 
-    await together(platform(), servers.start_engine(), preparing.collect_static())
+    await together(platform(), servers.start_engine(), preparing.collect_static(told))
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
 
 
-async def _database(servers: Servers, preparing: Preparing) -> None:
+async def _database(told: Options, servers: Servers, preparing: Preparing) -> None:
     await servers.start_database()
-    await preparing.migrate(servers.administrator)
+    if not told.roles:  # of several hosts none migrates by itself
+        await preparing.migrate(servers.administrator)
 
 
 async def _until_told_to_stop(starting: Coroutine[Any, Any, None], keeper: Keeper) -> None:

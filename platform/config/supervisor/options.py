@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import environment
+from config.supervisor import roles
 from config.supervisor.problem import Problem
 
 GRPC_PORT = 50051
@@ -23,9 +24,13 @@ class Options:
     database_url: str | None
     redis_url: str | None
     engines_given: bool
+    roles: frozenset[str]  # empty: this host has everything, and what it lacks is embedded
     model: Path | None
     slots: int
     context: int
+
+    def has(self, role: str) -> bool:
+        return not self.roles or role in self.roles
 
     @property
     def near_host(self) -> str:
@@ -38,6 +43,8 @@ class Options:
 
 
 def read() -> Options:
+    if named := roles.given():
+        roles.require_shared(os.environ, environment.HOME)
     model = os.environ.get("FOREBAY_MODEL")
     return Options(
         home=environment.HOME,
@@ -51,6 +58,7 @@ def read() -> Options:
         database_url=os.environ.get("DATABASE_URL") or None,
         redis_url=os.environ.get("REDIS_URL") or None,
         engines_given=bool(os.environ.get("FOREBAY_ENGINES")),
+        roles=named,
         model=Path(model).expanduser().resolve() if model else None,
         slots=_number("FOREBAY_SLOTS", 16, 1, 256),
         context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),

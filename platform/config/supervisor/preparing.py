@@ -11,6 +11,7 @@ from config import environment
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
+from config.supervisor.options import Options
 from config.supervisor.screen import done
 
 
@@ -30,8 +31,10 @@ class Preparing:
         await self._keeper.run(self._manage("migrate", "--noinput", also=administrator))
         done("tables ready")
 
-    async def collect_static(self) -> None:
+    async def collect_static(self, told: Options) -> None:
         """Skipped while nothing that it would copy has changed."""
+        if not told.has("web"):
+            return
         mark = self._home.root / "static" / ".fingerprint"
         now = _fingerprint()
         if mark.exists() and mark.read_text() == now:
@@ -40,12 +43,12 @@ class Preparing:
         mark.write_text(now)
         done("static files ready")
 
-    async def prepare_start(self) -> None:
+    async def prepare_start(self, *, first_run: bool) -> None:
         """The keys are the right ones, nobody who was erased is back, somebody can sign in."""
         answer = self._home.run / "first_run.json"
         self._home.write_private(answer, "")
         with answer.open("wb") as output:
-            child = self._manage("prepare_start")
+            child = self._manage("prepare_start", *([] if first_run else ["--no-first-run"]))
             await self._keeper.run(child, output=output.fileno())
         found = json.loads(answer.read_text())
         answer.unlink()

@@ -32,11 +32,15 @@ class Processes:
 
     async def start(self) -> None:
         """All but the workers of engines (workers.py)."""
+        if self._options.has("jobs"):
+            await self._jobs()
+        processes = self._options.web_processes if self._options.has("web") else 0
+        await together(*map(self._web, range(1, processes + 1)), self._grpc())
+
+    async def _jobs(self) -> None:
         await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
         await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
-        numbers = range(1, self._options.web_processes + 1)
-        await together(*map(self._web, numbers), self._grpc())
 
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"

@@ -32,7 +32,8 @@ class Servers:
     def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
         self._postgres = None if options.database_url else _postgres(options, home, keeper)
         self._valkey = None if options.redis_url else Valkey(home, keeper)
-        self._engine = None if options.engines_given else Engine(options, home, keeper)
+        own_engine = not (options.engines_given or options.roles)
+        self._engine = Engine(options, home, keeper) if own_engine else None
         self.database_url = self._postgres.url if self._postgres else options.database_url or ""
         self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
         self.engines = (
@@ -51,7 +52,7 @@ class Servers:
             "DATABASE_URL": self.database_url,
             **self._for_requests,
             "REDIS_URL": self.redis_url,
-            "FOREBAY_ENGINES": json.dumps(self.engines),
+            **self._for_engines,
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
         }
 
@@ -71,6 +72,11 @@ class Servers:
         given = os.environ.get("FOREBAY_REQUESTS_DATABASE_URL", "")
         url = self._postgres.requests_url if self._postgres else given
         return {"FOREBAY_REQUESTS_DATABASE_URL": url} if url else {}
+
+    @property
+    def _for_engines(self) -> dict[str, str]:
+        """On a host that names none, those of another stay."""
+        return {"FOREBAY_ENGINES": json.dumps(self.engines)} if self.engines else {}
 
     async def start_database(self) -> None:
         if self._postgres:

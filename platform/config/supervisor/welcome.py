@@ -8,8 +8,16 @@ from config.supervisor.screen import say, seconds
 
 
 def welcome(options: Options, first: FirstRun, model: str) -> None:
-    url = options.url
     say(f"\nForebay is ready ({seconds()})\n")
+    if options.has("web"):
+        _doors(options, first, model)
+    else:
+        say(f"  Here      {', '.join(sorted(options.roles))}\n")
+    say(f"Ctrl-C stops everything. Logs: {options.home / 'logs'}")
+
+
+def _doors(options: Options, first: FirstRun, model: str) -> None:
+    url = options.url
     say(f"  Console   {url}/console/")
     if first.operator_link:
         say(f"            first visit, sets the operator's password: {first.operator_link}")
@@ -21,7 +29,6 @@ def welcome(options: Options, first: FirstRun, model: str) -> None:
     else:
         say("  API key   make one: make manage ARGS='create_api_key TENANT --name NAME'")
     say(f"\nTry it:\n\n{_curl(url, first.demo_api_key or 'YOUR_API_KEY', model)}\n")
-    say(f"Ctrl-C stops everything. Logs: {options.home / 'logs'}")
 
 
 def _curl(url: str, key: str, model: str) -> str:

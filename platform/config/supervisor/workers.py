@@ -10,11 +10,13 @@ from typing import Any
 import psycopg
 
 from config import environment
+from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import Options
 from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
+from config.supervisor.roles import runs_here
 from config.supervisor.screen import say
 from inference.pools import queues
 
@@ -22,7 +24,6 @@ log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
 LOOK_S, AGAIN_S = 30.0, 1.0
 _ENGINES = "select name, kind, slots from inference_engine order by position, created_at"
-_PATIENCE: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 5000}
 
 
 class Workers:
@@ -55,7 +56,8 @@ class Workers:
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         found = await (await connection.execute(_ENGINES)).fetchall()
-        wanted = [q for name, kind, n in found for q in queues(name, kind, n, self._count)]
+        here = [engine for engine in found if runs_here(engine[0])]
+        wanted = [q for name, kind, n in here for q in queues(name, kind, n, self._count)]
         for queue in wanted:
             if queue not in self._children:
                 self._children[queue] = await self._processes.worker(queue)
@@ -68,7 +70,9 @@ class Workers:
         self._keeper.alongside(self._keeper.retire(child, patience))
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_PATIENCE)
+        return await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, **DATABASE_PATIENCE
+        )
 
 
 async def _wait(connection: psycopg.AsyncConnection[Any]) -> None:

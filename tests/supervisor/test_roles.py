@@ -1,0 +1,77 @@
+"""FOREBAY_ROLES: a host of several has what it names, and makes up nothing that all must share."""
+
+from pathlib import Path
+
+import pytest
+
+from config import environment
+from config.supervisor import options, roles
+from config.supervisor.problem import Problem
+
+pytestmark = pytest.mark.unit
+SHARED = {
+    "DATABASE_URL": "postgres://forebay:secret@db/forebay",
+    "REDIS_URL": "redis://:secret@valkey:6379/0",
+    "FOREBAY_MASTER_KEY": "x",
+    "FOREBAY_AUDIT_SIGNING_KEY": "x",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (*SHARED, "FOREBAY_KMS_URL", "FOREBAY_ROLES", "FOREBAY_ENGINES_HERE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(environment, "HOME", tmp_path)
+
+
+def test_without_roles_a_host_has_all_of_them() -> None:
+    told = options.read()
+    assert not told.roles
+    assert all(map(told.has, roles.ALL))
+
+
+def test_a_host_has_the_roles_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**SHARED, "FOREBAY_ROLES": "web, grpc"}.items():
+        monkeypatch.setenv(name, value)
+    told = options.read()
+    assert [role for role in roles.ALL if told.has(role)] == ["web", "grpc"]
+
+
+def test_an_unknown_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_ROLES", "web,wokers")
+    with pytest.raises(Problem, match="'wokers' is none of web, grpc, workers, jobs"):
+        options.read()
+
+
+@pytest.mark.parametrize("missing", SHARED)
+def test_what_is_not_shared_is_missed_at_the_start(missing: str, tmp_path: Path) -> None:
+    variables = {name: value for name, value in SHARED.items() if name != missing}
+    with pytest.raises(Problem, match=missing):
+        roles.require_shared(variables, tmp_path)
+
+
+def test_keys_may_be_files_and_the_master_key_in_a_kms(tmp_path: Path) -> None:
+    servers = {name: SHARED[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "audit_signing.key").write_text("x")
+    roles.require_shared({**servers, "FOREBAY_KMS_URL": "https://vault"}, tmp_path)
+    (tmp_path / "secrets" / "master.key").write_text("x")
+    roles.require_shared(servers, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("here", "engine", "runs"),
+    [
+        ("", "gpu-1", True),
+        ("gpu-1", "gpu-1", True),
+        ("gpu-1", "gpu-10", False),
+        ("gpu-1-*, cpu", "gpu-1-a", True),
+        ("gpu-1-*, cpu", "cpu", True),
+        ("gpu-1-*, cpu", "gpu-2-a", False),
+    ],
+)
+def test_which_engines_have_their_workers_here(
+    monkeypatch: pytest.MonkeyPatch, here: str, engine: str, runs: bool
+) -> None:
+    monkeypatch.setenv("FOREBAY_ENGINES_HERE", here)
+    assert roles.runs_here(engine) is runs
