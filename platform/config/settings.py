@@ -63,7 +63,9 @@ BODY_TIMEOUT_S = environment.number("FOREBAY_BODY_TIMEOUT_S", 60)
 BODY_BYTES_PER_S = max(1, environment.number("FOREBAY_BODY_BYTES_PER_S", 16_384))
 BODY_LONGEST_S = environment.number("FOREBAY_BODY_LONGEST_S", 600)
 SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
-KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 5)
+# Longer than clients keep an idle connection (OpenAI's SDK 5 s, nginx 60 s, Go 90 s), so that they
+# close first, and none sends a request into our closing.
+KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 120)
 _TLS = PUBLIC_URL.startswith("https://")
 
 # gRPC (config/grpc_server.py). Without a certificate it speaks in clear.

@@ -5,7 +5,9 @@ import socket
 import time
 from collections.abc import Iterator
 
+import openai
 import pytest
+from django.conf import settings
 from django.test import override_settings
 
 from config.connections import Crowd
@@ -13,6 +15,7 @@ from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
 HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
+KEEP_ALIVE_S = settings.KEEP_ALIVE_S  # out of the box
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +202,9 @@ def test_who_reads_slowly_but_reads(served: Served) -> None:
             time.sleep(max(0.0, behind))
     assert got > 20_000_000
     assert time.monotonic() - began > 1
+
+
+@pytest.mark.parametrize("idle_s", [openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry, 60, 90])
+def test_clients_close_idle_connections_first(idle_s: float) -> None:
+    """OpenAI's SDK, nginx, Go: else a request may meet a connection that we are just closing."""
+    assert idle_s + Crowd.TICK_S < KEEP_ALIVE_S

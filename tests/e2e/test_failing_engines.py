@@ -150,7 +150,7 @@ class Load:
 
     async def _ask_all(self) -> None:
         headers = {"Authorization": f"Bearer {self.platform.key}"}
-        limits = httpx.Limits(max_connections=1000, keepalive_expiry=1)  # before the server closes
+        limits = httpx.Limits(max_connections=1000)
         async with (
             httpx.AsyncClient(
                 base_url=self.platform.url, headers=headers, timeout=80, limits=limits
