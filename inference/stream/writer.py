@@ -101,6 +101,15 @@ class Writer:
             if self._writing:
                 await asyncio.wait([self._writing])
 
+    async def written(self, stream: bytes) -> None:
+        """Returns when every frame of one stream that was put so far has been written."""
+        while True:
+            self._start()
+            if self._writing:
+                await asyncio.wait([self._writing])
+            if all(frame.id != stream for _, frame in self._frames):
+                return
+
     def _schedule(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()

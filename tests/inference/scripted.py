@@ -146,6 +146,9 @@ class _Frames:
     def turn(self, last: int, came: int, pace: object) -> None:
         """Nobody else speaks."""
 
+    async def written(self, stream: bytes) -> None:
+        """At once."""
+
 
 class _Rows:
     def __init__(self, traces: Traces) -> None:

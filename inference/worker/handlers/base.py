@@ -64,7 +64,7 @@ class Handler(ABC):
         self.lease_lost = False
         self.guard = Guard()
         self.elsewhere: Callable[[], Pool | None] = nowhere  # that can take it
-        self.moves: Pool | None = None  # and has to: nothing has come of it here
+        self.moves: Pool | None = None  # and has to: nothing, or half of it, has come of it here
         self.lost: EngineFailed | None = None  # the engine has gone silent
         self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
@@ -117,8 +117,10 @@ class Handler(ABC):
         failure = await self._failure(session, writer)
         if failure or self.guard.has_trouble:
             self.guard.tell(str(self.item), failure, cancelled=self.cancelled)
-        if failure and not self.cancelled and self.may_move(failure):
-            self.moves = self.elsewhere()
+        if failure and not self.cancelled:
+            self.moves = self._next(failure)
+        if self.moves and self.sent:
+            await writer.written(self.order.id.bytes)
         if self.lease_lost or self.moves:
             return None
         outcome = await self.outcome(session, failure)
@@ -128,6 +130,18 @@ class Handler(ABC):
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
         writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())
         return outcome
+
+    def _next(self, failure: EngineFailed) -> Pool | None:
+        """Whose engines begin it anew, or go on with it."""
+        if self.may_move(failure):
+            return self.elsewhere()
+        breaks_off = self.sent and self.item.attempt == 1 and failure.counts
+        pool = self.elsewhere() if breaks_off else None
+        return pool if pool and self.goes_on_in(pool) else None
+
+    def goes_on_in(self, pool: Pool) -> bool:
+        """Whether each of its engines can take up what was given out so far."""
+        return False
 
     def may_move(self, failure: EngineFailed) -> bool:
         """Whether another engine can begin anew: nothing of this one's answer was given out."""

@@ -10,6 +10,7 @@ import msgspec
 from inference.codec import events as sse
 from inference.codec import pieces
 from inference.codec.answer import Codec, count
+from inference.engines import Pool
 from inference.engines.base import (
     LONGEST_ANSWER,
     AnswerBroken,
@@ -60,7 +61,7 @@ class Generation(Handler):
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
         if self.sent_before and not self._take_up():
-            raise WorkerLost(502, "the worker died in the middle of this answer; send it again")
+            raise WorkerLost(502, "this answer broke off in the middle; send it again")
         self.upstream = self.engine.upstream[:120]
         began, retry = time.time(), 0
         while True:
@@ -82,16 +83,34 @@ class Generation(Handler):
 
     def _take_up(self) -> bool:
         """Goes on where the earlier attempt broke off, if the engine can."""
-        said = list(map(sse.said_in, self.sent_events))
-        if any(piece.reasoning for piece in said):
-            return False
-        texts = [piece.text for piece in said if piece.text]
-        body = self.engine.continued(self.order, "".join(texts), len(texts))
+        texts = self._texts()
+        body = self._continued(self.engine, self.order, texts)
         if body is None:
             return False
-        self.tokens_before = len(texts)
+        self.tokens_before = len(texts or ())
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
+
+    def goes_on_in(self, pool: Pool) -> bool:
+        if self.held or not self.order.keeps_events:
+            return False
+        texts, form = self._texts(), self.engine.body_form
+        own = (
+            (engine, self.order if engine.body_form == form else engine.adopted(self.order))
+            for engine in pool.engines
+        )
+        return all(self._continued(engine, order, texts) is not None for engine, order in own)
+
+    def _texts(self) -> list[str] | None:
+        """One for each token that was given out; None after reasoning, which is no such text."""
+        said = list(map(sse.said_in, self.sent_events))
+        if any(piece.reasoning for piece in said):
+            return None
+        return [piece.text for piece in said if piece.text]
+
+    @staticmethod
+    def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
+        return None if texts is None else engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
         if not self.order.stream:

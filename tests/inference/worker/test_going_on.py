@@ -1,0 +1,112 @@
+"""A stream that breaks off goes on at another engine where its kind can take it up."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference.codec import events as sse
+from inference.models import Usage
+from inference.order import Order
+from inference.stream.frames import Frame, Kind
+from tests.inference.engines.served import Served
+from tests.inference.orders import chunk, usage
+from tests.inference.worker.test_failing_over import Pools, bench, second
+
+__all__ = ["bench"]
+BEGINNING = [chunk(role="assistant", content=""), chunk("Hel"), chunk("lo")]
+REST = [chunk(role="assistant", content=""), chunk(" you"), chunk(finish="stop"), usage(9, 1)]
+CHAT: dict[str, Any] = {
+    "model": "theirs",
+    "messages": [{"role": "user", "content": "Say something"}],
+    "stream": True,
+}
+
+
+@asynccontextmanager
+async def server(*found: bytes, cut: bool = False) -> AsyncIterator[Served]:
+    served = Served()
+    served.streams(*(each + b"\n\n" for each in found), cut=cut)
+    runner = web.ServerRunner(web.Server(served), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    served.url = "http://{}:{}".format(*runner.addresses[0][:2])
+    yield served
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[tuple[Served, Served]]:
+    async with server(*BEGINNING, cut=True) as breaks, server(*REST, sse.DONE) as goes_on:
+        yield breaks, goes_on
+
+
+def serve(bench: Pools, settings: Settings, kind: str, *servers: Served) -> None:
+    entries = {
+        name: {"kind": kind, "url": f"{served.url}/v1", "model": "theirs"}
+        for name, served in zip((bench.pool, second(bench)), servers, strict=True)
+    }
+    settings.ENGINES = {bench.pool: {"pools": entries}}
+    engines.forget()
+    for name in entries:
+        engine: Any = engines.pools()[name].engine(name)
+        bench.drain(name, engine)
+
+
+async def frames_of(bench: Pools, order: Order) -> list[Frame]:
+    return [one for one in await bench.returned(order.reply_to) if one.id == order.id.bytes]
+
+
+async def said(bench: Pools, order: Order) -> list[bytes]:
+    frames = [one for one in await frames_of(bench, order) if one.kind != Kind.ERROR]
+    return [each for one in frames for each in sse.split(one.body)]
+
+
+async def ended(bench: Pools) -> Usage:
+    (row,) = await bench.settled(1)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("kind", "says_go_on"),
+    [
+        ("vllm", {"continue_final_message": True}),
+        ("deepseek", {"prefix": True}),
+    ],
+)
+async def test_a_broken_stream_goes_on_at_the_next_engine(
+    bench: Pools,
+    settings: Settings,
+    servers: tuple[Served, Served],
+    kind: str,
+    says_go_on: dict[str, bool],
+) -> None:
+    serve(bench, settings, kind, *servers)
+    order = await bench.put(bench.pool, body=orjson.dumps(CHAT))
+    row = await ended(bench)
+    assert (row.pool, row.error_code, row.finish_reason) == (second(bench), "", "stop")
+    assert row.completion_tokens == 3
+    asked = orjson.loads(servers[1].asked[-1][1])
+    last = asked["messages"][-1]
+    assert (last["role"], last["content"]) == ("assistant", "Hello")
+    assert says_go_on.items() <= {**asked, **last}.items()
+    texts = [sse.text_in(each) for each in await said(bench, order) if each != sse.DONE]
+    assert "".join(texts) == "Hello you"
+
+
+@pytest.mark.parametrize("asks", [{"tools": [{"type": "function", "function": {"name": "f"}}]}, {}])
+async def test_what_cannot_be_taken_up_ends_with_an_error(
+    bench: Pools, settings: Settings, servers: tuple[Served, Served], asks: dict[str, Any]
+) -> None:
+    serve(bench, settings, "vllm" if asks else "openai", *servers)
+    order = await bench.put(bench.pool, body=orjson.dumps({**CHAT, **asks}))
+    row = await ended(bench)
+    assert (row.pool, row.error_code, row.finish_reason) == (bench.pool, "engine_failed", "error")
+    assert (row.completion_tokens, servers[1].asked) == (2, [])
+    *_, last = await frames_of(bench, order)
+    assert last.kind == Kind.ERROR
