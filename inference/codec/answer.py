@@ -98,4 +98,4 @@ class Codec:
 def count(usage: Any, name: str) -> int | None:
     """A number of tokens; None when the engine sent none, or something else."""
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    return value if type(value) is int and 0 <= value < 2**31 else None

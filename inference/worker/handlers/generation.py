@@ -28,11 +28,12 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
-from inference.worker import backoff
+from inference.worker import backoff, figures
 from inference.worker.handlers.base import Handler
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
+BYTES_OF_A_TOKEN = 4  # on average, of text
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
@@ -182,6 +183,8 @@ class Generation(Handler):
 
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
+        if not (failure or self.cancelled) and self._figures_are_odd():
+            figures.alert(self.engine.config.id, self.usage)
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
         details = self.usage.get("prompt_tokens_details")
@@ -190,7 +193,7 @@ class Generation(Handler):
             self.ending(failure, self.finish_reason),
             prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
             completion_tokens=generated,
-            cached_tokens=count(details, "cached_tokens") or 0,
+            cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
             ttft_ms=ttft_ms if self.order.stream else None,
             upstream=self.upstream,
             text=said.text,
@@ -198,9 +201,20 @@ class Generation(Handler):
             response=self.body or self._recorded(said, failure),
         )
 
+    def _figures_are_odd(self) -> bool:
+        return None in (self._prompt_figure(), self._answer_figure())
+
+    def _prompt_figure(self) -> int | None:
+        """A token is one byte at least, but for images and the like."""
+        most = max(self.engine.context_length, len(self.order.body))
+        return figures.believable(self.usage, "prompt_tokens", most)
+
+    def _answer_figure(self) -> int | None:
+        return figures.believable(self.usage, "completion_tokens", self.engine.context_length)
+
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Tokens; our own count where the engine could not say."""
-        prompt = count(self.usage, "prompt_tokens")
+        prompt = self._prompt_figure()
         if prompt is not None:
             return prompt
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
@@ -212,13 +226,16 @@ class Generation(Handler):
         return await self.engine.count_prompt(session, self.order)
 
     def _generated(self, failure: EngineFailed | None) -> int:
-        generated = count(self.usage, "completion_tokens")
+        generated = self._answer_figure()
         return self._counted(failure) if generated is None else generated + self.tokens_before
 
     def _counted(self, failure: EngineFailed | None) -> int:
-        """Pieces of text: an engine sends one for each token."""
+        """Pieces of text, as an engine sends one for each token; of a whole answer a guess."""
         if isinstance(failure, AnswerTooLong):  # so many at least
             return min(LONGEST_ANSWER // LARGEST_TOKEN, self.order.charge.completion_tokens)
+        if self.body:
+            said = "".join(sse.said_of(self.body)).encode() or self.body  # or a call of a tool
+            return max(1, len(said) // BYTES_OF_A_TOKEN)
         return sum(1 for event in self.sent_events if any(sse.said_in(event)))
 
     def _said(self) -> Said:

@@ -12,6 +12,7 @@ from inference.engines.base import EngineFailed
 from inference.reasoning import Said, unpacked
 from inference.record.statements import aad, message_aad
 from inference.stream.frames import Kind
+from inference.worker import figures
 from tests.inference.orders import an_order, chunk, event, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces
 
@@ -163,16 +164,48 @@ async def test_without_usage_we_count_ourselves() -> None:
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 7)
 
 
-@pytest.mark.parametrize("odd", [{}, {"prompt_tokens": "5"}, {"prompt_tokens": -1}, [1], "many"])
-async def test_numbers_that_are_none_are_not_believed(odd: object) -> None:
-    traces = Traces()
-    engine = ScriptedEngine(
-        [[chunk("a"), chunk(finish="stop"), event({"choices": [], "usage": odd})]]
-    )
-    outcome = await traces.of(engine, an_order())
+ODD: list[Any] = [
+    {},
+    {"prompt_tokens": "5"},
+    {"prompt_tokens": -1, "completion_tokens": -1},
+    {"prompt_tokens": True, "completion_tokens": True},
+    {"prompt_tokens": 10**6, "completion_tokens": 10**6},
+    {"prompt_tokens": 1e400, "completion_tokens": 2**40},
+    [1],
+    "many",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_numbers_that_are_none_are_not_believed(
+    odd: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "_alerted", {})
+    told = event({"choices": [], "usage": odd})
+    engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), told]])
+    for _ in range(2):
+        outcome = await Traces().of(engine, an_order())
+        assert outcome
+        assert outcome.state == "done"
+        assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 1)
+    assert caplog.text.count("ALERT engine:usage mock") == 1, "once a minute"
+
+
+@pytest.mark.parametrize("odd", [None, *ODD])
+async def test_a_whole_answer_without_a_figure_is_not_for_nothing(odd: object) -> None:
+    choice = {"message": {"content": "words " * 20}, "finish_reason": "stop"}
+    answer = orjson.dumps({"choices": [choice], "usage": odd})
+    outcome = await Traces().of(ScriptedEngine([answer]), an_order(stream=False))
     assert outcome
-    assert outcome.state == "done"
-    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 1)
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 30)
+
+
+async def test_no_more_was_cached_than_there_was() -> None:
+    tail = usage(10, 1, prompt_tokens_details={"cached_tokens": 10**6})
+    engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), tail]], private_cache=True)
+    outcome = await Traces().of(engine, an_order())
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.cached_tokens) == (10, 10)
 
 
 async def test_comments_and_blank_events_are_left_out() -> None:

@@ -1,0 +1,28 @@
+"""What an engine says that an answer took, as far as that can be; the rest we count ourselves."""
+
+import logging
+from time import monotonic
+from typing import Any
+
+from inference.codec.answer import count
+
+log = logging.getLogger(__name__)
+ALERT_EVERY_S = 60.0  # of one engine
+_alerted: dict[str, float] = {}
+
+
+def believable(usage: Any, name: str, most: int) -> int | None:
+    """Tokens; None where there is no such figure, or one that cannot be."""
+    value = count(usage, name)
+    return value if value is None or value <= most else None
+
+
+def alert(engine: str, usage: Any) -> None:
+    """What it said instead, for operators: at most once a minute."""
+    now = monotonic()
+    if now - _alerted.get(engine, -ALERT_EVERY_S) < ALERT_EVERY_S:
+        return
+    _alerted[engine] = now
+    names = ("prompt_tokens", "completion_tokens")
+    said = {name: usage.get(name) for name in names} if isinstance(usage, dict) else {}
+    log.error("ALERT engine:usage %s: it says %.200r; we count tokens ourselves", engine, said)
