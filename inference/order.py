@@ -38,6 +38,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     local_only: bool = False  # no hosted engine may see it
     idempotent: bool = False  # its answer may be asked for again: kept whole, also of a stream
     body_form: str = ""  # of the engine that the body was prepared for; it may be gone by now
+    local_only_by: str = ""  # who says so: tenants.caller.LocalOnlyBy
 
     @property
     def queue(self) -> str:

@@ -1,6 +1,7 @@
 """Who is asking: what the authenticator makes of a credential."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from uuid import UUID
 
@@ -25,6 +26,12 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+class LocalOnlyBy(StrEnum):
+    TENANT = "tenant"
+    KEY = "key"
+    REQUEST = "request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,14 @@ class Caller:
     withheld_models: frozenset[str] = frozenset()  # restricted here, and not granted
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # empty: from anywhere
     allowed_origins: frozenset[str] = frozenset()  # of web pages that may use its keys
-    local_only: bool = False
+    local_only_by: str = ""  # who keeps it in this installation; "": nobody
     time_zone: str = "UTC"
     quotas: tuple[QuotaRef, ...] = ()
+
+    @property
+    def local_only(self) -> bool:
+        """Whether no hosted engine may see what it asks."""
+        return bool(self.local_only_by)
 
     def may_use(self, model: str) -> bool:
         if self.allowed_models and model not in self.allowed_models:

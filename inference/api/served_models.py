@@ -16,7 +16,7 @@ async def listed(caller: Caller) -> list[dict[str, Any]]:
 
 async def one(caller: Caller, name: str) -> dict[str, Any]:
     """Raises NoSuchModel, OutOfService."""
-    engine = allowed.engine_for(caller, name)
+    engine = allowed.listed(caller, name)
     return _described(engine, await installed.at())
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from inference.engines import pools_of, served
 from inference.engines.base import Engine
+from inference.intake import residency
 from inference.intake.route import open_to
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
@@ -48,25 +49,39 @@ def check_scope(caller: Caller, scope: str = Scope.INFERENCE) -> None:
 
 
 def check(caller: Caller, engine: Engine, client_ip: str) -> None:
-    """Raises NotAllowed, NoSuchModel."""
+    """Raises NotAllowed, NoSuchModel, Unavailable."""
     check_address(caller, client_ip)
     check_scope(caller)
-    if not visible(caller, engine):
-        raise NoSuchModel(engine.config.name, hidden=True)
+    engine_for(caller, engine.config.name)
 
 
 def visible(caller: Caller, engine: Engine) -> bool:
-    """A tenant that is local-only has no models that only hosted pools serve."""
+    """Who is local-only has no models that only hosted pools serve."""
     model = engine.config.name
     return bool(open_to(caller, model)) and caller.may_use(model)
 
 
 def engine_for(caller: Caller, model: str) -> Engine:
-    """Raises NoSuchModel."""
+    """That a request is prepared for. Raises NoSuchModel, and Unavailable where it would leave."""
+    engine = served().get(model)
+    if engine is None or not caller.may_use(model):
+        raise NoSuchModel(model, hidden=engine is not None)
+    residency.check(caller, model)
+    return engine
+
+
+def listed(caller: Caller, model: str) -> Engine:
+    """As `engines_for` has it. Raises NoSuchModel."""
     engine = served().get(model)
     if engine is None or not visible(caller, engine):
         raise NoSuchModel(model, hidden=engine is not None)
     return engine
+
+
+def first_for(caller: Caller) -> str:
+    """The first model that may serve them, or would if they were not local-only; "" for none."""
+    allowed = [name for name in served() if caller.may_use(name)]
+    return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
 
 
 def engines_for(caller: Caller) -> list[Engine]:

@@ -51,6 +51,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         ),
         pool=route(caller, model).name,
         local_only=caller.local_only,
+        local_only_by=caller.local_only_by,
         idempotent=submission.claim is not None,
         body_form=submission.engine.body_form,
     )

@@ -58,9 +58,7 @@ def read(
     here = residency.bound(caller, stays)
     asked = body if stays is None else {**body, residency.HEADER: residency.LOCAL}
     claim = Claim.of(idempotency_key, route, asked) if idempotency_key is not None else None
-    engine = _engine(caller, here, body, form)
-    if stays is not None:
-        residency.check(here, engine)
+    engine = _engine(here, body, form)
     body = checked(body, length, form, engine)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -86,9 +84,8 @@ def read(
     )
 
 
-def _engine(caller: Caller, here: Caller, body: Body, form: Form) -> Engine:
+def _engine(caller: Caller, body: Body, form: Form) -> Engine:
     """A plain call without a name is for the first model that may serve it."""
     if form is Form.PLAIN and not body.get("model"):
-        names = [engine.config.name for engine in allowed.engines_for(here)]
-        return allowed.engine_for(caller, requests.model_of({"model": "".join(names[:1])}))
+        body = {"model": allowed.first_for(caller)}
     return allowed.engine_for(caller, requests.model_of(body))

@@ -20,7 +20,7 @@ from tenants import secret_keys
 from tenants.authentication.invalidation import Changes
 from tenants.authentication.last_used import LastUsed
 from tenants.authentication.restriction import restricted
-from tenants.caller import Caller, Limits, QuotaRef
+from tenants.caller import Caller, Limits, LocalOnlyBy, QuotaRef
 from tenants.key_scopes import Scope
 from tenants.models.tenant import State
 from tenants.models.tier import (
@@ -66,7 +66,7 @@ _TENANT = f"""
 _TIER = "left join tenants_tierpolicy p on p.tier = t.tier"
 _BY_KEY = f"""
     select k.id as api_key_id, k.created_by_id as maker_id, k.subject_id, k.team_id, k.scopes,
-           k.allowed_models,
+           k.allowed_models, k.local_only as key_local_only,
            k.allowed_networks, extract(epoch from k.expires_at - now())::float8 as expires_in_s,
            array[coalesce(k.requests_per_minute, 0), coalesce(k.burst, 0),
                  coalesce(k.tokens_per_minute, 0), coalesce(k.max_concurrency, 0),
@@ -248,6 +248,12 @@ async def _one(
     return await cursor.fetchone(), asked_at
 
 
+def _local_only_by(row: dict[str, Any]) -> str:
+    if row["local_only"]:
+        return LocalOnlyBy.TENANT
+    return LocalOnlyBy.KEY if row.get("key_local_only") else ""
+
+
 def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
     """Raises TenantClosed, Restricted."""
     if row["state"] != State.ACTIVE:
@@ -264,7 +270,7 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
         "team_id": row["team_id"],
         "profile": row["profile"],
         "withheld_models": frozenset(row["withheld"]),
-        "local_only": row["local_only"],
+        "local_only_by": _local_only_by(row),
         "time_zone": row["time_zone"],
         "quotas": tuple(QuotaRef(UUID(q[0]), *q[1:]) for q in row["quotas"]),
     }

@@ -32,6 +32,7 @@ CHANGEABLE = (
     "scopes",
     "allowed_models",
     "allowed_networks",
+    "local_only",
     "team",
     "expires_at",
     *LIMITS,
@@ -130,6 +131,7 @@ class ApiKey(models.Model):
     allowed_networks = ArrayField(  # CIDR; empty: from anywhere
         models.CharField(max_length=43), default=list, blank=True, verbose_name=_("addresses")
     )
+    local_only = models.BooleanField(_("local only"), default=False)  # as if its tenant were
     # Limits of this key alone, under the tenant's. None or 0: only the tenant's hold.
     requests_per_minute = models.PositiveIntegerField(
         _("requests per minute"), null=True, blank=True

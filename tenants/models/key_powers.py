@@ -86,6 +86,8 @@ def wider(key: ApiKey, than: ApiKey) -> list[str]:
         own, bound = set(getattr(key, name)), set(getattr(than, name))
         if bound and not (own and own <= bound):
             found.append(name)
+    if than.local_only and not key.local_only:
+        found.append("local_only")
     for name in LIMITS:
         bound_by = _holds(than, name)
         if bound_by and not 0 < _holds(key, name) <= bound_by:

@@ -16,6 +16,7 @@ from inference.engines import Pool, pools_of
 from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
 from inference.engines.session import EngineSession
 from inference.errors import error_body
+from inference.local_only import why
 from inference.order import Item, Order
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream import frames
@@ -38,8 +39,8 @@ def _why_it_stays(order: Order) -> str:
     if not (order.local_only and any(pool.hosted for pool in pools_of(order.model))):
         return ""
     return (
-        "no engine of this installation answers, and this request may not leave it "
-        "(x-forebay-residency: local, or its tenant is local-only)"
+        "no engine of this installation answers, and this request may not leave it: "
+        f"{why(order.local_only_by)}"
     )
 
 
@@ -159,9 +160,9 @@ class Handler(ABC):
         if self.item.attempt > MAX_ATTEMPTS:
             return WorkerLost(500, "every worker that ran this died")
         if self.must_stay_here:  # whatever routed it here
-            return EngineFailed(
-                403, "local_only", "this tenant's prompts stay on this installation"
-            )
+            reason = why(self.order.local_only_by)
+            message = f"this request may not leave this installation: {reason}"
+            return EngineFailed(403, "local_only", message)
         if self.cancelled:
             return None
         try:

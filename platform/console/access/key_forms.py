@@ -17,8 +17,8 @@ from tenants.models.api_key import NOT_YET
 from tenants.models.tier import LIMITS
 from tenants.roles import Permission
 
-SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", *LIMITS)
-ADVANCED = ("scopes", "allowed_models", "allowed_networks", *LIMITS)
+SETTINGS = ("name", "team", "scopes", "allowed_models", "allowed_networks", "local_only", *LIMITS)
+ADVANCED = tuple(name for name in SETTINGS if name not in ("name", "team"))
 
 
 def may_handle(request: TenantRequest, key: ApiKey) -> bool:
@@ -64,6 +64,11 @@ class KeyForm(ConsoleForm):
         label=_("Allowed addresses"),
         help_text=_("One per line, such as 192.0.2.0/24. Leave empty to allow any address."),
     )
+    local_only = forms.BooleanField(
+        label=_("Local only"),
+        required=False,
+        help_text=_("Nothing that this key asks leaves this installation."),
+    )
     requests_per_minute = LimitField(
         label=_("Requests per minute"),
         help_text=_("Leave empty to apply only the tenant's limits."),
@@ -77,6 +82,10 @@ class KeyForm(ConsoleForm):
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey | None = None) -> None:
         present = {name: getattr(key, name) for name in SETTINGS} if key else {}
         super().__init__(data, initial=present)
+        if request.tenant.local_only:
+            self.fields["local_only"].help_text = _(
+                "The tenant is local only, and so are its keys."
+            )
         hidden = NOT_YET - set(key.scopes if key else ())
         self._offer("scopes", _scopes(request) - hidden, [*Scope.choices])
         names = sorted({*served(), *(key.allowed_models if key else ())})

@@ -35,6 +35,9 @@ class KeyShape(Shape):
     scopes = s.ListField(child=s.ChoiceField(Scope.choices))
     allowed_models = s.ListField(child=s.CharField(), help_text="Empty: every model.")
     allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from anywhere.")
+    local_only = s.BooleanField(
+        help_text="Nothing it asks leaves this installation. So it is anyway where its tenant is."
+    )
     team = s.UUIDField(source="team_id", allow_null=True)
     requests_per_minute = s.IntegerField(allow_null=True)
     burst = s.IntegerField(allow_null=True)
@@ -62,6 +65,7 @@ class KeyShape(Shape):
         "scopes": ["inference"],
         "allowed_models": [],
         "allowed_networks": ["192.0.2.0/24"],
+        "local_only": False,
         "team": None,
         "requests_per_minute": 60,
         "burst": None,
@@ -103,6 +107,7 @@ class KeyChange(Shape):
     allowed_networks = s.ListField(
         child=s.CharField(max_length=43), max_length=MOST_ENTRIES, required=False
     )
+    local_only = s.BooleanField(required=False)
     team = s.UUIDField(allow_null=True, required=False)
     requests_per_minute = figure(null=True)
     burst = figure(null=True)

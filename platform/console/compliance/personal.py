@@ -196,9 +196,9 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "digest",
         D.NETWORK: "allowed_networks",
         D.BEHAVIOUR: "last_used_at",
-        D.NONE: "tenant name group team scopes allowed_models requests_per_minute burst "
-        "tokens_per_minute max_concurrency megabytes_in_flight megabytes_per_day created_at "
-        "expires_at revoked_at",
+        D.NONE: "tenant name group team scopes allowed_models local_only requests_per_minute "
+        "burst tokens_per_minute max_concurrency megabytes_in_flight megabytes_per_day "
+        "created_at expires_at revoked_at",
     },
     "tenants.IdempotentRequest": {
         D.PSEUDONYM: "actor",
@@ -278,7 +278,9 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
     "inference.Model": {D.NONE: "id name position from_file created_at"},
-    "inference.Pool": {D.NONE: "id name position from_file created_at model"},
+    "inference.Pool": {
+        D.NONE: "id name position from_file created_at model condition overflow_after_ms limits"
+    },
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots hosted "
         "options draining",

@@ -45,6 +45,12 @@ class Command(JsonCommand):
             help="the only addresses it may come from; repeatable",
             **repeatable,
         )
+        parser.add_argument(
+            "--local-only",
+            action="store_true",
+            default=None,
+            help="nothing that it asks leaves this installation",
+        )
         add_limit_options(parser)
         add_quota_option(parser)
 
@@ -52,7 +58,7 @@ class Command(JsonCommand):
         tenant = Tenant.objects.filter(name=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"there is no tenant named {options['tenant']!r}")
-        settings = given(options, (*LIMITS, *LISTS))
+        settings = given(options, (*LIMITS, *LISTS, "local_only"))
         if options["team"]:
             settings["team"] = _team(tenant, options["team"])
         with transaction.atomic():

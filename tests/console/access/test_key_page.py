@@ -47,6 +47,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
         "requests_per_minute": "60",
         "max_concurrency": "4",
         "megabytes_in_flight": "8",
+        "local_only": "on",
     }
     answer = sign_in(bob).post(KEYS, form)
     assert "is ready" in answer.content.decode()
@@ -58,6 +59,7 @@ def test_every_setting_of_a_new_key(bob: Member, acme: Tenant, sign_in: SignIn) 
     )
     assert key.allowed_networks == ["10.1.0.0/16", "192.0.2.7/32"]
     assert (key.requests_per_minute, key.burst, key.max_concurrency) == (60, None, 4)
+    assert key.local_only
     assert (key.megabytes_in_flight, key.megabytes_per_day) == (8, None)
 
 

@@ -34,10 +34,12 @@ def test_a_new_keys_text_is_shown_once(alice: Member, enter: Enter) -> None:
 def test_a_key_is_changed(alice: Member, enter: Enter) -> None:
     key, _text = issued(alice.tenant)
     team = Team.form(alice.tenant, "search", by="test")
-    answer = enter(alice).patch(f"{KEYS}{key.pk}/", name="new", team=str(team.pk), burst=5)
+    answer = enter(alice).patch(
+        f"{KEYS}{key.pk}/", name="new", team=str(team.pk), burst=5, local_only=True
+    )
     assert answer.status_code == 200, answer.content
     key.refresh_from_db()
-    assert (key.name, key.team, key.burst) == ("new", team, 5)
+    assert (key.name, key.team, key.burst, key.local_only) == ("new", team, 5, True)
     assert answer.json()["team"] == str(team.pk)
 
 
@@ -50,13 +52,13 @@ def test_another_tenants_team_is_no_team(alice: Member, charlie: Member, enter: 
 
 
 def test_a_key_is_rotated(alice: Member, enter: Enter) -> None:
-    key, _text = issued(alice.tenant, burst=7)
+    key, _text = issued(alice.tenant, burst=7, local_only=True)
     api = enter(alice)
     answer = api.post(f"{KEYS}{key.pk}/rotate/", overlap_s=60)
     assert answer.status_code == 201
     fresh = ApiKey.objects.get(digest=secret_keys.digest(answer.json()["secret"]))
     key.refresh_from_db()
-    assert (fresh.burst, key.replaced_by) == (7, fresh)
+    assert (fresh.burst, fresh.local_only, key.replaced_by) == (7, True, fresh)
     assert api.get(answer.headers["Location"]).json()["id"] == str(fresh.pk)
     assert api.post(f"{KEYS}{key.pk}/rotate/").status_code == 400
 
@@ -127,6 +129,7 @@ BOUNDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"allowed_networks": ["127.0.0.1"]}, {}),
     ({"allowed_networks": ["127.0.0.1"]}, {"allowed_networks": ["0.0.0.0/0"]}),
     ({"allowed_models": ["small"]}, {"allowed_models": ["small", "large"]}),
+    ({"local_only": True}, {}),
     ({"scopes": ["management:write"]}, {"scopes": ["management:write", "audit:read"]}),
     ({"scopes": ["management:write"]}, {"scopes": ["inference"]}),
     ({"expires_at": timezone.now() + timedelta(days=1)}, {}),

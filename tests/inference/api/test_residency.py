@@ -1,6 +1,10 @@
-"""`x-forebay-residency: local`: no byte of a request leaves, whatever fails here."""
+"""Who is local-only: no byte of what they ask leaves, whatever fails here.
+
+FOREBAY_TEST_LOCAL_REQUESTS says how many ask, of each kind (`make soak`: 10,000).
+"""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,7 +25,13 @@ from tests.inference.web import served, serving
 in_database = database_sync_to_async
 AWAY = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "context_length": 4096}
 LOCAL = {"x-forebay-residency": "local"}
-MANY = 60
+MANY = int(os.environ.get("FOREBAY_TEST_LOCAL_REQUESTS", "60"))
+AT_ONCE = 60
+WORDS = {
+    "request": "x-forebay-residency is `local`",
+    "key": "its API key is local-only",
+    "tenant": "its tenant is local-only",
+}
 
 
 class Sink:
@@ -35,7 +45,8 @@ class Sink:
         while piece := await reader.read(65536):
             asked = asked or piece.startswith(b"POST")
             self.bytes += len(piece) if asked else 0
-            writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\n{}")
+            status = b"500 No" if asked else b"200 OK"  # it is there, and would be asked
+            writer.write(b"HTTP/1.1 %b\r\ncontent-length: 2\r\n\r\n{}" % status)
         writer.close()
 
 
@@ -91,16 +102,40 @@ async def ask(
     return await asking.post(path, json=body, headers=headers)
 
 
+@pytest.fixture(params=WORDS)
+async def bound(request: pytest.FixtureRequest, acme: Tenant) -> str:
+    """By whom the tenant's requests are: their own header, its key or itself."""
+    if request.param == "key":
+        key = await in_database(ApiKey.objects.get)()
+        await in_database(key.change)(by="test", local_only=True)
+    if request.param == "tenant":
+        await in_database(acme.change)(by="test", local_only=True)
+    return str(request.param)
+
+
+def headers(bound: str) -> dict[str, str]:
+    return LOCAL if bound == "request" else {}
+
+
+@pytest.mark.timeout(60 + MANY // 5)
 async def test_nothing_leaves_while_everything_here_fails(
-    asking: httpx.AsyncClient, sink: tuple[Sink, str]
+    asking: httpx.AsyncClient, sink: tuple[Sink, str], bound: str
 ) -> None:
-    answers = await asyncio.gather(*(ask(asking, stream=bool(n % 2)) for n in range(MANY)))
-    assert {answer.status_code for answer in answers} == {503}
-    assert all("may not leave" in answer.json()["error"]["message"] for answer in answers)
+    for begin in range(0, MANY, AT_ONCE):
+        numbers = range(begin, min(begin + AT_ONCE, MANY))
+        asked = (ask(asking, headers=headers(bound), stream=bool(n % 2)) for n in numbers)
+        for answer in await asyncio.gather(*asked):
+            assert answer.status_code == 503
+            assert "may not leave" in (message := answer.json()["error"]["message"])
+            assert WORDS[bound] in message
     assert sink[0].bytes == 0
     assert {usage.pool.rpartition("-")[2] for usage in await usages()} == {"near"}
 
-    free = await ask(asking, headers={})  # without the header it leaves: the sink does count
+
+async def test_what_nobody_binds_leaves_and_is_counted(
+    asking: httpx.AsyncClient, sink: tuple[Sink, str]
+) -> None:
+    free = await ask(asking, headers={})
     assert free.status_code == 502
     assert sink[0].bytes > 0
 
@@ -111,11 +146,13 @@ def usages() -> list[Usage]:
 
 
 async def test_a_model_of_hosted_engines_alone_is_refused_in_words(
-    asking: httpx.AsyncClient, sink: tuple[Sink, str]
+    asking: httpx.AsyncClient, sink: tuple[Sink, str], bound: str
 ) -> None:
-    answer = await ask(asking, model="api")
+    answer = await ask(asking, model="api", headers=headers(bound))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_local_engine")
-    assert "would have to leave" in answer.json()["error"]["message"]
+    message = answer.json()["error"]["message"]
+    assert "would have to leave" in message
+    assert WORDS[bound] in message
     assert answer.headers["x-should-retry"] == "false"
     assert sink[0].bytes == 0
     assert not await usages()

@@ -133,12 +133,20 @@ async def test_a_local_only_tenant_has_no_hosted_models(context: Context) -> Non
     tenant = await in_database(Tenant.open)("local", by="test", local_only=True)
     client = Client(await issued(tenant))
     assert "theirs" not in await client.models()
-    assert await client.code(model="theirs") == (404, "model_not_found")
+    assert await client.code(model="theirs") == (503, "no_local_engine")
     assert (await client.ask("GET", "/v1/models/theirs")).status_code == 404
     named = Client(await issued(tenant, allowed_models=["theirs"]))
     assert await named.models() == []
-    assert await named.code(model="theirs") == (404, "model_not_found")
-    assert await named.code("/v1/inference", prompt="x") == (400, "invalid_request")
+    assert await named.code(model="theirs") == (503, "no_local_engine")
+    assert await named.code(model="ours") == (404, "model_not_found")
+    assert await named.code("/v1/inference", prompt="x") == (503, "no_local_engine")
+
+
+async def test_a_local_only_key_has_no_hosted_models(context: Context, acme: Tenant) -> None:
+    client = Client(await issued(acme, local_only=True))
+    assert "theirs" not in await client.models()
+    assert await client.code(model="theirs") == (503, "no_local_engine")
+    assert "theirs" in await Client(await issued(acme)).models()
 
 
 async def test_it_is_asked_where_requests_are_submitted_not_only_in_views(

@@ -167,6 +167,18 @@ async def test_new_limits_hold_within_a_second(
     assert (caller.limits.max_concurrency, caller.weight) == (3, 4)
 
 
+async def test_a_key_is_local_only_within_a_second(
+    authenticator: Authenticator, acme: Tenant, key: tuple[ApiKey, str]
+) -> None:
+    assert not (await authenticator.by_key(key[1])).local_only
+    await in_database(key[0].change)(by="test", local_only=True)
+    await asyncio.sleep(1)
+    assert (await authenticator.by_key(key[1])).local_only_by == "key"
+    await in_database(acme.change)(by="test", local_only=True)
+    await asyncio.sleep(1)
+    assert (await authenticator.by_key(key[1])).local_only_by == "tenant"
+
+
 async def test_a_busy_key_costs_few_looks(
     authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from console.compliance.check import Check, Found, Problem, Reach
 from console.compliance.texts import Text
 from inference.engines import engines as served_by
 from inference.intake.allowed import visible
-from tenants.caller import NO_LIMITS, Caller
+from tenants.caller import NO_LIMITS, Caller, LocalOnlyBy
 from tenants.models import Tenant
 
 
@@ -41,7 +41,7 @@ def _caller(tenant: Tenant) -> Caller:
         subject_id=UUID(int=0),
         weight=1,
         limits=NO_LIMITS,
-        local_only=tenant.local_only,
+        local_only_by=LocalOnlyBy.TENANT if tenant.local_only else "",
     )
 
 
