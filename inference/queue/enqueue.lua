@@ -1,12 +1,17 @@
 -- Puts a request into its tenant's line, once. KEYS: 1 pool prefix
 -- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (encrypted)  6 place: 'tail' or 'head'
--- Returns 1 when a runner is awake or has been woken, 0 when the caller must publish a wake-up,
--- 2 when somebody else just did.
+--       7.. the classes that go before this one, the highest first
+-- Returns {1} when a parked runner has been woken: it has a free slot. Else {told, pace (pace.lua),
+-- requests that wait in each of those classes, and in its own, itself among them}; told: 1 when a
+-- runner is awake, 0 when the caller must publish a wake-up, 2 when somebody else just did.
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
+local counted = false
 
 if redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1 then
+  counted = redis.call('HINCRBY', p .. ':waiting', class, 1)
+  if ARGV[7] then redis.call('HSET', p .. ':lower', id, class) end
   local push = ARGV[6] == 'head' and 'RPUSH' or 'LPUSH'
   if redis.call(push, line, item) == 1 then
     -- The tenant (re)joins: lift its counter to the lowest active one, so that being idle earns
@@ -15,7 +20,7 @@ if redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1 then
     local lowest = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
     local floor = tonumber(lowest[2] or redis.call('GET', p .. ':' .. class .. ':floor') or 0)
     local counter = math.max(own, floor)
-    redis.call('HSET', counters, tenant, tostring(counter))
+    if counter > own then redis.call('HSET', counters, tenant, tostring(counter)) end
     redis.call('ZADD', active, tostring(counter), tenant)
   end
 end
@@ -24,8 +29,14 @@ local parked = redis.call('SPOP', p .. ':parked')
 if parked then
   redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
   redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)
-  return 1
+  return {1}
 end
-if redis.call('EXISTS', p .. ':runner') == 1 then return 1 end
-if redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) then return 0 end
-return 2
+
+local told = 1
+if redis.call('EXISTS', p .. ':runner') == 0 then
+  told = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2
+end
+local out = {told, redis.call('GET', p .. ':pace') or ''}
+for i = 7, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
+out[#out + 1] = counted or redis.call('HGET', p .. ':waiting', class) or 0
+return out

@@ -5,19 +5,26 @@ other. Every method raises RedisGone when Redis is unavailable.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference import classes
 from inference.engines import pools
 from inference.order import Item
+from inference.queue import expected_wait
 from inference.queue.client import client
-from tenants.redis_link import Call, RedisLink, Script
+from inference.queue.expected_wait import Line, Place
+from tenants.redis_link import WHEN_FULL, Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
-ENQUEUE = Script.load(_HERE / "enqueue.lua")  # a full Redis takes nothing new
-POP, SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED, TAKE_OUT = (
+_PACE = (_HERE / "pace.lua").read_text()
+ENQUEUE = Script.of(_PACE + (_HERE / "enqueue.lua").read_text())  # a full Redis takes nothing new
+POP, WAITING = (
+    Script.of(WHEN_FULL + _PACE + (_HERE / f"{name}.lua").read_text())
+    for name in ("pop", "waiting")
+)
+SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED, TAKE_OUT = (
     Script.load(_HERE / f"{name}.lua", when_full=True)
-    for name in ("pop", "settle", "cancel", "beat", "adopt", "sweep", "compared", "take_out")
+    for name in ("settle", "cancel", "beat", "adopt", "sweep", "compared", "take_out")
 )
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
@@ -48,6 +55,23 @@ def lengths() -> dict[str, int]:
     return {pool: max(0, found[2 * i] - found[2 * i + 1]) for i, pool in enumerate(names)}
 
 
+def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | bytes]:
+    """Of ENQUEUE; `place`: "tail" or "head"."""
+    above = classes.names()[: classes.rank(item.klass)]
+    order = carried(ciphertext)
+    return [item.klass, item.tenant, item.id, str(item), order, place, *above]
+
+
+def taken_out_arguments(request_id: str) -> list[str]:
+    """Of CANCEL and TAKE_OUT."""
+    return [request_id, *classes.names()[:1]]
+
+
+class Joined(NamedTuple):
+    wakes: bool  # the caller must publish a wake-up: no runner lives
+    place: Place
+
+
 class FairQueue:
     def __init__(self, redis: RedisLink, pool: str) -> None:
         self._redis, self.pool, self._pool = redis, pool, [prefix(pool)]
@@ -57,19 +81,20 @@ class FairQueue:
         """Another pool's, over the same link."""
         return FairQueue(self._redis, pool)
 
+    async def join(self, item: Item, ciphertext: bytes) -> Joined:
+        arguments = enqueue_arguments(item, ciphertext, "tail")
+        told, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
+        place = expected_wait.joined(self.pool, item.klass, line)
+        return Joined(told == 0, place)
+
     async def enqueue(self, item: Item, ciphertext: bytes) -> bool:
         """True when the caller must publish a wake-up: no runner lives."""
-        told = await self._redis.run(
-            ENQUEUE,
-            self._pool,
-            item.klass,
-            item.tenant,
-            item.id,
-            str(item),
-            carried(ciphertext),
-            "tail",
-        )
-        return bool(told == 0)
+        return (await self.join(item, ciphertext)).wakes
+
+    async def look(self) -> Line:
+        """What waits in here, and how fast it goes on."""
+        told = await self._redis.run(WAITING, self._pool, *classes.names())
+        return expected_wait.looked(self.pool, told)
 
     async def pop(self, n: int, runner: str) -> list[tuple[Item, bytes]]:
         """Up to n items with their encrypted orders, b"" for one that stands on record only.
@@ -89,7 +114,7 @@ class FairQueue:
 
     async def cancel(self, request_id: str) -> str:
         """ "running", "queued" (the caller now settles it) or "gone"."""
-        answer: bytes = await self._redis.run(CANCEL, self._pool, request_id)
+        answer: bytes = await self._redis.run(CANCEL, self._pool, *taken_out_arguments(request_id))
         return answer.decode()
 
     async def was_cancelled(self, request_id: str) -> bool:

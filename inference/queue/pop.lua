@@ -9,37 +9,51 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline = now + tonumber(ARGV[2])
 local out = {}
+local more = false -- wait that were not taken, as far as is known
+
+local function any_waits()
+  local lines = {}
+  for c = 5, #ARGV do lines[#lines + 1] = p .. ':' .. ARGV[c] .. ':active' end
+  return redis.call('EXISTS', unpack(lines)) > 0
+end
 
 -- Hands out up to `most` requests of a class. Returns how many there were.
 local function take(class, most)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
-  local taken = 0
+  local taken, begun, empty = 0, 0, false
   while taken < most do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
-    if not tenant then break end
+    empty = not tenant
+    if empty then break end
     local line = p .. ':' .. class .. ':line:' .. tenant
     local item = redis.call('RPOP', line)
-    local order = false
+    local order, counter = false, false
     if item then
       -- item: attempt|estimate|weight|class|tenant|id
       local estimate, weight, id = string.match(item, '^%d+|(%d+)|(%d+)|[^|]*|[^|]*|(.*)$')
       order = redis.call('HGET', p .. ':orders', id)
       if order then -- else it was cancelled while it waited: nothing to run, nothing to charge
-        redis.call('HINCRBYFLOAT', counters, tenant, tonumber(estimate) / tonumber(weight))
+        counter = redis.call('HINCRBYFLOAT', counters, tenant, tonumber(estimate) / tonumber(weight))
         redis.call('ZADD', p .. ':leases', deadline, item)
-        redis.call('HSET', p .. ':on', id, runner)
+        begun = begun + redis.call('HSET', p .. ':on', id, runner)
+        if class ~= ARGV[5] then redis.call('HDEL', p .. ':lower', id) end
         out[#out + 1] = item
         out[#out + 1] = order
         taken = taken + 1
       end
     end
-    local counter = redis.call('HGET', counters, tenant) or '0'
+    counter = counter or redis.call('HGET', counters, tenant) or '0'
     if redis.call('LLEN', line) == 0 then
       redis.call('ZREM', active, tenant)
       redis.call('SET', p .. ':' .. class .. ':floor', counter)
+      more = false
     else
       redis.call('ZADD', active, counter, tenant)
+      more = true
     end
+  end
+  if begun > 0 and redis.call('HINCRBY', p .. ':waiting', class, -begun) ~= 0 and empty then
+    redis.call('HSET', p .. ':waiting', class, 0) -- an earlier version did not count
   end
   n = n - taken
   return taken
@@ -124,4 +138,5 @@ else
 end
 
 if n > 0 then redis.call('SADD', p .. ':parked', runner) end
+keep_pace(p, now, #out / 2, n > 0 and FREE or (more or any_waits()) and WAITS or FULL)
 return out

@@ -4,8 +4,11 @@
 local p, item = KEYS[1], ARGV[1]
 local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
-redis.call('HDEL', p .. ':orders', id)
-redis.call('HDEL', p .. ':on', id)
+local known = redis.call('HDEL', p .. ':orders', id)
+if redis.call('HDEL', p .. ':on', id) < known then -- it has not begun, or was to begin again
+  redis.call('HINCRBY', p .. ':waiting', class, -1)
+  redis.call('HDEL', p .. ':lower', id)
+end
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
 local change = (tonumber(ARGV[2]) - tonumber(estimate)) / tonumber(weight)
 local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, change)

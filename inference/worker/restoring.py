@@ -103,10 +103,10 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
         return
     ciphertext, order = found
     # Attempt 2: whoever had it before, if anybody, may have given out events already.
-    again, carried = msgspec.structs.replace(order.item, attempt=2), fair_queue.carried(ciphertext)
-    told = client().register_script(fair_queue.ENQUEUE.text)(
+    again = msgspec.structs.replace(order.item, attempt=2)
+    told, *_ = client().register_script(fair_queue.ENQUEUE.text)(
         keys=[fair_queue.prefix(pool)],
-        args=[again.klass, again.tenant, again.id, str(again), carried, "head"],
+        args=fair_queue.enqueue_arguments(again, ciphertext, "head"),
     )
     keys, args = reacquire_arguments(slots.slot(order), settings.REQUEST_DEADLINE_S)
     client().register_script(REACQUIRE.text)(keys=keys, args=args)

@@ -111,7 +111,7 @@ async def test_nothing_is_left_of_what_is_done(
     await queue.leave("runner-1", stop=True)
     _, keys = await link.call("SCAN", 0, "MATCH", f"{prefix(pool)}:*", "COUNT", 10**6)
     kinds = {key.decode().split(":")[-1] for key in keys}
-    assert kinds <= {"counters", "floor", "called"}  # the tenants' shares, and no request
+    assert kinds <= {"counters", "floor", "called", "pace", "waiting"}  # shares, figures
 
 
 async def test_more_runners_share_the_work(queue: FairQueue) -> None:

@@ -18,7 +18,14 @@ from inference import classes
 from inference.classes import CLASSES, WorkClass
 from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
+from inference.queue.fair_queue import (
+    SWEEP,
+    TAKE_OUT,
+    FairQueue,
+    prefix,
+    sweep_arguments,
+    taken_out_arguments,
+)
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 
@@ -162,6 +169,24 @@ class Queue(RuleBasedStateMachine):
             del self.orders[item.id]
             self.done.add(item.id)
 
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def take_out(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(self.known))
+        if taken := item.id not in self.on:
+            self.orders.pop(item.id, None)
+            self.done.add(item.id)
+        arguments = taken_out_arguments(item.id)
+        assert self.do(self.redis.run(TAKE_OUT, [prefix(self.pool)], *arguments)) == taken
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), cost=costs)
+    def settle_one_that_has_not_begun(self, data: st.DataObject, cost: int) -> None:
+        item = data.draw(st.sampled_from(self.known))
+        if item.id not in self.on and item not in self.lost:
+            self._over(item)
+            assert not self.do(self.queue.settle(item, cost))
+
     # What runners do -------------------------------------------------------------------------
     @rule(n=st.integers(1, 5), runner=st.sampled_from(["runner-1", "runner-2"]))
     def pop(self, n: int, runner: str) -> None:
@@ -257,11 +282,40 @@ class Queue(RuleBasedStateMachine):
         else:
             assert requeued == []
 
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data())
+    def everything_is_lost_and_put_back(self, data: st.DataObject) -> None:
+        """Runners adopt what they have, the sweeper puts the rest back; or it is the first."""
+        adopting = data.draw(st.sets(st.sampled_from(sorted(self.orders))))
+        self.do(forget_pool(self.redis, self.pool))
+        self.parked.clear()
+        self.lines = {klass: Line() for klass in self.table}
+        self.turns = Turns(self.table)
+        kept = [item for item in self.leased if item.id in adopting and item.id in self.orders]
+        for item in kept:
+            assert self.do(self.queue.adopt(item, self.orders[item.id], "runner-1"))
+        self.on = {item.id for item in kept}
+        self.leased, self.lost = kept, []
+        known = {item.id: item for item in self.known}
+        for id_ in sorted(self.orders.keys() - self.on):
+            again = structs.replace(known[id_], attempt=2)
+            self.lines[again.klass].join(again)
+            self._told(self.do(self.queue.enqueue(again, self.orders[id_])))
+
     @invariant()
     def everything_is_somewhere(self) -> None:
         held = self.do(self.redis.call("HKEYS", f"{prefix(self.pool)}:orders"))
         assert {key.decode() for key in held} == set(self.orders)
         assert {item.id for item in self.known} == set(self.orders) | self.done
+
+    @invariant()
+    def what_waits_is_counted(self) -> None:
+        waiting = {i.id: i.klass for i in self.known if i.id in self.orders and i.id not in self.on}
+        line = self.do(self.queue.look())
+        assert line.waiting == {name: list(waiting.values()).count(name) for name in self.table}
+        lower = {id_ for id_, klass in waiting.items() if klass != "realtime"}
+        named = self.do(self.redis.call("HKEYS", f"{prefix(self.pool)}:lower"))
+        assert {id_.decode() for id_ in named} == lower
 
     def teardown(self) -> None:
         try:
@@ -304,7 +358,7 @@ class QueueWithTurns(Queue):
 
 TestQueue, TestQueueWithTurns = Queue.TestCase, QueueWithTurns.TestCase
 TestQueue.settings = TestQueueWithTurns.settings = hypothesis.settings(
-    max_examples=60,
+    max_examples=45,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

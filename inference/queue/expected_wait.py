@@ -1,0 +1,132 @@
+"""How long a request that joins a pool's queue now would wait, as this process was told last.
+
+Redis tells it with each request that joins, and line_watch.py asks again while something waits.
+Nothing here asks anybody: routing looks it up for each request.
+"""
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from inference import classes
+
+_PACE = struct.Struct("<B5d")  # pace.lua
+_FREE, _FULL, _WAITS = 0, 1, 2
+LONGEST_S = 120.0  # without a start: a pool whose runners are gone does not seem slow for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Of one pool. `interval_s`: from one start to the next while others wait, 0 if unknown.
+
+    `begun` counts the requests that have left while others waited.
+    """
+
+    full: bool = False  # no slot is free
+    interval_s: float = 0.0
+    begun: float = 0
+    waiting: Mapping[str, int] = field(default_factory=dict)  # by class
+    at: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, pace: bytes, waiting: Mapping[str, int], now_ms: int = 0) -> Self:
+        """As the queue's scripts tell it; with `now_ms` a start that is overdue counts."""
+        if not pace:
+            return cls(waiting=waiting)
+        flag, at, starts, busy, first, begun = _PACE.unpack(pace)
+        passed = min(max(0.0, now_ms - at), LONGEST_S * 1000) if flag == _WAITS and now_ms else 0.0
+        return cls(flag != _FREE, _start_s(starts, busy, first, passed), begun, waiting)
+
+    def before(self, klass: str) -> int:
+        """How many wait that one of this class has to wait for."""
+        rank = classes.rank(klass)
+        return sum(n for name, n in self.waiting.items() if classes.rank(name) <= rank)
+
+    def wait_s(self, places: int) -> float:
+        """Until so many have begun; 0 while a slot is free."""
+        passed = time.monotonic() - self.at
+        return max(0.0, places * self.interval_s - passed) if self.full else 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.waiting.values())
+
+
+def _start_s(starts: float, busy_ms: float, first: float, passed_ms: float) -> float:
+    """Time since the last start is part of an interval, until it is longer than their mean."""
+    if first:
+        return (busy_ms + passed_ms) / max(starts, first) / 1000
+    if not starts:
+        return 0.0
+    return max(busy_ms / starts, (busy_ms + passed_ms) / (starts + 1)) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request joined. 1 is next; 0: it had not to wait."""
+
+    position: int = 0
+    wait_s: float = 0.0
+    begun: float = 0
+
+    def now(self, pool: str) -> "Place":
+        """By what this process knows of the pool by now."""
+        line = line_of(pool)
+        if not self.position:
+            return self
+        gone = int(max(0, line.begun - self.begun))
+        position = max(1, self.position - gone)
+        return Place(position, line.wait_s(position), self.begun)
+
+
+_lines: dict[str, Line] = {}  # by pool
+
+
+def joined(pool: str, klass: str, told: Sequence[Any]) -> Place:
+    """A request did, as its last; `told`: by enqueue.lua. Learns what is told of the pool."""
+    if not told:  # a slot was free
+        _lines[pool] = Line()
+        return Place()
+    names = classes.names()[: classes.rank(klass)]
+    known = line_of(pool)
+    waiting = {**known.waiting, **_counts([*names, klass], told[1:])}
+    line = Line.of(told[0], waiting)
+    if line.begun == known.begun and line.interval_s < known.interval_s:
+        line = Line(line.full, known.interval_s, line.begun, waiting)  # the last look saw delays
+    _lines[pool] = line
+    position = line.before(klass) if line.full else 0
+    return Place(position, line.wait_s(position), line.begun)
+
+
+def looked(pool: str, told: Sequence[Any]) -> Line:
+    """By waiting.lua."""
+    pace, now_ms, *waiting = told
+    line = Line.of(pace, _counts(classes.names(), waiting), now_ms)
+    _lines[pool] = line
+    return line
+
+
+def _counts(names: Sequence[str], told: Sequence[Any]) -> dict[str, int]:
+    return {name: max(0, int(n)) for name, n in zip(names, told, strict=True)}
+
+
+def line_of(pool: str) -> Line:
+    return _lines.get(pool) or Line()
+
+
+def expected(pool: str, klass: str) -> float:
+    """Seconds; 0.0 where nothing is known."""
+    line = _lines.get(pool)
+    return line.wait_s(line.before(klass)) if line else 0.0
+
+
+def waiting(pool: str, klass: str) -> int:
+    """Requests of this class alone."""
+    return line_of(pool).waiting.get(klass, 0)
+
+
+def forget() -> None:
+    """For tests."""
+    _lines.clear()

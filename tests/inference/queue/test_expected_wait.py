@@ -1,0 +1,159 @@
+"""Who waits learns its position, and every process what a request that joins now would wait."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from inference.queue import expected_wait
+from inference.queue.expected_wait import Line, expected, waiting
+from inference.queue.fair_queue import FairQueue, prefix
+from tenants.redis_link import RedisLink
+from tests.inference.orders import an_item
+
+START_S = 0.04
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    expected_wait.forget()
+    yield
+    expected_wait.forget()
+
+
+async def join(queue: FairQueue, n: int, klass: str = "realtime") -> list[expected_wait.Place]:
+    return [(await queue.join(an_item(klass=klass), b"x")).place for _ in range(n)]
+
+
+async def fill(queue: FairQueue, n: int) -> None:
+    """A runner with n slots takes so many; afterwards it takes one at a time, at a pace."""
+    await join(queue, n)
+    await queue.pop(n, "runner-1")
+
+
+async def go_on(queue: FairQueue, n: int, at_once: int = 1) -> float:
+    """Returns the seconds that one start took here."""
+    began = time.monotonic()
+    for _ in range(n):
+        await asyncio.sleep(START_S * at_once)
+        await queue.pop(at_once, "runner-1")
+    return (time.monotonic() - began) / n / at_once
+
+
+async def test_nobody_waits_while_a_slot_is_free(queue: FairQueue) -> None:
+    await queue.pop(4, "runner-1")  # parked
+    places = await join(queue, 4)
+    assert {place.position for place in places} == {0}
+    assert expected(queue.pool, "realtime") == 0
+    await queue.pop(5, "runner-1")
+    assert [place.position for place in await join(queue, 2)] == [0, 0]
+
+
+async def test_those_that_wait_are_numbered(queue: FairQueue) -> None:
+    await fill(queue, 2)
+    assert [place.position for place in await join(queue, 3)] == [1, 2, 3]
+    assert waiting(queue.pool, "realtime") == 3
+    await queue.pop(1, "runner-1")
+    assert [place.position for place in await join(queue, 1)] == [3]
+
+
+async def test_higher_classes_go_before(queue: FairQueue) -> None:
+    await fill(queue, 1)
+    assert (await join(queue, 2, "batch"))[-1].position == 2
+    assert (await join(queue, 3))[-1].position == 3
+    assert (await join(queue, 1, "batch"))[-1].position == 6
+    assert (await join(queue, 1, "preprocess"))[-1].position == 7
+
+
+async def test_the_wait_is_what_those_before_take(queue: FairQueue) -> None:
+    await fill(queue, 2)
+    await join(queue, 30)
+    start_s = await go_on(queue, 10)
+    (place,) = await join(queue, 1)
+    assert place.position == 21
+    assert place.wait_s / 21 == pytest.approx(start_s, rel=0.2)
+    assert expected(queue.pool, "realtime") == pytest.approx(place.wait_s, rel=0.1)
+    assert expected(queue.pool, "batch") >= expected(queue.pool, "realtime")
+    assert expected("another", "realtime") == 0
+
+
+async def test_what_begins_at_once_does_not_make_a_pool_look_fast_or_slow(
+    queue: FairQueue,
+) -> None:
+    """Four slots that are filled at once, and freed at once after a while."""
+    await join(queue, 40)
+    await queue.pop(4, "runner-1")
+    start_s = await go_on(queue, 4, at_once=4)
+    assert (await queue.look()).interval_s == pytest.approx(start_s, rel=0.3)
+
+
+async def test_it_drains_in_the_eyes_of_a_process_that_only_looks(queue: FairQueue) -> None:
+    await fill(queue, 1)
+    await join(queue, 4)
+    await go_on(queue, 2)
+    await queue.look()
+    assert expected(queue.pool, "realtime") > 0
+    await queue.pop(5, "runner-1")
+    line = await queue.look()
+    assert line.is_empty
+    assert expected(queue.pool, "realtime") == 0
+
+
+async def test_a_place_moves_up(queue: FairQueue) -> None:
+    await fill(queue, 1)
+    place = (await join(queue, 4))[-1]
+    start_s = await go_on(queue, 2)
+    await queue.look()
+    moved = place.now(queue.pool)
+    assert (place.position, moved.position) == (4, 3)  # the first start is where counting begins
+    assert moved.wait_s == pytest.approx(3 * start_s, rel=0.4)
+    await go_on(queue, 9)
+    await queue.look()
+    assert place.now(queue.pool).position == 1
+
+
+def test_time_that_passes_shortens_the_wait() -> None:
+    line = Line(full=True, interval_s=2.0, waiting={"realtime": 5})
+    assert line.wait_s(5) == pytest.approx(10, abs=0.1)
+    old = Line(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 4)
+    assert old.wait_s(5) == pytest.approx(6, abs=0.1)
+    older = Line(full=True, interval_s=2.0, waiting={"realtime": 5}, at=line.at - 60)
+    assert older.wait_s(5) == 0
+
+
+async def test_a_pool_that_stands_still_looks_slower_as_time_passes(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await fill(queue, 1)
+    await join(queue, 10)
+    await go_on(queue, 2)
+    before = await queue.look()
+    await asyncio.sleep(START_S * 8)
+    assert (await queue.look()).interval_s > before.interval_s
+    joined = (await join(queue, 1))[0]  # what joins does not forget it
+    assert joined.wait_s / joined.position > before.interval_s
+
+
+async def test_idle_times_do_not_count(queue: FairQueue) -> None:
+    await fill(queue, 1)
+    await join(queue, 3)
+    await go_on(queue, 3)
+    await queue.pop(1, "runner-1")
+    before = await queue.look()
+    assert not before.full
+    await asyncio.sleep(START_S * 20)
+    await join(queue, 3)
+    await queue.pop(1, "runner-1")
+    start_s = await go_on(queue, 1)
+    assert (await queue.look()).interval_s < 3 * start_s
+
+
+async def test_a_count_that_an_earlier_version_left_is_put_right(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    name = f"{prefix(queue.pool)}:waiting"
+    await link.call("HSET", name, "realtime", -7)
+    await join(queue, 2)
+    await queue.pop(5, "runner-1")
+    assert await link.call("HGET", name, "realtime") == b"0"
