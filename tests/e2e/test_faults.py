@@ -1,8 +1,11 @@
 """Whatever dies: nothing is lost, nothing is billed twice, and the client is told the truth."""
 
+import asyncio
+import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -16,12 +19,13 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from bench.children import Child
-from tests.e2e.ask import Record, chat, events, eventually, stream
+from tests.e2e.ask import Record, body, chat, events, eventually, stream
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import Answer, FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+ABORTS = int(os.environ.get("FOREBAY_TEST_ABORTS", "60"))  # `make soak`: 1,000
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +155,46 @@ def test_a_client_that_goes_away_while_it_waits_in_line(
         with front.client(hurt.key, timeout_s=0.5) as asking:
             assert asking.chat().status == 504
         crowd.over.set()
+    settled_exactly_once(hurt)
+
+
+def in_use(platform: Platform) -> tuple[int, int, int]:
+    """Places of tenants and keys, places at the engine, and requests in the queue or running."""
+    with redis.Redis.from_url(platform.running()["REDIS_URL"]) as limits:
+        busy = sum(limits.zcard(name) for name in limits.scan_iter("busy:*"))
+        return busy, limits.zcard("q:{mock}:leases"), limits.hlen("q:{mock}:orders")
+
+
+async def abort_at_random(platform: Platform, times: int, seen: list[tuple[int, int, int]]) -> None:
+    """24 at once, of which 16 run and 8 wait; each is given up after at most 0.3 s."""
+    dice, at_once = random.Random(7), asyncio.Semaphore(24)
+    headers = {"Authorization": f"Bearer {platform.key}"}
+    unlimited = httpx.Limits(max_connections=None)
+    async with (
+        httpx.AsyncClient(base_url=platform.url, headers=headers, limits=unlimited) as client,
+        asyncio.TaskGroup() as asking,
+    ):
+
+        async def one(stream: bool, after_s: float) -> None:
+            async with at_once:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(after_s):
+                        await client.post("/v1/chat/completions", json=body(stream=stream))
+
+        for n in range(times):
+            asking.create_task(one(dice.random() < 0.5, dice.uniform(0.01, 0.3)))
+            if n == times // 2:
+                await asyncio.sleep(0.3)
+                seen.append(in_use(platform))
+
+
+def test_random_aborts_leave_no_place_in_use(hurt: Platform, engine: Mock) -> None:
+    engine.behave(tokens=50, interval_ms=5)
+    seen: list[tuple[int, int, int]] = []
+    asyncio.run(abort_at_random(hurt, ABORTS, seen))
+    assert min(seen[0]) > 0, "they ran"
+    eventually(lambda: in_use(hurt) == (0, 0, 0), 10)
+    eventually(lambda: engine.state()["running"] == 0, 5)
     settled_exactly_once(hurt)
 
 
