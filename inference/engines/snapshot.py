@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from inference.engines.base import Engine
-from inference.policy import Policy
+from inference.policy import Policy, RouteCondition
 from inference.pools import Entry
 
 
@@ -33,6 +33,11 @@ class Pool:
     def hosted(self) -> bool:
         """Whether a prompt may leave this installation here."""
         return any(engine.config.hosted for engine in self.all_engines)
+
+    @property
+    def comes_later(self) -> bool:
+        """Hosted pools and those for failover are tried after all others, in their own order."""
+        return self.hosted or self.policy.condition == RouteCondition.FAILOVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def _by_model(
 ) -> tuple[dict[str, tuple[Pool, ...]], dict[str, Engine]]:
     """Where some pool of a model has an engine that takes requests, the others are not tried."""
     of_model: dict[str, tuple[Pool, ...]] = {}
-    for pool in pools.values():
+    for pool in sorted(pools.values(), key=lambda pool: pool.comes_later):
         of_model[pool.model] = (*of_model.get(pool.model, ()), pool)
     routes = {
         model: tuple(pool for pool in found if pool.engines) or found

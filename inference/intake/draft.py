@@ -49,7 +49,7 @@ async def draft(context: Context, submission: Submission) -> Order:
             chat=submission.chat,
             max_tokens=submission.max_tokens,
         ),
-        pool=route(caller, model).name,
+        pool=route(caller, model, submission.klass).name,
         local_only=caller.local_only,
         local_only_by=caller.local_only_by,
         idempotent=submission.claim is not None,

@@ -21,8 +21,12 @@ class OutOfService(Exception):
 
 
 class EnginesPaused(OutOfService):
-    """The breakers of all engines that may serve the model are open. `retry_after`: seconds."""
+    """The breakers of all engines that may serve the model are open.
 
-    def __init__(self, model: str, retry_after: int) -> None:
-        super().__init__(f"the engines of {model} are paused after repeated failures")
+    `retry_after`: seconds. `stays`: why no hosted one may, if one would.
+    """
+
+    def __init__(self, model: str, retry_after: int, stays: str = "") -> None:
+        where = f", and this request may not leave this installation: {stays}" if stays else ""
+        super().__init__(f"the engines of {model} are paused after repeated failures{where}")
         self.retry_after = retry_after

@@ -1,29 +1,64 @@
-"""Which of a model's pools takes a request: chosen with its order, before admission."""
+"""Which of a model's pools takes a request: chosen with its order, before admission.
+
+The order of `pools_of` is that of the model's policy: see inference/engines/snapshot.py.
+"""
+
+from collections.abc import Callable, Sequence
 
 from inference.engines import Pool, breakers, pools_of, reachable
+from inference.engines.base import Engine
 from inference.intake.errors import EnginesPaused, OutOfService
+from inference.local_only import why
+from inference.policy import RouteCondition
+from inference.queue.expected_wait import expected
 from tenants.caller import Caller
 
 
 def open_to(caller: Caller, model: str) -> list[Pool]:
-    """In the order in which they are tried. A tenant that is local-only has no hosted ones."""
+    """In the order in which they are tried. Who is local-only has no hosted ones."""
     return [pool for pool in pools_of(model) if not (caller.local_only and pool.hosted)]
 
 
-def route(caller: Caller, model: str) -> Pool:
-    """The first one with an engine that is available; else the first one that it can wait for.
+def route(caller: Caller, model: str, klass: str) -> Pool:
+    """The first one with an engine that is available, or one that relieves it; else the first one
+    that it can wait for.
 
-    Raises EnginesPaused when the breakers of all of their engines are open, OutOfService where
-    the last one has gone since the caller was let in.
+    `klass`: of work. Raises EnginesPaused when the breakers of all of their engines are open,
+    OutOfService where the last one has gone since the caller was let in.
     """
     found = open_to(caller, model)
     if not found:
         raise OutOfService(f"no pool of {model} is left")
-    for usable in (reachable.available, reachable.may_recover):
-        for pool in found:
-            if any(map(usable, pool.engines)):
-                return pool
+    for at, pool in enumerate(found):
+        if _any(reachable.available, pool):
+            return _relieved(pool, found[at + 1 :], klass)
+    for pool in found:
+        if _any(reachable.may_recover, pool):
+            return pool
     if not any(pool.engines for pool in found):
         return found[0]  # all of them drain: it waits for one that takes requests again
     waits = [breakers.retry_after(engine.config.id) for pool in found for engine in pool.engines]
-    raise EnginesPaused(model, min(waits))
+    raise EnginesPaused(model, min(waits), _why_not_further(caller, model))
+
+
+def _why_not_further(caller: Caller, model: str) -> str:
+    """Than this installation, where a hosted pool would have come next."""
+    leaves = caller.local_only and any(pool.hosted for pool in pools_of(model))
+    return why(caller.local_only_by) if leaves else ""
+
+
+def _relieved(pool: Pool, behind: Sequence[Pool], klass: str) -> Pool:
+    """Where it would wait too long there: the first pool for overflow behind it that is quicker,
+    and so on from that one.
+    """
+    for other in behind:
+        if other.policy.condition == RouteCondition.OVERFLOW and _any(reachable.available, other):
+            wait_s = expected(pool.name, klass)
+            too_long = wait_s * 1000 > other.policy.overflow_after_ms
+            if too_long and expected(other.name, klass) < wait_s:
+                pool = other
+    return pool
+
+
+def _any(usable: Callable[[Engine], bool], pool: Pool) -> bool:
+    return any(map(usable, pool.engines))

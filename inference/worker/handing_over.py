@@ -27,7 +27,8 @@ def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
     """That takes what `engine` could not begin: its own for another engine there, else the next.
 
     `start`: the pool that the request was routed to. From there on each has one turn, in the
-    model's order; no hosted one for who is local-only. None when there is nowhere left to go.
+    model's order, hosted ones and those for failover last; no hosted one for who is local-only.
+    None when there is nowhere left to go.
     """
     pools = [pool for pool in pools_of(order.model) if not (order.local_only and pool.hosted)]
     own = next((pool for pool in pools if pool.name == order.queue), None)
@@ -44,10 +45,10 @@ def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
 
 def _untried(pools: list[Pool], own: str, start: str) -> list[Pool]:
     names = [pool.name for pool in pools]
-    here = names.index(own)
-    following = pools[here + 1 :] + pools[:here]
-    until = [pool.name for pool in following]
-    return following[: until.index(start)] if start in until else following
+    begin = names.index(start) if start in names else names.index(own)
+    turns = pools[begin + 1 :] + pools[:begin]
+    turns = [pools[begin], *sorted(turns, key=lambda pool: pool.comes_later)]
+    return turns[[pool.name for pool in turns].index(own) + 1 :]
 
 
 def _first_up(pools: list[Pool]) -> Pool | None:

@@ -40,6 +40,7 @@ from tests.inference.scripted import ScriptedEngine, Step
 in_database = database_sync_to_async
 QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
 FIELDS: dict[str, Any] = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+REALTIME = "realtime"
 AWAY: list[Step] = [EngineAway("the engine does not answer")]
 
 
@@ -277,19 +278,19 @@ def a_caller(**changes: Any) -> Caller:
 async def test_the_way_goes_to_the_first_pool_that_answers(
     bench: TwoPools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert route(a_caller(), bench.pool).name == bench.pool
+    assert route(a_caller(), bench.pool, REALTIME).name == bench.pool
     monkeypatch.setitem(reachable._down, bench.pool, timezone.now())
-    assert route(a_caller(), bench.pool).name == bench.second
-    assert route(a_caller(local_only_by="tenant"), bench.pool).name == bench.pool
+    assert route(a_caller(), bench.pool, REALTIME).name == bench.second
+    assert route(a_caller(local_only_by="tenant"), bench.pool, REALTIME).name == bench.pool
     found = open_to(a_caller(local_only_by="tenant"), bench.pool)
     assert [pool.name for pool in found] == [bench.pool]
     monkeypatch.setitem(reachable._down, bench.second, timezone.now())
-    assert route(a_caller(), bench.pool).name == bench.pool, "it waits for the first"
+    assert route(a_caller(), bench.pool, REALTIME).name == bench.pool, "it waits for the first"
 
 
 async def test_a_model_that_has_gone_since_is_no_crash(bench: TwoPools) -> None:
     with pytest.raises(OutOfService):
-        route(a_caller(), "gone")
+        route(a_caller(), "gone", REALTIME)
 
 
 async def test_two_engines_of_one_pool_share_its_queue(bench: TwoPools) -> None:

@@ -27,7 +27,7 @@ from tenants.models import Tenant
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
-from tests.inference.queue.test_pools import a_caller
+from tests.inference.queue.test_pools import REALTIME, a_caller
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step
 
@@ -133,9 +133,9 @@ async def test_after_five_failures_nobody_asks_it_until_its_probe_is_answered(
     assert {(row.pool, row.error_code) for row in rows} == {(second(bench), "")}
     assert len(failing.asked) == 5, "of seven that waited in its queue"
     assert breakers.phase(bench.pool) is Phase.OPEN
-    assert route(a_caller(), bench.pool).name == second(bench)
+    assert route(a_caller(), bench.pool, REALTIME).name == second(bench)
     await _thirty_seconds_pass(bench)
-    assert route(a_caller(), bench.pool).name == bench.pool, "the next one is its probe"
+    assert route(a_caller(), bench.pool, REALTIME).name == bench.pool, "the next one is its probe"
     rows = await bench.served(bench.pool, 3)
     assert {row.pool for row in rows} == {bench.pool}
     await until(partial(_all_is_well, bench))
@@ -202,7 +202,7 @@ async def test_when_all_are_open_the_caller_hears_when_to_come_back(bench: Pools
     await until(partial(_is_open, bench.pool))
     await until(partial(_is_open, second(bench)))
     with pytest.raises(EnginesPaused) as refused:
-        route(a_caller(), bench.pool)
+        route(a_caller(), bench.pool, REALTIME)
     error = as_error(refused.value)
     assert (error.status, error.code) == (503, "engine_unavailable")
     assert 20 < error.retry_after <= 30
