@@ -12,8 +12,8 @@ What stands above holds for all below that do not say otherwise. Nothing of Djan
 supervisor reads this before anything is set up.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,7 +88,8 @@ def entries(configured: Mapping[str, Fields]) -> list[Entry]:
         if entry.engine in names:
             raise ValueError(f"two engines would be called {entry.engine!r}: rename a pool")
         names.add(entry.engine)
-        if missing := {"kind", "url"} - entry.fields.keys():
+        needed = {"kind"} if entry.fields.get("launch") else {"kind", "url"}
+        if missing := needed - entry.fields.keys():
             raise ValueError(f"engine {entry.engine!r} needs {' and '.join(sorted(missing))}")
         if owners.setdefault(entry.pool, entry.model) != entry.model:
             raise ValueError(
@@ -96,6 +97,19 @@ def entries(configured: Mapping[str, Fields]) -> list[Entry]:
                 "a pool serves one model"
             )
     return found
+
+
+def configured(found: Iterable[Entry]) -> dict[str, Fields]:
+    """As FOREBAY_ENGINES would say it in its long form."""
+    models: dict[str, Any] = {}
+    for entry in found:
+        pools = models.setdefault(entry.model, {"pools": {}})["pools"]
+        when, fields = asdict(entry.policy), dict(entry.fields)
+        if entry.engine == entry.pool:
+            pools[entry.pool] = {**when, **fields}
+        else:
+            pools.setdefault(entry.pool, {**when, "engines": []})["engines"].append(fields)
+    return models
 
 
 def _of_model(model: str, fields: Fields) -> list[Entry]:

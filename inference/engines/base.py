@@ -46,6 +46,7 @@ class EngineConfig:
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
+    launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
     id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
 
     def __post_init__(self) -> None:

@@ -197,6 +197,10 @@ class Engine(Declared):
     hosted = models.BooleanField(default=False)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
+    # Of a server that `make run` starts: since when it has not been ready, and how the last one
+    # ended. The supervisor writes it.
+    starting_since = models.DateTimeField(null=True, editable=False)
+    starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -214,6 +218,11 @@ class Engine(Declared):
         own = ("kind", "url", "api_key", "slots", "hosted")
         return {**self.options, **{name: getattr(self, name) for name in own}}
 
+    @property
+    def launched(self) -> bool:
+        """Whether the supervisor starts its server."""
+        return bool(self.options.get("launch"))
+
     @classmethod
     def add(cls, pool: Pool, name: str, *, by: str, api_key: str = "", **fields: Any) -> "Engine":
         """In force on every process within a second. Raises ValidationError.
@@ -229,6 +238,7 @@ class Engine(Declared):
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
+            self._refuse_another_server(api_key, **fields)
             if api_key is None:
                 self._refuse_to_take_its_key_to(fields.get("url", self.url))
             if api_key is not None:
@@ -236,6 +246,15 @@ class Engine(Declared):
                 self.save(update_fields=["api_key"])
                 self.record("change", by, api_key="replaced")
             return self._changed(fields, self.CHANGEABLE, by)
+
+    def _refuse_another_server(self, api_key: str | None, **fields: Any) -> None:
+        """What `launch` says, and what follows from it, stays as long as the engine does."""
+        launch = fields.get("options", self.options).get("launch")
+        same = fields.get("url", self.url) == self.url and api_key is None
+        if launch != self.options.get("launch") or (launch and not same):
+            raise ValidationError(
+                _("Another model, address or key needs another engine: add it, remove this one.")
+            )
 
     def _refuse_to_take_its_key_to(self, url: str) -> None:
         """Or whoever changes an address could have the key sent there, which nobody is shown."""

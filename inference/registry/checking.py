@@ -8,12 +8,13 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from inference import classes, policy
+from inference import classes, launching, policy
 from inference.engines import built
 from inference.engines.base import EngineConfig
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS
 from inference.pools import SLOTS, Entry
+from inference.registry.launched import check_launch
 
 _OURS = {"name", "id"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
@@ -32,6 +33,8 @@ def check(entry: Entry) -> None:
         policy.check(entry.policy, classes.names())
     except policy.BadPolicy as problem:
         raise ValueError(f"pool {entry.pool!r}: {problem}") from None
+    if launch := entry.fields.get("launch"):
+        _check_launch(entry, launch)
     given = {"name": entry.model, "model": entry.model, **entry.fields}
     try:
         msgspec.convert(given, EngineConfig)
@@ -42,11 +45,23 @@ def check(entry: Entry) -> None:
     built(entry)
 
 
+def _check_launch(entry: Entry, launch: Any) -> None:
+    try:
+        launching.read(str(entry.fields["kind"]), launch)
+        if not entry.fields.get("url"):
+            raise ValueError("launch without a url is for `make run`, which chooses a port")
+        launching.port_of(entry.fields["url"])
+    except ValueError as problem:
+        raise ValueError(f"engine {entry.engine!r}: {problem}") from None
+
+
 def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
     """What the API or a form has for an engine of this name. Raises ValidationError."""
     options = given["options"]
     if unknown := sorted(options.keys() - OPTIONS):
         raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
+    if launch := options.get("launch"):
+        check_launch(str(given["kind"]), launch)
     own = {field: value for field, value in given.items() if field != "options"}
     try:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))

@@ -14,6 +14,7 @@ from django.db import connection
 
 from audit.keys import configuration
 from audit.keys.cipher import Unreadable
+from inference import launching
 from inference.models import Engine, Model, Pool
 from inference.models.served import Declared, sealed
 from inference.pools import SLOTS, Entry, Fields, entries
@@ -65,6 +66,8 @@ def _of_pool(entry: Entry, models: Mapping[str, Model]) -> dict[str, Any]:
 def _columns(entry: Entry) -> dict[str, Any]:
     given = {"slots": SLOTS, "hosted": False, "api_key": "", **entry.fields}
     options = {name: value for name, value in given.items() if name not in _COLUMNS}
+    if launch := options.get("launch"):  # its command, arguments and environment stay out
+        options["launch"] = launching.read(given["kind"], launch).shown
     columns = {name: given[name] for name in _COLUMNS}
     return {**columns, "options": options, "draining": False}
 

@@ -146,7 +146,11 @@ def engines() -> dict[str, dict[str, Any]]:
     if not raw:
         return {}
     try:
-        return _parsed_engines(raw)
+        engines = _parsed_engines(raw)
+        if any("url" not in entry.fields for entry in pools.entries(engines)):  # all have `launch`
+            # The supervisor that runs here has given them addresses.
+            return _parsed_engines(_running().get("FOREBAY_ENGINES") or raw)
+        return engines
     except (OSError, ValueError) as problem:
         raise EnvironmentProblem(f"FOREBAY_ENGINES: {problem}") from None
 
@@ -165,6 +169,14 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
             raise ValueError(f"model {name!r} must be an object with kind and url, or pools")
     pools.entries(found_engines)
     return dict(found_engines)
+
+
+def model_folders() -> list[Path]:
+    """FOREBAY_MODELS, folders with colons in between: what operators may have a server started for
+    lies there.
+    """
+    given = found("FOREBAY_MODELS")
+    return [Path(one).expanduser() for one in given.split(":") if one] or [HOME / "models"]
 
 
 def one_of(name: str, default: str, *others: str) -> str:

@@ -5,5 +5,8 @@ home      its folders and lock     kin       which processes are ours, and the e
 child     one process              keeper    all of them: start, restart, stop
 postgres, valkey, engine           the embedded servers
 servers   embedded or given        preparing migrate, static files, first run
-processes web, workers, beat       screen    what the person at the terminal sees
+processes web, jobs, beat          screen    what the person at the terminal sees
+workers   of each engine           launched  engines of FOREBAY_ENGINES with `launch`
+launches  their servers            launch_command, server_group   how one is started
+life      starting, ready, dead
 """

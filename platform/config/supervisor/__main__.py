@@ -86,7 +86,7 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
         await together(_database(told, servers, preparing), servers.start_redis())
         await preparing.prepare_start(first_run=told.has("web"))
         if told.has("workers"):
-            await Workers(told, keeper, processes, servers.database_url).start()
+            await Workers(told, keeper, processes, servers).start()
         await processes.start()
 
     await together(platform(), servers.start_engine(), preparing.collect_static(told))

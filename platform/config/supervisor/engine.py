@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
 from config.supervisor import openmp
@@ -10,16 +9,20 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
+from config.supervisor.launch_command import llama_cpp
+from config.supervisor.life import Life
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.problem import Problem
 
 _BUNDLED = "smollm2-135m"
+START_S = 900.0
 
 
 class Engine:
-    def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
+    def __init__(self, options: Options, home: Home, keeper: Keeper, database_url: str) -> None:
         self._options, self._home, self._keeper = options, home, keeper
+        self._database_url = database_url
         self._model = options.model or _bundled_model()
         _check_gguf(self._model)
         self.name = model_name(options.model) if options.model else _BUNDLED
@@ -35,27 +38,28 @@ class Engine:
             "api_key": self._key,
             "slots": self._options.slots,
             "context_length": self._options.context,
+            "launch": {"model": str(self._model)},
         }
 
     async def start(self) -> None:
         child = self._child()
         try:
-            await self._keeper.start(child, self._what_is_missing)
+            await self._keeper.start(child, self._what_is_missing, self._life())
         except Problem:
             raise Problem(_why(child, self._model)) from None
 
+    def _life(self) -> Life:
+        async def is_ready() -> bool:
+            return await self._what_is_missing() is None
+
+        return Life(self.name, self._database_url, is_ready, START_S)
+
     def _child(self) -> Child:
-        module = [sys.executable, "-m", "inference.engines.llama_cpp_server"]
-        flags = {
-            "--model": self._model,
-            "--alias": self.name,
-            "--port": self._port,
-            "--slots": self._options.slots,
-            "--context": self._options.context,
-        }
-        arguments = [str(part) for flag in flags.items() for part in flag]
+        slots, context = self._options.slots, self._options.context
+        line = llama_cpp(self._model, self.name, self._port, slots, context)
         variables = {"FOREBAY_ENGINE_API_KEY": self._key, **openmp.variables(self._home)}
-        return self._keeper.child("engine", module + arguments, variables, stage=Stage.SERVER)
+        name = f"engine.{self.name}"
+        return self._keeper.child(name, line, variables, stage=Stage.SERVER)
 
     async def _what_is_missing(self) -> str | None:
         answer = await get("127.0.0.1", self._port, "/health")

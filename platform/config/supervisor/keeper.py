@@ -20,6 +20,7 @@ STEADY = 20.0  # seconds of life after which a death counts as the first again
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
 # Nothing, once it is ready.
 WhatIsMissing = Callable[[], Awaitable[str | None]]
+Life = Callable[[Child], Awaitable[object]]  # returns when it has ended
 
 
 class Keeper:
@@ -36,12 +37,13 @@ class Keeper:
         variables: Mapping[str, str],
         *,
         stage: Stage,
+        inherited: Mapping[str, str] = os.environ,
         **more: Any,
     ) -> Child:
         child = Child(
             name,
             command,
-            environment={**os.environ, **variables, RUN_ID: self._kin.run_id},
+            environment={**inherited, **variables, RUN_ID: self._kin.run_id},
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
@@ -62,7 +64,9 @@ class Keeper:
         if await child.ended() != 0:
             raise failure(child)
 
-    async def start(self, child: Child, what_is_missing: WhatIsMissing) -> None:
+    async def start(
+        self, child: Child, what_is_missing: WhatIsMissing, life: Life = Child.ended
+    ) -> None:
         """One that stays: returns when it is ready; from then on it is brought back."""
         self._spawn(child)
         ended = asyncio.create_task(child.ended())
@@ -72,7 +76,12 @@ class Keeper:
             ended.cancel()
         if not child.running:
             raise failure(child)
-        self._watchers[child] = asyncio.create_task(self._watch(child))
+        self._watchers[child] = asyncio.create_task(self._watch(child, life))
+
+    def keep(self, child: Child, life: Life) -> None:
+        """One that may take long to be ready, and for which nobody waits. Raises OSError."""
+        self._spawn(child)
+        self._watchers[child] = asyncio.create_task(self._watch(child, life))
 
     def alongside(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs until it ends, or everything stops."""
@@ -90,11 +99,11 @@ class Keeper:
     def _spawn(self, child: Child, **streams: Any) -> None:
         self._kin.add(child.name, child.spawn(**streams))
 
-    async def _watch(self, child: Child) -> None:
+    async def _watch(self, child: Child, life: Life) -> None:
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
-            await child.ended()
+            await life(child)
             pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
             _report(child, pause)
             await asyncio.sleep(pause)

@@ -42,6 +42,14 @@ def find_free() -> int:
     raise Problem("no free TCP port on 127.0.0.1: stop some servers and try again")
 
 
+def reserve(port: int) -> None:
+    """One that somebody has named. Raises Problem."""
+    try:
+        _reserve(port)
+    except OSError as error:
+        raise Problem(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+
+
 def _reserve(port: int) -> None:
     """Bound alone; then shared, so that a server, which sets SO_REUSEADDR, can bind and listen.
 

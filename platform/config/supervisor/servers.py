@@ -10,6 +10,8 @@ from config.supervisor.engine import Engine
 from config.supervisor.given import require_database, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
+from config.supervisor.launched import launched
+from config.supervisor.launches import Launches
 from config.supervisor.options import Options
 from config.supervisor.postgres import (
     CONNECTIONS,
@@ -33,11 +35,13 @@ class Servers:
         self._postgres = None if options.database_url else _postgres(options, home, keeper)
         self._valkey = None if options.redis_url else Valkey(home, keeper)
         own_engine = not (options.engines_given or options.roles)
-        self._engine = Engine(options, home, keeper) if own_engine else None
         self.database_url = self._postgres.url if self._postgres else options.database_url or ""
+        self._engine = Engine(options, home, keeper, self.database_url) if own_engine else None
         self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
-        self.engines = (
-            {self._engine.name: self._engine.description} if self._engine else _given_engines()
+        given = launched(_given_engines(), home)
+        self.engines = {self._engine.name: self._engine.description} if self._engine else given[0]
+        self.launches = Launches(
+            home, keeper, self.database_url, given[1], environment.model_folders()
         )
 
     def variables(self, options: Options) -> dict[str, str]:
@@ -113,6 +117,8 @@ def _entries() -> list[pools.Entry]:
 def _given_engines() -> Mapping[str, dict[str, Any]]:
     engines = environment.engines()
     for entry in pools.entries(engines):
+        if "url" not in entry.fields:
+            continue
         if not str(entry.fields["url"]).startswith(("http://", "https://")):
             raise Problem(
                 f"FOREBAY_ENGINES: the url of {entry.engine!r} must begin with http:// or https://"

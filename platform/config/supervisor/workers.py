@@ -1,4 +1,5 @@
-"""A Celery worker for each engine that PostgreSQL has, or several: they come and go with it.
+"""A Celery worker for each engine that PostgreSQL has, or several, and the server of one with
+`launch` (launches.py): they come and go with it.
 
 One that is told to go finishes what it runs first.
 """
@@ -13,23 +14,32 @@ from config import environment
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.keeper import Keeper
+from config.supervisor.launches import Row
 from config.supervisor.options import Options
 from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
 from config.supervisor.roles import runs_here
 from config.supervisor.screen import say
+from config.supervisor.servers import Servers
 from inference.pools import queues
 
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
 LOOK_S, AGAIN_S = 30.0, 1.0
-_ENGINES = "select name, kind, slots from inference_engine order by position, created_at"
+SERVER_S = 10.0  # until a server is killed that does not end
+_ENGINES = """
+    select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name
+    from inference_engine e join inference_pool p on p.id = e.pool_id
+    join inference_model m on m.id = p.model_id order by e.position, e.created_at"""
 
 
 class Workers:
-    def __init__(self, options: Options, keeper: Keeper, processes: Processes, url: str) -> None:
+    def __init__(
+        self, options: Options, keeper: Keeper, processes: Processes, servers: Servers
+    ) -> None:
         self._count, self._keeper, self._processes = options.workers_per_engine, keeper, processes
-        self._url = f"postgresql://{url.partition('://')[2]}"
+        self._launches = servers.launches
+        self._url = f"postgresql://{servers.database_url.partition('://')[2]}"
         self._children: dict[str, Child] = {}  # by queue
 
     async def start(self) -> None:
@@ -55,19 +65,29 @@ class Workers:
                     await _wait(connection)
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        found = await (await connection.execute(_ENGINES)).fetchall()
-        here = [engine for engine in found if runs_here(engine[0])]
-        wanted = [q for name, kind, n in here for q in queues(name, kind, n, self._count)]
+        rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
+        found = [row for row in rows if runs_here(row.name)]
+        await self._launches.look(found)
+        wanted = [queue for row in found for queue in self._queues(row)]
         for queue in wanted:
             if queue not in self._children:
                 self._children[queue] = await self._processes.worker(queue)
-        for queue in self._children.keys() - set(wanted):
-            self._let_go(self._children.pop(queue))
+        gone = self._children.keys() - set(wanted)
+        workers = [self._children.pop(queue) for queue in gone]
+        servers = self._launches.let_go({row.name for row in found})
+        if workers or servers:
+            self._keeper.alongside(self._end(workers, servers))
 
-    def _let_go(self, child: Child) -> None:
-        say(f"{child.name} ends: its engine was removed")
+    def _queues(self, row: Row) -> list[str]:
+        return queues(row.name, row.kind, row.slots, self._count)
+
+    async def _end(self, workers: list[Child], servers: list[Child]) -> None:
+        """A server of ours ends after the workers that ask it."""
+        for child in (*workers, *servers):
+            say(f"{child.name} ends: its engine was removed")
         patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
-        self._keeper.alongside(self._keeper.retire(child, patience))
+        await asyncio.gather(*(self._keeper.retire(child, patience) for child in workers))
+        await asyncio.gather(*(self._keeper.retire(child, SERVER_S) for child in servers))
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(

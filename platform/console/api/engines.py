@@ -12,11 +12,12 @@ from console.api.problem import bad_request
 from console.api.resource import Who
 from console.api.strict import Shape
 from inference.engines import KINDS
-from inference.engines.standing import standing
+from inference.engines.standing import Condition, ability, standing
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS
 from inference.pools import SLOTS, url_problem
 from inference.registry.checking import OPTIONS, check_given
+from inference.registry.launched import with_server
 
 _EXAMPLE = {
     "url": "http://gpu-1:8000/v1",
@@ -49,7 +50,13 @@ class NewEngine(EngineChange):
     name = s.CharField(max_length=LONGEST_NAME, validators=[is_name])
     pool = s.CharField(max_length=LONGEST_NAME, help_text="The name of a pool.")
     kind = s.ChoiceField(sorted(KINDS))
-    url = s.CharField(max_length=500, validators=[_is_url])
+    url = s.CharField(
+        max_length=500,
+        validators=[_is_url],
+        required=False,
+        help_text="Left out for a server that Forebay starts: options.launch = {model: FILE}, "
+        "a GGUF file in a folder of FOREBAY_MODELS, with the kind llama_cpp.",
+    )
     EXAMPLE = {"name": "gpu-1", "pool": "here", "kind": "vllm", **_EXAMPLE}
 
 
@@ -63,7 +70,13 @@ class EngineShape(DeclaredShape):
     hosted = s.BooleanField()
     options = s.DictField()
     draining = s.BooleanField()
-    state = s.SerializerMethodField(help_text="ready, draining or down, as this process sees it.")
+    state = s.SerializerMethodField(
+        help_text="starting, ready, draining or down, as this process sees it."
+    )
+    state_reason = s.SerializerMethodField(
+        help_text="Why it is starting (loading, or how its last server ended) or down; else empty."
+    )
+    starting_since = s.SerializerMethodField(help_text="Of a server that Forebay starts.")
     down_since = s.SerializerMethodField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -77,6 +90,8 @@ class EngineShape(DeclaredShape):
         **_EXAMPLE,
         "draining": False,
         "state": "ready",
+        "state_reason": "",
+        "starting_since": None,
         "down_since": None,
     }
 
@@ -84,11 +99,23 @@ class EngineShape(DeclaredShape):
         return bool(engine.api_key)
 
     def get_state(self, engine: Engine) -> str:
-        return standing(engine.name, draining=engine.draining).condition.value
+        return standing(engine).condition.value
+
+    def get_state_reason(self, engine: Engine) -> str:
+        now = standing(engine)
+        return now.detail or now.cause.value
+
+    def get_starting_since(self, engine: Engine) -> str | None:
+        return _since(engine, Condition.STARTING)
 
     def get_down_since(self, engine: Engine) -> str | None:
-        now = standing(engine.name, draining=False)
-        return now.since.isoformat() if now.since else None
+        return _since(engine, Condition.DOWN)
+
+
+def _since(engine: Engine, condition: Condition) -> str | None:
+    """Since when it could not take requests for this reason."""
+    now = ability(engine)
+    return now.since.isoformat() if now.since and now.condition is condition else None
 
 
 class Engines(DeclaredResource):
@@ -105,7 +132,7 @@ class Engines(DeclaredResource):
     shape = EngineShape
     takes = {"create": NewEngine, "partial_update": EngineChange}
     asks = {"list": NameFilter}
-    volatile = ("state", "down_since")
+    volatile = ("state", "state_reason", "starting_since", "down_since")
 
     def list(self, request: Any) -> Response:
         """List the engines of all pools."""
@@ -119,6 +146,7 @@ class Engines(DeclaredResource):
         if pool is None:
             raise bad_request({"pool": [_("There is no such pool.")]})
         name = given.pop("name")
+        given = with_server(name, given)
         check_given(pool, name, {"slots": SLOTS, "options": {}, **given})
         return self.one(Engine.add(pool, name, by=self.by, **given), 201)
 

@@ -19,6 +19,7 @@ from inference.engines.breaker_override import Wanted, override
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.registry.checking import check_given
+from inference.registry.launched import with_server
 
 
 @operators_only
@@ -98,7 +99,7 @@ def _done(request: ConsoleRequest, act: Any, said: str) -> HttpResponse:
 
 
 def _add(form: NewEngineForm, request: ConsoleRequest) -> None:
-    given = form.given
+    given = with_server(form.cleaned_data["name"], form.given)
     pool: Pool = given.pop("pool")
     name: str = given.pop("name")
     check_given(pool, name, given)

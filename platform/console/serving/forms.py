@@ -155,3 +155,11 @@ class NewEngineForm(_NewForm, EngineForm):
         label=gettext_lazy("Kind"), choices=[(kind, kind) for kind in sorted(KINDS)]
     )
     field_order = ("pool", "name", "kind")
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        self.fields["url"].required = False
+        self.fields["url"].help_text = _(
+            'Empty for a server that Forebay starts: kind llama_cpp, and {"launch": {"model": '
+            '"FILE.gguf"}} as options, a file in a folder of FOREBAY_MODELS.'
+        )

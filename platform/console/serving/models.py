@@ -87,7 +87,7 @@ def _line(model: Model, price: Price | None) -> ModelLine:
 
 def _place(pool: Pool, at: int, count: int) -> PoolPlace:
     engines = list(pool.engines.all())
-    now = [standing(engine.name, draining=engine.draining).condition for engine in engines]
+    now = [standing(engine).condition for engine in engines]
     hosted = any(engine.hosted for engine in engines)
     ready = now.count(Condition.READY)
     return PoolPlace(pool, at == 0, at == count - 1, len(engines), ready, hosted)

@@ -57,8 +57,7 @@ def engine_line(engine: Engine) -> EngineLine:
 def _line(engine: Engine, pool: Pool, known: _InRedis) -> EngineLine:
     full = known.occupancy.get(pool.name)
     busy = full.by_engine[engine.name] if full else None
-    now = standing(engine.name, draining=engine.draining)
-    return EngineLine(engine, now, busy, known.breakers.get(engine.name))
+    return EngineLine(engine, standing(engine), busy, known.breakers.get(engine.name))
 
 
 def _in_redis(pools: list[Pool]) -> _InRedis:

@@ -1,6 +1,7 @@
 """Pools and engines: what an operator sees of them, makes of them, and takes away."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,3 +228,29 @@ def test_others_neither_see_nor_do_it(alice: Member, engine: Engine, sign_in: Si
         assert client.post(path, {"state": "open"}).status_code == 403
     assert client.post(f"{ENGINES}addition/", NEW).status_code == 403
     assert Engine.objects.filter(draining=False).count() == 1
+
+
+def test_a_server_that_starts(client: Client, engine: Engine) -> None:
+    Engine.objects.update(
+        options={"launch": {"model": "a.gguf"}}, starting_since=datetime(2026, 1, 31, 8, tzinfo=UTC)
+    )
+    for path in (f"{POOLS}live/", url(engine)):
+        assert "it loads its model" in page(client, path)
+    Engine.objects.update(starting_reason="was killed by SIGKILL")
+    for path in (f"{POOLS}live/", url(engine)):
+        assert "its server was killed by SIGKILL" in page(client, path)
+
+
+def test_the_form_starts_a_server_for_a_model_file_alone(
+    client: Client, pool: Pool, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF....")
+    (tmp_path / "engines.key").write_text("secret of the home")
+    settings.MODEL_FOLDERS, settings.ENGINE_KEYS_FILE = [tmp_path], tmp_path / "engines.key"
+    form = {**NEW, "kind": "llama_cpp", "url": "", "options": '{"launch": {"model": "a.gguf"}}'}
+    command = '{"launch": {"model": "a.gguf", "command": "/bin/sh"}}'
+    said = sent(client, f"{ENGINES}addition/", **{**form, "options": command})
+    assert "has to stand in FOREBAY_ENGINES" in said
+    assert not Engine.objects.exists()
+    sent(client, f"{ENGINES}addition/", **form)
+    assert Engine.objects.get().url.startswith("http://127.0.0.1:")

@@ -1,0 +1,78 @@
+"""Engines with a server of ours that an operator makes while the platform runs.
+
+A model out of the folders of FOREBAY_MODELS is all that they can say: no command and no argument
+comes from here. The server itself is the supervisor's to start (config/supervisor/launches.py).
+"""
+
+import random
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from inference import launching
+from inference.models import Engine
+
+_PORTS = range(17000, 32000)  # below those of outgoing connections
+KIND = "llama_cpp"
+
+
+def check_launch(kind: str, launch: Any) -> None:
+    """Raises ValidationError for all that only FOREBAY_ENGINES may say."""
+    if kind != KIND or not isinstance(launch, dict) or launch.keys() != {"model"}:
+        raise ValidationError(
+            {
+                "options": _(
+                    "Here, launch takes a model alone, and the kind llama_cpp. What runs a "
+                    "command on the machine has to stand in FOREBAY_ENGINES."
+                )
+            }
+        )
+    try:
+        launching.model_file(settings.MODEL_FOLDERS, str(launch["model"]))
+    except ValueError as problem:
+        raise ValidationError({"options": str(problem)}) from None
+
+
+def with_server(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """With an address and a key where there is `launch`. Raises ValidationError."""
+    found = dict(given)
+    if not found.get("options", {}).get("launch"):
+        if not found.get("url"):
+            raise ValidationError({"url": _("An engine needs an address.")})
+        return found
+    if found.get("url") or found.get("api_key"):
+        raise ValidationError(
+            {"url": _("A server that Forebay starts gets its address and its key from Forebay.")}
+        )
+    found["url"] = launching.url_of(str(found.get("kind")), _free_port())
+    found["api_key"] = launching.api_key(_secret(), name)
+    return found
+
+
+def _secret() -> bytes:
+    try:
+        return settings.ENGINE_KEYS_FILE.read_bytes().strip()
+    except OSError:
+        message = _("No `make run` on this machine could start a server: give an address.")
+        raise ValidationError({"options": message}) from None
+
+
+def _free_port() -> int:
+    known = set(Engine.objects.values_list("url", flat=True))
+    for port in random.sample(_PORTS, 200):
+        if not any(f":{port}" in url for url in known) and _is_free(port):
+            return port
+    raise ValidationError({"url": _("There is no free port.")})
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((launching.HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,74 @@
+"""The lives of one engine's server: starting, ready, dead; and PostgreSQL knows which.
+
+All processes and pages read it there (`starting_since` of the engine's row). It is written when it
+changes and at no other time.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+
+from config.environment import DATABASE_PATIENCE
+from config.supervisor.child import Child
+from config.supervisor.screen import say
+
+log = logging.getLogger(__name__)
+LOOK_S = 0.5  # while it starts
+AGAIN_S = 2.0  # while PostgreSQL is away
+_WRITE = """
+    update inference_engine
+    set starting_since = case when %(starting)s then now() end, starting_reason = %(reason)s
+    where name = %(name)s"""
+
+
+class Life:
+    """Of the server of one engine. `is_ready` asks it; it has `within_s` for a start."""
+
+    def __init__(
+        self, engine: str, url: str, is_ready: Callable[[], Awaitable[bool]], within_s: float
+    ) -> None:
+        self._engine, self._url = engine, f"postgresql://{url.partition('://')[2]}"
+        self._is_ready, self._within_s = is_ready, within_s
+
+    async def begins(self) -> None:
+        await self._write(starting=True, reason="")
+
+    async def __call__(self, child: Child) -> None:
+        """Until it ends."""
+        how = await self._one(child)
+        say(f"ALERT engine:server {self._engine}: {child.name} {how}")
+        await self._write(starting=True, reason=how)
+
+    async def _one(self, child: Child) -> str:
+        began, ended = time.monotonic(), asyncio.create_task(child.ended())
+        try:
+            while not (ended.done() or await self._is_ready()):
+                if time.monotonic() - began > self._within_s:
+                    child.send(signal.SIGKILL)
+                    await ended
+                    return f"was not ready within {self._within_s:g} s"
+                await asyncio.wait([ended], timeout=LOOK_S)
+            while not (ended.done() or await self._write(starting=False, reason="")):
+                await asyncio.wait([ended], timeout=AGAIN_S)
+            await ended
+        finally:
+            ended.cancel()
+        return child.how_it_ended()
+
+    async def _write(self, *, starting: bool, reason: str) -> bool:
+        """Whether it is known now. Pages are the worse for it where it is not, and nothing else."""
+        given = {"name": self._engine, "starting": starting, "reason": reason[:200]}
+        try:
+            connecting = psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, **DATABASE_PATIENCE
+            )
+            async with await connecting as connection:
+                await connection.execute(_WRITE, given)
+        except (psycopg.Error, OSError) as problem:
+            log.info("cannot tell how the server of %s is: %s", self._engine, problem)
+            return False
+        return True

