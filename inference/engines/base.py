@@ -420,7 +420,7 @@ async def _not_reading(answer: Answer, wait: Awaitable[object]) -> None:
 def away(problem: Exception) -> EngineAway:
     log.warning("the engine does not respond: %s", problem)  # its address is not for clients
     failure = EngineAway("the engine does not answer")
-    failure.cause = f"no connection: {problem}"
+    failure.cause = str(problem)
     return failure
 
 

@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 from django.conf import settings
 
+from inference.engines import reading
 from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once
 from inference.engines.session import EngineSession
 from inference.engines.taking_up import rest_of, said_last, takes_prefix
@@ -127,7 +128,8 @@ class DeepSeekEngine(Engine):
 
 async def _is_available(response: aiohttp.ClientResponse) -> bool:
     try:
-        return orjson.loads(await response.read()).get("is_available") is not False
+        said = orjson.loads(await reading.whole(response))
+        return said.get("is_available") is not False
     except (ValueError, AttributeError):
         return True
 

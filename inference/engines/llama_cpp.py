@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 import orjson
 
+from inference.engines import reading
 from inference.engines.base import (
     Engine,
     EngineAway,
@@ -23,6 +24,7 @@ from inference.engines.base import (
     away,
     error_in,
 )
+from inference.engines.connection import NoConnection
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
@@ -30,6 +32,7 @@ from inference.engines.slots import Lease, Slots
 from inference.engines.taking_up import rest_of, said_last
 from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
+from inference.engines.why_away import why_away
 from inference.order import Order
 from tenants.redis_link import RedisLink
 
@@ -170,13 +173,16 @@ class LlamaCppEngine(Engine):
         try:
             timeout = aiohttp.ClientTimeout(total=5)
             async with session.http.get(
-                self.base + "/props", headers=self.headers(), timeout=timeout
+                self.base + "/props",
+                headers=self.headers(),
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
-                body = await response.read()
+                body = await reading.whole(response)
             self._check(response.status, {}, body)
             total = int(orjson.loads(body)["total_slots"])
         except (aiohttp.ClientError, TimeoutError) as problem:
-            raise away(problem) from None
+            raise away(NoConnection(why_away(problem))) from None
         except (LookupError, TypeError, ValueError):
             message = "the engine does not say how many slots it has: is it llama.cpp's server?"
             raise EngineFailed(502, "engine_failed", message) from None
@@ -215,9 +221,10 @@ class LlamaCppEngine(Engine):
             json=body,
             headers=self.headers(),
             timeout=aiohttp.ClientTimeout(total=5),
+            allow_redirects=False,  # a prompt goes nowhere else
         ) as response:
             response.raise_for_status()
-            return orjson.loads(await response.read())
+            return orjson.loads(await reading.whole(response))
 
 
 def _asks_for_text_logprobs(order: Order) -> bool:

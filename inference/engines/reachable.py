@@ -16,6 +16,7 @@ from inference.engines import breakers
 from inference.engines.base import Engine
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
+from inference.engines.why_away import why_away
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
@@ -23,6 +24,7 @@ EVERY_S = 3.0
 HOSTED_EVERY = 10  # rounds: somebody else's service is not asked all the time
 
 _down: dict[str, datetime] = {}  # by the engine's id
+_why: dict[str, str] = {}  # they are down
 
 
 def available(engine: Engine) -> bool:
@@ -45,6 +47,11 @@ def down_since(engines: Collection[Engine]) -> datetime | None:
 def silent_since(name: str) -> datetime | None:
     """Since when the engine of this name has not answered; None for one that did last time."""
     return _down.get(name)
+
+
+def silent_because(name: str) -> str:
+    """What was wrong when this process last looked; "" where the engine answered."""
+    return _why.get(name, "")
 
 
 def all_down(engines: Collection[Engine]) -> bool:
@@ -74,17 +81,23 @@ async def keep_looking(engines: Callable[[], list[Engine]]) -> None:
 
 async def _look_at(engine: Engine, session: EngineSession) -> None:
     name = engine.config.id
-    if await _answers(engine, session):
+    if not (why := await _why_silent(engine, session)):
+        _why.pop(name, None)
         if _down.pop(name, None):
             log.info("%s: the engine responds again", name)
-    elif name not in _down:
-        _down[name] = timezone.now()
-        log.warning("%s: the engine does not respond", name)
+        return
+    if why != _why.get(name) or name not in _down:
+        log.warning("%s: the engine does not respond: %s", name, why)
+    _down.setdefault(name, timezone.now())
+    _why[name] = why
 
 
-async def _answers(engine: Engine, session: EngineSession) -> bool:
+async def _why_silent(engine: Engine, session: EngineSession) -> str:
+    """ "" where it answers."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await engine.answers(session)
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return False
+            return "" if await engine.answers(session) else "it says that it is in trouble"
+    except TimeoutError:
+        return f"it did not answer within {PATIENCE_S:g} s"
+    except (aiohttp.ClientError, OSError) as problem:
+        return why_away(problem)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from inference.engines.connection import Answer, Connection, NoConnection
+from inference.engines.why_away import why_away
 
 CONNECT_S = 5.0
 # Shorter than engines keep them: a request that meets the closing is not sent again.
@@ -31,7 +32,7 @@ class EngineSession:
 
     def __init__(self) -> None:
         self.http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=_tls()),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
         )
         self._idle: dict[Origin, list[Connection]] = {}
@@ -104,7 +105,7 @@ async def _connected(origin: Origin) -> Connection:
                 Connection, origin.host, origin.port, ssl=secure
             )
     except (OSError, TimeoutError, UnicodeError) as problem:
-        raise NoConnection(str(problem) or type(problem).__name__) from None
+        raise NoConnection(why_away(problem)) from None
     return connection
 
 

@@ -55,7 +55,8 @@ def ability(engine: Row) -> Standing:
         cause = Cause.RESTARTED if why else Cause.LOADING
         return Standing(Condition.STARTING, engine.starting_since, cause, why)
     if since := reachable.silent_since(engine.name):
-        return Standing(Condition.DOWN, since, Cause.SILENT)
+        why = reachable.silent_because(engine.name)
+        return Standing(Condition.DOWN, since, Cause.SILENT, why)
     if since := breakers.open_since(engine.name):
         return Standing(Condition.DOWN, since, Cause.BREAKER)
     return Standing(Condition.READY)

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from inference import classes
+from inference.engines import reading
 from inference.engines.fields import (
     BOOL,
     FORMAT,
@@ -125,9 +126,14 @@ class VllmEngine(SaltedEngine):
 
     async def load(self, session: EngineSession) -> Load | None:
         async with session.http.get(
-            self.root + "/metrics", headers=self.headers(), timeout=_TIMEOUT
+            self.root + "/metrics",
+            headers=self.headers(),
+            timeout=_TIMEOUT,
+            allow_redirects=False,
         ) as response:
-            return read_vllm(await response.text()) if response.status == 200 else None
+            if response.status != 200:
+                return None
+            return read_vllm((await reading.whole(response)).decode(errors="replace"))
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Asks the engine's own tokenizer; the estimate stands in when that fails."""
@@ -149,10 +155,15 @@ class VllmEngine(SaltedEngine):
     async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
         method = "GET" if body is None else "POST"
         async with session.http.request(
-            method, url, json=body, headers=self.headers(), timeout=_TIMEOUT
+            method,
+            url,
+            json=body,
+            headers=self.headers(),
+            timeout=_TIMEOUT,
+            allow_redirects=False,  # a prompt goes nowhere else
         ) as response:
             response.raise_for_status()
-            return orjson.loads(await response.read())
+            return orjson.loads(await reading.whole(response))
 
 
 def _open_ended(body: dict[str, Any]) -> None:

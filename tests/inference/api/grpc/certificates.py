@@ -29,23 +29,33 @@ class Authority:
         certificate = self._sign(name, self._key, authority=True)
         self.own = self._kept(name, certificate, self._key)
 
-    def sign(self, name: str) -> Signed:
+    def sign(self, name: str, *, host: str = "localhost", days: int = 1) -> Signed:
+        """For `host`, and so many days; those before today have passed."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return self._kept(name, self._sign(name, key, authority=False), key)
+        signed = self._sign(name, key, authority=False, host=host, days=days)
+        return self._kept(name, signed, key)
 
     def _sign(
-        self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        authority: bool,
+        host: str = "localhost",
+        days: int = 1,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
-        names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+        names: list[x509.GeneralName] = [x509.DNSName(host)]
+        if host == "localhost":
+            names.append(x509.IPAddress(ip_address("127.0.0.1")))
         builder = (
             x509.CertificateBuilder()
             .subject_name(_named(name))
             .issuer_name(_named(self._name))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_before(now - 3 * DAY)
+            .not_valid_after(now + days * DAY)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
         )

@@ -1,0 +1,29 @@
+"""What an engine says of itself (health, models, metrics), read up to a bound."""
+
+import logging
+
+import aiohttp
+
+log = logging.getLogger(__name__)
+MOST = 4 * 1024 * 1024  # bytes
+_PIECE = 64 * 1024
+
+
+class TooLong(ValueError):
+    """An answer of which no end is in sight. It was not read on."""
+
+    def __init__(self, url: object) -> None:
+        super().__init__(f"{url} answered with more than {MOST} bytes")
+
+
+async def whole(response: aiohttp.ClientResponse) -> bytes:
+    """Its body, as it is without compression. Raises TooLong, aiohttp.ClientError."""
+    pieces, length = list[bytes](), 0
+    async for piece in response.content.iter_chunked(_PIECE):
+        length += len(piece)
+        if length > MOST:
+            problem = TooLong(response.url)
+            log.warning("%s: not read on", problem)
+            raise problem
+        pieces.append(piece)
+    return b"".join(pieces)

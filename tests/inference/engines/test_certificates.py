@@ -1,0 +1,113 @@
+"""An engine whose certificate is wrong gets no request, and operators are told what is wrong."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inference.engines import reachable
+from inference.engines import session as sessions
+from inference.engines.base import EngineAway
+from inference.engines.session import EngineSession
+from tests.inference.api.grpc.certificates import Authority, Signed
+from tests.inference.engines.served import an_engine, heard
+from tests.inference.orders import an_order
+
+pytestmark = pytest.mark.unit
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class TlsServer:
+    def __init__(self) -> None:
+        self.read = b""  # once TLS was agreed
+        self.url = ""
+
+    @asynccontextmanager
+    async def running(self, signed: Signed) -> AsyncIterator["TlsServer"]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(signed.certificate, signed.key)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self.url = f"https://localhost:{server.sockets[0].getsockname()[1]}/v1"
+        async with server:
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.read += await reader.read(65536)
+        writer.write(ANSWER)
+        writer.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    yield
+    reachable._down.clear()
+    reachable._why.clear()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """Which this machine trusts."""
+    made = Authority(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(made.own.certificate))
+    monkeypatch.setattr(sessions, "_tls", lambda: trusting)
+    return made
+
+
+async def is_refused(signed: Signed, because: str) -> None:
+    async with TlsServer().running(signed) as server, EngineSession() as session:
+        engine = an_engine(server.url)
+        with pytest.raises(EngineAway) as away:
+            await heard(engine, session, an_order())
+        assert because in away.value.cause
+        assert "localhost" not in away.value.message, "operators are told, not clients"
+        await reachable.look([engine])
+        assert because in reachable.silent_because("smol")
+        assert server.read == b""
+
+
+async def test_signed_by_itself_or_a_stranger(tmp_path: Path, authority: Authority) -> None:
+    stranger = Authority(tmp_path, "stranger")
+    await is_refused(stranger.sign("engine"), "certificate is not accepted: unable to get local")
+    await is_refused(stranger.own, "certificate is not accepted: self-signed certificate")
+
+
+async def test_of_another_host(authority: Authority) -> None:
+    signed = authority.sign("engine", host="gpu-1.example.com")
+    await is_refused(signed, "certificate is not accepted: Hostname mismatch")
+
+
+async def test_of_yesterday(authority: Authority) -> None:
+    signed = authority.sign("engine", days=-1)
+    await is_refused(signed, "certificate is not accepted: certificate has expired")
+
+
+async def test_one_that_is_right(authority: Authority) -> None:
+    async with TlsServer().running(authority.sign("engine")) as server:
+        engine = an_engine(server.url)
+        await reachable.look([engine])
+        assert reachable.silent_because("smol") == ""
+        async with EngineSession() as session:
+            await heard(engine, session, an_order())
+        assert b"Say something" in server.read
+
+
+async def test_a_server_without_tls() -> None:
+    async def speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ANSWER)
+        writer.close()
+
+    server = await asyncio.start_server(speaks_http, "127.0.0.1", 0)
+    async with server, EngineSession() as session:
+        engine = an_engine(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(EngineAway) as away:
+            await heard(engine, session, an_order())
+    assert away.value.cause.startswith("no TLS: ")
+
+
+async def test_nobody_there(session: EngineSession) -> None:
+    with pytest.raises(EngineAway) as away:
+        await heard(an_engine("http://127.0.0.1:9"), session, an_order())
+    assert away.value.cause == "no connection: connection refused"

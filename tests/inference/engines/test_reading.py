@@ -1,0 +1,52 @@
+"""What an engine says of itself is read up to a bound, and from nowhere else."""
+
+import pytest
+from aiohttp import web
+
+from inference.engines import reading
+from inference.engines.base import Engine
+from inference.engines.deepseek import DeepSeekEngine
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.session import EngineSession
+from inference.engines.vllm import VllmEngine
+from tests.inference.engines.served import Served, an_engine
+from tests.inference.orders import an_order
+
+pytestmark = pytest.mark.unit
+LONG = b'{"data": [' + b" " * reading.MOST + b"]}"
+KINDS: list[type[Engine]] = [VllmEngine, LlamaCppEngine, DeepSeekEngine]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_body_without_end_is_not_read(
+    served: Served, session: EngineSession, kind: type[Engine], caplog: pytest.LogCaptureFixture
+) -> None:
+    served.says(LONG)
+    engine = an_engine(served.url, kind)
+    await engine.probe(session)
+    await engine.answers(session)
+    assert await engine.count_prompt(session, an_order()) == engine.estimate_prompt(an_order())
+    assert engine.context_length == 8192
+    assert "more than 4194304 bytes" in caplog.text or kind is DeepSeekEngine
+
+
+async def test_metrics_without_end(served: Served, session: EngineSession) -> None:
+    served.says(b"vllm:num_requests_running 1\n" + LONG)
+    with pytest.raises(reading.TooLong, match="more than"):
+        await an_engine(served.url, VllmEngine).load(session)
+
+
+@pytest.mark.parametrize("kind", [VllmEngine, LlamaCppEngine])
+async def test_a_prompt_to_be_counted_follows_no_redirect(
+    served: Served, session: EngineSession, kind: type[Engine]
+) -> None:
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    served.handler = elsewhere
+    order = an_order()
+    assert await an_engine(served.url, kind).count_prompt(session, order) > 0
+    assert "/elsewhere" not in asked
