@@ -1,23 +1,34 @@
-"""Where Redis is: one server, or the primary of those that sentinels watch.
+"""Where Redis is: one server, the primary of those that sentinels watch, or a cluster.
 
     redis://:PASSWORD@HOST:6379/0
     redis+sentinel://:PASSWORD@HOST:26379,HOST:26379,HOST:26379/NAME/0
+    redis+cluster://:PASSWORD@HOST:6379,HOST:6379,HOST:6379
 
 NAME is what the sentinels call it; `?sentinel_password=…` where they ask for one. Nothing of
 Django is imported: the supervisor reads this before anything is set up.
 """
 
+import socket
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
 import redis.asyncio
 import redis.asyncio.sentinel
+from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-SCHEME = "redis+sentinel"
+SCHEME, CLUSTER = "redis+sentinel", "redis+cluster"
 PORT, SENTINEL_PORT = 6379, 26379
+# Of TCP, in seconds: a network that swallows packets is noticed by who only listens, too.
+KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 5,
+    socket.TCP_KEEPINTVL: 2,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 10_000,  # ms
+}
+PATIENCE: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
 SENTINEL_PATIENCE_S = 0.5  # one that is down must not cost more: the others know as well
 
 
@@ -37,6 +48,7 @@ class Servers:
     sentinels: tuple[Address, ...] = ()
     name: str = ""
     sentinel_password: str = ""
+    seeds: tuple[Address, ...] = ()  # some nodes of a cluster
 
     @property
     def to_sentinels(self) -> dict[str, Any]:
@@ -50,6 +62,12 @@ class Servers:
         """The same, for the server that they name."""
         given = {"username": self.username, "password": self.password, "db": self.database}
         return {name: value for name, value in given.items() if value}
+
+    def url_of(self, address: Address) -> str:
+        """Of one node of a cluster."""
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        user = f"{quote(self.username)}:{quote(self.password, safe='')}@" if self.password else ""
+        return f"redis://{user}{host}:{address.port}"
 
     async def primary(self) -> Address:
         """Raises redis.RedisError where no sentinel knows one."""
@@ -67,6 +85,9 @@ def servers(url: str) -> Servers:
     """Raises ValueError."""
     parts = urlsplit(url)
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if parts.scheme == CLUSTER:
+        seeds = tuple(_address(each, PORT) for each in parts.netloc.rpartition("@")[2].split(","))
+        return Servers(seeds[0], username, password, seeds=seeds)
     if parts.scheme != SCHEME:
         address = Address(parts.hostname or "127.0.0.1", parts.port or PORT)
         return Servers(address, username, password, parts.path.strip("/"))
@@ -80,11 +101,11 @@ def servers(url: str) -> Servers:
     return Servers(sentinels[0], username, password, database, sentinels, name, told)
 
 
-def _address(text: str) -> Address:
+def _address(text: str, port: int = SENTINEL_PORT) -> Address:
     found = urlsplit(f"//{text}")
     if not found.hostname:
-        raise ValueError(f"{text!r} is no address of a sentinel")
-    return Address(found.hostname, found.port or SENTINEL_PORT)
+        raise ValueError(f"{text!r} is no address of a sentinel or a node")
+    return Address(found.hostname, found.port or port)
 
 
 # redis-py has no types for its sentinels: hence the ignores below.
@@ -98,12 +119,33 @@ def _async_watch(found: Servers) -> redis.asyncio.sentinel.Sentinel:
 
 
 def client(url: str, **options: Any) -> redis.Redis:
-    """Not connected yet; after a failover it asks where the primary is."""
+    """Not connected yet; after a failover it asks where the primary is.
+
+    Of a cluster it has what is asked for here: commands, scripts, and pipelines of one slot, or
+    without a transaction.
+    """
+    if (found := servers(url)).seeds:
+        connected: redis.Redis = _cluster(found, **options)
+        return connected
     return redis.Redis.from_pool(Pool.from_url(url, **options))
 
 
+def _cluster(found: Servers, **options: Any) -> Any:
+    seeds = [ClusterNode(*address) for address in found.seeds]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=seeds, **found.to_primary, **PATIENCE, **options)
+
+
+def keep_alive(connected: socket.socket) -> None:
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE.items():
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
-    found = servers(url)
+    """Of a cluster one node."""
+    found, options = servers(url), PATIENCE | options
+    if found.seeds:
+        return redis.asyncio.Redis.from_url(found.url_of(found.address), **options)
     if not found.sentinels:
         return redis.asyncio.Redis.from_url(url, **options)
     asked = _async_watch(found)
@@ -116,29 +158,29 @@ class Pool(redis.ConnectionPool):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]
-        found = servers(url)
+        found, options = servers(url), PATIENCE | options
         if not found.sentinels:
             return redis.ConnectionPool.from_url(url, **options)
         primary = found.to_primary | options
         return SentinelConnectionPool(found.name, watch(found), **primary)  # type: ignore[no-untyped-call]
 
 
-def channels_host(url: str) -> str | dict[str, Any]:
+def channels_host(url: str) -> dict[str, Any]:
     """As channels_redis takes it."""
     found = servers(url)
     if not found.sentinels:
-        return url
+        return {"address": url, **PATIENCE}
     named = {"sentinels": list(found.sentinels), "master_name": found.name}
-    return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary}
+    return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary, **PATIENCE}
 
 
 def celery_broker(url: str) -> tuple[str, dict[str, Any]]:
     """As Celery takes it: the URL, and options of the transport."""
     found = servers(url)
     if not found.sentinels:
-        return url, {}
+        return url, dict(PATIENCE)
     user = urlsplit(url).netloc.rpartition("@")[0]
     first = f"{user}@" if user else ""
     each = [f"{first}{host}:{port}/{found.database or 0}" for host, port in found.sentinels]
-    options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels}
+    options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels, **PATIENCE}
     return ";".join(f"sentinel://{one}" for one in each), options

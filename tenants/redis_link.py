@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, cast
 import hiredis
 from redis.exceptions import RedisError
 
-from audit.redis_servers import servers
+from audit.redis_servers import keep_alive, servers
 
 Answer = Any
 CONNECT_TIMEOUT_S = 2.0
 # Error answers of a Redis that cannot work now: it starts, is full, cannot save, is a replica.
-NOT_NOW = ("LOADING", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "BUSY ")
+_OF_A_CLUSTER = ("CLUSTERDOWN", "TRYAGAIN", "ASK ")  # whose slots are on the move
+NOT_NOW = ("LOADING", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "BUSY ", *_OF_A_CLUSTER)
 
 
 class RedisGone(Exception):
@@ -209,6 +210,7 @@ class RedisLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop has its own class
         self._reader = hiredis.Reader()
+        keep_alive(transport.get_extra_info("socket"))
         if self._watchdog:
             self._watchdog.cancel()
             self._watchdog = None

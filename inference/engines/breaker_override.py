@@ -56,14 +56,14 @@ def breaker(redis: redis_py.Redis, engine: str) -> Breaker:
 
 
 def breakers_of(redis: redis_py.Redis, names: Iterable[str]) -> dict[str, Breaker]:
-    """By name, in one round trip; also of engines that this process does not know (yet)."""
+    """By name, in two round trips; also of engines that this process does not know (yet)."""
     wanted = list(names)
+    keys = [breakers.STATES_KEY, breakers.CHANGES_KEY]
+    now, _latest, *flat = redis.register_script(breakers.STATES.text)(keys=keys)
     with redis.pipeline(transaction=False) as ask:
-        keys = [breakers.STATES_KEY, breakers.CHANGES_KEY]
-        redis.register_script(breakers.STATES.text)(keys=keys, client=ask)
         for name in wanted:
             ask.lrange(breakers.keys(name)[1], 0, -1)
-        (now, _latest, *flat), *histories = ask.execute()
+        histories = ask.execute()
     states = dict(zip(flat[::2], flat[1::2], strict=True))
     return {
         name: _described(name, states.get(name.encode()), now, lines)

@@ -10,6 +10,7 @@ import logging
 import hiredis
 
 from inference.engines import breakers
+from tenants.cluster_link import link_to
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ async def refresh(redis: RedisLink) -> bytes:
 
 async def keep_fresh(redis_url: str) -> None:
     """Until it is cancelled."""
-    redis = RedisLink(redis_url, timeout_s=BLOCK_MS / 1000 * 2)
+    redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 2)
     try:
         while True:
             await _look(redis)

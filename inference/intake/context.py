@@ -22,11 +22,11 @@ from inference.queue.fair_queue import FairQueues
 from inference.record import claiming, slots, statements
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
+from tenants.cluster_link import link_to
 from tenants.quotas.exhausted import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.rate_limits.release import Slot
-from tenants.redis_link import RedisLink
 from tenants.refusals.recorder import Refusals
 
 RECORD_PATIENCE_S = 1.0
@@ -40,7 +40,7 @@ class Context:
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(6)
-        self.redis = RedisLink(settings.REDIS_URL)
+        self.redis = link_to(settings.REDIS_URL)
         self.database = ResilientConnection(settings.REQUESTS_DATABASE_URL)  # for probes
         self.authenticator = Authenticator(settings.DATABASE_URL)
         self.returns = Returns(settings.REDIS_URL, self.id)

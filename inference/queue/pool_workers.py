@@ -28,6 +28,11 @@ class PoolWorker:
         """The key in Redis that is there while it drains the pool's queue."""
         return f"{prefix(self.pool)}:awake:{self.queue}"
 
+    @property
+    def place(self) -> str:
+        """The key in Redis that names the host on which it drains the pool's queue."""
+        return f"{prefix(self.pool)}:place:{self.queue}"
+
     def share(self, slots: int) -> int:
         return share(slots, self.number, self.count)
 

@@ -8,7 +8,8 @@ import hiredis
 from inference.stream import frames
 from inference.stream.backlog import Backlog
 from inference.stream.sink import Sink
-from tenants.redis_link import RedisGone, RedisLink
+from tenants.cluster_link import link_to
+from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 BLOCK_MS = 5_000
@@ -17,7 +18,7 @@ BLOCK_MS = 5_000
 class Returns:
     def __init__(self, redis_url: str, web: str) -> None:
         self._channel = frames.channel(web)
-        self._redis = RedisLink(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
+        self._redis = link_to(redis_url, timeout_s=BLOCK_MS / 1000 * 3)
         self.sinks: dict[bytes, Sink] = {}
         self.backlog = Backlog()
         self._last = b"0"

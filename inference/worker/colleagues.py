@@ -2,18 +2,35 @@
 
 A pool that is woken has one worker of each engine awake. A runner that has come up full may have
 left work behind: it calls one that sleeps, until all are awake.
+
+Several hosts may have workers for one engine: of those of the same name one at a time takes
+requests, so that the engine has no more at once than it has slots. When its host is lost, the next
+wake-up reaches another.
 """
 
 import asyncio
+import contextlib
+import socket
+from hashlib import sha256
 from math import inf
+from pathlib import Path
 
 import hiredis
+from django.conf import settings
 
 from inference.queue.pool_workers import AWAKE_MS, PoolWorker, workers_of
 from inference.queue.wake_up import wake
-from tenants.redis_link import RedisGone, RedisLink
+from tenants.redis_link import RedisGone, RedisLink, Script
 
 AGAIN_S = 1.0
+PLACE_MS = 4_000
+PLACE = Script.load(Path(__file__).parent / "place.lua", when_full=True)
+_TROUBLE = (RedisGone, hiredis.ReplyError)
+
+
+def here() -> str:
+    """This host, not another one: a worker that starts again has the place of its dead self."""
+    return sha256(f"{socket.gethostname()}:{settings.FOREBAY_HOME}".encode()).hexdigest()[:16]
 
 
 class Colleagues:
@@ -36,6 +53,15 @@ class Colleagues:
         """Of its engine's."""
         return self._me.share(slots) if self._me else slots
 
+    async def takes_place(self, redis: RedisLink) -> bool:
+        """False while a worker of the same name takes requests on another host.
+
+        To be asked again all the time, or the place is free. Raises RedisGone.
+        """
+        if not self._me:
+            return True
+        return bool(await redis.run(PLACE, [self._me.place], here(), PLACE_MS))
+
     async def beat(self, redis: RedisLink) -> None:
         """Says that it is awake, and hears who else is. Raises RedisGone."""
         self._me, self._others = self._now()
@@ -52,11 +78,12 @@ class Colleagues:
         self._asleep = [w for w, there in zip(self._others, awake, strict=True) if there == 0]
 
     async def leave(self, redis: RedisLink) -> None:
-        if self._me and self._others:
-            try:
+        if not self._me:
+            return
+        with contextlib.suppress(*_TROUBLE):  # it is forgotten in time
+            await redis.run(PLACE, [self._me.place], here(), 0)
+            if self._others:
                 await redis.call("DEL", self._me.awake)
-            except (RedisGone, hiredis.ReplyError):
-                return  # it is forgotten in time
 
     def call_one(self) -> None:
         """One that sleeps, if any does, and not each time: it takes a moment to come."""

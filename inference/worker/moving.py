@@ -118,7 +118,7 @@ def _tell(order: Order) -> None:
     frame = Frame(order.id.bytes, 99, 1, Kind.ERROR, body, NO_POOL.status, RETRY_AFTER_S)
     channel = frames.channel(order.reply_to)
     data = frames.encrypted([frame], channel.encode())
-    with client().pipeline() as tell:
+    with client().pipeline(transaction=True) as tell:
         tell.xadd(channel, {"f": data})
         tell.expire(channel, CHANNEL_EXPIRES_S)
         tell.execute()

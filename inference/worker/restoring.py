@@ -55,7 +55,7 @@ def restore(pool: str) -> None:
 
 def _progress(pool: str) -> _Progress:
     prefix = fair_queue.prefix(pool)
-    with client().pipeline() as ask:
+    with client().pipeline(transaction=True) as ask:
         ask.get(f"{prefix}:epoch")
         ask.hmget(f"{prefix}:compared", "upto", "round")
         epoch, (upto, round_) = ask.execute()

@@ -43,8 +43,9 @@ from inference.worker.handing_over import belongs_elsewhere, hand_over, next_poo
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
 from inference.worker.silence import SilenceWatch
+from tenants.cluster_link import link_to
 from tenants.rate_limits.release import Slot, reacquire, releasing
-from tenants.redis_link import RedisGone, RedisLink
+from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,8 +76,10 @@ class Runner:
 
     async def drain(self) -> None:
         """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
-        self.redis = RedisLink(settings.REDIS_URL)
-        self._notes = RedisLink(settings.REDIS_URL, timeout_s=None)
+        self.redis = link_to(settings.REDIS_URL)
+        if not await self._takes_place():
+            return self.redis.close()
+        self._notes = link_to(settings.REDIS_URL, timeout_s=None)
         self.guard = Guard(self.engine.config.id, self.redis)
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
@@ -103,6 +106,13 @@ class Runner:
                 await self.recorded.close()
                 self.redis.close()
                 self._notes.close()
+
+    async def _takes_place(self) -> bool:
+        """False where another host has a worker of this name that is awake."""
+        try:
+            return await self.colleagues.takes_place(self.redis)
+        except TROUBLE:
+            return True  # the beats ask again
 
     def stop(self) -> None:
         """Warm shutdown: takes nothing more, finishes what it has."""
@@ -310,6 +320,8 @@ class Runner:
         self._epoch = epoch
         if not self._leaving:
             await self.colleagues.beat(self.redis)
+        if not await self.colleagues.takes_place(self.redis):
+            self.stop()  # this host was away for long, and another has taken over
         if waits and not self._free():
             self.colleagues.call_one()
         if waits and self._free():

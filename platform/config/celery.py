@@ -14,7 +14,7 @@ from django.db import close_old_connections
 
 from audit.redis_servers import celery_broker
 
-_BROKER, _BROKER_OPTIONS = celery_broker(settings.REDIS_URL)
+_BROKER, _BROKER_OPTIONS = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER)
 app.conf.update(
     task_ignore_result=True,

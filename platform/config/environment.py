@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
+from audit.redis_servers import CLUSTER
 from inference import pools
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,17 @@ def _running() -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return left
+
+
+def broker_url(redis_url: str) -> str:
+    """FOREBAY_BROKER_URL: Celery, Channels and Django's cache do not speak to a cluster."""
+    given = found("FOREBAY_BROKER_URL")
+    if urlsplit(given or redis_url).scheme == CLUSTER:
+        raise EnvironmentProblem(
+            "set FOREBAY_BROKER_URL to one Redis or Valkey, or to one behind sentinels, beside the "
+            "cluster: wake-ups of workers and websockets go through it"
+        )
+    return given or redis_url
 
 
 def number(name: str, default: int) -> int:

@@ -166,10 +166,11 @@ DATABASES: dict[str, Any] = (
     else {"default": _REQUESTS, "system": _SYSTEM}
 )
 REDIS_URL = environment.found("REDIS_URL", "redis://127.0.0.1:6379/0")
+BROKER_URL = environment.broker_url(REDIS_URL)  # of Celery, Channels and the cache
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [channels_host(REDIS_URL)]},
+        "CONFIG": {"hosts": [channels_host(BROKER_URL)]},
     },
 }
 # The default is for django-allauth's rate limits, shared by all web processes; "process" is for
@@ -177,7 +178,7 @@ CHANNEL_LAYERS = {
 CACHES = {
     "default": {
         "BACKEND": "console.account.forgiving_cache.ForgivingCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": BROKER_URL,
         "KEY_PREFIX": "fb:cache",
         "OPTIONS": {
             "serializer": "console.account.forgiving_cache.Json",

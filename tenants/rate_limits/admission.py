@@ -15,7 +15,10 @@ from tenants.rate_limits.client_address import counted
 from tenants.redis_link import WHEN_FULL, RedisGone, RedisLink, Script
 
 _HERE = Path(__file__).parent
-CLOCK_KEY = "limits:clock"
+# The hash tag keeps all limits in one slot of a cluster: one script decides over an address, a
+# tenant and a key, and charges all or none.
+TAG = "{limits}"
+CLOCK_KEY = f"{TAG}:clock"
 READING_S = 60.0  # so long one process's clock stands in for Redis's
 PROMPT_S = 0.1  # an answer that took longer tells the time badly
 JUMP_MS = 1_000
@@ -133,10 +136,10 @@ def keys(tenant: str, key: str = "", address: str = "", *, takes_slot: bool = Tr
     """As admission.lua and give_back.lua want them."""
     return [
         CLOCK_KEY,
-        f"address:{address}",
-        f"levels:{tenant}",
+        f"{TAG}:address:{address}",
+        f"{TAG}:levels:{tenant}",
         concurrency_key(tenant, takes_slot=takes_slot),
-        f"levels:{key or '-'}",
+        f"{TAG}:levels:{key or '-'}",
         concurrency_key(key or "-", takes_slot=takes_slot),
     ]
 
@@ -146,7 +149,7 @@ def concurrency_key(owner: str, *, takes_slot: bool = True) -> str:
 
     Those that take no slot have a set of their own, which no limit looks at.
     """
-    return f"busy:{owner}" if takes_slot else f"slotless:{owner}"
+    return f"{TAG}:{'busy' if takes_slot else 'slotless'}:{owner}"
 
 
 class SharedAdmission:

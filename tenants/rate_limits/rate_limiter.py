@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import hiredis
 
+from tenants.cluster_link import link_to
 from tenants.rate_limits.admission import PATIENCE_S, Admission, Ask, SharedAdmission
 from tenants.rate_limits.local_admission import LocalAdmission
 from tenants.rate_limits.release import Slot, reacquire, undo
-from tenants.redis_link import RedisGone, RedisLink
+from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 PROBE_S = 1.0
@@ -38,7 +39,7 @@ class RateLimiter:
         hold_s: float = 60,
         in_progress: Callable[[], Iterable[Slot]] = tuple,
     ) -> None:
-        self._redis = RedisLink(redis_url, timeout_s=PATIENCE_S)
+        self._redis = link_to(redis_url, timeout_s=PATIENCE_S)
         self._shared = SharedAdmission(self._redis, self._restore)
         self._local = LocalAdmission(processes, number=number)
         self._hold_s, self._in_progress = hold_s, in_progress

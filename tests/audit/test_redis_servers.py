@@ -1,6 +1,6 @@
 import pytest
 
-from audit.redis_servers import Address, celery_broker, channels_host, servers
+from audit.redis_servers import PATIENCE, Address, celery_broker, channels_host, servers
 
 WATCHED = "redis+sentinel://:pass%2Fword@a:26380,b,[::1]:26379/forebay/2?sentinel_password=hush"
 
@@ -9,8 +9,8 @@ def test_a_single_server() -> None:
     found = servers("redis://me:secret@valkey:7000/1")
     assert (found.address, found.sentinels) == (Address("valkey", 7000), ())
     assert (found.username, found.password, found.database) == ("me", "secret", "1")
-    assert celery_broker("redis://valkey/1") == ("redis://valkey/1", {})
-    assert channels_host("redis://valkey/1") == "redis://valkey/1"
+    assert celery_broker("redis://valkey/1") == ("redis://valkey/1", PATIENCE)
+    assert channels_host("redis://valkey/1") == {"address": "redis://valkey/1", **PATIENCE}
 
 
 def test_a_primary_that_sentinels_watch() -> None:

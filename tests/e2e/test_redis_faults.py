@@ -187,6 +187,6 @@ def test_places_are_all_given_back_in_the_end(healthy: Platform, engine: Mock) -
 
     def all_free() -> bool:
         with redis.Redis.from_url(healthy.running()["REDIS_URL"]) as server:
-            return not any(server.zcard(name) for name in server.scan_iter("busy:*"))
+            return not any(server.zcard(name) for name in server.scan_iter("{limits}:busy:*"))
 
     eventually(all_free, 10)

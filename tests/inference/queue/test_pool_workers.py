@@ -11,6 +11,7 @@ from inference.models import Usage
 from inference.pools import entries, share
 from inference.queue import wake_up
 from inference.queue.pool_workers import PoolWorker, asleep, workers_of
+from inference.worker import colleagues
 from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
 from tenants.models import Tenant
@@ -134,3 +135,41 @@ async def test_who_is_awake_is_not_called(
     one.call_one()
     await until(partial(_called, called, 1))
     assert called == [workers_of(bench.pool)[1]], "and not twice within a second"
+
+
+async def test_one_host_at_a_time_has_the_place_of_a_worker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.submit(1)
+    engine = ScriptedEngine(LASTING)
+    first = start(bench, 1, engine)
+    await bench.settled(1)
+    monkeypatch.setattr(colleagues, "here", lambda: "another host")
+    start(bench, 1, engine)
+    await bench.drains[1]  # at once: somebody is there
+    monkeypatch.undo()
+    first.stop()
+    await bench.drains[0]
+    monkeypatch.setattr(colleagues, "here", lambda: "another host")
+    start(bench, 1, engine)
+    await bench.submit(1)
+    assert len(await bench.settled(2)) == 2
+
+
+async def test_who_was_away_for_long_gives_way_and_finishes(
+    bench: Bench, link: RedisLink, called: list[PoolWorker]
+) -> None:
+    await bench.submit(1)
+    first = start(
+        bench, 1, ScriptedEngine([[chunk("x")], 1.5, [chunk(finish="stop"), usage(5, 1)]])
+    )
+    await until(lambda: _runs(first))
+    await link.call("SET", workers_of(bench.pool)[0].place, "another host")
+    await bench.drains[0]
+    assert first.stopping
+    assert len(await bench.settled(1)) == 1
+    await link.call("DEL", workers_of(bench.pool)[0].place)
+
+
+async def _runs(runner: Runner) -> bool:
+    return bool(runner.running)

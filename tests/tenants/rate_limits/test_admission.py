@@ -11,7 +11,14 @@ import pytest
 from django.conf import settings
 
 from tenants.caller import Caller, Limits
-from tenants.rate_limits.admission import LIGHT, Admission, Ask, SharedAdmission, concurrency_key
+from tenants.rate_limits.admission import (
+    LIGHT,
+    TAG,
+    Admission,
+    Ask,
+    SharedAdmission,
+    concurrency_key,
+)
 from tenants.rate_limits.release import UNKNOWN, Slot, reacquire, release, undo
 from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
@@ -179,7 +186,7 @@ async def test_giving_back_fills_no_bucket_over_its_size(
     await shared.admit(asked)
     await asyncio.sleep(0.05)
     await release(link, place_of(asked), 1000, 0)
-    kept = msgspec.msgpack.decode(await link.call("GET", f"levels:{acme.tenant_id}"))
+    kept = msgspec.msgpack.decode(await link.call("GET", f"{TAG}:levels:{acme.tenant_id}"))
     assert kept[2] == 6_000_000
 
 

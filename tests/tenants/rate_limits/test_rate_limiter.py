@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits import rate_limiter as module
-from tenants.rate_limits.admission import Ask, concurrency_key
+from tenants.rate_limits.admission import TAG, Ask, concurrency_key
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.rate_limits.release import Slot, release
 from tenants.redis_link import RedisLink
@@ -116,12 +116,12 @@ async def test_redis_is_told_of_everybody_who_came_in_without_it(
     await is_back(rate_limiter)
     assert await link.call("ZCARD", concurrency_key(str(who.tenant_id))) == 2
     assert await link.call("ZCARD", concurrency_key(str(who.api_key_id))) == 2
-    kept = msgspec.msgpack.decode(await link.call("GET", f"levels:{who.tenant_id}"))
+    kept = msgspec.msgpack.decode(await link.call("GET", f"{TAG}:levels:{who.tenant_id}"))
     assert 7 <= kept[1] < 10  # three came in: one was undone
     assert 5980 <= kept[2] <= 6000
-    assert await link.call("LLEN", "address:198.51.100.77") == 3
+    assert await link.call("LLEN", f"{TAG}:address:198.51.100.77") == 3
     assert await release(link, Slot(held[2].request_id, held[2].tenant, held[2].key), 10, 5)
-    await link.call("DEL", "address:198.51.100.77")
+    await link.call("DEL", f"{TAG}:address:198.51.100.77")
 
 
 async def test_what_goes_no_further_while_redis_is_away_is_undone_later(
@@ -159,7 +159,7 @@ async def test_an_address_over_its_limit_is_remembered(
     rate_limiter: RateLimiter, redis: WeakLine, link: RedisLink
 ) -> None:
     who, ip = caller(), "198.51.100.78"
-    await link.call("DEL", f"address:{ip}")
+    await link.call("DEL", f"{TAG}:address:{ip}")
     asks = [asked(who, client_ip=ip, per_address=2) for _ in range(3)]
     assert [(await rate_limiter.admit(ask))[0].tier for ask in asks] == ["", "", "ip"]
     await redis.down()

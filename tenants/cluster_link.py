@@ -1,0 +1,127 @@
+"""A Valkey Cluster: each command goes to the node that has the slot of its key.
+
+Every script's keys carry one hash tag, so that they lie in one slot: those of a pool, of a breaker,
+of an engine's users, and all limits. There is a link to each node; what is asked for in one tick of
+the loop leaves in one write to each. While a slot moves to another node, its keys count as away.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hiredis
+from redis.crc import key_slot
+
+from audit.redis_servers import Address, servers
+from tenants.redis_link import Answer, Call, RedisGone, RedisLink, Script
+
+SLOTS = 16_384
+TRIES = 4
+_KEY_AT = {"EVAL": 3, "MEMORY": 2}
+
+
+def link_to(url: str, *, timeout_s: float | None = 5.0) -> RedisLink:
+    """To one server, the primary that sentinels name, or a cluster, as the URL says."""
+    kind = ClusterLink if servers(url).seeds else RedisLink
+    return kind(url, timeout_s=timeout_s)
+
+
+class ClusterLink(RedisLink):
+    def __init__(self, url: str, *, timeout_s: float | None = 5.0) -> None:
+        super().__init__(url, timeout_s=timeout_s)
+        self._nodes: dict[Address, RedisLink] = {}
+        self._owners: list[Address] = []  # by slot; none while that has to be asked for
+        self._looking: asyncio.Future[None] | None = None
+
+    async def call(self, *words: Any) -> Answer:
+        return await self._ask(_key(words), lambda node: node.call(*words))
+
+    async def run(self, script: Script, keys: list[Any], *arguments: Any) -> Answer:
+        return await self._ask(keys[0], lambda node: node.run(script, keys, *arguments))
+
+    async def run_all(self, calls: list[Call]) -> list[Answer]:
+        asked = [self.run(call.script, call.keys, *call.arguments) for call in calls]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    async def many(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
+        asked = [self.call(*words) for words in commands]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, hiredis.ReplyError):
+                raise answer
+        return answers
+
+    def close(self) -> None:
+        super().close()
+        for node in self._nodes.values():
+            node.close()
+
+    async def _ask(self, key: str | bytes, ask: Callable[[RedisLink], Awaitable[Answer]]) -> Answer:
+        slot = key_slot(key if isinstance(key, bytes) else key.encode())
+        for _ in range(TRIES):
+            if not self._owners:
+                await self._look()
+            try:
+                return await ask(self._node(self._owners[slot]))
+            except RedisGone:
+                self._owners = []  # a replica may have taken over
+                raise
+            except hiredis.ReplyError as answer:
+                if not str(answer).startswith("MOVED"):
+                    raise
+                self._owners = []
+        raise RedisGone("the slots of the cluster are on the move")
+
+    def _node(self, address: Address) -> RedisLink:
+        if self._closed:
+            raise RedisGone("this link is closed")
+        if address not in self._nodes:
+            url = self._servers.url_of(address)
+            self._nodes[address] = RedisLink(url, timeout_s=self._timeout_s)
+        return self._nodes[address]
+
+    # Who has which slot --------------------------------------------------------------------------
+    async def _look(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._read_owners())
+            self._looking.add_done_callback(self._looked)
+        await asyncio.shield(self._looking)
+
+    def _looked(self, done: asyncio.Future[None]) -> None:
+        self._looking = None
+        if not done.cancelled():
+            done.exception()  # every waiter has it; nobody may be left
+
+    async def _read_owners(self) -> None:
+        problem: Exception | None = None
+        for address in dict.fromkeys((*self._servers.seeds, *self._nodes)):
+            try:
+                ranges = await self._node(address).call("CLUSTER", "SLOTS")
+            except (RedisGone, hiredis.ReplyError) as answer:
+                problem = answer
+            else:
+                self._owners = _owners(ranges, address)
+                return
+        raise RedisGone(f"no node of the cluster answers: {problem}")
+
+
+def _owners(ranges: list[Any], told_by: Address) -> list[Address]:
+    """A node that does not know its own address names none. No owner: whoever is asked says so."""
+    owners = [told_by] * SLOTS
+    for first, last, (host, port, *_), *_replicas in ranges:
+        owner = Address(host.decode() if host else told_by.host, port)
+        owners[first : last + 1] = [owner] * (last + 1 - first)
+    return owners
+
+
+def _key(words: tuple[Any, ...]) -> str | bytes:
+    if words[0] == "XREAD":
+        found = words[words.index("STREAMS") + 1]
+    else:
+        found = words[_KEY_AT.get(words[0], 1)] if len(words) > 1 else ""
+    assert isinstance(found, str | bytes)
+    return found

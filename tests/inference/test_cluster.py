@@ -1,0 +1,176 @@
+"""Valkey Cluster: every script's keys lie in one slot, and links go to the node that has it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from redis.crc import key_slot
+
+from audit import redis_servers
+from audit.redis_servers import Address
+from config.environment import PROJECT
+from console.api import rate
+from inference.engines import breakers
+from inference.engines.users import EngineUse
+from inference.order import Item
+from inference.queue import fair_queue
+from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
+from inference.stream import frames
+from inference.worker.colleagues import PLACE
+from tenants.caller import Limits
+from tenants.cluster_link import ClusterLink, link_to
+from tenants.rate_limits.admission import Ask, SharedAdmission
+from tenants.rate_limits.release import Slot, reacquire, release, undo
+from tenants.redis_link import RedisLink, Script
+from tests.cluster import cluster
+
+RUN: set[str] = set()  # texts of the scripts that have run
+PARTS = {"clock.lua", "buckets.lua"}  # stand before others in one script
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+class Noting(ClusterLink):
+    async def run(self, script: Script, keys: list[object], *arguments: object) -> object:
+        RUN.add(script.text)
+        return await super().run(script, keys, *arguments)
+
+
+@pytest.fixture
+async def link(url: str) -> AsyncIterator[RedisLink]:
+    link = Noting(url)
+    yield link
+    link.close()
+    await asyncio.sleep(0)
+
+
+def an_item() -> Item:
+    """All of one tenant, whose come first who came first."""
+    return Item(1, 100, 1, "realtime", "tenant", str(uuid4()))
+
+
+async def test_the_queue(link: RedisLink, url: str) -> None:
+    """Twenty pools, which lie in slots of all nodes."""
+    for _ in range(20):
+        queue = FairQueue(link, f"pool-{uuid4()}")
+        one, other, third = an_item(), an_item(), an_item()
+        assert await queue.enqueue(one, b"order")
+        await queue.beat("runner", True, [])
+        for item in (other, third):
+            await queue.enqueue(item, b"order")
+        assert {item.id for item, _ in await queue.pop(2, "runner")} == {one.id, other.id}
+        assert await queue.cancel(one.id) == "running"
+        assert await queue.inbox("runner") in (b"wake", b"cancel " + one.id.encode())
+        assert await queue.settle(one, 50)
+        assert not (await queue.beat("runner", False, [other]))[2]
+        assert await queue.cancel(third.id) == "queued"
+        assert await queue.adopt(fourth := an_item(), b"order", "runner")
+        assert await queue.settle(fourth, 1)
+        await queue.leave("runner", stop=True)
+        assert await queue.was_cancelled(third.id)
+        _by_the_sweeper(url, queue.pool)
+
+
+def _by_the_sweeper(url: str, pool: str) -> None:
+    with redis_servers.client(url) as client:
+        client.zadd(f"{prefix(pool)}:leases", {str(lost := an_item()): 1})
+        client.hset(f"{prefix(pool)}:orders", lost.id, "order")
+        for script, words in (
+            (fair_queue.SWEEP, sweep_arguments(100)),
+            (fair_queue.TAKE_OUT, [lost.id]),
+            (fair_queue.COMPARED, ["epoch", "upto", "round"]),
+        ):
+            RUN.add(script.text)
+            client.register_script(script.text)(keys=[prefix(pool)], args=words)
+
+
+async def test_the_limits(link: RedisLink) -> None:
+    async def restore() -> None: ...
+
+    limits = Limits(100, 200, 10_000, 10, 5, 50)
+    shared = SharedAdmission(link, restore)
+    asks = [
+        Ask(str(uuid4()), f"198.51.100.{n}", 100, 0, str(uuid4()), limits, str(uuid4()), limits)
+        for n in range(20)
+    ]
+    for ask in asks:
+        ask = replace(ask, tokens=10, hold_s=60, bytes=100_000)
+        admission, at = await shared.admit(ask)
+        assert admission.tier == ""
+        assert admission.requests
+        slot = Slot(ask.request_id, ask.tenant, ask.key, 100_000)
+        assert await release(link, slot, 10, 5)
+        await reacquire(link, slot, 60)
+        assert not await undo(link, replace(ask, request_id=str(uuid4())), at)
+    assert len({key_slot(key.encode()) for ask in asks for key in ask.keys}) == 1
+
+
+async def test_engines(link: RedisLink) -> None:
+    for n in range(20):
+        engine = f"engine-{n}"
+        await link.run(
+            breakers.REPORT,
+            breakers.keys(engine),
+            *breakers.arguments(engine, "failed", "t", "why"),
+        )
+        use = EngineUse(f"http://{engine}")
+        await use.beat(link)
+        await use.leave(link)
+        assert await link.run(PLACE, [f"{prefix(engine)}:place:engine.{engine}"], "here", 1000) == 1
+    states = [breakers.STATES_KEY, breakers.CHANGES_KEY]
+    now, latest, *flat = await link.run(breakers.STATES, states)
+    assert len(flat) == 40
+
+
+def test_calls_of_the_management_api(url: str) -> None:
+    with redis_servers.client(url) as client:
+        RUN.add(rate._SCRIPT)
+        script = client.register_script(rate._SCRIPT)
+        assert [script(keys=[f"ip:{n}"], args=[60]) for n in range(20)] == [0] * 20
+
+
+def test_these_are_all_scripts() -> None:
+    """Run after the tests above."""
+    packages = ("inference", "tenants", "platform")
+    files = [path for package in packages for path in (PROJECT / package).rglob("*.lua")]
+    assert len(files) > len(PARTS)
+    missing = {
+        path.name
+        for path in files
+        if path.name not in PARTS and not any(path.read_text() in text for text in RUN)
+    }
+    assert missing == set()
+
+
+async def test_streams_go_to_the_nodes_that_have_them(link: RedisLink) -> None:
+    names = [frames.history(uuid4().bytes) for _ in range(20)]
+    written = await link.many(
+        [words for name in names for words in (("DEL", name), ("XADD", name, "1-0", "f", "x"))]
+    )
+    assert written[1::2] == [b"1-0"] * 20
+    for name in names:
+        ((_, entries),) = await link.call("XREAD", "COUNT", 1, "STREAMS", name, "0")
+        assert len(entries) == 1
+
+
+async def test_slots_that_have_moved_are_found(url: str) -> None:
+    link = ClusterLink(url)
+    assert await link.call("SET", "a", 1) == b"OK"
+    first, *_others = nodes = redis_servers.servers(url).seeds
+    link._owners = [first if owner != first else nodes[1] for owner in link._owners]
+    assert await link.call("GET", "a") == b"1"
+    assert await link.many([("GET", "a"), ("INCR", "b"), ("LPOP", "a")])
+    link.close()
+
+
+def test_what_a_url_names() -> None:
+    found = redis_servers.servers("redis+cluster://me:se%2Fcret@a:7000,b,[::1]")
+    assert found.seeds == (("a", 7000), ("b", 6379), ("::1", 6379))
+    assert found.url_of(Address("::1", 1)) == "redis://me:se%2Fcret@[::1]:1"
+    assert type(link_to("redis://a")) is RedisLink
