@@ -64,12 +64,12 @@ class Child:
         return time.monotonic() - started
 
 
-def wait_until_listening(port: int, seconds: float) -> None:
-    """Returns once somebody takes connections at the port of this machine."""
+def wait_until_listening(port: int, seconds: float, host: str = "127.0.0.1") -> None:
+    """Returns once somebody takes connections there."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=2).close()
+            return socket.create_connection((host, port), timeout=2).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise DidNotStart(f"nobody listens at port {port}") from None
