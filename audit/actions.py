@@ -38,6 +38,11 @@ class Action(StrEnum):
     ENGINE_DRAIN = "engine:drain"
     ENGINE_RESUME = "engine:resume"
     ENGINE_REMOVE = "engine:remove"
+    ENGINE_REPLACE = "engine:replace"  # a new version is loaded beside it
+    ENGINE_REPLACE_CANCEL = "engine:replace_cancel"
+    ENGINE_REPLACE_FAIL = "engine:replace_fail"
+    ENGINE_SWITCH = "engine:switch"  # the new version serves, the old one finishes
+    ENGINE_ROLLBACK = "engine:rollback"
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"

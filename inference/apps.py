@@ -12,5 +12,5 @@ class InferenceConfig(AppConfig):
         texts.register()
         erasure.register_erasers()
         portability.register_portables()
-        served = ["inference_model", "inference_pool", "inference_engine"]
+        served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
         protection.register(read_by_requests=["inference_rollupmark", *served])

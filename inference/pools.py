@@ -22,6 +22,7 @@ from inference.policy import Policy
 
 Fields = Mapping[str, Any]
 SLOTS = 16  # of an engine that does not say how many it has
+LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
 
 
@@ -35,21 +36,28 @@ class Entry:
     fields: Fields
     draining: bool = False  # it takes no new requests
     policy: Policy = field(default_factory=Policy)  # of its pool
+    seat: str = ""  # whose workers it has; "": its own
 
     def queues(self, workers: int) -> list[str]:
         slots = self.fields.get("slots", SLOTS)
         most = slots if isinstance(slots, int) else workers
-        return queues(self.engine, self.fields["kind"], most, workers)
+        return queues(self.seat or self.engine, self.fields["kind"], most, workers)
 
 
-def queues(engine: str, kind: str, slots: int, workers: int) -> list[str]:
+def queues(seat: str, kind: str, slots: int, workers: int) -> list[str]:
     """Of Celery: one for each worker of an engine, of which it may have so many. The worker's
     number is its place in the list, from 1 on.
+
+    `seat`: the engine's name, or that of the engine whose place it took: its workers stay.
 
     A llama.cpp server has one: that alone can know whose prompt lies in which of its slots.
     """
     count = 1 if kind == "llama_cpp" else max(1, min(workers, slots))
-    return [f"engine{n if n > 1 else ''}.{engine}" for n in range(1, count + 1)]
+    return [queue(seat, number) for number in range(1, count + 1)]
+
+
+def queue(seat: str, number: int) -> str:
+    return f"engine{number if number > 1 else ''}.{seat}"
 
 
 def name_problem(name: str) -> str:
@@ -57,6 +65,15 @@ def name_problem(name: str) -> str:
     if not name or set(name) & _NOT_IN_NAMES:
         return f"{name!r} is no name: no blanks, commas, * or ?"
     return ""
+
+
+def version_problem(version: str) -> str:
+    """Why an engine's version cannot be called so; "" when it can."""
+    return name_problem(version) or (
+        f"a version has {LONGEST_VERSION} characters at most"
+        if len(version) > LONGEST_VERSION
+        else ""
+    )
 
 
 def url_problem(url: str) -> str:

@@ -23,10 +23,16 @@ _ROLL_UP = f"""
 _OLD_KEYS = """
     exists (select from inference_idempotencykey where created_at < now() - interval '24 hours')"""
 
+_REPLACEMENTS = """
+    exists (select from inference_replacement
+            where step in ('loading', 'warming', 'switched', 'rolling_back')
+              and coalesce(driven_until, '-infinity') < now())"""
+
 IN_DATABASE = {
     "inference.sweep": "exists (select from inference_completion where state = 'open')",
     "inference.roll_up": _ROLL_UP,
     "inference.forget_keys": _OLD_KEYS,
+    "inference.replace": _REPLACEMENTS,
 }
 
 

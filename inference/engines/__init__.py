@@ -17,7 +17,7 @@ from inference.engines.sglang import SglangEngine
 from inference.engines.snapshot import Pool as Pool
 from inference.engines.snapshot import Snapshot, snapshot
 from inference.engines.vllm import VllmEngine
-from inference.pools import Entry, entries, url_problem
+from inference.pools import Entry, entries, url_problem, version_problem
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,11 @@ def built(configured: Entry) -> Engine:
             raise ValueError(problem)
         capabilities.check_declared(entry.get("capabilities", {}))
         model = configured.model
-        config = EngineConfig(**{"name": model, "model": model, "id": name, **entry})
+        config = EngineConfig(
+            **{"name": model, "model": model, "id": name, "seat": configured.seat, **entry}
+        )
+        if config.version and (problem := version_problem(config.version)):
+            raise ValueError(problem)
         if config.normal_form not in ("", *GROWTH):
             raise ValueError(f"normal_form must be empty or one of {', '.join(GROWTH)}")
         config = replace(config, api_key=configuration.opened(config.api_key, configured.pool))

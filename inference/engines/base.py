@@ -47,11 +47,15 @@ class EngineConfig:
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
     launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
+    version: str = ""  # an answer is never begun by one version and gone on with by another
     id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
+    seat: str = ""  # the engine whose place it took, and whose workers it has: see inference/pools
 
     def __post_init__(self) -> None:
         if not self.id:
             object.__setattr__(self, "id", self.name)
+        if not self.seat:
+            object.__setattr__(self, "seat", self.id)
 
 
 log = logging.getLogger(__name__)
@@ -219,9 +223,14 @@ class Engine:
 
     @property
     def upstream(self) -> str:
-        """As the record names it: a hosted service by its host, an engine of ours by its kind."""
+        """As the record names it: a hosted service by its host, an engine of ours by its kind and
+        its version.
+        """
         host = urlsplit(self.base).hostname if self.config.hosted else None
-        return f"{self.config.kind} {host}" if host else self.config.kind
+        if host:
+            return f"{self.config.kind} {host}"
+        version = self.config.version
+        return f"{self.config.kind}@{version}" if version else self.config.kind
 
     @property
     def cache_is_private(self) -> bool:

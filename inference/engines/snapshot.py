@@ -67,7 +67,7 @@ def _built(before: Snapshot) -> dict[str, Engine]:
 
 def _key(entry: Entry) -> str:
     """What an engine is built from: whether it drains is none of it."""
-    return repr((entry.model, entry.pool, entry.engine, sorted(entry.fields.items())))
+    return repr((entry.model, entry.pool, entry.engine, entry.seat, sorted(entry.fields.items())))
 
 
 def _with(pool: Pool | None, entry: Entry, engine: Engine) -> Pool:

@@ -11,6 +11,7 @@ from inference.engines import breakers, reachable
 class Condition(StrEnum):
     STARTING = "starting"  # the supervisor has started its server, which is not ready yet
     READY = "ready"
+    LOADING = "loading"  # a new version: nobody uses it yet
     DRAINING = "draining"  # it takes no new requests, and finishes what it has
     DOWN = "down"
 
@@ -36,6 +37,8 @@ class Row(Protocol):
 
     name: str
     draining: bool
+    staged: bool
+    created_at: datetime
     starting_since: datetime | None
     starting_reason: str
 
@@ -45,6 +48,8 @@ class Row(Protocol):
 
 def standing(engine: Row) -> Standing:
     """An operator's word comes first."""
+    if engine.staged:
+        return Standing(Condition.LOADING, engine.created_at)
     return Standing(Condition.DRAINING) if engine.draining else ability(engine)
 
 

@@ -1,6 +1,7 @@
 from inference.models.completion import Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.idempotency_key import IdempotencyKey
+from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
 
@@ -14,6 +15,7 @@ __all__ = [
     "Message",
     "Model",
     "Pool",
+    "Replacement",
     "RollupMark",
     "State",
     "Usage",

@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from audit.actions import Action
@@ -201,6 +201,8 @@ class Engine(Declared):
     # ended. The supervisor writes it.
     starting_since = models.DateTimeField(null=True, editable=False)
     starting_reason = models.CharField(max_length=200, default="", blank=True, editable=False)
+    staged = models.BooleanField(default=False)  # it is being loaded: nobody uses it yet
+    seat = models.CharField(max_length=LONGEST_NAME, default="", blank=True)  # see inference/pools
 
     @property
     def described(self) -> dict[str, Any]:
@@ -238,6 +240,7 @@ class Engine(Declared):
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
+            self._refuse_staged()
             self._refuse_another_server(api_key, **fields)
             if api_key is None:
                 self._refuse_to_take_its_key_to(fields.get("url", self.url))
@@ -256,6 +259,10 @@ class Engine(Declared):
                 _("Another model, address or key needs another engine: add it, remove this one.")
             )
 
+    def _refuse_staged(self) -> None:
+        if self.staged:
+            raise ValidationError(_("It is being loaded: cancel that instead."))
+
     def _refuse_to_take_its_key_to(self, url: str) -> None:
         """Or whoever changes an address could have the key sent there, which nobody is shown."""
         _is_url(url)
@@ -268,13 +275,22 @@ class Engine(Declared):
         return self._switch("drain", draining=True, by=by)
 
     def resume(self, *, by: str) -> "Engine":
-        """Takes requests again. Raises FromFile."""
+        """Takes requests again. Raises FromFile, ValidationError."""
+        if self.draining and self._seat_is_taken():
+            raise ValidationError(_("A new version has taken its place: roll that back instead."))
         return self._switch("resume", draining=False, by=by)
+
+    def _seat_is_taken(self) -> bool:
+        """By an engine that takes requests: one worker serves both, but not at the same time."""
+        seat = self.seat or self.name
+        in_use = self.pool.engines.filter(staged=False, draining=False).exclude(pk=self.pk)
+        return in_use.filter(Q(seat=seat) | Q(name=seat, seat="")).exists()
 
     def _switch(self, verb: str, *, draining: bool, by: str) -> "Engine":
         with transaction.atomic():
             locked(self)
             self.refuse_from_file()
+            self._refuse_staged()
             if self.draining != draining:
                 self.draining = draining
                 self.save(update_fields=["draining"])

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from inference.engines import pools
 from inference.engines.base import Engine
-from inference.pools import queues, share
+from inference.pools import queue, queues, share
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 
@@ -45,8 +45,16 @@ def workers_of(pool: str) -> list[PoolWorker]:
 
 def _of(pool: str, engine: Engine) -> list[PoolWorker]:
     own = engine.config
-    names = queues(own.id, own.kind, own.slots, settings.WORKERS_PER_ENGINE)
+    names = queues(own.seat, own.kind, own.slots, settings.WORKERS_PER_ENGINE)
     return [PoolWorker(pool, own.id, name, n, len(names)) for n, name in enumerate(names, 1)]
+
+
+def queue_of(pool: str, engine: str, number: int) -> str:
+    """Of a worker of an engine, which may be gone or another one's successor by now."""
+    found = pools().get(pool)
+    everybody = found.all_engines if found else ()
+    seats = [each.config.seat for each in everybody if each.config.id == engine]
+    return queue(seats[0] if seats else engine, number)
 
 
 def asleep(workers: list[PoolWorker]) -> list[PoolWorker]:

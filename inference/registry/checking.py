@@ -16,7 +16,7 @@ from inference.models.served import LONGEST_NAME, MOST_SLOTS
 from inference.pools import SLOTS, Entry
 from inference.registry.launched import check_launch
 
-_OURS = {"name", "id"}  # follow from the model and the engine
+_OURS = {"name", "id", "seat"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
 OPTIONS = KEYS - {"kind", "url", "api_key", "slots", "hosted"}  # that have no column of their own
 

@@ -15,7 +15,7 @@ from django.db import connection
 from audit.keys import configuration
 from audit.keys.cipher import Unreadable
 from inference import launching
-from inference.models import Engine, Model, Pool
+from inference.models import Engine, Model, Pool, Replacement
 from inference.models.served import Declared, sealed
 from inference.pools import SLOTS, Entry, Fields, entries
 from inference.registry.checking import check
@@ -69,7 +69,8 @@ def _columns(entry: Entry) -> dict[str, Any]:
     if launch := options.get("launch"):  # its command, arguments and environment stay out
         options["launch"] = launching.read(given["kind"], launch).shown
     columns = {name: given[name] for name in _COLUMNS}
-    return {**columns, "options": options, "draining": False}
+    replaced = Replacement.objects.in_place_of(entry.engine).exists()
+    return {**columns, "options": options, "draining": replaced}
 
 
 def _written(table: type[Any], name: str, **fields: Any) -> Any:

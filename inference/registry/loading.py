@@ -10,10 +10,11 @@ from inference.policy import Policy
 from inference.pools import Entry
 
 _ENGINES = """
-    select m.name, p.name, e.name, e.draining, e.kind, e.url, e.api_key, e.slots, e.hosted,
+    select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots, e.hosted,
            e.options, p.condition, p.overflow_after_ms, p.limits
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
+    where not e.staged
     order by m.position, m.created_at, p.position, p.created_at, e.position, e.created_at"""
 
 
@@ -26,19 +27,20 @@ def load_once() -> None:
     """For a command, which ends soon. Raises django.db.DatabaseError."""
     places = ("position", "created_at")
     order = [f"{table}{place}" for table in ("pool__model__", "pool__", "") for place in places]
-    rows = Engine.objects.select_related("pool__model").order_by(*order)
+    rows = Engine.objects.filter(staged=False).select_related("pool__model").order_by(*order)
     put_in_force([_of_row(engine) for engine in rows])
 
 
 def _of_row(engine: Engine) -> Entry:
     pool = engine.pool
     names = (pool.model.name, pool.name, engine.name)
-    return Entry(*names, engine.fields, engine.draining, pool.policy)
+    return Entry(*names, engine.fields, engine.draining, pool.policy, engine.seat)
 
 
 def _entry(
-    model: str, pool: str, engine: str, draining: bool, kind: str, url: str, *more: Any
+    model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> Entry:
-    api_key, slots, hosted, options, *policy = more
+    url, api_key, slots, hosted, options, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots, "hosted": hosted}
-    return Entry(model, pool, engine, {**options, **columns}, draining, Policy(*policy))
+    fields = {**options, **columns}
+    return Entry(model, pool, engine, fields, draining, Policy(*policy), seat)

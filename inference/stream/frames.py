@@ -2,7 +2,7 @@
 
 import os
 from enum import IntEnum
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -38,8 +38,17 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 
 
 def upstream(pool: str, *engine: str) -> str:
-    """As headers tell it: `pool/engine/kind`, or the pool alone while no engine is known."""
-    return "/".join(quote(part, safe="") for part in (pool, *engine))
+    """As headers tell it: `pool/engine/kind`, or the pool alone while no engine is known.
+
+    An engine whose entry has a version adds it: `pool/engine/kind/version`.
+    """
+    return "/".join(quote(part, safe="") for part in (pool, *engine) if part)
+
+
+def version_in(upstream: str) -> str:
+    """Of the engine that it names."""
+    parts = upstream.split("/")
+    return unquote(parts[3]) if len(parts) > 3 else ""
 
 
 def joined(frame: Frame, after: Frame) -> Frame | None:

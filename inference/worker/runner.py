@@ -250,13 +250,14 @@ class Runner:
             with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
                 await self.queue.settle(item, 0)
             return None
-        before: list[bytes] = []
+        before, begun_by = list[bytes](), ""
         perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
             return Outcome()  # only the queue had not heard of it
-        if item.attempt > 1:
-            before = await self._patiently(self._sent_before, item) if order.keeps_events else []
+        if item.attempt > 1 and order.keeps_events:
+            before, begun_by = await self._patiently(self._sent_before, item)
         handler = handler_of(order)(order, item, self.engine, before)
+        handler.of_another_version = frames.version_in(begun_by) != self.engine.config.version
         handler.guard = self.guard
         handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
         self.running[item.id] = handler
@@ -283,16 +284,17 @@ class Runner:
         takes_slot = classes.of(item.klass).takes_slot
         return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
-    async def _sent_before(self, item: Item) -> list[bytes]:
-        """The events that an earlier attempt gave out."""
+    async def _sent_before(self, item: Item) -> tuple[list[bytes], str]:
+        """The events that an earlier attempt gave out, and who it was."""
         name = frames.history(_uuid_bytes(item.id))
         entries = await self.redis.call("XRANGE", name, "-", "+")
-        events: list[bytes] = []
+        events, upstream = list[bytes](), ""
         for _, fields in entries:
             for frame in frames.decrypted(fields[1], name.encode()):
+                upstream = upstream or frame.upstream
                 if fresh := unseen(frame, len(events)):  # a write may have been repeated
                     events += split(fresh.body)
-        return events
+        return events, upstream
 
     # Beside the loop -----------------------------------------------------------------------------
     async def _beats(self) -> None:

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
-from inference.models import Engine, Model, Pool
+from inference.models import Engine, Model, Pool, Replacement
+from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
 from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Team, Tenant, User
@@ -98,6 +99,16 @@ def _first_run(w: World) -> Link:
     return link
 
 
+def _replaced(w: World) -> Replacement:
+    return Replacement.begin(w.engine, *proposed(w.engine, {}), by=BY)
+
+
+def _switched(w: World) -> Replacement:
+    found = _replaced(w)
+    found.switch(by=BY)
+    return found
+
+
 def _second_operator() -> User:
     return User.objects.create_user("second@forebay.example", PASSWORD, is_operator=True)
 
@@ -129,6 +140,11 @@ ACTS: dict[Action, Act] = {
     Action.ENGINE_DRAIN: lambda w: lambda: w.engine.drain(by=BY),
     Action.ENGINE_RESUME: lambda w: partial(w.engine.drain(by=BY).resume, by=BY),
     Action.ENGINE_REMOVE: lambda w: lambda: w.engine.remove(by=BY),
+    Action.ENGINE_REPLACE: lambda w: lambda: _replaced(w),
+    Action.ENGINE_REPLACE_CANCEL: lambda w: partial(_replaced(w).cancel, by=BY),
+    Action.ENGINE_REPLACE_FAIL: lambda w: partial(_replaced(w).fail, "no memory", by=BY),
+    Action.ENGINE_SWITCH: lambda w: partial(_replaced(w).switch, by=BY),
+    Action.ENGINE_ROLLBACK: lambda w: partial(_switched(w).roll_back, by=BY),
     Action.MODEL_RESTRICT: lambda w: lambda: model_access.restrict(w.acme, "large", by=BY),
     Action.MODEL_OPEN: lambda w: lambda: model_access.open_to_all(w.acme, "mock", by=BY),
     Action.MODEL_GRANT: lambda w: lambda: model_access.grant(w.restricted, w.key, by=BY),

@@ -60,6 +60,7 @@ class Handler(ABC):
         self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
         self.sent_events = list(sent_before or ())
         self.sent = len(self.sent_events)
+        self.of_another_version = False  # what was sent before
         self.popped_at = time.time()
         self.cancelled = False
         self.lease_lost = False
@@ -253,4 +254,4 @@ class Handler(ABC):
 
     def _upstream(self) -> str:
         config = self.engine.config
-        return frames.upstream(self.order.queue, config.id, config.kind)
+        return frames.upstream(self.order.queue, config.id, config.kind, config.version)

@@ -83,7 +83,12 @@ class Generation(Handler):
         await asyncio.sleep(min(left, backoff.pause(retry, failure.asked_to_wait)))
 
     def _take_up(self) -> bool:
-        """Goes on where the earlier attempt broke off, if the engine can."""
+        """Goes on where the earlier attempt broke off, if the engine can.
+
+        Not for another version of it: no answer is half the one's and half the other's.
+        """
+        if self.of_another_version:
+            return False
         texts = self._texts()
         body = self._continued(self.engine, self.order, texts)
         if body is None:
@@ -93,7 +98,11 @@ class Generation(Handler):
         return True
 
     def goes_on_in(self, pool: Pool) -> bool:
+        """Not in another version, which a client could not tell from this one."""
         if self.held or not self.order.keeps_events:
+            return False
+        version = self.engine.config.version
+        if any(engine.config.version != version for engine in pool.engines):
             return False
         texts, form = self._texts(), self.engine.body_form
         own = (

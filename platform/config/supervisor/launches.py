@@ -33,6 +33,7 @@ class Row(NamedTuple):
     options: Mapping[str, Any]
     from_file: bool
     model: str
+    seat: str = ""  # inference/pools.py
 
 
 class Launches:

@@ -28,7 +28,8 @@ CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
 LOOK_S, AGAIN_S = 30.0, 1.0
 SERVER_S = 10.0  # until a server is killed that does not end
 _ENGINES = """
-    select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name
+    select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name,
+           coalesce(nullif(e.seat, ''), e.name)
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id order by e.position, e.created_at"""
 
@@ -79,7 +80,7 @@ class Workers:
             self._keeper.alongside(self._end(workers, servers))
 
     def _queues(self, row: Row) -> list[str]:
-        return queues(row.name, row.kind, row.slots, self._count)
+        return queues(row.seat, row.kind, row.slots, self._count)
 
     async def _end(self, workers: list[Child], servers: list[Child]) -> None:
         """A server of ours ends after the workers that ask it."""

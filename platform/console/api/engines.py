@@ -71,7 +71,7 @@ class EngineShape(DeclaredShape):
     options = s.DictField()
     draining = s.BooleanField()
     state = s.SerializerMethodField(
-        help_text="starting, ready, draining or down, as this process sees it."
+        help_text="starting, ready, loading, draining or down, as this process sees it."
     )
     state_reason = s.SerializerMethodField(
         help_text="Why it is starting (loading, or how its last server ended) or down; else empty."

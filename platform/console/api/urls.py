@@ -27,6 +27,7 @@ from console.api.raises import Raises
 from console.api.receipts import Receipts
 from console.api.reconciliations import Reconciliations
 from console.api.refusals import Refusals
+from console.api.replacements import Replacements
 from console.api.resource import Resource
 from console.api.retention import Retention
 from console.api.roles import Roles
@@ -116,6 +117,11 @@ urlpatterns = [
     *several("engines/", "uuid:engine", Engines),
     at("engines/<uuid:engine>/drain/", Engines, post="drain"),
     at("engines/<uuid:engine>/resume/", Engines, post="resume"),
+    at("engines/<uuid:engine>/replace/", Replacements, post="create"),
+    at("replacements/", Replacements, get="list"),
+    at("replacements/<uuid:replacement>/", Replacements, get="retrieve"),
+    at("replacements/<uuid:replacement>/cancel/", Replacements, post="cancel"),
+    at("replacements/<uuid:replacement>/rollback/", Replacements, post="rollback"),
     *several("deletion-requests/", "uuid:deletion_request", OwnDeletions),
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),

@@ -283,7 +283,11 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots hosted "
-        "options draining",
+        "options draining staged seat starting_since starting_reason",
+    },
+    "inference.Replacement": {
+        D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "
+        "may_take_less created_at loaded_at warmed_at switched_at ended_at driver driven_until",
     },
     "inference.RollupMark": {D.NONE: "id xid completion_id at"},
 }

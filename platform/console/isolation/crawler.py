@@ -48,7 +48,7 @@ _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
 _PLAIN |= {"own_export": UUID(int=0), "data_class": "conversations"}
 _PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
-_PLAIN |= dict.fromkeys(("served_model", "pool", "engine"), UUID(int=0))
+_PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement"), UUID(int=0))
 _PLAIN |= {"data_class": "audit", "any_event": 0}
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
@@ -127,7 +127,7 @@ def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
             yield Step(path, method.upper(), caller, place, expected, body, kind)
 
 
-_NOWHERE = {"price", "served_model", "pool", "engine", "deletion_request"}
+_NOWHERE = {"price", "served_model", "pool", "engine", "replacement", "deletion_request"}
 # People ask for raises; and the keys here may do more than those that would rotate them.
 _NOT_BY_KEYS = ("/raises/", "/rotate/")
 

@@ -21,7 +21,8 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from inference.models import Engine, Model, Pool
+from inference.models import Engine, Model, Pool, Replacement
+from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
@@ -56,7 +57,10 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     pool = Pool.add(Model.add("large", by="test"), "large", by="test")
     url = "http://127.0.0.1:9/v1"
     engine = Engine.add(pool, "large", by="test", kind="vllm", url=url)
+    replaced = Engine.add(pool, "larger", by="test", kind="vllm", url=url)
+    replacement = Replacement.begin(replaced, *proposed(replaced, {}), by="test")
     return {
+        "replacement": str(replacement.pk),
         "served_model": str(pool.model_id),
         "pool": str(pool.pk),
         "engine": str(engine.pk),

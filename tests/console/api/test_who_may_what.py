@@ -139,6 +139,11 @@ TABLE = {
     f"DELETE engines/{NIL}/": OPERATOR,
     f"POST engines/{NIL}/drain/": OPERATOR,
     f"POST engines/{NIL}/resume/": OPERATOR,
+    f"POST engines/{NIL}/replace/": OPERATOR,
+    "GET replacements/": OPERATOR,
+    f"GET replacements/{NIL}/": OPERATOR,
+    f"POST replacements/{NIL}/cancel/": OPERATOR,
+    f"POST replacements/{NIL}/rollback/": OPERATOR,
     "GET usage/": OPERATOR,
     "GET usage/export/": OPERATOR,
 }

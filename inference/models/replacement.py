@@ -1,0 +1,258 @@
+"""A new version of an engine is loaded beside the old one, warmed, switched to; the old one drains.
+
+Each step is durable here before the next one begins: whoever drives it (inference/replacing) can
+die, and the next one goes on.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+from uuid import UUID, uuid4
+
+from celery import current_app
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.actions import Action
+from audit.trail.record import act
+from inference.models.served import LONGEST_NAME, Engine, Pool
+from tenants.models.changing import locked
+
+log = logging.getLogger(__name__)
+WARM_UPS, MOST_WARM_UPS = 3, 100
+LOAD_WITHIN_S, LONGEST_LOAD_S = 900, 86_400
+LEASE = timedelta(seconds=5)
+LONGEST_REASON = 300
+
+
+class Step(models.TextChoices):
+    LOADING = "loading", gettext_lazy("loading")
+    WARMING = "warming", gettext_lazy("warming up")
+    SWITCHED = "switched", gettext_lazy("switched, the old one finishes")
+    DONE = "done", gettext_lazy("done")
+    KEPT = "kept", gettext_lazy("done, the old one is kept")
+    ROLLING_BACK = "rolling_back", gettext_lazy("rolling back")
+    ROLLED_BACK = "rolled_back", gettext_lazy("rolled back")
+    FAILED = "failed", gettext_lazy("failed")
+    CANCELLED = "cancelled", gettext_lazy("cancelled")
+
+
+BEFORE = (Step.LOADING, Step.WARMING)  # the old one serves
+OPEN = (*BEFORE, Step.SWITCHED, Step.ROLLING_BACK)  # somebody has to drive it
+RETURNABLE = (Step.SWITCHED, Step.KEPT)
+
+
+class ReplacementQuerySet(models.QuerySet["Replacement"]):
+    def open(self) -> Self:
+        return self.filter(step__in=OPEN)
+
+    def unattended(self) -> Self:
+        """Open ones that nobody drives, or whose driver has died."""
+        return self.open().filter(Q(driven_until=None) | Q(driven_until__lt=Now()))
+
+    def of(self, engine: Engine) -> Self:
+        """Those in which it was, or is to be, the new one or the old one; the latest first."""
+        return self.filter(Q(old=engine) | Q(new=engine)).order_by("-created_at")
+
+    def in_place_of(self, engine: str) -> Self:
+        """By which an engine of this name has another one in its place."""
+        return self.filter(old__name=engine, new__isnull=False, step__in=[Step.SWITCHED, Step.KEPT])
+
+
+class Replacement(models.Model):
+    unguarded = "of the platform's engines: no tenant's"  # by row security
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    pool = models.ForeignKey(Pool, models.CASCADE, related_name="replacements")
+    old = models.ForeignKey(Engine, models.SET_NULL, null=True, related_name="replaced_by")
+    new = models.ForeignKey(Engine, models.SET_NULL, null=True, related_name="replaces")
+    old_name = models.CharField(max_length=LONGEST_NAME)
+    new_name = models.CharField(max_length=LONGEST_NAME)
+    step = models.CharField(max_length=20, choices=Step, default=Step.LOADING)
+    reason = models.CharField(max_length=LONGEST_REASON, default="", blank=True)
+    warm_ups = models.PositiveIntegerField(
+        default=WARM_UPS, validators=[MaxValueValidator(MOST_WARM_UPS)]
+    )
+    load_within_s = models.PositiveIntegerField(
+        default=LOAD_WITHIN_S, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOAD_S)]
+    )
+    keeps_old = models.BooleanField(default=False)
+    may_take_less = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    loaded_at = models.DateTimeField(null=True)
+    warmed_at = models.DateTimeField(null=True)
+    switched_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    driver = models.UUIDField(null=True)
+    driven_until = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Any]] = ReplacementQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-created_at"]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["step", "driven_until"])]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["old"], condition=Q(step__in=OPEN), name="inference_replacement_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.old_name} -> {self.new_name}"
+
+    @classmethod
+    def begin(
+        cls,
+        engine: Engine,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        by: str,
+        **how: Any,
+    ) -> "Replacement":
+        """Of an engine by a new one with these fields; `how`: warm_ups and so on.
+
+        Whether its kind takes the fields is for `inference.registry.versions` to say. Raises
+        ValidationError.
+        """
+        with transaction.atomic():
+            locked(engine)
+            refuse_to_replace(engine)
+            new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
+            new.seat = engine.seat or engine.name
+            for field, value in fields.items():
+                setattr(new, field, value)
+            new._added(by)
+            made = cls(pool=engine.pool, old=engine, new=new, **how)
+            made.old_name, made.new_name = engine.name, name
+            made.clean_fields(exclude={f.name for f in cls._meta.fields if f.name not in how})
+            made.save(force_insert=True)
+            made._record(Action.ENGINE_REPLACE, by)
+            transaction.on_commit(_wake)
+        return made
+
+    def cancel(self, *, by: str) -> "Replacement":
+        """The old one serves on, the new one is removed. Raises ValidationError once switched."""
+        with transaction.atomic():
+            locked(self)
+            if self.step not in BEFORE:
+                raise ValidationError(_("It can be cancelled until the new version serves."))
+            self._end(Step.CANCELLED, by)
+            self._record(Action.ENGINE_REPLACE_CANCEL, by)
+        return self
+
+    def roll_back(self, *, by: str) -> "Replacement":
+        """The old one takes requests again, and the new one drains. Raises ValidationError."""
+        with transaction.atomic():
+            locked(self)
+            if not self.can_be_rolled_back:
+                raise ValidationError(_("The old engine is gone, or another one has its place."))
+            self._serve(self.old, self.new)
+            self.step, self.ended_at = Step.ROLLING_BACK, None
+            self.driver = self.driven_until = None
+            self.save()
+            self._record(Action.ENGINE_ROLLBACK, by)
+            transaction.on_commit(_wake)
+        return self
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        return self.step in BEFORE
+
+    @property
+    def can_be_rolled_back(self) -> bool:
+        there = self.step in RETURNABLE and self.old and self.new
+        if not (there and self.new) or self.new.draining:
+            return False
+        return not Replacement.objects.open().filter(old=self.new).exists()
+
+    # By who drives it: each has to hold the lease ------------------------------------------------
+    def claim(self) -> UUID | None:
+        """A lease for LEASE; None where somebody else has it."""
+        driver = uuid4()
+        rows = Replacement.objects.unattended().filter(pk=self.pk)
+        return driver if rows.update(driver=driver, driven_until=Now() + LEASE) else None
+
+    def loaded(self) -> None:
+        self.step, self.loaded_at = Step.WARMING, timezone.now()
+        self.save(update_fields=["step", "loaded_at"])
+
+    @transaction.atomic
+    def switch(self, *, by: str) -> None:
+        """From one moment to the next, in all processes: the new one serves, the old one drains."""
+        assert self.old
+        assert self.new
+        self._serve(self.new, self.old)
+        self.step, self.warmed_at, self.switched_at = Step.SWITCHED, timezone.now(), timezone.now()
+        self.save(update_fields=["step", "warmed_at", "switched_at"])
+        self._record(Action.ENGINE_SWITCH, by)
+
+    @transaction.atomic
+    def fail(self, reason: str, *, by: str) -> None:
+        """The old one serves on, untouched."""
+        self.reason = reason[:LONGEST_REASON]
+        self._end(Step.FAILED, by)
+        self._record(Action.ENGINE_REPLACE_FAIL, by, reason=self.reason)
+
+    @transaction.atomic
+    def drained(self, *, by: str) -> None:
+        """What served before has nothing left: it goes, or is kept for a rollback."""
+        if self.step == Step.ROLLING_BACK:
+            self._end(Step.ROLLED_BACK, by)
+            return
+        kept = bool(self.old and (self.keeps_old or self.old.from_file))
+        if not kept and self.old:
+            before = Replacement.objects.filter(new=self.old, step=Step.KEPT)
+            before.update(new=self.new, new_name=self.new_name)
+            _remove(self.old, by)
+            self.old = None
+        self.step, self.ended_at = Step.KEPT if kept else Step.DONE, timezone.now()
+        self.save(update_fields=["step", "ended_at", "old"])
+
+    # ---------------------------------------------------------------------------------------------
+    def _end(self, step: Step, by: str) -> None:
+        """Without the new one."""
+        if self.new:
+            _remove(self.new, by)
+            self.new = None
+        self.step, self.ended_at = step, timezone.now()
+        self.save()
+
+    def _serve(self, on: Engine | None, off: Engine | None) -> None:
+        for engine, draining in ((on, False), (off, True)):
+            if engine:
+                engine.draining, engine.staged = draining, False
+                engine.save(update_fields=["draining", "staged"])
+
+    def _record(self, action: Action, by: str, **more: Any) -> None:
+        names = {"name": self.old_name, "new": self.new_name, "pool": self.pool.name}
+        act(action, actor=by, detail={**names, **more})
+
+
+def _remove(engine: Engine, by: str) -> None:
+    engine.record("remove", by)
+    engine.delete()
+
+
+def _wake() -> None:
+    try:
+        current_app.send_task("inference.replace", ignore_result=True)
+    except Exception:  # the broker is away: beat asks within seconds
+        log.warning("cannot start the replacement now; beat retries it", exc_info=True)
+
+
+def refuse_to_replace(engine: Engine) -> None:
+    """Raises ValidationError."""
+    if engine.staged:
+        raise ValidationError(_("It is being loaded itself."))
+    if Replacement.objects.open().filter(Q(old=engine) | Q(new=engine)).exists():
+        raise ValidationError(_("It is being replaced already."))
+    if engine.draining:
+        raise ValidationError(_("It takes no requests: resume it first."))

@@ -1,0 +1,1 @@
+"""A new version of an engine takes the old one's place: loaded, warmed, switched, drained."""

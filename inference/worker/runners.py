@@ -1,0 +1,68 @@
+"""The runners of one worker: one for each engine that it serves and that takes requests.
+
+As a rule that is one. While a new version of an engine takes over, the old one's runner finishes
+what it has beside the new one's, in the same process.
+"""
+
+import asyncio
+import logging
+
+from inference.engines import pools
+from inference.engines.base import Engine
+from inference.queue.pool_workers import workers_of
+from inference.worker.colleagues import Colleagues
+from inference.worker.runner import Runner
+
+log = logging.getLogger(__name__)
+
+
+class Runners:
+    """`queue`: of Celery, by which the worker is woken. It is its engine's `number`th."""
+
+    def __init__(self, pool: str, queue: str, number: int) -> None:
+        self._pool, self._queue, self._number = pool, queue, number
+        self._running: dict[str, Runner] = {}  # by the engine's name
+        self._ended: asyncio.Queue[tuple[Runner, asyncio.Task[None]]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def drain(self) -> None:
+        """Returns when all have left."""
+        self.look()
+        while self._running:
+            runner, task = await self._ended.get()
+            del self._running[runner.configured.config.id]
+            self._tasks.discard(task)
+            if problem := task.exception():
+                log.error("%s: a runner failed: %r", self._pool, problem, exc_info=problem)
+            elif runner.stopping or any(each.stopping for each in self._running.values()):
+                self.look()  # this worker is not free to be woken while one of them finishes
+
+    def look(self) -> None:
+        """After a change: an engine that drains, was removed or is another now takes no more
+        requests from here, and what takes some now is served.
+        """
+        wanted = {} if self._stopping else self._in_use()
+        for name, runner in self._running.items():
+            if wanted.get(name) is not runner.configured:
+                runner.stop()
+        for name in wanted.keys() - self._running:
+            self._start(wanted[name])
+
+    def stop(self) -> None:
+        """They take nothing more, and finish what they have."""
+        self._stopping = True
+        self.look()
+
+    def _in_use(self) -> dict[str, Engine]:
+        names = {worker.engine for worker in workers_of(self._pool) if worker.queue == self._queue}
+        found = pools().get(self._pool)
+        return {e.config.id: e for e in found.engines if e.config.id in names} if found else {}
+
+    def _start(self, engine: Engine) -> None:
+        name = engine.config.id
+        runner = Runner(self._pool, engine, Colleagues(self._pool, name, self._number))
+        self._running[name] = runner
+        task = asyncio.create_task(runner.drain())
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended.put_nowait((runner, task)))

@@ -1,0 +1,147 @@
+"""New versions of engines: loaded beside the old ones, warmed, switched to."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters as f
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.declared import is_name
+from console.api.engines import EngineChange, Engines
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from inference.engines import KINDS
+from inference.models import Engine, Replacement
+from inference.models.replacement import (
+    LOAD_WITHIN_S,
+    LONGEST_LOAD_S,
+    MOST_WARM_UPS,
+    WARM_UPS,
+    Step,
+)
+from inference.models.served import LONGEST_NAME
+from inference.pools import LONGEST_VERSION
+from inference.registry.versions import proposed
+
+_HOW = ("warm_ups", "load_within_s", "keeps_old", "may_take_less")
+
+
+class NewVersion(EngineChange):
+    name = s.CharField(
+        max_length=LONGEST_NAME,
+        validators=[is_name],
+        required=False,
+        help_text="Of the new engine; by itself that of the old one and the version.",
+    )
+    version = s.CharField(
+        max_length=LONGEST_VERSION,
+        validators=[is_name],
+        required=False,
+        help_text="By itself v2, v3 and so on.",
+    )
+    kind = s.ChoiceField(sorted(KINDS), required=False)
+    warm_ups = s.IntegerField(
+        min_value=0,
+        max_value=MOST_WARM_UPS,
+        required=False,
+        help_text=f"Short answers before it serves; {WARM_UPS} by itself.",
+    )
+    load_within_s = s.IntegerField(
+        min_value=1,
+        max_value=LONGEST_LOAD_S,
+        required=False,
+        help_text=f"Seconds to be ready and warm; {LOAD_WITHIN_S} by itself.",
+    )
+    keeps_old = s.BooleanField(
+        required=False, help_text="The old engine stays, drained, for a rollback."
+    )
+    may_take_less = s.BooleanField(
+        required=False, help_text="Also with a shorter context, or without a capability."
+    )
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "url": "http://gpu-2:8000/v1",
+        "version": "2026-01",
+        "options": {"model": "deepseek-ai/DeepSeek-R1-0528"},
+        "keeps_old": True,
+    }
+
+
+class ReplacementShape(Shape):
+    id = s.UUIDField()
+    pool = s.CharField(source="pool.name")
+    old = s.CharField(source="old_name", help_text="The name of an engine.")
+    new = s.CharField(source="new_name")
+    new_id = s.UUIDField(allow_null=True, help_text="Of the new engine, while there is one.")
+    step = s.ChoiceField(Step.choices)
+    reason = s.CharField(help_text="Why it failed.")
+    keeps_old = s.BooleanField()
+    created_at = s.DateTimeField()
+    loaded_at = s.DateTimeField(allow_null=True)
+    warmed_at = s.DateTimeField(allow_null=True)
+    switched_at = s.DateTimeField(allow_null=True)
+    ended_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+        "pool": "here",
+        "old": "gpu-1",
+        "new": "gpu-1.2026-01",
+        "new_id": "0192e6a0-5d0b-7c6e-9f6e-2f2a3b4c5d6e",
+        "step": "warming",
+        "reason": "",
+        "keeps_old": True,
+        "created_at": "2026-01-31T08:00:00Z",
+        "loaded_at": "2026-01-31T08:02:10Z",
+        "warmed_at": None,
+        "switched_at": None,
+        "ended_at": None,
+    }
+
+
+class ReplacementFilter(f.FilterSet):
+    step = f.ChoiceFilter(choices=Step.choices)
+    old = f.CharFilter(field_name="old_name", max_length=LONGEST_NAME)
+
+
+class Replacements(Resource):
+    needs = dict.fromkeys(("list", "create", "retrieve", "cancel", "rollback"), Who.OPERATOR)
+    shape = ReplacementShape
+    takes = {"create": NewVersion}
+    asks = {"list": ReplacementFilter}
+    volatile = ("step", "reason", "new_id", "loaded_at", "warmed_at", "switched_at", "ended_at")
+
+    def list(self, request: Any) -> Response:
+        """List the new versions of engines, the latest first."""
+        return self.listed(self._rows())
+
+    def create(self, request: Any, engine: UUID) -> Response:
+        """Load a new version of an engine beside it, warm it up, and switch to it.
+
+        What is not said is as in the old engine; `options` are added to its own, and one that is
+        null is left out. The old one serves until the new one is warm; then it finishes what it
+        has, and goes. No request is dropped, and no answer is half of each.
+        """
+        given, rows = self.given(), Engine.objects.select_related("pool__model")
+        found = self.found(rows.select_for_update(of=("self",), no_key=True), pk=engine)
+        if "If-Match" in request.headers:
+            Engines(request=request).refuse_unless_as_known(found)
+        how = {name: given.pop(name) for name in _HOW if name in given}
+        made = Replacement.begin(found, *proposed(found, given), by=self.by, **how)
+        answer = self.one(made, 201)
+        answer["Location"] = f"{request.path.partition('engines/')[0]}replacements/{made.pk}/"
+        return answer
+
+    def retrieve(self, request: Any, replacement: UUID) -> Response:
+        """Show how far a new version has come."""
+        return self.one(self.found(self._rows(), pk=replacement))
+
+    def cancel(self, request: Any, replacement: UUID) -> Response:
+        """Stop a new version before it serves. The old one serves on."""
+        return self.one(self.found(self._rows(), pk=replacement).cancel(by=self.by))
+
+    def rollback(self, request: Any, replacement: UUID) -> Response:
+        """Let the old engine serve again, while it is there. The new one finishes what it has."""
+        return self.one(self.found(self._rows(), pk=replacement).roll_back(by=self.by))
+
+    def _rows(self) -> Any:
+        return Replacement.objects.select_related("pool", "old", "new")

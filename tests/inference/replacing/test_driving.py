@@ -1,0 +1,327 @@
+"""A replacement goes from step to step, whoever drives it, and fails without harm."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.utils import timezone
+from redis import Redis
+
+from audit.models import Event
+from inference.models import Engine, Model, Pool, Replacement
+from inference.models.replacement import Step
+from inference.queue.fair_queue import FairQueue, prefix
+from inference.queue.runner_ids import new_id
+from inference.registry.importing import import_file
+from inference.registry.versions import proposed
+from inference.replacing import driving
+from inference.replacing.driving import Drive, Lost, drive_all
+from tenants.redis_link import RedisLink
+from tests.inference.orders import an_item
+from tests.inference.replacing.version import Version, serving
+
+pytestmark = pytest.mark.django_db
+BY = "test"
+OLD = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driving, "BEAT_S", 0.02)
+    monkeypatch.setattr(driving, "SETTLED_AFTER_S", 0.04)
+
+
+@pytest.fixture
+def version() -> Iterator[Version]:
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def engine() -> Engine:
+    pool = Pool.add(Model.add("large", by=BY), f"pool-{uuid4().hex}", by=BY)
+    return Engine.add(pool, "gpu-1", by=BY, kind="openai", url=OLD, options={"model": "theirs"})
+
+
+def begun(engine: Engine, version: Version, **given: Any) -> Replacement:
+    how = {"load_within_s": 30, **{k: given.pop(k) for k in list(given) if k in HOW}}
+    return Replacement.begin(engine, *proposed(engine, {"url": version.url, **given}), by=BY, **how)
+
+
+HOW = ("load_within_s", "warm_ups", "keeps_old", "may_take_less")
+
+
+def driven(replacement: Replacement) -> Replacement:
+    driver = replacement.claim()
+    assert driver
+    with Drive(replacement.pk, driver) as drive:
+        drive.run()
+    replacement.refresh_from_db()
+    return replacement
+
+
+def actions() -> list[str]:
+    found = Event.objects.filter(action__startswith="engine:").order_by("id")
+    return list(found.values_list("action", flat=True))
+
+
+def serving_ones() -> list[str]:
+    return [e.name for e in Engine.objects.filter(staged=False, draining=False)]
+
+
+def test_the_new_version_serves_once_it_is_warm_and_the_old_one_goes(
+    engine: Engine, version: Version
+) -> None:
+    begun_one = begun(engine, version, warm_ups=4)
+    new = Engine.objects.get(name="gpu-1.v2")
+    assert (new.staged, new.options, new.seat) == (
+        True,
+        {"model": "theirs", "version": "v2"},
+        "gpu-1",
+    )
+    assert serving_ones() == ["gpu-1"]
+    found = driven(begun_one)
+    assert (found.step, found.reason, found.old) == (Step.DONE, "", None)
+    assert serving_ones() == [e.name for e in Engine.objects.all()] == ["gpu-1.v2"]
+    assert len(version.asked) == 4
+    moments = [found.created_at, found.loaded_at, found.warmed_at, found.ended_at]
+    assert None not in moments
+    assert moments == sorted(moments)  # type: ignore[type-var]
+    assert actions()[1:] == ["engine:add", "engine:replace", "engine:switch", "engine:remove"]
+
+
+def test_the_next_one_counts_on_and_its_worker_stays(engine: Engine, version: Version) -> None:
+    driven(begun(engine, version))
+    driven(begun(Engine.objects.get(), version))
+    third = Engine.objects.get()
+    assert (third.name, third.options["version"], third.seat) == ("gpu-1.v3", "v3", "gpu-1")
+
+
+def test_it_waits_until_the_engine_answers(
+    engine: Engine, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version.ready = False
+    beat, beats = Drive._beat, []
+
+    def counted(self: Drive) -> None:
+        beats.append(Replacement.objects.get().step)
+        version.ready = len(beats) >= 5
+        beat(self)
+
+    monkeypatch.setattr(Drive, "_beat", counted)
+    assert driven(begun(engine, version)).step == Step.DONE
+    assert beats[:5] == [Step.LOADING] * 5
+    assert Step.WARMING in beats
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"text": "!" * 32}, "garbage"),
+        ({"text": "\ufffd" * 8}, "garbage"),
+        ({"text": "  "}, "without a text"),
+        ({"model": "another"}, "as the model 'another'"),
+    ],
+)
+def test_what_is_not_as_it_should_be_does_not_serve(
+    engine: Engine, version: Version, change: dict[str, str], why: str
+) -> None:
+    for name, value in change.items():
+        setattr(version, name, value)
+    found = driven(begun(engine, version, kind="vllm"))
+    assert (found.step, found.new) == (Step.FAILED, None)
+    assert why in found.reason
+    assert [e.name for e in Engine.objects.all()] == serving_ones() == ["gpu-1"]
+    assert actions()[-1] == "engine:replace_fail"
+
+
+def test_one_that_never_answers_fails_in_time(engine: Engine, version: Version) -> None:
+    version.ready = False
+    begun_one = begun(engine, version, load_within_s=5)
+    Replacement.objects.update(created_at=timezone.now() - timedelta(seconds=6))
+    found = driven(begun_one)
+    assert (found.step, found.reason) == (Step.FAILED, "it was not ready within 5 s")
+
+
+def test_a_model_without_a_chat_is_asked_for_text(engine: Engine, version: Version) -> None:
+    version.chats = False
+    assert driven(begun(engine, version)).step == Step.DONE
+    assert "prompt" in version.asked[-1]
+
+
+def test_one_that_takes_less_needs_a_word(engine: Engine, version: Version) -> None:
+    options = {"context_length": 1024, "capabilities": {"tools": False}}
+    engine.change(by=BY, options={**engine.options, "capabilities": {"tools": True}})
+    found = driven(begun(engine, version, options=options))
+    assert found.step == Step.FAILED
+    assert "1024 tokens of context instead of 8192, no tools" in found.reason
+    assert driven(begun(engine, version, options=options, may_take_less=True)).step == Step.DONE
+
+
+def test_it_is_cancelled_until_it_serves(
+    engine: Engine, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version.ready = False
+    begun_one = begun(engine, version)
+    beat = Drive._beat
+
+    def cancelled(self: Drive) -> None:
+        if begun_one.step == Step.LOADING:
+            begun_one.cancel(by=BY)
+        beat(self)
+
+    monkeypatch.setattr(Drive, "_beat", cancelled)
+    with pytest.raises(Lost):
+        driven(begun_one)
+    begun_one.refresh_from_db()
+    assert (begun_one.step, begun_one.new) == (Step.CANCELLED, None)
+    assert [e.name for e in Engine.objects.all()] == ["gpu-1"]
+    monkeypatch.undo()
+    version.ready = True
+    done = driven(begun(engine, version))
+    with pytest.raises(ValidationError):
+        done.cancel(by=BY)
+
+
+def test_a_removed_engine_ends_it(engine: Engine, version: Version) -> None:
+    found = begun(engine, version)
+    Engine.objects.get(name="gpu-1.v2").delete()
+    assert driven(found).reason == "the engine gpu-1.v2 was removed"
+    found = begun(engine, version)
+    engine.remove(by=BY)
+    assert driven(found).step == Step.FAILED
+    assert not Engine.objects.exists()
+
+
+def test_the_old_one_is_kept_and_comes_back(engine: Engine, version: Version) -> None:
+    found = driven(begun(engine, version, keeps_old=True))
+    assert (found.step, serving_ones()) == (Step.KEPT, ["gpu-1.v2"])
+    engine.refresh_from_db()
+    with pytest.raises(ValidationError, match="roll that back"):
+        engine.resume(by=BY)
+    found.roll_back(by=BY)
+    assert serving_ones() == ["gpu-1"]
+    assert driven(found).step == Step.ROLLED_BACK
+    assert [e.name for e in Engine.objects.all()] == ["gpu-1"]
+    with pytest.raises(ValidationError):
+        found.roll_back(by=BY)
+
+
+def test_the_old_one_stays_while_it_has_something(
+    engine: Engine, version: Version, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = engine.pool.name
+    async_to_sync(_running)(pool, engine.name)
+    beat, busy = Drive._beat, [5]
+
+    def later(self: Drive) -> None:
+        if Replacement.objects.get().step == Step.SWITCHED:
+            busy[0] -= 1
+            assert Engine.objects.filter(name="gpu-1").exists()
+            if not busy[0]:
+                valkey.delete(f"{prefix(pool)}:on")
+        beat(self)
+
+    monkeypatch.setattr(Drive, "_beat", later)
+    assert driven(begun(engine, version)).step == Step.DONE
+    assert busy[0] < 0
+    valkey.delete(*valkey.keys(f"{prefix(pool)}:*"))
+
+
+async def _running(pool: str, engine: str) -> None:
+    link = RedisLink(settings.REDIS_URL)
+    queue = FairQueue(link, pool)
+    await queue.enqueue(an_item(), b"x")
+    await queue.pop(1, new_id(engine))
+    link.close()
+
+
+@pytest.mark.parametrize("dies_at", [Step.LOADING, Step.WARMING, Step.SWITCHED])
+def test_another_one_goes_on_where_the_driver_died(
+    engine: Engine, version: Version, monkeypatch: pytest.MonkeyPatch, dies_at: Step
+) -> None:
+    found, beat = begun(engine, version), Drive._beat
+
+    def dies(self: Drive) -> None:
+        if Replacement.objects.get().step == dies_at:
+            raise KeyboardInterrupt
+        beat(self)
+
+    monkeypatch.setattr(Drive, "_beat", dies)
+    with pytest.raises(KeyboardInterrupt):
+        driven(found)
+    monkeypatch.setattr(Drive, "_beat", beat)
+    assert found.claim() is None, "its lease has not run out"
+    assert not drive_all()
+    Replacement.objects.update(driven_until=timezone.now() - timedelta(seconds=1))
+    assert driven(found).step == Step.DONE
+    assert serving_ones() == ["gpu-1.v2"]
+
+
+def test_who_has_lost_the_lease_decides_nothing(engine: Engine, version: Version) -> None:
+    found = begun(engine, version)
+    driver = found.claim()
+    assert driver
+    Replacement.objects.update(driven_until=timezone.now() - timedelta(seconds=1))
+    assert found.claim()
+    with Drive(found.pk, driver) as drive, pytest.raises(Lost):
+        drive.run()
+    assert serving_ones() == ["gpu-1"]
+
+
+def test_one_at_a_time(engine: Engine, version: Version) -> None:
+    begun(engine, version)
+    with pytest.raises(ValidationError, match="being replaced already"):
+        begun(engine, version, name="other")
+    new = Engine.objects.get(name="gpu-1.v2")
+    with pytest.raises(ValidationError, match="being loaded"):
+        begun(new, version)
+    for act in (new.drain, new.resume):
+        with pytest.raises(ValidationError, match="being loaded"):
+            act(by=BY)
+    with pytest.raises(ValidationError, match="being loaded"):
+        new.change(by=BY, slots=2)
+
+
+def test_the_old_key_goes_to_no_other_server(engine: Engine, version: Version) -> None:
+    engine.change(by=BY, api_key="sk-old")
+    with pytest.raises(ValidationError) as refused:
+        begun(engine, version)
+    assert list(refused.value.message_dict) == ["api_key"]
+    begun(engine, version, api_key="")
+    assert Engine.objects.get(name="gpu-1.v2").api_key == ""
+
+
+def test_an_engine_of_the_file_is_kept_and_stays_replaced(version: Version) -> None:
+    file = {"small": {"kind": "openai", "url": OLD}}
+    import_file(file)
+    found = driven(begun(Engine.objects.get(), version))
+    assert found.step == Step.KEPT
+    import_file({"small": {"kind": "openai", "url": "http://127.0.0.1:10/v1"}})
+    assert serving_ones() == ["small.v2"]
+    driven(begun(Engine.objects.get(name="small.v2"), version))
+    import_file(file)
+    assert serving_ones() == ["small.v3"]
+    found.refresh_from_db()
+    found.roll_back(by=BY)
+    driven(found)
+    import_file(file)
+    assert [e.name for e in Engine.objects.all()] == serving_ones() == ["small"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_task_drives_in_a_thread_of_its_own(engine: Engine, version: Version) -> None:
+    begun(engine, version)
+    threads: list[Thread] = drive_all()
+    assert not drive_all(), "somebody does already"
+    for thread in threads:
+        thread.join(30)
+    assert Replacement.objects.get().step == Step.DONE
+    connection.close()
