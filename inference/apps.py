@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 
 class InferenceConfig(AppConfig):
@@ -14,3 +16,14 @@ class InferenceConfig(AppConfig):
         portability.register_portables()
         served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
         protection.register(read_by_requests=["inference_rollupmark", *served])
+        check_queue_limits()
+
+
+def check_queue_limits() -> None:
+    """Raises ImproperlyConfigured."""
+    from inference import classes, policy
+
+    try:
+        policy.check(policy.Policy(limits=settings.QUEUE_LIMITS), classes.names())
+    except policy.BadPolicy as problem:
+        raise ImproperlyConfigured(f"FOREBAY_QUEUE_LIMITS: {problem}") from None

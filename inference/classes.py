@@ -19,6 +19,8 @@ class WorkClass:
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
     minimum_share: float = 0.0  # of the requests that are handed out while it waits
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
+    most_waiting: int = 50_000  # requests in a pool's queue, unless settings or the pool say else
+    longest_wait_s: float = 600  # that is expected of one that joins, likewise
 
     def deadline(self, now: float) -> float:
         """For a request received `now`; both in seconds since the epoch."""
@@ -31,7 +33,7 @@ def table(*classes: WorkClass) -> dict[str, WorkClass]:
 
 # The highest first: a class waits for those above it.
 CLASSES = table(
-    WorkClass("realtime"),
+    WorkClass("realtime", most_waiting=5_000, longest_wait_s=120),
     WorkClass("batch"),
     WorkClass("finetune"),
     WorkClass("preprocess"),

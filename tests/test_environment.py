@@ -42,6 +42,8 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
     [
         ("FOREBAY_IP_PER_MINUTE", "many"),
         ("FOREBAY_PROFILE", "none"),
+        ("FOREBAY_QUEUE_LIMITS", '{"realtime": {"waiting": 0}}'),
+        ("FOREBAY_QUEUE_LIMITS", "none"),
         ("FOREBAY_OIDC", "[{}]"),
         ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "c2hvcnQ="),
         ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "-----"),

@@ -1,5 +1,6 @@
 """What every call of the inference API has in common, whichever front end took it."""
 
+import math
 from functools import cached_property
 from uuid import uuid4
 
@@ -15,11 +16,13 @@ from inference.intake.errors import NotAdmitted
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
+from inference.queue.expected_wait import Place
 from inference.stream.frames import upstream
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 
 UPSTREAM = b"x-forebay-upstream"
+POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
@@ -72,6 +75,7 @@ class Call:
         self.request_id = str(answer.order.id)
         self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
+        self.tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
         if submission.stream:  # a whole answer tells what remains once it is settled
             self.headers += quotas.headers(answer.verdict)
@@ -84,6 +88,13 @@ class Call:
 
     def tell_receipt(self, answer: AnswerStream) -> None:
         self.headers.append((receipts.HEADER, answer.receipt))
+
+    def tell_place(self, place: Place) -> None:
+        """Of a request that has to wait, as it joined the queue."""
+        if place.position:
+            self.headers.append((POSITION, b"%d" % place.position))
+        if place.wait_s:
+            self.headers.append((EXPECTED_WAIT, b"%d" % math.ceil(place.wait_s * 1000)))
 
     # Refusals ------------------------------------------------------------------------------------
     async def refused(self, refusal: Exception) -> ApiError:

@@ -5,7 +5,7 @@ import logging
 from inference.api.limits import limit_reached
 from inference.errors import ApiError, Forbidden, NotFound, Unavailable
 from inference.intake.allowed import NoSuchModel, NotAllowed
-from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 
 log = logging.getLogger(__name__)
 REFUSALS = (ApiError, NotAllowed, NoSuchModel, NotAdmitted, OutOfService)
@@ -26,6 +26,10 @@ def as_error(refusal: Exception) -> ApiError:
         case EnginesPaused():
             code = "engine_unavailable"
             return Unavailable(f"{refusal}; try again", code=code, retry_after=refusal.retry_after)
+        case QueueFull():
+            return Unavailable(
+                f"{refusal}; try again later", code="queue_full", retry_after=refusal.retry_after
+            )
         case OutOfService():
             log.warning("out of service: %s", refusal)
             message = "the platform cannot take requests right now; try again"

@@ -40,7 +40,7 @@ from inference.chat.threads import off_loop
 from inference.intake.allowed import NotAllowed
 from inference.intake.at_once import EVERYBODY
 from inference.intake.context import Context, context_of
-from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService
+from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.models import Message
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
@@ -154,6 +154,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except EnginesPaused as paused:
             told = problems.problem("engine_unavailable", paused.retry_after)
             await self._fail(told, _about(message))
+        except QueueFull as full:
+            await self._fail(problems.problem("queue_full", full.retry_after), _about(message))
         except _AWAY as away:
             log.warning("cannot process a chat message: %r", away)
             await self._fail(problems.out_of_service(), _about(message))

@@ -24,6 +24,7 @@ _TEXTS: dict[str, Promise] = {
     ),
     "engine_failed": _("The model broke off this answer."),
     "engine_unavailable": _("The model is not responding right now."),
+    "queue_full": _("Too many messages are waiting for this model."),
     "server_overloaded": _("The model is overloaded right now."),
     "deadline_exceeded": _("This answer took too long and was ended."),
     "worker_lost": _("The server that wrote this answer failed."),

@@ -8,6 +8,7 @@ from inference.intake.enqueue import leave
 from inference.intake.put_on_record import OnRecord
 from inference.intake.recovery import recover
 from inference.order import Order
+from inference.queue.expected_wait import Place
 from inference.record import statements
 from inference.stream.frames import Frame
 from inference.stream.sink import Sink
@@ -34,11 +35,17 @@ class AnswerStream:
     ) -> None:
         self._context, self.order, self.sink = context, order, sink
         self.admission, self.on_record = admission, on_record
+        self.place = Place()  # in its queue, as it joined
 
     @property
     def verdict(self) -> Verdict:
         """What the quotas left when the request was put on record."""
         return self.on_record.verdict
+
+    @property
+    def place_now(self) -> Place:
+        """Position 0 once it has begun, or where it had not to wait."""
+        return Place() if self.sink.attempt else self.place.now(self.order.queue)
 
     @property
     def receipt(self) -> bytes:

@@ -19,6 +19,7 @@ from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
 from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
+from inference.queue.line_watch import LineWatch
 from inference.record import claiming, slots, statements
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
@@ -53,6 +54,7 @@ class Context:
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
         self.queues = FairQueues(self.redis)  # by pool
+        self.line_watch = LineWatch(self.queues)
         self.background = Background()
         self.cancellation = Cancellation(self.redis, self.queues, self.settled, self.background)
         self.revocation = Revocation(settings.DATABASE_URL, self.cancellation.cancel)
@@ -86,6 +88,7 @@ class Context:
             task.cancel()
         for part in (self.revocation, self.refusals, self.prices, self.rate_limiter, self.returns):
             await part.close()
+        await self.line_watch.close()
         for commits in (self.received, self.claimed, self.settled):
             await commits.close()
         await self.authenticator.close()

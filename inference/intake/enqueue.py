@@ -5,6 +5,7 @@ import asyncio
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
+from inference.queue.expected_wait import Place
 from inference.queue.wake_up import wake_up
 from inference.stream.sink import Sink
 from tenants.redis_link import RedisGone
@@ -13,8 +14,8 @@ PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 AGAIN_S = 0.2
 
 
-async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> None:
-    """Waits for a Redis that is away; but not for ever.
+async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> Place:
+    """Where it stands. Waits for a Redis that is away; but not for ever.
 
     Raises OutOfService when it has been settled as not run.
     """
@@ -23,13 +24,14 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink)
     while True:
         try:
             async with asyncio.timeout_at(until):
-                wanted = await context.queues[order.queue].enqueue(order.item, ciphertext)
-            if wanted:
+                joined = await context.queues[order.queue].join(order.item, ciphertext)
+            if joined.wakes:
                 loop.run_in_executor(context.messenger, wake_up, order.queue)
-            return
+            context.line_watch.look_after(order.queue)
+            return joined.place
         except (RedisGone, TimeoutError) as problem:
             if sink.attempt:  # the sweeper brought it in, and it runs
-                return
+                return Place()
             if loop.time() + AGAIN_S >= until:
                 await _give_up(context, order)
                 raise OutOfService(f"request {order.id} did not run: {problem}") from None

@@ -20,6 +20,14 @@ class OutOfService(Exception):
     """PostgreSQL, Redis or a key is away; nothing has been generated, nothing is billed."""
 
 
+class QueueFull(OutOfService):
+    """As many wait as may, or for as long. `retry_after`: seconds until there is room."""
+
+    def __init__(self, model: str, retry_after: int) -> None:
+        super().__init__(f"too many requests wait for {model}")
+        self.retry_after = retry_after
+
+
 class EnginesPaused(OutOfService):
     """The breakers of all engines that may serve the model are open.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from inference.engines import Pool, breakers, pools_of, reachable
 from inference.engines.base import Engine
 from inference.intake.errors import EnginesPaused, OutOfService
+from inference.intake.room import with_room
 from inference.local_only import why
 from inference.policy import RouteCondition
 from inference.queue.expected_wait import expected
@@ -20,23 +21,22 @@ def open_to(caller: Caller, model: str) -> list[Pool]:
 
 
 def route(caller: Caller, model: str, klass: str) -> Pool:
-    """The first one with an engine that is available, or one that relieves it; else the first one
-    that it can wait for.
+    """The first one with an engine that is available and room in its queue, or one that relieves
+    it; else the first one that it can wait for.
 
-    `klass`: of work. Raises EnginesPaused when the breakers of all of their engines are open,
-    OutOfService where the last one has gone since the caller was let in.
+    `klass`: of work. Raises QueueFull, EnginesPaused when the breakers of all of their engines are
+    open, OutOfService where the last one has gone since the caller was let in.
     """
     found = open_to(caller, model)
     if not found:
         raise OutOfService(f"no pool of {model} is left")
-    for at, pool in enumerate(found):
-        if _any(reachable.available, pool):
-            return _relieved(pool, found[at + 1 :], klass)
-    for pool in found:
-        if _any(reachable.may_recover, pool):
-            return pool
+    if up := [pool for pool in found if _any(reachable.available, pool)]:
+        first, *behind = with_room(up, klass)
+        return _relieved(first, behind, klass)
+    if down := [pool for pool in found if _any(reachable.may_recover, pool)]:
+        return with_room(down, klass)[0]
     if not any(pool.engines for pool in found):
-        return found[0]  # all of them drain: it waits for one that takes requests again
+        return with_room(found, klass)[0]  # all drain: it waits for one that takes requests again
     waits = [breakers.retry_after(engine.config.id) for pool in found for engine in pool.engines]
     raise EnginesPaused(model, min(waits), _why_not_further(caller, model))
 

@@ -40,7 +40,7 @@ async def submit(
         await _call(before_queue, context, order)
     context.revocation.begin(order, submission.caller.credential, answer.sink)
     try:
-        await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
+        answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
     except asyncio.CancelledError:  # this process stops
         leave(context, order)
         raise

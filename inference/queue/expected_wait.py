@@ -57,7 +57,7 @@ class Line:
 def _start_s(starts: float, busy_ms: float, first: float, passed_ms: float) -> float:
     """Time since the last start is part of an interval, until it is longer than their mean."""
     if first:
-        return (busy_ms + passed_ms) / max(starts, first) / 1000
+        return (busy_ms + passed_ms) / (starts + first) / 1000
     if not starts:
         return 0.0
     return max(busy_ms / starts, (busy_ms + passed_ms) / (starts + 1)) / 1000

@@ -3,7 +3,8 @@
 --   flag    0: a slot is free, 1: none is, 2: none is, and some wait; as the last pop left it
 --   at      of the last change in ms, starts and busy (ms): both decay alike; one start takes their
 --           ratio
---   first   how many began at once, until as many have begun after them
+--   first   how many ran when the first one had to wait, less those that have begun since: until
+--           all of them are over, nobody knows how long they take
 --   begun   while others waited: how far the line has moved
 local MEMORY_MS = 30000
 local FREE, FULL, WAITS = 0, 1, 2
@@ -24,9 +25,9 @@ local function keep_pace(p, now, taken, flag)
   end
   if before == WAITS then
     starts, busy, begun = starts + taken, busy + passed, begun + taken
-    if starts >= first then first = 0 end
+    first = math.max(0, first - taken)
   elseif flag == WAITS and starts == 0 then
-    first = taken
+    first = redis.call('HLEN', p .. ':on')
   end
   redis.call('SET', p .. ':pace', struct.pack(SHAPE, flag, at, starts, busy, first, begun))
 end

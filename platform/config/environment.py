@@ -13,7 +13,7 @@ from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, 
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from audit.redis_servers import CLUSTER
-from inference import pools
+from inference import policy, pools
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
@@ -189,6 +189,17 @@ def model_folders() -> list[Path]:
     """
     given = found("FOREBAY_MODELS")
     return [Path(one).expanduser() for one in given.split(":") if one] or [HOME / "models"]
+
+
+def queue_limits() -> dict[str, dict[str, float]]:
+    """FOREBAY_QUEUE_LIMITS, inline JSON: class of work -> its `waiting` and `wait_s`."""
+    raw = os.environ.get("FOREBAY_QUEUE_LIMITS", "").strip()
+    try:
+        limits = json.loads(raw or "{}")
+        policy.check(policy.Policy(limits=limits), limits)  # classes: inference/apps.py
+    except ValueError as problem:
+        raise EnvironmentProblem(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
+    return dict(limits)
 
 
 def one_of(name: str, default: str, *others: str) -> str:

@@ -104,9 +104,16 @@ async def _send_events(request: Request, answer: AnswerStream) -> None:
             if frame:
                 await request.write(event_bytes(frame), more=not frame.final)
                 spoken = now
-            elif now - spoken > KEEP_ALIVE_S:
-                await request.write(b": keep-alive\n\n")
+            elif comment := _comment(answer, now - spoken):
+                await request.write(comment)
                 spoken = now
+
+
+def _comment(answer: AnswerStream, silent_s: float) -> bytes:
+    """Which clients pass over (WHATWG server-sent events): where it stands while it waits."""
+    if position := answer.place_now.position:
+        return b": queue position %d\n\n" % position
+    return b": keep-alive\n\n" if silent_s > KEEP_ALIVE_S else b""
 
 
 def event_bytes(frame: Frame) -> bytes:

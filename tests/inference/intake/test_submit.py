@@ -26,7 +26,7 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, State, Usage
-from inference.queue.fair_queue import FairQueue
+from inference.queue.fair_queue import FairQueue, Joined
 from inference.record import statements
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
@@ -158,13 +158,13 @@ async def test_a_request_is_on_record_and_in_the_queue(
 async def test_it_is_on_record_before_it_is_in_the_queue(
     context: Context, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enqueue, seen = FairQueue.enqueue, list[int]()
+    join, seen = FairQueue.join, list[int]()
 
-    async def watched(self: FairQueue, *arguments: Any) -> bool:
+    async def watched(self: FairQueue, *arguments: Any) -> Joined:
         seen.append(len(await on_record()))
-        return await enqueue(self, *arguments)
+        return await join(self, *arguments)
 
-    monkeypatch.setattr(FairQueue, "enqueue", watched)
+    monkeypatch.setattr(FairQueue, "join", watched)
     await submit(context, caller)
     assert seen == [1]
 

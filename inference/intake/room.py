@@ -1,0 +1,43 @@
+"""Whether a pool's queue takes one more request of a class: by how many wait, and for how long.
+
+What this process was told last decides (queue/expected_wait.py), so what is on its way into the
+queue at that moment, here and in other processes, comes on top.
+"""
+
+import math
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from inference import classes
+from inference.engines import Pool
+from inference.intake.errors import QueueFull
+from inference.queue.expected_wait import expected, line_of, waiting
+
+UNKNOWN_S, LONGEST_S = 5, 3600  # Retry-After where no pace is known, and at most
+
+
+def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
+    """Of these pools, of which there must be one. Raises QueueFull."""
+    room_in_s = [_room_in_s(pool, klass) for pool in pools]
+    if all(room_in_s):
+        raise QueueFull(pools[0].model, math.ceil(min(LONGEST_S, *room_in_s)))
+    return [pool for pool, seconds in zip(pools, room_in_s, strict=True) if not seconds]
+
+
+def _room_in_s(pool: Pool, klass: str) -> float:
+    """Seconds, 0 when there is room now."""
+    limits = limits_of(pool, klass)
+    too_many = waiting(pool.name, klass) + 1 - limits["waiting"]
+    too_long_s = expected(pool.name, klass) - limits["wait_s"]
+    if too_many <= 0 and too_long_s <= 0:
+        return 0
+    interval_s = line_of(pool.name).interval_s or UNKNOWN_S
+    return max(1, too_long_s, too_many * interval_s)
+
+
+def limits_of(pool: Pool, klass: str) -> dict[str, float]:
+    """The pool's own, else the installation's, else those of the class."""
+    own, here = classes.of(klass), settings.QUEUE_LIMITS.get(klass, {})
+    by_default = {"waiting": own.most_waiting, "wait_s": own.longest_wait_s}
+    return {**by_default, **here, **pool.policy.limits.get(klass, {})}

@@ -1,0 +1,179 @@
+"""A queue that is full takes nothing more: refused before anything is recorded, and told when."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
+
+from audit.models import Event
+from inference import engines
+from inference.engines import pools
+from inference.intake import enqueue
+from inference.intake.errors import QueueFull
+from inference.intake.room import limits_of, with_room
+from inference.intake.route import route
+from inference.models import Completion
+from inference.queue import expected_wait, line_watch
+from inference.queue.expected_wait import Line
+from inference.queue.fair_queue import FairQueue, prefix
+from tenants.models import ApiKey, Tenant
+from tenants.redis_link import RedisLink
+from tests.inference.queue.test_pools import a_caller
+from tests.inference.running import until
+from tests.inference.web import served, serving
+
+in_database = database_sync_to_async
+ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+REALTIME = "realtime"
+BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+WAITING = 4
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    expected_wait.forget()
+    yield
+    expected_wait.forget()
+    engines.forget()
+
+
+@pytest.fixture
+def tell(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def tell(pool: str, waiting: int, interval_s: float = 0.0) -> None:
+        line = Line(full=True, interval_s=interval_s, waiting={REALTIME: waiting})
+        monkeypatch.setitem(expected_wait._lines, pool, line)
+
+    return tell
+
+
+def serve(settings: Settings, **limits: dict[str, Any]) -> None:
+    named = {name: {**ENGINE, "limits": {REALTIME: own}} for name, own in limits.items()}
+    settings.ENGINES = {"m": {"pools": named}}
+    engines.forget()
+
+
+def retry_after() -> int:
+    with pytest.raises(QueueFull) as full:
+        route(a_caller(), "m", REALTIME)
+    return full.value.retry_after
+
+
+# Which pool, and when to come back --------------------------------------------------------------
+def test_one_that_is_too_long_has_no_room(settings: Settings, tell: Any) -> None:
+    serve(settings, here={"waiting": 10})
+    tell("here", 9, interval_s=2)
+    assert route(a_caller(), "m", REALTIME).name == "here"
+    tell("here", 10, interval_s=2)
+    assert retry_after() == 2, "when one more has begun"
+    tell("here", 14, interval_s=2)
+    assert retry_after() == 10
+    tell("here", 14)
+    assert retry_after() == 25, "no pace is known"
+
+
+def test_one_in_which_it_would_wait_too_long_has_no_room(settings: Settings, tell: Any) -> None:
+    serve(settings, here={"wait_s": 30})
+    tell("here", 10, interval_s=2.9)
+    assert route(a_caller(), "m", REALTIME).name == "here"
+    tell("here", 10, interval_s=3.5)
+    assert retry_after() == 5
+
+
+def test_another_pool_with_room_takes_it(settings: Settings, tell: Any) -> None:
+    serve(settings, here={"waiting": 10}, there={"waiting": 5})
+    tell("here", 10, interval_s=2)
+    assert route(a_caller(), "m", REALTIME).name == "there"
+    tell("there", 9, interval_s=0.3)
+    assert retry_after() == 2, "that of the one that has room sooner"
+    assert route(a_caller(), "m", "batch").name == "here", "its own limits"
+
+
+def test_a_pool_says_it_then_the_installation_then_the_class(settings: Settings) -> None:
+    serve(settings, here={"waiting": 7})
+    settings.QUEUE_LIMITS = {REALTIME: {"waiting": 8, "wait_s": 9}}
+    here = pools()["here"]
+    assert limits_of(here, REALTIME) == {"waiting": 7, "wait_s": 9}
+    assert limits_of(here, "batch") == {"waiting": 50_000, "wait_s": 600}
+    settings.QUEUE_LIMITS = {}
+    assert limits_of(here, REALTIME) == {"waiting": 7, "wait_s": 120}
+    assert with_room([here], REALTIME) == [here]
+
+
+# Over HTTP --------------------------------------------------------------------------------------
+@pytest.fixture
+async def asking(
+    dsn: str, pool: str, acme: Tenant, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    settings.ENGINES = {"m": {"pools": {pool: {**ENGINE, "limits": {REALTIME: {"waiting": 4}}}}}}
+    settings.DATABASE_URL, settings.IP_PER_MINUTE = dsn, 0
+    monkeypatch.setattr(enqueue, "wake_up", lambda _: None)
+    monkeypatch.setattr(line_watch, "EVERY_S", 0.02)
+    engines.forget()
+    _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
+    headers = {"Authorization": f"Bearer {text}"}
+    transport = httpx.ASGITransport(served, client=("198.51.100.7", 5000))
+    async with (
+        serving(),
+        httpx.AsyncClient(transport=transport, base_url="http://f", headers=headers) as client,
+    ):
+        yield client
+
+
+async def fill(queue: FairQueue) -> None:
+    """All slots are in use."""
+    await queue.pop(0, "runner-1")
+
+
+def ask(client: httpx.AsyncClient) -> asyncio.Task[httpx.Response]:
+    return asyncio.create_task(client.post("/v1/chat/completions", json=BODY))
+
+
+async def waiting(link: RedisLink, pool: str) -> int:
+    return int(await link.call("HGET", f"{prefix(pool)}:waiting", REALTIME) or 0)
+
+
+async def test_refused_before_anything_is_recorded(
+    asking: httpx.AsyncClient, queue: FairQueue, link: RedisLink
+) -> None:
+    await fill(queue)
+    tasks = []
+    for n in range(WAITING):
+        tasks.append(ask(asking))
+        await until(lambda n=n: _is(link, queue.pool, n + 1))  # type: ignore[misc]
+    events = await in_database(Event.objects.count)()
+    answer = await asking.post("/v1/chat/completions", json=BODY)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "queue_full"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert await in_database(Completion.objects.count)() == WAITING
+    assert await in_database(Event.objects.count)() == events
+    popped = await queue.pop(1, "runner-1")  # it drains, and this process sees it
+    async with asyncio.timeout(10):
+        while expected_wait.waiting(queue.pool, REALTIME) == WAITING:
+            await asyncio.sleep(0.01)
+    assert len(popped) == 1
+    tasks.append(ask(asking))
+    await until(lambda: _is(link, queue.pool, WAITING))
+    for task in tasks:
+        task.cancel()
+
+
+async def test_what_is_on_its_way_comes_on_top(
+    asking: httpx.AsyncClient, queue: FairQueue, link: RedisLink
+) -> None:
+    """Requests that all come at once are let in by what was known before the first had joined."""
+    await fill(queue)
+    tasks = [ask(asking) for _ in range(20)]
+    await until(lambda: _is(link, queue.pool, 20))
+    answer = await asking.post("/v1/chat/completions", json=BODY)
+    assert answer.status_code == 503, "and then no more"
+    for task in tasks:
+        task.cancel()
+
+
+async def _is(link: RedisLink, pool: str, n: int) -> bool:
+    return await waiting(link, pool) == n
