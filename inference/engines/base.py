@@ -77,6 +77,7 @@ class EngineFailed(Exception):
     """
 
     engines_fault = True  # unless it is the client's: see `counts`
+    may_be_the_requests = True  # another one may do well
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
         super().__init__(message)
@@ -93,6 +94,8 @@ class EngineFailed(Exception):
 
 class EngineAway(EngineFailed):
     """No connection, or 503 while it loads: it has not begun, another try may work."""
+
+    may_be_the_requests = False
 
     def __init__(self, message: str) -> None:
         super().__init__(503, "engine_unavailable", message, retry_after=2)

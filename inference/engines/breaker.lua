@@ -2,7 +2,8 @@
 -- KEYS: 1 the states of all engines that have trouble  2 this engine's history  3 stream of changes
 -- ARGV: 1 engine  2 verb  3 token of the request, or the operator  4 reason, or forced state
 --       5 ms that it stays open  6 failures in a row that open it  7 ms that a probe may be silent
---       8 how many changes are kept
+--       8 how many changes are kept  9 the tenant whose request failed, '' where no request can
+--       have caused it  10 '1' where the engine has lately answered another tenant
 -- Verbs: failed, succeeded, released (a probe that showed nothing), probe (may this request be the
 -- one?), renew (the probe still runs), force.
 -- Returns {1 when a request may ask the engine, now in ms, state as JSON or '' when all is well}.
@@ -13,6 +14,18 @@ local known = redis.call('HGET', KEYS[1], engine)
 local s = known and cjson.decode(known)
   or {state = 'closed', failures = 0, since = now, due = 0, probe = '', probe_until = 0,
       forced = '', reason = ''}
+
+-- One request counts once, and what one tenant's requests may have caused does not close an engine
+-- to others that it answers.
+local function count()
+  local id, tenant = token:match('|([^|]+)$'), ARGV[9] or ''
+  local before = s.failures > 0 and s.ids or ' '
+  if id and before:find(' ' .. id .. ' ', 1, true) then return false end
+  s.ids = (' ' .. (id or '') .. before):sub(1, 37 * tonumber(ARGV[6]))
+  s.only = (s.failures == 0 or s.only == tenant) and tenant or ''
+  s.failures = s.failures + 1
+  return true
+end
 
 local function announce()
   redis.call('XADD', KEYS[3], 'MAXLEN', 1, '*', 'engine', engine)
@@ -49,10 +62,14 @@ elseif s.forced ~= '' then
   -- An operator's word outranks what requests meet.
 elseif verb == 'failed' and probes then
   open()
-elseif verb == 'failed' and s.state == 'closed' then
-  s.failures = s.failures + 1
+elseif verb == 'failed' and s.state == 'closed' and count() then
   s.reason = reason
-  if s.failures >= tonumber(ARGV[6]) then open() elseif s.failures == 1 then announce() end
+  local alone = s.only ~= '' and ARGV[10] == '1'
+  if s.failures >= tonumber(ARGV[6]) and not alone then
+    open()
+  elseif s.failures == 1 then
+    announce()
+  end
 elseif verb == 'succeeded' and probes then
   become('closed', 'the probe was answered')
 elseif verb == 'succeeded' and s.failures > 0 and s.state == 'closed' then

@@ -1,6 +1,7 @@
 """A circuit breaker for each engine, shared by all processes through Redis.
 
-Five failures in a row open it: for 30 seconds nobody asks the engine. Then one request is let
+Five failures in a row open it (of one tenant's requests alone, only if the engine has not answered
+another one lately): for 30 seconds nobody asks the engine. Then one request is let
 through, the probe: its answer closes the breaker, its failure opens it again. Each process keeps
 the states in memory (`breaker_watch.py` keeps them fresh), and only engines that have trouble are
 among them: for all others nobody asks Redis anything. What Redis has lost reads as closed.
@@ -104,11 +105,19 @@ def keys(engine: str) -> list[str]:
 
 
 def arguments(
-    engine: str, verb: Verb, token: str, reason: str = "", open_s: float = 0.0
+    engine: str,
+    verb: Verb,
+    token: str,
+    reason: str = "",
+    open_s: float = 0.0,
+    *,
+    tenant: str = "",
+    serves_others: bool = False,
 ) -> list[str | int]:
-    """Of REPORT. `open_s`: 0 for OPEN_S."""
-    opens_ms = int((open_s or OPEN_S) * 1000)
-    return [engine, verb, token, reason, opens_ms, FAILURES, int(PROBE_S * 1000), HISTORY]
+    """Of REPORT. `open_s`: 0 for OPEN_S. `tenant`: "" where no request can have caused it."""
+    opens_ms, probe_ms = int((open_s or OPEN_S) * 1000), int(PROBE_S * 1000)
+    fixed = [opens_ms, FAILURES, probe_ms, HISTORY]
+    return [engine, verb, token, reason, *fixed, tenant, int(serves_others)]
 
 
 def learn(engine: str, answer: list[int | bytes]) -> bool:

@@ -17,12 +17,14 @@ import hiredis
 from inference.engines import breakers
 from inference.engines.base import EngineFailed, EnginePaused
 from inference.engines.breakers import Phase, Verb
+from inference.order import Item
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 STEP_BACK_S = 1.0  # after a failure, where other engines can take what comes
 RENEW_S = breakers.PROBE_S / 4
 LOOK_S = 0.1
+OTHERS_S = 60.0  # so long an answer to one tenant speaks for the engine when another one's fail
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
@@ -34,6 +36,7 @@ class Guard:
         self._probes: dict[str, asyncio.Task[None]] = {}  # by the request's token
         self._telling: set[asyncio.Task[Any]] = set()
         self._failed_at = -inf
+        self._served = [("", -inf), ("", -inf)]  # the last two tenants that were answered, and when
 
     @property
     def has_trouble(self) -> bool:
@@ -66,17 +69,33 @@ class Guard:
                 raise EnginePaused(breakers.retry_after(self.engine))
             await asyncio.sleep(LOOK_S)
 
-    def tell(self, token: str, failure: EngineFailed | None, *, cancelled: bool) -> None:
+    def tell(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
         """How it went, if the breaker wants to know. Does not wait."""
+        answered = not (failure or cancelled)
+        if answered:
+            self._note_answer(item.tenant)
+        if not (failure or self.has_trouble):
+            return
+        token = str(item)
         if probe := self._probes.pop(token, None):
             probe.cancel()
         if failure and failure.counts and not cancelled:
             self._failed_at = monotonic()
-            self._spawn(self._failed(token, failure))
-        elif not (failure or cancelled) and self.has_trouble:
+            self._spawn(self._failed(item, failure))
+        elif answered:
             self._spawn(self._report("succeeded", token))
         elif probe:  # it has shown nothing: the next one may
             self._spawn(self._report("released", token))
+
+    def _note_answer(self, tenant: str) -> None:
+        if self._served[0][0] != tenant:
+            self._served[1] = self._served[0]
+        self._served[0] = tenant, monotonic()
+
+    def _serves_others(self, tenant: str) -> bool:
+        """Whether it has answered another tenant lately."""
+        since = monotonic() - OTHERS_S
+        return any(other not in ("", tenant) and at > since for other, at in self._served)
 
     async def close(self) -> None:
         for probe in self._probes.values():
@@ -96,20 +115,32 @@ class Guard:
             await asyncio.sleep(RENEW_S)
             await self._report("renew", token)
 
-    async def _failed(self, token: str, failure: EngineFailed) -> None:
-        await self._report("failed", token, failure.cause[:200], failure.asked_to_wait)
+    async def _failed(self, item: Item, failure: EngineFailed) -> None:
+        tenant = item.tenant if failure.may_be_the_requests else ""
+        arguments = breakers.arguments(
+            self.engine,
+            "failed",
+            str(item),
+            failure.cause[:200],
+            failure.asked_to_wait,
+            tenant=tenant,
+            serves_others=self._serves_others(tenant),
+        )
+        await self._run(arguments, failure.cause)
 
-    async def _report(self, verb: Verb, token: str, reason: str = "", open_s: float = 0) -> bool:
+    async def _report(self, verb: Verb, token: str) -> bool:
+        return await self._run(breakers.arguments(self.engine, verb, token), verb)
+
+    async def _run(self, arguments: list[str | int], why: str) -> bool:
         """Whether a request may ask the engine; without Redis, as if its breaker were closed."""
         if self._redis is None:
             return True
         with contextlib.suppress(*_TROUBLE):
-            arguments = breakers.arguments(self.engine, verb, token, reason, open_s)
             before = self.phase
             answer = await self._redis.run(breakers.REPORT, breakers.keys(self.engine), *arguments)
             may = breakers.learn(self.engine, answer)
             if self.phase is not before:
-                log.warning("%s: the breaker is %s (%s)", self.engine, self.phase, reason or verb)
+                log.warning("%s: the breaker is %s (%s)", self.engine, self.phase, why)
             return may
         return True
 

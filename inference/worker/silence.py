@@ -23,6 +23,8 @@ LOOKS = 2  # in vain, in a row
 
 
 class EngineSilent(EngineFailed):
+    may_be_the_requests = False
+
     def __init__(self) -> None:
         super().__init__(502, "engine_failed", "the engine does not answer any more")
         self.cause = "it holds connections and says nothing"

@@ -117,8 +117,7 @@ class Handler(ABC):
         The final frame leaves after the settlement is durable.
         """
         failure = await self._failure(session, writer)
-        if failure or self.guard.has_trouble:
-            self.guard.tell(str(self.item), failure, cancelled=self.cancelled)
+        self.guard.tell(self.item, failure, cancelled=self.cancelled)
         if failure and not self.cancelled:
             self.moves = self._next(failure)
         if self.moves and self.sent:

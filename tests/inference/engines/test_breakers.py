@@ -24,9 +24,9 @@ class Asker:
         self.link, self.engine = link, engine
 
     async def report(
-        self, verb: Verb, token: str = "t", reason: str = "", open_s: float = 0
+        self, verb: Verb, token: str = "t", reason: str = "", open_s: float = 0, **of: Any
     ) -> bool:
-        words = breakers.arguments(self.engine, verb, token, reason, open_s)
+        words = breakers.arguments(self.engine, verb, token, reason, open_s, **of)
         answer = await self.link.run(breakers.REPORT, breakers.keys(self.engine), *words)
         return breakers.learn(self.engine, answer)
 
@@ -69,6 +69,37 @@ async def test_five_failures_in_a_row_open_it(asker: Asker) -> None:
     assert 29 <= breakers.retry_after(asker.engine) <= 30
     assert not await asker.report("probe"), "not before 30 seconds have passed"
     assert await asker.history() == ["open"]
+
+
+async def test_a_request_counts_once_however_often_it_fails(asker: Asker) -> None:
+    for attempt in range(8):
+        await asker.report("failed", f"{attempt}|100|1|realtime|acme|one")
+    assert asker.phase() is Phase.CLOSED
+    for n in range(4):
+        await asker.report("failed", f"1|100|1|realtime|acme|other-{n}")
+    assert asker.phase() is Phase.OPEN
+
+
+async def test_what_one_tenant_fails_at_does_not_close_it_to_others(asker: Asker) -> None:
+    for n in range(20):
+        await asker.report("failed", f"1|1|1|c|acme|{n}", tenant="acme", serves_others=True)
+    assert asker.phase() is Phase.CLOSED
+    await asker.report("failed", "1|1|1|c|umbrella|20", tenant="umbrella", serves_others=True)
+    assert asker.phase() is Phase.OPEN, "two tenants, and more than five requests"
+
+
+async def test_where_only_one_tenant_is_active_its_failures_open_it(asker: Asker) -> None:
+    for n in range(5):
+        assert asker.phase() is Phase.CLOSED
+        await asker.report("failed", f"1|1|1|c|acme|{n}", tenant="acme", serves_others=False)
+    assert asker.phase() is Phase.OPEN
+
+
+async def test_no_connection_is_no_requests_fault(asker: Asker) -> None:
+    for n in range(4):
+        await asker.report("failed", f"1|1|1|c|acme|{n}", tenant="acme", serves_others=True)
+    await asker.report("failed", "1|1|1|c|acme|5", tenant="", serves_others=True)
+    assert asker.phase() is Phase.OPEN
 
 
 async def test_it_stays_open_for_as_long_as_the_service_asked(asker: Asker) -> None:

@@ -173,6 +173,27 @@ async def _is_open(engine: str) -> bool:
     return breakers.phase(engine) is Phase.OPEN
 
 
+async def test_one_tenants_poison_leaves_the_engine_to_others(bench: Pools) -> None:
+    """Each of its requests is answered with 500, whichever engine it reaches."""
+    initech = await in_database(Tenant.objects.create)(name="initech")
+    bench.start(ScriptedEngine(QUICK, INTERNAL_ERROR))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    acme, bench.acme = bench.acme, initech
+    await bench.served(bench.pool, 1)
+    bench.acme = acme
+    await bench.served(bench.pool, 8)
+    assert breakers.phase(bench.pool) is Phase.CLOSED
+    assert breakers.has_trouble(bench.pool)
+
+
+async def test_a_hosted_service_that_is_full_and_does_not_say_for_how_long(bench: Pools) -> None:
+    bench.start(ScriptedEngine([EngineFull(hosted=True)]))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    rows = await bench.served(bench.pool, 5)
+    assert {row.pool for row in rows} == {second(bench)}
+    assert 20 < breakers.retry_after(bench.pool) <= 30
+
+
 @pytest.mark.parametrize(
     "how", [CLIENTS_MISTAKE, [AnswerTooLong()], [EngineFull(hosted=False)]], ids=str
 )
