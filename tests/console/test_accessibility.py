@@ -59,6 +59,7 @@ ELSEWHERE = {
     "console/shares/": "a part of a page",
     "console/models/live/": "a part of a page",
     "console/pools/live/": "a part of a page",
+    "console/pools/engines/<uuid:engine>/log/": "a part of a page",
     "console/usage/export/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -51,11 +52,13 @@ class Launched(Platform):
             (found,) = connection.execute(asked, [name]).fetchone() or ({},)
         return dict(found)
 
-    def says(self, model: str) -> str:
+    def asked(self, model: str, *messages: dict[str, str], **fields: Any) -> httpx.Response:
+        body = {"model": model, "messages": messages, "max_tokens": 5, **fields}
         with client(self) as asking:
-            answer = asking.post(
-                "/v1/chat/completions", json={"model": model, "messages": HI, "max_tokens": 5}
-            )
+            return asking.post("/v1/chat/completions", json=body)
+
+    def says(self, model: str) -> str:
+        answer = self.asked(model, *HI)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
 
@@ -71,7 +74,8 @@ def bundled() -> Path:
 
 
 def alive(pid: int) -> bool:
-    return pid in all_processes() and bool(all_processes()[pid].command)
+    found = all_processes().get(pid)
+    return found is not None and bool(found.command)  # a zombie has none
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,7 @@ def _says(launched: Launched) -> str | None:
 
 
 @pytest.mark.slow(seconds=15)
-def test_an_operator_adds_a_model_and_removes_it(launched: Launched) -> None:
+def test_an_operator_adds_a_model(launched: Launched) -> None:
     add = (
         "from inference.models import Engine, Model, Pool\n"
         "from inference.registry.launched import with_server\n"
@@ -146,6 +150,21 @@ def test_an_operator_adds_a_model_and_removes_it(launched: Launched) -> None:
     launched.manage("shell", "-c", add)
     eventually(lambda: "engine ready: second" in launched.printed())
     assert eventually(lambda: _answers(launched))
+
+
+def test_the_logs_have_no_prompt_and_no_answer(launched: Launched) -> None:
+    marker = f"kestrel{os.getpid()}"
+    said = launched.asked(ADDED, {"role": "user", "content": f"Say {marker}."})
+    too_long = launched.asked(ADDED, {"role": "user", "content": f"{marker} " * 900})
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": marker}}}
+    wrong = launched.asked(ADDED, {"role": "user", "content": marker}, response_format=schema)
+    assert [one.status_code for one in (said, too_long, wrong)] == [200, 400, 400]
+    logs = launched.home / "logs"
+    assert (logs / f"engine.{ADDED}.log").stat().st_size
+    assert not [log.name for log in logs.iterdir() if marker in log.read_text(errors="replace")]
+
+
+def test_its_server_goes_with_it(launched: Launched) -> None:
     (server,) = launched.pids("engine")
     remove = f"Model.objects.get(name='{ADDED}').remove(by='test')"
     launched.manage("shell", "-c", f"from inference.models import Model\n{remove}")

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.environment import PROJECT, nearby
+from config.supervisor import child as child_module
 from config.supervisor import openmp, ports
 from config.supervisor.child import Child, Stage
 from config.supervisor.engine import model_name
@@ -112,6 +114,27 @@ def test_without_openmp_on_the_system_the_wheel_helps(
     folder = Path(openmp.variables(home)["LD_LIBRARY_PATH"])
 
     assert (folder / "libgomp.so.1").readlink() == Path("/wheel/libgomp-1.so")
+
+
+async def test_a_log_does_not_grow_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "_LOG_BYTES", 10)
+    child = _child(tmp_path, "echo 0123456789; read line; echo after")
+    read, write = os.pipe()
+    child.spawn(input=read)
+    while not child.last_lines(1):
+        await asyncio.sleep(0.01)
+
+    child.bound_log()
+    os.write(write, b"\n")
+
+    assert await child.ended() == 0
+    assert child.log.read_text() == "after\n"
+    assert child.last_lines(5) == ["after"]
+    assert (tmp_path / "child.old.log").read_text() == "0123456789\n"
+    for end in (read, write):
+        os.close(end)
 
 
 async def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:

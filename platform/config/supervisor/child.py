@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import enum
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -54,9 +55,20 @@ class Child:
             )
         return self._process.pid
 
+    def bound_log(self) -> None:
+        """What it has written becomes the old log once there is much of it; it writes on."""
+        if self.running and self.log.stat().st_size > _LOG_BYTES:
+            shutil.copyfile(self.log, self._old_log)
+            os.truncate(self.log, 0)  # it appends: the next line is the first
+            self._log_start = 0
+
+    @property
+    def _old_log(self) -> Path:
+        return self.log.with_suffix(".old.log")
+
     def _open_log(self) -> BinaryIO:
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".old.log"))
+            self.log.replace(self._old_log)
         log = self.log.open("ab")
         self._log_start = log.tell()
         return log

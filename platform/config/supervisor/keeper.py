@@ -89,6 +89,11 @@ class Keeper:
         self._alongside.add(task)
         task.add_done_callback(self._alongside.discard)
 
+    def bound_logs(self) -> None:
+        """No log of one that stays grows for ever. Raises OSError."""
+        for child in self._children:
+            child.bound_log()
+
     async def retire(self, child: Child, patience: float) -> None:
         """Stops one for good, while the others go on."""
         if watcher := self._watchers.pop(child, None):

@@ -76,6 +76,7 @@ def _vllm(server: Server) -> Command:
     fields = server.fields
     flags = ["--served-model-name", server.served_name, "--host", HOST, "--port", str(server.port)]
     flags += ["--max-num-seqs", str(server.slots), "--enable-prompt-tokens-details"]
+    flags += ["--disable-uvicorn-access-log"]  # a line for each look at its health
     if fields.get("priority_scheduling"):
         flags += ["--scheduling-policy", "priority"]
     if context := fields.get("context_length"):

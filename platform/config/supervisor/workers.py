@@ -62,6 +62,7 @@ class Workers:
             await connection.execute(f"listen {CHANNEL}")
             while True:
                 await self._look(connection)
+                self._keeper.bound_logs()
                 if not await _was_told(connection):  # meanwhile
                     await _wait(connection)
 

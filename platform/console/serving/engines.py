@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.serving.engine_log import LogTail, log_tail
 from console.serving.forms import ChangedEngineForm, NewEngineForm
 from console.serving.outcome import acted, saved
 from console.serving.pool_lines import engine_line
@@ -31,8 +32,20 @@ def engine(request: ConsoleRequest, engine: UUID) -> HttpResponse:
         said = _("The engine %(name)s is changed. What it has begun is finished as it was.")
         messages.success(request, said % {"name": found.name})
         return redirect("console:engine", engine=engine)
-    context = {"line": engine_line(_found(engine)), "form": form}
+    found = _found(engine)
+    context = {"line": engine_line(found), "form": form, "log": log_tail(found)}
     return render(request, "console/serving/engine.html", context)
+
+
+@operators_only
+def log(request: ConsoleRequest, engine: UUID) -> HttpResponse:
+    """The part of the page that is asked for again and again: 204 while nothing has changed."""
+    found = _found(engine)
+    tail = log_tail(found) or LogTail([], "")
+    if request.GET.get("mark") == tail.mark:
+        return HttpResponse(status=204)
+    context = {"engine": found, "log": tail}
+    return render(request, "console/serving/_log.html", context)
 
 
 @require_POST

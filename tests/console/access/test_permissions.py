@@ -158,7 +158,7 @@ ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "
 ELSEWHERE |= {"all_deletions", "keys_at_rest"}
 # tests/console/serving
 ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
-ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker"}
+ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_log"}
 
 
 @pytest.fixture
