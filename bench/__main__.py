@@ -24,6 +24,7 @@ from bench.apart import measured_apart
 from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.children import REPOSITORY
 from bench.grpc_unary import GrpcReport
@@ -34,6 +35,7 @@ from bench.scaling import ScalingReport
 from bench.usage import FULL, UsageReport
 
 APART = (
+    "batching",
     "memory",
     "bodies",
     "admission",
@@ -96,6 +98,14 @@ def main() -> None:
 
 def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
     """What has servers of its own."""
+    if "batching" in parts:
+        rounds, seconds = (1, 5.0) if results.quick else (3, 20.0)
+        results.batching = measured_apart(
+            "bench.batching",
+            BatchingReport,
+            rounds=options.rounds or rounds,
+            seconds=options.seconds or seconds,
+        )
     if "memory" in parts:
         requests, held = (
             (memory.FEW, memory.FEW_HELD) if results.quick else (memory.FULL, memory.HELD)

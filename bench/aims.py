@@ -8,6 +8,7 @@ from bench.audit import FLOODS, AuditReport
 from bench.audit import RATE as AUDIT_RATE
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.batching import VLLM, BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.compare import Row
 from bench.compared import (
@@ -81,6 +82,15 @@ def of_engine(rows: Sequence[EngineRow]) -> Iterator[Aim]:
     for streams, words, limit in ((1, "1 stream", 0.97), (16, "16 streams", 0.98)):
         share = share_of_direct(rows, streams)
         yield at_least(f"real engine, {words}: tokens/s against direct", share, "x", limit)
+
+
+def of_batching(report: BatchingReport) -> Iterator[Aim]:
+    if row := report.row(VLLM, 16):
+        text = "vLLM, 16 streams through Forebay: tokens/s against one stream"
+        yield at_least(text, report.times(row, "through"), "x", 8)
+    for row in report.rows:
+        text = f"{row.engine}, {row.streams} streams: tokens/s through Forebay against alone"
+        yield at_least(text, row.share, "x", 0.97)
 
 
 def of_memory(report: MemoryReport) -> Iterator[Aim]:

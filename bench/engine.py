@@ -10,6 +10,7 @@ from bench.figures import median, ratio
 from bench.load import LoadReport, Options
 from bench.targets import Target, send
 from bench.under_test import Forebay
+from inference.pools import entries
 
 STREAMS = (1, 16)
 MAX_TOKENS = 64
@@ -42,10 +43,9 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[EngineRow]:
 
 def direct_target(forebay: Forebay) -> Target:
     """The engine behind the running platform, as the supervisor describes it."""
-    engines = json.loads(forebay.running()["FOREBAY_ENGINES"])
-    model, engine = next(iter(engines.items()))
-    url = engine["url"].rstrip("/").removesuffix("/v1") + "/v1"
-    return Target("direct", url, engine.get("api_key") or "none", model, dict)
+    first, *_ = entries(json.loads(forebay.running()["FOREBAY_ENGINES"]))
+    url = first.fields["url"].rstrip("/").removesuffix("/v1") + "/v1"
+    return Target("direct", url, first.fields.get("api_key") or "none", first.model, dict)
 
 
 def compare(targets: Sequence[Target], rounds: int, seconds: float) -> list[EngineRow]:

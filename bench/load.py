@@ -38,6 +38,7 @@ class Options:
     equal length would otherwise keep all clients in step, a burst that real clients do not make.
     `prompt_bytes`: of the prompt, about; 0: 200. `hang_up`: the share of requests whose client does
     not wait for the end. `addresses`: how many of 127.0.0.1, .2 and so on the clients come from.
+    `ignore_eos`: answers of full length, from an engine that knows the field.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Options:
     prompt_bytes: int = 0
     hang_up: float = 0.0
     addresses: int = 1
+    ignore_eos: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +89,8 @@ def request_bytes(options: Options) -> Iterator[bytes]:
         "max_tokens": options.max_tokens,
         "temperature": 0.7,
     }
+    if options.ignore_eos:
+        body["ignore_eos"] = True
     if options.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     head, _, tail = json.dumps(body).partition("%010d")
@@ -303,6 +307,7 @@ def read_options() -> Options:
     parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
     parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
     parser.add_argument("--addresses", type=int, default=1, help="127.0.0.1 and those behind it")
+    parser.add_argument("--ignore-eos", action="store_true", help="answers of full length")
     return Options(**vars(parser.parse_args()))
 
 

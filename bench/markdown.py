@@ -7,6 +7,7 @@ from bench import (
     audit,
     audit_search,
     audit_verify,
+    batching,
     big_bodies,
     grpc_unary,
     memory,
@@ -61,6 +62,10 @@ def sections(results: Results) -> Iterator[str]:
     if results.engine:
         yield "## Real model on the embedded llama.cpp"
         yield engine_table(results.engine)
+    if results.batching is not None:
+        rounds, seconds = results.batching.rounds, results.batching.seconds
+        yield f"## Continuous batching ({rounds} rounds of {seconds:g} s)"
+        yield batching.section(results.batching)
     if results.memory is not None:
         yield "## Memory"
         yield memory.section(results.memory)
@@ -200,6 +205,9 @@ def all_complaints(results: Results) -> Iterator[str]:
         yield from (f"{row.target}, {row.load}: {line}" for line in row.wrong)
     for one in results.engine:
         yield from (f"{one.target}, {one.streams} streams: {line}" for line in one.wrong)
+    if results.batching is not None:
+        for batch in results.batching.rows:
+            yield from (f"{batch.engine}, {batch.streams} streams: {line}" for line in batch.wrong)
     if results.memory is not None:
         yield from (f"memory: {line}" for line in results.memory.wrong)
     if results.bodies is not None:

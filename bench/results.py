@@ -9,6 +9,7 @@ from bench.aims import (
     Aim,
     of_admission,
     of_audit,
+    of_batching,
     of_bodies,
     of_comparison,
     of_engine,
@@ -22,6 +23,7 @@ from bench.aims import (
 from bench.audit import AuditReport
 from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
+from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.compare import Row
 from bench.engine import EngineRow
@@ -45,6 +47,7 @@ class Results:
     comparison: list[Row] = field(default_factory=list)
     idle: IdleReport | None = None
     engine: list[EngineRow] = field(default_factory=list)
+    batching: BatchingReport | None = None
     memory: MemoryReport | None = None
     bodies: BodiesReport | None = None
     admission: AdmissionReport | None = None
@@ -65,6 +68,8 @@ class Results:
             yield from of_idle(self.idle)
         if self.engine:
             yield from of_engine(self.engine)
+        if self.batching is not None:
+            yield from of_batching(self.batching)
         if self.memory is not None:
             yield from of_memory(self.memory)
         if self.bodies is not None:

