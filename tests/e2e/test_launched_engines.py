@@ -164,6 +164,17 @@ def test_the_logs_have_no_prompt_and_no_answer(launched: Launched) -> None:
     assert not [log.name for log in logs.iterdir() if marker in log.read_text(errors="replace")]
 
 
+def test_a_change_of_its_slots_starts_it_anew(launched: Launched) -> None:
+    (before,) = launched.pids("engine")
+    change = f"Engine.objects.get(name='{ADDED}').change(by='test', slots=2)"
+    launched.manage("shell", "-c", f"from inference.models import Engine\n{change}")
+    eventually(lambda: launched.printed().count("engine ready: second") == 2)
+    (after,) = launched.pids("engine")
+    assert after != before
+    assert "--slots 2" in all_processes()[after].command
+    assert eventually(lambda: _answers(launched))
+
+
 def test_its_server_goes_with_it(launched: Launched) -> None:
     (server,) = launched.pids("engine")
     remove = f"Model.objects.get(name='{ADDED}').remove(by='test')"
