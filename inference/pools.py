@@ -21,6 +21,7 @@ from inference import policy
 from inference.policy import Policy
 
 Fields = Mapping[str, Any]
+HOSTED = frozenset({"deepseek"})  # kinds that are always somebody else's machine
 SLOTS = 16  # of an engine that does not say how many it has
 LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.keys import configuration
 from audit.trail.record import act
-from inference import classes, policy
+from inference import classes
 from inference.models.pool_order import FileFirst, places
-from inference.policy import BadPolicy, Policy, RouteCondition
-from inference.pools import SLOTS, name_problem, url_problem
+from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
+from inference.pools import HOSTED, SLOTS, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
 LONGEST_NAME = 120
@@ -123,7 +123,7 @@ class Pool(Declared):
     """
 
     noun = "pool"
-    CHANGEABLE = ("position", *policy.KEYS)
+    CHANGEABLE = ("position", *KEYS)
 
     model = models.ForeignKey(Model, models.CASCADE, related_name="pools")
     condition = models.CharField(max_length=20, default=RouteCondition.ALWAYS.value)
@@ -148,7 +148,7 @@ class Pool(Declared):
 
     def clean(self) -> None:
         try:
-            policy.check(self.policy, classes.names())
+            check(self.policy, classes.names())
         except BadPolicy as problem:
             raise ValidationError({problem.field: problem.reason}) from None
 
@@ -165,12 +165,32 @@ class Pool(Declared):
         Raises FromFile, and ValidationError where the file has the first word.
         """
         with transaction.atomic():
-            self.refuse_from_file()
-            order = list(self.model.pools.select_for_update(no_key=True))
+            order = self._order_to_change()
             at = order.index(self)
             order.insert(max(0, at + steps), order.pop(at))
-            for pool, position in zip(order, _places(order), strict=True):
-                pool._changed({"position": position}, ("position",), by)
+            _put_in(order, by)
+
+    def place(self, behind: "Pool | None", *, by: str) -> None:
+        """Right behind another one in its model's order; None: before all of them.
+
+        Raises FromFile, and ValidationError where the file has the first word, or `behind` is gone.
+        """
+        with transaction.atomic():
+            order = self._order_to_change()
+            order.remove(self)
+            if behind and behind not in order:
+                raise ValidationError(_("The order has changed meanwhile. Try again."))
+            order.insert(order.index(behind) + 1 if behind else 0, self)
+            _put_in(order, by)
+
+    def _order_to_change(self) -> list["Pool"]:
+        self.refuse_from_file()
+        return list(self.model.pools.select_for_update(no_key=True))
+
+
+def _put_in(order: list[Pool], by: str) -> None:
+    for pool, position in zip(order, _places(order), strict=True):
+        pool._changed({"position": position}, ("position",), by)
 
 
 def _places(order: list[Pool]) -> list[int]:
@@ -207,6 +227,9 @@ class Engine(Declared):
     @property
     def described(self) -> dict[str, Any]:
         return {"name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.url}
+
+    def clean(self) -> None:
+        self.hosted = self.hosted or self.kind in HOSTED
 
     @property
     def shown_url(self) -> str:

@@ -17,7 +17,7 @@ from audit.keys.cipher import Unreadable
 from inference import launching
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.served import Declared, sealed
-from inference.pools import SLOTS, Entry, Fields, entries
+from inference.pools import HOSTED, SLOTS, Entry, Fields, entries
 from inference.registry.checking import check
 from tenants.scope import system_scope
 
@@ -68,6 +68,7 @@ def _columns(entry: Entry) -> dict[str, Any]:
     options = {name: value for name, value in given.items() if name not in _COLUMNS}
     if launch := options.get("launch"):  # its command, arguments and environment stay out
         options["launch"] = launching.read(given["kind"], launch).shown
+    given["hosted"] = given["hosted"] or given["kind"] in HOSTED
     columns = {name: given[name] for name in _COLUMNS}
     replaced = Replacement.objects.in_place_of(entry.engine).exists()
     return {**columns, "options": options, "draining": replaced}

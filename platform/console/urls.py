@@ -126,6 +126,7 @@ urlpatterns = [
     ),
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
+    path("console/pools/<uuid:pool>/", pools.pool, name="pool"),
     path("console/pools/addition/", pools.addition, name="pool_addition"),
     path("console/pools/<uuid:pool>/removal/", pools.removal, name="pool_removal"),
     path("console/pools/<uuid:pool>/moving/", pools.moving, name="pool_moving"),

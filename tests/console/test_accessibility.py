@@ -159,6 +159,7 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
         "tenant": "acme",
         "check": "role_matrix",
         "engine": Engine.objects.get(from_file=False).pk,
+        "pool": Engine.objects.get(from_file=False).pool_id,
         "any_event": objects.standing("event"),
         "completion": objects.standing("receipt"),
         "conversation": conversation(alice),

@@ -15,7 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from audit.actions import Action
 from audit.models import Event
 from inference.engines import reachable
-from inference.models import Engine
+from inference.models import Engine, Pool
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tests.console.asked import completion, refusal
@@ -311,6 +311,23 @@ def test_pools_are_ordered_by_keyboard(operator: User, page: Page, sign_in: Any)
     expect(page.get_by_text("are tried in this order from now on")).to_be_visible()
     names = [pool.name for pool in model.pools.all()]
     assert names == ["the-second-pool-of-that-model", "the-first-pool-of-that-model"]
+
+
+def test_pools_are_dragged_into_their_order(operator: User, page: Page, sign_in: Any) -> None:
+    model = engine_room().pool.model
+    third = Pool.add(model, "the-third-pool-of-that-model", by="test")
+    sign_in("op@forebay.example")
+    page.goto("/console/models/")
+    row = page.get_by_role("row").filter(has_text=third.name)
+    first = page.get_by_role("row").filter(has_text="the-first-pool-of-that-model")
+    row.drag_to(page.get_by_role("heading", name=model.name))
+    expect(page.locator("tr[data-pool]").last).to_contain_text(third.name)  # no place: it goes back
+    row.drag_to(first, target_position={"x": 40, "y": 2})
+    expect(page.get_by_text("are tried in this order from now on")).to_be_visible()
+    found = [pool.name.split("-")[1] for pool in model.pools.all()]
+    assert found == ["third", "first", "second"]
+    declared = page.locator("tr[data-pool]").filter(has_text="from file")
+    expect(declared.first).not_to_have_attribute("draggable", "true")
 
 
 def test_closing_a_tenant_wants_its_name(

@@ -91,6 +91,7 @@ PAGES: tuple[Page, ...] = (
     Page("console/pools/", sees=OPERATORS),
     Page("console/pools/live/", sees=OPERATORS),
     Page("console/pools/addition/", acts=OPERATORS),
+    Page("console/pools/<uuid:pool>/", sees=OPERATORS, acts=OPERATORS, bare=True),
     Page("console/pools/<uuid:pool>/removal/", acts=OPERATORS, bare=True),
     Page("console/pools/<uuid:pool>/moving/", acts=OPERATORS, bare=True),
     Page("console/pools/engines/addition/", acts=OPERATORS),

@@ -1,5 +1,6 @@
 """What an operator fills in for a model, a pool or an engine. The models check it once more."""
 
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -13,8 +14,11 @@ from console.forms import ConsoleForm
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS, Declared
+from inference.policy import LONGEST_MS, RouteCondition
 from inference.pools import SLOTS, name_problem, url_problem
 from inference.registry.checking import OPTIONS, check_given
+
+_CHANGED_MEANWHILE = gettext_lazy("Somebody has changed it meanwhile. Open the page again.")
 
 
 def _is_name(name: str) -> None:
@@ -78,6 +82,57 @@ class OptionsField(forms.CharField):
         return found
 
 
+class PolicyForm(ConsoleForm):
+    """`known`: what the policy was like as the form was made."""
+
+    condition = forms.ChoiceField(
+        label=gettext_lazy("Takes requests"),
+        choices=[
+            (RouteCondition.ALWAYS, gettext_lazy("in its turn")),
+            (RouteCondition.OVERFLOW, gettext_lazy("overflow: when the wait is too long")),
+            (RouteCondition.FAILOVER, gettext_lazy("failover: when no other pool is available")),
+        ],
+    )
+    overflow_after_ms = forms.IntegerField(
+        label=gettext_lazy("Overflow above (milliseconds)"),
+        min_value=0,
+        max_value=LONGEST_MS,
+        required=False,
+        help_text=gettext_lazy("Of expected wait in the pool that would take the request."),
+    )
+    limits = OptionsField(
+        label=gettext_lazy("Limits of the queue as JSON"),
+        required=False,
+        help_text=gettext_lazy(
+            'By class of work: how many may wait, and for how long (seconds). Such as {"realtime": '
+            '{"waiting": 1000, "wait_s": 60}}.'
+        ),
+    )
+    known = forms.CharField(widget=forms.HiddenInput)
+
+    @classmethod
+    def of(cls, pool: Pool, data: Any = None) -> "PolicyForm":
+        return cls(data, initial={**asdict(pool.policy), "known": _policy_as_it_is(pool)})
+
+    def clean_overflow_after_ms(self) -> int:
+        after: int = self.cleaned_data["overflow_after_ms"] or 0
+        if self.cleaned_data.get("condition") == RouteCondition.OVERFLOW and not after:
+            raise ValidationError(_("Overflow needs the wait above which it begins."))
+        return after
+
+    def change(self, pool: Pool, *, by: str) -> None:
+        """Of a pool that is locked. Raises FromFile, ValidationError."""
+        given = dict(self.cleaned_data)
+        if given.pop("known") != _policy_as_it_is(pool):
+            raise ValidationError(_CHANGED_MEANWHILE)
+        pool.change(by=by, **given)
+
+
+def _policy_as_it_is(pool: Pool) -> str:
+    kept = orjson.dumps(asdict(pool.policy), option=orjson.OPT_SORT_KEYS)
+    return sha256(kept).hexdigest()[:32]
+
+
 class EngineForm(ConsoleForm):
     url = forms.CharField(
         label=gettext_lazy("Address"),
@@ -134,7 +189,7 @@ class ChangedEngineForm(EngineForm):
         """Of an engine that is locked. Raises FromFile, ValidationError."""
         given = self.given
         if given.pop("known") != _as_it_is(engine):
-            raise ValidationError(_("Somebody has changed it meanwhile. Open the page again."))
+            raise ValidationError(_CHANGED_MEANWHILE)
         if given["url"] == engine.shown_url:  # what was not shown stays
             given["url"] = engine.url
         check_given(engine.pool, engine.name, {"kind": engine.kind, **given})

@@ -17,6 +17,7 @@ from console.serving.outcome import acted, saved
 from inference.engines import served
 from inference.engines.standing import Condition, standing
 from inference.models import Model, Pool
+from inference.policy import RouteCondition
 from tenants.models import Price
 
 
@@ -25,9 +26,14 @@ class PoolPlace:
     pool: Pool
     first: bool
     last: bool
+    turn: int  # when it is tried, from 1 on
     engines: int
     ready: int  # engines that take requests
     hosted: bool
+
+    @property
+    def is_first_tried(self) -> bool:
+        return self.turn == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +85,24 @@ def _lines() -> list[ModelLine]:
 
 def _line(model: Model, price: Price | None) -> ModelLine:
     engine, pools = served().get(model.name), list(model.pools.all())
-    places = [_place(pool, at, len(pools)) for at, pool in enumerate(pools)]
+    turns = sorted(pools, key=_comes_later)
+    places = [_place(pool, at, pools, turns.index(pool) + 1) for at, pool in enumerate(pools)]
     if engine is None:
         return ModelLine(model, places, None, [], price)
     return ModelLine(model, places, engine.context_length, sorted(engine.known.items()), price)
 
 
-def _place(pool: Pool, at: int, count: int) -> PoolPlace:
+def _comes_later(pool: Pool) -> bool:
+    """As inference/engines/snapshot.py has it."""
+    return pool.condition == RouteCondition.FAILOVER or _is_hosted(pool)
+
+
+def _is_hosted(pool: Pool) -> bool:
+    return any(engine.hosted for engine in pool.engines.all())
+
+
+def _place(pool: Pool, at: int, pools: list[Pool], turn: int) -> PoolPlace:
     engines = list(pool.engines.all())
     now = [standing(engine).condition for engine in engines]
-    hosted = any(engine.hosted for engine in engines)
-    ready = now.count(Condition.READY)
-    return PoolPlace(pool, at == 0, at == count - 1, len(engines), ready, hosted)
+    first, last, ready = at == 0, at == len(pools) - 1, now.count(Condition.READY)
+    return PoolPlace(pool, first, last, turn, len(engines), ready, _is_hosted(pool))

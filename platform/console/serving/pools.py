@@ -1,5 +1,6 @@
 """Pools: how full each is, and the acts on them. For operators."""
 
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
-from console.serving.forms import NewPoolForm
+from console.serving.forms import NewPoolForm, PolicyForm
 from console.serving.outcome import acted, saved
 from console.serving.pool_lines import pool_lines
 from console.serving.pools_page import page
@@ -54,17 +55,50 @@ def removal(request: ConsoleRequest, pool: UUID) -> HttpResponse:
 @require_POST
 @operators_only
 def moving(request: ConsoleRequest, pool: UUID) -> HttpResponse:
-    """One place up or down in the order in which its model tries them."""
-    found, steps = _found(pool), STEPS.get(request.POST.get("to", ""))
-    if steps is None:
-        raise Http404
+    """One place `to` up or down in the order in which its model tries them, or `behind` another."""
+    found, to = _found(pool), request.POST.get("to", "")
     said = _("The pools of %(model)s are tried in this order from now on.")
-    acted(
-        request,
-        lambda: found.move(steps, by=request.actor),
-        said % {"model": found.model.name},
-    )
-    return redirect(f"{resolve_url('console:served_models')}#{request.POST['to']}-{found.pk}")
+    act = partial(_move, found, to, request.POST.get("behind"), by=request.actor)
+    acted(request, act, said % {"model": found.model.name})
+    return redirect(f"{resolve_url('console:served_models')}#{to or 'up'}-{found.pk}")
+
+
+def _move(pool: Pool, to: str, behind: str | None, *, by: str) -> None:
+    """Raises Http404, FromFile, ValidationError."""
+    if behind is not None:
+        pool.place(_behind(behind), by=by)
+    elif to in STEPS:
+        pool.move(STEPS[to], by=by)
+    else:
+        raise Http404
+
+
+def _behind(text: str) -> Pool | None:
+    """None for the first place. A pool that is gone stands for itself: it is in no order."""
+    if not text:
+        return None
+    try:
+        return Pool(pk=UUID(text))
+    except ValueError:
+        raise Http404 from None
+
+
+@operators_only
+@recently_proven
+def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
+    """When it takes requests, and how many may wait for it."""
+    found = _found(pool)
+    form = PolicyForm.of(found, request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid() and saved(form, lambda: _change(pool, form, request)):
+        said = _("The pool %(name)s is changed. The change is in force within a second.")
+        messages.success(request, said % {"name": found.name})
+        return redirect("console:pool", pool=pool)
+    return render(request, "console/serving/pool.html", {"pool": _found(pool), "form": form})
+
+
+def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:
+    rows = Pool.objects.select_for_update(of=("self",), no_key=True)
+    form.change(get_object_or_404(rows.select_related("model"), pk=pool), by=request.actor)
 
 
 def _found(pool: UUID) -> Pool:

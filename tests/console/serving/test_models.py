@@ -1,13 +1,14 @@
 """Models: what each takes and costs, and the order in which its pools are tried."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.models import Model, Pool
+from inference.models import Engine, Model, Pool
 from inference.registry.importing import import_file
 from tenants.models import Member, Price, User
 from tests.console.conftest import SignIn
@@ -77,6 +78,81 @@ def test_pools_at_the_same_place_are_moved_too(
     assert order(model) == ["second", "first", "third"]
 
 
+def placed(client: Client, name: str, behind: object) -> str:
+    """As dragging it does."""
+    return sent(client, f"{POOLS}{Pool.objects.get(name=name).pk}/moving/", behind=behind)
+
+
+def test_a_pool_is_placed_behind_another(client: Client, model: Model, pools: list[Pool]) -> None:
+    placed(client, "first", pools[2].pk)
+    assert order(model) == ["second", "third", "first"]
+    placed(client, "first", pools[1].pk)
+    assert order(model) == ["second", "first", "third"]
+    placed(client, "third", "")
+    assert order(model) == ["third", "second", "first"]
+
+
+def test_behind_a_pool_that_is_gone_nothing_is_placed(
+    client: Client, model: Model, pools: list[Pool]
+) -> None:
+    gone = pools[1].pk
+    pools[1].remove(by=BY)
+    assert "has changed meanwhile" in placed(client, "third", gone)
+    other = Pool.add(Model.add("other", by=BY), "other", by=BY)
+    assert "has changed meanwhile" in placed(client, "third", other.pk)
+    assert "has changed meanwhile" in placed(client, "third", pools[2].pk), "behind itself"
+    assert order(model) == ["first", "third"]
+    moving = f"{POOLS}{pools[2].pk}/moving/"
+    assert client.post(moving, {"behind": "nonsense"}).status_code == 404
+    assert client.post(f"{POOLS}{gone}/moving/", {"behind": ""}).status_code == 404
+
+
+def test_the_order_is_that_in_which_they_are_tried(
+    client: Client, model: Model, pools: list[Pool]
+) -> None:
+    pools[0].change(by=BY, condition="failover")
+    Engine.add(pools[1], "far", by=BY, kind="deepseek", url=URL)
+    (line,) = client.get(MODELS).context["lines"]
+    assert [place.turn for place in line.pools] == [2, 3, 1]
+    assert [place.hosted for place in line.pools] == [False, True, False]
+    found = page(client, MODELS)
+    assert "when no other is available" in found
+    assert "first of all" in found
+
+
+def policy(client: Client, pool: Pool, **form: object) -> str:
+    """As the form of its page sends it."""
+    path = f"{POOLS}{pool.pk}/"
+    shown = {name: field.value() for name, field in _fields(client, path).items()}
+    return sent(client, path, **{**shown, **form})
+
+
+def _fields(client: Client, path: str) -> dict[str, Any]:
+    form = client.get(path).context["form"]
+    return {name: form[name] for name in form.fields}
+
+
+def test_a_policy_is_changed(client: Client, operator: User, pools: list[Pool]) -> None:
+    limits = '{"realtime": {"waiting": 1000, "wait_s": 60}}'
+    form = {"condition": "overflow", "overflow_after_ms": 2500, "limits": limits}
+    assert "third is changed" in policy(client, pools[2], **form)
+    found = page(client, f"{POOLS}{pools[2].pk}/")
+    assert "above 2,500 ms of wait" in found
+    assert "1,000 requests waiting, 60 s of wait" in found
+    assert "above 2,500 ms of wait" in page(client, MODELS)
+    ((by, detail),) = acts("pool:change")
+    assert (by, detail["condition"]) == (operator.actor, ["always", "overflow"])
+
+
+def test_what_a_policy_may_not_say(client: Client, pools: list[Pool]) -> None:
+    assert "Overflow needs the wait" in policy(client, pools[0], condition="overflow")
+    assert "there is no class &#x27;fast&#x27;" in policy(client, pools[0], limits='{"fast": {}}')
+    assert "Enter a JSON object" in policy(client, pools[0], limits="[1]")
+    assert "Select a valid choice" in policy(client, pools[0], condition="sometimes")
+    assert "changed it meanwhile" in policy(client, pools[0], known="another")
+    assert not acts("pool:change")
+
+
 @pytest.fixture
 def declared(settings: Settings) -> Iterator[Model]:
     there = {name: {"kind": "openai", "url": URL} for name in ("here", "there")}
@@ -93,6 +169,12 @@ def test_what_the_file_orders_stays_in_its_order(client: Client, db: None, decla
     assert order(declared) == ["here", "third", "there"]
     assert "nothing made here can be tried before it" in moved(client, "third", "up")
     assert "is declared in FOREBAY_ENGINES" in moved(client, "there", "up")
+    assert "is declared in FOREBAY_ENGINES" in placed(client, "there", "")
+    here = Pool.objects.get(name="here")
+    policy(client, here, condition="failover")
+    here.refresh_from_db()
+    assert here.condition == "always"
+    assert "Change pool" not in page(client, f"{POOLS}{here.pk}/")
     assert order(declared) == ["here", "third", "there"]
     moved(client, "third", "down")
     assert order(declared) == ["here", "there", "third"]
@@ -105,4 +187,5 @@ def test_others_neither_see_nor_do_it(alice: Member, pools: list[Pool], sign_in:
     moving = f"{POOLS}{pools[2].pk}/moving/"
     assert client.post(moving, {"to": "up"}).status_code == 403
     assert order(pools[0].model) == ["first", "second", "third"]
+    assert client.get(f"{POOLS}{pools[2].pk}/").status_code == 403
     assert Model.objects.count() == 1
