@@ -29,34 +29,62 @@ appendonly no
 """
 
 
+class Node:
+    def __init__(self, folder: Path) -> None:
+        self.port, self.bus = find_free(), find_free()
+        self._folder = folder / str(self.port)
+        self._folder.mkdir()
+        told = {"port": self.port, "bus": self.bus, "folder": self._folder, "password": PASSWORD}
+        (self._folder / "node.conf").write_text(_NODE.format(**told))
+        self.start()
+
+    def start(self) -> None:
+        command = [str(binary()), str(self._folder / "node.conf")]
+        self.child = Child(command, self._folder / "log")
+
+    def lose(self) -> None:
+        """With all that it had; it is to be started again."""
+        self.child.process.kill()
+        self.child.process.wait(10)
+
+
+class Cluster:
+    def __init__(self, folder: Path) -> None:
+        self.nodes = [Node(folder) for _ in range(NODES)]
+        places = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        self.url = f"redis+cluster://:{PASSWORD}@{places}"
+
+    def is_whole(self) -> bool:
+        try:
+            return all(_is_whole(_client(node)) for node in self.nodes)
+        except redis.RedisError:
+            return False
+
+
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """Its URL."""
-    ports = [(find_free(), find_free()) for _ in range(NODES)]
-    children = []
+def cluster(folder: Path) -> Iterator[Cluster]:
+    made = Cluster(folder)
     try:
-        for port, bus in ports:
-            own = folder / str(port)
-            own.mkdir()
-            told = _NODE.format(port=port, bus=bus, folder=own, password=PASSWORD)
-            (own / "node.conf").write_text(told)
-            children.append(Child([str(binary()), str(own / "node.conf")], own / "log"))
-        _join(ports)
-        yield f"redis+cluster://:{PASSWORD}@" + ",".join(f"127.0.0.1:{port}" for port, _ in ports)
+        _join(made.nodes)
+        yield made
     finally:
-        for child in children:
-            child.stop()
+        for node in made.nodes:
+            node.child.stop()
 
 
-def _join(ports: list[tuple[int, int]]) -> None:
-    nodes: list[Any] = [redis.Redis(port=port, password=PASSWORD) for port, _ in ports]
+def _client(node: Node) -> Any:
+    return redis.Redis(port=node.port, password=PASSWORD)
+
+
+def _join(members: list[Node]) -> None:
+    nodes = list(map(_client, members))
     for number, node in enumerate(nodes):
         _wait_for(node.ping)
         share = range(SLOTS * number // NODES, SLOTS * (number + 1) // NODES)
         node.execute_command("CLUSTER", "ADDSLOTSRANGE", share[0], share[-1])
         node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-    for port, bus in ports[1:]:
-        nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+    for other in members[1:]:
+        nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
     for node in nodes:
         _wait_for(partial(_is_whole, node))
         node.close()

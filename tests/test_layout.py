@@ -120,7 +120,6 @@ def test_every_script_of_the_queue_is_loaded_from_its_file() -> None:
     from inference.queue import fair_queue
 
     folder = PACKAGES["inference"] / "queue"
-    loaded = {
-        name.lower() for name in vars(fair_queue) if (folder / f"{name.lower()}.lua").exists()
-    }
+    names = (name.lower().strip("_") for name in vars(fair_queue))
+    loaded = {name for name in names if (folder / f"{name}.lua").exists()}
     assert {path.stem for path in folder.glob("*.lua")} <= loaded

@@ -1,5 +1,6 @@
 """A platform on several hosts: the commands of docs/deployment-hosts.md, each in its namespace."""
 
+import contextlib
 import json
 import os
 import signal
@@ -128,7 +129,8 @@ class Host:
         """All of it at once, as by a power cut: nobody is told."""
         self.place.cut()
         for process in trees([self.child.pid], all_processes()):
-            os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         self.child.process.wait(10)
 
 

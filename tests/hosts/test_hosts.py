@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from tests.hosts.network import Network, network
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ALL = bool(os.environ.get("FOREBAY_TEST_HOSTS"))
+OTHER_KEY = b64encode(bytes(32)).decode()
 in_soak = pytest.mark.skipif(not ALL, reason="make soak has it (FOREBAY_TEST_HOSTS)")
 
 
@@ -183,3 +185,22 @@ def test_a_worker_host_behind_a_slow_link(hosts: Hosts) -> None:
     assert load.count("whole") > 100
     assert load.count("refused") == load.count("error") == 0
     child.stop()
+
+
+@in_soak
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"FOREBAY_MASTER_KEY": OTHER_KEY}, "wrong master key"),
+        ({"FOREBAY_AUDIT_SIGNING_KEY": OTHER_KEY}, "unknown audit signing key"),
+        ({"FOREBAY_MASTER_KEY": ""}, "this host has no FOREBAY_MASTER_KEY"),
+    ],
+)
+def test_a_host_with_another_key_does_not_start(
+    hosts: Hosts, told: dict[str, str], said: str
+) -> None:
+    with hosts.load() as load:  # so that there is a checkpoint with a signature
+        eventually(lambda: load.count("whole") > 3, 30)
+    other = hosts.another("workers", **told)
+    assert other.child.process.wait(60) == 1
+    assert said in other.child.log.read_text()

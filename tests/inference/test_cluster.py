@@ -16,7 +16,7 @@ from inference.engines import breakers
 from inference.engines.users import EngineUse
 from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
+from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments, taken_out_arguments
 from inference.stream import frames
 from inference.worker.colleagues import PLACE
 from tenants.caller import Limits
@@ -32,8 +32,8 @@ PARTS = {"clock.lua", "buckets.lua"}  # stand before others in one script
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
+    with cluster(tmp_path_factory.mktemp("cluster")) as made:
+        yield made.url
 
 
 class Noting(ClusterLink):
@@ -65,6 +65,7 @@ async def test_the_queue(link: RedisLink, url: str) -> None:
         for item in (other, third):
             await queue.enqueue(item, b"order")
         assert {item.id for item, _ in await queue.pop(2, "runner")} == {one.id, other.id}
+        await queue.look()
         assert await queue.cancel(one.id) == "running"
         assert await queue.inbox("runner") in (b"wake", b"cancel " + one.id.encode())
         assert await queue.settle(one, 50)
@@ -83,7 +84,7 @@ def _by_the_sweeper(url: str, pool: str) -> None:
         client.hset(f"{prefix(pool)}:orders", lost.id, "order")
         for script, words in (
             (fair_queue.SWEEP, sweep_arguments(100)),
-            (fair_queue.TAKE_OUT, [lost.id]),
+            (fair_queue.TAKE_OUT, taken_out_arguments(lost.id)),
             (fair_queue.COMPARED, ["epoch", "upto", "round"]),
         ):
             RUN.add(script.text)
