@@ -49,10 +49,10 @@ def _why_not_further(caller: Caller, model: str) -> str:
 
 def _relieved(pool: Pool, behind: Sequence[Pool], klass: str) -> Pool:
     """Where it would wait too long there: the first pool for overflow behind it that is quicker,
-    and so on from that one.
+    and so on from that one. All of them are available, and have room.
     """
     for other in behind:
-        if other.policy.condition == RouteCondition.OVERFLOW and _any(reachable.available, other):
+        if other.policy.condition == RouteCondition.OVERFLOW:
             wait_s = expected(pool.name, klass)
             too_long = wait_s * 1000 > other.policy.overflow_after_ms
             if too_long and expected(other.name, klass) < wait_s:
