@@ -8,8 +8,10 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.trail import protection
+        from inference.engines import removed
         from inference.personal_data import erasure, portability, retention, texts
 
+        removed.forget_their_breakers()
         retention.register()
         texts.register()
         erasure.register_erasers()

@@ -5,7 +5,7 @@
 --       8 how many changes are kept  9 the tenant whose request failed, '' where no request can
 --       have caused it  10 '1' where the engine has lately answered another tenant
 -- Verbs: failed, succeeded, released (a probe that showed nothing), probe (may this request be the
--- one?), renew (the probe still runs), force.
+-- one?), renew (the probe still runs), force, forget (the engine was removed).
 -- Returns {1 when a request may ask the engine, now in ms, state as JSON or '' when all is well}.
 local engine, verb, token, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local clock = redis.call('TIME')
@@ -47,6 +47,13 @@ end
 local function open()
   s.due = now + tonumber(ARGV[5])
   become('open', reason)
+end
+
+if verb == 'forget' then
+  redis.call('HDEL', KEYS[1], engine)
+  redis.call('DEL', KEYS[2])
+  announce()
+  return {1, now, ''}
 end
 
 local probes = s.probe ~= '' and s.probe == token

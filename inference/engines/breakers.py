@@ -28,7 +28,7 @@ STATES_KEY, CHANGES_KEY = "{breaker}:states", "{breaker}:changes"
 _HERE = Path(__file__).parent
 REPORT = Script.load(_HERE / "breaker.lua", when_full=True)
 STATES = Script.load(_HERE / "breaker_states.lua", when_full=True)
-Verb = Literal["failed", "succeeded", "released", "probe", "renew", "force"]
+Verb = Literal["failed", "succeeded", "released", "probe", "renew", "force", "forget"]
 
 
 class Phase(StrEnum):

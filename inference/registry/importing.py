@@ -83,12 +83,19 @@ def _written(table: type[Any], name: str, **fields: Any) -> Any:
         return row
     changed = [name for name, value in fields.items() if not _is(row, name, value)]
     if changed or not row.from_file:
+        ours = _is_our_own_doing(row, changed)
         for field, value in _to_store(fields, changed).items():
             setattr(row, field, value)
         row.from_file = True
         row.save()
-        row.record("change", BY, fields=changed)
+        if not ours:
+            row.record("change", BY, fields=changed)
     return row
+
+
+def _is_our_own_doing(row: Any, changed: list[str]) -> bool:
+    """A server that `make run` starts may have another port each time: that is nobody's act."""
+    return row.from_file and changed == ["url"] and row.launched
 
 
 def _to_store(fields: dict[str, Any], changed: list[str]) -> dict[str, Any]:

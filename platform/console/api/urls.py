@@ -7,6 +7,7 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from console.api.audit_exports import AuditExports
+from console.api.breakers import Breakers
 from console.api.deletions import Deletions, OwnDeletions
 from console.api.docs import Docs, Schema
 from console.api.engines import Engines
@@ -117,6 +118,7 @@ urlpatterns = [
     *several("engines/", "uuid:engine", Engines),
     at("engines/<uuid:engine>/drain/", Engines, post="drain"),
     at("engines/<uuid:engine>/resume/", Engines, post="resume"),
+    at("engines/<uuid:engine>/breaker/", Breakers, get="retrieve", post="override"),
     at("engines/<uuid:engine>/replace/", Replacements, post="create"),
     at("replacements/", Replacements, get="list"),
     at("replacements/<uuid:replacement>/", Replacements, get="retrieve"),

@@ -243,6 +243,7 @@ API: tuple[str, ...] = (
             "engines/<uuid:engine>/",
             "engines/<uuid:engine>/drain/",
             "engines/<uuid:engine>/resume/",
+            "engines/<uuid:engine>/breaker/",
             "engines/<uuid:engine>/replace/",
             "replacements/",
             "replacements/<uuid:replacement>/",

@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from audit.models import Event
+from inference import engines
+from inference.engines import breakers
 from inference.models import Engine, Model, Pool
 from inference.registry.importing import import_file
+from inference.registry.loading import load_once
 from tenants.models import User
 from tests.console.api.conftest import Api, Enter, errors
 
@@ -84,6 +88,54 @@ def test_an_engine_is_drained_and_resumed(api: Api, engine: str) -> None:
     assert (drained["draining"], drained["state"]) == (True, "draining")
     assert api.post(f"{engine}resume/").json()["draining"] is False
     assert actions()[-2:] == ["engine:drain", "engine:resume"]
+
+
+def test_a_breaker_is_shown_and_kept_open(
+    api: Api, engine: str, operator: User, valkey: Redis
+) -> None:
+    load_once()
+    try:
+        assert api.get(f"{engine}breaker/").json()["state"] == "closed"
+        kept = api.post(f"{engine}breaker/", state="open").json()
+        assert (kept["engine"], kept["state"], kept["forced"]) == ("gpu-1", "open", True)
+        assert api.post(f"{engine}breaker/", state="ajar").status_code == 400
+        automatic = api.post(f"{engine}breaker/", state="automatic").json()
+        assert (automatic["state"], automatic["forced"]) == ("closed", False)
+        assert [each["state"] for each in automatic["history"]] == ["automatic", "forced open"]
+        assert {each["by"] for each in automatic["history"]} == {operator.actor}
+        assert actions()[-2:] == ["engine:breaker", "engine:breaker"]
+    finally:
+        valkey.delete(*breakers.keys("gpu-1"))
+        engines.forget()
+
+
+def test_a_removed_engine_leaves_no_breaker_behind(
+    api: Api, engine: str, valkey: Redis, django_capture_on_commit_callbacks: Any
+) -> None:
+    states, history, _ = breakers.keys("gpu-1")
+    words = breakers.arguments("gpu-1", "force", "olga", "open")
+    valkey.register_script(breakers.REPORT.text)(keys=breakers.keys("gpu-1"), args=words)
+    assert valkey.hexists(states, "gpu-1")
+    with django_capture_on_commit_callbacks(execute=True):
+        pool = api.get("pools/").json()["results"][0]["id"]
+        assert api.delete(f"pools/{pool}/").status_code == 204
+    assert not valkey.hexists(states, "gpu-1")
+    assert not valkey.exists(history)
+
+
+def test_deepseek_is_hosted_whatever_was_said(api: Api, pool: str) -> None:
+    said = {**NEW, "kind": "deepseek", "url": "https://api.deepseek.com", "hosted": False}
+    assert api.post("engines/", **said).json()["hosted"] is True
+
+
+def test_of_two_who_change_one_model_the_second_is_told(api: Api, pool: str) -> None:
+    """Both have read its pools; one reorders them, the other one would undo that."""
+    second = api.post("pools/", name="there", model="large").json()
+    url = f"pools/{second['id']}/"
+    read_by_both = api.get(url).headers["ETag"]
+    assert api.patch(url, read_by_both, position=0).status_code == 200
+    assert api.patch(url, read_by_both, position=5).status_code == 412
+    assert Pool.objects.get(name="there").position == 0
 
 
 def test_what_is_removed_takes_what_is_below_it_along(api: Api, engine: str) -> None:

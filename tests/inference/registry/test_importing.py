@@ -66,6 +66,19 @@ def test_the_same_file_again_writes_nothing() -> None:
     assert (list(Engine.objects.values()), Event.objects.count()) == (before, events)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("launch", "events"), [({"launch": {"model": "x.gguf"}}, 0), ({}, 1)])
+def test_another_port_of_a_server_that_we_start_is_nobodys_act(
+    launch: dict[str, Any], events: int
+) -> None:
+    entry = {"kind": "llama_cpp", "slots": 4, **launch}
+    import_file({"small": {**entry, "url": "http://127.0.0.1:20001"}})
+    before = Event.objects.count()
+    import_file({"small": {**entry, "url": "http://127.0.0.1:20002"}})
+    assert Engine.objects.get().url == "http://127.0.0.1:20002"
+    assert Event.objects.count() - before == events
+
+
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_start_at_once_import_it_once() -> None:
     def start(_number: int) -> None:

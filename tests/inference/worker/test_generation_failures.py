@@ -9,7 +9,7 @@ import pytest
 from audit.trail.group_commit import StoreUnavailable
 from inference.codec import events as sse
 from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
-from inference.order import Order
+from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard
 from inference.worker.handlers import generation as module
@@ -142,7 +142,7 @@ async def test_one_whose_deadline_has_passed_is_cut_at_once() -> None:
 class Listening(Guard):
     """Hears what is told of the engine."""
 
-    def tell(self, token: str, failure: EngineFailed | None, *, cancelled: bool) -> None:
+    def tell(self, item: Item, failure: EngineFailed | None, *, cancelled: bool) -> None:
         self.failure = failure
 
 

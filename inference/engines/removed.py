@@ -1,0 +1,34 @@
+"""An engine that is removed leaves nothing of its breaker behind, for another one of its name."""
+
+import logging
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django.db.models.signals import post_delete
+
+from audit import redis_servers
+from inference.engines import breakers
+from inference.models import Engine
+
+log = logging.getLogger(__name__)
+
+
+def forget_their_breakers() -> None:
+    """Of all that are removed from now on, whoever does it."""
+    post_delete.connect(_removed, sender=Engine, dispatch_uid="breaker of a removed engine")
+
+
+def _removed(instance: Engine, **_signal: Any) -> None:
+    name = instance.name
+    transaction.on_commit(lambda: _forget(name))
+
+
+def _forget(name: str) -> None:
+    arguments = breakers.arguments(name, "forget", "")
+    try:
+        with redis_servers.client(settings.REDIS_URL, socket_timeout=2) as client:
+            client.eval(breakers.REPORT.text, 3, *breakers.keys(name), *arguments)
+    except redis.RedisError as problem:  # what it keeps is polled, and harms nobody else
+        log.warning("%s: the breaker of the removed engine stays in Redis: %s", name, problem)

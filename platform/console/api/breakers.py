@@ -1,0 +1,89 @@
+"""Circuit breakers of engines: state, history, and an operator's word."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, get_args
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from redis import RedisError
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from inference.engines.breaker_override import Breaker, Wanted, breakers_of, override
+from inference.engines.breakers import Phase
+from inference.models import Engine
+from inference.queue.client import client
+
+T = TypeVar("T")
+
+
+class WantedState(Shape):
+    state = s.ChoiceField(
+        get_args(Wanted),
+        help_text="Kept open or closed whatever happens; automatic: closed, and counted from 0.",
+    )
+    EXAMPLE: ClassVar[dict[str, Any]] = {"state": "open"}
+
+
+class ChangeShape(Shape):
+    at = s.DateTimeField(source="when")
+    state = s.CharField(help_text="open, half_open, closed, forced open, forced closed, automatic.")
+    reason = s.CharField()
+    by = s.CharField(help_text="The operator; empty where requests caused it.")
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "at": "2026-01-31T08:00:00Z",
+        "state": "open",
+        "reason": "it answered 500",
+        "by": "",
+    }
+
+
+class BreakerShape(Shape):
+    engine = s.CharField(help_text="Its name.")
+    state = s.ChoiceField(sorted(Phase), source="phase")
+    forced = s.BooleanField(help_text="By an operator's word.")
+    failures = s.IntegerField(help_text="In a row.")
+    reason = s.CharField(help_text="Of the last failure or change.")
+    since = s.DateTimeField(allow_null=True, help_text="null where there has been no trouble.")
+    due_in_s = s.FloatField(help_text="Until its probe may be sent; 0 unless it is open.")
+    history = ChangeShape(many=True, help_text="The last 50 changes, the latest first.")
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "engine": "gpu-1",
+        "state": "open",
+        "forced": False,
+        "failures": 5,
+        "reason": "it answered 500",
+        "since": "2026-01-31T08:00:00Z",
+        "due_in_s": 12.5,
+        "history": [ChangeShape.EXAMPLE],
+    }
+
+
+class Breakers(Resource):
+    needs = {"retrieve": Who.OPERATOR, "override": Who.OPERATOR}
+    shape = BreakerShape
+    takes = {"override": WantedState}
+    volatile = ("state", "forced", "failures", "reason", "since", "due_in_s", "history")
+
+    def retrieve(self, request: Any, engine: UUID) -> Response:
+        """Show an engine's circuit breaker, and what it has been through."""
+        return self.one(self._breaker(self.found(Engine.objects.all(), pk=engine)))
+
+    def override(self, request: Any, engine: UUID) -> Response:
+        """Keep an engine's breaker open or closed, or leave it to what requests meet."""
+        state, found = self.given()["state"], self.found(Engine.objects.all(), pk=engine)
+        _in_redis(lambda: override(client(), found.name, state, by=self.by))
+        return self.one(self._breaker(found))
+
+    def _breaker(self, engine: Engine) -> Breaker:
+        return _in_redis(lambda: breakers_of(client(), [engine.name]))[engine.name]
+
+
+def _in_redis(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except RedisError:
+        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
