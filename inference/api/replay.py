@@ -169,7 +169,11 @@ def _recorded(order: Order) -> Frame:
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
     if not order.stream:
         return Frame(order.id.bytes, usage.attempts, 0, Kind.BODY, response)
-    events = [*pieces.of_answer(response, gives_usage=order.include_usage), DONE]
+    try:
+        events = [*pieces.of_answer(response, gives_usage=order.include_usage), DONE]
+    except (LookupError, TypeError, ValueError, AttributeError):  # its text alone
+        error = gone("a worker of an earlier version recorded it")
+        return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
     body = b"".join(event + b"\n\n" for event in events)
     return Frame(order.id.bytes, usage.attempts, len(events), Kind.END, body)
 

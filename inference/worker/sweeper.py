@@ -3,7 +3,8 @@
 1. Leases that ran out go back to the head of the queue (sweep.lua).
 2. Requests on record that the queue does not know are put in again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
-4. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
+4. Requests whose key was revoked end, where no web process has done it (revoking.py).
+5. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
 """
 
 import logging
@@ -22,6 +23,7 @@ from inference.record import closing
 from inference.record.recorded import on_record
 from inference.worker.moving import move_all
 from inference.worker.restoring import restore
+from inference.worker.revoking import end_revoked
 
 log = logging.getLogger(__name__)
 SETTLING_MS = 3_000  # after a loss, runners have this long to put back what they run
@@ -34,6 +36,7 @@ def sweep_all() -> None:
         if _sweep(pool) > SETTLING_MS:
             restore(pool.name)
     move_all()
+    end_revoked()
     _close_overdue()
 
 

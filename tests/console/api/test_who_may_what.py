@@ -139,6 +139,8 @@ TABLE = {
     f"DELETE engines/{NIL}/": OPERATOR,
     f"POST engines/{NIL}/drain/": OPERATOR,
     f"POST engines/{NIL}/resume/": OPERATOR,
+    f"GET engines/{NIL}/breaker/": OPERATOR,
+    f"POST engines/{NIL}/breaker/": OPERATOR,
     f"POST engines/{NIL}/replace/": OPERATOR,
     "GET replacements/": OPERATOR,
     f"GET replacements/{NIL}/": OPERATOR,

@@ -1,15 +1,17 @@
 """A key is claimed in the commit that receives its request, by one of those that try."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from channels.db import database_sync_to_async
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
 from audit.keys import keyring as keys
@@ -27,7 +29,9 @@ from inference.intake.errors import KeyTaken, NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey
 from inference.models.idempotency_key import KEPT
+from inference.record import statements
 from inference.record.recorded import on_record
+from inference.record.statements import Outcome
 from inference.tasks import forget_keys
 from tenants.caller import NO_LIMITS, Caller, QuotaRef
 from tenants.models import ApiKey, LedgerEntry, Quota, Tenant
@@ -201,6 +205,29 @@ async def test_an_erased_answer_is_not_told(
     call = Call(contexts[1], ROUTE, "")
     with pytest.raises(Conflict, match="erased"):
         await idempotency.submit(call, submission(caller, Claim.of("k", ROUTE, BODY)))
+
+
+@pytest.mark.parametrize("text", [b"Hello", b"42", b"[]", b'{"a": 1}'])
+async def test_a_stream_that_an_earlier_version_recorded_as_text(
+    contexts: tuple[Context, Context], caller: Caller, text: bytes
+) -> None:
+    await submitting.submit(contexts[0], submission(caller, await ready(caller)))
+    await in_database(_settle)(text)
+    again = submission(caller, Claim.of("k", ROUTE, BODY))
+    replay = await idempotency.submit(Call(contexts[1], ROUTE, ""), again)
+    (frame,) = [frame async for frame in replay.frames() if frame]
+    assert frame.status == 409
+    assert b"an earlier version recorded it" in frame.body
+
+
+def _settle(response: bytes) -> None:
+    found = on_record(Completion.objects.get().pk)
+    assert found
+    cipher = keys.keyring.of_subject_now(found[1].tenant_id, found[1].subject_id)
+    outcome = Outcome(response=response)
+    row = statements.settled_row(found[1], outcome, cipher, time.time())
+    with connection.cursor() as cursor:
+        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
 
 
 async def test_a_database_that_is_away_is_no_mistake_of_ours(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -366,6 +367,46 @@ def test_a_broker_that_is_away_does_not_stop_the_sweep(
     the_epoch_is_old()
     sweeper.sweep_all()
     assert ids(popped()) == [order.id]
+
+
+# Revoked ----------------------------------------------------------------------------------------
+def of_a_key(acme: Tenant, **changes: Any) -> tuple[Order, ApiKey]:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    return on_record(acme, charge=Charge(api_key_id=key.id), idempotent=True, **changes), key
+
+
+def revoked_for(key: ApiKey, seconds: float) -> None:
+    key.revoke(by="test")
+    at = datetime.now(UTC) - timedelta(seconds=seconds)
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=at)
+
+
+def test_an_orphan_ends_with_its_key(acme: Tenant) -> None:
+    order, key = of_a_key(acme)
+    enqueue(order)
+    sweeper.sweep_all()
+    assert Completion.objects.get().state == State.OPEN
+    revoked_for(key, 1)
+    sweeper.sweep_all()
+    assert Completion.objects.get().state == State.OPEN, "its web process has the first word"
+    revoked_for(key, 10)
+    for _ in range(2):
+        sweeper.sweep_all()
+    usage = Usage.objects.get()
+    assert (usage.finish_reason, usage.error_code) == ("cancelled", "access_revoked")
+    assert popped() == []
+
+
+def test_one_that_runs_is_told_to_end(acme: Tenant) -> None:
+    order, key = of_a_key(acme)
+    enqueue(order)
+    popped(1)
+    revoked_for(key, 10)
+    sweeper.sweep_all()
+    assert Completion.objects.get().state == State.OPEN, "its runner settles it"
+    assert client().lrange(f"{prefix(POOL)}:inbox:runner-1", 0, -1) == [
+        f"cancel {order.id}".encode()
+    ]
 
 
 # Overdue ----------------------------------------------------------------------------------------
