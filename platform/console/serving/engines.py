@@ -1,5 +1,6 @@
 """One engine: how it stands, what its breaker has been through, and the acts on it."""
 
+from hashlib import sha256
 from typing import Any, cast, get_args
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from console.serving.outcome import acted, saved
 from console.serving.pool_lines import engine_line
 from console.serving.pools_page import page
 from inference.engines.breaker_override import Wanted, override
+from inference.engines.standing import Standing
 from inference.models import Engine, Pool
 from inference.queue.client import client
 from inference.registry.checking import check_given
@@ -33,19 +35,26 @@ def engine(request: ConsoleRequest, engine: UUID) -> HttpResponse:
         messages.success(request, said % {"name": found.name})
         return redirect("console:engine", engine=engine)
     found = _found(engine)
-    context = {"line": engine_line(found), "form": form, "log": log_tail(found)}
+    line, tail = engine_line(found), log_tail(found)
+    context = {"line": line, "form": form, "log": tail, "mark": _mark(line.standing, tail)}
     return render(request, "console/serving/engine.html", context)
 
 
 @operators_only
 def log(request: ConsoleRequest, engine: UUID) -> HttpResponse:
-    """The part of the page that is asked for again and again: 204 while nothing has changed."""
+    """With the state; what the page asks for again and again. 204 while nothing has changed."""
     found = _found(engine)
-    tail = log_tail(found) or LogTail([], "")
-    if request.GET.get("mark") == tail.mark:
+    line, tail = engine_line(found), log_tail(found) or LogTail([], "")
+    mark = _mark(line.standing, tail)
+    if request.GET.get("mark") == mark:
         return HttpResponse(status=204)
-    context = {"engine": found, "log": tail}
+    context = {"engine": found, "line": line, "log": tail, "mark": mark}
     return render(request, "console/serving/_log.html", context)
+
+
+def _mark(now: Standing, tail: LogTail | None) -> str:
+    """Of what the page shows of it: another one, another text."""
+    return sha256(repr((now, tail and tail.mark)).encode()).hexdigest()[:32]
 
 
 @require_POST

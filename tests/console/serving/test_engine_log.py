@@ -1,5 +1,6 @@
 """The log of a server of ours, on the page of its engine."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,14 @@ def test_only_what_is_new_is_sent(client: Client, launched: Engine, log: Path) -
     path = f"{ENGINES}{launched.pk}/log/"
     assert "Nothing yet on this machine." in page(client, path)
     log.write_text("one\n")
-    mark = client.get(path).context["log"].mark
+    mark = client.get(path).context["mark"]
+    assert f"?mark={mark}" in page(client, path)
     assert client.get(path, {"mark": mark}).status_code == 204
     log.write_text("one\ntwo\n")
     assert "two" in client.get(path, {"mark": mark}).content.decode()
+    mark = client.get(path).context["mark"]
+    Engine.objects.update(starting_since=datetime(2026, 1, 31, 8, tzinfo=UTC))
+    assert "it loads its model" in client.get(path, {"mark": mark}).content.decode()
 
 
 def test_of_a_large_log_the_end_is_read(client: Client, launched: Engine, log: Path) -> None:
