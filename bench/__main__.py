@@ -30,6 +30,7 @@ from bench.children import REPOSITORY
 from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
 from bench.mock_targets import mock_targets
+from bench.new_versions import LoadsReport
 from bench.results import Results
 from bench.scaling import ScalingReport
 from bench.usage import FULL, UsageReport
@@ -45,6 +46,7 @@ APART = (
     "audit",
     "audit-verify",
     "audit-search",
+    "load",
 )
 PARTS = ("mock", "engine", *APART)
 FEW = 500_000  # rows of a quick run
@@ -157,6 +159,9 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
     if "audit-search" in parts:
         rows = FEW if results.quick else audit_search.FULL
         results.audit_search = measured_apart("bench.audit_search", SearchReport, rows=rows)
+    if "load" in parts:
+        rounds = options.rounds or (1 if results.quick else 5)
+        results.loads = measured_apart("bench.new_versions", LoadsReport, rounds=rounds)
 
 
 def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:

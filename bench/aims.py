@@ -21,10 +21,11 @@ from bench.compared import (
     Compared,
 )
 from bench.engine import EngineRow, share_of_direct
-from bench.figures import difference
+from bench.figures import difference, median
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
+from bench.new_versions import STARTED, LoadsReport
 from bench.usage import UsageReport
 
 FLAT_BYTES_PER_REQUEST = 200
@@ -76,6 +77,12 @@ def of_comparison(rows: Sequence[Row]) -> Iterator[Aim]:
 
 def of_idle(report: IdleReport) -> Iterator[Aim]:
     yield at_most("idle platform: CPU in percent of one core", report.total, "%", 1.5)
+
+
+def of_loads(report: LoadsReport) -> Iterator[Aim]:
+    text = "load of a new version: the platform's part"
+    part = median(load.platform for load in report.of(STARTED))
+    yield at_most(text, part, "ms", 500)
 
 
 def of_engine(rows: Sequence[EngineRow]) -> Iterator[Aim]:

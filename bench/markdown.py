@@ -11,6 +11,7 @@ from bench import (
     big_bodies,
     grpc_unary,
     memory,
+    new_versions,
     scaling,
     usage,
 )
@@ -93,6 +94,9 @@ def sections(results: Results) -> Iterator[str]:
     if results.audit_search is not None:
         yield "## Search in the audit trail"
         yield audit_search.section(results.audit_search)
+    if results.loads is not None:
+        yield "## Load of a new version"
+        yield new_versions.section(results.loads)
     if results.comparison or results.engine:
         yield "## How it was measured"
         yield METHOD

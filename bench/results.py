@@ -15,6 +15,7 @@ from bench.aims import (
     of_engine,
     of_grpc,
     of_idle,
+    of_loads,
     of_memory,
     of_search,
     of_usage,
@@ -30,6 +31,7 @@ from bench.engine import EngineRow
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
+from bench.new_versions import LoadsReport
 from bench.scaling import ScalingReport
 from bench.usage import UsageReport
 
@@ -57,6 +59,7 @@ class Results:
     audit: AuditReport | None = None
     audit_verify: VerifyReport | None = None
     audit_search: SearchReport | None = None
+    loads: LoadsReport | None = None
 
     def aims(self) -> list[Aim]:
         return list(self._aims())
@@ -86,6 +89,8 @@ class Results:
             yield from of_verify(self.audit_verify)
         if self.audit_search is not None:
             yield from of_search(self.audit_search)
+        if self.loads is not None:
+            yield from of_loads(self.loads)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

@@ -90,6 +90,7 @@ class Replacement(models.Model):
     warmed_at = models.DateTimeField(null=True)
     switched_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    warm_up_ms = models.PositiveIntegerField(null=True)  # in which it gave its first answers
     driver = models.UUIDField(null=True)
     driven_until = models.DateTimeField(null=True)
 
@@ -185,13 +186,14 @@ class Replacement(models.Model):
         self.save(update_fields=["step", "loaded_at"])
 
     @transaction.atomic
-    def switch(self, *, by: str) -> None:
+    def switch(self, *, by: str, warm_up_ms: int = 0) -> None:
         """From one moment to the next, in all processes: the new one serves, the old one drains."""
         assert self.old
         assert self.new
         self._serve(self.new, self.old)
         self.step, self.warmed_at, self.switched_at = Step.SWITCHED, timezone.now(), timezone.now()
-        self.save(update_fields=["step", "warmed_at", "switched_at"])
+        self.warm_up_ms = warm_up_ms
+        self.save(update_fields=["step", "warmed_at", "switched_at", "warm_up_ms"])
         self._record(Action.ENGINE_SWITCH, by)
 
     @transaction.atomic

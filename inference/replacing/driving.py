@@ -109,12 +109,12 @@ class Drive:
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
         try:
-            self._meanwhile(warm_up(new, self._session, row.warm_ups), before=row)
+            took = self._meanwhile(warm_up(new, self._session, row.warm_ups), before=row)
         except TimeoutError:
             raise Unusable(_why_silent(row)) from None
         if not row.may_take_less and (lost := self._less(row, new)):
             raise Unusable(f"it takes less than the old one: {', '.join(lost)}")
-        self._decide(Step.WARMING, lambda locked: locked.switch(by=BY))
+        self._decide(Step.WARMING, lambda locked: locked.switch(by=BY, warm_up_ms=took))
 
     def _less(self, row: Replacement, new: Engine) -> list[str]:
         return self._meanwhile(less(_engine(row.old), new, self._session))

@@ -44,10 +44,15 @@ async def _answers(engine: Engine, session: EngineSession) -> bool:
     return False
 
 
-async def warm_up(engine: Engine, session: EngineSession, times: int) -> None:
-    """Raises Unusable."""
-    for number in range(times):
-        _check(engine, await _answer(engine, session, chat=number % 2 == 0))
+async def warm_up(engine: Engine, session: EngineSession, times: int) -> int:
+    """Milliseconds that it took to answer. Raises Unusable."""
+    took = 0.0
+    for _ in range(times):
+        began = time.monotonic()
+        answer = await _answer(engine, session, chat=True)
+        took += time.monotonic() - began
+        _check(engine, answer)
+    return round(1000 * took)
 
 
 async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> bytes:

@@ -81,6 +81,9 @@ class ReplacementShape(Shape):
     warmed_at = s.DateTimeField(allow_null=True)
     switched_at = s.DateTimeField(allow_null=True)
     ended_at = s.DateTimeField(allow_null=True)
+    warm_up_ms = s.IntegerField(
+        allow_null=True, help_text="In which it gave the answers that warmed it up."
+    )
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
         "pool": "here",
@@ -95,6 +98,7 @@ class ReplacementShape(Shape):
         "warmed_at": None,
         "switched_at": None,
         "ended_at": None,
+        "warm_up_ms": None,
     }
 
 
@@ -108,7 +112,10 @@ class Replacements(Resource):
     shape = ReplacementShape
     takes = {"create": NewVersion}
     asks = {"list": ReplacementFilter}
-    volatile = ("step", "reason", "new_id", "loaded_at", "warmed_at", "switched_at", "ended_at")
+    volatile = (
+        *("step", "reason", "new_id"),
+        *("loaded_at", "warmed_at", "switched_at", "ended_at", "warm_up_ms"),
+    )
 
     def list(self, request: Any) -> Response:
         """List the new versions of engines, the latest first."""

@@ -287,7 +287,8 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Replacement": {
         D.NONE: "id pool old new old_name new_name step reason warm_ups load_within_s keeps_old "
-        "may_take_less created_at loaded_at warmed_at switched_at ended_at driver driven_until",
+        "may_take_less created_at loaded_at warmed_at switched_at ended_at driver driven_until "
+        "warm_up_ms",
     },
     "inference.RollupMark": {D.NONE: "id xid completion_id at"},
 }
