@@ -3,6 +3,7 @@
 They are made once the request is on record: what is refused leaves nothing in the chat.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.models import Author, Conversation, Message, Usage
+from inference.queue.expected_wait import Place
 from tenants.models import Member
 
 MAX_HISTORY = 200  # messages that are looked at for the prompt
@@ -29,6 +31,7 @@ class Asked:
     conversation: Conversation
     question: Message
     answer: Message
+    place: Callable[[], Place] = Place  # where it stands in its queue by now
 
 
 def asked_before(member: Member, message_id: UUID) -> Asked | None:

@@ -7,7 +7,7 @@ another, and all end with the socket. The generations themselves do not.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +42,7 @@ from inference.intake.at_once import EVERYBODY
 from inference.intake.context import Context, context_of
 from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.models import Message
+from inference.queue.expected_wait import Place
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
 from tenants.redis_link import RedisGone
@@ -188,11 +189,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         asked = await sending.submit(self.context, caller, member, send, client_ip)
         assert asked.answer.completion_id
         await self._say(await off_loop(member, _told)(asked))
-        self._follow(asked.answer.id, asked.answer.completion_id, 0)
+        self._follow(asked.answer.id, asked.answer.completion_id, 0, asked.place)
         await tabs.announce(member.id, asked.conversation.id, self.channel_name)
 
     # Following -----------------------------------------------------------------------------------
-    def _follow(self, message_id: UUID, completion_id: UUID, after: int) -> None:
+    def _follow(
+        self,
+        message_id: UUID,
+        completion_id: UUID,
+        after: int,
+        place: Callable[[], Place] = Place,
+    ) -> None:
         """The page looks at one at a time: the oldest gives way, and can be followed again."""
         if before := self._followed.pop(message_id, None):
             before.cancel()
@@ -202,7 +209,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise Refused("too_much")
         look = off_loop(self.chat_session.member, on_record)
-        follower = Follower(self.context.redis, self._say, look, message_id, completion_id, after)
+        follower = Follower(
+            self.context.redis, self._say, look, message_id, completion_id, after, place
+        )
 
         def forget(task: asyncio.Task[None]) -> None:
             followers.leave(person)

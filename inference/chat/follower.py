@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from django.db import DatabaseError
 
 from inference.chat.answers import turn
 from inference.chat.problems import problem
-from inference.chat.protocol import Delta, End, ToPage, Turn, Whole
+from inference.chat.protocol import Delta, End, ToPage, Turn, Waiting, Whole
 from inference.codec.events import said_in, split
 from inference.models import Message
+from inference.queue.expected_wait import Place
 from inference.reasoning import Said
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
@@ -30,14 +32,18 @@ class Follower:
         message_id: UUID,
         completion_id: UUID,
         after: int,
+        place: Callable[[], Place] = Place,
     ) -> None:
-        self._redis, self._say, self._look = redis, say, look
+        """`place`: in the queue, by now."""
+        self._redis, self._say, self._look, self._place = redis, say, look, place
         self.message_id, self.completion_id = message_id, completion_id
         self.last = after
         self._gap = False
+        self._waiting: Waiting | None = None  # as it was said last
 
     async def run(self) -> None:
         """Returns when the page has the whole answer."""
+        await self._say_place()
         while True:
             try:
                 await self._read()
@@ -54,6 +60,18 @@ class Follower:
                 await self._pass_on(frame)
             elif await self._said_from_record():
                 return
+            else:
+                await self._say_place()
+
+    async def _say_place(self) -> None:
+        """While nothing has come."""
+        place = self._place()
+        if self.last or not place.position:
+            return
+        waiting = Waiting(self.message_id, place.position - 1, math.ceil(place.wait_s))
+        if waiting != self._waiting:
+            self._waiting = waiting
+            await self._say(waiting)
 
     async def _pass_on(self, frame: Frame) -> None:
         if frame.kind != Kind.ERROR:

@@ -84,6 +84,16 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     answer: Turn
 
 
+class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
+    """An answer has not begun: how many go before it, and in about how many seconds it begins; 0
+    where nobody knows.
+    """
+
+    message: UUID
+    before: int
+    seconds: int
+
+
 class Delta(msgspec.Struct, frozen=True, tag="delta", omit_defaults=True):
     """`event` is the number of the last piece. `reasoning` has as many pieces, or none at all."""
 
@@ -129,7 +139,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
 
 
 FromPage = Send | Follow | Stop | Ping
-ToPage = Started | Delta | Whole | End | Failed | Changed | Pong
+ToPage = Started | Waiting | Delta | Whole | End | Failed | Changed | Pong
 
 _decoder = msgspec.json.Decoder(FromPage)
 _encoder = msgspec.json.Encoder()

@@ -1,6 +1,7 @@
 """From a question on the page to a request in the queue."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -66,7 +67,7 @@ async def _submit(
             raise
         return asked[0]  # it is on record that the question did not run: so is its answer
     answer.leave()  # readers follow the kept events instead
-    return asked[0]
+    return replace(asked[0], place=lambda: answer.place_now)
 
 
 def _engine(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:

@@ -36,7 +36,8 @@ class Line:
         if not pace:
             return cls(waiting=waiting)
         flag, at, starts, busy, first, begun = _PACE.unpack(pace)
-        passed = min(max(0.0, now_ms - at), LONGEST_S * 1000) if flag == _WAITS and now_ms else 0.0
+        counts = now_ms and (flag == _WAITS or (flag == _FULL and not starts))
+        passed = min(max(0.0, now_ms - at), LONGEST_S * 1000) if counts else 0.0
         return cls(flag != _FREE, _start_s(starts, busy, first, passed), begun, waiting)
 
     def before(self, klass: str) -> int:

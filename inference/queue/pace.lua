@@ -3,8 +3,8 @@
 --   flag    0: a slot is free, 1: none is, 2: none is, and some wait; as the last pop left it
 --   at      of the last change in ms, starts and busy (ms): both decay alike; one start takes their
 --           ratio
---   first   how many ran when the first one had to wait, less those that have begun since: until
---           all of them are over, nobody knows how long they take
+--   first   where no pace is known: how many ran when no slot was left, less those that have begun
+--           since; until all of them are over, nobody knows how long they take
 --   begun   while others waited: how far the line has moved
 local MEMORY_MS = 30000
 local FREE, FULL, WAITS = 0, 1, 2
@@ -14,20 +14,23 @@ local SHAPE = '<Bddddd'
 local function keep_pace(p, now, taken, flag)
   local kept = redis.call('GET', p .. ':pace')
   local before = kept and string.byte(kept, 1) or FREE
-  if flag == before and flag ~= WAITS then return end
+  if flag == FREE and before == FREE then return end
   local at, starts, busy, first, begun = now, 0, 0, 0, 0
   if kept then before, at, starts, busy, first, begun = struct.unpack(SHAPE, kept) end
   -- A pool whose runners are gone must not look slow for ever.
   local passed = math.max(0, math.min(now - at, 4 * MEMORY_MS))
-  if before == WAITS or flag == WAITS then
+  if before == FULL and flag == FULL and starts > 0 then return end
+  -- Where nothing is known, what runs in a full pool takes as long at least as it is full.
+  local counts = before == WAITS or (before == FULL and flag == WAITS and starts == 0)
+  if counts or flag == WAITS then
     local weight = math.exp(-math.min(passed / MEMORY_MS, 1)) -- the pace stays over idle times
     starts, busy, at = starts * weight, busy * weight, now
   end
-  if before == WAITS then
+  if counts then
     starts, busy, begun = starts + taken, busy + passed, begun + taken
     first = math.max(0, first - taken)
-  elseif flag == WAITS and starts == 0 then
-    first = redis.call('HLEN', p .. ':on')
+  elseif starts == 0 and flag ~= FREE then
+    busy, first, at = 0, redis.call('HLEN', p .. ':on'), now
   end
   redis.call('SET', p .. ':pace', struct.pack(SHAPE, flag, at, starts, busy, first, begun))
 end

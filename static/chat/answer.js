@@ -60,6 +60,14 @@ export class Answer {
     return true;
   }
 
+  // How many go before it, and in how many seconds it may begin; 0 where nobody knows.
+  queued({ before: n, seconds }) {
+    const line = this.body.querySelector(".waiting");
+    if (!line) return;
+    const key = n ? (seconds ? "in_line_for" : "in_line") : "next_in_line";
+    line.textContent = say(key, { n, time: seconds && inWords(seconds) });
+  }
+
   // The stored text stands in for pieces that are no longer kept.
   replace(said) {
     if (this.streaming) this.#keep(said);
@@ -116,6 +124,12 @@ export class Answer {
     if (figures?.tokens) line.append(element("span", { class: "figures" }, figuresLine(figures)));
     return line.childElementCount ? [line] : [];
   }
+}
+
+function inWords(seconds) {
+  const [n, unit] = seconds < 90 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
+  const { lang } = document.documentElement;
+  return new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
 function figuresLine({ tokens, ttft_ms: first, tokens_per_second: speed }) {

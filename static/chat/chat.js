@@ -100,6 +100,9 @@ const heard = {
     named();
     if (entry.stop) stop();
   },
+  waiting(message) {
+    thread.answer(message.message)?.queued(message);
+  },
   delta(message) {
     const answer = thread.answer(message.message);
     if (answer && !answer.take(message)) follow(answer);

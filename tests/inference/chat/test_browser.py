@@ -1,5 +1,6 @@
 """The chat page in a real Chromium, on a running platform."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from playwright.sync_api import (
 )
 
 from tests.e2e.ask import eventually
-from tests.e2e.conftest import Mock, Platform
+from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.inference.chat.conftest import Connect
 from tests.inference.chat.test_socket import words
 from tests.inference.stream.test_reasoning import CASES
@@ -123,6 +124,30 @@ def test_asking_and_reading(enter: Enter, browse: Browse) -> None:
     expect(page.locator(".chat-item.is-open")).to_have_text(re.compile("What is a forebay?"))
     last_answer(page).get_by_role("button", name="Copy answer").click()
     assert page.evaluate("navigator.clipboard.readText()") == words(100)
+
+
+@pytest.mark.parametrize(
+    ("locale", "before"),
+    [("en-US", r"\d before you, about \d+ seconds?\."), ("zh-CN", r"前面还有 \d 个，大约 \d+秒")],
+)
+def test_who_waits_sees_how_many_go_before(
+    enter: Enter, connect: Connect, engine: Mock, locale: str, before: str
+) -> None:
+    page = enter(locale=locale)
+    engine.behave(tokens=1200, interval_ms=50)
+    others = connect("alice")
+    asked = [others.send()["answer"]["id"] for _ in range(MOCK_SLOTS + 2)]
+    engine.behave(tokens=20)
+    page.locator("textarea").fill("Hello")
+    page.keyboard.press("Enter")
+    waiting = last_answer(page).locator(".waiting")
+    expect(waiting).to_contain_text(re.compile(before), timeout=10_000)
+    if folder := os.environ.get("FOREBAY_TEST_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/waiting-{locale}.png")
+    for message in asked:
+        others.say("stop", message=message)
+    expect(last_answer(page).locator(".markdown")).to_contain_text("t5", timeout=10_000)
+    expect(waiting).to_have_count(0)
 
 
 @pytest.mark.parametrize("how", ["field", "tags"])

@@ -1,6 +1,6 @@
 """From frames to a page: every piece once, whatever Redis lost meanwhile."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -8,8 +8,9 @@ import pytest
 
 from inference.chat import follower
 from inference.chat.follower import Follower
-from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Whole
+from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Waiting, Whole
 from inference.codec.events import DONE
+from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, Kind
 from tenants.redis_link import RedisGone
 
@@ -35,7 +36,11 @@ def on_record(text: str, **fields: Any) -> Turn:
 
 
 async def told(
-    monkeypatch: pytest.MonkeyPatch, script: list[Script], record: Turn | None, after: int = 0
+    monkeypatch: pytest.MonkeyPatch,
+    script: list[Script],
+    record: Turn | None,
+    after: int = 0,
+    place: Callable[[], Place] = Place,
 ) -> list[ToPage]:
     """What a page hears; each script is one reading of Redis."""
     said: list[ToPage] = []
@@ -54,8 +59,18 @@ async def told(
 
     monkeypatch.setattr(follower, "follow", follow)
     monkeypatch.setattr(follower, "RETRY_S", 0)
-    await Follower(cast(Any, None), say, look, MESSAGE, COMPLETION, after).run()
+    await Follower(cast(Any, None), say, look, MESSAGE, COMPLETION, after, place).run()
     return said
+
+
+async def test_where_it_stands_until_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = iter([Place(3, 4.2), Place(3, 4.2), Place(1, 0.4), Place(1, 0.4)])
+    read: Script = [None, None, frame(1, "a"), None, frame(2, "b", kind=Kind.END)]
+    said = await told(
+        monkeypatch, [read], on_record("", streaming=True), place=lambda: next(places)
+    )
+    assert said[:3] == [Waiting(MESSAGE, 2, 5), Waiting(MESSAGE, 0, 1), Delta(MESSAGE, 1, ["a"])]
+    assert not [message for message in said[3:] if isinstance(message, Waiting)]
 
 
 async def test_pieces_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,17 @@ async def test_what_begins_at_once_does_not_make_a_pool_look_fast_or_slow(
     assert (await queue.look()).interval_s == pytest.approx(start_s, rel=0.3)
 
 
+async def test_before_the_first_is_over_what_has_passed_counts(queue: FairQueue) -> None:
+    await fill(queue, 4)
+    began = time.monotonic()
+    await join(queue, 2)
+    await asyncio.sleep(START_S * 8)
+    passed_s = time.monotonic() - began
+    assert (await queue.look()).interval_s == pytest.approx(passed_s / 4, rel=0.3)
+    await go_on(queue, 1)
+    assert (await queue.look()).interval_s >= passed_s / 4
+
+
 async def test_it_drains_in_the_eyes_of_a_process_that_only_looks(queue: FairQueue) -> None:
     await fill(queue, 1)
     await join(queue, 4)
@@ -115,8 +126,8 @@ async def test_a_place_moves_up(queue: FairQueue) -> None:
     start_s = await go_on(queue, 2)
     await queue.look()
     moved = place.now(queue.pool)
-    assert (place.position, moved.position) == (4, 3)  # the first start is where counting begins
-    assert moved.wait_s == pytest.approx(3 * start_s, rel=0.4)
+    assert (place.position, moved.position) == (4, 2)
+    assert moved.wait_s == pytest.approx(2 * start_s, rel=0.4)
     await go_on(queue, 9)
     await queue.look()
     assert place.now(queue.pool).position == 1
