@@ -28,6 +28,7 @@ help:
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
 	@echo 'FOREBAY_WEB_PROCESSES=1  FOREBAY_WORKERS_PER_ENGINE=1   how many share a port, an engine'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
+	@echo 'FOREBAY_ROLES=web,grpc,workers,jobs              what this host runs: docs/deployment-hosts.md'
 
 # exec: Ctrl-C and SIGTERM reach the supervisor, and make waits for it.
 run: .venv/.base

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -82,8 +83,8 @@ def test_each_node_is_lost_once(platform: Platform, nodes: Cluster, mock: Mock) 
             node.lose()
             node.start()
             eventually(nodes.is_whole, 30)
-            eventually(lambda seen=seen: _answered(plain, seen[0]), 60)
-            eventually(lambda seen=seen: _answered(streams, seen[1]), 60)
+            eventually(partial(_answered, plain, seen[0]), 60)
+            eventually(partial(_answered, streams, seen[1]), 60)
     for answer in (*plain.answers, *streams.answers):
         assert answer.status_code in (200, 503), answer.text
     settled_exactly_once(platform)

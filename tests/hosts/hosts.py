@@ -64,6 +64,7 @@ class DataHost:
             "DATABASE_URL": self._url("forebay", "database.password"),
             "FOREBAY_REQUESTS_DATABASE_URL": self._url("forebay_requests", "requests.password"),
             "REDIS_URL": f"redis://:{PASSWORD}@{self.place.address}:{VALKEY}/0",
+            "FOREBAY_ADMITTING_PROCESSES": "2",
             "FOREBAY_IP_PER_MINUTE": "0",
             "FOREBAY_MFA": "optional",
             **{name: self._secret(file).split()[0] for name, file in keys.items()},

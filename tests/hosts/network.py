@@ -1,6 +1,8 @@
 """Hosts that are network namespaces, on a bridge that the test is on too."""
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +62,11 @@ class Network:
         return host
 
     def end(self) -> None:
+        """With whatever still runs there, as a test that failed leaves it."""
         for host in self._hosts:
+            for pid in _ip("netns", "pids", host.name).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             _ip("netns", "del", host.name)
         _ip("link", "del", self._bridge)
 
@@ -79,5 +85,5 @@ def network() -> Iterator[Network]:
         made.end()
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+def _ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout

@@ -14,12 +14,14 @@ SHARED = {
     "REDIS_URL": "redis://:secret@valkey:6379/0",
     "FOREBAY_MASTER_KEY": "x",
     "FOREBAY_AUDIT_SIGNING_KEY": "x",
+    "FOREBAY_ADMITTING_PROCESSES": "4",
 }
+WEB, WORKERS = frozenset({"web"}), frozenset({"workers"})
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*SHARED, "FOREBAY_KMS_URL", "FOREBAY_ROLES", "FOREBAY_ENGINES_HERE"):
+    for name in (*SHARED, "FOREBAY_KMS_URL", "FOREBAY_ROLES", "FOREBAY_BROKER_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(environment, "HOME", tmp_path)
 
@@ -47,16 +49,24 @@ def test_an_unknown_role(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_shared_is_missed_at_the_start(missing: str, tmp_path: Path) -> None:
     variables = {name: value for name, value in SHARED.items() if name != missing}
     with pytest.raises(Problem, match=missing):
-        roles.require_shared(variables, tmp_path)
+        roles.require_shared(WEB, variables, tmp_path)
+
+
+def test_a_cluster_needs_a_broker_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis+cluster://:secret@a:6379,b:6379")
+    with pytest.raises(environment.EnvironmentProblem, match="FOREBAY_BROKER_URL"):
+        options.read()
+    monkeypatch.setenv("FOREBAY_BROKER_URL", "redis://c:6379/0")
+    assert options.read().redis_url
 
 
 def test_keys_may_be_files_and_the_master_key_in_a_kms(tmp_path: Path) -> None:
     servers = {name: SHARED[name] for name in ("DATABASE_URL", "REDIS_URL")}
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "audit_signing.key").write_text("x")
-    roles.require_shared({**servers, "FOREBAY_KMS_URL": "https://vault"}, tmp_path)
+    roles.require_shared(WORKERS, {**servers, "FOREBAY_KMS_URL": "https://vault"}, tmp_path)
     (tmp_path / "secrets" / "master.key").write_text("x")
-    roles.require_shared(servers, tmp_path)
+    roles.require_shared(WORKERS, servers, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ class Options:
 
 def read() -> Options:
     if named := roles.given():
-        roles.require_shared(os.environ, environment.HOME)
+        roles.require_shared(named, os.environ, environment.HOME)
+    environment.broker_url(os.environ.get("REDIS_URL", ""))
     model = os.environ.get("FOREBAY_MODEL")
     return Options(
         home=environment.HOME,

@@ -12,6 +12,8 @@ from pathlib import Path
 from config.supervisor.problem import Problem
 
 ALL = ("web", "grpc", "workers", "jobs")
+DOORS = {"web", "grpc"}
+_OF_DOORS = ("FOREBAY_ADMITTING_PROCESSES",)  # each has its share of the limits while Redis is away
 # Of each: the variable, the file in FOREBAY_HOME/secrets, and what stands in for both.
 _SECRETS = (
     ("FOREBAY_MASTER_KEY", "master.key", "FOREBAY_KMS_URL"),
@@ -27,11 +29,14 @@ def given() -> frozenset[str]:
     return frozenset(named)
 
 
-def require_shared(variables: Mapping[str, str], home: Path) -> None:
+def require_shared(named: frozenset[str], variables: Mapping[str, str], home: Path) -> None:
     """Raises Problem where this host would make up what must be the same on all of them."""
-    for name in ("DATABASE_URL", "REDIS_URL"):
+    for name in ("DATABASE_URL", "REDIS_URL", *(_OF_DOORS if named & DOORS else ())):
         if not variables.get(name):
-            raise Problem(f"FOREBAY_ROLES is set: set {name} as well, the same on every host")
+            raise Problem(
+                f"FOREBAY_ROLES is set: set {name} as well, the same on every host "
+                "(docs/deployment-hosts.md)"
+            )
     for name, file, instead in _SECRETS:
         if not (
             variables.get(name) or variables.get(instead) or (home / "secrets" / file).exists()
