@@ -40,6 +40,12 @@ class Line:
         passed = min(max(0.0, now_ms - at), LONGEST_S * 1000) if counts else 0.0
         return cls(flag != _FREE, _start_s(starts, busy, first, passed), begun, waiting)
 
+    @classmethod
+    def told(cls, answer: Sequence[Any]) -> Self:
+        """By waiting.lua."""
+        pace, now_ms, *waiting = answer
+        return cls.of(pace, _counts(classes.names(), waiting), now_ms)
+
     def before(self, klass: str) -> int:
         """How many wait that one of this class has to wait for."""
         rank = classes.rank(klass)
@@ -103,9 +109,7 @@ def joined(pool: str, klass: str, told: Sequence[Any]) -> Place:
 
 def looked(pool: str, told: Sequence[Any]) -> Line:
     """By waiting.lua."""
-    pace, now_ms, *waiting = told
-    line = Line.of(pace, _counts(classes.names(), waiting), now_ms)
-    _lines[pool] = line
+    _lines[pool] = line = Line.told(told)
     return line
 
 

@@ -1,12 +1,22 @@
 """How full pools are: what waits in each, and what each of its engines runs. For the console."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from inference import classes
 from inference.queue.client import client
-from inference.queue.fair_queue import prefix
+from inference.queue.expected_wait import Line
+from inference.queue.fair_queue import WAITING, prefix
 from inference.queue.runner_ids import engine_of
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLine:
+    name: str
+    waiting: int
+    wait_ms: int  # that one more would have to expect; 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +24,7 @@ class Occupancy:
     waiting: int
     running: int
     by_engine: Counter[str]  # requests that run, by the engine's name
+    by_class: tuple[ClassLine, ...] = ()  # of classes in which some wait
 
 
 def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
@@ -24,9 +35,17 @@ def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
             ask.hlen(f"{prefix(pool)}:orders")
             ask.zcard(f"{prefix(pool)}:leases")
             ask.hvals(f"{prefix(pool)}:on")
+            ask.eval(WAITING.text, 1, prefix(pool), *classes.names())
         found = ask.execute()
-    return {pool: _of(*found[3 * i : 3 * i + 3]) for i, pool in enumerate(names)}
+    return {pool: _of(*found[4 * i : 4 * i + 4]) for i, pool in enumerate(names)}
 
 
-def _of(orders: int, leases: int, on: list[bytes]) -> Occupancy:
-    return Occupancy(max(0, orders - leases), leases, Counter(map(engine_of, on)))
+def _of(orders: int, leases: int, on: list[bytes], told: list[Any]) -> Occupancy:
+    running = Counter(map(engine_of, on))
+    return Occupancy(max(0, orders - leases), leases, running, tuple(_by_class(Line.told(told))))
+
+
+def _by_class(line: Line) -> Iterator[ClassLine]:
+    for name, waiting in line.waiting.items():
+        if waiting:
+            yield ClassLine(name, waiting, round(line.wait_s(line.before(name)) * 1000))

@@ -1,5 +1,8 @@
 """How full a pool is, and each of its engines, on the real Redis."""
 
+import asyncio
+
+import pytest
 from asgiref.sync import sync_to_async
 
 from inference.queue.fair_queue import FairQueue
@@ -26,6 +29,19 @@ async def test_what_waits_and_what_each_engine_runs(queue: FairQueue) -> None:
     assert found.by_engine == {"gpu-1": 3, "gpu-2": 1}
     await queue.settle(items[0], 1)
     assert (await full(queue.pool)).by_engine == {"gpu-1": 2, "gpu-2": 1}
+
+
+async def test_what_waits_by_class_and_how_long_one_more_would(queue: FairQueue) -> None:
+    for klass, n in {"realtime": 4, "batch": 2}.items():
+        for _ in range(n):
+            await queue.enqueue(an_item(klass=klass), b"x")
+    await queue.pop(1, new_id("gpu-1"))
+    await asyncio.sleep(0.1)
+    await queue.pop(1, new_id("gpu-1"))
+    first, second = (await full(queue.pool)).by_class
+    assert (first.name, first.waiting, second.name, second.waiting) == ("realtime", 2, "batch", 2)
+    assert first.wait_ms >= 2 * 100
+    assert second.wait_ms == pytest.approx(2 * first.wait_ms, rel=0.05)
 
 
 async def test_a_runner_counts_for_its_engine(bench: Bench) -> None:
