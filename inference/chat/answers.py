@@ -86,4 +86,5 @@ def _figures(usage: Usage) -> Figures:
     seconds = (usage.duration_ms - (usage.ttft_ms or 0)) / 1000
     known = usage.ttft_ms is not None and seconds > 0 and usage.completion_tokens > 1
     speed = round(usage.completion_tokens / seconds, 1) if known else None
-    return Figures(usage.completion_tokens, usage.ttft_ms, speed)
+    pool = usage.pool if usage.pool != usage.model else ""
+    return Figures(usage.completion_tokens, usage.ttft_ms, speed, pool, usage.hosted)

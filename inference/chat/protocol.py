@@ -51,6 +51,8 @@ class Figures(msgspec.Struct, frozen=True):
     tokens: int
     ttft_ms: int | None
     tokens_per_second: float | None
+    pool: str = ""  # that served it, where it is not the only one, named as its model
+    hosted: bool = False  # its prompt left this installation
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ def words() -> dict[str, str]:
         "tokens": _("{n} tokens"),
         "speed": _("{n} tokens/s"),
         "first_token": _("first token after {t}"),
+        "served_by": _("by {pool}"),
+        "left": _("answered outside this installation"),
         "ms": _("{n} ms"),
         "seconds": _("{n} s"),
         "reconnecting": _("Connection lost. Reconnecting…"),

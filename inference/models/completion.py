@@ -109,6 +109,7 @@ class Usage(models.Model):
     team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
     pool = models.CharField(max_length=120, db_default="")  # that served it
+    hosted = models.BooleanField(db_default=False)  # its prompt left this installation
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)

@@ -43,6 +43,8 @@ class Rollup(models.Model):
     cached_tokens = models.BigIntegerField(default=0)
     completion_tokens = models.BigIntegerField(default=0)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
+    hosted = models.BigIntegerField(default=0, db_default=0)  # requests that left this installation
+    hosted_cost = models.BigIntegerField(default=0, db_default=0)  # of `cost`, what these took
     cancelled = models.BigIntegerField(default=0)
     errors_client = models.BigIntegerField(default=0)  # 4xx: what the caller sent
     errors_engine = models.BigIntegerField(default=0)  # the engine failed, or died

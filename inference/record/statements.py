@@ -70,7 +70,7 @@ SETTLED = f"""
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb, pool text)
+        beyond jsonb, pool text, hosted bool)
         join ended on ended.request = x.id),
     {record.COMPLETED},{OVERRUN}
     answered as (
@@ -83,10 +83,10 @@ SETTLED = f"""
     insert into inference_usage
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, prompt_tokens,
          completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
-         queue_ms, ttft_ms, duration_ms, created_at)
+         queue_ms, ttft_ms, duration_ms, created_at, hosted)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, tokens_in,
            tokens_out, cached, cost, status, finish_reason, error_code, attempts,
-           queue_ms, ttft_ms, processing_ms, at
+           queue_ms, ttft_ms, processing_ms, at, coalesce(hosted, false)
     from j on conflict (completion_id) do nothing"""
 
 
@@ -169,6 +169,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
     return {
         **_common(order, now),
         "upstream": outcome.upstream,
+        "hosted": " " in outcome.upstream,  # with its host: see Engine.upstream
         "status": outcome.status,
         "error_code": outcome.error_code,
         "response_length": len(outcome.text),

@@ -49,7 +49,7 @@ def _row(moment: str, by: Dimension, group: Group) -> Row:
 def _figures(figures: Figures) -> Row:
     """Cost in units of the currency, times in milliseconds."""
     row: Row = {name: getattr(figures, name) for name in SUMS}
-    row["cost"] = figures.cost / _MICRO
+    row |= {"cost": figures.cost / _MICRO, "hosted_cost": figures.hosted_cost / _MICRO}
     for name in LATENCIES:
         histogram = getattr(figures, name)
         row |= {f"{name}_p50_ms": histogram.p50, f"{name}_p95_ms": histogram.p95}

@@ -28,6 +28,8 @@ class Figures:
     cached_tokens: int = 0
     completion_tokens: int = 0
     cost: int = 0
+    hosted: int = 0  # requests that left this installation, and what of the cost was theirs
+    hosted_cost: int = 0
     cancelled: int = 0
     errors_client: int = 0
     errors_engine: int = 0

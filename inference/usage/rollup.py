@@ -26,6 +26,8 @@ SUMS = {
     "cached_tokens": "sum(cached_tokens)",
     "completion_tokens": "sum(completion_tokens)",
     "cost": "sum(cost)",
+    "hosted": "count(*) filter (where hosted)",
+    "hosted_cost": "coalesce(sum(cost) filter (where hosted), 0)",
     "cancelled": "count(*) filter (where outcome = 'cancelled')",
     "errors_client": "count(*) filter (where outcome = 'client')",
     "errors_engine": "count(*) filter (where outcome = 'engine')",
@@ -40,7 +42,7 @@ _CLIENT = "('context_length_exceeded', 'invalid_request')"
 
 _TAKEN = f"""
     select created_at, tenant_id, model, prompt_tokens, cached_tokens, completion_tokens, cost,
-           ttft_ms, queue_ms, xid, completion_id,
+           hosted, ttft_ms, queue_ms, xid, completion_id,
            coalesce(team_id, '{NOBODY}') as team_id,
            coalesce(member_id, '{NOBODY}') as member_id,
            coalesce(api_key_id, '{NOBODY}') as api_key_id,

@@ -132,10 +132,12 @@ function inWords(seconds) {
   return new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
-function figuresLine({ tokens, ttft_ms: first, tokens_per_second: speed }) {
+function figuresLine({ tokens, ttft_ms: first, tokens_per_second: speed, pool, hosted }) {
   const parts = [say("tokens", { n: tokens })];
   if (speed) parts.push(say("speed", { n: speed }));
   if (first != null) parts.push(say("first_token", { t: duration(first) }));
+  if (pool) parts.push(say("served_by", { pool }));
+  if (hosted) parts.push(say("left"));
   return parts.join(" · ");
 }
 

@@ -36,6 +36,7 @@ USAGE = {
     "ttft_ms": 80,
     "duration_ms": 900,
     "error_code": "",
+    "hosted": False,
 }
 
 

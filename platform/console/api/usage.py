@@ -32,6 +32,8 @@ class FiguresShape(Shape):
     cached_tokens = s.IntegerField(help_text="Part of the prompt's.")
     completion_tokens = s.IntegerField()
     cost = s.IntegerField(help_text="In millionths of the currency.")
+    hosted = s.IntegerField(help_text="Requests that left this installation.")
+    hosted_cost = s.IntegerField(help_text="Part of the cost.")
     cancelled = s.IntegerField()
     # DRF takes declared fields out of the class: Serializer.errors stays
     errors = s.IntegerField()  # type: ignore[assignment]

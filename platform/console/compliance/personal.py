@@ -262,7 +262,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model pool prompt_tokens completion_tokens cached_tokens cost status "
+        D.BEHAVIOUR: "model pool hosted prompt_tokens completion_tokens cached_tokens cost status "
         "finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
@@ -295,7 +295,8 @@ MAP: dict[str, dict[Data, str]] = {
 _ROLLUP = {
     D.PSEUDONYM: "member_id api_key_id",
     D.BEHAVIOUR: "starts model requests prompt_tokens cached_tokens completion_tokens cost "
-    "cancelled errors_client errors_engine errors_platform ttft inter_token queue_wait",
+    "hosted hosted_cost cancelled errors_client errors_engine errors_platform ttft inter_token "
+    "queue_wait",
     D.NONE: "id tenant team_id",
 }
 MAP |= {"inference.UsageHour": _ROLLUP, "inference.UsageDay": _ROLLUP}

@@ -31,6 +31,16 @@ def test_the_log_shows_what_came_of_a_request(bob: Member, sign_in: SignIn) -> N
         assert said in page
 
 
+def test_the_log_shows_what_left_the_house(bob: Member, sign_in: SignIn) -> None:
+    client = sign_in(bob)
+    completion(bob.tenant)
+    assert "It left this installation." not in client.get(REQUESTS).content.decode()
+    completion(bob.tenant, pool="there", hosted=True)
+    page = client.get(REQUESTS).content.decode()
+    assert "It left this installation." in page
+    assert "by there" in page
+
+
 def test_an_open_request_has_no_figures_yet(bob: Member, sign_in: SignIn) -> None:
     completion(bob.tenant, state=State.OPEN)
     page = sign_in(bob).get(REQUESTS).content.decode()

@@ -48,6 +48,14 @@ def test_a_tenants_page(alice: Member, sign_in: SignIn) -> None:
     assert chart["ttft_p50"][0] is None
 
 
+def test_what_left_the_house_is_told_with_its_cost(alice: Member, sign_in: SignIn) -> None:
+    recently(alice.tenant, cost=2_500_000)
+    recently(alice.tenant, hosted=True, cost=1_250_000)
+    rollup.roll_up()
+    page = sign_in(alice).get(PAGE).content.decode()
+    assert "left this installation: 1, cost 1.25" in page
+
+
 def test_the_charts_are_there_as_a_table(alice: Member, sign_in: SignIn) -> None:
     recently(alice.tenant)
     rollup.roll_up()

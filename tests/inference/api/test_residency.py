@@ -76,6 +76,7 @@ async def asking(
     settings.ENGINES = {"hybrid": {"pools": {near: AWAY, far: hosted}}, "api": hosted}
     settings.IP_PER_MINUTE = 0
     engines.forget()
+    await in_database(acme.change)(by="test", requests_per_minute=0, max_concurrency=0)
     _, text = await in_database(ApiKey.issue)(acme, "ci", by="test")
     runners = [Runner(name, pools()[name].engines[0]) for name in (near, far)]
     drains = [asyncio.create_task(each.drain()) for each in runners]
@@ -129,6 +130,7 @@ async def test_nothing_leaves_while_everything_here_fails(
             assert "may not leave" in (message := answer.json()["error"]["message"])
             assert WORDS[bound] in message
     assert sink[0].bytes == 0
+    print(f"\n{MANY} requests bound by their {bound}: {sink[0].bytes} bytes left")
     assert {usage.pool.rpartition("-")[2] for usage in await usages()} == {"near"}
 
 

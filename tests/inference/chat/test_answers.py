@@ -82,6 +82,16 @@ def test_an_answer_with_its_figures(bob: Member) -> None:
     assert (found.text, found.finish_reason, found.streaming) == ("ho", "stop", False)
     assert found.figures
     assert (found.figures.tokens, found.figures.tokens_per_second) == (11, 11.0)
+    assert (found.figures.pool, found.figures.hosted) == ("", False)
+
+
+def test_an_answer_from_somebody_elses_machine_says_so(bob: Member) -> None:
+    asked = ask(bob)
+    answer(bob, asked)
+    Usage.objects.filter(pk=asked.answer.completion_id).update(pool="there", hosted=True)
+    figures = fresh(asked.answer).figures
+    assert figures
+    assert (figures.pool, figures.hosted) == ("there", True)
 
 
 def test_an_answer_that_failed(bob: Member) -> None:

@@ -110,6 +110,20 @@ async def test_what_the_first_cannot_begin_the_second_finishes_with_exact_books(
     await _nothing_is_left(bench, order)
 
 
+async def test_what_leaves_the_house_is_marked(bench: TwoPools) -> None:
+    """In usage, and in the audit event by the service's host."""
+    here, gone = await bench.put(local_only=True), await bench.put()
+    hosted = ScriptedEngine(QUICK)
+    hosted.config = pools_of(bench.pool)[1].engines[0].config
+    bench.start(ScriptedEngine(AWAY))
+    bench.start_second(hosted)
+    rows = {row.completion_id: row for row in await bench.settled(2)}
+    assert (rows[gone.id].pool, rows[gone.id].hosted) == (bench.second, True)
+    assert (rows[here.id].pool, rows[here.id].hosted) == (bench.pool, False)
+    event = await in_database(Event.objects.get)(request_id=gone.id, action="completion:completed")
+    assert event.upstream == "openai 127.0.0.1"
+
+
 async def _nothing_is_left(bench: TwoPools, order: Order) -> None:
     """Neither queue knows it, and each tenant's counter is what it really took."""
     for name, took in ((bench.pool, 0), (bench.second, 5 + 2 * 2)):

@@ -37,7 +37,7 @@ def lines(report: Report, by: Dimension = Dimension.MODEL) -> list[dict[str, str
 
 def test_a_row_for_each_group_in_each_day(acme: Tenant) -> None:
     used(acme, NOON, model="a", cost=1_250_000)
-    used(acme, NOON, model="b", cost=1)
+    used(acme, NOON, model="b", cost=1, hosted=True)
     used(acme, NOON - timedelta(days=1), model="a", ttft_ms=None, completion_tokens=1)
     rollup.roll_up()
     first, second, third = lines(Report(acme, WEEK))
@@ -45,6 +45,8 @@ def test_a_row_for_each_group_in_each_day(acme: Tenant) -> None:
     assert (first["ttft_p50_ms"], first["inter_token_p95_ms"]) == ("", "")
     assert [second["begins"][:10], second["model"], second["cost"]] == ["2026-03-14", "a", "1.25"]
     assert (third["cost"], third["requests"], third["prompt_tokens"]) == ("0.000001", "1", "12")
+    assert (second["hosted"], third["hosted"]) == ("0", "1")
+    assert (second["hosted_cost"], third["hosted_cost"]) == ("0", "0.000001")
     assert abs(int(second["ttft_p50_ms"]) - 80) <= 16
 
 

@@ -78,6 +78,16 @@ def test_each_row_goes_in_once_however_often_it_runs(acme: Tenant) -> None:
     assert all_in()
 
 
+def test_what_left_the_house_is_counted_with_its_cost(acme: Tenant) -> None:
+    use(acme, cost=7)
+    use(acme, cost=11, hosted=True)
+    rollup.roll_up()
+    use(acme, cost=100, hosted=True)
+    rollup.roll_up()
+    for row in (UsageHour.objects.get(), UsageDay.objects.get()):
+        assert (row.requests, row.cost, row.hosted, row.hosted_cost) == (3, 118, 2, 111)
+
+
 def test_times_become_histograms(acme: Tenant) -> None:
     use(acme, ttft_ms=100, duration_ms=1100, completion_tokens=11, queue_ms=7)
     use(acme, ttft_ms=400, duration_ms=500, completion_tokens=1, queue_ms=None)  # one token
