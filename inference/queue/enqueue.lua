@@ -2,8 +2,8 @@
 -- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (encrypted)  6 place: 'tail' or 'head'
 --       7.. the classes that go before this one, the highest first
 -- Returns {1} when a parked runner has been woken: it has a free slot. Else {told, pace (pace.lua),
--- requests that wait in each of those classes, and in its own, itself among them}; told: 1 when a
--- runner is awake, 0 when the caller must publish a wake-up, 2 when somebody else just did.
+-- how many run, requests that wait in each of those classes, and in its own, itself among them};
+-- told: 1 when a runner is awake, 0 when the caller must publish a wake-up, 2 when somebody else did.
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
@@ -36,7 +36,7 @@ local told = 1
 if redis.call('EXISTS', p .. ':runner') == 0 then
   told = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2
 end
-local out = {told, redis.call('GET', p .. ':pace') or ''}
+local out = {told, redis.call('GET', p .. ':pace') or '', redis.call('HLEN', p .. ':on')}
 for i = 7, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
 out[#out + 1] = counted or redis.call('HGET', p .. ':waiting', class) or 0
 return out

@@ -91,20 +91,24 @@ class Place:
 _lines: dict[str, Line] = {}  # by pool
 
 
-def joined(pool: str, klass: str, told: Sequence[Any]) -> Place:
-    """A request did, as its last; `told`: by enqueue.lua. Learns what is told of the pool."""
+def joined(pool: str, klass: str, told: Sequence[Any], slots: int) -> Place:
+    """A request did, as its last; `told`: by enqueue.lua. Learns what is told of the pool.
+
+    `slots` of its engines. What comes at once may fill them before any runner has said so.
+    """
     if not told:  # a slot was free
         _lines[pool] = Line()
         return Place()
     names = classes.names()[: classes.rank(klass)]
     known = line_of(pool)
-    waiting = {**known.waiting, **_counts([*names, klass], told[1:])}
+    waiting = {**known.waiting, **_counts([*names, klass], told[2:])}
     line = Line.of(told[0], waiting)
     if line.begun == known.begun and line.interval_s < known.interval_s:
         line = Line(line.full, known.interval_s, line.begun, waiting)  # the last look saw delays
     _lines[pool] = line
-    position = line.before(klass) if line.full else 0
-    return Place(position, line.wait_s(position), line.begun)
+    room = 0 if line.full else max(0, slots - int(told[1]))
+    position = max(0, line.before(klass) - room)
+    return Place(position, position * line.interval_s, line.begun)
 
 
 def looked(pool: str, told: Sequence[Any]) -> Line:

@@ -67,6 +67,11 @@ def taken_out_arguments(request_id: str) -> list[str]:
     return [request_id, *classes.names()[:1]]
 
 
+def _slots(pool: str) -> int:
+    found = pools().get(pool)
+    return sum(engine.config.slots for engine in found.engines) if found else 0
+
+
 class Joined(NamedTuple):
     wakes: bool  # the caller must publish a wake-up: no runner lives
     place: Place
@@ -84,7 +89,7 @@ class FairQueue:
     async def join(self, item: Item, ciphertext: bytes) -> Joined:
         arguments = enqueue_arguments(item, ciphertext, "tail")
         told, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
-        place = expected_wait.joined(self.pool, item.klass, line)
+        place = expected_wait.joined(self.pool, item.klass, line, _slots(self.pool))
         return Joined(told == 0, place)
 
     async def enqueue(self, item: Item, ciphertext: bytes) -> bool:

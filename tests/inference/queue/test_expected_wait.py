@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from inference.order import Item
-from inference.queue import expected_wait
+from inference.queue import expected_wait, fair_queue
 from inference.queue.expected_wait import Line, expected, waiting
 from inference.queue.fair_queue import FairQueue, prefix
 from tenants.redis_link import RedisLink
@@ -50,13 +50,26 @@ async def go_on(queue: FairQueue, n: int, at_once: int = 1) -> float:
     return (time.monotonic() - began) / n / at_once
 
 
-async def test_nobody_waits_while_a_slot_is_free(queue: FairQueue) -> None:
+async def test_nobody_waits_while_a_slot_is_free(
+    queue: FairQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_queue, "_slots", lambda _pool: 6)
     await queue.pop(4, "runner-1")  # parked
     places = await join(queue, 4)
     assert {place.position for place in places} == {0}
     assert expected(queue.pool, "realtime") == 0
     await queue.pop(5, "runner-1")
-    assert [place.position for place in await join(queue, 2)] == [0, 0]
+    assert [place.position for place in await join(queue, 2)] == [0, 0], "of six"
+
+
+async def test_more_than_a_free_pool_has_slots_for_wait_although_they_come_at_once(
+    queue: FairQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_queue, "_slots", lambda _pool: 4)
+    await queue.pop(4, "runner-1")  # parked
+    assert [place.position for place in await join(queue, 6)] == [0, 0, 0, 0, 1, 2]
+    await queue.pop(4, "runner-1")
+    assert [place.position for place in await join(queue, 1)] == [3]
 
 
 async def test_those_that_wait_are_numbered(queue: FairQueue) -> None:
