@@ -27,6 +27,8 @@ from inference.order import Order
 from inference.pools import SLOTS
 from tenants.redis_link import RedisLink
 
+SILENCE_S, LONGEST_SILENCE_S = 10.0, 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -45,6 +47,7 @@ class EngineConfig:
     capabilities: Mapping[str, bool] = field(default_factory=dict)  # beyond what we know ourselves
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
+    silence_s: float = SILENCE_S  # without even its health, before what runs there is given up
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
     launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
     version: str = ""  # an answer is never begun by one version and gone on with by another

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from inference import classes, launching, policy
 from inference.engines import built
-from inference.engines.base import EngineConfig
+from inference.engines.base import LONGEST_SILENCE_S, SILENCE_S, EngineConfig
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS
 from inference.pools import SLOTS, Entry
@@ -42,6 +42,9 @@ def check(entry: Entry) -> None:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
     if not 1 <= entry.fields.get("slots", SLOTS) <= MOST_SLOTS:
         raise ValueError(f"engine {entry.engine!r}: slots must be 1 to {MOST_SLOTS}")
+    if not 1 <= entry.fields.get("silence_s", SILENCE_S) <= LONGEST_SILENCE_S:
+        longest = f"{LONGEST_SILENCE_S:g}"
+        raise ValueError(f"engine {entry.engine!r}: silence_s must be 1 to {longest} seconds")
     built(entry)
 
 

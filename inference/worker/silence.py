@@ -2,7 +2,7 @@
 
 Once a second a runner looks for requests of which nothing has come for a while (of a hosted service
 every 10 s). If there is one, the engine is asked for its health; where it does not answer that
-either, twice in a row, those requests have failed.
+either, again and again for its `silence_s`, those requests have failed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 EVERY_S, EVERY_HOSTED_S = 1.0, 10.0
 SILENT_S = 2.0
 PATIENCE_S = 2.0  # with a look at its health
-LOOKS = 2  # in vain, in a row
+LOOKS = 2  # in vain, in a row, at least
 
 
 class EngineSilent(EngineFailed):
@@ -36,7 +36,7 @@ class SilenceWatch:
     def __init__(self, engine: Engine, session: EngineSession) -> None:
         self._engine, self._session = engine, session
         self._heard: dict[Handler, tuple[int, float]] = {}  # how much, and when that was new
-        self._in_vain = 0
+        self._in_vain, self._in_vain_since = 0, 0.0
 
     async def keep_watch(self, running: Mapping[str, Handler]) -> None:
         """Until it is cancelled."""
@@ -58,11 +58,16 @@ class SilenceWatch:
         return [handler for handler, (_, since) in self._heard.items() if now - since > SILENT_S]
 
     async def _look(self, silent: list[Handler]) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         if await self._answers():
             self._in_vain = 0
             return
+        if self._in_vain == 0:
+            self._in_vain_since = began
         self._in_vain += 1
-        if self._in_vain < LOOKS:
+        too_long = clock() - self._in_vain_since >= self._engine.config.silence_s
+        if self._in_vain < LOOKS or not too_long:
             return
         log.warning("%s: %d requests wait in vain", self._engine.config.id, len(silent))
         for handler in silent:

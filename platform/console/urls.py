@@ -132,6 +132,7 @@ urlpatterns = [
     path("console/pools/<uuid:pool>/moving/", pools.moving, name="pool_moving"),
     path("console/pools/engines/addition/", engines.addition, name="engine_addition"),
     path("console/pools/engines/<uuid:engine>/", engines.engine, name="engine"),
+    path("console/pools/engines/<uuid:engine>/live/", engines.live, name="engine_live"),
     path("console/pools/engines/<uuid:engine>/log/", engines.log, name="engine_log"),
     path("console/pools/engines/<uuid:engine>/removal/", engines.removal, name="engine_removal"),
     path("console/pools/engines/<uuid:engine>/draining/", engines.draining, name="engine_draining"),

@@ -1,4 +1,4 @@
-"""The first of two engines misbehaves: the other one answers, and the books stay exact.
+"""Of two engines the first misbehaves or dies: the other one answers, and the books stay exact.
 
 FOREBAY_TEST_ENGINE_KILLS sets how often the first engine is killed under load; `make soak` takes 20
 and waits each time until its breaker lets requests through again.
@@ -20,7 +20,7 @@ from django.conf import settings
 
 from bench.children import Child
 from inference.engines import breakers
-from tests.e2e.ask import Record, body, chat, eventually
+from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform, start_mock
 from tests.e2e.test_faults import settled_exactly_once
 
@@ -48,6 +48,7 @@ def two_engines(
         for name, mock in zip(("near", "far"), engines, strict=True)
     }
     model = {"kind": "openai", "slots": MOCK_SLOTS, "context_length": 4096, "pools": pools}
+    model["silence_s"] = 2  # shorter than by itself
     running = Platform(tmp_path_factory.mktemp("failing"), {"mock": model})
     yield running
     running.stop()
@@ -75,6 +76,43 @@ def pool_of(platform: Platform, answer: httpx.Response) -> str:
     return str(usage["pool"])
 
 
+def test_each_pool_has_its_worker_and_the_first_serves(
+    platform: Platform, engines: tuple[Mock, Mock]
+) -> None:
+    assert len(platform.pids("worker")) == 2
+    answer = chat(platform)
+    assert answer.status_code == 200
+    assert pool_of(platform, answer) == "near"
+    assert answer.headers["x-forebay-upstream"] == "near/near/openai"
+
+
+def test_when_its_engine_dies_the_other_pool_answers_and_the_books_are_right(
+    platform: Platform, engines: tuple[Mock, Mock]
+) -> None:
+    near, far = engines
+    near.child.process.kill()
+    near.child.process.wait()
+    with client(platform) as asking:  # before anybody has noticed: it is handed over
+        answers = [asking.post("/v1/chat/completions", json=body(max_tokens=8)) for _ in range(3)]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-forebay-upstream"] == "far/far/openai"
+        record = Record(platform, answer.headers["x-request-id"])
+        (usage,) = record.usage()
+        assert (usage["pool"], usage["error_code"]) == ("far", "")
+        assert usage["completion_tokens"] == answer.json()["usage"]["completion_tokens"]
+        assert record.state() == "done"
+    with stream(platform) as answer:
+        assert [data for _, data in events(answer.iter_lines())][-1] == "[DONE]"
+    eventually(lambda: far.state()["running"] == 0, 5)
+    started_again(near)
+
+
+def started_again(engine: Mock) -> None:
+    engine.child = Child(engine.child.process.args, engine.child.log)  # type: ignore[arg-type]
+    engine.child.wait_until_ready(f"http://127.0.0.1:{engine.port}/health", 30)
+
+
 @pytest.mark.parametrize("how", ["http_500", "http_429", "redirect", "garbage", "drop_mid_stream"])
 def test_what_the_first_does_wrong_the_second_does_right(
     platform: Platform, engines: tuple[Mock, Mock], how: str
@@ -94,7 +132,8 @@ def test_usage_that_is_none_is_counted_by_us(
     engines[0].behave(fail="wrong_usage")
     answer = chat(platform, max_tokens=8)
     assert answer.status_code == 200
-    assert len(Record(platform, answer.headers["x-request-id"]).usage()) == 1
+    (usage,) = Record(platform, answer.headers["x-request-id"]).usage()
+    assert usage["completion_tokens"] > 0, "no answer is for nothing"
     settled_exactly_once(platform)
 
 
@@ -184,8 +223,7 @@ def test_the_first_engine_is_killed_under_load(
             killed_at = time.monotonic()
             time.sleep(6)
             switches.append(last_failure(load, killed_at))
-            near.child = Child(near.child.process.args, near.child.log)  # type: ignore[arg-type]
-            near.child.wait_until_ready(f"http://127.0.0.1:{near.port}/health", 30)
+            started_again(near)
             if not SOAKS:
                 platform.manage("breaker", "near", "automatic")
             eventually(lambda: near.state()["requests"] > 20, 90)

@@ -96,6 +96,7 @@ PAGES: tuple[Page, ...] = (
     Page("console/pools/<uuid:pool>/moving/", acts=OPERATORS, bare=True),
     Page("console/pools/engines/addition/", acts=OPERATORS),
     Page(_ENGINE, sees=OPERATORS, acts=OPERATORS, bare=True),
+    Page(_ENGINE + "live/", sees=OPERATORS, bare=True),
     Page(_ENGINE + "log/", sees=OPERATORS, bare=True),
     Page(_ENGINE + "removal/", acts=OPERATORS, bare=True),
     Page(_ENGINE + "draining/", acts=OPERATORS, bare=True),

@@ -41,6 +41,13 @@ def engine(request: ConsoleRequest, engine: UUID) -> HttpResponse:
 
 
 @operators_only
+def live(request: ConsoleRequest, engine: UUID) -> HttpResponse:
+    """The part of the page that is asked for again and again: all but the form."""
+    context = {"line": engine_line(_found(engine))}
+    return render(request, "console/serving/_engine.html", context)
+
+
+@operators_only
 def log(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     """With the state; what the page asks for again and again. 204 while nothing has changed."""
     found = _found(engine)

@@ -163,6 +163,19 @@ def test_a_breaker_is_kept_open_and_let_be(
     valkey.delete(f"{{breaker}}:history:{engine.name}")
 
 
+def test_an_engines_page_is_live_but_for_its_form(
+    client: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = url(engine, "live/")
+    assert f'hx-get="{live}"' in page(client, url(engine))
+    assert "ready" in page(client, live)
+    monkeypatch.setitem(reachable._down, "gpu-1", datetime.now(UTC))
+    found = page(client, live)
+    assert "it does not answer" in found
+    assert "Change engine" not in found
+    assert "<html" not in found
+
+
 def test_an_engine_is_made_and_changed(client: Client, operator: User, pool: Pool) -> None:
     options = '{"context_length": 65536}'
     found = sent(client, f"{ENGINES}addition/", **NEW, api_key="sk-new", options=options)
