@@ -14,6 +14,10 @@ class Load:
     waiting: int
     kv_cache: float | None = None
 
+    @property
+    def kv_percent(self) -> int | None:
+        return None if self.kv_cache is None else round(self.kv_cache * 100)
+
 
 def read_vllm(text: str) -> Load | None:
     """Of all its engine cores together, the fullest cache; None for what are no figures of vLLM."""

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
+from console.serving.engine_load import engine_load
 from console.serving.engine_log import LogTail, log_tail
 from console.serving.forms import ChangedEngineForm, NewEngineForm
 from console.serving.outcome import acted, saved
@@ -37,13 +38,15 @@ def engine(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     found = _found(engine)
     line, tail = engine_line(found), log_tail(found)
     context = {"line": line, "form": form, "log": tail, "mark": _mark(line.standing, tail)}
+    context["load"] = engine_load(found.name)
     return render(request, "console/serving/engine.html", context)
 
 
 @operators_only
 def live(request: ConsoleRequest, engine: UUID) -> HttpResponse:
     """The part of the page that is asked for again and again: all but the form."""
-    context = {"line": engine_line(_found(engine))}
+    found = _found(engine)
+    context = {"line": engine_line(found), "load": engine_load(found.name)}
     return render(request, "console/serving/_engine.html", context)
 
 

@@ -1,7 +1,10 @@
 """Pools and engines: what an operator sees of them, makes of them, and takes away."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,11 +14,13 @@ from django.test import Client
 from redis import Redis, RedisError
 
 from console.serving import pool_figures, pool_lines
+from inference import engines
 from inference.engines import reachable
 from inference.models import Engine, Model, Pool, State, Usage
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.runner_ids import new_id
 from inference.registry.importing import import_file
+from inference.registry.loading import load_once
 from tenants.models import Member, Tenant, User
 from tenants.redis_link import RedisLink
 from tests.console.asked import completion
@@ -272,3 +277,46 @@ def test_the_form_starts_a_server_for_a_model_file_alone(
     assert not Engine.objects.exists()
     sent(client, f"{ENGINES}addition/", **form)
     assert Engine.objects.get().url.startswith("http://127.0.0.1:")
+
+
+METRICS = b"""vllm:num_requests_running{model_name="m"} 5.0
+vllm:num_requests_waiting{model_name="m"} 2.0
+vllm:kv_cache_usage_perc{model_name="m"} 0.42
+"""
+
+
+@pytest.fixture
+def vllm() -> Iterator[tuple[str, list[bytes]]]:
+    """Its address, and what its /metrics say."""
+    said = [METRICS]
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(said[0] if self.path == "/metrics" else b"{}")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1", said
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_an_engine_says_of_its_load(
+    client: Client, engine: Engine, vllm: tuple[str, list[bytes]]
+) -> None:
+    where, said = vllm
+    busy = Engine.add(engine.pool, "busy", kind="vllm", url=where, by=BY)
+    load_once()
+    try:
+        found = page(client, url(busy, "live/"))
+        assert "5 run, 2 wait" in found
+        assert "KV cache 42 % full" in found
+        said[0] = b"vllm:num_requests_running NaN\n"
+        assert " run, " not in page(client, url(busy, "live/"))
+    finally:
+        engines.forget()
