@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.ask import HI, Record, body, chat, client, events, stream
-from tests.e2e.conftest import Mock, Platform
+from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import FrontEnd
 
@@ -169,6 +169,18 @@ def test_models(staged: Platform) -> None:
         assert [model["id"] for model in listed["data"]] == ["mock"]
         assert abs(time.time() - listed["data"][0]["created"]) < 3600
         assert asking.get("/v1/models/mock").json()["id"] == "mock"
+
+
+def test_those_that_wait_are_told_where_they_stand(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
+    mock.behave(tokens=10, interval_ms=50)
+    with front.client(staged.key) as asking:
+        answers = asking.at_once(2 * MOCK_SLOTS, "chat")
+    assert {answer.status for answer in answers} == {200}
+    told = [int(answer.figures.get("x-forebay-queue-position", 0)) for answer in answers]
+    assert 0 < max(told) <= MOCK_SLOTS + 1, told
+    assert 0 in told, told
 
 
 def test_more_requests_at_once_than_slots(staged: Platform, mock: Mock) -> None:
