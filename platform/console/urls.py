@@ -8,7 +8,7 @@ from console.compliance import pages as compliance
 from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
 from console.people import member, members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
-from console.serving import engines, models, pools
+from console.serving import engines, models, pools, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import overview, request_log, usage_pages
@@ -92,6 +92,7 @@ in_tenant = [
     path("settings/resumption/", tenant_settings.resumption, name="resumption"),
     path("settings/closure/", tenant_settings.closure, name="closure"),
 ]
+_REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", sign_in.sign_in, name="sign_in"),
@@ -142,6 +143,15 @@ urlpatterns = [
         name="engine_resumption",
     ),
     path("console/pools/engines/<uuid:engine>/breaker/", engines.breaker, name="engine_breaker"),
+    path(
+        "console/pools/engines/<uuid:engine>/version/",
+        versions.new_version,
+        name="new_version",
+    ),
+    path(_REPLACEMENT, versions.replacement, name="replacement"),
+    path(f"{_REPLACEMENT}live/", versions.replacement_live, name="replacement_live"),
+    path(f"{_REPLACEMENT}cancellation/", versions.cancellation, name="replacement_cancellation"),
+    path(f"{_REPLACEMENT}rollback/", versions.rollback, name="replacement_rollback"),
     path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
     path("console/prices/", prices.prices, name="prices"),

@@ -40,6 +40,7 @@ def _inside(*pages: Page) -> tuple[Page, ...]:
 
 
 _ENGINE = "console/pools/engines/<uuid:engine>/"
+_REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 PAGES: tuple[Page, ...] = (
     # Before and around the console
     Page("", sees=ANYBODY),
@@ -102,6 +103,11 @@ PAGES: tuple[Page, ...] = (
     Page(_ENGINE + "draining/", acts=OPERATORS, bare=True),
     Page(_ENGINE + "resumption/", acts=OPERATORS, bare=True),
     Page(_ENGINE + "breaker/", acts=OPERATORS, bare=True),
+    Page(_ENGINE + "version/", sees=OPERATORS, acts=OPERATORS, bare=True),
+    Page(_REPLACEMENT, sees=OPERATORS, bare=True),
+    Page(_REPLACEMENT + "live/", sees=OPERATORS, bare=True),
+    Page(_REPLACEMENT + "cancellation/", acts=OPERATORS, bare=True),
+    Page(_REPLACEMENT + "rollback/", acts=OPERATORS, bare=True),
     Page("console/tenants/", sees=OPERATORS, acts=OPERATORS),
     Page("console/tiers/", sees=OPERATORS, acts=OPERATORS, form={"tier": "standard"}),
     Page("console/prices/", sees=OPERATORS, acts=OPERATORS),

@@ -21,12 +21,12 @@ from inference.registry.checking import OPTIONS, check_given
 _CHANGED_MEANWHILE = gettext_lazy("Somebody has changed it meanwhile. Open the page again.")
 
 
-def _is_name(name: str) -> None:
+def is_name(name: str) -> None:
     if name_problem(name):
         raise ValidationError(_("A name has no blanks, commas, * or ?."))
 
 
-def _is_url(url: str) -> None:
+def is_url(url: str) -> None:
     if not (problem := url_problem(url)):
         return
     if "password" in problem:
@@ -37,7 +37,7 @@ def _is_url(url: str) -> None:
 class _NewForm(ConsoleForm):
     table: type[Declared]
     name = forms.CharField(
-        label=gettext_lazy("Name"), max_length=LONGEST_NAME, validators=[_is_name]
+        label=gettext_lazy("Name"), max_length=LONGEST_NAME, validators=[is_name]
     )
 
     def clean_name(self) -> str:
@@ -137,7 +137,7 @@ class EngineForm(ConsoleForm):
     url = forms.CharField(
         label=gettext_lazy("Address"),
         max_length=500,
-        validators=[_is_url],
+        validators=[is_url],
         widget=forms.URLInput(attrs={"placeholder": "http://gpu-1:8000/v1"}),
     )
     slots = forms.IntegerField(

@@ -38,5 +38,5 @@ def saved(form: ConsoleForm, act: Callable[[], object]) -> bool:
     except ValidationError as problem:
         form.refuse(problem)
     except IntegrityError:  # somebody else took the name in the same moment
-        form.add_error("name", _("This name is taken."))
+        form.add_error("name" if "name" in form.fields else None, _("This name is taken."))
     return not form.errors
