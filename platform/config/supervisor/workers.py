@@ -68,7 +68,7 @@ class Workers:
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
-        found = [row for row in rows if runs_here(row.name)]
+        found = [row for row in rows if runs_here(row.seat)]
         await self._launches.look(found)
         wanted = [queue for row in found for queue in self._queues(row)]
         for queue in wanted:
