@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from inference import engines
-from inference.engines.base import Engine, EngineConfig
+from inference.engines.base import Engine, EngineConfig, Turn, at_once
+from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import Entry
 from inference.queue.pool_workers import queue_of, workers_of
@@ -31,7 +32,20 @@ def lasting(seconds: float) -> list[Step]:
 
 
 class GoesOn(ScriptedEngine):
-    """It could take up what another engine began."""
+    """It could take up what another engine began. Streams wait behind their first event for `gate`
+    where there is one.
+    """
+
+    gate: asyncio.Event | None = None
+
+    async def events(
+        self, session: EngineSession, order: Order, turn: Turn = at_once
+    ) -> AsyncGenerator[list[bytes]]:
+        async with contextlib.aclosing(super().events(session, order, turn)) as stream:
+            async for events in stream:
+                yield events
+                if self.gate:
+                    await self.gate.wait()
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         return orjson.dumps({"messages": [text]})
@@ -82,7 +96,7 @@ async def bench(
 ) -> AsyncIterator[Versions]:
     bench = Versions(pool, acme, link)
     monkeypatch.setitem(engines.KINDS, "openai", bench.build)
-    bench.engines = {"v1": GoesOn(lasting(1.0)), "v2": GoesOn(QUICK), "v3": GoesOn(QUICK)}
+    bench.engines = {"v1": GoesOn(lasting(0.0)), "v2": GoesOn(QUICK), "v3": GoesOn(QUICK)}
     yield bench
     if bench.worker:
         bench.worker.stop()
@@ -94,6 +108,8 @@ async def bench(
 
 async def test_the_new_version_serves_while_the_old_one_finishes(bench: Versions) -> None:
     old, new = bench.engines["v1"], bench.engines["v2"]
+    assert isinstance(old, GoesOn)
+    old.gate = asyncio.Event()
     bench.serve("v1")
     begun = await bench.submit(3)
     bench.wake()
@@ -102,6 +118,7 @@ async def test_the_new_version_serves_while_the_old_one_finishes(bench: Versions
     later = await bench.submit(5)
     assert len(await bench.settled(5)) == 5
     assert (len(old.asked), len(new.asked), old.speaking) == (3, 5, 3)
+    old.gate.set()
     rows = await bench.settled(8)
     assert {row.error_code for row in rows} == {""}
     for orders, engine in ((begun, "v1"), (later, "v2")):
@@ -112,16 +129,19 @@ async def test_the_new_version_serves_while_the_old_one_finishes(bench: Versions
 
 async def test_their_worker_can_always_be_woken(bench: Versions) -> None:
     """Its one thread is busy while the old version finishes: the new one's runner stays as long."""
-    bench.engines["v1"].turns = (lasting(2.0),)
+    old = bench.engines["v1"]
+    assert isinstance(old, GoesOn)
+    old.gate = asyncio.Event()
     bench.serve("v1")
     await bench.submit(1)
     bench.wake()
-    await until(partial(_speaks, bench.engines["v1"], 1))
+    await until(partial(_speaks, old, 1))
     bench.serve("v1", "v2", draining=("v1",))
     await asyncio.sleep(0.8)  # it has lingered in vain
     await bench.submit(1)
     (row,) = await bench.settled(1)
-    assert (row.error_code, bench.engines["v1"].speaking) == ("", 1)
+    assert (row.error_code, old.speaking) == ("", 1)
+    old.gate.set()
 
 
 async def test_a_changed_engine_takes_over_when_the_old_one_has_finished(bench: Versions) -> None:
