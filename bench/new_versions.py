@@ -217,9 +217,17 @@ def _asking(forebay: Forebay) -> Iterator[Client]:
 
 
 def section(report: LoadsReport) -> str:
-    head = ("new version", "until it serves ms", "its server's load ms", "warm-up ms")
-    head += ("the platform's part ms", "worst", "switch to its first answer ms")
-    head += ("longest pause of a client ms", "bad")
+    head = (
+        "new version",
+        "until it serves ms",
+        "its server's load ms",
+        "warm-up ms",
+        "the platform's part ms",
+        "worst",
+        "switch to its first answer ms",
+        "longest pause of a client ms",
+        "bad",
+    )
     found = [(how, report.of(how)) for how in (STARTED, RUNNING)]
     return table(head, (_line(how, loads) for how, loads in found if loads))
 
