@@ -15,6 +15,7 @@ from inference.models import Pool
 from inference.models.served import LONGEST_NAME, MOST_SLOTS
 from inference.pools import SLOTS, Entry
 from inference.registry.launched import check_launch
+from inference.registry.problems import in_words
 
 _OURS = {"name", "id", "seat"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
@@ -69,4 +70,4 @@ def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
     try:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:
-        raise ValidationError({"options": str(problem)}) from None
+        raise ValidationError({"options": in_words(str(problem))}) from None

@@ -234,6 +234,22 @@ def test_a_fault_stands_beside_its_field(
     assert Engine.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('{"context_length": "long"}', "应为 `int`，而不是 `str`"),
+        ('{"silence_s": 0}', "silence_s 必须是 1 到 3600 秒"),
+        ('{"capabilities": {"sight": true}}', "未知的能力"),
+    ],
+)
+def test_a_fault_is_told_in_the_readers_language(
+    client: Client, engine: Engine, options: str, said: str
+) -> None:
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": POOLS})
+    answer = client.post(f"{ENGINES}addition/", {**NEW, "options": options})
+    assert said in str(answer.context["new_engine"].errors["options"])
+
+
 def test_a_pool_is_made_and_removed(client: Client, operator: User, model: Model) -> None:
     form = {"name": "there", "model": "large"}
     assert "there is there" in sent(client, f"{POOLS}addition/", **form)
