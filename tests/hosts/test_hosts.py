@@ -27,11 +27,14 @@ in_soak = pytest.mark.skipif(not ALL, reason="make soak has it (FOREBAY_TEST_HOS
 SEEN = """
     select count(*), count(*) filter (where status = 200) from inference_usage"""
 ODD = """
-    select c.id from inference_completion c
+    select c.id, c.state, count(distinct u.completion_id), array_agg(e.action)
+    from inference_completion c
     left join inference_usage u on u.completion_id = c.id
-    left join audit_event e on e.request_id = c.id
-    group by c.id having count(distinct u.completion_id) <> 1
-        or count(u.completion_id) <> count(e.id) or count(distinct e.id) <> 2"""
+    left join audit_event e on e.request_id = c.id and e.action like 'completion:%'
+    group by c.id having count(distinct u.completion_id) <> 1 or count(distinct e.id) <> 2"""
+MORE = """
+    select action, detail::text from audit_event
+    where request_id is not null and action not like 'completion:%'"""
 
 
 class Hosts:
@@ -66,6 +69,7 @@ class Hosts:
         open_ones = "select count(*) from inference_completion where state = 'open'"
         eventually(lambda: self.data.ask(open_ones) == [(0,)], 60)
         assert self.data.ask(ODD) == []
+        print(*self.data.ask(MORE), end=" ")
         self.data.manage("reconcile", "--day", f"{datetime.now(UTC):%Y-%m-%d}")
 
     def answered(self) -> int:
