@@ -96,5 +96,5 @@ def test_it_ends_with_the_platform(platform: Forebay) -> None:
     running = set(servers(platform).values())
     assert len(running) == 2
     platform.stop()
-    assert not running & all_processes().keys()
     assert left_of(platform.home) == []
+    eventually(lambda: not running & all_processes().keys())  # its memory takes time to free
