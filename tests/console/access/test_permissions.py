@@ -159,6 +159,9 @@ ELSEWHERE |= {"all_deletions", "keys_at_rest"}
 # tests/console/serving
 ELSEWHERE |= {"served_model_removal", "pool_removal", "pool_moving", "engine", "engine_removal"}
 ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_log"}
+ELSEWHERE |= {"engine_live", "pool"}
+ELSEWHERE |= {"new_version", "replacement", "replacement_live", "replacement_cancellation"}
+ELSEWHERE |= {"replacement_rollback"}
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import pytest
 from django.test import Client
 
 from inference.models import Engine, Replacement
+from tenants.models import Member
+from tests.console.conftest import SignIn
 from tests.console.serving.conftest import ENGINES, acts, page, sent
 
 URL = "http://gpu-2:8000/v1"
@@ -72,3 +74,14 @@ def test_a_fault_is_told_beside_its_field(client: Client, engine: Engine) -> Non
     found = sent(client, url(engine), **HOW, version="two words", options="[]", url="gpu")
     for text in ("A name has no blanks", "Enter a JSON object", "begins with http"):
         assert text in found
+
+
+def test_nobody_else_sees_or_does_anything_of_it(
+    engine: Engine, begun: str, alice: Member, sign_in: SignIn
+) -> None:
+    owner = sign_in(alice)
+    for path in (url(engine), begun, f"{begun}live/"):
+        assert owner.get(path).status_code == 403
+    for path in (url(engine), f"{begun}cancellation/", f"{begun}rollback/"):
+        assert owner.post(path, HOW).status_code == 403
+    assert Replacement.objects.get().step == "loading"
