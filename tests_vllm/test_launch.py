@@ -16,7 +16,7 @@ from bench.real_vllm import START_S
 from bench.under_test import Forebay
 from tests.supervisor.running import left_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * START_S)]
+pytestmark = [pytest.mark.unit, pytest.mark.timeout(3 * START_S)]  # the platform is its own
 ASKED = {"role": "user", "content": "What is the capital of France?"}
 
 
