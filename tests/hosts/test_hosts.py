@@ -147,6 +147,25 @@ def test_a_web_host_that_is_cut_off_and_comes_back(hosts: Hosts) -> None:
 
 
 @in_soak
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"FOREBAY_MASTER_KEY": OTHER_KEY}, "wrong master key"),
+        ({"FOREBAY_AUDIT_SIGNING_KEY": OTHER_KEY}, "unknown audit signing key"),
+        ({"FOREBAY_MASTER_KEY": ""}, "this host has no FOREBAY_MASTER_KEY"),
+    ],
+)
+def test_a_host_with_another_key_does_not_start(
+    hosts: Hosts, told: dict[str, str], said: str
+) -> None:
+    with hosts.load() as load:  # so that there is a checkpoint with a signature
+        eventually(lambda: load.count("whole") > 3, 30)
+    other = hosts.another("workers", **told)
+    assert other.child.process.wait(60) == 1
+    assert said in other.child.log.read_text()
+
+
+@in_soak
 def test_a_worker_host_that_is_lost_and_another_takes_over(hosts: Hosts) -> None:
     """Until then, D's workers leave the engine's slots to C's."""
     other = MockEngine(hosts.data.place, hosts.data.home, tokens=20, **{"interval-ms": 20})
@@ -189,22 +208,3 @@ def test_a_worker_host_behind_a_slow_link(hosts: Hosts) -> None:
     assert load.count("whole") > 100
     assert load.count("refused") == load.count("error") == 0
     child.stop()
-
-
-@in_soak
-@pytest.mark.parametrize(
-    ("told", "said"),
-    [
-        ({"FOREBAY_MASTER_KEY": OTHER_KEY}, "wrong master key"),
-        ({"FOREBAY_AUDIT_SIGNING_KEY": OTHER_KEY}, "unknown audit signing key"),
-        ({"FOREBAY_MASTER_KEY": ""}, "this host has no FOREBAY_MASTER_KEY"),
-    ],
-)
-def test_a_host_with_another_key_does_not_start(
-    hosts: Hosts, told: dict[str, str], said: str
-) -> None:
-    with hosts.load() as load:  # so that there is a checkpoint with a signature
-        eventually(lambda: load.count("whole") > 3, 30)
-    other = hosts.another("workers", **told)
-    assert other.child.process.wait(60) == 1
-    assert said in other.child.log.read_text()
