@@ -67,6 +67,7 @@ class Network:
             for pid in _ip("netns", "pids", host.name).split():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
+            _ip("link", "del", host.cable)  # sockets that wait for a last word keep a namespace
             _ip("netns", "del", host.name)
         _ip("link", "del", self._bridge)
 
