@@ -26,7 +26,7 @@ from console.privacy.own_data import link_of
 from inference.chat import asking
 from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send
-from inference.models import Engine
+from inference.models import Engine, Replacement
 from inference.reasoning import Said, packed
 from tenants.models import Link, Member, User
 from tenants.models.link import Purpose
@@ -59,7 +59,9 @@ ELSEWHERE = {
     "console/shares/": "a part of a page",
     "console/models/live/": "a part of a page",
     "console/pools/live/": "a part of a page",
+    "console/pools/engines/<uuid:engine>/live/": "a part of a page",
     "console/pools/engines/<uuid:engine>/log/": "a part of a page",
+    "console/pools/replacements/<uuid:replacement>/live/": "a part of a page",
     "console/usage/export/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
@@ -164,8 +166,16 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
         "completion": objects.standing("receipt"),
         "conversation": conversation(alice),
         "deletion": certified.pk,
+        "replacement": replacement().pk,
     }
     return lambda name: str(named.get(name) or objects.standing(name))
+
+
+def replacement() -> Replacement:
+    """Of an engine by a version that is being loaded."""
+    engine = Engine.objects.get(from_file=False)
+    names = {"old_name": engine.name, "new_name": "mock-2"}
+    return Replacement.objects.create(pool=engine.pool, old=engine, **names)
 
 
 def conversation(member: Member) -> Any:

@@ -19,6 +19,7 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from bench.children import Child
+from tenants.rate_limits.admission import concurrency_key
 from tests.e2e.ask import Record, body, chat, events, eventually, stream
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS
@@ -161,7 +162,7 @@ def test_a_client_that_goes_away_while_it_waits_in_line(
 def in_use(platform: Platform) -> tuple[int, int, int]:
     """Places of tenants and keys, places at the engine, and requests in the queue or running."""
     with redis.Redis.from_url(platform.running()["REDIS_URL"]) as limits:
-        busy = sum(limits.zcard(name) for name in limits.scan_iter("busy:*"))
+        busy = sum(limits.zcard(name) for name in limits.scan_iter(concurrency_key("*")))
         return busy, limits.zcard("q:{mock}:leases"), limits.hlen("q:{mock}:orders")
 
 
@@ -170,10 +171,9 @@ async def abort_at_random(platform: Platform, times: int, seen: list[tuple[int, 
     dice, at_once = random.Random(7), asyncio.Semaphore(24)
     headers = {"Authorization": f"Bearer {platform.key}"}
     unlimited = httpx.Limits(max_connections=None)
-    async with (
-        httpx.AsyncClient(base_url=platform.url, headers=headers, limits=unlimited) as client,
-        asyncio.TaskGroup() as asking,
-    ):
+    async with httpx.AsyncClient(
+        base_url=platform.url, headers=headers, limits=unlimited
+    ) as client:
 
         async def one(stream: bool, after_s: float) -> None:
             async with at_once:
@@ -181,18 +181,19 @@ async def abort_at_random(platform: Platform, times: int, seen: list[tuple[int, 
                     async with asyncio.timeout(after_s):
                         await client.post("/v1/chat/completions", json=body(stream=stream))
 
-        for n in range(times):
-            asking.create_task(one(dice.random() < 0.5, dice.uniform(0.01, 0.3)))
-            if n == times // 2:
-                await asyncio.sleep(0.3)
-                seen.append(in_use(platform))
+        asked = [one(dice.random() < 0.5, dice.uniform(0.01, 0.3)) for _ in range(times)]
+        all_of_them = asyncio.gather(*asked)
+        while not all_of_them.done():
+            seen.append(in_use(platform))
+            await asyncio.sleep(0.05)
+        await all_of_them
 
 
 def test_random_aborts_leave_no_place_in_use(hurt: Platform, engine: Mock) -> None:
     engine.behave(tokens=50, interval_ms=5)
     seen: list[tuple[int, int, int]] = []
     asyncio.run(abort_at_random(hurt, ABORTS, seen))
-    assert min(seen[0]) > 0, "they ran"
+    assert any(min(places) > 0 for places in seen), "they ran"
     eventually(lambda: in_use(hurt) == (0, 0, 0), 10)
     eventually(lambda: engine.state()["running"] == 0, 5)
     settled_exactly_once(hurt)

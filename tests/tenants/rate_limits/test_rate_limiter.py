@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits import rate_limiter as module
-from tenants.rate_limits.admission import TAG, Ask, concurrency_key
+from tenants.rate_limits.admission import CLOCK_KEY, TAG, Ask, concurrency_key
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.rate_limits.release import Slot, release
 from tenants.redis_link import RedisLink
@@ -203,8 +203,8 @@ async def test_places_of_what_is_in_progress_are_taken_again(
     places = [Slot(str(uuid4()), str(who.tenant_id), str(who.api_key_id)) for _ in range(3)]
     rate_limiter = RateLimiter(settings.REDIS_URL, in_progress=lambda: places)
     assert await tier(rate_limiter, caller()) == ""
-    await link.call("DEL", "limits:clock")
+    await link.call("DEL", CLOCK_KEY)
     assert await tier(rate_limiter, who) in ("concurrency", "key_concurrency")
     assert await link.call("ZCARD", concurrency_key(str(who.tenant_id))) == 3
-    await link.call("DEL", "limits:clock")  # not strict for the tests that follow
+    await link.call("DEL", CLOCK_KEY)  # not strict for the tests that follow
     await rate_limiter.close()
