@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from inference.codec.answer import count
 from inference.errors import Headers
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -31,8 +32,8 @@ def headers_after(verdict: Verdict, order: Order, usage: Any) -> Headers:
     """Of an answer that is settled with this `usage`; as before it, where that is unknown."""
     if not isinstance(usage, dict):
         return headers(verdict)
-    prompt, answer = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    prompt, answer = count(usage, "prompt_tokens") or 0, count(usage, "completion_tokens") or 0
+    cached = count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
     charge = order.charge
     back = {
         "requests": 0,

@@ -7,6 +7,7 @@ import orjson
 from inference.api.grpc import errors
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.codec import events
+from inference.codec.answer import count
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
 
@@ -29,13 +30,10 @@ def usage(counted: Any) -> dict[str, int] | None:
     """The fields of a Usage; None where an engine counted nothing."""
     if not isinstance(counted, dict):
         return None
-    details = counted.get("prompt_tokens_details") or {}
-    return {
-        "prompt_tokens": counted.get("prompt_tokens") or 0,
-        "completion_tokens": counted.get("completion_tokens") or 0,
-        "total_tokens": counted.get("total_tokens") or 0,
-        "cached_tokens": details.get("cached_tokens") or 0,
-    }
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    found = {name: count(counted, name) or 0 for name in names}
+    details = counted.get("prompt_tokens_details")
+    return found | {"cached_tokens": count(details, "cached_tokens") or 0}
 
 
 def event(frame: Frame, request_id: str) -> pb.AnswerEvent:
