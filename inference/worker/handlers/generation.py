@@ -197,10 +197,11 @@ class Generation(Handler):
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
         details = self.usage.get("prompt_tokens_details")
+        prompt = max(0, prompt - self.tokens_before)  # which went along as prompt
         ttft_ms = self.since_receipt(self.first_at) if self.first_at is not None else None
         return msgspec.structs.replace(
             self.ending(failure, self.finish_reason),
-            prompt_tokens=max(0, prompt - self.tokens_before),  # which went along as prompt
+            prompt_tokens=prompt,
             completion_tokens=generated,
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
             ttft_ms=ttft_ms if self.order.stream else None,

@@ -302,6 +302,14 @@ async def test_an_engine_that_can_goes_on_where_it_broke_off() -> None:
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (5, 2)
 
 
+async def test_what_went_along_as_prompt_is_not_paid_as_cached() -> None:
+    tail = usage(6, 1, prompt_tokens_details={"cached_tokens": 6})
+    engine = Continuing([[chunk("lo"), chunk(finish="stop"), tail]], private_cache=True)
+    outcome = await Traces().of(engine, an_order(), attempt=2, before=BEFORE)
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.cached_tokens) == (5, 5)
+
+
 async def test_one_that_goes_on_and_breaks_off_again_counts_everything() -> None:
     traces = Traces()
     outcome = await traces.of(Continuing([chunk("lo")]), an_order(), attempt=2, before=BEFORE)
