@@ -24,13 +24,19 @@ from tenants.redis_link import RedisGone, RedisLink, Script
 
 AGAIN_S = 1.0
 PLACE_MS = 4_000
+KERNEL = Path("/proc/sys/kernel/random/boot_id")  # of Linux: another one on each machine
 PLACE = Script.load(Path(__file__).parent / "place.lua", when_full=True)
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
 
 def here() -> str:
-    """This host, not another one: a worker that starts again has the place of its dead self."""
-    return sha256(f"{socket.gethostname()}:{settings.FOREBAY_HOME}".encode()).hexdigest()[:16]
+    """This host, not another one: a worker that starts again has the place of its dead self.
+
+    Hosts made from one image may have one name.
+    """
+    kernel = KERNEL.read_text() if KERNEL.exists() else ""
+    named = f"{socket.gethostname()}:{settings.FOREBAY_HOME}:{kernel}"
+    return sha256(named.encode()).hexdigest()[:16]
 
 
 class Colleagues:

@@ -1,6 +1,7 @@
 """Several workers of one engine: each has its share of the slots, and is woken when needed."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,15 @@ async def test_one_host_at_a_time_has_the_place_of_a_worker(
     start(bench, 1, engine)
     await bench.submit(1)
     assert len(await bench.settled(2)) == 2
+
+
+def test_hosts_of_one_name_are_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = []
+    for boot in ("one", "another"):
+        (tmp_path / boot).write_text(boot)
+        monkeypatch.setattr(colleagues, "KERNEL", tmp_path / boot)
+        found += [colleagues.here(), colleagues.here()]
+    assert len(set(found)) == 2
 
 
 async def test_who_was_away_for_long_gives_way_and_finishes(
