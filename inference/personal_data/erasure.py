@@ -63,8 +63,7 @@ def _just_begun(tenant_id: UUID, subject_id: UUID) -> bool:
 def _end(completion: Completion) -> bool:
     """Whether it is over now."""
     script = client().register_script(fair_queue.CANCEL.text)
-    arguments = fair_queue.taken_out_arguments(str(completion.id))
-    where = script(keys=[fair_queue.prefix(completion.queue)], args=arguments)
+    where = script(keys=[fair_queue.prefix(completion.queue)], args=[str(completion.id)])
     age_s = time.time() - completion.created_at.timestamp()
     if where == b"running" or (where == b"gone" and age_s < ON_THE_WAY_S):
         return False

@@ -1,4 +1,4 @@
--- KEYS: 1 pool prefix   ARGV: 1 request id  2 name of the highest class
+-- KEYS: 1 pool prefix   ARGV: 1 request id
 -- Returns 'running' (its runner has been told), 'queued' (taken out: the caller settles it), 'gone'.
 local p, id = KEYS[1], ARGV[1]
 redis.call('SET', p .. ':cancelled:' .. id, 1, 'EX', 60) -- for one that has to be run again
@@ -9,6 +9,5 @@ if runner then
   return 'running'
 end
 if redis.call('HDEL', p .. ':orders', id) == 0 then return 'gone' end
-redis.call('HINCRBY', p .. ':waiting', redis.call('HGET', p .. ':lower', id) or ARGV[2], -1)
-redis.call('HDEL', p .. ':lower', id)
+waits_no_more(p, id)
 return 'queued'

@@ -7,11 +7,9 @@
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
-local counted = false
 
 if redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1 then
-  counted = redis.call('HINCRBY', p .. ':waiting', class, 1)
-  if ARGV[7] then redis.call('HSET', p .. ':lower', id, class) end
+  if ARGV[7] then waits_below(p, id, class) end
   local push = ARGV[6] == 'head' and 'RPUSH' or 'LPUSH'
   if redis.call(push, line, item) == 1 then
     -- The tenant (re)joins: lift its counter to the lowest active one, so that being idle earns
@@ -32,11 +30,16 @@ if parked then
   return {1}
 end
 
+-- Of one key twice and one once, each sum says which of them exist: it saves a command.
+local there, lower = redis.call('EXISTS', p .. ':lower', p .. ':lower', p .. ':runner'), 0
 local told = 1
-if redis.call('EXISTS', p .. ':runner') == 0 then
+if there % 2 == 0 then
   told = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2
 end
-local out = {told, redis.call('GET', p .. ':pace') or '', redis.call('HLEN', p .. ':on')}
-for i = 7, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
-out[#out + 1] = counted or redis.call('HGET', p .. ':waiting', class) or 0
+if there >= 2 then lower = redis.call('HLEN', p .. ':lower') end
+local on = redis.call('HLEN', p .. ':on')
+local highest = redis.call('HLEN', p .. ':orders') - on - lower
+local out = {told, redis.call('GET', p .. ':pace') or '', on, highest}
+for i = 8, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
+if ARGV[7] then out[#out + 1] = redis.call('HGET', p .. ':waiting', class) or 0 end
 return out

@@ -7,7 +7,7 @@ Nothing here asks anybody: routing looks it up for each request.
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from inference import classes
@@ -77,6 +77,7 @@ class Place:
     position: int = 0
     wait_s: float = 0.0
     begun: float = 0
+    klass: str = ""  # of work
 
     def now(self, pool: str) -> "Place":
         """By what this process knows of the pool by now."""
@@ -84,8 +85,9 @@ class Place:
         if not self.position:
             return self
         gone = int(max(0, line.begun - self.begun))
-        position = max(1, self.position - gone)
-        return Place(position, line.wait_s(position), self.begun)
+        # Those who left without having begun show in how many wait at all.
+        position = max(1, min(self.position - gone, line.before(self.klass)))
+        return replace(self, position=position, wait_s=line.wait_s(position))
 
 
 _lines: dict[str, Line] = {}  # by pool
@@ -108,7 +110,7 @@ def joined(pool: str, klass: str, told: Sequence[Any], slots: int) -> Place:
     _lines[pool] = line
     room = 0 if line.full else max(0, slots - int(told[1]))
     position = max(0, line.before(klass) - room)
-    return Place(position, position * line.interval_s, line.begun)
+    return Place(position, position * line.interval_s, line.begun, klass)
 
 
 def looked(pool: str, told: Sequence[Any]) -> Line:

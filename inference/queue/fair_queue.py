@@ -16,15 +16,21 @@ from inference.queue.expected_wait import Line, Place
 from tenants.redis_link import WHEN_FULL, Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
-_PACE = (_HERE / "pace.lua").read_text()
-ENQUEUE = Script.of(_PACE + (_HERE / "enqueue.lua").read_text())  # a full Redis takes nothing new
-POP, WAITING = (
-    Script.of(WHEN_FULL + _PACE + (_HERE / f"{name}.lua").read_text())
-    for name in ("pop", "waiting")
+
+
+def _text(name: str) -> str:
+    return (_HERE / f"{name}.lua").read_text()
+
+
+_PACE, _LOWER = _text("pace"), _text("lower")
+ENQUEUE = Script.of(_LOWER + _text("enqueue"))  # a full Redis takes nothing new
+POP = Script.of(WHEN_FULL + _PACE + _LOWER + _text("pop"))
+SETTLE, CANCEL, SWEEP, TAKE_OUT = (
+    Script.of(WHEN_FULL + _LOWER + _text(name))
+    for name in ("settle", "cancel", "sweep", "take_out")
 )
-SETTLE, CANCEL, BEAT, ADOPT, SWEEP, COMPARED, TAKE_OUT = (
-    Script.load(_HERE / f"{name}.lua", when_full=True)
-    for name in ("settle", "cancel", "beat", "adopt", "sweep", "compared", "take_out")
+BEAT, ADOPT, COMPARED, WAITING = (
+    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "adopt", "compared", "waiting")
 )
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
@@ -60,11 +66,6 @@ def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | b
     above = classes.names()[: classes.rank(item.klass)]
     order = carried(ciphertext)
     return [item.klass, item.tenant, item.id, str(item), order, place, *above]
-
-
-def taken_out_arguments(request_id: str) -> list[str]:
-    """Of CANCEL and TAKE_OUT."""
-    return [request_id, *classes.names()[:1]]
 
 
 def _slots(pool: str) -> int:
@@ -119,7 +120,7 @@ class FairQueue:
 
     async def cancel(self, request_id: str) -> str:
         """ "running", "queued" (the caller now settles it) or "gone"."""
-        answer: bytes = await self._redis.run(CANCEL, self._pool, *taken_out_arguments(request_id))
+        answer: bytes = await self._redis.run(CANCEL, self._pool, request_id)
         return answer.decode()
 
     async def was_cancelled(self, request_id: str) -> bool:

@@ -9,34 +9,29 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline = now + tonumber(ARGV[2])
 local out = {}
+local orders, leases, on = p .. ':orders', p .. ':leases', p .. ':on'
 local more = false -- wait that were not taken, as far as is known
-
-local function any_waits()
-  local lines = {}
-  for c = 5, #ARGV do lines[#lines + 1] = p .. ':' .. ARGV[c] .. ':active' end
-  return redis.call('EXISTS', unpack(lines)) > 0
-end
 
 -- Hands out up to `most` requests of a class. Returns how many there were.
 local function take(class, most)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
-  local taken, begun, empty = 0, 0, false
+  local taken = 0
   while taken < most do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
-    empty = not tenant
-    if empty then break end
+    if not tenant then break end
     local line = p .. ':' .. class .. ':line:' .. tenant
     local item = redis.call('RPOP', line)
     local order, counter = false, false
     if item then
       -- item: attempt|estimate|weight|class|tenant|id
       local estimate, weight, id = string.match(item, '^%d+|(%d+)|(%d+)|[^|]*|[^|]*|(.*)$')
-      order = redis.call('HGET', p .. ':orders', id)
-      if order then -- else it was cancelled while it waited: nothing to run, nothing to charge
+      order = redis.call('HGET', orders, id)
+      -- Else it was cancelled while it waited, or stands in its line twice and runs already: it was
+      -- moved to another pool and back. Nothing to run, nothing to charge.
+      if order and redis.call('HSETNX', on, id, runner) == 1 then
         counter = redis.call('HINCRBYFLOAT', counters, tenant, tonumber(estimate) / tonumber(weight))
-        redis.call('ZADD', p .. ':leases', deadline, item)
-        begun = begun + redis.call('HSET', p .. ':on', id, runner)
-        if class ~= ARGV[5] then redis.call('HDEL', p .. ':lower', id) end
+        redis.call('ZADD', leases, deadline, item)
+        if class ~= ARGV[5] then waits_no_more(p, id) end
         out[#out + 1] = item
         out[#out + 1] = order
         taken = taken + 1
@@ -51,9 +46,6 @@ local function take(class, most)
       redis.call('ZADD', active, counter, tenant)
       more = true
     end
-  end
-  if begun > 0 and redis.call('HINCRBY', p .. ':waiting', class, -begun) ~= 0 and empty then
-    redis.call('HSET', p .. ':waiting', class, 0) -- an earlier version did not count
   end
   n = n - taken
   return taken
@@ -138,5 +130,6 @@ else
 end
 
 if n > 0 then redis.call('SADD', p .. ':parked', runner) end
-keep_pace(p, now, #out / 2, n > 0 and FREE or (more or any_waits()) and WAITS or FULL)
+more = more or n == 0 and redis.call('HLEN', orders) > redis.call('HLEN', on)
+keep_pace(p, now, #out / 2, n > 0 and FREE or more and WAITS or FULL)
 return out

@@ -6,8 +6,7 @@ local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
 local known = redis.call('HDEL', p .. ':orders', id)
 if redis.call('HDEL', p .. ':on', id) < known then -- it has not begun, or was to begin again
-  redis.call('HINCRBY', p .. ':waiting', class, -1)
-  redis.call('HDEL', p .. ':lower', id)
+  waits_no_more(p, id)
 end
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
 local change = (tonumber(ARGV[2]) - tonumber(estimate)) / tonumber(weight)

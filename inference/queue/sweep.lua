@@ -14,7 +14,7 @@ for i = #expired, 1, -1 do
   redis.call('ZREM', p .. ':leases', item)
   local attempt, estimate, weight, class, tenant, id =
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
-  local begun = redis.call('HDEL', p .. ':on', id)
+  redis.call('HDEL', p .. ':on', id)
   if redis.call('HEXISTS', p .. ':orders', id) == 1 then
     local counters, active = p .. ':' .. class .. ':counters', p .. ':' .. class .. ':active'
     local refund = -tonumber(estimate) / tonumber(weight)
@@ -22,8 +22,7 @@ for i = #expired, 1, -1 do
     redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant,
       (attempt + 1) .. '|' .. estimate .. '|' .. weight .. '|' .. class .. '|' .. tenant .. '|' .. id)
     redis.call('ZADD', active, counter, tenant)
-    redis.call('HINCRBY', p .. ':waiting', class, begun)
-    if class ~= ARGV[2] then redis.call('HSET', p .. ':lower', id, class) end
+    if class ~= ARGV[2] then waits_below(p, id, class) end
     requeued[#requeued + 1] = id
   end
 end

@@ -1,10 +1,6 @@
--- Takes a request that waits out of the queue. KEYS: 1 pool prefix
--- ARGV: 1 request id  2 name of the highest class
+-- Takes a request that waits out of the queue. KEYS: 1 pool prefix   ARGV: 1 request id
 -- Returns 1 when nobody runs it, 0 when a runner has it.
 local p, id = KEYS[1], ARGV[1]
 if redis.call('HEXISTS', p .. ':on', id) == 1 then return 0 end
-if redis.call('HDEL', p .. ':orders', id) == 1 then
-  redis.call('HINCRBY', p .. ':waiting', redis.call('HGET', p .. ':lower', id) or ARGV[2], -1)
-  redis.call('HDEL', p .. ':lower', id)
-end
+if redis.call('HDEL', p .. ':orders', id) == 1 then waits_no_more(p, id) end
 return 1

@@ -1,8 +1,14 @@
--- How many requests wait, and how fast they start. KEYS: 1 pool prefix   ARGV: names of classes
+-- How many requests wait, and how fast they start.
+-- KEYS: 1 pool prefix   ARGV: names of classes, the highest first
 -- Returns {pace ('' when nothing is known), ms of this clock, requests that wait in each class}
 local p, clock = KEYS[1], redis.call('TIME')
-local out = {redis.call('GET', p .. ':pace') or '', clock[1] * 1000 + math.floor(clock[2] / 1000)}
-for _, class in ipairs(ARGV) do
-  out[#out + 1] = redis.call('HGET', p .. ':waiting', class) or 0
+local all = redis.call('HLEN', p .. ':orders') - redis.call('HLEN', p .. ':on')
+if all <= 0 then
+  redis.call('DEL', p .. ':lower', p .. ':waiting') -- of those that an earlier version handed out
+end
+local out = {redis.call('GET', p .. ':pace') or '', clock[1] * 1000 + math.floor(clock[2] / 1000),
+  all - redis.call('HLEN', p .. ':lower')}
+for i = 2, #ARGV do
+  out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0
 end
 return out

@@ -88,8 +88,7 @@ def _move(pool: str, *, is_gone: bool) -> None:
 
 def _taken_out(pool: str, completion_id: UUID) -> bool:
     take_out = client().register_script(fair_queue.TAKE_OUT.text)
-    arguments = fair_queue.taken_out_arguments(str(completion_id))
-    return bool(take_out(keys=[fair_queue.prefix(pool)], args=arguments))
+    return bool(take_out(keys=[fair_queue.prefix(pool)], args=[str(completion_id)]))
 
 
 def _other_pool(model: str, order: Order | None) -> str | None:

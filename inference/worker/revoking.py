@@ -33,9 +33,8 @@ def end_revoked() -> None:
 
 
 def _end(completion: Completion) -> None:
-    arguments = fair_queue.taken_out_arguments(str(completion.id))
     where = client().register_script(fair_queue.CANCEL.text)(
-        keys=[fair_queue.prefix(completion.queue)], args=arguments
+        keys=[fair_queue.prefix(completion.queue)], args=[str(completion.id)]
     )
     on_its_way = completion.created_at > datetime.now(UTC) - YOUNG
     if where == b"running" or (where == b"gone" and on_its_way):

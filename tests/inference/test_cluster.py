@@ -16,7 +16,7 @@ from inference.engines import breakers
 from inference.engines.users import EngineUse
 from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments, taken_out_arguments
+from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
 from inference.stream import frames
 from inference.worker.colleagues import PLACE
 from tenants.caller import Limits
@@ -84,7 +84,7 @@ def _by_the_sweeper(url: str, pool: str) -> None:
         client.hset(f"{prefix(pool)}:orders", lost.id, "order")
         for script, words in (
             (fair_queue.SWEEP, sweep_arguments(100)),
-            (fair_queue.TAKE_OUT, taken_out_arguments(lost.id)),
+            (fair_queue.TAKE_OUT, [lost.id]),
             (fair_queue.COMPARED, ["epoch", "upto", "round"]),
         ):
             RUN.add(script.text)

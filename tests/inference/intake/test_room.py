@@ -133,7 +133,8 @@ def ask(client: httpx.AsyncClient) -> asyncio.Task[httpx.Response]:
 
 
 async def waiting(link: RedisLink, pool: str) -> int:
-    return int(await link.call("HGET", f"{prefix(pool)}:waiting", REALTIME) or 0)
+    orders, on = [await link.call("HLEN", f"{prefix(pool)}:{name}") for name in ("orders", "on")]
+    return int(orders) - int(on)
 
 
 async def test_refused_before_anything_is_recorded(

@@ -11,6 +11,7 @@ from inference.queue import expected_wait, fair_queue
 from inference.queue.expected_wait import Line, expected, waiting
 from inference.queue.fair_queue import FairQueue, prefix
 from tenants.redis_link import RedisLink
+from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item
 
 START_S = 0.04
@@ -146,6 +147,30 @@ async def test_a_place_moves_up(queue: FairQueue) -> None:
     assert place.now(queue.pool).position == 1
 
 
+async def test_a_place_moves_up_when_others_give_up(queue: FairQueue) -> None:
+    await fill(queue, 1)
+    before = [an_item() for _ in range(6)]
+    for item in before:
+        await queue.enqueue(item, b"x")
+    (place,) = await join(queue, 1)
+    for item in before[:5]:
+        assert await queue.cancel(item.id) == "queued"
+    await queue.look()
+    assert (place.position, place.now(queue.pool).position) == (7, 2)
+
+
+async def test_a_place_is_found_again_after_everything_was_lost(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await fill(queue, 1)
+    place = (await join(queue, 5))[-1]
+    await go_on(queue, 1)
+    await forget_pool(link, queue.pool)
+    await join(queue, 1)
+    await queue.look()
+    assert place.now(queue.pool).position == 1
+
+
 def test_time_that_passes_shortens_the_wait() -> None:
     line = Line(full=True, interval_s=2.0, waiting={"realtime": 5})
     assert line.wait_s(5) == pytest.approx(10, abs=0.1)
@@ -185,8 +210,12 @@ async def test_idle_times_do_not_count(queue: FairQueue) -> None:
 async def test_a_count_that_an_earlier_version_left_is_put_right(
     queue: FairQueue, link: RedisLink
 ) -> None:
-    name = f"{prefix(queue.pool)}:waiting"
-    await link.call("HSET", name, "realtime", -7)
-    await join(queue, 2)
-    await queue.pop(5, "runner-1")
-    assert await link.call("HGET", name, "realtime") == b"0"
+    """It hands out without counting: nothing that waits may be counted for ever."""
+    await fill(queue, 1)
+    await join(queue, 3, "batch")
+    await link.call("DEL", f"{prefix(queue.pool)}:orders", f"{prefix(queue.pool)}:on")
+    assert (await queue.look()).is_empty
+    await join(queue, 2, "batch")
+    await join(queue, 1)
+    found = (await queue.look()).waiting
+    assert {name: n for name, n in found.items() if n} == {"realtime": 1, "batch": 2}

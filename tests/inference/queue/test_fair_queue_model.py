@@ -24,7 +24,6 @@ from inference.queue.fair_queue import (
     FairQueue,
     prefix,
     sweep_arguments,
-    taken_out_arguments,
 )
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
@@ -176,8 +175,17 @@ class Queue(RuleBasedStateMachine):
         if taken := item.id not in self.on:
             self.orders.pop(item.id, None)
             self.done.add(item.id)
-        arguments = taken_out_arguments(item.id)
-        assert self.do(self.redis.run(TAKE_OUT, [prefix(self.pool)], *arguments)) == taken
+        assert self.do(self.redis.run(TAKE_OUT, [prefix(self.pool)], item.id)) == taken
+
+    @precondition(lambda self: self.orders.keys() - self.on)
+    @rule(data=st.data())
+    def take_out_and_put_in_again(self, data: st.DataObject) -> None:
+        """It was moved to another pool and back. Where it stood it may be found as well."""
+        id_ = data.draw(st.sampled_from(sorted(self.orders.keys() - self.on)))
+        assert self.do(self.redis.run(TAKE_OUT, [prefix(self.pool)], id_))
+        item = next(item for item in self.known if item.id == id_)
+        self.lines[item.klass].join(again := structs.replace(item, attempt=2))
+        self._told(self.do(self.queue.enqueue(again, self.orders[id_])))
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), cost=costs)
@@ -222,7 +230,8 @@ class Queue(RuleBasedStateMachine):
         line, found = self.lines[klass], None
         while line.active() and not found:
             item = line.take()
-            if item.id in self.orders:
+            if item.id in self.orders and item.id not in self.on:
+                self.on.add(item.id)
                 line.charge(item, item.estimate)
                 found = item
             line.after_taking_from(item.tenant)
