@@ -12,7 +12,7 @@ from inference.intake import address_limit, allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
 from inference.intake.context import Context
-from inference.intake.errors import NotAdmitted
+from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
@@ -40,6 +40,7 @@ class Call:
         self.caller: Caller | None = None  # once it is known
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
+        self.found_no_place = False  # where it would have waited: it is refused before that
 
     @cached_property
     def request_id(self) -> str:
@@ -71,7 +72,11 @@ class Call:
     async def submit(self, submission: Submission) -> AnswerStream:
         """Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken."""
         self.at_admission = True
-        answer = await submit(self.context, submission)
+        try:
+            answer = await submit(self.context, submission)
+        except (QueueFull, EnginesPaused):
+            self.found_no_place = True
+            raise
         self.request_id = str(answer.order.id)
         self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
@@ -128,7 +133,8 @@ class Call:
             return await address_limit.charge_unadmitted(*asked)
         if told & _LIMITS:
             return None
-        return await address_limit.look(*asked, self.address_counted_at or ELSEWHERE)
+        elsewhere = 0 if self.found_no_place else ELSEWHERE
+        return await address_limit.look(*asked, self.address_counted_at or elsewhere)
 
     def _put_on_record(self, error: ApiError) -> None:
         where = self.context, self.caller, self.route, self.client_ip

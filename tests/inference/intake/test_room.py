@@ -176,5 +176,16 @@ async def test_what_is_on_its_way_comes_on_top(
         task.cancel()
 
 
+async def test_who_is_refused_all_the_time_has_an_address_that_is_counted(
+    asking: httpx.AsyncClient, settings: Settings, tell: Any, pool: str
+) -> None:
+    settings.IP_PER_MINUTE = 3
+    tell(pool, WAITING)
+    answers = [await asking.post("/v1/chat/completions", json=BODY) for _ in range(6)]
+    codes = [answer.status_code for answer in answers]
+    assert codes[:3] == [503] * 3
+    assert codes[-1] == 429
+
+
 async def _is(link: RedisLink, pool: str, n: int) -> bool:
     return await waiting(link, pool) == n
