@@ -2,25 +2,32 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
+import hiredis
 import psycopg
 
 from inference import classes
+from inference.engines import Pool
 from inference.intake import charging, request_id
 from inference.intake.context import Context
-from inference.intake.errors import OutOfService
+from inference.intake.errors import OutOfService, QueueFull
+from inference.intake.room import has_a_turn
 from inference.intake.route import route
 from inference.intake.submission import Submission
 from inference.order import Order
+from tenants.caller import Caller
 from tenants.quotas.price_list import Prices
+from tenants.redis_link import RedisGone
 
 PRICE_PATIENCE_S = 2.0
 
 
 async def draft(context: Context, submission: Submission) -> Order:
-    """Raises OutOfService, EnginesPaused."""
+    """Raises OutOfService, QueueFull, EnginesPaused."""
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
+    pool = await _pool(context, caller, model, submission.klass)
     return Order(
         id=request_id.new(),
         tenant_id=caller.tenant_id,
@@ -49,12 +56,24 @@ async def draft(context: Context, submission: Submission) -> Order:
             chat=submission.chat,
             max_tokens=submission.max_tokens,
         ),
-        pool=route(caller, model, submission.klass).name,
+        pool=pool.name,
         local_only=caller.local_only,
         local_only_by=caller.local_only_by,
         idempotent=submission.claim is not None,
         body_form=submission.engine.body_form,
     )
+
+
+async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Pool:
+    try:
+        return route(caller, model, klass)
+    except QueueFull as full:
+        for pool in full.pools:
+            with suppress(RedisGone, hiredis.ReplyError):
+                turns = await context.queues[pool.name].turns(klass, str(caller.tenant_id))
+                if has_a_turn(pool, klass, *turns):
+                    return pool
+        raise
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:

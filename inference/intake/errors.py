@@ -1,5 +1,8 @@
 """Why a request is not taken, whatever it came in by. `inference/api/refusing.py` has the words."""
 
+from collections.abc import Sequence
+
+from inference.engines import Pool
 from tenants.rate_limits.admission import Admission
 
 
@@ -21,11 +24,14 @@ class OutOfService(Exception):
 
 
 class QueueFull(OutOfService):
-    """As many wait as may, or for as long. `retry_after`: seconds until there is room."""
+    """As many wait as may, or for as long, in all of `pools`.
 
-    def __init__(self, model: str, retry_after: int) -> None:
-        super().__init__(f"too many requests wait for {model}")
-        self.retry_after = retry_after
+    `retry_after`: seconds until there is room in one.
+    """
+
+    def __init__(self, pools: Sequence[Pool], retry_after: int) -> None:
+        super().__init__(f"too many requests wait for {pools[0].model}")
+        self.pools, self.retry_after = pools, retry_after
 
 
 class EnginesPaused(OutOfService):

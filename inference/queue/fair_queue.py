@@ -97,6 +97,14 @@ class FairQueue:
         """True when the caller must publish a wake-up: no runner lives."""
         return (await self.join(item, ciphertext)).wakes
 
+    async def turns(self, klass: str, tenant: str) -> tuple[int, int]:
+        """How many of a tenant's requests wait, and how many tenants' do, with this one's next."""
+        line = f"{self._pool[0]}:{klass}"
+        own, others = await self._redis.many(
+            [("LLEN", f"{line}:line:{tenant}"), ("ZCARD", f"{line}:active")]
+        )
+        return int(own), int(others) + (not own)
+
     async def look(self) -> Line:
         """What waits in here, and how fast it goes on."""
         told = await self._redis.run(WAITING, self._pool, *classes.names())

@@ -14,7 +14,7 @@ from inference import engines
 from inference.engines import pools
 from inference.intake import enqueue
 from inference.intake.errors import QueueFull
-from inference.intake.room import limits_of, with_room
+from inference.intake.room import has_a_turn, limits_of, with_room
 from inference.intake.route import route
 from inference.models import Completion
 from inference.queue import expected_wait, line_watch
@@ -22,6 +22,7 @@ from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import FairQueue, prefix
 from tenants.models import ApiKey, Tenant
 from tenants.redis_link import RedisLink
+from tests.inference.orders import an_item
 from tests.inference.queue.test_pools import a_caller
 from tests.inference.running import until
 from tests.inference.web import served, serving
@@ -185,6 +186,42 @@ async def test_who_is_refused_all_the_time_has_an_address_that_is_counted(
     codes = [answer.status_code for answer in answers]
     assert codes[:3] == [503] * 3
     assert codes[-1] == 429
+
+
+async def test_who_waits_behind_another_tenants_backlog_has_a_turn(
+    asking: httpx.AsyncClient,
+    queue: FairQueue,
+    link: RedisLink,
+    settings: Settings,
+    tell: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue is fair: one tenant's requests must not refuse those of others."""
+    monkeypatch.setattr(line_watch, "EVERY_S", 60)  # what is told here holds
+    serve(settings, **{queue.pool: {"wait_s": 30}})
+    await fill(queue)
+    for _ in range(WAITING):
+        await queue.enqueue(an_item(tenant="flooding"), b"x")
+    tell(queue.pool, WAITING, interval_s=12)
+    first = ask(asking)
+    await until(lambda: _is(link, queue.pool, WAITING + 1))
+    tell(queue.pool, WAITING + 1, interval_s=12)
+    answer = await asking.post("/v1/chat/completions", json=BODY)
+    assert answer.status_code == 503, "its second one would begin after 4 x 12 s"
+    first.cancel()
+
+
+@pytest.mark.parametrize(
+    ("own", "tenants", "has_one"), [(0, 2, True), (0, 3, False), (1, 2, False), (4, 1, False)]
+)
+def test_a_turn_comes_after_one_of_each_other_tenant(
+    settings: Settings, tell: Any, own: int, tenants: int, *, has_one: bool
+) -> None:
+    serve(settings, here={"wait_s": 30, "waiting": 10})
+    tell("here", 8, interval_s=12)
+    assert has_a_turn(pools()["here"], REALTIME, own, tenants) is has_one
+    tell("here", 10, interval_s=12)
+    assert not has_a_turn(pools()["here"], REALTIME, own, tenants), "as many as may wait"
 
 
 async def _is(link: RedisLink, pool: str, n: int) -> bool:
