@@ -204,6 +204,11 @@ class Engine:
         """The engine as one runner uses it."""
         yield self
 
+    @asynccontextmanager
+    async def foretold(self, redis: RedisLink) -> AsyncGenerator[None]:
+        """While it is being loaded: its first runner finds ready what it would have to wait for."""
+        yield
+
     async def probe(self, session: EngineSession) -> bool:
         """Asks the engine what its model can take, and learns it.
 

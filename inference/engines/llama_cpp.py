@@ -98,6 +98,11 @@ class LlamaCppEngine(Engine):
             yield mine
         self._known.append(known)
 
+    @asynccontextmanager
+    async def foretold(self, redis: RedisLink) -> AsyncGenerator[None]:
+        async with EngineUse(self.base).foretold(redis):
+            yield
+
     async def probe(self, session: EngineSession) -> bool:
         try:
             found = await self._ask(session, "/props")

@@ -5,6 +5,10 @@ that it is there, and trusts what it knows of the slots only while it is surely 
 seconds: for TRUST_S after it has heard so. A newcomer that may not be the only one sends nothing
 for SETTLE_S, which is longer: by then nobody trusts any more. Whoever has not been heard for
 COUNTS_S is forgotten, and has stopped sending before that, after SEND_S.
+
+Redis may have lost its data, so it counts from when it first heard of an engine: who has said
+nothing since then, for SETTLE_S, does not trust; for COUNTS_S, is not there. Of an engine that is
+being loaded it hears at once (`foretold`), and the first runner of it need not wait.
 """
 
 import asyncio
@@ -49,6 +53,21 @@ class EngineUse:
             keeping.cancel()
             await self.leave(redis)
 
+    @asynccontextmanager
+    async def foretold(self, redis: RedisLink) -> AsyncIterator[None]:
+        """Meanwhile Redis knows of the engine, which nobody uses yet."""
+        telling = asyncio.create_task(self._foretell(redis))
+        try:
+            yield
+        finally:
+            telling.cancel()
+
+    async def _foretell(self, redis: RedisLink) -> None:
+        while True:
+            with contextlib.suppress(*_TROUBLE):  # then its first runner waits
+                await redis.run(USERS, self.keys, self._me, -1)
+            await asyncio.sleep(BEAT_S)
+
     @property
     def mark(self) -> object | None:
         """The same object for as long as nobody else can have used the engine in between."""
@@ -71,14 +90,16 @@ class EngineUse:
     async def beat(self, redis: RedisLink) -> None:
         asked_at = monotonic()
         counts_ms = int(COUNTS_S * 1000)
-        came, alone, *history = await redis.run(USERS, self.keys, self._me, counts_ms)
+        came, alone, lone_ms, *history = await redis.run(USERS, self.keys, self._me, counts_ms)
         if not alone:
             # An answer that was lost on its way may have been the one that said so.
             if came or asked_at > self._heard_at + SEND_S or history[0] not in self._history:
-                self._may_send_at = monotonic() + SETTLE_S
+                self._may_send_at = monotonic() + max(0.0, SETTLE_S - lone_ms / 1000)
             self._mark = None
-        elif self._mark is None or self._history != tuple(history):
-            self._mark = object()
+        else:
+            self._may_send_at = 0.0  # the others have left, or have been forgotten
+            if self._mark is None or self._history != tuple(history):
+                self._mark = object()
         self._history, self._heard_at = tuple(history), asked_at
 
     async def leave(self, redis: RedisLink) -> None:

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -27,6 +28,7 @@ from inference.pools import Entry
 from inference.queue.occupancy import occupancy
 from inference.replacing.compared import less
 from inference.replacing.warming import Unusable, until_it_answers, warm_up
+from tenants.cluster_link import link_to
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,9 +81,11 @@ class Drive:
     def __enter__(self) -> "Drive":
         self._loop = asyncio.Runner()
         self._session = self._loop.run(_session())
+        self._redis = link_to(settings.REDIS_URL)
         return self
 
     def __exit__(self, *_problem: object) -> None:
+        self._redis.close()
         self._loop.run(self._session.__aexit__())
         self._loop.close()
 
@@ -101,7 +105,7 @@ class Drive:
     def _load(self, row: Replacement) -> None:
         new = _engine(row.new)
         try:
-            self._meanwhile(until_it_answers(new, self._session), before=row)
+            self._meanwhile(self._foretold(new, until_it_answers(new, self._session)), before=row)
         except TimeoutError:
             raise Unusable(_why_silent(row)) from None
         self._decide(Step.LOADING, lambda locked: locked.loaded())
@@ -109,7 +113,8 @@ class Drive:
     def _warm(self, row: Replacement) -> None:
         new = _engine(row.new)
         try:
-            took = self._meanwhile(warm_up(new, self._session, row.warm_ups), before=row)
+            asked = warm_up(new, self._session, row.warm_ups)
+            took = self._meanwhile(self._foretold(new, asked), before=row)
         except TimeoutError:
             raise Unusable(_why_silent(row)) from None
         if not row.may_take_less and (lost := self._less(row, new)):
@@ -118,6 +123,10 @@ class Drive:
 
     def _less(self, row: Replacement, new: Engine) -> list[str]:
         return self._meanwhile(less(_engine(row.old), new, self._session))
+
+    async def _foretold(self, new: Engine, work: Coroutine[Any, Any, T]) -> T:
+        async with new.foretold(self._redis):
+            return await work
 
     def _await_drained(self, row: Replacement) -> None:
         """Until the one that served before has nothing left, and no runner can come up late."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from uuid import UUID, uuid4
 
 import pytest
@@ -103,6 +104,48 @@ async def test_a_newcomer_waits_until_the_other_has_ceased_to_trust(begin: Begin
     assert await trusting(one) is not mark
 
 
+async def test_the_first_runner_of_a_foretold_engine_does_not_wait(
+    begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "SETTLE_S", 60.0)
+    one = begin()
+    one.freeze()  # before its first beat
+    assert not await _may_send(one)
+    async with one.use.foretold(link):
+        await asyncio.sleep(1.2)
+    await one.use.beat(link)
+    assert await _may_send(one)
+    assert one.use.mark is not None
+
+
+async def test_what_was_foretold_for_too_short_a_time_is_not_trusted(
+    begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "COUNTS_S", 60.0)
+    one = begin()
+    one.freeze()
+    async with one.use.foretold(link):
+        await asyncio.sleep(0.6)
+    await one.use.beat(link)
+    assert one.use._may_send_at <= monotonic()
+    assert one.use.mark is None
+
+
+async def test_a_newcomer_waits_for_another_that_is_there_foretold_or_not(
+    begin: Begin, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "SETTLE_S", 60.0)
+    one = begin()
+    async with one.use.foretold(link):
+        await trusting(one)
+        two = begin()
+        assert not await _may_send(two)
+        await _trusts_no_more(one)
+    await one.leave()
+    await trusting(two)
+    await ready(two)
+
+
 async def test_a_newcomer_that_came_and_went_unseen_is_noticed(begin: Begin) -> None:
     one = begin()
     mark = await trusting(one)
@@ -125,6 +168,12 @@ async def test_a_frozen_runner_sends_nothing_and_trusts_nothing(begin: Begin) ->
     await one.use.beat(one.link)
     assert not await _may_send(one)  # the newcomer is it, by now
     assert one.use.mark is not mark
+
+
+async def _trusts_no_more(runner: Runner) -> None:
+    async with asyncio.timeout(5):
+        while runner.use.mark is not None:
+            await asyncio.sleep(0.01)
 
 
 async def _may_send(runner: Runner) -> bool:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from redis import Redis
 
 from audit.models import Event
+from inference.engines.users import EngineUse
 from inference.models import Engine, Model, Pool, Replacement
 from inference.models.replacement import Step
 from inference.queue.fair_queue import FairQueue, prefix
@@ -95,6 +96,21 @@ def test_the_new_version_serves_once_it_is_warm_and_the_old_one_goes(
     assert None not in moments
     assert moments == sorted(moments)  # type: ignore[type-var]
     assert actions()[1:] == ["engine:add", "engine:replace", "engine:switch", "engine:remove"]
+
+
+def test_redis_hears_of_a_llama_cpp_server_while_it_loads(
+    engine: Engine, version: Version, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, beat = f"{EngineUse(version.url).keys[1]}", Drive._beat
+    version.ready = False
+
+    def until_heard(self: Drive) -> None:
+        version.ready = bool(valkey.hexists(known, "since"))
+        beat(self)
+
+    monkeypatch.setattr(Drive, "_beat", until_heard)
+    assert driven(begun(engine, version, kind="llama_cpp")).step == Step.DONE
+    valkey.delete(known)
 
 
 def test_the_next_one_counts_on_and_its_worker_stays(engine: Engine, version: Version) -> None:

@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.looks += 1
         model = {"id": self.server.model, "max_model_len": self.server.context or 8192}
-        self._json(200 if self.server.ready else 503, {"data": [model]})
+        self._json(200 if self.server.ready else 503, {"data": [model], "total_slots": 1})
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
