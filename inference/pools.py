@@ -23,6 +23,8 @@ from inference.policy import Policy
 Fields = Mapping[str, Any]
 HOSTED = frozenset({"deepseek"})  # kinds that are always somebody else's machine
 SLOTS = 16  # of an engine that does not say how many it has
+MOST_SLOTS = 100_000
+AUTO = "auto"  # as many slots as the engine itself says
 LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
 
@@ -149,14 +151,21 @@ def _of_pool(model: str, pool: str, fields: Fields) -> list[Entry]:
     fields, when = _split(fields)
     engines = fields.get("engines")
     if engines is None:
-        return [Entry(model, pool, pool, fields, policy=when)]
+        return [Entry(model, pool, pool, in_numbers(fields), policy=when)]
     if not isinstance(engines, list) or not all(isinstance(one, dict) for one in engines):
         raise ValueError(f"pool {pool!r}: `engines` must be a list of objects")
     common = {name: value for name, value in fields.items() if name != "engines"}
     return [
-        Entry(model, pool, f"{pool}.{number}", {**common, **own}, policy=when)
+        Entry(model, pool, f"{pool}.{number}", in_numbers({**common, **own}), policy=when)
         for number, own in enumerate(engines, 1)
     ]
+
+
+def in_numbers(fields: Fields, now: int = SLOTS) -> Fields:
+    """`slots` as a number, and whether it follows the engine. `now`: until that has said."""
+    if fields.get("slots") != AUTO:
+        return fields
+    return {**fields, "slots": now, "auto_slots": True}
 
 
 def _split(fields: Fields) -> tuple[Fields, Policy]:

@@ -24,7 +24,7 @@ from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
 from inference.order import Order
-from inference.pools import SLOTS
+from inference.pools import MOST_SLOTS, SLOTS
 from tenants.redis_link import RedisLink
 
 SILENCE_S, LONGEST_SILENCE_S = 10.0, 3600.0
@@ -40,6 +40,7 @@ class EngineConfig:
     model: str  # the model, as the engine calls it
     api_key: str = field(default="", repr=False)  # as it is, or `sealed:` (seal_secret)
     slots: int = SLOTS
+    auto_slots: bool = False  # they are as many as the engine says, or said last
     context_length: int = 8192  # tokens, prompt and answer together
     hosted: bool = False  # somebody else's machine: not for tenants that are local-only
     created: int = 0  # Unix time, for GET /v1/models; 0: when Forebay was installed
@@ -179,6 +180,7 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
+        self.told_slots = 0  # 0: it has not said how many
         self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
         self.learn({})
@@ -194,6 +196,11 @@ class Engine:
         """Tokens, as the engine says; fewer where fewer are declared."""
         if told > 0:
             self.context_length = min(told, self.config.context_length)
+
+    def learn_slots(self, told: Any) -> None:
+        """Answers at the same time, as the engine says."""
+        if isinstance(told, int) and 0 < told <= MOST_SLOTS:
+            self.told_slots = int(told)
 
     def learn_template(self, counted: Template) -> None:
         declared = self.config.template_tokens

@@ -117,6 +117,7 @@ class LlamaCppEngine(Engine):
             )
         except _UNREADABLE:
             return False
+        self.learn_slots(found.get("total_slots"))
         with contextlib.suppress(*_UNREADABLE):
             self.learn_context(int(found["default_generation_settings"]["n_ctx"]))
         with contextlib.suppress(*_UNREADABLE):  # one that takes no empty texts: the guess stays

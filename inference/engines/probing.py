@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
@@ -32,14 +32,21 @@ async def _ask(engine: Engine, session: EngineSession) -> bool:
         return False
 
 
-async def keep_known(engines: Callable[[], list[Engine]]) -> None:
-    """Until it is cancelled. `engines` says which there are now: new ones are asked soon."""
+async def keep_known(
+    engines: Callable[[], list[Engine]], learnt: Callable[[list[Engine]], Awaitable[None]]
+) -> None:
+    """Until it is cancelled. `engines` says which there are now: new ones are asked soon.
+
+    `learnt` is told of those that were asked.
+    """
     while True:
         everybody = engines()
         silent = await probe(everybody)
+        await learnt(everybody)
         for _ in range(int(EVERY_S / AGAIN_S)):
             await asyncio.sleep(AGAIN_S)
             known, everybody = everybody, engines()
             silent = [one for one in silent if one in everybody]
             if asked := silent + [one for one in everybody if one not in known]:
                 silent = await probe(asked)
+                await learnt(asked)

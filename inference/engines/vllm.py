@@ -107,6 +107,8 @@ class VllmEngine(SaltedEngine):
             with contextlib.suppress(*_UNREADABLE):
                 self._learn_model(await self._ask(session, self.base + "/models"))
             with contextlib.suppress(*_UNREADABLE):
+                await self._learn_slots(session)
+            with contextlib.suppress(*_UNREADABLE):
                 count = partial(self._count, session)
                 self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         except (aiohttp.ClientConnectionError, TimeoutError):
@@ -123,6 +125,12 @@ class VllmEngine(SaltedEngine):
         parent = served.get(mine.get("parent")) or {}
         if longest := mine.get("max_model_len") or parent.get("max_model_len"):
             self.learn_context(int(longest))
+
+    async def _learn_slots(self, session: EngineSession) -> None:
+        """Its servers in development mode say what they were started with; others answer 404."""
+        if self.config.auto_slots:
+            found = await self._ask(session, self.root + "/server_info?config_format=json")
+            self.learn_slots(found["vllm_config"]["scheduler_config"]["max_num_seqs"])
 
     async def load(self, session: EngineSession) -> Load | None:
         async with session.http.get(

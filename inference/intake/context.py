@@ -21,6 +21,7 @@ from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
 from inference.record import claiming, slots, statements
+from inference.registry import told_slots
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
 from tenants.cluster_link import link_to
@@ -69,7 +70,7 @@ class Context:
         self.followers = AtOnce(FOLLOWERS)
         self.messenger = ThreadPoolExecutor(1, "wake-up")
         self._probing = [
-            asyncio.create_task(keep_known(engines)),
+            asyncio.create_task(keep_known(engines, told_slots.follow)),
             asyncio.create_task(reachable.keep_looking(engines)),
             asyncio.create_task(breaker_watch.keep_fresh(settings.REDIS_URL)),
         ]

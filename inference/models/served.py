@@ -20,11 +20,10 @@ from audit.trail.record import act
 from inference import classes
 from inference.models.pool_order import FileFirst, places
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
-from inference.pools import HOSTED, SLOTS, name_problem, url_problem
+from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
 LONGEST_NAME = 120
-MOST_SLOTS = 100_000
 
 
 class FromFile(Exception):
@@ -205,7 +204,7 @@ class Engine(Declared):
     """One server with slots. `options`: the other keys of an entry in FOREBAY_ENGINES."""
 
     noun = "engine"
-    CHANGEABLE = ("url", "slots", "hosted", "options")
+    CHANGEABLE = ("url", "slots", "auto_slots", "hosted", "options")
 
     pool = models.ForeignKey(Pool, models.CASCADE, related_name="engines")
     kind = models.CharField(max_length=40)
@@ -214,6 +213,8 @@ class Engine(Declared):
     slots = models.PositiveIntegerField(
         default=SLOTS, validators=[MinValueValidator(1), MaxValueValidator(MOST_SLOTS)]
     )
+    # Whether `slots` follow what the engine says.
+    auto_slots = models.BooleanField(default=False, db_default=False)
     hosted = models.BooleanField(default=False)
     options = models.JSONField(default=dict, blank=True)
     draining = models.BooleanField(default=False)  # it takes no new requests
@@ -240,7 +241,7 @@ class Engine(Declared):
     @property
     def fields(self) -> dict[str, Any]:
         """As an entry in FOREBAY_ENGINES has them."""
-        own = ("kind", "url", "api_key", "slots", "hosted")
+        own = ("kind", "url", "api_key", "slots", "auto_slots", "hosted")
         return {**self.options, **{name: getattr(self, name) for name in own}}
 
     @property
@@ -254,7 +255,8 @@ class Engine(Declared):
 
         Whether its kind takes the fields is for `inference.registry.checking` to say.
         """
-        made = cls(pool=pool, name=name, position=_last(pool.engines.all()), **fields)
+        given = in_numbers(fields)
+        made = cls(pool=pool, name=name, position=_last(pool.engines.all()), **given)
         made.api_key = sealed(api_key, pool.name)
         return made._added(by)
 
@@ -271,7 +273,20 @@ class Engine(Declared):
                 self.api_key = sealed(api_key, self.pool.name)
                 self.save(update_fields=["api_key"])
                 self.record("change", by, api_key="replaced")
-            return self._changed(fields, self.CHANGEABLE, by)
+            return self._changed(self._in_numbers(fields), self.CHANGEABLE, by)
+
+    def _in_numbers(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A number ends that they follow the engine; following begins with what they are."""
+        if "slots" not in fields:
+            return fields
+        return {"auto_slots": False, **in_numbers(fields, self.slots)}
+
+    def follow(self, told: int, *, by: str) -> None:
+        """The engine says that it has so many slots."""
+        with transaction.atomic():
+            locked(self)
+            if self.auto_slots:
+                self._changed({"slots": told}, ("slots",), by)
 
     def _refuse_another_server(self, api_key: str | None, **fields: Any) -> None:
         """What `launch` says, and what follows from it, stays as long as the engine does."""

@@ -12,14 +12,15 @@ from inference import classes, launching, policy
 from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, SILENCE_S, EngineConfig
 from inference.models import Pool
-from inference.models.served import LONGEST_NAME, MOST_SLOTS
-from inference.pools import SLOTS, Entry
+from inference.models.served import LONGEST_NAME
+from inference.pools import MOST_SLOTS, SLOTS, Entry, in_numbers
 from inference.registry.launched import check_launch
 from inference.registry.problems import in_words
 
 _OURS = {"name", "id", "seat"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
-OPTIONS = KEYS - {"kind", "url", "api_key", "slots", "hosted"}  # that have no column of their own
+_COLUMNS = {"kind", "url", "api_key", "slots", "auto_slots", "hosted"}
+OPTIONS = KEYS - _COLUMNS  # that have no column of their own
 
 
 def check(entry: Entry) -> None:
@@ -66,7 +67,7 @@ def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
         raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
     if launch := options.get("launch"):
         check_launch(str(given["kind"]), launch)
-    own = {field: value for field, value in given.items() if field != "options"}
+    own = in_numbers({field: value for field, value in given.items() if field != "options"})
     try:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:

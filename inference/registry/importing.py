@@ -23,7 +23,8 @@ from tenants.scope import system_scope
 
 BY = "system:import"
 _LOCK = 0x464F5252  # "FORR": two starts at once take turns
-_COLUMNS = ("kind", "url", "api_key", "slots", "hosted")
+_COLUMNS = ("kind", "url", "api_key", "slots", "auto_slots", "hosted")
+_USUALLY = {"slots": SLOTS, "auto_slots": False, "hosted": False, "api_key": ""}
 
 
 def import_file(configured: Mapping[str, Fields] | None = None) -> None:
@@ -64,14 +65,22 @@ def _of_pool(entry: Entry, models: Mapping[str, Model]) -> dict[str, Any]:
 
 
 def _columns(entry: Entry) -> dict[str, Any]:
-    given = {"slots": SLOTS, "hosted": False, "api_key": "", **entry.fields}
+    given = {**_USUALLY, **entry.fields}
     options = {name: value for name, value in given.items() if name not in _COLUMNS}
     if launch := options.get("launch"):  # its command, arguments and environment stay out
         options["launch"] = launching.read(given["kind"], launch).shown
+    if given["auto_slots"]:
+        given["slots"] = _said_last(entry.engine) or given["slots"]
     given["hosted"] = given["hosted"] or given["kind"] in HOSTED
     columns = {name: given[name] for name in _COLUMNS}
     replaced = Replacement.objects.in_place_of(entry.engine).exists()
     return {**columns, "options": options, "draining": replaced}
+
+
+def _said_last(engine: str) -> int | None:
+    """How many slots it has, by its own word; None where nobody has asked for that yet."""
+    rows = Engine.objects.filter(name=engine, auto_slots=True)
+    return rows.values_list("slots", flat=True).first()
 
 
 def _written(table: type[Any], name: str, **fields: Any) -> Any:

@@ -10,8 +10,8 @@ from inference.policy import Policy
 from inference.pools import Entry
 
 _ENGINES = """
-    select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots, e.hosted,
-           e.options, p.condition, p.overflow_after_ms, p.limits
+    select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
+           e.auto_slots, e.hosted, e.options, p.condition, p.overflow_after_ms, p.limits
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     where not e.staged
@@ -40,7 +40,7 @@ def _of_row(engine: Engine) -> Entry:
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> Entry:
-    url, api_key, slots, hosted, options, *policy = more
-    columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots, "hosted": hosted}
-    fields = {**options, **columns}
+    url, api_key, slots, auto_slots, hosted, options, *policy = more
+    columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
+    fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
     return Entry(model, pool, engine, fields, draining, Policy(*policy), seat)

@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 
 from inference.models import Engine
 from inference.models.served import LONGEST_NAME, sealed
-from inference.pools import name_problem, version_problem
+from inference.pools import AUTO, in_numbers, name_problem, version_problem
 from inference.registry.checking import check_given
 from inference.registry.launched import with_server
 
 _NUMBERED = re.compile(r"(.+)\.v(\d{1,9})")
-_SAME = ("kind", "url", "slots", "hosted")
+_SAME = ("kind", "url", "hosted")
 
 
 def proposed(engine: Engine, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -27,12 +27,18 @@ def proposed(engine: Engine, given: Mapping[str, Any]) -> tuple[str, dict[str, A
     name = str(given.get("name") or _free_name(engine.name, version))
     if problem := name_problem(name):
         raise ValidationError({"name": problem})
-    fields = {field: given.get(field, getattr(engine, field)) for field in _SAME}
+    as_before = {field: getattr(engine, field) for field in _SAME} | _slots(engine)
+    wanted = {field: given.get(field, before) for field, before in as_before.items()}
+    fields = dict(in_numbers(wanted, engine.slots))
     fields["options"] = _options(engine, given) | {"version": version or _last_part(name)}
     if fields["options"].get("launch"):
         return name, _launched(engine, name, fields, given)
     check_given(engine.pool, name, fields)
     return name, {**fields, "api_key": _api_key(engine, given, fields["url"])}
+
+
+def _slots(engine: Engine) -> dict[str, Any]:
+    return {"slots": AUTO if engine.auto_slots else engine.slots}
 
 
 def _options(engine: Engine, given: Mapping[str, Any]) -> dict[str, Any]:

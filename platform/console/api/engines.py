@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
+from rest_framework.fields import empty
 from rest_framework.response import Response
 
 from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
@@ -14,8 +16,8 @@ from console.api.strict import Shape
 from inference.engines import KINDS
 from inference.engines.standing import Condition, ability, standing
 from inference.models import Engine, Pool
-from inference.models.served import LONGEST_NAME, MOST_SLOTS
-from inference.pools import SLOTS, url_problem
+from inference.models.served import LONGEST_NAME
+from inference.pools import AUTO, MOST_SLOTS, SLOTS, url_problem
 from inference.registry.checking import OPTIONS, check_given
 from inference.registry.launched import with_server
 
@@ -33,12 +35,29 @@ def _is_url(url: str) -> None:
         raise s.ValidationError(problem)
 
 
+@extend_schema_field(
+    {"oneOf": [{"type": "integer", "minimum": 1, "maximum": MOST_SLOTS}, {"enum": [AUTO]}]}
+)
+class SlotsField(s.IntegerField):
+    """A number, or that it follows the engine."""
+
+    words = (AUTO,)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MOST_SLOTS, **kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return data if data in self.words else super().run_validation(data)
+
+
 class EngineChange(Shape):
     url = s.CharField(max_length=500, validators=[_is_url], required=False)
     api_key = s.CharField(
         max_length=4096, required=False, allow_blank=True, help_text="Stored sealed, never shown."
     )
-    slots = s.IntegerField(min_value=1, max_value=MOST_SLOTS, required=False)
+    slots = SlotsField(
+        required=False, help_text='Answers at the same time; "auto": as many as the engine says.'
+    )
     hosted = s.BooleanField(
         required=False, help_text="Somebody else's machine: not for tenants that are local-only."
     )
@@ -66,7 +85,8 @@ class EngineShape(DeclaredShape):
     kind = s.CharField()
     url = s.CharField()
     has_api_key = s.SerializerMethodField()
-    slots = s.IntegerField()
+    slots = s.IntegerField(help_text="In force now.")
+    auto_slots = s.BooleanField(help_text="Whether they follow what the engine says.")
     hosted = s.BooleanField()
     options = s.DictField()
     draining = s.BooleanField()
@@ -88,6 +108,7 @@ class EngineShape(DeclaredShape):
         "kind": "vllm",
         "has_api_key": False,
         **_EXAMPLE,
+        "auto_slots": False,
         "draining": False,
         "state": "ready",
         "state_reason": "",

@@ -90,6 +90,8 @@ def _exceeded(field: Any, value: Any) -> int:
 
 
 def _right_type(field: Any, value: Any) -> bool:
+    if isinstance(value, str) and value in getattr(field, "words", ()):
+        return True  # it takes them instead of what it takes otherwise
     if value is None or isinstance(field, serializers.BaseSerializer):
         return True  # the field says itself whether it may be null
     kinds = next((k for kind, k in _TAKES.items() if isinstance(field, kind)), (str,))

@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy
 from console.forms import ConsoleForm
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
-from inference.models.served import LONGEST_NAME, MOST_SLOTS, Declared
+from inference.models.served import LONGEST_NAME, Declared
 from inference.policy import LONGEST_MS, RouteCondition
-from inference.pools import SLOTS, name_problem, url_problem
+from inference.pools import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
 from inference.registry.checking import OPTIONS, check_given
 
 _CHANGED_MEANWHILE = gettext_lazy("Somebody has changed it meanwhile. Open the page again.")
@@ -133,6 +133,19 @@ def _policy_as_it_is(pool: Pool) -> str:
     return sha256(kept).hexdigest()[:32]
 
 
+class SlotsField(forms.IntegerField):
+    """A number, or `auto`."""
+
+    widget = forms.TextInput
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(label=gettext_lazy("Slots"), min_value=1, max_value=MOST_SLOTS, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        text = str(value or "").strip().casefold()
+        return AUTO if text == AUTO else super().clean(value)
+
+
 class EngineForm(ConsoleForm):
     url = forms.CharField(
         label=gettext_lazy("Address"),
@@ -140,12 +153,9 @@ class EngineForm(ConsoleForm):
         validators=[is_url],
         widget=forms.URLInput(attrs={"placeholder": "http://gpu-1:8000/v1"}),
     )
-    slots = forms.IntegerField(
-        label=gettext_lazy("Slots"),
+    slots = SlotsField(
         initial=SLOTS,
-        min_value=1,
-        max_value=MOST_SLOTS,
-        help_text=gettext_lazy("Answers at the same time."),
+        help_text=gettext_lazy("Answers at the same time; auto: as many as the engine says."),
     )
     hosted = forms.BooleanField(
         label=gettext_lazy("Hosted elsewhere"),
@@ -181,7 +191,8 @@ class ChangedEngineForm(EngineForm):
 
     @classmethod
     def of(cls, engine: Engine, data: Any = None) -> "ChangedEngineForm":
-        shown = {name: getattr(engine, name) for name in ("slots", "hosted", "options")}
+        shown = {name: getattr(engine, name) for name in ("hosted", "options")}
+        shown["slots"] = AUTO if engine.auto_slots else engine.slots
         initial = {"url": engine.shown_url, "known": _as_it_is(engine), **shown}
         return cls(data, initial=initial)
 
@@ -197,8 +208,9 @@ class ChangedEngineForm(EngineForm):
 
 
 def _as_it_is(engine: Engine) -> str:
-    """As an ETag does."""
-    return sha256(repr(engine.fields).encode()).hexdigest()[:32]
+    """As an ETag does; what only the engine has changed is no change."""
+    fields = {n: v for n, v in engine.fields.items() if n != "slots" or not engine.auto_slots}
+    return sha256(repr(fields).encode()).hexdigest()[:32]
 
 
 class NewEngineForm(_NewForm, EngineForm):

@@ -6,14 +6,13 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
-from console.serving.forms import OptionsField, is_name, is_url
+from console.serving.forms import OptionsField, SlotsField, is_name, is_url
 from inference.models.replacement import (
     LOAD_WITHIN_S,
     LONGEST_LOAD_S,
     MOST_WARM_UPS,
     WARM_UPS,
 )
-from inference.models.served import MOST_SLOTS
 from inference.pools import LONGEST_VERSION
 
 
@@ -38,13 +37,7 @@ class NewVersionForm(ConsoleForm):
         max_length=500,
         help_text=_("A GGUF file in a folder of FOREBAY_MODELS: Forebay starts its server."),
     )
-    slots = forms.IntegerField(
-        label=_("Slots"),
-        required=False,
-        min_value=1,
-        max_value=MOST_SLOTS,
-        help_text=_("Empty: as the old one has."),
-    )
+    slots = SlotsField(required=False, help_text=_("Empty: as the old one has."))
     api_key = forms.CharField(
         label=_("API key of the service"),
         required=False,

@@ -51,6 +51,15 @@ def test_a_model_is_made_with_its_pool_and_engine(api: Api, engine: str) -> None
     assert actions()[-3:] == ["model:add", "pool:add", "engine:add"]
 
 
+def test_slots_follow_the_engine_until_a_number_is_sent(api: Api, engine: str) -> None:
+    assert api.get(engine).json()["auto_slots"] is False
+    for slots, found in (("auto", (4, True)), (8, (8, False))):
+        changed = api.patch(engine, slots=slots).json()
+        assert (changed["slots"], changed["auto_slots"]) == found
+    made = api.post("engines/", **{**NEW, "name": "gpu-2"}, slots="auto").json()
+    assert (made["slots"], made["auto_slots"]) == (16, True)
+
+
 def test_a_secret_is_stored_sealed_and_never_shown(api: Api, engine: str) -> None:
     assert "sk-hidden" not in api.get(engine).content.decode()
     assert api.get(engine).json()["has_api_key"]
@@ -185,6 +194,7 @@ def test_an_engine_may_join_a_pool_of_the_file(api: Api) -> None:
         ("url", "https://me:secret@gpu-1/v1"),
         ("slots", 0),
         ("slots", "4"),
+        ("slots", "Auto"),
         ("pool", "nowhere"),
         ("name", "two words"),
         ("options", {"solts": 4}),

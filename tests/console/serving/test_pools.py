@@ -199,6 +199,23 @@ def test_an_engine_is_made_and_changed(client: Client, operator: User, pool: Poo
     assert "sk-new" not in str(acts("engine:add"))
 
 
+def test_slots_that_follow_the_engine(client: Client, engine: Engine) -> None:
+    changed(client, engine, url=URL, slots=" Auto ")
+    engine.refresh_from_db()
+    assert (engine.slots, engine.auto_slots) == (4, True)
+    form = client.get(url(engine)).context["form"]
+    assert form["slots"].value() == "auto"
+    engine.follow(1200, by=BY)
+    for path in (POOLS, url(engine)):
+        assert "auto (1,200)" in page(client, path)
+    known = form["known"].initial
+    found = sent(client, url(engine), known=known, url=URL, slots="auto", hosted="on")
+    assert "gpu-1 is changed" in found, "what only the engine has changed is no change"
+    engine.refresh_from_db()
+    assert (engine.slots, engine.auto_slots) == (1200, True)
+    assert "Enter a whole number" in changed(client, engine, url=URL, slots="many")
+
+
 def test_of_two_who_change_one_engine_the_second_is_told(client: Client, engine: Engine) -> None:
     known = client.get(url(engine)).context["form"]["known"].initial
     engine.change(by=BY, slots=7)

@@ -21,6 +21,7 @@ from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.probing import probe
 from inference.engines.prompt_bound import Template
 from inference.engines.session import EngineSession
+from inference.engines.sglang import SglangEngine
 from tests.inference.engines.served import Served, an_engine, heard
 from tests.inference.orders import an_order
 from tests.inference.scripted import Traces, generation
@@ -211,6 +212,7 @@ PROPS = {
     "modalities": {"vision": True, "audio": False, "video": False},
     "chat_template_caps": {"supports_tools": False},
     "default_generation_settings": {"n_ctx": 2048},
+    "total_slots": 6,
 }
 
 
@@ -235,7 +237,30 @@ async def test_llama_cpp_tells_what_its_model_can_take(
     )
     assert ("/props", b"", "Bearer k") in served.asked
     assert engine.known.keys() == {"images", "audio", "video", "files", "tools"}
-    assert engine.context_length == 2048
+    assert (engine.context_length, engine.told_slots) == (2048, 6)
+
+
+@pytest.mark.parametrize("name", ["/server_info", "/get_server_info"])
+async def test_sglang_says_how_many_slots_it_has_where_that_counts(
+    served: Served, session: EngineSession, name: str
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path != name:
+            return web.Response(status=404)
+        ranks = [{"effective_max_running_requests_per_dp": 24}] * 2
+        return web.json_response({"internal_states": ranks})
+
+    served.handler = handler
+    assert await an_engine(served.url + "/v1", SglangEngine).probe(session)
+    assert served.asked == []
+    engine = an_engine(served.url + "/v1", SglangEngine, auto_slots=True)
+    assert await engine.probe(session)
+    assert engine.told_slots == 48
+    served.says(b"[]")
+    assert await engine.probe(session)
+    assert engine.told_slots == 48, "what it said last"
+    away = an_engine("http://127.0.0.1:1", SglangEngine, auto_slots=True)
+    assert await probe([away]) == [away]
 
 
 def _token(text: str, *others: str) -> dict[str, Any]:

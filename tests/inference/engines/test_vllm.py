@@ -219,6 +219,27 @@ async def test_an_adapter_is_a_model_of_its_own(
     assert "vLLM has no model theirs, but base" in caplog.text
 
 
+async def test_in_development_mode_it_says_how_many_slots_it_has(
+    served: Served, session: EngineSession
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path_qs == "/server_info?config_format=json":
+            told = {"vllm_config": {"scheduler_config": {"max_num_seqs": 48}}}
+            return web.json_response(told)
+        return web.Response(status=404)
+
+    served.handler = handler
+    engine = an_vllm(served.url + "/v1", auto_slots=True)
+    assert await engine.probe(session)
+    assert engine.told_slots == 48
+    others = an_vllm(served.url + "/v1")
+    assert await others.probe(session)
+    assert others.told_slots == 0
+    served.says(b"", 404)
+    assert await (silent := an_vllm(served.url + "/v1", auto_slots=True)).probe(session)
+    assert silent.told_slots == 0
+
+
 async def test_how_busy_it_is(served: Served, session: EngineSession) -> None:
     served.handler = Vllm()
     assert await an_vllm(served.url + "/v1").load(session) == Load(5, 4, 0.5)

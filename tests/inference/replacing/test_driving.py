@@ -101,7 +101,7 @@ def test_the_new_version_serves_once_it_is_warm_and_the_old_one_goes(
 def test_redis_hears_of_a_llama_cpp_server_while_it_loads(
     engine: Engine, version: Version, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known, beat = f"{EngineUse(version.url).keys[1]}", Drive._beat
+    known, beat = EngineUse(version.url).keys[1], Drive._beat
     version.ready = False
 
     def until_heard(self: Drive) -> None:
