@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import orjson
 
-from inference.engines import reading
+from inference.engines import load, reading
 from inference.engines.base import (
     Engine,
     EngineAway,
@@ -26,6 +26,7 @@ from inference.engines.base import (
 )
 from inference.engines.connection import NoConnection
 from inference.engines.fields import BOOL, integer, number, one_of, only
+from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
@@ -124,6 +125,10 @@ class LlamaCppEngine(Engine):
             count = partial(self._count, session)
             self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         return True
+
+    async def load(self, session: EngineSession) -> Load | None:
+        """Of one that was started with --metrics."""
+        return await load.ask(session, self.base + "/metrics", self.headers(), load.LLAMA_CPP)
 
     async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
         prompt = (await self._ask(session, "/apply-template", chat))["prompt"]

@@ -1,9 +1,19 @@
 """How busy an engine says it is, read from its metrics (Prometheus' text format)."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", re.MULTILINE | re.ASCII)
+import aiohttp
+
+from inference.engines import reading
+from inference.engines.session import EngineSession
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
+# SGLang's figures of one part of what another sample has whole: of a class, or of another GPU.
+_PART = re.compile(r'\bpriority="[^"]|\b(?:tp|pp)_rank="[1-9]')
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +29,45 @@ class Load:
         return None if self.kv_cache is None else round(self.kv_cache * 100)
 
 
-def read_vllm(text: str) -> Load | None:
-    """Of all its engine cores together, the fullest cache; None for what are no figures of vLLM."""
+class Names(NamedTuple):
+    """Of the three figures in a kind's metrics."""
+
+    running: str
+    waiting: str
+    kv_cache: str
+
+
+VLLM = Names("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
+SGLANG = Names("sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage")
+LLAMA_CPP = Names(
+    "llamacpp:requests_processing", "llamacpp:requests_deferred", "llamacpp:kv_cache_usage_ratio"
+)
+
+
+async def ask(
+    session: EngineSession, url: str, headers: Mapping[str, str], names: Names
+) -> Load | None:
+    """None where it does not say. Raises ClientError, OSError, TimeoutError, and ValueError or
+    OverflowError for what are no figures.
+    """
+    async with session.http.get(
+        url, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+    ) as response:
+        if response.status != 200:
+            return None
+        return read((await reading.whole(response)).decode(errors="replace"), names)
+
+
+def read(text: str, names: Names) -> Load | None:
+    """Of all its engine cores together, the fullest cache; None for metrics of another server."""
     found: dict[str, list[float]] = {}
-    for name, value in _SAMPLE.findall(text):
-        if name.startswith("vllm:"):
+    for name, labels, value in _SAMPLE.findall(text):
+        if name in names and not _PART.search(labels):
             found.setdefault(name, []).append(float(value))
-    if "vllm:num_requests_running" not in found:
+    if names.running not in found:
         return None
     return Load(
-        round(sum(found["vllm:num_requests_running"])),
-        round(sum(found.get("vllm:num_requests_waiting", ()))),
-        max(found.get("vllm:kv_cache_usage_perc", ()), default=None),
+        round(sum(found[names.running])),
+        round(sum(found.get(names.waiting, ()))),
+        max(found.get(names.kv_cache, ()), default=None),
     )

@@ -6,7 +6,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from inference.engines import reading
+from inference.engines import load, reading
+from inference.engines.load import Load
 from inference.engines.salted import SaltedEngine
 from inference.engines.session import EngineSession
 
@@ -28,6 +29,10 @@ class SglangEngine(SaltedEngine):
         except (aiohttp.ClientConnectionError, TimeoutError):
             return False
         return True
+
+    async def load(self, session: EngineSession) -> Load | None:
+        """Of one that was started with --enable-metrics."""
+        return await load.ask(session, self._root + "/metrics", self.headers(), load.SGLANG)
 
     @property
     def _root(self) -> str:

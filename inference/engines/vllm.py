@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 
 from inference import classes
-from inference.engines import reading
+from inference.engines import load, reading
 from inference.engines.fields import (
     BOOL,
     FORMAT,
@@ -17,7 +17,7 @@ from inference.engines.fields import (
     integer,
     tokens,
 )
-from inference.engines.load import Load, read_vllm
+from inference.engines.load import Load
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
 from inference.engines.salted import SaltedEngine
@@ -133,15 +133,7 @@ class VllmEngine(SaltedEngine):
             self.learn_slots(found["vllm_config"]["scheduler_config"]["max_num_seqs"])
 
     async def load(self, session: EngineSession) -> Load | None:
-        async with session.http.get(
-            self.root + "/metrics",
-            headers=self.headers(),
-            timeout=_TIMEOUT,
-            allow_redirects=False,
-        ) as response:
-            if response.status != 200:
-                return None
-            return read_vllm((await reading.whole(response)).decode(errors="replace"))
+        return await load.ask(session, self.root + "/metrics", self.headers(), load.VLLM)
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Asks the engine's own tokenizer; the estimate stands in when that fails."""

@@ -319,7 +319,7 @@ vllm:kv_cache_usage_perc{model_name="m"} 0.42
 
 
 @pytest.fixture
-def vllm() -> Iterator[tuple[str, list[bytes]]]:
+def server() -> Iterator[tuple[str, list[bytes]]]:
     """Its address, and what its /metrics say."""
     said = [METRICS]
 
@@ -340,9 +340,9 @@ def vllm() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def test_what_an_engine_says_of_its_load(
-    client: Client, engine: Engine, vllm: tuple[str, list[bytes]]
+    client: Client, engine: Engine, server: tuple[str, list[bytes]]
 ) -> None:
-    where, said = vllm
+    where, said = server
     busy = Engine.add(engine.pool, "busy", kind="vllm", url=where, by=BY)
     load_once()
     try:

@@ -8,11 +8,14 @@ import orjson
 import pytest
 from aiohttp import web
 
+from inference.engines.base import Engine
+from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.load import Load
 from inference.engines.probing import probe
 from inference.engines.prompt_bound import Template
 from inference.engines.salted import salt
 from inference.engines.session import EngineSession
+from inference.engines.sglang import SglangEngine
 from inference.engines.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.order import Order
@@ -248,6 +251,36 @@ async def test_how_busy_it_is(served: Served, session: EngineSession) -> None:
     served.says(METRICS.encode(), 500)
     assert await an_vllm(served.url + "/v1").load(session) is None
     assert await an_engine(served.url).load(session) is None
+
+
+SGLANG_METRICS = b"""sglang:num_running_reqs{dp_rank="0",priority="",tp_rank="0"} 3.0
+sglang:num_running_reqs{dp_rank="0",priority="1",tp_rank="0"} 2.0
+sglang:num_running_reqs{dp_rank="0",priority="",tp_rank="1"} 3.0
+sglang:num_running_reqs{dp_rank="1",priority="",tp_rank="0"} 2.0
+sglang:num_queue_reqs{dp_rank="0",priority="",tp_rank="0"} 4.0
+sglang:token_usage{dp_rank="0",tp_rank="0"} 0.25
+sglang:token_usage{dp_rank="1",tp_rank="0"} 0.5
+"""
+LLAMA_CPP_METRICS = b"llamacpp:requests_processing 5\nllamacpp:requests_deferred 4\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics", "load"),
+    [
+        (SglangEngine, SGLANG_METRICS, Load(5, 4, 0.5)),
+        (LlamaCppEngine, LLAMA_CPP_METRICS, Load(5, 4)),
+    ],
+)
+async def test_how_busy_other_kinds_are(
+    served: Served, session: EngineSession, kind: type[Engine], metrics: bytes, load: Load
+) -> None:
+    served.says(metrics)
+    assert await an_engine(served.url, kind).load(session) == load
+    assert served.asked[-1][0] == "/metrics"
+    served.says(METRICS.encode())
+    assert await an_engine(served.url, kind).load(session) is None
+    served.says(metrics, 501)
+    assert await an_engine(served.url, kind).load(session) is None
 
 
 async def test_its_health_is_beside_its_api(served: Served, session: EngineSession) -> None:
