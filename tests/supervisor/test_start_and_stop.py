@@ -55,6 +55,12 @@ def test_what_manage_py_needs_is_there_for_the_owner_only(platform: Running) -> 
         assert secret.stat().st_mode & 0o077 == 0
 
 
+def test_a_first_start_asks_the_database_for_nothing_that_is_not_there(platform: Running) -> None:
+    told = (platform.home / "logs" / "postgres.log").read_text()
+
+    assert not [line for line in told.splitlines() if "ERROR:" in line]
+
+
 def test_no_password_on_a_command_line(platform: Running) -> None:
     secrets = [file.read_text() for file in (platform.home / "secrets").iterdir()]
 

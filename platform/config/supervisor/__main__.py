@@ -85,6 +85,7 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
     async def platform() -> None:
         await together(_database(told, servers, preparing), servers.start_redis())
         await preparing.prepare_start(first_run=told.has("web"))
+        servers.engines_are_registered()
         if told.has("workers"):
             await Workers(told, keeper, processes, servers).start()
         await processes.start()

@@ -1,5 +1,6 @@
 """The embedded engine: llama.cpp with the bundled model, or the one in FOREBAY_MODEL."""
 
+import asyncio
 import importlib.util
 import re
 from pathlib import Path
@@ -28,6 +29,7 @@ class Engine:
         self.name = model_name(options.model) if options.model else _BUNDLED
         self._port = find_free()
         self._key = home.password("engine.key")
+        self.registered = asyncio.Event()  # PostgreSQL has its row
 
     @property
     def description(self) -> dict[str, object]:
@@ -50,7 +52,7 @@ class Engine:
 
     def _life(self) -> Life:
         async def is_ready() -> bool:
-            return await self._what_is_missing() is None
+            return self.registered.is_set() and await self._what_is_missing() is None
 
         return Life(self.name, self._database_url, is_ready, START_S)
 

@@ -101,6 +101,10 @@ class Servers:
             await self._engine.start()
             done(f"engine ready: {self._engine.name}")
 
+    def engines_are_registered(self) -> None:
+        if self._engine:
+            self._engine.registered.set()
+
 
 def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
     workers = (entry.queues(options.workers_per_engine) for entry in _entries())

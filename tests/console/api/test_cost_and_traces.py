@@ -99,7 +99,6 @@ async def test_a_key_that_opens_nothing_is_on_record(
     await context.refusals.flush()
     events = await in_database(lambda: list(Event.objects.filter(action="access:denied")))()
     assert sum(event.detail["count"] for event in events) == 5
-    assert len(events) <= 2  # the minute may have ended meanwhile
     assert events[0].actor == "unknown"
     assert events[0].status == 401
     assert events[0].route == "/api/v1/tenants/<slug:tenant>/keys/"
