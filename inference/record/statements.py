@@ -63,15 +63,17 @@ OVERRUN = f"""
                client_net, route, model, upstream, false, status, '', beyond
         from j where beyond is not null on conflict (request_id, action, at) do nothing),"""
 
-# The ledger's second entry decides who settles: whoever comes second writes nothing at all.
+# The ledger's second entry decides who settles: whoever comes second writes nothing at all. Where a
+# group has two rows of one request (its runner got it back before the first was committed), the
+# first one settles, as in tenants_settle.
 SETTLED = f"""
     with asked as (select %s::jsonb as rows),
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
-    j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
+    j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb, pool text, hosted bool)
-        join ended on ended.request = x.id),
+        beyond jsonb, pool text, hosted bool)) with ordinality as x
+        join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
     answered as (
         update inference_message m

@@ -1,5 +1,5 @@
 -- Requests are over: what was set aside comes back, what was used is counted. Returns those that
--- were not over before; who settles second changes nothing.
+-- were not over before; who settles second changes nothing, in a group with the first one too.
 --
 -- A request that failed or was cancelled before anything was generated is released: it counts as
 -- no request, and costs nothing. Whatever happens after midnight counts in the window in which the
@@ -31,11 +31,12 @@ begin
                case when r.id is null then x.member_id else r.member_id end,
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
                case when x.nothing then 0 else x.cost end
-        from (select *, tokens_in + tokens_out as tokens,
+        from (select distinct on (id) *, tokens_in + tokens_out as tokens,
                      tokens_in + tokens_out = 0 and status <> 200 as nothing
-              from jsonb_to_recordset(rows) as x(id uuid, at timestamptz, tenant_id uuid,
+              from rows from (jsonb_to_recordset(rows) as (id uuid, at timestamptz, tenant_id uuid,
                    api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
-                   tokens_out bigint, cost bigint)) x
+                   tokens_out bigint, cost bigint)) with ordinality
+              order by id, ordinality) x
         left join lateral (
             select * from tenants_ledgerentry r
             where r.request_id = x.id and r.kind = 'reserve' limit 1) r on true

@@ -1,5 +1,6 @@
 """Received and settled: each one statement, each written once, whoever comes first."""
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from inference.models import Author, Completion, Conversation, Message, State, U
 from inference.order import Order, unpacked
 from inference.record import statements
 from inference.record.statements import Outcome
-from tenants.models import ApiKey, Member, Tenant, User
+from tenants.models import ApiKey, LedgerEntry, Member, Tenant, User
 from tenants.quotas.charge import Charge
 from tenants.roles import Role
 from tests.inference.orders import an_order
@@ -222,6 +223,32 @@ def test_the_second_of_two_settlements_writes_nothing(
     assert Completion.objects.get().state == State.DONE
     assert Usage.objects.get().completion_tokens == 34
     assert Event.objects.get(action="completion:completed").success
+
+
+FAILED: dict[str, Any] = {"state": "failed", "status": 502, "error_code": "worker_lost"}
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_of_two_settlements_in_one_group_the_first_is_on_record(
+    database: psycopg.Connection[Any], acme: Tenant, order: Order, answered_first: bool
+) -> None:
+    """As when a runner was cut off, and got its own request back before it could settle it."""
+    others = [an_order(tenant_id=acme.id, subject_id=order.subject_id) for _ in range(20)]
+    run(database, statements.RECEIVED, *map(received, [order, *others]))
+    rows = [settled(order, **ANSWER), settled(order, response=b"half", text="Other", **FAILED)]
+    first, second = rows if answered_first else rows[::-1]
+    between = [settled(each) for each in others]
+    run(database, statements.SETTLED, first, *between[:10], second, *between[10:])
+    of_it = Event.objects.filter(request_id=order.id, action="completion:completed")
+    (usage,) = Usage.objects.filter(completion_id=order.id)
+    (payload,) = Payload.objects.filter(request_id=order.id, field="response")
+    assert [event.error_code for event in of_it] == [first["error_code"]] == [usage.error_code]
+    assert payload.ciphertext == base64.b64decode(first["response"])
+    assert Completion.objects.get(id=order.id).state == first["state"]
+    ended = LedgerEntry.objects.exclude(kind="reserve").get(request_id=order.id)
+    assert ended.kind == ("settle" if answered_first else "release")
+    assert ended.tokens == usage.prompt_tokens + usage.completion_tokens
+    assert Usage.objects.count() == 21
 
 
 def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Order) -> None:
