@@ -65,7 +65,7 @@ OVERRUN = f"""
 
 # The ledger's second entry decides who settles: whoever comes second writes nothing at all. Where a
 # group has two rows of one request (its runner got it back before the first was committed), the
-# first one settles, as in tenants_settle.
+# first one settles, as in tenants_settle. Answers (id, at) of those that were settled by it.
 SETTLED = f"""
     with asked as (select %s::jsonb as rows),
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
@@ -81,15 +81,16 @@ SETTLED = f"""
         from j where m.completion_id = j.id and m.ciphertext is null and j.message is not null),
     closed as (
         update inference_completion c set state = j.state, settled_at = j.at, pool = j.pool
-        from j where c.id = j.id and c.state = 'open')
-    insert into inference_usage
+        from j where c.id = j.id and c.state = 'open'),
+    used as (insert into inference_usage
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, prompt_tokens,
          completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
          queue_ms, ttft_ms, duration_ms, created_at, hosted)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, tokens_in,
            tokens_out, cached, cost, status, finish_reason, error_code, attempts,
            queue_ms, ttft_ms, processing_ms, at, coalesce(hosted, false)
-    from j on conflict (completion_id) do nothing"""
+    from j on conflict (completion_id) do nothing)
+    select id, at from j"""
 
 
 class Outcome(msgspec.Struct, kw_only=True):

@@ -196,10 +196,13 @@ class Runner:
     async def _run(self, item: Item, ciphertext: bytes) -> None:
         if earlier := self.running.get(item.id):
             earlier.abandon()  # its lease ran out, and it came back to us
+        settling = earlier.settling if earlier else None
         self.leased[item.id] = mine = item, ciphertext
         order: Order | None = None
         moves: Pool | None = None
         try:
+            if settling:  # then it cannot be abandoned any more
+                await settling.wait()
             if not ciphertext:  # too large for the queue
                 ciphertext = await self._patiently(self.recorded.read, UUID(item.id))
             cipher = await self._patiently(keyring.by_id, key_id(ciphertext))

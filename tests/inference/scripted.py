@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -99,6 +100,7 @@ class Traces:
         self.frames: list[Frame] = []
         self.rows: list[Row] = []
         self.refuse: Exception | None = None
+        self.settled_before = timedelta(0)  # by somebody else
         self.writer = cast(Writer, _Frames(self))
         self.ledger = cast(GroupCommit, _Rows(self))
         self.cipher = Cipher(uuid4(), AESGCM(AESGCM.generate_key(256)))
@@ -154,12 +156,13 @@ class _Rows:
     def __init__(self, traces: Traces) -> None:
         self.traces = traces
 
-    async def write(self, row: Row) -> None:
+    async def write(self, row: Row) -> datetime:
         await asyncio.sleep(0.01)
         if self.traces.refuse:
             raise self.traces.refuse
         self.traces.order.append("settled")
         self.traces.rows.append(row)
+        return datetime.fromisoformat(row["at"]) - self.traces.settled_before
 
 
 def generation(

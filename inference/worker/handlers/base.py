@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from audit.keys.keyring import Cipher
+from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.engines import Pool, pools_of
 from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
@@ -18,6 +19,7 @@ from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.local_only import why
 from inference.order import Item, Order
+from inference.record.settling import settles
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
@@ -67,6 +69,7 @@ class Handler(ABC):
         self.guard = Guard()
         self.elsewhere: Callable[[], Pool | None] = nowhere  # that can take it
         self.moves: Pool | None = None  # and has to: nothing, or half of it, has come of it here
+        self.settling: asyncio.Event | None = None  # set when that has ended
         self.lost: EngineFailed | None = None  # the engine has gone silent
         self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
@@ -114,7 +117,8 @@ class Handler(ABC):
     ) -> Outcome | None:
         """None when the lease was lost, or it moves to another pool.
 
-        The final frame leaves after the settlement is durable.
+        The final frame leaves after the settlement is durable, and only if it is this one that is
+        on record.
         """
         failure = await self._failure(session, writer)
         self.guard.tell(self.item, failure, cancelled=self.cancelled)
@@ -125,12 +129,26 @@ class Handler(ABC):
         if self.lease_lost or self.moves:
             return None
         outcome = await self.outcome(session, failure)
+        if self.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
+            return None
+        row = settled_row(self.order, outcome, cipher, time.time())
+        if frame := await self._settled(commits, row, failure):
+            writer.put(self.order, frame)
+        return outcome
+
+    async def _settled(
+        self, commits: GroupCommit, row: Row, failure: EngineFailed | None
+    ) -> Frame | None:
+        """The last frame; None where another end is on record (intake/recovery.py tells it)."""
+        self.settling = asyncio.Event()
         try:
-            await commits.write(settled_row(self.order, outcome, cipher, time.time()))
+            if not await settles(commits, row):
+                return None
         except StoreUnavailable:
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
-        writer.put(self.order, self._error_frame(failure) if failure else self.last_frame())
-        return outcome
+        finally:
+            self.settling.set()
+        return self._error_frame(failure) if failure else self.last_frame()
 
     def _next(self, failure: EngineFailed) -> Pool | None:
         """Whose engines begin it anew, or go on with it."""

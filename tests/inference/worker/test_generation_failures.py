@@ -3,12 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from audit.trail.group_commit import StoreUnavailable
 from inference.codec import events as sse
-from inference.engines.base import AnswerTooLong, EngineAway, EngineFailed
+from inference.engines.base import AnswerBroken, AnswerTooLong, EngineAway, EngineFailed
+from inference.engines.session import EngineSession
 from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard
@@ -237,6 +239,36 @@ async def test_one_that_was_taken_away_leaves_no_trace() -> None:
     assert traces.rows == []
     assert not any(frame.final for frame in traces.frames)
     assert engine.speaking == 0
+
+
+class Counting(ScriptedEngine):
+    """Takes its time to count a prompt."""
+
+    async def count_prompt(self, session: EngineSession, order: Order) -> int:
+        counted = await super().count_prompt(session, order)
+        await asyncio.sleep(0.3)
+        return counted
+
+
+async def test_one_that_is_taken_away_while_it_is_counted_leaves_no_trace_either() -> None:
+    traces, engine = Traces(), Counting([*SPOKEN, AnswerBroken()])
+    running = generation(engine, an_order())
+    run = asyncio.ensure_future(traces.run(running))
+    while not engine.counted:
+        await asyncio.sleep(0.01)
+    running.abandon()
+    assert await run is None
+    assert traces.rows == []
+    assert not any(frame.final for frame in traces.frames)
+
+
+async def test_an_answer_that_is_not_the_one_on_record_is_not_given_out() -> None:
+    traces = Traces()
+    traces.settled_before = timedelta(seconds=1)
+    outcome = await traces.of(ScriptedEngine([*SPOKEN, *END]), an_order())
+    assert outcome
+    assert outcome.state == "done"
+    assert not any(frame.final for frame in traces.frames)
 
 
 async def test_an_answer_that_cannot_be_recorded_is_not_given_out_as_finished() -> None:

@@ -17,6 +17,7 @@ from pytest_django.fixtures import Settings
 from audit.keys.keyring import keyring
 from audit.trail.fair_line import Row
 from inference.engines.base import Engine
+from inference.engines.session import EngineSession
 from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
@@ -26,12 +27,19 @@ from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import runner as module
+from inference.worker.runner import Runner
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import reacquire
 from tenants.redis_link import RedisGone, RedisLink
-from tests.audit.weak_line import over, weak_line_to_redis
+from tests.audit.weak_line import (
+    WeakLine,
+    over,
+    through,
+    weak_line_to_database,
+    weak_line_to_redis,
+)
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import CHAT, an_order, chunk, usage
 from tests.inference.running import Bench, until
@@ -227,12 +235,98 @@ async def test_a_request_that_comes_back_to_the_same_runner_runs_there_once(
     assert (row.attempts, row.finish_reason) == (2, "stop")
 
 
+class Held(ScriptedEngine):
+    """Has its answer when it is let go."""
+
+    def __init__(self, text: str, slots: int = 4) -> None:
+        super().__init__([_whole(text)], slots=slots)
+        self.go = asyncio.Event()
+
+    async def answer(self, session: EngineSession, order: Order) -> bytes:
+        body = await super().answer(session, order)
+        await self.go.wait()
+        return body
+
+
+async def test_a_request_that_comes_back_while_it_is_settled_is_not_run_again(
+    bench: Bench, settings: Settings, dsn: str
+) -> None:
+    """Its worker was cut off from PostgreSQL and Redis, and hears from Redis first."""
+    engine = Held("first")
+    async with weak_line_to_database(dsn) as line:
+        settings.DATABASE_URL = through(line, dsn)
+        (order,) = await bench.submit(1, stream=False)
+        runner = bench.start(engine)
+        await _has_an_answer_it_cannot_settle(runner, engine, line)
+        assert await bench.leases_run_out() == 1
+        await until(lambda: _holds(runner, order, attempt=2))
+        await asyncio.sleep(0.3)
+        await line.up()
+        (row,) = await bench.settled(1)
+        runner.stop()
+        await asyncio.wait_for(bench.drains[0], 30)
+    assert (row.attempts, len(engine.asked)) == (1, 1)
+    assert b"first" in (await _body_of(bench, order))
+    assert await bench.queue.cancel(str(order.id)) == "gone"
+
+
+@pytest.mark.parametrize("sooner", ["first", "second"])
+async def test_of_two_that_have_an_answer_the_one_on_record_is_given_out(
+    bench: Bench, settings: Settings, dsn: str, sooner: str
+) -> None:
+    """One was cut off from PostgreSQL when it had its answer; another has taken the request up."""
+    one, other = Held("first", slots=1), Held("second", slots=1)
+    async with weak_line_to_database(dsn) as line:
+        settings.DATABASE_URL = through(line, dsn)
+        (order,) = await bench.submit(1, stream=False)
+        await _has_an_answer_it_cannot_settle(bench.start(one), one, line)
+        assert await bench.leases_run_out() == 1
+        settings.DATABASE_URL = dsn
+        bench.start(other)
+        await until(lambda: _asked(other, 1))
+        if sooner == "first":
+            await line.up()
+        else:
+            other.go.set()
+        (row,) = await bench.settled(1)
+        other.go.set()
+        if sooner == "second":
+            await line.up()
+        for runner in bench.runners:
+            runner.stop()
+        await asyncio.wait_for(asyncio.gather(*bench.drains), 30)
+    assert row.attempts == (1 if sooner == "first" else 2)
+    assert sooner.encode() in await _body_of(bench, order)
+
+
+async def _has_an_answer_it_cannot_settle(runner: Runner, engine: Held, line: WeakLine) -> None:
+    await until(lambda: _asked(engine, 1))
+    await line.down()
+    engine.go.set()
+    await until(lambda: _settling(runner))
+
+
+async def _settling(runner: Runner) -> bool:
+    return any(handler.settling for handler in runner.running.values())
+
+
+async def _body_of(bench: Bench, order: Order) -> bytes:
+    """Of the one answer that a web process gets."""
+    (frame,) = [frame for frame in await bench.returned("web-1") if frame.id == order.id.bytes]
+    return frame.body
+
+
+async def _holds(runner: Runner, order: Order, attempt: int) -> bool:
+    item, _ = runner.leased.get(str(order.id), (None, b""))
+    return item is not None and item.attempt == attempt
+
+
 async def _asked(engine: ScriptedEngine, n: int) -> bool:
     return len(engine.asked) >= n
 
 
-def _whole() -> bytes:
-    return b'{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}'
+def _whole(text: str = "Hello") -> bytes:
+    return orjson.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
 
 
 async def test_when_redis_loses_everything_running_answers_go_on(
