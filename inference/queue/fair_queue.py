@@ -123,6 +123,10 @@ class FairQueue:
         (held,) = await self._redis.run_all([self.settling(item, cost)])
         return bool(held)
 
+    async def holds(self, item: Item) -> bool:
+        """Whether it is still leased for this attempt."""
+        return await self._redis.call("ZSCORE", f"{self._pool[0]}:leases", str(item)) is not None
+
     def settling(self, item: Item, cost: int) -> Call:
         return Call(SETTLE, self._pool, (str(item), cost))
 

@@ -60,7 +60,12 @@ def other_available(pool: Pool, engine: str) -> bool:
 
 
 async def hand_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
-    """Raises RedisGone, DatabaseError; it can be called again."""
+    """Raises RedisGone, DatabaseError; it can be called again.
+
+    One whose lease has run out, while this host was cut off, belongs to whoever took it up.
+    """
+    if not await queue.holds(item):
+        return
     if to.name == queue.pool:
         await _put_back(queue, to, item, ciphertext)
         return

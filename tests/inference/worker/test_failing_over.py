@@ -20,8 +20,10 @@ from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
 from inference.models import Usage
 from inference.order import Order
+from inference.queue.fair_queue import prefix
 from inference.record import statements
 from inference.worker import runner
+from inference.worker.handing_over import belongs_elsewhere, hand_over
 from inference.worker.handlers import generation
 from tenants.models import Tenant
 from tenants.redis_link import RedisLink
@@ -248,3 +250,18 @@ async def test_another_engine_of_the_pool_takes_what_one_fails_at(
     assert len(broken.asked) <= 5, "then it rests"
     rows = await bench.served(bench.pool, 3)
     assert {row.error_code for row in rows} == {""}
+
+
+@pytest.mark.parametrize("to", ["", "-second"])
+async def test_what_somebody_else_has_taken_up_is_not_handed_over(bench: Pools, to: str) -> None:
+    """Its worker was cut off while its engine failed, and came back after its lease."""
+    order = await bench.put(bench.pool)
+    ((item, ciphertext),) = await bench.queue.pop(1, "cut off")
+    assert await bench.leases_run_out() == 1
+    ((again, _),) = await bench.queue.pop(1, "another")
+    await hand_over(bench.queue, engines.pools()[bench.pool + to], item, ciphertext)
+    assert not await in_database(belongs_elsewhere)(order.id, bench.pool)
+    for pool in (bench.pool, second(bench)):
+        assert await bench.queue.of(pool).pop(1, "a third") == []
+    known = await bench.link.call("HEXISTS", f"{prefix(bench.pool)}:orders", again.id)
+    assert (known, await bench.queue.holds(again)) == (1, True)
