@@ -6,7 +6,7 @@ from typing import Any
 
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
-from inference.stream.sink import restarted, unseen
+from inference.stream.sink import restarted, says_again, unseen
 from tenants.redis_link import RedisLink
 
 POLL_S, IDLE_POLL_S, QUIET_S = 0.025, 0.1, 1.0
@@ -30,7 +30,7 @@ async def follow(
         before = after
         answer = await redis.call("XREAD", "COUNT", AT_A_TIME, "STREAMS", name, str(after))
         for frame in _frames(answer, name):
-            if frame.begins and after and frame.attempt > attempt > 0:
+            if frame.attempt > attempt > 0 and says_again(frame, after):
                 frame = restarted(frame, after)
             fresh = frame if frame.kind == Kind.ERROR else unseen(frame, after)
             if frame.attempt < attempt or fresh is None:

@@ -29,7 +29,7 @@ class Sink:
     def put(self, frame: Frame) -> None:
         if self.finished or frame.attempt < self.attempt:
             return
-        if frame.begins and self.last and frame.attempt > self.attempt:
+        if frame.attempt > self.attempt and says_again(frame, self.last):
             frame = restarted(frame, self.last)
         self.attempt = frame.attempt
         fresh = frame if frame.kind in (Kind.BODY, Kind.ERROR) else unseen(frame, self.last)
@@ -92,8 +92,14 @@ _TOO_SLOW = (
 )
 
 
+def says_again(frame: Frame, last: int) -> bool:
+    """Whether it has events up to number `last`: of a new attempt, those may be other ones."""
+    events = frame.kind in (Kind.EVENTS, Kind.END)
+    return events and frame.last - frame.body.count(b"\n\n") < last
+
+
 def restarted(frame: Frame, last: int) -> Frame:
-    """A new attempt that knows nothing of what the reader has had must not be joined to it."""
+    """A new attempt that does not know all that the reader has had must not be joined to it."""
     message = b"the answer was interrupted and had to begin anew; send the request again"
     body = (
         b'{"error":{"message":"%b","type":"server_error","param":null,"code":"stream_lost"}}'

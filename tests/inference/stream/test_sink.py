@@ -119,6 +119,18 @@ async def test_an_answer_that_begins_anew_is_not_joined_to_what_was_read() -> No
     assert sink.finished
 
 
+async def test_an_attempt_that_does_not_know_the_last_events_is_not_joined_to_them() -> None:
+    """The first one's worker was cut off, and its last events came when it had been taken up."""
+    sink = Sink()
+    sink.put(a_frame(1, 3, attempt=1))
+    sink.put(a_frame(4, 6, attempt=1))
+    sink.put(a_frame(4, 4, attempt=2))
+    sink.put(a_frame(5, 9, attempt=2))
+    *_, error = await taken(sink)
+    assert (error.kind, error.last) == (Kind.ERROR, 7)
+    assert b"stream_lost" in error.body
+
+
 async def test_one_that_begins_anew_is_fine_when_nothing_was_read() -> None:
     sink = Sink()
     sink.put(a_frame(1, 2, attempt=2))
