@@ -27,11 +27,19 @@ in_soak = pytest.mark.skipif(not ALL, reason="make soak has it (FOREBAY_TEST_HOS
 SEEN = """
     select count(*), count(*) filter (where status = 200) from inference_usage"""
 ODD = """
-    select c.id, c.state, count(distinct u.completion_id), array_agg(e.action)
-    from inference_completion c
-    left join inference_usage u on u.completion_id = c.id
-    left join audit_event e on e.request_id = c.id and e.action like 'completion:%'
-    group by c.id having count(distinct u.completion_id) <> 1 or count(distinct e.id) <> 2"""
+    select c.id, c.state, used, events, answers from inference_completion c
+    cross join lateral (
+        select count(*) as n, json_agg(u) as used from inference_usage u
+        where u.completion_id = c.id) u
+    cross join lateral (
+        select count(*) filter (where e.action like 'completion:%') as n,
+               json_agg(json_build_array(e.at, e.action, e.status, e.error_code, e.tokens_out)
+                        order by e.id) as events
+        from audit_event e where e.request_id = c.id) e
+    cross join lateral (
+        select count(*) as answers from audit_payload p
+        where p.request_id = c.id and p.field = 'response') p
+    where u.n <> 1 or e.n <> 2 or answers > 1"""
 MORE = """
     select action, detail::text from audit_event
     where request_id is not null and action not like 'completion:%'"""
