@@ -350,8 +350,9 @@ async def test_when_redis_loses_everything_running_answers_go_on(
 
 
 async def test_while_redis_is_away_it_works_and_settles_afterwards(
-    bench: Bench, settings: Settings
+    bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "LINGER_S", 20)
     async with weak_line_to_redis(configured.REDIS_URL) as line:
         settings.REDIS_URL = over(line, configured.REDIS_URL)
         (order,) = await bench.submit(1)
