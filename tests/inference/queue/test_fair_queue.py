@@ -114,6 +114,17 @@ async def test_nothing_is_left_of_what_is_done(
     assert kinds <= {"counters", "floor", "called", "pace", "waiting"}  # shares, figures
 
 
+async def test_what_was_moved_away_and_back_is_handed_out_once(
+    queue: FairQueue, link: RedisLink, pool: str
+) -> None:
+    item = an_item()
+    await queue.enqueue(item, SEALED)
+    assert await link.run(fair_queue.TAKE_OUT, [prefix(pool)], item.id)
+    await queue.enqueue(structs.replace(item, attempt=2), SEALED)
+    assert len(await popped(queue, 1, "runner-1")) == 1
+    assert await popped(queue, 1, "runner-2") == []
+
+
 async def test_more_runners_share_the_work(queue: FairQueue) -> None:
     items = [an_item(tenant=f"tenant-{n % 7}") for n in range(200)]
     await asyncio.gather(*[queue.enqueue(item, SEALED) for item in items])
