@@ -36,6 +36,7 @@ class Guard:
         self._probes: dict[str, asyncio.Task[None]] = {}  # by the request's token
         self._telling: set[asyncio.Task[Any]] = set()
         self._failed_at = -inf
+        self._last_failure = "", -inf  # whose request it was, and when
         self._served = [("", -inf), ("", -inf)]  # the last two tenants that were answered, and when
 
     @property
@@ -80,7 +81,9 @@ class Guard:
         if probe := self._probes.pop(token, None):
             probe.cancel()
         if failure and failure.counts and not cancelled:
-            self._failed_at = monotonic()
+            if not self._has_worked_since(item.tenant, failure):
+                self._failed_at = monotonic()
+            self._last_failure = item.tenant, monotonic()
             self._spawn(self._failed(item, failure))
         elif answered:
             self._spawn(self._report("succeeded", token))
@@ -91,6 +94,15 @@ class Guard:
         if self._served[0][0] != tenant:
             self._served[1] = self._served[0]
         self._served[0] = tenant, monotonic()
+
+    def _has_worked_since(self, tenant: str, failure: EngineFailed) -> bool:
+        """For others, since this tenant's last failure: who steps back for the next one, too, is
+        stopped by one tenant's requests alone.
+        """
+        before, since = self._last_failure
+        if before != tenant or not failure.may_be_the_requests:
+            return False
+        return any(other not in ("", tenant) and at > since for other, at in self._served)
 
     def _serves_others(self, tenant: str) -> bool:
         """Whether it has answered another tenant lately."""
