@@ -23,7 +23,7 @@ _OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
 
 @dataclass(frozen=True)
 class Server:
-    """What is to run. Two that are equal need no restart."""
+    """What is to run, for which engine."""
 
     engine: str
     kind: str
@@ -39,6 +39,13 @@ class Server:
     @property
     def served_name(self) -> str:
         return str(self.fields.get("model") or self.fields["name"])
+
+    @property
+    def runs(self) -> tuple[Any, ...]:
+        """All that its command follows from: where it is the same, the server stays."""
+        own = (self.kind, self.port, self.api_key, self.slots, self.served_name)
+        flags = (self.fields.get("context_length"), self.fields.get("priority_scheduling"))
+        return (*own, *flags, self.launch)
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,12 @@ def command(server: Server, home: Home) -> Command:
 def llama_cpp(model: Path, name: str, port: int, slots: int, context: int) -> list[str]:
     flags = {
         "--model": model,
-        "--alias": name,
         "--port": port,
         "--slots": slots,
         "--context": context,
     }
-    return [*_LLAMA_CPP, *(str(part) for flag in flags.items() for part in flag)]
+    parts = (str(part) for flag in flags.items() for part in flag)
+    return [*_LLAMA_CPP, f"--alias={name}", *parts]  # a name may begin with a dash
 
 
 def _llama_cpp(server: Server, home: Home) -> Command:

@@ -68,7 +68,7 @@ class Launches:
 
     async def _follow(self, row: Row) -> None:
         wanted, running = self._wanted(row), self._running.get(row.name)
-        if running and running[0] == wanted:
+        if running and wanted and running[0].runs == wanted.runs:
             return
         if running:
             del self._running[row.name]

@@ -1,0 +1,75 @@
+"""Which changes of an engine end its server: those that it would run otherwise after."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.launches import Launches, Row
+
+pytestmark = pytest.mark.unit
+NOWHERE = "postgres://nobody@127.0.0.1:9/none"
+LAUNCH = {"model": "a.gguf"}
+
+
+class Kept:
+    """Of a keeper what servers need; nothing runs."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.retired = 0
+
+    def child(self, name: str, line: list[str], *_: object, **__: object) -> SimpleNamespace:
+        self.lines.append(" ".join(line))
+        return SimpleNamespace(name=name)
+
+    def keep(self, *_: object) -> None:
+        pass
+
+    async def retire(self, *_: object) -> None:
+        self.retired += 1
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def launches(tmp_path: Path, kept: Kept) -> Launches:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    home = Home(tmp_path / "home")
+    home.take()
+    return Launches(home, cast(Keeper, kept), NOWHERE, {}, [tmp_path])
+
+
+def row(slots: int = 2, options: Mapping[str, Any] | None = None) -> Row:
+    given = {"launch": LAUNCH, **(options or {})}
+    return Row("small", "llama_cpp", slots, "http://127.0.0.1:17001", given, False, "small")
+
+
+@pytest.mark.parametrize(
+    "options", [{"silence_s": 60.0}, {"capabilities": {"tools": False}}, {"version": "v2"}]
+)
+async def test_what_it_knows_nothing_of_leaves_a_server_alone(
+    launches: Launches, kept: Kept, options: dict[str, Any]
+) -> None:
+    await launches.look([row()])
+    await launches.look([row(options=options)])
+    assert (len(kept.lines), kept.retired) == (1, 0)
+
+
+async def test_a_name_is_no_flag(launches: Launches, kept: Kept) -> None:
+    await launches.look([row(options={"model": "--threads=64"})])
+    assert " --alias=--threads=64 " in kept.lines[0]
+
+
+@pytest.mark.parametrize("other", [row(slots=3), row(options={"context_length": 64})])
+async def test_what_it_runs_with_starts_it_anew(launches: Launches, kept: Kept, other: Row) -> None:
+    await launches.look([row()])
+    await launches.look([other])
+    assert (len(set(kept.lines)), kept.retired) == (2, 1)
