@@ -91,10 +91,17 @@ def model_file(folders: Sequence[Path], given: str) -> Path:
     found = next((file for folder in folders if (file := _within(folder, given))), None)
     if found is None:
         raise ValueError(f"launch: no file {given!r} in a folder of FOREBAY_MODELS")
-    with found.open("rb") as opened:
-        if opened.read(4) != b"GGUF":
-            raise ValueError(f"launch: {given!r} is not a GGUF file")
+    if _beginning(found) != b"GGUF":
+        raise ValueError(f"launch: {given!r} is not a GGUF file, or cannot be read")
     return found
+
+
+def _beginning(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(4)
+    except OSError:
+        return b""
 
 
 def _within(folder: Path, given: str) -> Path | None:

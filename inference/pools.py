@@ -27,6 +27,7 @@ MOST_SLOTS = 100_000
 AUTO = "auto"  # as many slots as the engine itself says
 LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
+_MOST_BYTES = 200  # and files: logs of workers and servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ def name_problem(name: str) -> str:
     """Why a pool or an engine cannot have this name; "" when it can."""
     if not name or set(name) & _NOT_IN_NAMES:
         return f"{name!r} is no name: no blanks, commas, * or ?"
+    if not name.isprintable():
+        return f"{name!r} is no name: it has characters that cannot be printed"
+    if len(name.encode()) > _MOST_BYTES:
+        return f"a name has {_MOST_BYTES} bytes at most"
     return ""
 
 

@@ -68,6 +68,25 @@ def test_a_file_outside_the_folders_is_none(tmp_path: Path) -> None:
         launching.model_file([inside], "text.gguf")
 
 
+def test_a_file_that_cannot_be_read_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    (tmp_path / "a.gguf").write_bytes(b"GGUF....")
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(ValueError, match="cannot be read"):
+        launching.model_file([tmp_path], "a.gguf")
+
+
+@pytest.mark.parametrize("name", ["引" * 67, "a\x1b[31m", "a\rb", "a\0"])
+def test_workers_have_files_of_these_names(name: str) -> None:
+    """Longer ones than a file system takes would keep each later engine from its worker."""
+    assert pools.name_problem(name)
+    assert not pools.name_problem("引" * 66)
+
+
 def test_entries_are_the_same_when_written_out() -> None:
     short = {"kind": "openai", "url": "http://a:1"}
     engines: dict[str, Any] = {
