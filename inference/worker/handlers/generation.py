@@ -271,4 +271,5 @@ class Generation(Handler):
     def everything_sent(self) -> Frame | None:
         if not self.sent_events:
             return None
+        self._unnamed = True  # who goes on with it needs to know which version began
         return self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))

@@ -342,6 +342,7 @@ async def test_what_is_put_back_after_a_loss_is_all_of_it() -> None:
     await running.run(NO_SESSION, traces.writer, traces.ledger, traces.cipher)
     again = running.everything_sent()
     assert again
+    assert again.upstream, "who goes on with it has to know who began"
     assert again.body == b"".join(f.body for f in traces.frames if f.kind == Kind.EVENTS)
 
 
