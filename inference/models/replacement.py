@@ -169,8 +169,11 @@ class Replacement(models.Model):
 
     @property
     def can_be_rolled_back(self) -> bool:
-        there = self.step in RETURNABLE and self.old and self.new
-        if not (there and self.new) or self.new.draining:
+        if self.step not in RETURNABLE or not self.old:
+            return False
+        if self.new is None:  # somebody removed it
+            return self.old.draining and not self.old.seat_is_taken
+        if self.new.draining:
             return False
         return not Replacement.objects.open().filter(old=self.new).exists()
 
@@ -205,10 +208,27 @@ class Replacement(models.Model):
 
     @transaction.atomic
     def drained(self, *, by: str) -> None:
-        """What served before has nothing left: it goes, or is kept for a rollback."""
+        """What served before has nothing left: it goes, or is kept for a rollback.
+
+        Where the one that serves has gone meanwhile, this one serves again.
+        """
         if self.step == Step.ROLLING_BACK:
+            self._rolled_back(by)
+        elif self.new is None:
+            self._serve(self.old, None)
+            self.fail(f"the engine {self.new_name} was removed", by=by)
+        else:
+            self._replaced(by)
+
+    def _rolled_back(self, by: str) -> None:
+        if self.old:
             self._end(Step.ROLLED_BACK, by)
             return
+        self._serve(self.new, None)
+        self.step, self.ended_at = Step.DONE, timezone.now()
+        self.save(update_fields=["step", "ended_at"])
+
+    def _replaced(self, by: str) -> None:
         kept = bool(self.old and (self.keeps_old or self.old.from_file))
         if not kept and self.old:
             before = Replacement.objects.filter(new=self.old, step=Step.KEPT)

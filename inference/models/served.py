@@ -24,6 +24,7 @@ from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem,
 from tenants.models.changing import changed, locked
 
 LONGEST_NAME = 120
+_TAKING_TURNS = ("switched", "rolling_back")  # steps of a replacement: one serves, one finishes
 
 
 class FromFile(Exception):
@@ -301,6 +302,13 @@ class Engine(Declared):
         if self.staged:
             raise ValidationError(_("It is being loaded: cancel that instead."))
 
+    def _refuse_while_versions_take_turns(self) -> None:
+        """Or the one that serves could go, and after it the one that only finishes."""
+        turns = Q(replaces__step__in=_TAKING_TURNS) | Q(replaced_by__step__in=_TAKING_TURNS)
+        if Engine.objects.filter(turns, pk=self.pk).exists():
+            message = _("One version takes the other's place: wait, or roll that back.")
+            raise ValidationError(message)
+
     def _refuse_to_take_its_key_to(self, url: str) -> None:
         """Or whoever changes an address could have the key sent there, which nobody is shown."""
         _is_url(url)
@@ -308,17 +316,25 @@ class Engine(Declared):
             message = _("Send the key of the new address, or an empty one.")
             raise ValidationError({"api_key": message})
 
+    def remove(self, *, by: str) -> None:
+        """Raises FromFile, ValidationError."""
+        with transaction.atomic():
+            locked(self)
+            self._refuse_while_versions_take_turns()
+            super().remove(by=by)
+
     def drain(self, *, by: str) -> "Engine":
-        """Takes no new requests, finishes what it has. Raises FromFile."""
+        """Takes no new requests, finishes what it has. Raises FromFile, ValidationError."""
         return self._switch("drain", draining=True, by=by)
 
     def resume(self, *, by: str) -> "Engine":
         """Takes requests again. Raises FromFile, ValidationError."""
-        if self.draining and self._seat_is_taken():
+        if self.draining and self.seat_is_taken:
             raise ValidationError(_("A new version has taken its place: roll that back instead."))
         return self._switch("resume", draining=False, by=by)
 
-    def _seat_is_taken(self) -> bool:
+    @property
+    def seat_is_taken(self) -> bool:
         """By an engine that takes requests: one worker serves both, but not at the same time."""
         seat = self.seat or self.name
         in_use = self.pool.engines.filter(staged=False, draining=False).exclude(pk=self.pk)
@@ -330,6 +346,7 @@ class Engine(Declared):
             self.refuse_from_file()
             self._refuse_staged()
             if self.draining != draining:
+                self._refuse_while_versions_take_turns()
                 self.draining = draining
                 self.save(update_fields=["draining"])
                 self.record(verb, by)

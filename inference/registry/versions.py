@@ -31,6 +31,7 @@ def proposed(engine: Engine, given: Mapping[str, Any]) -> tuple[str, dict[str, A
     wanted = {field: given.get(field, before) for field, before in as_before.items()}
     fields = dict(in_numbers(wanted, engine.slots))
     fields["options"] = _options(engine, given) | {"version": version or _last_part(name)}
+    _refuse_the_same(engine, fields["options"]["version"])
     if fields["options"].get("launch"):
         return name, _launched(engine, name, fields, given)
     check_given(engine.pool, name, fields)
@@ -39,6 +40,13 @@ def proposed(engine: Engine, given: Mapping[str, Any]) -> tuple[str, dict[str, A
 
 def _slots(engine: Engine) -> dict[str, Any]:
     return {"slots": AUTO if engine.auto_slots else engine.slots}
+
+
+def _refuse_the_same(engine: Engine, version: str) -> None:
+    """Or what one of them had begun could be gone on with by the other."""
+    if version == engine.options.get("version"):
+        message = _("The old one is this version already: call the new one otherwise.")
+        raise ValidationError({"version": message})
 
 
 def _options(engine: Engine, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ async def less(old: Engine, new: Engine, session: EngineSession) -> list[str]:
     found = []
     if new.context_length < old.context_length:
         found.append(f"{new.context_length} tokens of context instead of {old.context_length}")
+    if new.config.hosted and not old.config.hosted:
+        found.append("nothing that may not leave this installation")
     lost = [n for n in capabilities.NAMES if old.known.get(n) and not _takes(new, n)]
     return found + [f"no {name}" for name in lost]
 

@@ -97,6 +97,13 @@ class Drive:
                 step(row)
             except Unusable as problem:
                 self._fail(row.step, str(problem))
+            except (Lost, DatabaseError):
+                raise
+            except Exception as problem:  # tried again, it would warm up for ever
+                if row.step not in BEFORE:
+                    raise
+                log.exception("replacement %s failed", self._pk)
+                self._fail(row.step, f"a fault of the platform: {type(problem).__name__}")
 
     def _fail(self, step: str, reason: str) -> None:
         self._decide(step, lambda locked: locked.fail(reason, by=BY))

@@ -181,6 +181,37 @@ def test_one_that_takes_less_needs_a_word(engine: Engine, version: Version) -> N
     assert driven(begun(engine, version, options=options, may_take_less=True)).step == Step.DONE
 
 
+def test_a_hosted_one_takes_nothing_of_who_is_local_only(engine: Engine, version: Version) -> None:
+    found = driven(begun(engine, version, hosted=True))
+    assert (found.step, serving_ones()) == (Step.FAILED, ["gpu-1"])
+    assert "nothing that may not leave this installation" in found.reason
+    assert driven(begun(engine, version, hosted=True, may_take_less=True)).step == Step.DONE
+
+
+def test_a_version_is_not_called_like_the_one_before(engine: Engine, version: Version) -> None:
+    driven(begun(engine, version))
+    second = Engine.objects.get()
+    for given in ({"name": "other.v2"}, {"name": "other", "version": "v2"}):
+        with pytest.raises(ValidationError) as refused:
+            proposed(second, {"url": version.url, **given})
+        assert list(refused.value.message_dict) == ["version"]
+
+
+def test_a_fault_of_ours_ends_it(
+    engine: Engine, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one warm-up after the other, which a hosted service would have paid."""
+
+    async def fails(*_: object) -> list[str]:
+        raise LookupError
+
+    monkeypatch.setattr(driving, "less", fails)
+    found = driven(begun(engine, version))
+    assert (found.step, serving_ones()) == (Step.FAILED, ["gpu-1"])
+    assert found.reason == "a fault of the platform: LookupError"
+    assert len(version.asked) == 3
+
+
 def test_it_is_cancelled_until_it_serves(
     engine: Engine, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +280,51 @@ def test_the_old_one_stays_while_it_has_something(
     assert driven(begun(engine, version)).step == Step.DONE
     assert busy[0] < 0
     valkey.delete(*valkey.keys(f"{prefix(pool)}:*"))
+
+
+def test_neither_goes_while_one_takes_the_others_place(engine: Engine, version: Version) -> None:
+    found = begun(engine, version)
+    found.switch(by=BY)
+    new = Engine.objects.get(name="gpu-1.v2")
+    engine.refresh_from_db()
+    for act in (new.remove, engine.remove, new.drain):
+        with pytest.raises(ValidationError, match="takes the other's place"):
+            act(by=BY)
+    assert driven(found).step == Step.DONE
+    new.drain(by=BY)
+    new.remove(by=BY)
+
+
+def test_where_the_new_one_has_gone_the_old_one_serves_again(
+    engine: Engine, version: Version
+) -> None:
+    found = begun(engine, version)
+    found.switch(by=BY)
+    Engine.objects.get(name="gpu-1.v2").delete()
+    found = driven(found)
+    assert (found.step, found.reason) == (Step.FAILED, "the engine gpu-1.v2 was removed")
+    assert serving_ones() == ["gpu-1"]
+
+
+def test_where_the_old_one_has_gone_nothing_is_rolled_back(
+    engine: Engine, version: Version
+) -> None:
+    found = begun(engine, version)
+    found.switch(by=BY)
+    found.roll_back(by=BY)
+    Engine.objects.get(name="gpu-1").delete()
+    assert driven(found).step == Step.DONE
+    assert serving_ones() == ["gpu-1.v2"]
+
+
+def test_one_of_the_file_comes_back_where_its_version_was_removed(version: Version) -> None:
+    import_file({"small": {"kind": "openai", "url": OLD}})
+    found = driven(begun(Engine.objects.get(), version))
+    Engine.objects.get(name="small.v2").remove(by=BY)
+    found.refresh_from_db()
+    found.roll_back(by=BY)
+    assert driven(found).step == Step.ROLLED_BACK
+    assert serving_ones() == ["small"]
 
 
 async def _running(pool: str, engine: str) -> None:
