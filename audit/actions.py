@@ -6,6 +6,7 @@ from enum import StrEnum
 class Action(StrEnum):
     COMPLETION_RECEIVED = "completion:received"
     COMPLETION_COMPLETED = "completion:completed"
+    COMPLETION_LEFT = "completion:left"  # a hosted service had it, and another engine went on
 
     REQUEST_REFUSED = "request:refused"  # coalesced: `detail.count` of a minute
 

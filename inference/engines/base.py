@@ -82,6 +82,7 @@ class EngineFailed(Exception):
 
     engines_fault = True  # unless it is the client's: see `counts`
     may_be_the_requests = True  # another one may do well
+    was_asked = True  # it may have read the request
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
         super().__init__(message)
@@ -109,6 +110,7 @@ class EnginePaused(EngineAway):
     """Its breaker is open: it was not asked. `retry_after`: seconds until it may be."""
 
     engines_fault = False
+    was_asked = False
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("the engine is paused after repeated failures")
@@ -447,7 +449,7 @@ async def _not_reading(answer: Answer, wait: Awaitable[object]) -> None:
 def away(problem: Exception) -> EngineAway:
     log.warning("the engine does not respond: %s", problem)  # its address is not for clients
     failure = EngineAway("the engine does not answer")
-    failure.cause = str(problem)
+    failure.cause, failure.was_asked = str(problem), False
     return failure
 
 

@@ -47,7 +47,7 @@ def _received(tenant_id: UUID, subject_id: UUID) -> list[dict[str, Any]]:
     events = Event.objects.filter(
         tenant_id=tenant_id,
         subject_id=subject_id,
-        action=Action.COMPLETION_COMPLETED,
+        action__in=[Action.COMPLETION_COMPLETED, Action.COMPLETION_LEFT],
     )
     rows = events.values("upstream").annotate(n=Count("id"), first=Min("at"), last=Max("at"))
     return [dict(row) for row in rows.order_by("upstream") if is_hosted(row["upstream"])]

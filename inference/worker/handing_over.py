@@ -1,5 +1,8 @@
 """A request that an engine could not begin goes on in another pool of its model, or in its own.
 
+That a hosted service had it is on record before another engine has it (`put_leaving_on_record`):
+the event that ends it names the last one alone.
+
 Its new pool is put on record first, then it joins that pool's queue and leaves its own, which gives
 back its charge. Whatever dies in between, the record says where it belongs: the sweeper puts it
 there, and a runner that finds it in the queue that it should have left lets go of it. Its slot and
@@ -7,11 +10,18 @@ what it has set aside stay as they are.
 """
 
 import logging
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from channels.db import database_sync_to_async
+from django.utils import timezone
 
+from audit.actions import Action
+from audit.models import Event
+from audit.trail import pending
+from audit.trail.network import network
 from inference.engines import Pool, breakers, pools_of, reachable
 from inference.engines.breakers import Phase
 from inference.models import Completion
@@ -19,6 +29,7 @@ from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.queue.wake_up import wake_up
 from inference.worker.handlers.base import MAX_ATTEMPTS
+from tenants.scope import system_scope
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +96,32 @@ async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes)
     if await queue.enqueue(again, ciphertext):
         wake_up(pool.name)
     log.warning("request %s goes on at another engine of pool %s", item.id, pool.name)
+
+
+def put_leaving_on_record(order: Order, upstream: str) -> None:
+    """Once for each service. Raises DatabaseError."""
+    what: dict[str, Any] = {
+        "action": Action.COMPLETION_LEFT,
+        "tenant_id": order.tenant_id,
+        "request_id": order.id,
+        "upstream": upstream,
+    }
+    since = datetime.fromtimestamp(order.created_at, UTC)
+    with system_scope():
+        if Event.objects.filter(**what, subject_id=order.subject_id, at__gte=since).exists():
+            return
+        event = Event.objects.create(
+            **what,
+            at=max(since, timezone.now()),
+            actor=order.actor,
+            subject_id=order.subject_id,
+            api_key_id=order.charge.api_key_id,
+            client_net=network(order.client_ip),
+            route=order.route,
+            model=order.model,
+            success=False,
+        )
+        pending.remember(event)
 
 
 def belongs_elsewhere(request_id: UUID, pool: str) -> bool:

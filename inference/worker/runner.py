@@ -39,7 +39,13 @@ from inference.stream.sink import unseen
 from inference.stream.writer import Writer
 from inference.worker.colleagues import Colleagues
 from inference.worker.guard import Guard
-from inference.worker.handing_over import belongs_elsewhere, hand_over, next_pool, other_available
+from inference.worker.handing_over import (
+    belongs_elsewhere,
+    hand_over,
+    next_pool,
+    other_available,
+    put_leaving_on_record,
+)
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
 from inference.worker.silence import SilenceWatch
@@ -211,6 +217,9 @@ class Runner:
             outcome = await self._handle(order, item, cipher, sent.queue)
             if (handler := self.running.get(item.id)) and handler.item == item:
                 moves = handler.moves
+                if moves and handler.has_left:
+                    leaving = database_sync_to_async(put_leaving_on_record)
+                    await self._patiently(leaving, handler.order, self.engine.upstream[:120])
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()

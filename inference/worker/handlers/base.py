@@ -71,6 +71,7 @@ class Handler(ABC):
         self.moves: Pool | None = None  # and has to: nothing, or half of it, has come of it here
         self.settling: asyncio.Event | None = None  # set when that has ended
         self.lost: EngineFailed | None = None  # the engine has gone silent
+        self.has_left = False  # this installation: a hosted engine may have read it
         self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 

@@ -66,9 +66,11 @@ class Generation(Handler):
         self.upstream = self.engine.upstream[:120]
         began, retry = time.time(), 0
         while True:
+            before, self.has_left = self.has_left, self.engine.config.hosted
             try:
                 return await self._ask(session, writer)
             except EngineAway as failure:  # it has not begun
+                self.has_left = before or (failure.was_asked and self.has_left)
                 if self.first_at or self.guard.phase is Phase.OPEN:
                     raise
                 await self._back_off(failure, retry, began)

@@ -8,6 +8,7 @@ from audit.actions import Action
 WORDS: dict[str, Promise] = {
     Action.COMPLETION_RECEIVED: _("Request received"),
     Action.COMPLETION_COMPLETED: _("Request completed"),
+    Action.COMPLETION_LEFT: _("Request given up by a hosted service"),
     Action.REQUEST_REFUSED: _("Requests refused"),
     Action.TENANT_CREATE: _("Tenant created"),
     Action.TENANT_CHANGE: _("Tenant changed"),

@@ -1,6 +1,7 @@
 """What an engine fails at another one does; an engine that fails again and again is left alone."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,16 +11,26 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from pytest_django.fixtures import Settings
 
+from audit.actions import Action
 from audit.keys.keyring import keyring
+from audit.models import Event
 from inference import engines
 from inference.api.refusing import as_error
 from inference.engines import breakers
-from inference.engines.base import AnswerBroken, AnswerTooLong, EngineAway, EngineFailed, EngineFull
+from inference.engines.base import (
+    AnswerBroken,
+    AnswerTooLong,
+    EngineAway,
+    EngineFailed,
+    EngineFull,
+    away,
+)
 from inference.engines.breakers import Phase
 from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
 from inference.models import Usage
 from inference.order import Order
+from inference.personal_data import recipients
 from inference.queue.fair_queue import prefix
 from inference.record import statements
 from inference.worker import runner
@@ -34,6 +45,7 @@ from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step
 
 in_database = database_sync_to_async
+LEFT, COMPLETED = Action.COMPLETION_LEFT, Action.COMPLETION_COMPLETED
 QUICK: list[Step] = [[chunk("Hel"), chunk("lo")], [chunk(finish="stop"), usage(5, 2)]]
 AWAY: list[Step] = [EngineAway("the engine does not answer")]
 BROKEN: list[Step] = [AnswerBroken()]
@@ -113,6 +125,39 @@ _ANSWER = {
     "choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 5, "completion_tokens": 2},
 }
+
+
+def hosted(*turns: list[Step]) -> ScriptedEngine:
+    engine = ScriptedEngine(*turns)
+    engine.config = replace(engine.config, hosted=True)
+    return engine
+
+
+async def _events(order: Order) -> list[tuple[str, str]]:
+    found = Event.objects.filter(request_id=order.id, action__in=[LEFT, COMPLETED]).order_by("id")
+    return await in_database(lambda: list(found.values_list("action", "upstream")))()
+
+
+@pytest.mark.parametrize("how", [BROKEN, INTERNAL_ERROR, AWAY])
+async def test_what_a_hosted_service_had_first_has_left(bench: Pools, how: list[Step]) -> None:
+    """Also where another one answered: usage, the trail, and who is told of an erasure."""
+    bench.start(hosted(how))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    order = await bench.put(bench.pool)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.hosted) == (second(bench), True)
+    service = "openai 127.0.0.1"
+    assert await _events(order) == [(LEFT, service), (COMPLETED, "openai")]
+    assert await in_database(recipients.untold)(order.tenant_id, order.subject_id) == 1
+
+
+async def test_what_never_reached_a_hosted_service_has_not_left(bench: Pools) -> None:
+    bench.start(hosted([away(OSError("no route"))]))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    order = await bench.put(bench.pool)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.hosted) == (second(bench), False)
+    assert await _events(order) == [(COMPLETED, "openai")]
 
 
 async def test_what_was_given_out_stays_where_it_is(bench: Pools) -> None:
