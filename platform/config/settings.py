@@ -193,6 +193,7 @@ CACHES = {
 # Inference ---------------------------------------------------------------------------------------
 ENGINES = environment.engines()
 ENGINES_DECLARED = bool(environment.found("FOREBAY_ENGINES"))
+SEVERAL_HOSTS = bool(environment.found("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()
 ENGINE_KEYS_FILE = FOREBAY_HOME / "secrets" / "engines.key"  # of servers that `make run` starts
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else

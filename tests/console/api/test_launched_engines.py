@@ -86,6 +86,13 @@ def test_where_nothing_could_start_it(api: Api, folder: Path) -> None:
     assert "could start a server" in str(errors(refused)["options"])
 
 
+def test_of_several_hosts_none_starts_it(api: Api, settings: Any) -> None:
+    """The server would have the key of the worker's host, and the engine that of this one."""
+    settings.SEVERAL_HOSTS = True
+    refused = api.post("engines/", **NEW, options=LAUNCH)
+    assert "could start a server" in str(errors(refused)["options"])
+
+
 def test_it_says_that_it_is_starting(api: Api) -> None:
     path = f"engines/{api.post('engines/', **NEW, options=LAUNCH).json()['id']}/"
     since = datetime(2026, 1, 31, 8, tzinfo=UTC)
