@@ -20,6 +20,7 @@ from config.supervisor.postgres import SETTINGS
 from config.supervisor.postgres_files import binaries
 from config.supervisor.system_user import SystemUser
 from tests import prepared
+from tests.e2e.ask import eventually
 from tests.e2e.commands import Commands
 from tests.hosts.network import Namespace
 
@@ -37,6 +38,7 @@ class DataHost:
         self._children = [self._postgres(folder), self._valkey(folder)]
         for port in (POSTGRES, VALKEY):
             wait_until_listening(port, START_S, place.address)
+        eventually(lambda: self.ask("select 1"), START_S)  # it listens before it has recovered
 
     def _postgres(self, folder: Path) -> Child:
         data, user = self.home / "postgres", SystemUser()
