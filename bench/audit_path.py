@@ -155,7 +155,11 @@ class Off(On):
     """The same statements without their parts of the trail."""
 
     received = statements.RECEIVED.replace(AUDIT_OF_RECEIVED, "")
-    settled = statements.SETTLED.replace(AUDIT_OF_SETTLED, "").replace(statements.OVERRUN, "")
+    settled = (
+        statements.SETTLED.replace(AUDIT_OF_SETTLED, "")
+        .replace(statements.OVERRUN, "")
+        .replace(statements.LEFT, "coalesce(hosted, false)")
+    )
 
     def __init__(self) -> None:
         for statement in (self.received, self.settled):

@@ -64,7 +64,7 @@ OVERRUN = f"""
         from j where beyond is not null on conflict (request_id, action, at) do nothing),"""
 
 # Whoever had it last: an earlier attempt may have left this installation (worker/handing_over.py).
-_LEFT = f"""
+LEFT = f"""
     case when coalesce(hosted, false) then true when attempts < 2 and status = 200 then false
     else exists (select from audit_event e
                  where e.request_id = j.id and e.action = '{Action.COMPLETION_LEFT}') end"""
@@ -94,7 +94,7 @@ SETTLED = f"""
          queue_ms, ttft_ms, duration_ms, created_at, hosted)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, tokens_in,
            tokens_out, cached, cost, status, finish_reason, error_code, attempts,
-           queue_ms, ttft_ms, processing_ms, at, {_LEFT}
+           queue_ms, ttft_ms, processing_ms, at, {LEFT}
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
