@@ -130,6 +130,7 @@ def client(url: str, **options: Any) -> redis.Redis:
     return redis.Redis.from_pool(Pool.from_url(url, **options))
 
 
+# Nor for the nodes of its clusters.
 def _cluster(found: Servers, **options: Any) -> Any:
     seeds = [ClusterNode(*address) for address in found.seeds]  # type: ignore[no-untyped-call]
     return RedisCluster(startup_nodes=seeds, **found.to_primary, **PATIENCE, **options)

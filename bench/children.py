@@ -21,7 +21,7 @@ class Child:
     """One started program with its log file, in a session of its own."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None):
-        self.log = log
+        self.command, self.log = command, log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,

@@ -35,6 +35,11 @@ class Mock:
         defaults = {"tokens": 64, "interval_ms": 2.0, "delay_ms": 0.0}
         self._call("POST", "/control", {**defaults, "fail": None, "reasoning": None, **settings})
 
+    def start_again(self) -> None:
+        """As it was first started."""
+        self.child = Child(self.child.command, self.child.log)
+        self.child.wait_until_ready(f"http://127.0.0.1:{self.port}/health", 30)
+
     def state(self) -> dict[str, Any]:
         return self._call("GET", "/control")
 

@@ -18,7 +18,6 @@ import pytest
 import redis
 from django.conf import settings
 
-from bench.children import Child
 from inference.engines import breakers
 from tests.e2e.ask import Record, body, chat, client, events, eventually, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform, start_mock
@@ -105,12 +104,7 @@ def test_when_its_engine_dies_the_other_pool_answers_and_the_books_are_right(
     with stream(platform) as answer:
         assert [data for _, data in events(answer.iter_lines())][-1] == "[DONE]"
     eventually(lambda: far.state()["running"] == 0, 5)
-    started_again(near)
-
-
-def started_again(engine: Mock) -> None:
-    engine.child = Child(engine.child.process.args, engine.child.log)  # type: ignore[arg-type]
-    engine.child.wait_until_ready(f"http://127.0.0.1:{engine.port}/health", 30)
+    near.start_again()
 
 
 @pytest.mark.parametrize("how", ["http_500", "http_429", "redirect", "garbage", "drop_mid_stream"])
@@ -223,7 +217,7 @@ def test_the_first_engine_is_killed_under_load(
             killed_at = time.monotonic()
             time.sleep(6)
             switches.append(last_failure(load, killed_at))
-            started_again(near)
+            near.start_again()
             if not SOAKS:
                 platform.manage("breaker", "near", "automatic")
             eventually(lambda: near.state()["requests"] > 20, 90)

@@ -18,7 +18,6 @@ import redis
 from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
-from bench.children import Child
 from tenants.rate_limits.admission import concurrency_key
 from tests.e2e.ask import Record, body, chat, events, eventually, stream
 from tests.e2e.conftest import Mock, Platform, start_mock
@@ -231,7 +230,7 @@ def test_an_engine_that_comes_back_in_time_is_waited_for(hurt: Platform, engine:
     asking = threading.Thread(target=lambda: asked.append(chat(hurt, max_tokens=3)))
     asking.start()
     time.sleep(1)
-    engine.child = Child(engine.child.process.args, engine.child.log)  # type: ignore[arg-type]
+    engine.start_again()
     asking.join(30)
     assert asked[0].status_code == 200
 

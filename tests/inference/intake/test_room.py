@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -145,7 +146,7 @@ async def test_refused_before_anything_is_recorded(
     tasks = []
     for n in range(WAITING):
         tasks.append(ask(asking))
-        await until(lambda n=n: _is(link, queue.pool, n + 1))  # type: ignore[misc]
+        await until(partial(_is, link, queue.pool, n + 1))
     events = await in_database(Event.objects.count)()
     answer = await asking.post("/v1/chat/completions", json=BODY)
     assert answer.status_code == 503

@@ -93,8 +93,7 @@ def test_the_new_version_serves_once_it_is_warm_and_the_old_one_goes(
     assert serving_ones() == [e.name for e in Engine.objects.all()] == ["gpu-1.v2"]
     assert len(version.asked) == 4
     moments = [found.created_at, found.loaded_at, found.warmed_at, found.ended_at]
-    assert None not in moments
-    assert moments == sorted(moments)  # type: ignore[type-var]
+    assert moments == sorted(moment for moment in moments if moment)
     assert actions()[1:] == ["engine:add", "engine:replace", "engine:switch", "engine:remove"]
 
 
