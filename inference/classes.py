@@ -21,6 +21,7 @@ class WorkClass:
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
     most_waiting: int = 50_000  # requests in a pool's queue, unless settings or the pool say else
     longest_wait_s: float = 600  # that is expected of one that joins, likewise
+    for_clients: bool = False  # may be asked for, by whose requests have a higher one
 
     def deadline(self, now: float) -> float:
         """For a request received `now`; both in seconds since the epoch."""
@@ -33,11 +34,34 @@ def table(*classes: WorkClass) -> dict[str, WorkClass]:
 
 # The highest first: a class waits for those above it.
 CLASSES = table(
-    WorkClass("realtime", most_waiting=5_000, longest_wait_s=120),
-    WorkClass("batch"),
+    WorkClass("realtime", most_waiting=5_000, longest_wait_s=120, for_clients=True),
+    WorkClass("batch", for_clients=True),
     WorkClass("finetune"),
     WorkClass("preprocess"),
 )
+
+
+# Plan (tenants.models.Tier), route ("*": any) and the class of such requests. The first line that
+# fits counts.
+ASSIGNED: list[tuple[str, str, str]] = [
+    ("*", "/v1/batches", "batch"),
+    ("*", "*", "realtime"),
+]
+
+
+def assigned(plan: str, route: str) -> str:
+    return next(
+        name for plans, routes, name in ASSIGNED if plans in ("*", plan) and routes in ("*", route)
+    )
+
+
+def lowerable(highest: str) -> list[str]:
+    """The classes that a client may ask for whose requests have this one, itself among them."""
+    return [
+        each.name
+        for each in CLASSES.values()
+        if each.name == highest or (each.for_clients and rank(each.name) > rank(highest))
+    ]
 
 
 def of(name: str) -> WorkClass:

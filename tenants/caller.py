@@ -67,6 +67,7 @@ class Caller:
     allowed_origins: frozenset[str] = frozenset()  # of web pages that may use its keys
     local_only_by: str = ""  # who keeps it in this installation; "": nobody
     time_zone: str = "UTC"
+    tier: str = ""  # the tenant's plan
     quotas: tuple[QuotaRef, ...] = ()
 
     @property

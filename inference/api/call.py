@@ -16,6 +16,7 @@ from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
+from inference.intake.work_class import HEADER as CLASS
 from inference.queue.expected_wait import Place
 from inference.stream.frames import upstream
 from tenants.caller import Caller
@@ -80,6 +81,7 @@ class Call:
         self.request_id = str(answer.order.id)
         self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
+        self.tell_class(answer)
         self.tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
         if submission.stream:  # a whole answer tells what remains once it is settled
@@ -93,6 +95,9 @@ class Call:
 
     def tell_receipt(self, answer: AnswerStream) -> None:
         self.headers.append((receipts.HEADER, answer.receipt))
+
+    def tell_class(self, answer: AnswerStream) -> None:
+        self.headers.append((CLASS.encode(), answer.order.klass.encode()))
 
     def tell_place(self, place: Place) -> None:
         """Of a request that has to wait, as it joined the queue."""

@@ -56,6 +56,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     call.headers.append(REPLAYED)
     call.tell_upstream(upstream(completion.queue))
     call.tell_receipt(answer)
+    call.tell_class(answer)
     return answer
 
 

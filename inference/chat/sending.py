@@ -19,6 +19,7 @@ from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
+from inference.intake.work_class import work_class
 from tenants.caller import Caller
 from tenants.models import Member
 
@@ -102,5 +103,6 @@ def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip:
         include_usage=True,
         outlives_reader=True,
         keeps_text=True,
+        klass=work_class(caller, ROUTE),
         client_ip=client_ip,
     )

@@ -8,6 +8,8 @@ import orjson
 from inference.engines.base import Engine
 from inference.intake import allowed, charging, residency
 from inference.intake.claim import Claim
+from inference.intake.work_class import HEADER as CLASS
+from inference.intake.work_class import work_class
 from inference.validation import requests
 from inference.validation.forms import Form, checked
 from inference.validation.schemas import Body
@@ -44,7 +46,8 @@ def read(
     client_ip: str,
     address_counted_at: int,
     streamed: bool = False,
-    klass: str = "realtime",
+    klass: str = "",
+    asked_class: str | None = None,
     time_limit_s: float = inf,
     idempotency_key: str | None = None,
     stays: str | None = None,
@@ -53,10 +56,13 @@ def read(
 
     `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
     goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
-    residency that the request asks for. Raises NoSuchModel, BadRequest, Unavailable.
+    residency that the request asks for. `klass`: of work, where the front end says so itself, else
+    that of plan and route, or `asked_class`. Raises NoSuchModel, BadRequest, Unavailable.
     """
     here = residency.bound(caller, stays)
-    asked = body if stays is None else {**body, residency.HEADER: residency.LOCAL}
+    klass = klass or work_class(caller, route, asked_class)
+    told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
+    asked = {**body, **{name: value for name, value in told.items() if value is not None}}
     claim = Claim.of(idempotency_key, route, asked) if idempotency_key is not None else None
     engine = _engine(here, body, form)
     body = checked(body, length, form, engine)

@@ -66,6 +66,7 @@ class Completion(models.Model):
     created_at = models.DateTimeField()
     deadline = models.DateTimeField(null=True)
     pool = models.CharField(max_length=120, db_default="")  # that serves it, or did
+    klass = models.CharField(max_length=20, db_default="realtime")  # of work
     settled_at = models.DateTimeField(null=True)
 
     objects: ClassVar[CompletionQuerySet] = CompletionQuerySet.as_manager()  # type: ignore[assignment]
@@ -109,6 +110,7 @@ class Usage(models.Model):
     team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
     pool = models.CharField(max_length=120, db_default="")  # that served it
+    klass = models.CharField(max_length=20, db_default="realtime")  # of work
     hosted = models.BooleanField(db_default=False)  # its prompt left this installation
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()

@@ -46,6 +46,7 @@ def _outline(completion: Completion) -> Order:
         weight=1,
         charge=Charge(api_key_id=completion.api_key_id, member_id=completion.member_id),
         pool=completion.pool,
+        klass=completion.klass,
     )
 
 

@@ -33,15 +33,16 @@ RECEIVED = f"""
     with asked as (select %s::jsonb as rows),
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
-        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text)
+        {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text,
+        klass text)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     {record.RECEIVED},
     opened as (
         insert into inference_completion
             (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at,
-             deadline, pool)
+             deadline, pool, klass)
         select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline,
-               pool
+               pool, klass
         from j on conflict (id) do nothing)
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
@@ -50,7 +51,7 @@ _TEXTS = "select %s::jsonb as rows, %b::bytea[] as texts"
 RECEIVED_WITH_TEXTS = (
     RECEIVED.replace("select %s::jsonb as rows", _TEXTS)
     .replace("j as (select x.* from", "j as (select x.*, asked.texts[x.place] as sent from")
-    .replace("pool text)", "pool text, place int)")
+    .replace("klass text)", "klass text, place int)")
     .replace("decode(request, 'base64')", "coalesce(sent, decode(request, 'base64'))")
 )
 
@@ -78,7 +79,7 @@ SETTLED = f"""
     j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb, pool text, hosted bool)) with ordinality as x
+        beyond jsonb, pool text, klass text, hosted bool)) with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
     answered as (
@@ -89,12 +90,12 @@ SETTLED = f"""
         update inference_completion c set state = j.state, settled_at = j.at, pool = j.pool
         from j where c.id = j.id and c.state = 'open'),
     used as (insert into inference_usage
-        (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, prompt_tokens,
-         completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
-         queue_ms, ttft_ms, duration_ms, created_at, hosted)
-    select id, tenant_id, api_key_id, member_id, team_id, model, pool, tokens_in,
-           tokens_out, cached, cost, status, finish_reason, error_code, attempts,
-           queue_ms, ttft_ms, processing_ms, at, {LEFT}
+        (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
+         prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
+         attempts, queue_ms, ttft_ms, duration_ms, created_at, hosted)
+    select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
+           tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
+           attempts, queue_ms, ttft_ms, processing_ms, at, {LEFT}
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -260,6 +261,7 @@ def _common(order: Order, at: float) -> Row:
         "route": order.route,
         "model": order.model,
         "pool": order.queue,
+        "klass": order.klass,
         "api_key_id": order.charge.api_key_id and order.charge.api_key_id.hex,
         "member_id": order.charge.member_id and order.charge.member_id.hex,
     }

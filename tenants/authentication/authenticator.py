@@ -54,7 +54,7 @@ _QUOTAS = """coalesce((
 _OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
 _WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
 _TENANT = f"""
-    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone,
+    t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, t.tier,
     t.allowed_origins,
     coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
     array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
@@ -272,6 +272,7 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
         "withheld_models": frozenset(row["withheld"]),
         "local_only_by": _local_only_by(row),
         "time_zone": row["time_zone"],
+        "tier": row["tier"],
         "quotas": tuple(QuotaRef(UUID(q[0]), *q[1:]) for q in row["quotas"]),
     }
     if "member_id" in row:

@@ -230,7 +230,7 @@ def test_a_refused_request_leaves_no_usage(staged: Platform, front: FrontEnd) ->
     assert len(record.usage()) == 1
 
 
-@pytest.mark.parametrize("name", ["x-forebay-residency", "Idempotency-Key"])
+@pytest.mark.parametrize("name", ["x-forebay-residency", "x-forebay-class", "Idempotency-Key"])
 def test_a_header_with_a_value_that_is_none(staged: Platform, front: FrontEnd, name: str) -> None:
     with front.client(staged.key, headers={name.lower(): "m" * 256}) as asking:
         answer = asking.chat(max_tokens=2)

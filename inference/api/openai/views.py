@@ -15,7 +15,7 @@ from inference.api.openai.delivery import (
     whole,
 )
 from inference.errors import BadRequest
-from inference.intake import claim, residency
+from inference.intake import claim, residency, work_class
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
@@ -128,6 +128,7 @@ async def _submit(request: Request, form: Form) -> AnswerStream:
         address_counted_at=call.address_counted_at,
         idempotency_key=_told(request, claim.HEADER),
         stays=_told(request, residency.HEADER),
+        asked_class=_told(request, work_class.HEADER),
     )
     return await idempotency.submit(call, submission)
 

@@ -56,6 +56,7 @@ async def test_a_key_is_known(
         api_key_id=key[0].id,
         credential=secret_keys.digest(key[1]),
         profile="asvs-5",
+        tier="standard",
         scopes=frozenset({"inference"}),
     )
 
