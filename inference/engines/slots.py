@@ -3,6 +3,9 @@
 llama.cpp keeps in each slot what it computed last, and a request that begins alike skips that
 part: `cached_tokens` and the time to the first token would tell one tenant how far its guess at
 another's prompt is right. So the slot is chosen here, and its cache is used by its own tenant only.
+
+The slots in use are kept side by side. llama.cpp computes one token for each row of neighbours in
+one pass over the model, and another gap costs another pass for every token.
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from uuid import UUID
 
 REMEMBERED = 64 * 1024  # bytes of a request's head, to find the slot that has most of a prompt
 WORTH_REUSING = 10  # a slot is chosen for its prompt when that covers 1/10 of the new one
+LESS_THAN_A_GAP = 1024  # bytes of a prompt that cost less to compute again than a gap does
 Knowledge = tuple[object, int]
 Count = Callable[[], Awaitable[int]]
 
@@ -45,6 +49,13 @@ class Slot:
     head: bytes = b""
     freed: int = 0  # the larger, the later
     taken: bool = False
+
+    def reusable(self, tenant: UUID, head: bytes) -> int:
+        """Bytes of a tenant's prompt that lie here; 0 where they are not worth it."""
+        if not self.left or self.left[0] != tenant:
+            return 0
+        common = common_prefix(self.head, head)
+        return common if common * WORTH_REUSING >= len(head) else 0
 
 
 @dataclass(slots=True)
@@ -125,12 +136,20 @@ class Slots:
         return [self._slots.setdefault(n, Slot(n)) for n in range(self._count)]
 
     def _best(self, free: list[Slot], tenant: UUID, head: bytes) -> Slot:
-        own = [slot for slot in free if slot.left and slot.left[0] == tenant]
-        if own:
-            best = max(own, key=lambda slot: common_prefix(slot.head, head))
-            if common_prefix(best.head, head) * WORTH_REUSING >= len(head):
-                return best
-        return min(free, key=lambda slot: slot.freed)
+        def worth(slot: Slot) -> tuple[int, int, int, int]:
+            reusable = slot.reusable(tenant, head)
+            return (
+                reusable // LESS_THAN_A_GAP,
+                self._taken_beside(slot),
+                reusable,
+                -slot.freed,
+            )
+
+        return max(free, key=worth)
+
+    def _taken_beside(self, slot: Slot) -> int:
+        beside = self._slots.get(slot.number - 1), self._slots.get(slot.number + 1)
+        return sum(1 for other in beside if other and other.taken)
 
     def _release(self, slot: Slot) -> None:
         self._releases += 1

@@ -56,6 +56,36 @@ async def test_the_same_tenant_goes_on_in_its_slot_and_nobody_else_does() -> Non
     assert await use(slots, ACME, b"a long prompt about herons", 3) == (first, True)
 
 
+async def test_slots_in_use_lie_side_by_side_and_a_gap_is_filled_first() -> None:
+    slots = Slots()
+    async with AsyncExitStack() as running:
+
+        async def begin() -> tuple[int, AsyncExitStack]:
+            one = await running.enter_async_context(AsyncExitStack())
+            lease = await one.enter_async_context(slots.lease(uuid4(), b"x", has(8)))
+            return lease.number, one
+
+        for used in range(8):  # the longest unused slot is the last
+            await use(slots, ACME, b"short %d" % used, 8)
+        taken = dict([await begin() for _ in range(4)])
+        low = min(taken)
+        assert sorted(taken) == list(range(low, low + 4))
+        await taken[low + 1].aclose()
+        assert (await begin())[0] == low + 1
+
+
+async def test_only_a_long_prompt_is_worth_a_gap() -> None:
+    slots, short, long = Slots(), b"s" * 200, b"l" * 20_000
+    by_short, by_long = [(await use(slots, ACME, prompt, 8))[0] for prompt in (short, long)]
+    await use(slots, GLOBEX, b"between", 8)
+    async with slots.lease(GLOBEX, b"x", has(8)) as running:
+        number, own = await use(slots, ACME, short, 8)
+        assert abs(number - running.number) == 1
+        assert not own
+        assert await use(slots, ACME, long, 8) == (by_long, True)
+    assert await use(slots, ACME, short, 8) == (by_short, True)
+
+
 async def test_a_slot_that_may_not_have_been_overwritten_is_nobodys() -> None:
     slots = Slots()
     await use(slots, ACME, b"secret", 1)
