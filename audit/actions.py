@@ -44,6 +44,9 @@ class Action(StrEnum):
     ENGINE_REPLACE_FAIL = "engine:replace_fail"
     ENGINE_SWITCH = "engine:switch"  # the new version serves, the old one finishes
     ENGINE_ROLLBACK = "engine:rollback"
+    TEMPLATE_CREATE = "template:create"  # of prompts
+    TEMPLATE_PUBLISH = "template:publish"  # a version
+    TEMPLATE_DELETE = "template:delete"
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"

@@ -13,16 +13,19 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
+from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
 from inference.intake.work_class import HEADER as CLASS
 from inference.queue.expected_wait import Place
 from inference.stream.frames import upstream
+from inference.validation.forms import Form
+from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 
-UPSTREAM = b"x-forebay-upstream"
+UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
 POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
@@ -69,6 +72,15 @@ class Call:
             self.context, caller, self.client_ip, self.route, counted_at
         )
         self.headers += limits.headers(admission)
+
+    async def prompt(self, caller: Caller, body: Body, form: Form) -> Prompt | None:
+        """Of the template that a body names. Raises BadRequest, NotFound, OutOfService."""
+        if FIELD not in body or form is Form.PLAIN:
+            return None
+        templates = self.context.prompt_templates
+        prompt = await templates.prompt(caller, body, chat=form is Form.CHAT)
+        self.headers.append((TEMPLATE, prompt.version.encode()))
+        return prompt
 
     async def submit(self, submission: Submission) -> AnswerStream:
         """Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 
 from inference.api import kept_streams
-from inference.api.call import Call
+from inference.api.call import TEMPLATE, Call
 from inference.api.replay import Replay, gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
@@ -53,6 +53,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     answer = await replay_of(call, caller, completion)
     await call.look(caller)
     call.request_id = str(completion.pk)
+    call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # of today, not of then
     call.headers.append(REPLAYED)
     call.tell_upstream(upstream(completion.queue))
     call.tell_receipt(answer)

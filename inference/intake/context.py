@@ -17,6 +17,7 @@ from inference.engines.probing import keep_known, probe
 from inference.intake.at_once import AtOnce
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
+from inference.intake.prompt_templates import PromptTemplates
 from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
@@ -45,6 +46,7 @@ class Context:
         self.redis = link_to(settings.REDIS_URL)
         self.database = ResilientConnection(settings.REQUESTS_DATABASE_URL)  # for probes
         self.authenticator = Authenticator(settings.DATABASE_URL)
+        self.prompt_templates = PromptTemplates(self.authenticator.changes)
         self.returns = Returns(settings.REDIS_URL, self.id)
         self.refusals = Refusals(settings.DATABASE_URL)
         self.prices = PriceList(settings.DATABASE_URL)

@@ -8,6 +8,7 @@ import orjson
 from inference.engines.base import Engine
 from inference.intake import allowed, charging, residency
 from inference.intake.claim import Claim
+from inference.intake.prompt_templates import Prompt
 from inference.intake.work_class import HEADER as CLASS
 from inference.intake.work_class import work_class
 from inference.validation import requests
@@ -51,19 +52,24 @@ def read(
     time_limit_s: float = inf,
     idempotency_key: str | None = None,
     stays: str | None = None,
+    prompt: Prompt | None = None,
 ) -> Submission:
     """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
 
     `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
     goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
     residency that the request asks for. `klass`: of work, where the front end says so itself, else
-    that of plan and route, or `asked_class`. Raises NoSuchModel, BadRequest, Unavailable.
+    that of plan and route, or `asked_class`. `prompt`: of the template that it names. Raises
+    NoSuchModel, BadRequest, Unavailable.
     """
     here = residency.bound(caller, stays)
     klass = klass or work_class(caller, route, asked_class)
     told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
     asked = {**body, **{name: value for name, value in told.items() if value is not None}}
     claim = Claim.of(idempotency_key, route, asked) if idempotency_key is not None else None
+    if prompt:
+        body = prompt.put_into(body)
+        length = len(orjson.dumps(body))
     engine = _engine(here, body, form)
     body = checked(body, length, form, engine)
     if streamed:

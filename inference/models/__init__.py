@@ -1,6 +1,7 @@
 from inference.models.completion import Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
 from inference.models.idempotency_key import IdempotencyKey
+from inference.models.prompt_template import PromptTemplate, PromptTemplateVersion
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
@@ -15,6 +16,8 @@ __all__ = [
     "Message",
     "Model",
     "Pool",
+    "PromptTemplate",
+    "PromptTemplateVersion",
     "Replacement",
     "RollupMark",
     "State",

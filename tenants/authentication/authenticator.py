@@ -130,14 +130,14 @@ class Authenticator:
 
     def __init__(self, dsn: str) -> None:
         self._last_used = LastUsed(dsn)
-        self._changes = Changes(dsn)
+        self.changes = Changes(dsn)
         self._connection = ResilientConnection(dsn)
         self._turn = asyncio.Lock()
         self._known: OrderedDict[bytes | UUID, _Known] = OrderedDict()
         self._looking: dict[bytes | UUID, asyncio.Future[Caller]] = {}
 
     async def close(self) -> None:
-        await self._changes.close()
+        await self.changes.close()
         await self._last_used.close()
         await self._connection.close()
 
@@ -174,9 +174,9 @@ class Authenticator:
         if known is None or known.refused:
             return None
         now, asked_at = asyncio.get_running_loop().time(), known.asked_at
-        if now >= known.until or self._changes.touched(known.caller.tenant_id, asked_at):
+        if now >= known.until or self.changes.touched(known.caller.tenant_id, asked_at):
             return None
-        if now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now):
+        if now < asked_at + CACHE_S or self.changes.all_heard(asked_at, now):
             self._known.move_to_end(credential)
             return known.caller
         return None

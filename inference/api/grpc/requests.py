@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from inference.errors import BadRequest
+from inference.templating import variables
 from inference.validation.schemas import Body
 
 LONGEST_TOLD = 64 * 1024  # bytes
@@ -53,7 +54,20 @@ def chat(request: Any) -> Body:
             body[name] = getattr(request, name)
     if request.stop:
         body["stop"] = list(request.stop)
+    if request.template:
+        body["template"] = request.template
+    if len(request.variables) > variables.MOST:
+        what = f"`variables` must be at most {variables.MOST}"
+        raise BadRequest(what, param="variables")
+    if request.variables:
+        body["variables"] = {name: _value(told) for name, told in request.variables.items()}
     return body
+
+
+def _value(told: Any) -> Any:
+    """None where it has none, which no type takes."""
+    kind = told.WhichOneof("value")
+    return getattr(told, kind) if kind else None
 
 
 def _message(message: Any) -> Body:

@@ -25,7 +25,7 @@ LATEST_EVENT = 2**40
 async def inference(
     rpc: Rpc, caller: Caller, request: Any, response: Any = pb.InferenceResponse
 ) -> Any:
-    whole = await _whole(rpc, _plain_call(rpc, caller, request))
+    whole = await _whole(rpc, await _plain_call(rpc, caller, request))
     return response(
         text=whole.text,
         finish_reason=whole.finish_reason,
@@ -35,19 +35,21 @@ async def inference(
 
 
 async def inference_stream(rpc: Rpc, caller: Caller, request: pb.InferenceRequest) -> None:
-    await _events(rpc, _plain_call(rpc, caller, request, stream=True))
+    await _events(rpc, await _plain_call(rpc, caller, request, stream=True))
 
 
-def _plain_call(rpc: Rpc, caller: Caller, request: Any, *, stream: bool = False) -> Submission:
+async def _plain_call(
+    rpc: Rpc, caller: Caller, request: Any, *, stream: bool = False
+) -> Submission:
     body = requests.plain_call(request)
     if model := getattr(request, "model", ""):
         body["model"] = model
-    return _submission(rpc, caller, body, request, Form.PLAIN, streamed=stream)
+    return await _submission(rpc, caller, body, request, Form.PLAIN, streamed=stream)
 
 
 # Chat --------------------------------------------------------------------------------------------
 async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> pb.ChatResponse:
-    whole = await _whole(rpc, _chat(rpc, caller, request))
+    whole = await _whole(rpc, await _chat(rpc, caller, request))
     return pb.ChatResponse(
         text=whole.text,
         reasoning=whole.reasoning,
@@ -58,15 +60,17 @@ async def chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> pb.ChatResp
 
 
 async def chat_stream(rpc: Rpc, caller: Caller, request: pb.ChatRequest) -> None:
-    await _events(rpc, _chat(rpc, caller, request, stream=True))
+    await _events(rpc, await _chat(rpc, caller, request, stream=True))
 
 
-def _chat(rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False) -> Submission:
+async def _chat(
+    rpc: Rpc, caller: Caller, request: pb.ChatRequest, *, stream: bool = False
+) -> Submission:
     """Counts the messages before it builds the body: millions of them would take seconds."""
     engine = allowed.engine_for(caller, validation.model_of({"model": request.model}))
     validation.check_count(len(request.messages), engine)
     body = requests.chat(request)
-    return _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
+    return await _submission(rpc, caller, body, request, Form.CHAT, streamed=stream)
 
 
 # What has been asked for -------------------------------------------------------------------------
@@ -100,7 +104,7 @@ async def list_models(
 
 
 # Submitting, and the answer ----------------------------------------------------------------------
-def _submission(
+async def _submission(
     rpc: Rpc, caller: Caller, body: Body, request: Message, form: Form, *, streamed: bool
 ) -> Submission:
     return read(
@@ -116,6 +120,7 @@ def _submission(
         idempotency_key=rpc.told(claim.HEADER),
         stays=rpc.told(residency.HEADER),
         asked_class=rpc.told(work_class.HEADER),
+        prompt=await rpc.call.prompt(caller, body, form),
     )
 
 

@@ -118,9 +118,10 @@ async def _reader(request: Request) -> Caller:
 
 async def _submit(request: Request, form: Form) -> AnswerStream:
     caller, raw, call = await _caller(request), await request.body(), request.call
+    body = requests.parsed(raw)
     submission = read(
         caller,
-        requests.parsed(raw),
+        body,
         len(raw),
         form,
         route=call.route,
@@ -129,6 +130,7 @@ async def _submit(request: Request, form: Form) -> AnswerStream:
         idempotency_key=_told(request, claim.HEADER),
         stays=_told(request, residency.HEADER),
         asked_class=_told(request, work_class.HEADER),
+        prompt=await call.prompt(caller, body, form),
     )
     return await idempotency.submit(call, submission)
 

@@ -277,6 +277,12 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    # A tenant's texts and nobody's own: under the tenant's key (models/prompt_template.py).
+    "inference.PromptTemplate": {D.NONE: "id tenant name latest created_at changed_at"},
+    "inference.PromptTemplateVersion": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant template number data_key_id ciphertext created_at",
+    },
     "inference.Model": {D.NONE: "id name position from_file created_at"},
     "inference.Pool": {
         D.NONE: "id name position from_file created_at model condition overflow_after_ms limits"

@@ -57,7 +57,7 @@ async def until(true: Callable[[], bool], within: float = 5) -> float:
 
 async def listening(authenticator: Authenticator) -> None:
     loop = asyncio.get_running_loop()
-    await until(lambda: authenticator._changes.all_heard(loop.time(), loop.time()))
+    await until(lambda: authenticator.changes.all_heard(loop.time(), loop.time()))
     await asyncio.sleep(0.01)  # the loop's clock may be a coarse one
 
 
@@ -153,7 +153,7 @@ def resting(monkeypatch: pytest.MonkeyPatch) -> None:
 async def quiet(authenticator: Authenticator) -> int:
     """How many messages it had sent when it came to rest."""
     await asyncio.sleep(news.VALID_S + 0.8)
-    return authenticator._changes._probes
+    return authenticator.changes._probes
 
 
 @pytest.mark.usefixtures("resting")
@@ -161,7 +161,7 @@ async def test_nothing_is_sent_while_nobody_asks(authenticator: Authenticator) -
     await listening(authenticator)
     sent = await quiet(authenticator)
     await asyncio.sleep(1)
-    assert authenticator._changes._probes == sent
+    assert authenticator.changes._probes == sent
 
 
 @pytest.mark.usefixtures("resting")
@@ -188,7 +188,7 @@ async def test_what_was_told_while_nobody_asked_is_heeded(
     with pytest.raises(UnknownCaller):
         await authenticator.by_key(key[1])
     await listening(authenticator)
-    assert authenticator._changes.touched(key[0].tenant_id, authenticator._changes._since)
+    assert authenticator.changes.touched(key[0].tenant_id, authenticator._changes._since)
 
 
 @pytest.mark.usefixtures("resting")
@@ -199,7 +199,7 @@ async def test_a_message_is_sent_now_and_then_all_the_same(
     monkeypatch.setattr(news, "REST_S", 0.2)
     await listening(authenticator)
     sent = await quiet(authenticator)
-    await until(lambda: authenticator._changes._probes > sent + 1)
+    await until(lambda: authenticator.changes._probes > sent + 1)
 
 
 # What is told ------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ async def test_many_changed_tenants_are_everybody(
 
     await in_database(tell)()
     await until(lambda: authenticator.remembered(key[1]) is None)
-    assert len(authenticator._changes._heard) <= 3
+    assert len(authenticator.changes._heard) <= 3
 
 
 # What is not told --------------------------------------------------------------------------------
@@ -449,8 +449,8 @@ async def test_news_that_freeze_on_their_way_are_not_waited_for(
     dsn: str, authenticator: Authenticator, line: WeakLine, key: tuple[ApiKey, str]
 ) -> None:
     """The authenticator's own connection is well; only what it should be told does not arrive."""
-    await authenticator._changes.close()
-    authenticator._changes = Changes(through(line, dsn))
+    await authenticator.changes.close()
+    authenticator.changes = Changes(through(line, dsn))
     await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
     line.freeze()
     await in_database(key[0].revoke)(by="test")
@@ -469,7 +469,7 @@ async def test_a_pooler_that_keeps_news_to_itself_is_noticed(
 ) -> None:
     """Round trips work, and nothing is ever told."""
     await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
-    monkeypatch.setattr(authenticator._changes, "_hear", lambda told: None)
+    monkeypatch.setattr(authenticator.changes, "_hear", lambda told: None)
     await until(lambda: authenticator.remembered(key[1]) is None, 1)
 
 

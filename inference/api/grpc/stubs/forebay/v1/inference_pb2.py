@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66orebay/v1/inference.proto\x12\nforebay.v1\"\x97\x01\n\x10InferenceRequest\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x17\n\nmax_tokens\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\nstop_words\x18\x04 \x03(\t\x12\r\n\x05model\x18\x05 \x01(\tB\r\n\x0b_max_tokensB\x0e\n\x0c_temperature\"n\n\x11InferenceResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12 \n\x05usage\x18\x03 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\xcb\x02\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.forebay.v1.ChatMessage\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\t \x01(\x01H\x05\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"|\n\x0c\x43hatResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12 \n\x05usage\x18\x04 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x8b\x01\n\x0b\x41nswerEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12\x15\n\rfinish_reason\x18\x04 \x01(\t\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"f\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\"8\n\rResumeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x03\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"%\n\x0e\x43\x61ncelResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.forebay.v1.Model\"\xbe\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\x03\x12\x39\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32#.forebay.v1.Model.CapabilitiesEntry\x1a\x33\n\x11\x43\x61pabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\x32\xf3\x03\n\x10InferenceService\x12H\n\tInference\x12\x1c.forebay.v1.InferenceRequest\x1a\x1d.forebay.v1.InferenceResponse\x12J\n\x0fInferenceStream\x12\x1c.forebay.v1.InferenceRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12\x39\n\x04\x43hat\x12\x17.forebay.v1.ChatRequest\x1a\x18.forebay.v1.ChatResponse\x12@\n\nChatStream\x12\x17.forebay.v1.ChatRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12>\n\x06Resume\x12\x19.forebay.v1.ResumeRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12?\n\x06\x43\x61ncel\x12\x19.forebay.v1.CancelRequest\x1a\x1a.forebay.v1.CancelResponse\x12K\n\nListModels\x12\x1d.forebay.v1.ListModelsRequest\x1a\x1e.forebay.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66orebay/v1/inference.proto\x12\nforebay.v1\"\x97\x01\n\x10InferenceRequest\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x17\n\nmax_tokens\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\nstop_words\x18\x04 \x03(\t\x12\r\n\x05model\x18\x05 \x01(\tB\r\n\x0b_max_tokensB\x0e\n\x0c_temperature\"n\n\x11InferenceResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12 \n\x05usage\x18\x03 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\xe5\x03\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.forebay.v1.ChatMessage\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\t \x01(\x01H\x05\x88\x01\x01\x12\x10\n\x08template\x18\n \x01(\t\x12\x39\n\tvariables\x18\x0b \x03(\x0b\x32&.forebay.v1.ChatRequest.VariablesEntry\x1aK\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.forebay.v1.TemplateValue:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty\"`\n\rTemplateValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x42\x07\n\x05value\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"|\n\x0c\x43hatResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12 \n\x05usage\x18\x04 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x8b\x01\n\x0b\x41nswerEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12\x15\n\rfinish_reason\x18\x04 \x01(\t\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.forebay.v1.Usage\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"f\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\"8\n\rResumeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x03\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"%\n\x0e\x43\x61ncelResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.forebay.v1.Model\"\xbe\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\x03\x12\x39\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32#.forebay.v1.Model.CapabilitiesEntry\x1a\x33\n\x11\x43\x61pabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\x32\xf3\x03\n\x10InferenceService\x12H\n\tInference\x12\x1c.forebay.v1.InferenceRequest\x1a\x1d.forebay.v1.InferenceResponse\x12J\n\x0fInferenceStream\x12\x1c.forebay.v1.InferenceRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12\x39\n\x04\x43hat\x12\x17.forebay.v1.ChatRequest\x1a\x18.forebay.v1.ChatResponse\x12@\n\nChatStream\x12\x17.forebay.v1.ChatRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12>\n\x06Resume\x12\x19.forebay.v1.ResumeRequest\x1a\x17.forebay.v1.AnswerEvent0\x01\x12?\n\x06\x43\x61ncel\x12\x19.forebay.v1.CancelRequest\x1a\x1a.forebay.v1.CancelResponse\x12K\n\nListModels\x12\x1d.forebay.v1.ListModelsRequest\x1a\x1e.forebay.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'forebay.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CHATREQUEST_VARIABLESENTRY']._loaded_options = None
+  _globals['_CHATREQUEST_VARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_MODEL_CAPABILITIESENTRY']._loaded_options = None
   _globals['_MODEL_CAPABILITIESENTRY']._serialized_options = b'8\001'
   _globals['_INFERENCEREQUEST']._serialized_start=43
@@ -38,29 +40,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INFERENCERESPONSE']._serialized_start=196
   _globals['_INFERENCERESPONSE']._serialized_end=306
   _globals['_CHATREQUEST']._serialized_start=309
-  _globals['_CHATREQUEST']._serialized_end=640
-  _globals['_CHATMESSAGE']._serialized_start=642
-  _globals['_CHATMESSAGE']._serialized_end=686
-  _globals['_CHATRESPONSE']._serialized_start=688
-  _globals['_CHATRESPONSE']._serialized_end=812
-  _globals['_ANSWEREVENT']._serialized_start=815
-  _globals['_ANSWEREVENT']._serialized_end=954
-  _globals['_USAGE']._serialized_start=956
-  _globals['_USAGE']._serialized_end=1058
-  _globals['_RESUMEREQUEST']._serialized_start=1060
-  _globals['_RESUMEREQUEST']._serialized_end=1116
-  _globals['_CANCELREQUEST']._serialized_start=1118
-  _globals['_CANCELREQUEST']._serialized_end=1153
-  _globals['_CANCELRESPONSE']._serialized_start=1155
-  _globals['_CANCELRESPONSE']._serialized_end=1192
-  _globals['_LISTMODELSREQUEST']._serialized_start=1194
-  _globals['_LISTMODELSREQUEST']._serialized_end=1213
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1215
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1270
-  _globals['_MODEL']._serialized_start=1273
-  _globals['_MODEL']._serialized_end=1463
-  _globals['_MODEL_CAPABILITIESENTRY']._serialized_start=1412
-  _globals['_MODEL_CAPABILITIESENTRY']._serialized_end=1463
-  _globals['_INFERENCESERVICE']._serialized_start=1466
-  _globals['_INFERENCESERVICE']._serialized_end=1965
+  _globals['_CHATREQUEST']._serialized_end=794
+  _globals['_CHATREQUEST_VARIABLESENTRY']._serialized_start=626
+  _globals['_CHATREQUEST_VARIABLESENTRY']._serialized_end=701
+  _globals['_TEMPLATEVALUE']._serialized_start=796
+  _globals['_TEMPLATEVALUE']._serialized_end=892
+  _globals['_CHATMESSAGE']._serialized_start=894
+  _globals['_CHATMESSAGE']._serialized_end=938
+  _globals['_CHATRESPONSE']._serialized_start=940
+  _globals['_CHATRESPONSE']._serialized_end=1064
+  _globals['_ANSWEREVENT']._serialized_start=1067
+  _globals['_ANSWEREVENT']._serialized_end=1206
+  _globals['_USAGE']._serialized_start=1208
+  _globals['_USAGE']._serialized_end=1310
+  _globals['_RESUMEREQUEST']._serialized_start=1312
+  _globals['_RESUMEREQUEST']._serialized_end=1368
+  _globals['_CANCELREQUEST']._serialized_start=1370
+  _globals['_CANCELREQUEST']._serialized_end=1405
+  _globals['_CANCELRESPONSE']._serialized_start=1407
+  _globals['_CANCELRESPONSE']._serialized_end=1444
+  _globals['_LISTMODELSREQUEST']._serialized_start=1446
+  _globals['_LISTMODELSREQUEST']._serialized_end=1465
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1467
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1522
+  _globals['_MODEL']._serialized_start=1525
+  _globals['_MODEL']._serialized_end=1715
+  _globals['_MODEL_CAPABILITIESENTRY']._serialized_start=1664
+  _globals['_MODEL_CAPABILITIESENTRY']._serialized_end=1715
+  _globals['_INFERENCESERVICE']._serialized_start=1718
+  _globals['_INFERENCESERVICE']._serialized_end=2217
 # @@protoc_insertion_point(module_scope)

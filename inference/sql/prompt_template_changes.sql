@@ -1,0 +1,22 @@
+-- Tells the web processes, as the change commits, whose prompt templates are different: over the
+-- channel on which they hear of changed callers (tenants/authentication/invalidation.py,
+-- inference/intake/prompt_templates.py).
+create or replace function inference_tell_template_changes() returns trigger
+language plpgsql as $$
+begin
+    if tg_level = 'STATEMENT' then
+        perform pg_notify('forebay_callers', '');
+    elsif tg_op = 'INSERT' then
+        perform pg_notify('forebay_callers', new.tenant_id::text);
+    else
+        perform pg_notify('forebay_callers', old.tenant_id::text);
+    end if;
+    return null;
+end $$;
+
+create or replace trigger inference_template_rows
+    after insert or update or delete on inference_prompttemplate
+    for each row execute function inference_tell_template_changes();
+create or replace trigger inference_template_truncate
+    after truncate on inference_prompttemplate
+    for each statement execute function inference_tell_template_changes();

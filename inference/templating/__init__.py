@@ -1,0 +1,1 @@
+"""Prompt templates: their texts, their variables, and how both become a prompt. Knows no database."""

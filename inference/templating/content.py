@@ -1,0 +1,129 @@
+"""One version of a template: the messages of a chat, or one prompt, with its variables."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from inference.templating import placeholders, variables
+from inference.templating.variables import TYPES, Variable, WrongVariable
+
+ROLES = ("system", "developer", "user", "assistant")
+MOST_MESSAGES = 50
+LONGEST = 64 * 1024  # characters of all texts
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str
+
+
+class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Either of `messages` and `prompt` is empty."""
+
+    messages: list[Message] = []
+    prompt: str = ""
+    variables: list[Variable] = []
+
+    @property
+    def is_chat(self) -> bool:
+        return bool(self.messages)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        yield from (message.content for message in self.messages)
+        if self.prompt:
+            yield self.prompt
+
+    def filled(self, given: Mapping[str, Any], most: int) -> dict[str, Any]:
+        """The field of a request's body that it makes. Raises WrongVariable.
+
+        `most`: characters of all values, each as often as it is put in.
+        """
+        values = variables.texts(self.variables, given)
+        self._check_size(values, most)
+        if not self.is_chat:
+            return {"prompt": placeholders.filled(self.prompt, values)}
+        said = [(one.role, placeholders.filled(one.content, values)) for one in self.messages]
+        return {"messages": [{"role": role, "content": text} for role, text in said]}
+
+    def _check_size(self, values: Mapping[str, str], most: int) -> None:
+        """Before anything is put in: a value may stand in many places."""
+        sizes: Counter[str] = Counter()
+        for text in self.texts:
+            for name in placeholders.names(text):
+                sizes[name] += len(values[name])
+        if sizes.total() > most:
+            ((name, size),) = sizes.most_common(1)
+            what = f"the variable `{name}` is too long: put in everywhere, {size} characters"
+            raise WrongVariable(name, what)
+
+
+_decode = msgspec.json.Decoder(Content).decode
+
+
+def packed(content: Content) -> bytes:
+    return msgspec.json.encode(content)
+
+
+def unpacked(text: bytes) -> Content:
+    return _decode(text)
+
+
+# Whether it can be one ---------------------------------------------------------------------------
+def check(content: Content) -> None:
+    """Raises ValidationError, with what is wrong by field."""
+    _check_texts(content)
+    _check_variables(content)
+    known = {variable.name for variable in content.variables}
+    field = "messages" if content.is_chat else "prompt"
+    for text in content.texts:
+        if piece := placeholders.unknown(text, known):
+            raise ValidationError({field: _("%s names none of the variables.") % piece})
+    used = {name for text in content.texts for name in placeholders.names(text)}
+    for name in sorted(known - used):
+        message = _("The variable %s does not occur in the text.") % name
+        raise ValidationError({"variables": message})
+
+
+def _check_texts(content: Content) -> None:
+    if content.is_chat == bool(content.prompt):
+        message = _("Send either messages, for a chat, or a prompt.")
+        raise ValidationError({"messages": message})
+    field = "messages" if content.is_chat else "prompt"
+    if len(content.messages) > MOST_MESSAGES:
+        raise ValidationError({field: _("At most %d messages.") % MOST_MESSAGES})
+    if sum(map(len, content.texts)) > LONGEST:
+        raise ValidationError({field: _("At most %d characters in all.") % LONGEST})
+    if any(message.role not in ROLES for message in content.messages):
+        raise ValidationError({field: _("A role is one of %s.") % ", ".join(ROLES)})
+    if any(not text.strip() or "\0" in text for text in content.texts):
+        raise ValidationError({field: _("A text is empty, or holds a NUL.")})
+
+
+def _check_variables(content: Content) -> None:
+    names = [variable.name for variable in content.variables]
+    if len(names) > variables.MOST:
+        raise ValidationError({"variables": _("At most %d variables.") % variables.MOST})
+    if len(set(names)) < len(names):
+        raise ValidationError({"variables": _("Each name only once.")})
+    for variable in content.variables:
+        if problem := _problem(variable):
+            raise ValidationError({"variables": f"{variable.name[:40]}: {problem}"})
+
+
+def _problem(variable: Variable) -> str:
+    if not variables.is_name(variable.name):
+        return _("A name has a letter, then letters, digits and _; 40 characters at most.")
+    if variable.type not in TYPES:
+        return _("A type is one of %s.") % ", ".join(TYPES)
+    if not 0 <= variable.max_length <= variables.LONGEST:
+        return _("max_length is at most %d.") % variables.LONGEST
+    if variable.max_length and variable.type != "string":
+        return _("Only a string has a max_length.")
+    if variable.default is not None and (problem := variables.wrong(variable, variable.default)):
+        return _("The default %s.") % problem
+    return ""
