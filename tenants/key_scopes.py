@@ -28,10 +28,11 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.VIEW_KEYS,
             P.VIEW_MEMBERS,
             P.VIEW_TEAMS,
+            P.VIEW_TEMPLATES,
         }
     ),
     Scope.MANAGEMENT_WRITE: frozenset(
-        {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS}
+        {P.MANAGE_KEYS, P.MANAGE_TEAMS, P.MANAGE_QUOTAS, P.MANAGE_MEMBERS, P.MANAGE_TEMPLATES}
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
 }

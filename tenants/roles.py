@@ -38,6 +38,8 @@ class Permission(StrEnum):
     MANAGE_MEMBERS = "members:manage"
     VIEW_TEAMS = "teams:view"
     MANAGE_TEAMS = "teams:manage"
+    VIEW_TEMPLATES = "templates:view"
+    MANAGE_TEMPLATES = "templates:manage"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -60,18 +62,19 @@ class Duty(models.TextChoices):
 
 P = Permission
 _SEES = frozenset({P.VIEW_USAGE, P.VIEW_REQUESTS, P.VIEW_LIMITS, P.VIEW_KEYS, P.VIEW_MEMBERS})
-_SEES_ALL = _SEES | {P.VIEW_TEAMS}
+_SEES_ALL = _SEES | {P.VIEW_TEAMS, P.VIEW_TEMPLATES}
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
-    Role.DEVELOPER: _SEES_ALL | {P.CHAT, P.MANAGE_KEYS},
+    Role.DEVELOPER: _SEES_ALL | {P.CHAT, P.MANAGE_KEYS, P.MANAGE_TEMPLATES},
     Role.AUDITOR: _SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
 }
 DUTIES: dict[Permission, Duty] = {
     P.MANAGE_KEYS: Duty.SYSTEM,
     P.MANAGE_TEAMS: Duty.SYSTEM,
+    P.MANAGE_TEMPLATES: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
@@ -90,9 +93,10 @@ DUTY_OF: dict[Role, Duty | None] = {
     Role.AUDITOR: Duty.AUDIT,
     Role.MEMBER: None,
 }
-# Of a platform operator inside a tenant. Operators are no members: they do not chat there, and
-# where duties are kept apart they do the system's only.
-OPERATOR: frozenset[Permission] = frozenset(P) - {P.CHAT, P.VIEW_PROMPTS}
+# Of a platform operator inside a tenant. Operators are no members: they do not chat there, what the
+# tenant writes is not theirs to read, and where duties are kept apart they do the system's only.
+_WRITES = {P.CHAT, P.VIEW_PROMPTS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
+OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES
 
 
 def permissions(role: str, profile: str) -> frozenset[Permission]:

@@ -1,1 +1,1 @@
-"""Prompt templates: their texts, their variables, and how both become a prompt. Knows no database."""
+"""Prompt templates: their texts and variables, and the prompts that these make."""

@@ -38,6 +38,7 @@ IN_TENANT: tuple[Section, ...] = (
             ("models", _("Models"), P.VIEW_TEAMS),
         ),
     ),
+    (_("Prompts"), "pencil", (("prompt_templates", _("Templates"), P.VIEW_TEMPLATES),)),
     (
         _("People"),
         "users",

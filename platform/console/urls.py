@@ -8,6 +8,8 @@ from console.compliance import pages as compliance
 from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
 from console.people import member, members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
+from console.prompts import template as prompt_template
+from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
@@ -32,6 +34,24 @@ in_tenant = [
     path("models/opening/", served_models.opening, name="opening"),
     path("models/granting/", served_models.granting, name="granting"),
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
+    path("templates/", prompt_templates.templates, name="prompt_templates"),
+    path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
+    path("templates/<uuid:template>/", prompt_template.template, name="prompt_template"),
+    path(
+        "templates/<uuid:template>/edition/",
+        prompt_template.edition,
+        name="prompt_template_edition",
+    ),
+    path(
+        "templates/<uuid:template>/versions/<int:number>/trial/",
+        prompt_template.trial,
+        name="prompt_template_trial",
+    ),
+    path(
+        "templates/<uuid:template>/removal/",
+        prompt_templates.removal,
+        name="prompt_template_removal",
+    ),
     path("members/", members.members, name="members"),
     path("members/invitation/", members.invitation, name="invitation"),
     path("members/links/<uuid:link>/revocation/", members.link_revocation, name="link_revocation"),

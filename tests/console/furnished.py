@@ -4,8 +4,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from inference.models import Engine, Model, Pool
+from inference.models import Engine, Model, Pool, PromptTemplate
 from inference.registry.importing import import_file
+from inference.templating.content import Content, Message
+from inference.templating.variables import Variable
 from tenants import model_access
 from tenants.models import (
     ApiKey,
@@ -48,6 +50,8 @@ LISTS = (
     "requests/",
     "keys/",
     "models/",
+    "templates/",
+    "templates/addition/",
     "members/",
     "teams/",
     "roles/",
@@ -82,6 +86,7 @@ def furnish(owner: Member) -> list[str]:
     email = "somebody.with.a.long.address@subsidiary.acme.example"
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
+    template = _template(owner)
     engine_room()
     found = refusal(tenant, actor=key.actor, tier="quota", quota_id=quota.pk, model="mock")
     _night(owner)
@@ -90,10 +95,23 @@ def furnish(owner: Member) -> list[str]:
         f"keys/{key.pk}/",
         f"members/{owner.pk}/",
         f"teams/{team.pk}/",
+        f"templates/{template.pk}/?version=1&against=2",
+        f"templates/{template.pk}/edition/",
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
     ]
     return [inside + page for page in (*LISTS, *details)]
+
+
+def _template(owner: Member) -> PromptTemplate:
+    """In two versions."""
+    variables = [Variable("document", max_length=4000), Variable("loud", "boolean", default=True)]
+    text = "Sum up in one sentence, with a-word-that-is-long-for-a-phone: {{document}} {{loud}}"
+    content = Content(messages=[Message("user", text)], variables=variables)
+    name = "a-template-with-quite-a-long-name-for-a-phone"
+    template = PromptTemplate.create(owner.tenant, name, content, by=owner.actor)
+    template.publish(Content(prompt="Sum up."), by=owner.actor)
+    return template
 
 
 def engine_room() -> Engine:

@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server in the tests' own loop: it counts, and keeps what it was asked."""
+"""A small OpenAI-compatible server in the tests' own loop: it keeps what it was asked."""
 
 import asyncio
 from typing import Any

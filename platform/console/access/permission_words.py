@@ -16,6 +16,8 @@ WORDS: dict[P, Promise] = {
     P.MANAGE_MEMBERS: _("Invite, change and remove members"),
     P.VIEW_TEAMS: _("See teams and models"),
     P.MANAGE_TEAMS: _("Manage teams and grants of models"),
+    P.VIEW_TEMPLATES: _("See prompt templates"),
+    P.MANAGE_TEMPLATES: _("Write and remove prompt templates"),
     P.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
     P.APPROVE_RAISES: _("Approve raises of quotas"),
     P.MANAGE_SECURITY: _("Change security settings"),

@@ -16,6 +16,7 @@ _TAKES: dict[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
     serializers.DecimalField: (str,),
     serializers.ListField: (list,),
     serializers.DictField: (dict,),
+    serializers.JSONField: (str, int, float, bool),
 }
 
 

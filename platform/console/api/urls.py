@@ -34,6 +34,7 @@ from console.api.retention import Retention
 from console.api.roles import Roles
 from console.api.served_models import Models
 from console.api.teams import Places, Teams
+from console.api.templates import Templates, TemplateVersions
 from console.api.tenants import Tenants
 from console.api.usage import AllUsage, Usage
 
@@ -89,6 +90,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("restricted-models/", "int:model", RestrictedModels),
     at("restricted-models/<int:model>/grant/", RestrictedModels, post="grant"),
     at("restricted-models/<int:model>/withdraw/", RestrictedModels, post="withdraw"),
+    *several("templates/", "uuid:template", Templates),
+    at("templates/<uuid:template>/fill/", Templates, post="fill"),
+    *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several("keys/", "uuid:key", Keys),
     at("keys/<uuid:key>/rotate/", Keys, post="rotate"),
     at("keys/<uuid:key>/revoke/", Keys, post="revoke"),

@@ -46,6 +46,7 @@ _ON_PAGES = Scope.MANAGEMENT_WRITE  # pages know no keys: one of them shows it
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Parameters that name nothing of a tenant.
 _PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
+_PLAIN |= {"number": 1}
 _PLAIN |= {"own_export": UUID(int=0), "data_class": "conversations"}
 _PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
 _PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement"), UUID(int=0))

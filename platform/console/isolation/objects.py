@@ -25,7 +25,16 @@ from audit.retention import legal_hold
 from audit.trail.erasing import erase_texts
 from audit.trail.record import act
 from inference.chat import conversations
-from inference.models import Completion, Conversation, State, Usage, UsageDay, UsageHour
+from inference.models import (
+    Completion,
+    Conversation,
+    PromptTemplate,
+    State,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
+from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import (
     ApiKey,
@@ -75,6 +84,7 @@ class Objects:
             "deletion_request": self._deletion,
             "completion": self._completion,
             "model": self._restricted,
+            "template": self._template,
         }
 
     @property
@@ -250,6 +260,11 @@ class Objects:
 
     def _restricted(self) -> Any:
         return model_access.restrict(self._tenant, self._named(), by=BY).id
+
+    def _template(self) -> Any:
+        name = self._named().replace(" ", "-").lower()
+        content = Content(prompt=self._secret)
+        return PromptTemplate.create(self._tenant, name, content, by=BY).id
 
     def _rolled_up(self, table: type[UsageHour] | type[UsageDay]) -> None:
         nobody = dict.fromkeys(("team_id", "member_id", "api_key_id"), uuid4())

@@ -63,7 +63,7 @@ class Actors:
         """What the event says about itself, with people by name and without internal ids."""
         said = dict(event.detail)
         if "public_id" in said or "name" in said:
-            for internal in ("key", "team"):
+            for internal in ("key", "team", "template"):
                 said.pop(internal, None)
         for kind in ("member", "key"):
             if kind in said:

@@ -16,6 +16,8 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
+from inference.models import PromptTemplate
+from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
 from tenants.models.link import Purpose
@@ -33,6 +35,8 @@ MANAGERS = OWNERS | {"erin"}
 AUDITORS = MANAGERS | {"carol"}
 READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
+WRITERS = frozenset({"alice", "erin", "bob"})
+SEE_TEMPLATES = WRITERS | {"carol"}
 
 Row = tuple[str, str, frozenset[str], int]
 Found = dict[tuple[str, str], int | str]
@@ -57,6 +61,14 @@ IN_TENANT: list[Row] = [
     ("post", "opening", MANAGERS, 302),
     ("post", "granting", MANAGERS, 302),
     ("post", "withdrawal", MANAGERS, 302),
+    ("get", "prompt_templates", SEE_TEMPLATES, 200),
+    ("get", "prompt_template_addition", WRITERS, 200),
+    ("post", "prompt_template_addition", WRITERS, 200),
+    ("get", "prompt_template", SEE_TEMPLATES, 200),
+    ("get", "prompt_template_edition", WRITERS, 200),
+    ("post", "prompt_template_edition", WRITERS, 200),
+    ("post", "prompt_template_trial", SEE_TEMPLATES, 200),
+    ("post", "prompt_template_removal", WRITERS, 302),
     ("get", "members", STAFF, 200),
     ("post", "invitation", MANAGERS, 200),
     ("post", "link_revocation", MANAGERS, 302),
@@ -146,7 +158,7 @@ PLATFORM: list[Row] = [
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
-ALSO_SHOWN |= {"legal_holds"}
+ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -174,12 +186,16 @@ def targets(acme: Tenant) -> Targets:
     soon = timezone.now() + timedelta(days=1)
     asked = QuotaRaise.ask(quota, 5, "month end", soon, user=leaver.user, by="t")
     Link.issue(Purpose.INVITATION, by="t", email="new@acme.example", tenant=acme, role=Role.MEMBER)
+    prompt = PromptTemplate.create(acme, "greeting", Content(prompt="Hello"), by="t")
+    template = {"template": prompt.pk}
     objects: Targets = {
         **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
         **dict.fromkeys(("team", "joining", "disbanding"), team),
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
+        **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
+        "prompt_template_trial": {**template, "number": 1},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
         **_trail(acme),

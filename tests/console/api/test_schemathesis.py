@@ -21,8 +21,10 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from inference.models import Engine, Model, Pool, Replacement
+from inference.models import Engine, Model, Pool, PromptTemplate, Replacement
 from inference.registry.versions import proposed
+from inference.templating.content import Content
+from inference.templating.variables import Variable
 from tenants import model_access
 from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
@@ -59,6 +61,7 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
     engine = Engine.add(pool, "large", by="test", kind="vllm", url=url)
     replaced = Engine.add(pool, "larger", by="test", kind="vllm", url=url)
     replacement = Replacement.begin(replaced, *proposed(replaced, {}), by="test")
+    prompt = Content(prompt="Greet {{who}}", variables=[Variable("who")])
     return {
         "replacement": str(replacement.pk),
         "served_model": str(pool.model_id),
@@ -73,6 +76,8 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "invitation": str(Link.objects.get().pk),
         "refusal": f"ref_{refusal.pk.hex}",
         "model": str(model_access.restrict(tenant, "large", by="test").pk),
+        "template": str(PromptTemplate.create(tenant, "greeting", prompt, by="test").pk),
+        "number": "1",
         "price": str(Price.set("large", 1, 1, 1, by="test").pk),
         "key": str(issued(tenant, ["inference"])[0].pk),
     }

@@ -25,6 +25,8 @@ APPROVES = "owner admin operator"
 AUDITS = "owner admin auditor operator audit:read"
 HOLDS = "owner admin auditor operator"
 OPERATOR = "operator"
+READS = "owner admin developer auditor management:read"
+WRITES = "owner admin developer management:write"
 SECURITY = "owner operator"
 
 T = "tenants/acme/"
@@ -69,6 +71,14 @@ TABLE = {
     f"POST {T}invitations/": MANAGES,
     f"GET {T}invitations/{NIL}/": SEES,
     f"DELETE {T}invitations/{NIL}/": MANAGES,
+    f"GET {T}templates/": READS,
+    f"POST {T}templates/": WRITES,
+    f"GET {T}templates/{NIL}/": READS,
+    f"PATCH {T}templates/{NIL}/": WRITES,
+    f"DELETE {T}templates/{NIL}/": WRITES,
+    f"POST {T}templates/{NIL}/fill/": READS,
+    f"GET {T}templates/{NIL}/versions/": READS,
+    f"GET {T}templates/{NIL}/versions/0/": READS,
     f"GET {T}teams/": SEES,
     f"POST {T}teams/": MANAGES,
     f"GET {T}teams/{NIL}/": SEES,

@@ -146,7 +146,8 @@ def test_a_hostile_value_is_named(value: str) -> None:
 
 
 def test_braces_and_flags_are_no_harm() -> None:
-    value = 'f"{x}" {"a": {"b": 1}} \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f'
+    england = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    value = 'f"{x}" {"a": {"b": 1}} ' + england
     assert filled(chat("{{x}}", Variable("x")), x=value) == value
 
 
