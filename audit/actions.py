@@ -47,6 +47,8 @@ class Action(StrEnum):
     TEMPLATE_CREATE = "template:create"  # of prompts
     TEMPLATE_PUBLISH = "template:publish"  # a version
     TEMPLATE_DELETE = "template:delete"
+    CACHE_RULE = "cache:rule"  # whether answers are kept
+    CACHE_PURGE = "cache:purge"
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"

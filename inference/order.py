@@ -39,6 +39,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     idempotent: bool = False  # its answer may be asked for again: kept whole, also of a stream
     body_form: str = ""  # of the engine that the body was prepared for; it may be gone by now
     local_only_by: str = ""  # who says so: tenants.caller.LocalOnlyBy
+    cached: bytes = b""  # the name under which its answer is kept (inference/cache); b"": it is not
 
     @property
     def queue(self) -> str:

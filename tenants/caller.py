@@ -69,6 +69,13 @@ class Caller:
     time_zone: str = "UTC"
     tier: str = ""  # the tenant's plan
     quotas: tuple[QuotaRef, ...] = ()
+    cache_rules: tuple[tuple[str, bool], ...] = ()  # (model or "", on), the narrowest first
+    cache_epoch: int = 0
+
+    def caches(self, model: str) -> bool | None:
+        """Whether answers are kept, where a rule says so."""
+        rules = (on for name, on in self.cache_rules if name in ("", model))
+        return next(rules, None)
 
     @property
     def local_only(self) -> bool:

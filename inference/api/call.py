@@ -27,6 +27,7 @@ from tenants.rate_limits.admission import Admission
 
 UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
 POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
+CACHE = b"x-forebay-cache"
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
@@ -96,6 +97,8 @@ class Call:
         self.tell_class(answer)
         self.tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
+        if answer.order.cached:
+            self.headers.append((CACHE, b"hit" if answer.is_kept else b"miss"))
         if submission.stream:  # a whole answer tells what remains once it is settled
             self.headers += quotas.headers(answer.verdict)
         return answer

@@ -36,6 +36,7 @@ class AnswerStream:
         self._context, self.order, self.sink = context, order, sink
         self.admission, self.on_record = admission, on_record
         self.place = Place()  # in its queue, as it joined
+        self.is_kept = False  # an earlier request's answer
 
     @property
     def verdict(self) -> Verdict:

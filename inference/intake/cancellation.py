@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.cache.second_level import SecondLevel
 from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.order import Order
@@ -51,6 +52,8 @@ class Cancellation:
                 return
 
     async def _cancel(self, order: Order) -> None:
+        if order.cached:  # nobody waits for this answer
+            await SecondLevel(self._redis).end(order, None, None)
         try:
             for pool in _where_it_may_be(order):
                 where = await self._queues[pool].cancel(str(order.id))

@@ -17,6 +17,7 @@ from inference.engines.probing import keep_known, probe
 from inference.intake.at_once import AtOnce
 from inference.intake.background import Background
 from inference.intake.cancellation import Cancellation
+from inference.intake.kept_answers import KeptAnswers
 from inference.intake.prompt_templates import PromptTemplates
 from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
@@ -56,6 +57,7 @@ class Context:
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
+        self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
         self.line_watch = LineWatch(self.queues)
         self.background = Background()

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 import hiredis
+import msgspec
 import psycopg
 
 from inference import classes
@@ -13,7 +14,7 @@ from inference.intake import charging, request_id
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
 from inference.intake.room import has_a_turn
-from inference.intake.route import route
+from inference.intake.route import open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
 from tenants.caller import Caller
@@ -24,10 +25,13 @@ PRICE_PATIENCE_S = 2.0
 
 
 async def draft(context: Context, submission: Submission) -> Order:
-    """Raises OutOfService, QueueFull, EnginesPaused."""
+    """Without a pool where none takes it, but its answer may be a kept one: see `placed`.
+
+    Raises OutOfService, QueueFull, EnginesPaused.
+    """
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
-    pool = await _pool(context, caller, model, submission.klass)
+    pool = await _pool_unless_kept(context, submission)
     return Order(
         id=request_id.new(),
         tenant_id=caller.tenant_id,
@@ -56,12 +60,35 @@ async def draft(context: Context, submission: Submission) -> Order:
             chat=submission.chat,
             max_tokens=submission.max_tokens,
         ),
-        pool=pool.name,
+        pool=pool,
         local_only=caller.local_only,
         local_only_by=caller.local_only_by,
         idempotent=submission.claim is not None,
         body_form=submission.engine.body_form,
+        cached=submission.cache.name if submission.cache else b"",
     )
+
+
+async def placed(context: Context, submission: Submission, order: Order, *, runs: bool) -> Order:
+    """With a pool: of what runs one that takes it, else any. Raises as `draft` does."""
+    if order.pool:
+        return order
+    caller, model = submission.caller, order.model
+    if runs:
+        pool = (await _pool(context, caller, model, submission.klass)).name
+    else:
+        pool = next((pool.name for pool in open_to(caller, model)), "")
+    return msgspec.structs.replace(order, pool=pool)
+
+
+async def _pool_unless_kept(context: Context, submission: Submission) -> str:
+    try:
+        model = submission.engine.config.name
+        return (await _pool(context, submission.caller, model, submission.klass)).name
+    except OutOfService:
+        if submission.cache:
+            return ""
+        raise
 
 
 async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Pool:

@@ -6,7 +6,7 @@ from math import inf
 import orjson
 
 from inference.engines.base import Engine
-from inference.intake import allowed, charging, residency
+from inference.intake import allowed, caching, charging, residency
 from inference.intake.claim import Claim
 from inference.intake.prompt_templates import Prompt
 from inference.intake.work_class import HEADER as CLASS
@@ -35,6 +35,7 @@ class Submission:
     address_counted_at: int = 0  # see address_limit.py
     time_limit_s: float = inf  # the client's own deadline, from now on
     claim: Claim | None = None  # of an idempotency key
+    cache: caching.Wish | None = None  # its answer may be a kept one
 
 
 def read(
@@ -53,14 +54,15 @@ def read(
     idempotency_key: str | None = None,
     stays: str | None = None,
     prompt: Prompt | None = None,
+    cache: str | None = None,
 ) -> Submission:
     """Of a body as a client sent it, in `length` bytes: all that is checked of it is checked here.
 
     `streamed`: as a stream with its usage, whatever the body says. With an `idempotency_key` it
     goes on without its reader and past the reader's own deadline, for who asks again. `stays`: the
     residency that the request asks for. `klass`: of work, where the front end says so itself, else
-    that of plan and route, or `asked_class`. `prompt`: of the template that it names. Raises
-    NoSuchModel, BadRequest, Unavailable.
+    that of plan and route, or `asked_class`. `prompt`: of the template that it names. `cache`: what
+    it says of kept answers (caching.py). Raises NoSuchModel, BadRequest, Unavailable.
     """
     here = residency.bound(caller, stays)
     klass = klass or work_class(caller, route, asked_class)
@@ -93,6 +95,7 @@ def read(
         address_counted_at=address_counted_at,
         time_limit_s=inf if claim else time_limit_s,
         claim=claim,
+        cache=caching.wish(here, engine.config.name, prepared, cache, chat=chat),
     )
 
 

@@ -6,14 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from inference.intake import allowed, refusals
-from inference.intake.admit import admit, undo
+from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
+from inference.intake.authentication import still_open
 from inference.intake.cancellation import NOT_RUN
 from inference.intake.context import Context
-from inference.intake.draft import draft
+from inference.intake.draft import draft, placed
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
+from inference.intake.kept_answers import SHARED, Kept
 from inference.intake.put_on_record import put_on_record
+from inference.intake.replay_kept import replay_kept
 from inference.intake.submission import Submission
 from inference.order import Order
 
@@ -31,11 +34,16 @@ async def submit(
     allowed.check(submission.caller, submission.engine, submission.client_ip)
     order = await draft(context, submission)
     try:
-        answer = await _on_record(context, submission, order)
+        answer, kept = await _on_record(context, submission, order)
+        order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
             context, refused, submission.caller, order.route, order.client_ip, order.model
         ) from None
+    if kept:
+        answer.is_kept = True
+        await replay_kept(context, answer, kept)
+        return answer
     if before_queue:
         await _call(before_queue, context, order)
     context.revocation.begin(order, submission.caller.credential, answer.sink)
@@ -47,8 +55,13 @@ async def submit(
     return answer
 
 
-async def _on_record(context: Context, submission: Submission, order: Order) -> AnswerStream:
+async def _on_record(
+    context: Context, submission: Submission, order: Order
+) -> tuple[AnswerStream, Kept | None]:
     admitted = await admit(context, submission, order)
+    kept = None
+    if submission.cache:
+        kept, order = await _kept(context, submission, order, admitted)
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
         recorded = await put_on_record(
@@ -56,9 +69,32 @@ async def _on_record(context: Context, submission: Submission, order: Order) -> 
         )
     except BaseException:
         context.returns.forget(order.id.bytes)
-        undo(context, admitted)
+        _leave_nothing(context, order, admitted)
         raise
-    return AnswerStream(context, order, sink, admitted.admission, recorded)
+    return AnswerStream(context, order, sink, admitted.admission, recorded), kept
+
+
+async def _kept(
+    context: Context, submission: Submission, order: Order, admitted: Admitted
+) -> tuple[Kept | None, Order]:
+    """And the order with the pool that its record names. Raises NotFound, Unauthorized, and what
+    routing raises where there is none.
+    """
+    assert submission.cache
+    try:
+        kept = await context.kept_answers.find(order, submission.cache)
+        if kept and kept.level == SHARED:
+            await still_open(context, submission.caller)
+        return kept, await placed(context, submission, order, runs=kept is None)
+    except BaseException:
+        _leave_nothing(context, order, admitted)
+        raise
+
+
+def _leave_nothing(context: Context, order: Order, admitted: Admitted) -> None:
+    undo(context, admitted)
+    if order.cached:
+        context.background.run(context.kept_answers.abandon(order))
 
 
 async def _call(before_queue: BeforeQueue, context: Context, order: Order) -> None:

@@ -115,6 +115,9 @@ class Usage(models.Model):
     prompt_tokens = models.IntegerField()
     completion_tokens = models.IntegerField()
     cached_tokens = models.IntegerField(default=0)
+    # Where a kept answer came from: "l1", "l2", or "shared" with a request in flight. "miss": there
+    # was none. "": none was looked for.
+    cache = models.CharField(max_length=6, db_default="")
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
     status = models.SmallIntegerField(default=200)
     finish_reason = models.CharField(max_length=20)  # "stop", "length", …, "cancelled", "error"
@@ -132,6 +135,9 @@ class Usage(models.Model):
             models.Index(fields=["created_at"], name="usage_created"),
             models.Index(fields=["tenant", "-created_at"], name="usage_tenant_created"),
             models.Index(fields=["xid", "completion"], name="usage_written"),
+            models.Index(
+                "tenant", "created_at", name="usage_of_cache", condition=~models.Q(cache="")
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from audit.erasure.erasers import Eraser, Evidence, Turn, register
 from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
+from inference.cache import stored
 from inference.models import Completion, Conversation, Message
 from inference.personal_data import recipients
 from inference.queue import fair_queue
@@ -95,6 +96,11 @@ def _events_left(tenant_id: UUID, subject_id: UUID) -> int:
     return sum(client().exists(*names[n : n + BATCH]) for n in range(0, len(names), BATCH))
 
 
+def _purge_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Without their key nobody can read them any more, wherever a copy lies."""
+    return {"kept_answers": stored.purge_subject(tenant_id, subject_id)}
+
+
 # Conversations -----------------------------------------------------------------------------------
 def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
     ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
@@ -130,6 +136,8 @@ def register_erasers() -> None:
     )
     events = _("Answers kept for readers that come back")
     register(Eraser("streams", events, Turn.CONTENT, _purge_events, _events_left))
+    kept = _("Answers kept to be sent again")
+    register(Eraser("kept_answers", kept, Turn.CONTENT, _purge_answers, stored.left_of))
     chats = _("Conversations")
     register(
         Eraser("conversations", chats, Turn.CONTENT, _erase_conversations, _conversations_left)

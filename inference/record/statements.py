@@ -79,7 +79,7 @@ SETTLED = f"""
     j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb, pool text, klass text, hosted bool)) with ordinality as x
+        beyond jsonb, pool text, klass text, hosted bool, cache text)) with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
     answered as (
@@ -92,10 +92,10 @@ SETTLED = f"""
     used as (insert into inference_usage
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
-         attempts, queue_ms, ttft_ms, duration_ms, created_at, hosted)
+         attempts, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
-           attempts, queue_ms, ttft_ms, processing_ms, at, {LEFT}
+           attempts, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, '')
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -117,6 +117,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     text: str = ""  # what the reader got
     reasoning: str = ""  # that came before it
     response: bytes = b""  # as the audit trail keeps it
+    cache: str = ""  # as in inference.models.Usage
 
     @property
     def cost(self) -> int:
@@ -191,6 +192,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         "payload_sha256": sha256(response).hexdigest() if response else None,
         "state": outcome.state,
         "cached": outcome.cached_tokens,
+        "cache": outcome.cache or ("miss" if order.cached else ""),
         "finish_reason": outcome.finish_reason,
         "attempts": outcome.attempts,
         "queue_ms": outcome.queue_ms,

@@ -23,6 +23,7 @@ from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import GroupCommit
 from inference import classes
+from inference.cache.second_level import SecondLevel
 from inference.codec.events import split
 from inference.engines import Pool, breaker_watch, pools, served
 from inference.engines.base import Engine
@@ -90,6 +91,7 @@ class Runner:
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
         self.writer = Writer(self.redis)
+        self.answers = SecondLevel(self.redis)
         self.commits = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
@@ -270,7 +272,7 @@ class Runner:
             before, begun_by = await self._patiently(self._sent_before, item)
         handler = handler_of(order)(order, item, self.engine, before)
         handler.of_another_version = frames.version_in(begun_by) != self.engine.config.version
-        handler.guard = self.guard
+        handler.guard, handler.answers = self.guard, self.answers
         handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
         self.running[item.id] = handler
         if item.id in self._cancelled or (

@@ -200,6 +200,9 @@ QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
 MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
 CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas
+# The answer cache in Redis (inference/cache): how long, and the bytes of all tenants together.
+CACHE_TTL_S = environment.number("FOREBAY_CACHE_TTL_S", 3600)
+CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 
 # Processes that take requests ---------------------------------------------------------------------

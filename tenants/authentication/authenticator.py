@@ -52,10 +52,15 @@ _QUOTAS = """coalesce((
       and (q.api_key_id is null or q.api_key_id = {key})
       and (q.member_id is null or q.member_id = {member})), '[]')"""
 _OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
+_CACHE_RULES = """coalesce((
+    select json_agg(json_build_array(r.model, r."on")
+                    order by r.api_key_id is null, r.model = '')
+    from tenants_cacherule r where r.tenant_id = t.id
+      and (r.api_key_id is null or r.api_key_id = coalesce(k.replaced_by_id, k.id))), '[]')"""
 _WEIGHTS = " ".join(f"when '{tier.value}' then {weight}" for tier, weight in WEIGHTS.items())
 _TENANT = f"""
     t.id as tenant_id, t.name as tenant, t.state, t.profile, t.local_only, t.time_zone, t.tier,
-    t.allowed_origins,
+    t.allowed_origins, t.cache_epoch,
     coalesce(p.weight, case t.tier {_WEIGHTS} end) as weight,
     array[coalesce(t.requests_per_minute, p.requests_per_minute, {REQUESTS_PER_MINUTE}),
           coalesce(t.burst, p.burst, {BURST}),
@@ -73,7 +78,7 @@ _BY_KEY = f"""
                  coalesce(k.megabytes_in_flight, 0), coalesce(k.megabytes_per_day, 0)]
                as key_limits,
            {_WITHHELD.format(groups="array[k.group_id, team.group_id]")} as withheld,
-           {_OF_KEY} as quotas,
+           {_OF_KEY} as quotas, {_CACHE_RULES} as cache_rules,
            {restricted("t.id", "k.subject_id")} as restricted,
            {_TENANT}
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id {_TIER}
@@ -150,6 +155,10 @@ class Authenticator:
         assert caller.api_key_id
         self._last_used.note(caller.api_key_id)
         return caller
+
+    async def by_digest(self, digest: bytes) -> Caller:
+        """Once more, for a request that has waited. Raises as `by_key` does."""
+        return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
 
     def remembered(self, text: str) -> Caller | None:
         """Whom the key is known to open for right now, without a look."""
@@ -289,6 +298,8 @@ def _caller(row: dict[str, Any], credential: bytes | UUID) -> Caller:
         key_limits=Limits(*row["key_limits"]),
         scopes=frozenset(row["scopes"]),
         allowed_origins=frozenset(row["allowed_origins"]),
+        cache_rules=tuple((model, on) for model, on in row["cache_rules"]),
+        cache_epoch=row["cache_epoch"],
         allowed_models=frozenset(row["allowed_models"]),
         networks=tuple(map(ip_network, row["allowed_networks"])),
     )

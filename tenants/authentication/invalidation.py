@@ -21,6 +21,7 @@ CHANNEL = "forebay_callers"
 TABLES = (
     "audit_deletionrequest",
     "tenants_apikey",
+    "tenants_cacherule",
     "tenants_member",
     "tenants_quota",
     "tenants_restrictedmodel",

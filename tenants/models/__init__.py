@@ -1,5 +1,6 @@
 from tenants.key_scopes import Scope
 from tenants.models.api_key import ApiKey
+from tenants.models.cache_rule import CacheRule
 from tenants.models.idempotent_request import IdempotentRequest
 from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
@@ -22,6 +23,7 @@ from tenants.models.user import User
 
 __all__ = [
     "ApiKey",
+    "CacheRule",
     "IdempotentRequest",
     "LedgerEntry",
     "Link",

@@ -339,6 +339,7 @@ class ApiKey(models.Model):
             copy_grants(self.group, fresh.own_group())
         ApiKey.objects.filter(replaced_by=self).update(replaced_by=fresh)
         self.quotas.update(api_key=fresh)
+        self.cache_rules.update(api_key=fresh)
         self.replaced_by = fresh
         self.expires_at = min(until, self.expires_at or until)
         self.save(update_fields=["replaced_by", "expires_at"])

@@ -112,6 +112,7 @@ class Tenant(models.Model):
     megabytes_per_day = models.PositiveIntegerField(
         _("megabytes stored per day"), null=True, blank=True
     )
+    cache_epoch = models.PositiveIntegerField(db_default=0)  # grows with each purge of answers
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[TenantQuerySet] = TenantQuerySet.as_manager()  # type: ignore[assignment]

@@ -25,9 +25,16 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     def most(self) -> int:
         """The cost that is set aside: the prompt may be all fresh, or all cached."""
         cached = self.prompt_tokens if self.cached_price > self.prompt_price else 0
-        return self.cost(self.prompt_tokens, cached, self.completion_tokens)
+        return Charge.cost(self, self.prompt_tokens, cached, self.completion_tokens)
 
     def cost(self, prompt: int, cached: int, completion: int) -> int:
         """In micro-units. `cached` tokens are part of the prompt's."""
         fresh = max(0, prompt - cached) * self.prompt_price
         return round(fresh + cached * self.cached_price + completion * self.completion_price)
+
+
+class KeptCharge(Charge, frozen=True, array_like=True):
+    """Of a kept answer: nothing is generated, and each token costs what a cached one does."""
+
+    def cost(self, prompt: int, cached: int, completion: int) -> int:
+        return round((prompt + completion) * self.cached_price)

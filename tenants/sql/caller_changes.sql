@@ -40,6 +40,7 @@ begin
         ('tenants_tenant', 'id', null, 'insert or delete'),
         ('tenants_tierpolicy', '', null, 'insert or delete'),
         ('tenants_apikey', 'tenant_id', null, 'insert or delete'),
+        ('tenants_cacherule', 'tenant_id', null, 'insert or delete'),
         ('tenants_member', 'tenant_id', null, 'insert or delete'),
         ('tenants_user', '', '{id,is_active}'::text[], 'delete'),
         ('tenants_team', 'tenant_id', null, 'insert or delete'),

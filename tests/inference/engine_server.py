@@ -74,7 +74,7 @@ class EngineServer:
             }
             for w in self._said
         ]
-        end = {"delta": {}} if chat else {"text": ""}
+        end: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
         pieces.append({"index": 0, "finish_reason": "stop", **end})
         events = [{**_NAMES, "object": kind, "choices": [piece]} for piece in pieces]
         events.append({**_NAMES, "object": kind, "choices": [], "usage": _USAGE})

@@ -10,7 +10,7 @@ from inference.api.grpc import answers, errors, requests
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
-from inference.intake import allowed, claim, residency, work_class
+from inference.intake import allowed, caching, claim, residency, work_class
 from inference.intake.submission import Submission, read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
@@ -121,6 +121,7 @@ async def _submission(
         stays=rpc.told(residency.HEADER),
         asked_class=rpc.told(work_class.HEADER),
         prompt=await rpc.call.prompt(caller, body, form),
+        cache=rpc.told(caching.HEADER),
     )
 
 

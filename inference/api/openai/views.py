@@ -15,7 +15,7 @@ from inference.api.openai.delivery import (
     whole,
 )
 from inference.errors import BadRequest
-from inference.intake import claim, residency, work_class
+from inference.intake import caching, claim, residency, work_class
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
@@ -131,6 +131,7 @@ async def _submit(request: Request, form: Form) -> AnswerStream:
         stays=_told(request, residency.HEADER),
         asked_class=_told(request, work_class.HEADER),
         prompt=await call.prompt(caller, body, form),
+        cache=_told(request, caching.HEADER),
     )
     return await idempotency.submit(call, submission)
 

@@ -13,6 +13,7 @@ from typing import Any
 from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference.cache.second_level import SecondLevel
 from inference.engines import Pool, pools_of
 from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
 from inference.engines.session import EngineSession
@@ -72,6 +73,7 @@ class Handler(ABC):
         self.settling: asyncio.Event | None = None  # set when that has ended
         self.lost: EngineFailed | None = None  # the engine has gone silent
         self.has_left = False  # this installation: a hosted engine may have read it
+        self.answers: SecondLevel | None = None  # where what is asked for again is kept
         self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 
@@ -133,7 +135,9 @@ class Handler(ABC):
         if self.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
             return None
         row = settled_row(self.order, outcome, cipher, time.time())
-        if frame := await self._settled(commits, row, failure):
+        frame = await self._settled(commits, row, failure)
+        await self._keep(outcome, frame, cipher)
+        if frame:
             writer.put(self.order, frame)
         return outcome
 
@@ -150,6 +154,12 @@ class Handler(ABC):
         finally:
             self.settling.set()
         return self._error_frame(failure) if failure else self.last_frame()
+
+    async def _keep(self, outcome: Outcome, frame: Frame | None, cipher: Cipher) -> None:
+        """For whoever asks the same: its answer if it is whole, and that nobody needs to wait."""
+        if self.order.cached and self.answers:
+            whole = frame is not None and frame.kind is not Kind.ERROR
+            await self.answers.end(self.order, outcome if whole else None, cipher)
 
     def _next(self, failure: EngineFailed) -> Pool | None:
         """Whose engines begin it anew, or go on with it."""

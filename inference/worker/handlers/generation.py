@@ -259,7 +259,8 @@ class Generation(Handler):
 
     def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
         """A stream as text alone; as the answer that it was where it may be sent again."""
-        if not self.order.idempotent or failure or self.cancelled:
+        whole = self.order.idempotent or self.order.cached
+        if not whole or failure or self.cancelled:
             return as_one_text(said).encode()
         given = sse.split(self.codec.blob([*self.sent_events, *self.held]))
         return pieces.as_answer(given, self.usage)

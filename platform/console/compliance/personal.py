@@ -184,7 +184,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Tenant": {
         D.NONE: "id name tier state profile local_only retention_days time_zone "
-        "allowed_origins "
+        "allowed_origins cache_epoch "
         "requests_per_minute burst tokens_per_minute max_concurrency megabytes_in_flight "
         "megabytes_per_day created_at"
     },
@@ -200,6 +200,7 @@ MAP: dict[str, dict[Data, str]] = {
         "burst tokens_per_minute max_concurrency megabytes_in_flight megabytes_per_day "
         "created_at expires_at revoked_at",
     },
+    "tenants.CacheRule": {D.PSEUDONYM: "api_key", D.NONE: "id tenant model on created_at"},
     "tenants.IdempotentRequest": {
         D.PSEUDONYM: "actor",
         D.CONTENT: "body ciphertext",
@@ -262,7 +263,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model pool hosted prompt_tokens completion_tokens cached_tokens cost status "
+        D.BEHAVIOUR: "model pool hosted prompt_tokens completion_tokens cached_tokens cache cost status "
         "finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },

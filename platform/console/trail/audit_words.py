@@ -47,6 +47,8 @@ WORDS: dict[str, Promise] = {
     Action.TEMPLATE_CREATE: _("Prompt template created"),
     Action.TEMPLATE_PUBLISH: _("Version of a prompt template published"),
     Action.TEMPLATE_DELETE: _("Prompt template removed"),
+    Action.CACHE_RULE: _("Rule of the answer cache set"),
+    Action.CACHE_PURGE: _("Answer cache purged"),
     Action.API_KEY_CREATE: _("API key created"),
     Action.API_KEY_CHANGE: _("API key changed"),
     Action.API_KEY_ROTATE: _("API key rotated"),

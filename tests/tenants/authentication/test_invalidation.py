@@ -188,7 +188,7 @@ async def test_what_was_told_while_nobody_asked_is_heeded(
     with pytest.raises(UnknownCaller):
         await authenticator.by_key(key[1])
     await listening(authenticator)
-    assert authenticator.changes.touched(key[0].tenant_id, authenticator._changes._since)
+    assert authenticator.changes.touched(key[0].tenant_id, authenticator.changes._since)
 
 
 @pytest.mark.usefixtures("resting")

@@ -1,0 +1,88 @@
+"""L2: in Redis, for all processes. What lies there is encrypted, and can be lost at any time."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from uuid import UUID
+
+import hiredis
+from django.conf import settings
+
+from audit.keys.keyring import Cipher
+from inference.cache import answers
+from inference.order import Order
+from inference.record.statements import Outcome
+from tenants.redis_link import RedisGone, RedisLink, Script
+
+log = logging.getLogger(__name__)
+KEEP = Script.load(Path(__file__).parent / "keep.lua")  # a full Redis takes nothing new
+PATIENCE_S = 1.0
+FLIGHT_MS = 30_000  # so long nobody else asks an engine the same
+# Also what somebody has put in the place of our keys.
+TROUBLE = (RedisGone, TimeoutError, hiredis.ReplyError)
+TENANTS = "cache:tenants"
+FEWEST = 4  # tenants that the bytes are shared among
+
+
+def prefix(tenant_id: UUID) -> str:
+    return f"cache:{{{tenant_id.hex}}}"
+
+
+class SecondLevel:
+    def __init__(self, redis: RedisLink) -> None:
+        self._redis = redis
+
+    async def get(self, tenant_id: UUID, name: bytes) -> bytes | None:
+        """Raises one of TROUBLE."""
+        found: bytes | None = await self._redis.call("GET", f"{prefix(tenant_id)}:e:{name.hex()}")
+        return found
+
+    async def begin(self, order: Order) -> tuple[bool, bytes | None]:
+        """Whether this request is the one that asks an engine, else another one does; and what was
+        kept since somebody looked.
+
+        Raises one of TROUBLE.
+        """
+        where, name = prefix(order.tenant_id), order.cached.hex()
+        leads, found = await self._redis.many(
+            [
+                ("SET", f"{where}:f:{name}", str(order.id), "NX", "PX", FLIGHT_MS),
+                ("GET", f"{where}:e:{name}"),
+            ]
+        )
+        for answer in (leads, found):
+            if isinstance(answer, hiredis.ReplyError):
+                raise answer
+        return leads is not None, found
+
+    async def in_flight(self, order: Order) -> bool:
+        """Raises one of TROUBLE."""
+        flight = f"{prefix(order.tenant_id)}:f:{order.cached.hex()}"
+        return bool(await self._redis.call("EXISTS", flight))
+
+    async def end(self, order: Order, outcome: Outcome | None, cipher: Cipher | None) -> None:
+        """An answer is kept; whatever came of it, nobody waits for it any longer."""
+        ttl_s = settings.CACHE_TTL_S
+        answer = answers.kept(outcome, time.time() + ttl_s) if outcome and cipher else None
+        data = answers.encrypted(answer, order, cipher) if answer and cipher else b""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                most = await self._part(order, ttl_s) if data else 0
+                about = order.subject_id.hex, order.model
+                arguments = order.cached.hex(), data, ttl_s * 1000, most, *about
+                await self._redis.run(KEEP, [prefix(order.tenant_id)], *arguments)
+        except TROUBLE as problem:
+            log.warning("an answer is not kept: %r", problem)
+
+    async def _part(self, order: Order, ttl_s: int) -> int:
+        """Bytes for this tenant: those that keep something now share all there are."""
+        now = int(time.time())
+        *_, count = await self._redis.many(
+            [
+                ("ZREMRANGEBYSCORE", TENANTS, "-inf", now),
+                ("ZADD", TENANTS, now + ttl_s, order.tenant_id.hex),
+                ("ZCARD", TENANTS),
+            ]
+        )
+        return int(settings.CACHE_BYTES // max(FEWEST, int(count)))

@@ -1,0 +1,118 @@
+"""Step 3, the cache: a kept answer is looked for before a request goes on record.
+
+Of requests that are the same and in flight at once, one asks an engine; the others wait for its
+answer, and ask themselves where none comes. Whatever is wrong with the cache, its keys or Redis:
+then there is no answer in it.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from django.db import DatabaseError
+
+from audit.keys.master_keys import MasterKeyUnavailable
+from inference.cache.answers import Answer, opened
+from inference.cache.first_level import FirstLevel
+from inference.cache.second_level import TROUBLE, SecondLevel
+from inference.intake.caching import Wish, not_kept
+from inference.order import Order
+from tenants.redis_link import RedisLink
+
+SHARED = "shared"  # with a request in flight
+PATIENCE_S = 0.5
+SHARED_S = 25.0  # so long one waits for another's answer
+LOOK_S, LOOK_MOST_S = 0.02, 0.25
+
+
+class Kept(NamedTuple):
+    answer: Answer
+    level: str  # as in inference.models.Usage.cache
+
+
+class KeptAnswers:
+    """Of one process."""
+
+    def __init__(self, redis: RedisLink) -> None:
+        self.first, self.second = FirstLevel(), SecondLevel(redis)
+        self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
+
+    async def find(self, order: Order, wish: Wish) -> Kept | None:
+        """None: an engine has to answer; others may wait for that. Raises NotFound."""
+        kept = await self._look(order) if wish.reads else None
+        if kept is None and wish.only:
+            raise not_kept()
+        if kept is None and wish.reads and order.pool:  # else no engine takes it
+            kept = await self._share(order)
+        return kept
+
+    async def abandon(self, order: Order) -> None:
+        """It asks no engine after all."""
+        await self.second.end(order, None, None)
+
+    # Levels --------------------------------------------------------------------------------------
+    async def _look(self, order: Order) -> Kept | None:
+        if data := self.first.get(order.tenant_id, order.cached):
+            if answer := await _opened(data, order):
+                return Kept(answer, "l1")
+            self.first.drop(order.tenant_id, order.cached)
+        return await self._from_second(order, "l2")
+
+    async def _from_second(self, order: Order, level: str) -> Kept | None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                data = await self.second.get(order.tenant_id, order.cached)
+        except TROUBLE:
+            return None
+        return await self._taken(order, data, level)
+
+    async def _taken(self, order: Order, data: bytes | None, level: str) -> Kept | None:
+        answer = await _opened(data, order) if data else None
+        if data is None or answer is None:
+            return None
+        self.first.put(order.tenant_id, order.cached, data)
+        return Kept(answer, level)
+
+    # In flight -----------------------------------------------------------------------------------
+    async def _share(self, order: Order) -> Kept | None:
+        try:
+            async with asyncio.timeout(SHARED_S):
+                while True:
+                    leads, data = await self.second.begin(order)
+                    if kept := await self._taken(order, data, SHARED):
+                        if leads:
+                            await self.abandon(order)
+                        return kept
+                    if leads:
+                        return None
+                    if kept := await self._landed(order):
+                        return kept
+        except TROUBLE:
+            pass
+        return None
+
+    async def _landed(self, order: Order) -> Kept | None:
+        """Once nobody asks for it any longer. One look for all who wait in this process."""
+        waiting = self._waiting.get(order.cached)
+        if waiting is None:
+            waiting = self._waiting[order.cached] = asyncio.create_task(self._wait(order))
+            waiting.add_done_callback(lambda done: self._waited(order.cached, done))
+        return await asyncio.shield(waiting)
+
+    def _waited(self, name: bytes, done: asyncio.Task[Kept | None]) -> None:
+        self._waiting.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # whoever waits has it, if anybody is still there
+
+    async def _wait(self, order: Order) -> Kept | None:
+        pause = LOOK_S
+        while await self.second.in_flight(order):
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LOOK_MOST_S)
+        return await self._from_second(order, SHARED)
+
+
+async def _opened(data: bytes, order: Order) -> Answer | None:
+    try:
+        return await opened(data, order.tenant_id, order.cached)
+    except (DatabaseError, MasterKeyUnavailable):
+        return None

@@ -1,0 +1,104 @@
+"""Which requests have one name, and which have not."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference.cache.canonical import is_deterministic, name_of
+
+pytestmark = pytest.mark.unit
+ACME, GLOBEX = UUID(int=1), UUID(int=2)
+HI = [{"role": "user", "content": "hi"}]
+PLAIN: dict[str, Any] = {"model": "m", "messages": HI, "temperature": 0}
+ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+
+
+def name(body: dict[str, Any] = PLAIN, tenant: UUID = ACME, epoch: int = 0, **more: Any) -> bytes:
+    return name_of(tenant, epoch, "m", {**body, **more}, chat=True)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"temperature": 0.0},
+        {
+            "top_p": 1,
+            "frequency_penalty": 0.0,
+            "n": 1,
+            "stop": None,
+            "tools": [],
+            "logprobs": False,
+        },
+        {"response_format": {"type": "text"}},
+        {"user": "somebody"},
+    ],
+)
+def test_what_makes_no_other_answer_makes_no_other_name(same: dict[str, Any]) -> None:
+    assert name(**same) == name()
+
+
+def test_neither_order_nor_blanks_matter() -> None:
+    text = b'{ "temperature":0,\n "messages":[{"content":"hi","role":"user"}], "model":"m" }'
+    assert name(orjson.loads(text)) == name()
+    assert name(stop="x", max_tokens=5.0) == name(max_tokens=5, stop=["x"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"messages": [{"role": "user", "content": "hi "}]},
+        {"messages": [{"role": "system", "content": "hi"}]},
+        {"temperature": 1},
+        {"max_tokens": 5},
+        {"seed": 0},
+        {"top_p": 0.5},
+        {"logprobs": True},
+        {"tool_choice": "none"},
+    ],
+)
+def test_what_may_make_another_answer_has_another_name(other: dict[str, Any]) -> None:
+    assert name(**other) != name()
+
+
+def test_the_order_of_a_schemas_fields_matters() -> None:
+    """An engine writes the fields of its object in that order."""
+
+    def asked(*fields: str) -> bytes:
+        schema = {"type": "object", "properties": {field: {"type": "string"} for field in fields}}
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        return name(response_format=form)
+
+    assert asked("a", "b") != asked("b", "a")
+
+
+def test_each_tenant_and_each_purge_has_names_of_its_own() -> None:
+    names = {name(), name(tenant=GLOBEX), name(epoch=1), name_of(ACME, 0, "m", PLAIN, chat=False)}
+    assert len(names) == 4
+
+
+def test_another_version_of_the_model_has_other_names(settings: Settings) -> None:
+    def served(**changes: Any) -> bytes:
+        settings.ENGINES = {"m": {**ENGINE, **changes}}
+        engines.forget()
+        return name()
+
+    before = served()
+    assert served(slots=3, api_key="sk-x") == before
+    assert len({before, served(model="m-2"), served(url="http://127.0.0.1:8/v1")}) == 3
+    settings.ENGINES = {"other": ENGINE, "m": ENGINE}
+    engines.forget()
+    assert name() == before
+    engines.forget()
+
+
+def test_only_what_would_be_the_same_again_is_kept() -> None:
+    assert is_deterministic({"temperature": 0})
+    assert is_deterministic({"temperature": 0.7, "seed": 0})
+    assert not is_deterministic({})
+    assert not is_deterministic({"temperature": 0.1})
+    assert not is_deterministic({"seed": None})
