@@ -38,7 +38,14 @@ IN_TENANT: tuple[Section, ...] = (
             ("models", _("Models"), P.VIEW_TEAMS),
         ),
     ),
-    (_("Prompts"), "pencil", (("prompt_templates", _("Templates"), P.VIEW_TEMPLATES),)),
+    (
+        _("Prompts"),
+        "pencil",
+        (
+            ("prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
+            ("cache", _("Kept answers"), P.VIEW_USAGE),
+        ),
+    ),
     (
         _("People"),
         "users",

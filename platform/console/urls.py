@@ -8,6 +8,7 @@ from console.compliance import pages as compliance
 from console.limits import prices, quotas, raises, reconciliations, refusals, tenant_limits, tiers
 from console.people import member, members, teams
 from console.privacy import deletions, legal_holds, own_data, retention
+from console.prompts import cache
 from console.prompts import template as prompt_template
 from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, versions
@@ -52,6 +53,10 @@ in_tenant = [
         prompt_templates.removal,
         name="prompt_template_removal",
     ),
+    path("cache/", cache.cache, name="cache"),
+    path("cache/rules/", cache.rule, name="cache_rule"),
+    path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
+    path("cache/purge/", cache.cache_purge, name="cache_purge"),
     path("members/", members.members, name="members"),
     path("members/invitation/", members.invitation, name="invitation"),
     path("members/links/<uuid:link>/revocation/", members.link_revocation, name="link_revocation"),

@@ -11,6 +11,7 @@ from inference.templating.variables import Variable
 from tenants import model_access
 from tenants.models import (
     ApiKey,
+    CacheRule,
     Link,
     Member,
     Price,
@@ -52,6 +53,7 @@ LISTS = (
     "models/",
     "templates/",
     "templates/addition/",
+    "cache/",
     "members/",
     "teams/",
     "roles/",
@@ -87,6 +89,7 @@ def furnish(owner: Member) -> list[str]:
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
     template = _template(owner)
+    CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
     found = refusal(tenant, actor=key.actor, tier="quota", quota_id=quota.pk, model="mock")
     _night(owner)

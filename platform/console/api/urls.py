@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from console.api.audit_exports import AuditExports
 from console.api.breakers import Breakers
+from console.api.cache import Cache, CacheRules
 from console.api.deletions import Deletions, OwnDeletions
 from console.api.docs import Docs, Schema
 from console.api.engines import Engines
@@ -93,6 +94,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("templates/", "uuid:template", Templates),
     at("templates/<uuid:template>/fill/", Templates, post="fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
+    at("cache/", Cache, get="show"),
+    at("cache/purge/", Cache, post="purge"),
+    *several("cache/rules/", "int:rule", CacheRules),
     *several("keys/", "uuid:key", Keys),
     at("keys/<uuid:key>/rotate/", Keys, post="rotate"),
     at("keys/<uuid:key>/revoke/", Keys, post="revoke"),

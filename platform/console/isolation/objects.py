@@ -38,6 +38,7 @@ from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import (
     ApiKey,
+    CacheRule,
     Link,
     Member,
     Quota,
@@ -85,6 +86,7 @@ class Objects:
             "completion": self._completion,
             "model": self._restricted,
             "template": self._template,
+            "rule": self._rule,
         }
 
     @property
@@ -260,6 +262,9 @@ class Objects:
 
     def _restricted(self) -> Any:
         return model_access.restrict(self._tenant, self._named(), by=BY).id
+
+    def _rule(self) -> Any:
+        return CacheRule.set(self._tenant, on=True, model=self._named(), by=BY).pk
 
     def _template(self) -> Any:
         name = self._named().replace(" ", "-").lower()

@@ -19,7 +19,7 @@ from console import urls
 from inference.models import PromptTemplate
 from inference.templating.content import Content
 from tenants import model_access
-from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant, User
+from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
@@ -69,6 +69,10 @@ IN_TENANT: list[Row] = [
     ("post", "prompt_template_edition", WRITERS, 200),
     ("post", "prompt_template_trial", SEE_TEMPLATES, 200),
     ("post", "prompt_template_removal", WRITERS, 302),
+    ("get", "cache", STAFF, 200),
+    ("post", "cache_rule", MANAGERS, 200),
+    ("post", "cache_rule_drop", MANAGERS, 302),
+    ("post", "cache_purge", MANAGERS, 302),
     ("get", "members", STAFF, 200),
     ("post", "invitation", MANAGERS, 200),
     ("post", "link_revocation", MANAGERS, 302),
@@ -196,6 +200,7 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"asked": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
         "prompt_template_trial": {**template, "number": 1},
+        "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
         "check": {"check": "aead"},
         **_trail(acme),

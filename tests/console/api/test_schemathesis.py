@@ -26,7 +26,7 @@ from inference.registry.versions import proposed
 from inference.templating.content import Content
 from inference.templating.variables import Variable
 from tenants import model_access
-from tenants.models import Link, Member, Price, Quota, Refusal, Team, User
+from tenants.models import CacheRule, Link, Member, Price, Quota, Refusal, Team, User
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued
@@ -78,6 +78,7 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "model": str(model_access.restrict(tenant, "large", by="test").pk),
         "template": str(PromptTemplate.create(tenant, "greeting", prompt, by="test").pk),
         "number": "1",
+        "rule": str(CacheRule.set(tenant, on=True, by="test").pk),
         "price": str(Price.set("large", 1, 1, 1, by="test").pk),
         "key": str(issued(tenant, ["inference"])[0].pk),
     }

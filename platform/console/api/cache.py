@@ -1,0 +1,136 @@
+"""The answer cache of a tenant: its figures, its rules, its purge."""
+
+from typing import Any
+
+import redis
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem, bad_request
+from console.api.resource import Resource
+from console.api.strict import Shape
+from inference.cache.figures import Figures, figures
+from inference.cache.purging import purge
+from inference.cache.stored import stored
+from tenants.models import CacheRule
+from tenants.roles import Permission as P
+
+
+class CachedModel(Shape):
+    model = s.CharField()
+    requests = s.IntegerField(help_text="That looked for a kept answer, within 24 hours.")
+    l1 = s.IntegerField(help_text="Answered from the process.")
+    l2 = s.IntegerField(help_text="Answered from Redis.")
+    shared = s.IntegerField(help_text="Answered with a request in flight.")
+    entries = s.IntegerField(help_text="Answers in Redis now.")
+    bytes = s.IntegerField()
+
+
+class CacheShape(Shape):
+    models = CachedModel(many=True)
+    EXAMPLE = {
+        "models": [
+            {
+                "model": "deepseek-r1",
+                "requests": 1000,
+                "l1": 410,
+                "l2": 230,
+                "shared": 12,
+                "entries": 348,
+                "bytes": 731204,
+            }
+        ]
+    }
+
+
+class Purged(Shape):
+    purged = s.BooleanField()
+    EXAMPLE = {"purged": True}
+
+
+class Cache(Resource):
+    needs = {"show": P.VIEW_USAGE, "purge": P.MANAGE_QUOTAS}
+    shape = CacheShape
+    gives = {"purge": Purged}
+
+    def show(self, request: Any, tenant: str) -> Response:
+        """Show how often a kept answer served, and what is kept."""
+        try:
+            held = stored(self.inside.id)
+        except redis.RedisError:
+            text = _("Redis does not answer: what it keeps is not known.")
+            raise Problem(503, "unavailable", text, headers={"Retry-After": "2"}) from None
+        done = figures(self.inside.id)
+        lines = []
+        for name in sorted({*done, *held.entries}):
+            counts = done.get(name, Figures()).counts
+            levels = {level: counts[level] for level in ("l1", "l2", "shared")}
+            kept = {"entries": held.entries[name], "bytes": held.bytes[name]}
+            lines.append({"model": name, "requests": counts.total(), **levels, **kept})
+        return Response({"models": lines})
+
+    def purge(self, request: Any, tenant: str) -> Response:
+        """Purge all kept answers of a tenant."""
+        purge(self.inside, by=self.by)
+        return Response({"purged": True})
+
+
+class CacheRuleShape(Shape):
+    id = s.IntegerField()
+    model = s.CharField(help_text="Empty: all models.")
+    key = s.UUIDField(source="api_key_id", allow_null=True)
+    on = s.BooleanField()
+    created_at = s.DateTimeField()
+    EXAMPLE = {
+        "id": 4,
+        "model": "deepseek-r1",
+        "key": None,
+        "on": True,
+        "created_at": "2026-01-31T08:00:00Z",
+    }
+
+
+class NewCacheRule(Shape):
+    model = s.CharField(max_length=120, required=False)
+    key = s.UUIDField(required=False)
+    on = s.BooleanField()
+    EXAMPLE = {"model": "deepseek-r1", "on": True}
+
+
+class CacheRules(Resource):
+    needs = {
+        "list": P.VIEW_USAGE,
+        "create": P.MANAGE_QUOTAS,
+        "retrieve": P.VIEW_USAGE,
+        "destroy": P.MANAGE_QUOTAS,
+    }
+    shape = CacheRuleShape
+    takes = {"create": NewCacheRule}
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List the rules by which answers are kept."""
+        return self.listed(self.inside.cache_rules.all())
+
+    def create(self, request: Any, tenant: str) -> Response:
+        """Set whether answers are kept: for all requests, a model, a key, or a key and a model.
+
+        The narrowest rule decides. One for the same key and model is replaced.
+        """
+        given = self.given()
+        key = (
+            self.inside.api_keys.live().filter(pk=given["key"]).first() if "key" in given else None
+        )
+        if "key" in given and key is None:
+            raise bad_request({"key": [_("There is no such key in this tenant.")]})
+        scope = {"model": given.get("model", ""), "api_key": key}
+        return self.one(CacheRule.set(self.inside, on=given["on"], by=self.by, **scope), 201)
+
+    def retrieve(self, request: Any, tenant: str, rule: int) -> Response:
+        """Show a rule."""
+        return self.one(self.found(self.inside.cache_rules.all(), pk=rule))
+
+    def destroy(self, request: Any, tenant: str, rule: int) -> Response:
+        """Remove a rule."""
+        self.to_change(self.inside.cache_rules.all(), pk=rule).drop(by=self.by)
+        return Response(status=204)
