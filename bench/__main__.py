@@ -26,6 +26,7 @@ from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
 from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
+from bench.cache_trace import CacheReport
 from bench.children import REPOSITORY
 from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
@@ -42,6 +43,7 @@ APART = (
     "admission",
     "grpc",
     "scaling",
+    "cache",
     "usage",
     "audit",
     "audit-verify",
@@ -141,6 +143,11 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
             ScalingReport,
             rounds=options.rounds or results.rounds,
             seconds=options.seconds or results.seconds,
+        )
+    if "cache" in parts:
+        requests, prompts = (1_000, 500) if results.quick else (10_000, 5_000)
+        results.cache = measured_apart(
+            "bench.cache_trace", CacheReport, requests=requests, prompts=prompts
         )
     if "usage" in parts:
         rows = FEW if results.quick else FULL

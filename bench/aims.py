@@ -10,6 +10,7 @@ from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
 from bench.batching import VLLM, BatchingReport
 from bench.big_bodies import BodiesReport
+from bench.cache_trace import CacheReport
 from bench.compare import Row
 from bench.compared import (
     IN_STEP,
@@ -135,6 +136,10 @@ def of_admission(report: AdmissionReport) -> Iterator[Aim]:
 def of_grpc(report: GrpcReport) -> Iterator[Aim]:
     text = "whole answers, 64 at once: gRPC's requests/s against our REST"
     yield at_least(text, report.times("c=64"), "x", 1.2)
+
+
+def of_cache(report: CacheReport) -> Iterator[Aim]:
+    yield at_most("a kept answer: added p50", report.alone["hit"][0], "ms", 5)
 
 
 def of_usage(report: UsageReport) -> Iterator[Aim]:

@@ -9,6 +9,7 @@ from bench import (
     audit_verify,
     batching,
     big_bodies,
+    cache_trace,
     grpc_unary,
     memory,
     new_versions,
@@ -79,6 +80,9 @@ def sections(results: Results) -> Iterator[str]:
     if results.grpc is not None:
         yield "## gRPC beside REST"
         yield grpc_unary.section(results.grpc)
+    if results.cache is not None:
+        yield "## Kept answers: a trace by Zipf's law"
+        yield cache_trace.section(results.cache)
     if results.scaling is not None:
         yield "## Several web processes and workers"
         yield scaling.section(results.scaling)

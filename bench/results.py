@@ -11,6 +11,7 @@ from bench.aims import (
     of_audit,
     of_batching,
     of_bodies,
+    of_cache,
     of_comparison,
     of_engine,
     of_grpc,
@@ -26,6 +27,7 @@ from bench.audit_search import SearchReport
 from bench.audit_verify import VerifyReport
 from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
+from bench.cache_trace import CacheReport
 from bench.compare import Row
 from bench.engine import EngineRow
 from bench.grpc_unary import GrpcReport
@@ -55,6 +57,7 @@ class Results:
     admission: AdmissionReport | None = None
     grpc: GrpcReport | None = None
     scaling: ScalingReport | None = None
+    cache: CacheReport | None = None
     usage: UsageReport | None = None
     audit: AuditReport | None = None
     audit_verify: VerifyReport | None = None
@@ -81,6 +84,8 @@ class Results:
             yield from of_admission(self.admission)
         if self.grpc is not None:
             yield from of_grpc(self.grpc)
+        if self.cache is not None:
+            yield from of_cache(self.cache)
         if self.usage is not None:
             yield from of_usage(self.usage)
         if self.audit is not None:
