@@ -19,6 +19,7 @@ class WorkClass:
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
     minimum_share: float = 0.0  # of the requests that are handed out while it waits
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
+    preemptible: bool = False  # gives its slot to a higher class that waits, and goes on later
     most_waiting: int = 50_000  # requests in a pool's queue, unless settings or the pool say else
     longest_wait_s: float = 600  # that is expected of one that joins, likewise
     for_clients: bool = False  # may be asked for, by whose requests have a higher one
@@ -35,9 +36,9 @@ def table(*classes: WorkClass) -> dict[str, WorkClass]:
 # The highest first: a class waits for those above it.
 CLASSES = table(
     WorkClass("realtime", most_waiting=5_000, longest_wait_s=120, for_clients=True),
-    WorkClass("batch", for_clients=True),
-    WorkClass("finetune"),
-    WorkClass("preprocess"),
+    WorkClass("batch", for_clients=True, preemptible=True),
+    WorkClass("finetune", preemptible=True),
+    WorkClass("preprocess", preemptible=True),
 )
 
 

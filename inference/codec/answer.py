@@ -54,10 +54,15 @@ class Codec:
         chunk = events.parsed(event)
         return self._written(chunk) if cache_figures.take_out(chunk) else event
 
-    def tail(self, event: bytes) -> Tail:
-        """From the finish reason on."""
+    def tail(self, event: bytes, tokens_before: int = 0) -> Tail:
+        """From the finish reason on.
+
+        `tokens_before`: of the answer, that the engine was given to go on with, as prompt.
+        """
         chunk = events.parsed(event)
-        if self._hides_cache and cache_figures.take_out(chunk):
+        hidden = self._hides_cache and cache_figures.take_out(chunk)
+        moved = tokens_before and _moved(chunk.get("usage"), tokens_before)
+        if hidden or moved:
             event = self._written(chunk)
         found, usage = events.finish_reason(chunk), chunk.get("usage")
         if not usage:
@@ -93,6 +98,15 @@ class Codec:
         """With our names: `blob` finds theirs only as the engine had written them."""
         ours = {name: value for name, value in self._ours.items() if name in chunk}
         return b"data: " + orjson.dumps(chunk | ours)
+
+
+def _moved(usage: Any, tokens: int) -> bool:
+    """From the prompt to the answer; whether there were such figures."""
+    prompt, answer = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    if prompt is None or answer is None:
+        return False
+    usage |= {"prompt_tokens": max(0, prompt - tokens), "completion_tokens": answer + tokens}
+    return True
 
 
 def count(usage: Any, name: str) -> int | None:

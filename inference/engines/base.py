@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import orjson
 
+from inference.engines import taking_up
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
@@ -344,6 +345,14 @@ class Engine:
         None when this kind of engine, or this request, cannot be taken up in the middle.
         """
         return None
+
+    def keeps_course(self, order: Order) -> bool:
+        """Whether an answer can be stopped, and taken up later as if nothing had happened.
+
+        Not a hosted service's: it wants the prompt to be paid again.
+        """
+        here = not self.config.hosted and taking_up.keeps_course(order)
+        return here and self.continued(order, "so far", 1) is not None
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Tokens of the prompt, for an answer that was cut before the engine could say."""

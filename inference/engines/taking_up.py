@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import orjson
 
 from inference.order import Order
@@ -17,6 +18,36 @@ _NOT_BY_TEXT = (
     "echo",
     "suffix",
 )
+
+
+# What comes after depends on more than the text before, or on how that came about.
+_NOT_AS_BEFORE = (
+    "presence_penalty",  # vLLM counts what it has generated itself
+    "frequency_penalty",
+    "mirostat",
+    "bad_words",
+    "thinking_token_budget",
+    "truncate_prompt_tokens",
+    "return_token_ids",
+    "return_tokens_as_token_ids",
+)
+
+
+def keeps_course(order: Order) -> bool:
+    """Whether an answer that is stopped and taken up is what it would have been.
+
+    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it.
+    """
+    body: dict[str, Any] = orjson.loads(order.body)
+    drawn = body.get("seed") is not None and body.get("temperature") != 0
+    special = body.get("skip_special_tokens") is False  # read again, they are no text
+    return not (drawn or special or any(body.get(name) for name in _NOT_AS_BEFORE))
+
+
+def in_pieces(order: Order) -> Order:
+    """For a whole answer that is asked for as a stream."""
+    body = orjson.loads(order.body) | {"stream": True, "stream_options": {"include_usage": True}}
+    return msgspec.structs.replace(order, body=orjson.dumps(body))
 
 
 def rest_of(order: Order, tokens: int) -> dict[str, Any] | None:

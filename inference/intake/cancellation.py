@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import slots
+from inference.record import parked, slots
 from inference.record.statements import Outcome, settled_row
 from tenants.rate_limits.release import release
 from tenants.redis_link import RedisGone, RedisLink
@@ -58,7 +59,7 @@ class Cancellation:
             for pool in _where_it_may_be(order):
                 where = await self._queues[pool].cancel(str(order.id))
                 if where == "queued":
-                    await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
+                    await self._settle_waiting(replace(order, pool=pool))
                 if where != "gone":
                     return
         except RedisGone:
@@ -80,9 +81,17 @@ class Cancellation:
             await asyncio.sleep(1)
         return None
 
+    async def _settle_waiting(self, order: Order) -> None:
+        """It may have run before, and been parked."""
+        if not classes.of(order.klass).preemptible:
+            return await self.settle_unstarted(order, CANCELLED)
+        before = await parked.read(self._redis, order.id)
+        await self.settle_unstarted(order, before.ended(CANCELLED) if before.times else CANCELLED)
+        return await parked.forget(self._redis, order)
+
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
         await self._put_on_record(order, outcome)
-        await self._release(order)
+        await self._release(order, slots.used(outcome) or 0)
 
     async def _put_on_record(self, order: Order, outcome: Outcome) -> None:
         try:
@@ -91,11 +100,11 @@ class Cancellation:
             cipher = None
         await self._settled.write(settled_row(order, outcome, cipher, time.time()))
 
-    async def _release(self, order: Order) -> None:
+    async def _release(self, order: Order, used: int = 0) -> None:
         """Its place in the queue and in the limits. Raises RedisGone."""
         await asyncio.gather(
             self._queues[order.queue].settle(order.item, 0),
-            release(self._redis, slots.slot(order), slots.set_aside(order), 0),
+            release(self._redis, slots.slot(order), slots.set_aside(order), used),
         )
 
 

@@ -123,6 +123,7 @@ class Usage(models.Model):
     finish_reason = models.CharField(max_length=20)  # "stop", "length", …, "cancelled", "error"
     error_code = models.CharField(max_length=60, default="")
     attempts = models.SmallIntegerField(default=1)
+    preemptions = models.SmallIntegerField(db_default=0)  # gave its slot to a higher class
     queue_ms = models.IntegerField(null=True)
     ttft_ms = models.IntegerField(null=True)  # time to first token, from the authenticator
     duration_ms = models.IntegerField()

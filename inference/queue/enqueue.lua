@@ -8,7 +8,8 @@ local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
 
-if redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1 then
+local joins = redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1
+if joins then
   if ARGV[7] then waits_below(p, id, class) end
   local push = ARGV[6] == 'head' and 'RPUSH' or 'LPUSH'
   if redis.call(push, line, item) == 1 then
@@ -30,8 +31,18 @@ if parked then
   return {1}
 end
 
--- Of one key twice and one once, each sum says which of them exist: it saves a command.
-local there, lower = redis.call('EXISTS', p .. ':lower', p .. ':lower', p .. ':runner'), 0
+-- Of keys once, twice and four times, each sum says which of them exist: it saves a command.
+local parkable = p .. ':parkable'
+local there, lower = redis.call('EXISTS', p .. ':lower', p .. ':lower', p .. ':runner',
+  parkable, parkable, parkable, parkable), 0
+if there >= 4 then
+  there = there - 4
+  if joins then
+    local above = {unpack(ARGV, 7)}
+    above[#above + 1] = class
+    push_out(p, above, 1)
+  end
+end
 local told = 1
 if there % 2 == 0 then
   told = redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) and 0 or 2

@@ -22,12 +22,14 @@ def _text(name: str) -> str:
     return (_HERE / f"{name}.lua").read_text()
 
 
-_PACE, _LOWER = _text("pace"), _text("lower")
-ENQUEUE = Script.of(_LOWER + _text("enqueue"))  # a full Redis takes nothing new
+_PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
+ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
 POP = Script.of(WHEN_FULL + _PACE + _LOWER + _text("pop"))
-SETTLE, CANCEL, SWEEP, TAKE_OUT = (
-    Script.of(WHEN_FULL + _LOWER + _text(name))
-    for name in ("settle", "cancel", "sweep", "take_out")
+SETTLE, CANCEL, TAKE_OUT = (
+    Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("settle", "cancel", "take_out")
+)
+SWEEP, PARK = (
+    Script.of(WHEN_FULL + _LOWER + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
 )
 BEAT, ADOPT, COMPARED, WAITING = (
     Script.of(WHEN_FULL + _text(name)) for name in ("beat", "adopt", "compared", "waiting")
@@ -165,8 +167,39 @@ class FairQueue:
             await self._redis.run(ADOPT, self._pool, str(item), ciphertext, runner, LEASE_MS)
         )
 
+    # Parking: of requests in classes that may be preempted ----------------------------------------
+    async def offer(self, item: Item, began_at: float) -> None:
+        """It runs here, and may be asked to wait again. `began_at`: seconds since the epoch."""
+        await self._park("offer", item, began_at)
+
+    async def still_wants(self, item: Item, began_at: float) -> bool:
+        """Whether somebody of a higher class waits for its slot; else it stays on offer."""
+        return bool(await self._park("ask", item, began_at))
+
+    async def stays(self, item: Item) -> None:
+        """It cannot be parked: another one is asked."""
+        await self._park("stay", item)
+
+    async def park(self, item: Item, refund: int) -> bool:
+        """It waits again, in front of its line; False when its lease had been lost.
+
+        `refund`: of its estimate, what it has not used.
+        """
+        return bool(await self._park("park", item, refund=refund))
+
+    async def _park(self, verb: str, item: Item, began_at: float = 0, refund: int = 0) -> Any:
+        return (await self._redis.run_all([self.parking(verb, item, began_at, refund)]))[0]
+
+    def parking(self, verb: str, item: Item, began_at: float = 0, refund: int = 0) -> Call:
+        above = classes.names()[: classes.rank(item.klass)]
+        began_ms = int(began_at * 1000)
+        return Call(PARK, self._pool, (verb, str(item), began_ms, refund, *above))
+
     async def inbox(self, runner: str) -> bytes:
-        """Waits for the next note: b"wake" or b"cancel <id>". Needs a link of its own."""
+        """Waits for the next note: b"wake", b"cancel <id>" or b"park <id>".
+
+        Needs a link of its own.
+        """
         _, note = await self._redis.call("BLPOP", f"{self._pool[0]}:inbox:{runner}", 0)
         return bytes(note)
 

@@ -41,6 +41,10 @@ if waits then
     wake = 1
   end
 end
+-- Whose note was lost, or who could not be parked when somebody came.
+if waits then
+  for i = 3, #ARGV do push_out(p, {unpack(ARGV, 2, i - 1)}, MOST) end
+end
 local out = {wake, now - tonumber(redis.call('GET', p .. ':epoch'))}
 for _, id in ipairs(requeued) do out[#out + 1] = id end
 return out

@@ -14,7 +14,7 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import slots, statements
+from inference.record import parked, slots, statements
 from inference.record.recorded import on_record
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
@@ -79,11 +79,17 @@ def _served_by(completion: Completion, order: Order) -> Order:
 
 
 def _close(order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
+    before = parked.read_now(order.id)
+    if before.times:
+        outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
     with connection.cursor() as cursor:
         cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
     client().register_script(fair_queue.SETTLE.text)(
         keys=[fair_queue.prefix(order.queue)], args=[str(order.item), 0]
     )
-    keys, args = release_arguments(slots.slot(order), slots.set_aside(order), 0)
+    used = slots.used(outcome) or 0
+    keys, args = release_arguments(slots.slot(order), slots.set_aside(order), used)
     client().register_script(RELEASE.text)(keys=keys, args=args)
+    if before.times:
+        parked.forget_now(order)

@@ -78,8 +78,9 @@ SETTLED = f"""
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
     j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
-        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid, team_id uuid,
-        beyond jsonb, pool text, klass text, hosted bool, cache text)) with ordinality as x
+        preemptions int, queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
+        team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text))
+        with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
     answered as (
@@ -92,10 +93,10 @@ SETTLED = f"""
     used as (insert into inference_usage
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
-         attempts, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache)
+         attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
-           attempts, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, '')
+           attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, '')
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -111,6 +112,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     attempts: int = 1
+    preemptions: int = 0  # how often it was parked
     queue_ms: int | None = None
     ttft_ms: int | None = None
     upstream: str = ""  # which engine or service was asked
@@ -195,6 +197,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         "cache": outcome.cache or ("miss" if order.cached else ""),
         "finish_reason": outcome.finish_reason,
         "attempts": outcome.attempts,
+        "preemptions": outcome.preemptions,
         "queue_ms": outcome.queue_ms,
         "ttft_ms": outcome.ttft_ms,
         "team_id": charge.team_id and charge.team_id.hex,

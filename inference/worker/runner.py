@@ -33,6 +33,7 @@ from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
 from inference.queue.runner_ids import new_id
 from inference.record import slots, statements
+from inference.record.parked import NEVER, Parked, forget, read
 from inference.record.recorded import EncryptedRequests
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
@@ -49,6 +50,7 @@ from inference.worker.handing_over import (
 )
 from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
+from inference.worker.putting_aside import put_aside
 from inference.worker.silence import SilenceWatch
 from tenants.cluster_link import link_to
 from tenants.rate_limits.release import Slot, reacquire, releasing
@@ -74,12 +76,14 @@ class Runner:
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the encrypted order
         self.stopping = False
         self._cancelled: set[str] = set()  # before they were running
+        self._aside: set[asyncio.Task[None]] = set()  # parked: their slots are free again
         self._parked = False
         self._woken = False
         self._leaving = False
         self._epoch = b""
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def drain(self) -> None:
         """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
@@ -146,8 +150,8 @@ class Runner:
         self._leaving = True
         with contextlib.suppress(*TROUBLE):
             await self.queue.leave(self.id, stop=True)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        while left := self._tasks | self._aside:
+            await asyncio.wait(left)
 
     async def _fill(self) -> None:
         free = self._free()
@@ -168,7 +172,7 @@ class Runner:
         try:
             await asyncio.wait_for(self._wake.wait(), LINGER_S)
         except TimeoutError:
-            return self._parked and not self._tasks
+            return self._parked and not (self._tasks or self._aside)
         return False
 
     async def _may_leave(self) -> bool:
@@ -195,6 +199,7 @@ class Runner:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._aside.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.error("a request failed: %r", problem, exc_info=problem)
         if not self._parked:
@@ -208,6 +213,7 @@ class Runner:
         self.leased[item.id] = mine = item, ciphertext
         order: Order | None = None
         moves: Pool | None = None
+        before, parked = NEVER, None
         try:
             if settling:  # then it cannot be abandoned any more
                 await settling.wait()
@@ -218,7 +224,8 @@ class Runner:
             order = self._ours(sent)
             outcome = await self._handle(order, item, cipher, sent.queue)
             if (handler := self.running.get(item.id)) and handler.item == item:
-                moves = handler.moves
+                moves, parked = handler.moves, handler.waits_again
+                before = handler.charged_for
                 if moves and handler.has_left:
                     leaving = database_sync_to_async(put_leaving_on_record)
                     await self._patiently(leaving, handler.order, self.engine.upstream[:120])
@@ -231,9 +238,11 @@ class Runner:
                 self.running.pop(item.id, None)
                 self._cancelled.discard(item.id)
         if outcome:
-            await self._settle(item, order, outcome)
+            await self._settle(item, order, outcome, before)
         elif moves:
             await self._patiently(hand_over, self.queue, moves, item, ciphertext)
+        elif parked and order:
+            await self._patiently(put_aside, self.redis, self.queue, order, item, before, parked)
 
     async def _was_handed_over(self, item: Item) -> bool:
         """Somebody died on the way: it has left for another pool, and this queue has not heard."""
@@ -264,33 +273,70 @@ class Runner:
             with contextlib.suppress(*TROUBLE):  # then it comes back to one of us
                 await self.queue.settle(item, 0)
             return None
-        before, begun_by = list[bytes](), ""
+        before, begun_by, parked = list[bytes](), "", NEVER
+        if classes.of(item.klass).preemptible:
+            parked = await self._patiently(read, self.redis, order.id)
         perhaps_over = item.attempt > 1 or time.time() - order.created_at > GIVEN_UP_S
         if perhaps_over and await self._patiently(database_sync_to_async(_settled), order):
             return Outcome()  # only the queue had not heard of it
-        if item.attempt > 1 and order.keeps_events:
+        if parked.events or (item.attempt > 1 and order.keeps_events):
             before, begun_by = await self._patiently(self._sent_before, item)
         handler = handler_of(order)(order, item, self.engine, before)
         handler.of_another_version = frames.version_in(begun_by) != self.engine.config.version
         handler.guard, handler.answers = self.guard, self.answers
+        handler.parked_before = handler.charged_for = parked
+        handler.let_go = self._let_go
         handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
         self.running[item.id] = handler
+        again = item.attempt > 1 or parked.times > 0
         if item.id in self._cancelled or (
-            item.attempt > 1 and await self._patiently(self.queue.was_cancelled, item.id)
+            again and await self._patiently(self.queue.was_cancelled, item.id)
         ):
             handler.cancel()
+        if classes.of(item.klass).preemptible:
+            await self._offer(handler)
         return await handler.run(self.session, self.writer, self.commits, cipher)
 
-    async def _settle(self, item: Item, order: Order | None, outcome: Outcome) -> None:
+    async def _settle(
+        self, item: Item, order: Order | None, outcome: Outcome, before: Parked
+    ) -> None:
         slot = slots.slot(order) if order else await self._slot_on_record(item)
         set_aside = slots.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
-            await self.redis.run_all(
-                [
-                    self.queue.settling(item, outcome.cost),
-                    releasing(slot, set_aside, slots.used(outcome), slots.kept(outcome)),
-                ]
-            )
+            calls = [
+                self.queue.settling(item, outcome.cost - before.cost),
+                releasing(slot, set_aside, slots.used(outcome), slots.kept(outcome)),
+            ]
+            if classes.of(item.klass).preemptible:
+                calls.append(self.queue.parking("over", item))
+            await self.redis.run_all(calls)
+            if before.times and order:
+                await forget(self.redis, order)
+
+    # Parking -------------------------------------------------------------------------------------
+    async def _offer(self, handler: Handler) -> None:
+        """To a higher class that may come, or waits already."""
+        if self.stopping or not handler.may_be_parked():
+            return
+        with contextlib.suppress(*TROUBLE):  # then it runs through
+            await self.queue.offer(handler.item, handler.popped_at)
+
+    async def _park(self, handler: Handler) -> None:
+        """It was asked for its slot."""
+        with contextlib.suppress(*TROUBLE):
+            if self.stopping or not handler.can_wait_again():
+                return await self.queue.stays(handler.item)
+            if await self.queue.still_wants(handler.item, handler.popped_at) and not handler.park():
+                await self.queue.stays(handler.item)
+        return None
+
+    def _let_go(self) -> None:
+        """By the task that runs: it puts its request aside, and takes no slot any more."""
+        if task := asyncio.current_task():
+            self._tasks.discard(task)
+            self._aside.add(task)
+        if not self._parked:
+            self._wake.set()
 
     async def _slot_on_record(self, item: Item) -> Slot:
         """Of a request that cannot be read any more: its key's limits hold it too."""
@@ -358,6 +404,8 @@ class Runner:
             await reacquire(self.redis, slot, settings.REQUEST_DEADLINE_S)
             if frame := handler.everything_sent():
                 self.writer.put(handler.order, frame)
+            if classes.of(handler.item.klass).preemptible:
+                await self._offer(handler)
         self._parked = False
         self._wake.set()
 
@@ -373,11 +421,20 @@ class Runner:
                 self._wake.set()
                 await asyncio.sleep(0.3)
                 continue
-            if note.startswith(b"cancel "):
-                self._cancel(note[7:].decode())
+            verb, _, request_id = note.decode().partition(" ")
+            if verb == "cancel":
+                self._cancel(request_id)
+            elif verb == "park":
+                if handler := self.running.get(request_id):
+                    self._begin_beside(self._park(handler))
             else:
                 self._woken, self._parked = True, False
                 self._wake.set()
+
+    def _begin_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _cancel(self, request_id: str) -> None:
         if handler := self.running.get(request_id):

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
@@ -20,6 +22,7 @@ from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.local_only import why
 from inference.order import Item, Order
+from inference.record.parked import NEVER, Parked
 from inference.record.settling import settles
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream import frames
@@ -35,6 +38,10 @@ SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever
 def nowhere() -> None:
     """For who has no other pool."""
     return
+
+
+class _StopsHere(Exception):
+    """It was told to wait again, and can be gone on with from here."""
 
 
 def _why_it_stays(order: Order) -> str:
@@ -74,6 +81,10 @@ class Handler(ABC):
         self.lost: EngineFailed | None = None  # the engine has gone silent
         self.has_left = False  # this installation: a hosted engine may have read it
         self.answers: SecondLevel | None = None  # where what is asked for again is kept
+        self.parked_before = self.charged_for = NEVER
+        self.waits_again: Parked | None = None  # a higher class has its slot: what it has taken
+        self.let_go: Callable[[], None] = nowhere  # called as soon as the engine is free of it
+        self._told_to_wait = self._stops_here = False
         self._unnamed = True  # no frame has named the engine
         self._working: asyncio.Task[Any] | None = None  # the one that `cancel` interrupts
 
@@ -94,7 +105,39 @@ class Handler(ABC):
         """All events so far in one frame, for readers whose Redis lost them."""
         return None
 
+    def may_be_parked(self) -> bool:
+        """Sooner or later, if somebody of a higher class needs its slot."""
+        return False
+
+    def can_wait_again(self) -> bool:
+        """Whether nothing is lost when it is parked now."""
+        return False
+
+    def stops_well(self) -> bool:
+        """Whether it can be gone on with from the very place where it is."""
+        return True
+
+    async def set_aside(self, session: EngineSession, writer: Writer) -> Parked:
+        """Keeps what there is of it in Redis, and says what that took."""
+        return msgspec.structs.replace(self.parked_before, times=self.parked_before.times + 1)
+
     # What a runner does with it -------------------------------------------------------------------
+    def park(self) -> bool:
+        """Somebody of a higher class waits: it stops as soon as it can. False where it cannot."""
+        if self.cancelled or self.lost or not self.can_wait_again():
+            return False
+        self._told_to_wait = True
+        if self._working and self.stops_well():
+            self._stops_here = True
+            self._working.cancel()
+        return True
+
+    def _stop_if_told(self) -> None:
+        """Between two pieces of an answer. Raises what ends the work."""
+        if self._told_to_wait and self.can_wait_again() and self.stops_well():
+            self._stops_here = True
+            raise _StopsHere
+
     def cancel(self) -> None:
         if self._working and not self.cancelled:
             self._working.cancel()
@@ -118,13 +161,16 @@ class Handler(ABC):
         commits: GroupCommit,
         cipher: Cipher,
     ) -> Outcome | None:
-        """None when the lease was lost, or it moves to another pool.
+        """None when the lease was lost, it moves to another pool, or waits again.
 
         The final frame leaves after the settlement is durable, and only if it is this one that is
         on record.
         """
         failure = await self._failure(session, writer)
-        self.guard.tell(self.item, failure, cancelled=self.cancelled)
+        stops = self._stops_here and not failure
+        self.guard.tell(self.item, failure, cancelled=self.cancelled or stops)
+        if stops and await self._wait_again(session, writer):
+            return None
         if failure and not self.cancelled:
             self.moves = self._next(failure)
         if self.moves and self.sent:
@@ -140,6 +186,15 @@ class Handler(ABC):
         if frame:
             writer.put(self.order, frame)
         return outcome
+
+    async def _wait_again(self, session: EngineSession, writer: Writer) -> bool:
+        """False for one that is cancelled meanwhile, and has to be settled."""
+        self.let_go()
+        parked = await self.set_aside(session, writer)
+        if self.cancelled:
+            return False
+        self.waits_again = parked
+        return True
 
     async def _settled(
         self, commits: GroupCommit, row: Row, failure: EngineFailed | None
@@ -203,10 +258,12 @@ class Handler(ABC):
             return failure
         except TimeoutError:
             return self._late()
+        except _StopsHere:
+            return None
         except asyncio.CancelledError:
             if self.lost and not self.cancelled:
                 return self.lost
-            if not self.cancelled:
+            if not (self.cancelled or self._stops_here):
                 raise
         except Exception:
             log.exception("request %s failed", self.order.id)
@@ -254,8 +311,15 @@ class Handler(ABC):
             finish_reason=str(how)[:20],
             error_code=failure.code if failure else "",
             attempts=self.item.attempt,
-            queue_ms=self.since_receipt(self.popped_at),
+            preemptions=self.parked_before.times,
+            queue_ms=self.queue_ms,
         )
+
+    @property
+    def queue_ms(self) -> int:
+        """Until it first began."""
+        before = self.parked_before.queue_ms
+        return self.since_receipt(self.popped_at) if before is None else before
 
     def since_receipt(self, at: float) -> int:
         """Milliseconds."""

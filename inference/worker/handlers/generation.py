@@ -22,8 +22,10 @@ from inference.engines.base import (
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
+from inference.engines.taking_up import in_pieces
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
+from inference.record.parked import MOST_TIMES, Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
@@ -44,6 +46,10 @@ class Generation(Handler):
         self, order: Order, item: Item, engine: Engine, sent_before: list[bytes] | None = None
     ) -> None:
         super().__init__(order, item, engine, sent_before)
+        self.asked = order  # `order` may become one that goes on with what there is
+        self.in_pieces = order.stream  # from the engine; then it can be parked
+        if not order.stream:
+            self.sent = 0  # its reader has nothing yet
         self.first_at: float | None = None
         self.tokens_before = 0
         self.body = b""  # of a whole answer
@@ -61,8 +67,10 @@ class Generation(Handler):
 
     # Asking ---------------------------------------------------------------------------------------
     async def work(self, session: EngineSession, writer: Writer) -> None:
-        if self.sent_before and not self._take_up():
-            raise WorkerLost(502, "this answer broke off in the middle; send it again")
+        if self._lacks_events() or (self.sent_before and not self._take_up()):
+            if self.order.stream:
+                raise WorkerLost(502, "this answer broke off in the middle; send it again")
+            self._begin_anew()
         self.upstream = self.engine.upstream[:120]
         began, retry = time.time(), 0
         while True:
@@ -95,9 +103,22 @@ class Generation(Handler):
         body = self._continued(self.engine, self.order, texts)
         if body is None:
             return False
-        self.tokens_before = len(texts or ())
+        kept = self.parked_before
+        since = sum(1 for event in self.sent_events[kept.events :] if sse.said_in(event).text)
+        self.tokens_before = kept.completion_tokens + since
         self.order = msgspec.structs.replace(self.order, body=body)
         return True
+
+    def _lacks_events(self) -> bool:
+        """Redis has lost what was kept of it when it was parked."""
+        return self.sent_before < self.parked_before.events
+
+    def _begin_anew(self) -> None:
+        """Its reader has nothing of it."""
+        self.sent_before, self.sent_events = 0, []
+        self.parked_before = msgspec.structs.replace(
+            self.parked_before, events=0, prompt_tokens=0, completion_tokens=0
+        )
 
     def goes_on_in(self, pool: Pool) -> bool:
         """Not in another version, which a client could not tell from this one."""
@@ -108,7 +129,7 @@ class Generation(Handler):
             return False
         texts, form = self._texts(), self.engine.body_form
         own = (
-            (engine, self.order if engine.body_form == form else engine.adopted(self.order))
+            (engine, self.asked if engine.body_form == form else engine.adopted(self.asked))
             for engine in pool.engines
         )
         return all(self._continued(engine, order, texts) is not None for engine, order in own)
@@ -125,22 +146,26 @@ class Generation(Handler):
         return None if texts is None else engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
-        if not self.order.stream:
+        if not self.in_pieces:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()
             self._take_whole(body)
             return
         pace = Pace()
+        order = self.order if self.order.stream else in_pieces(self.order)
         asked = self.engine.events(
-            session, self.order, lambda came: writer.turn(self.sent, came, pace)
+            session, order, lambda came: writer.turn(len(self.sent_events), came, pace)
         )
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
                 self._take(sse.relevant(events), writer)
                 if self.over:
                     break
+                self._stop_if_told()
         if not self.finish_reason:
             raise AnswerBroken
+        if not self.order.stream:
+            self.body = pieces.as_answer(self._given(), self.usage)
 
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:
@@ -167,8 +192,10 @@ class Generation(Handler):
                 now.append(self.codec.piece(event))
 
     def _give_out(self, now: list[bytes], writer: Writer) -> None:
-        self.sent += len(now)
         self.sent_events += now
+        if not self.order.stream:
+            return
+        self.sent += len(now)
         writer.put(self.order, self.frame(Kind.EVENTS, self.codec.blob(now)))
 
     def _hold(self, event: bytes) -> None:
@@ -176,12 +203,64 @@ class Generation(Handler):
         if event == sse.DONE:
             self.over = True
             return
-        tail = self.codec.tail(event)
+        tail = self.codec.tail(event, self.tokens_before)
         self.finish_reason = tail.finish_reason or self.finish_reason
         if tail.usage is not None:
             self.usage = tail.usage
         if tail.event is not None:
             self.held.append(tail.event)
+
+    # Parking --------------------------------------------------------------------------------------
+    def may_be_parked(self) -> bool:
+        """Sooner or later. A whole answer is asked for in pieces then, which nobody else sees."""
+        goes_on = self.engine.keeps_course(self.asked)
+        if not self.order.stream:
+            self.in_pieces = goes_on or bool(self.sent_before)
+        here = not self.engine.config.hosted and self.parked_before.times < MOST_TIMES
+        return here and (goes_on or self.order.stream)
+
+    def can_wait_again(self) -> bool:
+        """While nothing has come, or where the engine goes on as if it had not been stopped."""
+        if self.held or self.over:
+            return False
+        return not self.sent_events or (
+            self._texts() is not None and self.engine.keeps_course(self.asked)
+        )
+
+    def stops_well(self) -> bool:
+        """Some templates cut spaces off the end of a text that is to be gone on with."""
+        text = next(filter(None, map(sse.text_in, reversed(self.sent_events))), "")
+        return not text[-1:].isspace()
+
+    async def set_aside(self, session: EngineSession, writer: Writer) -> Parked:
+        if self.sent_events:
+            self._keep_events(writer)
+            await writer.written(self.order.id.bytes)
+        prompt, answer = await self._taken(session)
+        times, events = self.parked_before.times + 1, len(self.sent_events)
+        return Parked(times, events, prompt, answer, self.queue_ms, self._ttft_ms())
+
+    def _keep_events(self, writer: Writer) -> None:
+        """All of them, for who goes on; readers have had theirs."""
+        self._unnamed = True
+        frame = self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))
+        frame = msgspec.structs.replace(frame, last=len(self.sent_events))
+        writer.put(msgspec.structs.replace(self.asked, reply_to="", stream=True), frame)
+
+    async def _taken(self, session: EngineSession) -> tuple[int, int]:
+        """Tokens of the prompt and of the answer so far: a piece of it may be several."""
+        texts = self._texts()
+        if not texts or (body := self._continued(self.engine, self.asked, texts)) is None:
+            return 0, 0
+        goes_on = msgspec.structs.replace(self.asked, body=body)
+        prompt, both = await asyncio.gather(
+            self._count_prompt(session), self.engine.count_prompt(session, goes_on)
+        )
+        return prompt, max(len(texts), both - prompt)
+
+    async def _count_prompt(self, session: EngineSession) -> int:
+        known = self.parked_before.prompt_tokens
+        return known or await self.engine.count_prompt(session, self.asked)
 
     # Whole answers -------------------------------------------------------------------------------
     def _take_whole(self, body: bytes) -> None:
@@ -199,19 +278,23 @@ class Generation(Handler):
         prompt, generated = await self._prompt(session, failure), self._generated(failure)
         said = self._said()
         details = self.usage.get("prompt_tokens_details")
-        prompt = max(0, prompt - self.tokens_before)  # which went along as prompt
-        ttft_ms = self.since_receipt(self.first_at) if self.first_at is not None else None
         return msgspec.structs.replace(
             self.ending(failure, self.finish_reason),
             prompt_tokens=prompt,
             completion_tokens=generated,
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
-            ttft_ms=ttft_ms if self.order.stream else None,
+            ttft_ms=self._ttft_ms() if self.order.stream else None,
             upstream=self.upstream,
             text=said.text,
             reasoning=said.reasoning,
             response=self.body or self._recorded(said, failure),
         )
+
+    def _ttft_ms(self) -> int | None:
+        before = self.parked_before.ttft_ms
+        if before is not None or self.first_at is None:
+            return before
+        return self.since_receipt(self.first_at)
 
     def _figures_are_odd(self) -> bool:
         return None in (self._prompt_figure(), self._answer_figure())
@@ -234,12 +317,12 @@ class Generation(Handler):
         if not (began or self.sent_before or not cut):
             return 0
         if self.must_stay_here:
-            return self.engine.estimate_prompt(self.order)
-        return await self.engine.count_prompt(session, self.order)
+            return self.engine.estimate_prompt(self.asked)
+        return await self._count_prompt(session)
 
     def _generated(self, failure: EngineFailed | None) -> int:
         generated = self._answer_figure()
-        return self._counted(failure) if generated is None else generated + self.tokens_before
+        return self._counted(failure) if generated is None else generated
 
     def _counted(self, failure: EngineFailed | None) -> int:
         """Pieces of text, as an engine sends one for each token; of a whole answer a guess."""
@@ -248,11 +331,15 @@ class Generation(Handler):
         if self.body:
             said = "".join(sse.said_of(self.body)).encode() or self.body  # or a call of a tool
             return max(1, len(said) // BYTES_OF_A_TOKEN)
-        return sum(1 for event in self.sent_events if any(sse.said_in(event)))
+        since = self.sent_events[self.parked_before.events :]
+        kept = self.parked_before.completion_tokens  # also where its events are lost
+        return kept + sum(1 for event in since if any(sse.said_in(event)))
 
     def _said(self) -> Said:
         if self.body:
             return sse.said_of(self.body)
+        if not self.order.stream:
+            return sse.NOTHING
         said = list(map(sse.said_in, [*self.sent_events, *self.held]))
         text = "".join(piece.text for piece in said)
         return Said(text, "".join(piece.reasoning for piece in said))
@@ -262,8 +349,10 @@ class Generation(Handler):
         whole = self.order.idempotent or self.order.cached
         if not whole or failure or self.cancelled:
             return as_one_text(said).encode()
-        given = sse.split(self.codec.blob([*self.sent_events, *self.held]))
-        return pieces.as_answer(given, self.usage)
+        return pieces.as_answer(self._given(), self.usage)
+
+    def _given(self) -> list[bytes]:
+        return sse.split(self.codec.blob([*self.sent_events, *self.held]))
 
     def last_frame(self) -> Frame:
         if not self.order.stream:
@@ -272,7 +361,7 @@ class Generation(Handler):
         return self.frame(Kind.END, self.codec.blob(self.held, ends=True))
 
     def everything_sent(self) -> Frame | None:
-        if not self.sent_events:
+        if not self.sent:
             return None
         self._unnamed = True  # who goes on with it needs to know which version began
         return self.frame(Kind.EVENTS, self.codec.blob(self.sent_events))
