@@ -30,7 +30,18 @@ def django_on_own_servers(**environment: str) -> Iterator[None]:
 
 
 @contextmanager
-def _servers(environment: dict[str, str]) -> Iterator[None]:
+def valkey_alone() -> Iterator[str]:
+    """Its address. Django is set up, and must not be asked for a database."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    with _servers({}, database=False):
+        import django
+
+        django.setup()
+        yield os.environ["REDIS_URL"]
+
+
+@contextmanager
+def _servers(environment: dict[str, str], *, database: bool = True) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="forebay-bench-"))
     folder.chmod(0o755)  # PostgreSQL may run as another user
     os.environ |= {
@@ -55,7 +66,7 @@ def _servers(environment: dict[str, str]) -> Iterator[None]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        for server in (postgres, valkey):
+        for server in (postgres, valkey) if database else (valkey,):
             asyncio.run_coroutine_threadsafe(server.start(), loop).result(START_S)
         yield
     finally:

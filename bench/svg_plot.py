@@ -56,6 +56,7 @@ class Lines:
     title: str
     xs: Sequence[float]
     series: dict[str, Sequence[float]]
+    unit: str = "requests"  # of x
 
     def height(self) -> int:
         return 230
@@ -85,7 +86,7 @@ class Lines:
             lowest = max(y, lowest + 14)
             parts.append(text(right + 8, lowest, words))
         parts.append(text(left, bottom + 18, "0"))
-        parts.append(text(right - 50, bottom + 18, f"{end:,.0f} requests"))
+        parts.append(text(right - 50, bottom + 18, f"{end:,.0f} {self.unit}"))
         return "".join(parts)
 
 

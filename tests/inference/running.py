@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 from django.utils import timezone
 
 from audit.keys.keyring import keyring
+from inference.engines.base import Engine
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
@@ -21,7 +22,6 @@ from inference.worker.runner import Runner
 from tenants.models import Tenant
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
-from tests.inference.scripted import ScriptedEngine
 
 in_database = database_sync_to_async
 
@@ -35,12 +35,10 @@ class Bench:
         self.drains: list[asyncio.Task[None]] = []
         self.runners: list[Runner] = []
 
-    def start(self, engine: ScriptedEngine, colleagues: Colleagues | None = None) -> Runner:
+    def start(self, engine: Engine, colleagues: Colleagues | None = None) -> Runner:
         return self.drain(self.pool, engine, colleagues)
 
-    def drain(
-        self, pool: str, engine: ScriptedEngine, colleagues: Colleagues | None = None
-    ) -> Runner:
+    def drain(self, pool: str, engine: Engine, colleagues: Colleagues | None = None) -> Runner:
         if engine.config.id == engine.config.name:  # a breaker of its own
             engine.config = replace(engine.config, id=pool)
         runner = Runner(pool, engine, colleagues)

@@ -1,0 +1,85 @@
+"""The simulator: a seed gives the same day again, and a policy shows what it does."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from bench.simulation import policy
+from bench.simulation.day import simulated
+from bench.simulation.report import ClassDay, SimulationReport, picture, section
+from inference import classes
+
+SMALL = {"tenants": 12, "engines": 2, "hours": 2, "pools": 2}
+CROWDED = """
+[load.realtime]
+share = 1.2
+curve = "flat"
+[load.batch]
+share = 0.3
+burst = 20
+[load.finetune]
+share = 0
+[load.preprocess]
+share = 0
+"""
+FLOOD = """
+[load.batch]
+share = 3.0
+burst = 60
+tokens = 400
+[weights]
+1 = 0.5
+4 = 0.5
+"""
+
+
+@pytest.fixture(autouse=True)
+def same_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "CLASSES", dict(classes.CLASSES))
+
+
+async def a_day(tmp_path: Path, said: str = "", seed: int = 1, **day: float) -> SimulationReport:
+    file = tmp_path / "policy.toml"
+    file.write_text(said)
+    report = await simulated(policy.read(file, **{**SMALL, **day}), seed, settings.REDIS_URL)
+    report.wall = None
+    return report
+
+
+def of(report: SimulationReport, klass: str) -> ClassDay:
+    return next(one for one in report.classes if one.name == klass)
+
+
+async def test_a_seed_gives_the_same_day_again(tmp_path: Path) -> None:
+    first = await a_day(tmp_path)
+    assert first.pops > 100
+    assert await a_day(tmp_path) == first
+    assert await a_day(tmp_path, seed=2) != first
+    assert "| realtime |" in section(first)
+    assert "longest wait" in section(first)
+    assert "Busy slots" in picture(first)
+
+
+async def test_strict_order_starves_and_a_minimum_share_does_not(tmp_path: Path) -> None:
+    none = "[classes.batch]\nminimum_share = 0\nageing_s = 0\n"
+    strict = of(await a_day(tmp_path, CROWDED + none), "batch")
+    quarter = "[classes.batch]\nminimum_share = 0.25\n"
+    fair = of(await a_day(tmp_path, CROWDED + quarter), "batch")
+    assert fair.came == strict.came
+    assert fair.finished > 2 * max(1, strict.finished)
+    assert fair.fill > 0.15
+
+
+async def test_backlogged_tenants_get_what_their_weights_say(tmp_path: Path) -> None:
+    batch = of(await a_day(tmp_path, FLOOD, pools=1, engines=1, tenants=6), "batch")
+    assert batch.backlogs >= 3
+    assert batch.jain is not None
+    assert batch.jain > 0.98
+
+
+@pytest.mark.parametrize("wrong", ["[lode.batch]\nshare = 1", "[load.batch]\nshaer = 1"])
+def test_an_unknown_name_in_a_policy_is_an_error(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "policy.toml").write_text(wrong)
+    with pytest.raises((KeyError, TypeError)):
+        policy.read(tmp_path / "policy.toml")
