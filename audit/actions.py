@@ -34,6 +34,8 @@ class Action(StrEnum):
     POOL_ADD = "pool:add"
     POOL_CHANGE = "pool:change"
     POOL_REMOVE = "pool:remove"
+    QUEUE_LOWER = "queue:lower"  # requests that wait go to a lower class
+    QUEUE_CANCEL = "queue:cancel"
     ENGINE_ADD = "engine:add"
     ENGINE_CHANGE = "engine:change"
     ENGINE_DRAIN = "engine:drain"

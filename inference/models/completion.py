@@ -68,6 +68,7 @@ class Completion(models.Model):
     pool = models.CharField(max_length=120, db_default="")  # that serves it, or did
     klass = models.CharField(max_length=20, db_default="realtime")  # of work
     settled_at = models.DateTimeField(null=True)
+    lowered_at = models.DateTimeField(null=True)  # by an operator, to `klass`
 
     objects: ClassVar[CompletionQuerySet] = CompletionQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -83,6 +84,11 @@ class Completion(models.Model):
             ),
             models.Index(
                 "member", name="completion_of_member", condition=models.Q(member__isnull=False)
+            ),
+            models.Index(
+                "lowered_at",
+                name="completion_lowered",
+                condition=models.Q(state=State.OPEN, lowered_at__isnull=False),
             ),
             models.Index("deadline", name="completion_due", condition=models.Q(state=State.OPEN)),
         ]

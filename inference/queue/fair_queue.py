@@ -34,6 +34,8 @@ SWEEP, PARK = (
 BEAT, ADOPT, COMPARED, WAITING = (
     Script.of(WHEN_FULL + _text(name)) for name in ("beat", "adopt", "compared", "waiting")
 )
+DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
+OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
 

@@ -54,7 +54,7 @@ def abort(completion: Completion, order: Order | None) -> None:
     """Past its deadline. `order` is None when its text has been erased."""
     order = _served_by(completion, order or _outline(completion))
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
-    _close(order, outcome, _cipher(order) if order.keeps_text else None)
+    _close(completion, order, outcome, _cipher(order) if order.keeps_text else None)
     log.warning("request %s aborted: not finished by its deadline", order.id)
 
 
@@ -70,7 +70,7 @@ def end(completion: Completion, outcome: Outcome) -> None:
     """Settles a request that nobody runs, without keeping a text of it."""
     found = on_record(completion.id)
     order = found[1] if found else _outline(completion)
-    _close(_served_by(completion, order), outcome, None)
+    _close(completion, _served_by(completion, order), outcome, None)
 
 
 def _served_by(completion: Completion, order: Order) -> Order:
@@ -78,11 +78,12 @@ def _served_by(completion: Completion, order: Order) -> Order:
     return msgspec.structs.replace(order, pool=completion.pool or order.queue)
 
 
-def _close(order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
+def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
     before = parked.read_now(order.id)
     if before.times:
         outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
+    row["klass"] = completion.klass  # an operator may have lowered it
     with connection.cursor() as cursor:
         cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
     client().register_script(fair_queue.SETTLE.text)(

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from inference.engines import pools, pools_of
-from inference.errors import error_body
 from inference.models import Completion, Pool
 from inference.order import Order
 from inference.queue import fair_queue
@@ -21,9 +20,7 @@ from inference.queue.client import client
 from inference.record import closing
 from inference.record.recorded import on_record
 from inference.record.statements import Outcome
-from inference.stream import frames
-from inference.stream.frames import Frame, Kind
-from inference.stream.writer import CHANNEL_EXPIRES_S
+from inference.stream.telling import tell_end
 from inference.worker.restoring import YOUNG, enqueue_again
 
 log = logging.getLogger(__name__)
@@ -108,16 +105,4 @@ def _give_up(completion: Completion, order: Order | None) -> None:
     closing.end(completion, NO_POOL)
     log.warning("request %s ended: its pool %s was removed", completion.id, completion.pool)
     if order and order.reply_to:
-        _tell(order)
-
-
-def _tell(order: Order) -> None:
-    """Whoever waits for it, if anybody does; else the record says it."""
-    body = error_body(MESSAGE, NO_POOL.error_code, NO_POOL.status)
-    frame = Frame(order.id.bytes, 99, 1, Kind.ERROR, body, NO_POOL.status, RETRY_AFTER_S)
-    channel = frames.channel(order.reply_to)
-    data = frames.encrypted([frame], channel.encode())
-    with client().pipeline(transaction=True) as tell:
-        tell.xadd(channel, {"f": data})
-        tell.expire(channel, CHANNEL_EXPIRES_S)
-        tell.execute()
+        tell_end(order, NO_POOL.status, NO_POOL.error_code, MESSAGE, RETRY_AFTER_S)

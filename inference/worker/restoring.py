@@ -97,13 +97,14 @@ def _unknown(pool: str, ids: list[UUID]) -> list[UUID]:
 
 
 def enqueue_again(pool: str, completion_id: UUID) -> None:
-    """At the head of its tenant's line, as it stands on record."""
+    """At the head of its tenant's line, in the class that the record says."""
     found = on_record(completion_id)
     if found is None:
         return
     ciphertext, order = found
     # Attempt 2: whoever had it before, if anybody, may have given out events already.
-    again = msgspec.structs.replace(order.item, attempt=2)
+    klass = Completion.objects.values_list("klass", flat=True).get(pk=completion_id)
+    again = msgspec.structs.replace(order.item, attempt=2, klass=klass)
     told, *_ = client().register_script(fair_queue.ENQUEUE.text)(
         keys=[fair_queue.prefix(pool)],
         args=fair_queue.enqueue_arguments(again, ciphertext, "head"),

@@ -3,8 +3,9 @@
 1. Leases that ran out go back to the head of the queue (sweep.lua).
 2. Requests on record that the queue does not know are put in again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
-4. Requests whose key was revoked end, where no web process has done it (revoking.py).
-5. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
+4. Requests that an operator put into a lower class wait in that one (lines/lowering.py).
+5. Requests whose key was revoked end, where no web process has done it (revoking.py).
+6. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
 """
 
 import logging
@@ -14,6 +15,7 @@ from django.db import DatabaseError
 
 from audit.models import Event
 from inference.engines import Pool, pools
+from inference.lines.lowering import mend_lowered
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
@@ -36,6 +38,7 @@ def sweep_all() -> None:
         if _sweep(pool) > SETTLING_MS:
             restore(pool.name)
     move_all()
+    mend_lowered()
     end_revoked()
     _close_overdue()
 

@@ -181,6 +181,7 @@ class Handler(ABC):
         if self.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
             return None
         row = settled_row(self.order, outcome, cipher, time.time())
+        row["klass"] = self.item.klass  # an operator may have lowered it
         frame = await self._settled(commits, row, failure)
         await self._keep(outcome, frame, cipher)
         if frame:

@@ -1,0 +1,100 @@
+"""Requests that wait go to a lower class, by an operator's word.
+
+The record says first to which; the queue follows once that is committed. Whatever dies in between,
+the sweeper puts it right: each request that waits stands in the class that the record says. One
+that has begun meanwhile is finished where it is; should it begin anew, it waits in the lower class.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from uuid import UUID
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.actions import Action
+from audit.trail.record import act
+from inference import classes
+from inference.lines.waiting_items import Chosen
+from inference.models import Completion
+from inference.order import Item
+from inference.queue.client import client
+from inference.queue.fair_queue import DEMOTE, prefix
+from inference.record.recorded import on_record
+
+LOOK_AT = 200  # requeued ones at the head of a line
+BATCH = 5_000  # lowered ones that a look of the sweeper compares
+
+
+def lower(chosen: Chosen, to: str, *, by: str) -> int:
+    """How many go there. Raises ValidationError for a class that is not lower."""
+    _check(chosen.klass, to)
+    with transaction.atomic():
+        ids = _put_on_record(chosen, to)
+        if ids:
+            detail = {"pool": chosen.pool, "from": chosen.klass, "to": to, **chosen.said(ids)}
+            act(Action.QUEUE_LOWER, actor=by, tenant_id=chosen.tenant_id, detail=detail)
+        items = [item for item in chosen.items if UUID(item.id) in ids]
+        transaction.on_commit(partial(demote, chosen.pool, items, to), robust=True)
+    return len(ids)
+
+
+def _check(klass: str, to: str) -> None:
+    below = [name for name in classes.names() if classes.rank(name) > classes.rank(klass)]
+    if to not in below:
+        text = _("%(to)s is not below %(klass)s. Lower classes are: %(below)s.")
+        names = ", ".join(below) or "–"
+        raise ValidationError(text % {"to": to, "klass": klass, "below": names})
+
+
+def _put_on_record(chosen: Chosen, to: str) -> set[UUID]:
+    rows = Completion.objects.open().filter(
+        pk__in=[item.id for item in chosen.items], pool=chosen.pool, klass=chosen.klass
+    )
+    ids = set(rows.select_for_update(no_key=True).values_list("pk", flat=True))
+    Completion.objects.filter(pk__in=ids).update(klass=to, lowered_at=timezone.now())
+    return ids
+
+
+def demote(pool: str, items: Sequence[Item], to: str) -> list[int]:
+    """In the queue; 1 for each that waited and has gone there. Raises redis.RedisError."""
+    if not items:
+        return []
+    script = client().register_script(DEMOTE.text)
+    moved: list[int] = script(keys=[prefix(pool)], args=[to, LOOK_AT, *map(str, items)])
+    return moved
+
+
+# The sweeper ------------------------------------------------------------------------------------
+def mend_lowered() -> None:
+    """What waits goes where the record says. Raises redis.RedisError."""
+    lowered = Completion.objects.open().filter(lowered_at__isnull=False).order_by("-lowered_at")
+    by_pool: dict[str, list[Completion]] = {}
+    for completion in lowered[:BATCH]:
+        by_pool.setdefault(completion.pool, []).append(completion)
+    for pool, completions in by_pool.items():
+        for completion, klass in _elsewhere(pool, completions):
+            demote(pool, list(_as_queued(completion, klass)), completion.klass)
+
+
+def _elsewhere(pool: str, completions: list[Completion]) -> list[tuple[Completion, str]]:
+    """Those that wait in another class than the record says, with that class."""
+    ids = [str(completion.pk) for completion in completions]
+    with client().pipeline(transaction=True) as ask:
+        ask.hmget(f"{prefix(pool)}:lower", ids)
+        ask.hmget(f"{prefix(pool)}:on", ids)
+        lower, on = ask.execute()
+    found = [
+        (completion, klass.decode() if klass else classes.names()[0])
+        for completion, klass, runner in zip(completions, lower, on, strict=True)
+        if runner is None
+    ]
+    return [(completion, klass) for completion, klass in found if klass != completion.klass]
+
+
+def _as_queued(completion: Completion, klass: str) -> Iterable[Item]:
+    if found := on_record(completion.pk):
+        yield msgspec.structs.replace(found[1].item, klass=klass)

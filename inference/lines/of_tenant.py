@@ -1,0 +1,91 @@
+"""What one tenant has waiting: where each request stands, and when it is likely to begin.
+
+Of others it knows no more than what each client is told as it joins: how many go before.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from inference import classes
+from inference.lines.overview import waited_s
+from inference.order import Item
+from inference.queue.client import client
+from inference.queue.expected_wait import Line
+from inference.queue.fair_queue import TENANT_LINES, WAITING, prefix
+
+MOST = 50  # requests of a line that are told
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    id: str
+    own_before: int  # of the tenant's own requests
+    position: int  # about: 1 is next
+    wait_ms: int  # that is expected; 0: not known
+    waited_s: float | None
+    requeued: bool  # it had begun before
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLine:
+    """A tenant's line in one class of one pool."""
+
+    pool: str
+    klass: str
+    waiting: int
+    requests: tuple[Waiting, ...]  # in the order in which they begin
+    higher_classes: bool  # wait too, and go first
+    takes_turns: bool  # with other tenants of the class
+    weight: int  # that its turns go by
+    full: bool  # no slot is free
+
+    @property
+    def more(self) -> int:
+        """Requests that are not told."""
+        return max(0, self.waiting - len(self.requests))
+
+
+def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLine]:
+    """In one round trip. Raises redis.RedisError."""
+    names, wanted = classes.names(), list(pools)
+    with client().pipeline(transaction=False) as ask:
+        for pool in wanted:
+            ask.eval(TENANT_LINES.text, 1, prefix(pool), tenant, most, *names)
+            ask.eval(WAITING.text, 1, prefix(pool), *names)
+        told = ask.execute()
+    return [
+        _line(pool, Line.told(waiting), *of_class)
+        for pool, lines, waiting in zip(wanted, told[::2], told[1::2], strict=True)
+        for of_class in lines
+        if len(of_class) > 3
+    ]
+
+
+def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: Any) -> OwnLine:
+    klass, items = name.decode(), [Item.parse(item) for item in told]
+    of_class = line.waiting.get(klass, 0)
+    above = line.before(klass) - of_class
+    return OwnLine(
+        pool=pool,
+        klass=klass,
+        waiting=length,
+        requests=tuple(
+            _waiting(item, n, above + _turns(of_class, n, tenants), line)
+            for n, item in enumerate(items)
+        ),
+        higher_classes=above > 0,
+        takes_turns=tenants > 1,
+        weight=items[0].weight,
+        full=line.full,
+    )
+
+
+def _turns(of_class: int, own_before: int, tenants: int) -> int:
+    """Tenants of a class take turns, as intake/room.py has it."""
+    return max(own_before + 1, min(of_class, (own_before + 1) * tenants))
+
+
+def _waiting(item: Item, own_before: int, position: int, line: Line) -> Waiting:
+    wait_ms = round(line.wait_s(position) * 1000)
+    return Waiting(item.id, own_before, position, wait_ms, waited_s(item.id), item.attempt > 1)

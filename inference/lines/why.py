@@ -1,0 +1,59 @@
+"""Why a tenant's requests wait, and what would help: in words, as a 429 is explained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import TextChoices
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from inference.engines import pools
+from inference.lines.of_tenant import OwnLine
+
+
+class Reason(TextChoices):
+    NO_ENGINE = "no_engine", _("No engine of the pool takes requests at the moment.")
+    FULL = "full", _("Every slot of the pool is busy.")
+    HIGHER_CLASSES = "higher_classes", _("Requests of higher classes begin first.")
+    TURNS = "turns", _("Tenants take turns, each as often as its weight says.")
+    OWN_BACKLOG = "own_backlog", _("Your own earlier requests begin first.")
+    STARTING = "starting", _("Nothing is before them: the next free slot is theirs.")
+
+
+ADVICE: dict[str, Promise] = {
+    Reason.NO_ENGINE: _("The operators of the platform see this too. Requests wait on meanwhile."),
+    Reason.FULL: _("Send large batches at a quieter time, or as a batch that runs over night."),
+    Reason.HIGHER_CLASSES: _(
+        "Leave out x-forebay-class where an answer is urgent. A class that has waited for long "
+        "gets a share all the same."
+    ),
+    Reason.TURNS: _("A higher tier has a larger weight, and its turn comes more often."),
+    Reason.OWN_BACKLOG: _("Send fewer requests at once, or set max_tokens lower."),
+    Reason.STARTING: _("Nothing to do: they begin within moments."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    reason: Reason
+    advice: Promise
+
+
+def causes(line: OwnLine) -> list[Cause]:
+    """The weightiest first; never none."""
+    found = list(_reasons(line)) or [Reason.STARTING]
+    return [Cause(reason, ADVICE[reason]) for reason in found]
+
+
+def _reasons(line: OwnLine) -> Iterator[Reason]:
+    pool = pools().get(line.pool)
+    if pool is None or not pool.engines:
+        yield Reason.NO_ENGINE
+    if line.higher_classes:
+        yield Reason.HIGHER_CLASSES
+    if line.takes_turns:
+        yield Reason.TURNS
+    if line.waiting > 1:
+        yield Reason.OWN_BACKLOG
+    if line.full:
+        yield Reason.FULL

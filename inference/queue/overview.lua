@@ -1,0 +1,78 @@
+-- Who waits for a pool and what runs there, by class and tenant. It writes nothing, and looks at so
+-- much at most that a queue of any length costs about the same.
+-- KEYS: 1 pool prefix   ARGV: 1 tenants to look at in each class  2 lines to tell of each class
+--   3 requests that run to look at  4 requests of a line to look at  5.. classes, the highest first
+-- Returns {requests that run,
+--   {class, requests that wait, tenants that wait, id of the oldest of those looked at,
+--    tenant, its requests that wait, id of its oldest, ...} ...,
+--   {class, tenant, its requests that run, ...}}
+local p = KEYS[1]
+local orders, on = p .. ':orders', p .. ':on'
+local tenants, lines, runs, items = unpack(ARGV, 1, 4)
+
+-- A cancelled request stays in its line until its turn comes: it does not wait any more.
+local function waits(item)
+  local id = string.match(item, '([^|]*)$')
+  return redis.call('HEXISTS', orders, id) == 1 and redis.call('HEXISTS', on, id) == 0 and id
+end
+
+local function oldest(line)
+  for _, item in ipairs(redis.call('LRANGE', line, -5, -1)) do
+    local id = waits(item)
+    if id then return id end
+  end
+  return ''
+end
+
+local function counted(line, length)
+  local n = math.min(length, tonumber(items))
+  local there = length - n
+  for _, item in ipairs(redis.call('LRANGE', line, -n, -1)) do
+    if waits(item) then there = there + 1 end
+  end
+  return there
+end
+
+local function of_class(class, waiting)
+  local active, found, length = p .. ':' .. class .. ':active', {}, 0
+  local out = {class, waiting, redis.call('ZCARD', active), ''}
+  for _, tenant in ipairs(redis.call('ZRANGE', active, 0, tenants - 1)) do
+    local line = p .. ':' .. class .. ':line:' .. tenant
+    local n, id = redis.call('LLEN', line), oldest(line)
+    found[#found + 1] = {tenant, n, id, line}
+    length = length + n
+    if id ~= '' and (out[4] == '' or id < out[4]) then out[4] = id end
+  end
+  table.sort(found, function(a, b) return a[2] > b[2] or a[2] == b[2] and a[1] < b[1] end)
+  for i = 1, math.min(#found, tonumber(lines)) do
+    local tenant, n, id, line = unpack(found[i])
+    if length > waiting then n = counted(line, n) end
+    if n > 0 then
+      for _, told in ipairs({tenant, n, id}) do out[#out + 1] = told end
+    end
+  end
+  return out
+end
+
+local function running()
+  local count, out = {}, {}
+  for _, item in ipairs(redis.call('ZRANGE', p .. ':leases', 0, runs - 1)) do
+    local key = string.match(item, '^%d+|%d+|%d+|([^|]*|[^|]*)|')
+    count[key] = (count[key] or 0) + 1
+  end
+  for key, n in pairs(count) do
+    local class, tenant = string.match(key, '^(.*)|(.*)$')
+    for _, told in ipairs({class, tenant, n}) do out[#out + 1] = told end
+  end
+  return out
+end
+
+local out = {redis.call('ZCARD', p .. ':leases')}
+local highest = redis.call('HLEN', orders) - redis.call('HLEN', on)
+  - redis.call('HLEN', p .. ':lower')
+for i = 5, #ARGV do
+  local waiting = i == 5 and highest or redis.call('HGET', p .. ':waiting', ARGV[i]) or 0
+  out[#out + 1] = of_class(ARGV[i], math.max(0, tonumber(waiting)))
+end
+out[#out + 1] = running()
+return out

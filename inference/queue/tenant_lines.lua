@@ -1,0 +1,26 @@
+-- One tenant's requests that wait for a pool. It writes nothing.
+-- KEYS: 1 pool prefix   ARGV: 1 tenant  2 requests to tell of each class  3.. classes
+-- Returns {class, requests in its line, tenants that wait in the class, its items that wait, in the
+--   order in which they begin} for each class in which it has a line
+local p, tenant, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local out = {}
+for i = 3, #ARGV do
+  local class = p .. ':' .. ARGV[i]
+  local line = class .. ':line:' .. tenant
+  local length = redis.call('LLEN', line)
+  if length > 0 then
+    local told = {ARGV[i], length, redis.call('ZCARD', class .. ':active')}
+    local items = redis.call('LRANGE', line, -most, -1)
+    for n = #items, 1, -1 do
+      local id = string.match(items[n], '([^|]*)$')
+      if redis.call('HEXISTS', p .. ':orders', id) == 1
+          and redis.call('HEXISTS', p .. ':on', id) == 0 then
+        told[#told + 1] = items[n]
+      else
+        told[2] = told[2] - 1 -- it was cancelled
+      end
+    end
+    out[#out + 1] = told
+  end
+end
+return out

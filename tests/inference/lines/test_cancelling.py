@@ -1,0 +1,57 @@
+"""An operator cancels what waits: it ends once, and whoever waits for it is told."""
+
+from typing import Any
+from uuid import uuid4
+
+from audit.models import Event
+from inference.lines import waiting_items
+from inference.lines.cancelling import cancel
+from inference.models import Completion, State, Usage
+from inference.queue.client import client
+from inference.stream import frames
+from inference.worker.sweeper import sweep_all
+from tenants.models import Tenant
+from tests.inference.lines.conftest import Waits, in_queue, popped
+
+BY = "test"
+
+
+def test_what_a_tenant_has_waiting(waits: Waits, pool: str, acme: Tenant) -> None:
+    order = waits(reply_to=f"web-{uuid4().hex}")
+    waits()
+    stays = waits(klass="batch")
+    assert cancel(waiting_items.of_tenant(pool, "realtime", acme.id, 100), by=BY) == 2
+    assert {row.error_code for row in Usage.objects.all()} == {"cancelled_by_operator"}
+    assert [item.id for item in popped(pool)] == [str(stays.id)]
+    channel = frames.channel(order.reply_to)
+    told: Any = client().xrange(channel)
+    client().delete(channel)
+    (frame,) = frames.decrypted(told[0][1][b"f"], channel.encode())
+    assert (frame.id, frame.kind, frame.status) == (order.id.bytes, frames.Kind.ERROR, 403)
+    assert b"an operator of this platform cancelled" in frame.body
+    event = Event.objects.get(action="queue:cancel")
+    assert (event.actor, event.tenant_id, event.detail["requests"]) == (BY, acme.id, 2)
+    sweep_all()
+    assert Usage.objects.count() == 2
+
+
+def test_one_that_has_begun_is_told_to_end(waits: Waits, pool: str) -> None:
+    order = waits()
+    chosen = waiting_items.one(pool, order.id)
+    popped(pool)
+    assert chosen
+    assert cancel(chosen, by=BY) == 1
+    note = in_queue(pool, lambda queue: queue.inbox("gpu-1-0"))
+    assert note == f"cancel {order.id}".encode()
+    assert Completion.objects.get(pk=order.id).state == State.OPEN  # its runner settles it
+
+
+def test_what_is_over_or_elsewhere_is_nobodys(waits: Waits, pool: str) -> None:
+    order = waits()
+    chosen = waiting_items.one(pool, order.id)
+    assert chosen
+    assert waiting_items.one("another", order.id) is None
+    assert cancel(chosen, by=BY) == 1
+    assert cancel(chosen, by=BY) == 0
+    assert waiting_items.one(pool, order.id) is None
+    assert Event.objects.filter(action="queue:cancel").count() == 1
