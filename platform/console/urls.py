@@ -11,10 +11,10 @@ from console.privacy import deletions, legal_holds, own_data, retention
 from console.prompts import cache
 from console.prompts import template as prompt_template
 from console.prompts import templates as prompt_templates
-from console.serving import engines, models, pools, versions
+from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import overview, request_log, usage_pages
+from console.usage import overview, own_queue, request_log, usage_pages
 
 app_name = "console"
 
@@ -26,6 +26,8 @@ in_tenant = [
     path("usage/", usage_pages.usage, name="usage"),
     path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
+    path("queue/", own_queue.own_queue, name="own_queue"),
+    path("queue/live/", own_queue.live, name="own_queue_live"),
     path("keys/", api_keys.api_keys, name="api_keys"),
     path("keys/<uuid:key>/", api_key.api_key, name="api_key"),
     path("keys/<uuid:key>/rotation/", api_key.rotation, name="rotation"),
@@ -117,6 +119,7 @@ in_tenant = [
     path("settings/resumption/", tenant_settings.resumption, name="resumption"),
     path("settings/closure/", tenant_settings.closure, name="closure"),
 ]
+_QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 urlpatterns = [
     path("", home.home, name="home"),
@@ -153,6 +156,10 @@ urlpatterns = [
     path("console/pools/", pools.pools, name="pools"),
     path("console/pools/live/", pools.live, name="pools_live"),
     path("console/pools/<uuid:pool>/", pools.pool, name="pool"),
+    path(_QUEUE, queue.queue, name="queue"),
+    path(f"{_QUEUE}live/", queue.live, name="queue_live"),
+    path(f"{_QUEUE}lowering/", queue.lowering, name="queue_lowering"),
+    path(f"{_QUEUE}cancellation/", queue.cancellation, name="queue_cancellation"),
     path("console/pools/addition/", pools.addition, name="pool_addition"),
     path("console/pools/<uuid:pool>/removal/", pools.removal, name="pool_removal"),
     path("console/pools/<uuid:pool>/moving/", pools.moving, name="pool_moving"),

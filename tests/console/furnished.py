@@ -49,6 +49,7 @@ LISTS = (
     "",
     "usage/",
     "requests/",
+    "queue/",
     "keys/",
     "models/",
     "templates/",

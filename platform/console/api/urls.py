@@ -24,6 +24,7 @@ from console.api.models import RestrictedModels
 from console.api.nowhere import nowhere
 from console.api.pools import Pools
 from console.api.prices import Prices
+from console.api.queues import OwnQueue, Queues
 from console.api.quotas import Notices, Quotas
 from console.api.raises import Raises
 from console.api.receipts import Receipts
@@ -72,6 +73,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("roles/", Roles, get="show"),
     at("limits/", Limits, get="retrieve", patch="partial_update"),
     at("notices/", Notices, get="list"),
+    at("queue/", OwnQueue, get="show"),
     *several("events/", "int:event", Events),
     *several("audit-exports/", "uuid:audit_export", AuditExports),
     at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),
@@ -123,6 +125,9 @@ urlpatterns = [
     *several("prices/", "int:price", Prices),
     *several("models/", "uuid:served_model", Models),
     *several("pools/", "uuid:pool", Pools),
+    at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),
+    at("pools/<uuid:pool>/queue/lower/", Queues, post="lower"),
+    at("pools/<uuid:pool>/queue/cancel/", Queues, post="cancel"),
     *several("engines/", "uuid:engine", Engines),
     at("engines/<uuid:engine>/drain/", Engines, post="drain"),
     at("engines/<uuid:engine>/resume/", Engines, post="resume"),

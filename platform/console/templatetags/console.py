@@ -97,6 +97,18 @@ def duration(ms: int | str | None) -> str:
 
 
 @register.filter
+def seconds(passed: float | None) -> str:
+    """3.4 s, 12 min, 5.0 h, or a dash where nobody knows."""
+    if passed is None:
+        return "–"
+    if passed < 120:
+        return duration(round(passed * 1000))
+    if passed < 7200:
+        return _("%(minutes)d min") % {"minutes": passed // 60}
+    return _("%(hours)s h") % {"hours": f"{passed / 3600:.1f}"}
+
+
+@register.filter
 def seen_by(person: User | None, request: ConsoleRequest) -> str:
     """A person's name. Inside a tenant nobody learns an operator's."""
     if person is None:

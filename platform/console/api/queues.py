@@ -1,0 +1,228 @@
+"""Queues of pools: who waits, for operators with their acts; and a tenant's own requests."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from redis import RedisError
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem, bad_request
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from console.serving.queue_acts import About, Done, cancelled, lowered
+from console.serving.queue_lines import queue_of
+from console.usage.own_queue import explained_lines
+from inference.lines.why import Reason
+from inference.models import Pool
+from inference.models.served import LONGEST_NAME
+from tenants.models import Tenant
+from tenants.roles import Permission as P
+
+T = TypeVar("T")
+_CLASS = "Of work: realtime, batch, finetune or preprocess."
+_P50, _P95 = "In ms, of the last five minutes.", "In ms."
+
+
+class TenantLineShape(Shape):
+    tenant = s.CharField()
+    waiting = s.IntegerField(source="line.waiting")
+    oldest_s = s.FloatField(source="line.oldest_s", allow_null=True)
+    wait_p50_ms = s.IntegerField(source="waits.p50", allow_null=True, help_text=_P50)
+    wait_p95_ms = s.IntegerField(source="waits.p95", allow_null=True, help_text=_P95)
+    running = s.IntegerField(source="line.running")
+
+
+class ClassShape(Shape):
+    name = s.CharField(source="of.name", help_text=_CLASS)
+    waiting = s.IntegerField(source="of.waiting")
+    oldest_s = s.FloatField(source="of.oldest_s", allow_null=True)
+    expected_wait_ms = s.IntegerField(
+        source="of.wait_ms", help_text="Of one more request; 0 where it is not known."
+    )
+    wait_p50_ms = s.IntegerField(source="waits.p50", allow_null=True, help_text=_P50)
+    wait_p95_ms = s.IntegerField(source="waits.p95", allow_null=True, help_text=_P95)
+    running = s.IntegerField(source="of.running")
+    tenants = TenantLineShape(many=True, source="lines", help_text="The longest lines first.")
+    more_tenants = s.IntegerField(source="of.more", help_text="That wait and are not listed.")
+
+
+class QueueShape(Shape):
+    waiting = s.IntegerField()
+    running = s.IntegerField()
+    classes = ClassShape(many=True, help_text="The highest first.")
+    EXAMPLE = {
+        "waiting": 12,
+        "running": 64,
+        "classes": [
+            {
+                "name": "batch",
+                "waiting": 12,
+                "oldest_s": 4.2,
+                "expected_wait_ms": 1800,
+                "wait_p50_ms": 900,
+                "wait_p95_ms": 4100,
+                "running": 64,
+                "tenants": [
+                    {
+                        "tenant": "acme",
+                        "waiting": 12,
+                        "oldest_s": 4.2,
+                        "wait_p50_ms": 900,
+                        "wait_p95_ms": 4100,
+                        "running": 40,
+                    }
+                ],
+                "more_tenants": 0,
+            }
+        ],
+    }
+
+
+class AboutShape(Shape):
+    """`request`, or `tenant` and `work_class`."""
+
+    request = s.UUIDField(required=False, help_text="One that waits.")
+    tenant = s.CharField(required=False, max_length=60, help_text="Its name.")
+    work_class = s.CharField(
+        required=False, max_length=20, help_text="In which the tenant's requests wait."
+    )
+    EXAMPLE = {"tenant": "acme", "work_class": "realtime"}
+
+
+class LowerShape(AboutShape):
+    to = s.CharField(max_length=20, help_text="A class below the one in which they wait.")
+    EXAMPLE = {"tenant": "acme", "work_class": "realtime", "to": "batch"}
+
+
+class DoneShape(Shape):
+    requests = s.IntegerField(help_text="For how many it was done.")
+    left = s.IntegerField(help_text="Of the tenant's, for which it can be repeated.")
+    EXAMPLE = {"requests": 12, "left": 0}
+
+
+class Queues(Resource):
+    needs = {"retrieve": Who.OPERATOR, "lower": Who.OPERATOR, "cancel": Who.OPERATOR}
+    shape = QueueShape
+    takes = {"lower": LowerShape, "cancel": AboutShape}
+    gives = {"lower": DoneShape, "cancel": DoneShape}
+    volatile = ("waiting", "running", "classes")
+
+    def retrieve(self, request: Any, pool: UUID) -> Response:
+        """Show who waits for a pool, by class and tenant."""
+        found = self._pool(pool)
+        return self.one(_in_redis(lambda: queue_of(found.name)))
+
+    def lower(self, request: Any, pool: UUID) -> Response:
+        """Move a waiting request, or what a tenant has waiting in a class, to a lower class.
+
+        Up to 500 at once, those that would begin first. Price and deadline stay.
+        """
+        found, given = self._pool(pool), self.given()
+        about = _about(given)
+        try:
+            return _done(_in_redis(lambda: lowered(found, about, given["to"], by=self.by)))
+        except ValidationError as problem:
+            raise bad_request({"to": problem.messages}) from None
+
+    def cancel(self, request: Any, pool: UUID) -> Response:
+        """Cancel a waiting request, or what a tenant has waiting in a class.
+
+        Up to 100 at once, those that would begin first. Whoever waits for them gets a 403.
+        """
+        found, about = self._pool(pool), _about(self.given())
+        return _done(_in_redis(lambda: cancelled(found, about, by=self.by)))
+
+    def _pool(self, pool: UUID) -> Pool:
+        found: Pool = self.found(Pool.objects.all(), pk=pool)
+        return found
+
+
+def _about(given: dict[str, Any]) -> About:
+    """Raises Problem."""
+    request, name, klass = given.get("request"), given.get("tenant"), given.get("work_class")
+    if bool(request) == bool(name and klass) or (request and (name or klass)):
+        raise bad_request({"": [_("Send either request, or tenant and work_class.")]})
+    if request:
+        return About(request=request)
+    tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
+        raise bad_request({"tenant": [_("There is no such tenant.")]})
+    return About(tenant=tenant, klass=str(klass))
+
+
+def _done(done: Done | None) -> Response:
+    return Response(DoneShape(done or Done(0, 0)).data)
+
+
+def _in_redis(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except RedisError:
+        raise Problem(503, "unavailable", _("Redis is unavailable. Try again.")) from None
+
+
+# A tenant's own ---------------------------------------------------------------------------------
+class OwnRequestShape(Shape):
+    id = s.CharField()
+    position = s.IntegerField(help_text="About: 1 is next.")
+    own_before = s.IntegerField(help_text="Of the tenant's own requests.")
+    expected_wait_ms = s.IntegerField(source="wait_ms", help_text="0 where it is not known.")
+    waited_s = s.FloatField(allow_null=True)
+    had_begun = s.BooleanField(source="requeued", help_text="It was interrupted.")
+
+
+class CauseShape(Shape):
+    reason = s.ChoiceField(Reason.values)
+    text = s.CharField(source="reason.label")
+    advice = s.CharField()
+
+
+class OwnLineShape(Shape):
+    pool = s.CharField(source="line.pool", max_length=LONGEST_NAME)
+    work_class = s.CharField(source="line.klass", help_text=_CLASS)
+    waiting = s.IntegerField(source="line.waiting")
+    weight = s.IntegerField(source="line.weight", help_text="Of the tenant's turns.")
+    causes = CauseShape(many=True, help_text="The weightiest first.")
+    requests = OwnRequestShape(many=True, source="line.requests", help_text="The first 50.")
+    EXAMPLE = {
+        "pool": "here",
+        "work_class": "realtime",
+        "waiting": 1,
+        "weight": 1,
+        "causes": [
+            {
+                "reason": "full",
+                "text": "Every slot of the pool is busy.",
+                "advice": "Send large batches at a quieter time.",
+            }
+        ],
+        "requests": [
+            {
+                "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+                "position": 3,
+                "own_before": 0,
+                "expected_wait_ms": 1200,
+                "waited_s": 0.8,
+                "had_begun": False,
+            }
+        ],
+    }
+
+
+class OwnQueueShape(Shape):
+    results = OwnLineShape(many=True)
+    EXAMPLE = {"results": [OwnLineShape.EXAMPLE]}
+
+
+class OwnQueue(Resource):
+    needs = {"show": P.VIEW_REQUESTS}
+    shape = OwnQueueShape
+
+    def show(self, request: Any, tenant: str) -> Response:
+        """Show what the tenant has waiting, where each request stands, and why it waits."""
+        lines = _in_redis(lambda: explained_lines(self.inside))
+        return Response(OwnQueueShape({"results": lines}).data)

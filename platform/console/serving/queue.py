@@ -1,0 +1,130 @@
+"""The queue of a pool: who waits, for how long, and what an operator may do about it."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from redis import RedisError
+
+from console.acts_only import require_POST
+from console.authorization import ConsoleRequest, operators_only
+from console.serving.queue_acts import About, Done, cancelled, lowered
+from console.serving.queue_lines import below, queue_of
+from inference.lines.of_tenant import own_lines
+from inference.models import Pool
+from tenants.models import Tenant
+
+
+class AboutForm(forms.Form):
+    request = forms.UUIDField(required=False)
+    tenant = forms.SlugField(required=False)
+    klass = forms.SlugField(required=False)
+
+    def about(self) -> About:
+        """Raises Http404."""
+        if not self.is_valid():
+            raise Http404
+        given = self.cleaned_data
+        if given["request"]:
+            return About(request=given["request"])
+        tenant = get_object_or_404(Tenant, name=given["tenant"])
+        return About(tenant=tenant, klass=given["klass"])
+
+
+@operators_only
+def queue(request: ConsoleRequest, pool: UUID) -> HttpResponse:
+    return render(request, "console/serving/queue.html", _context(request, _found(pool)))
+
+
+@operators_only
+def live(request: ConsoleRequest, pool: UUID) -> HttpResponse:
+    return render(request, "console/serving/_queue.html", _context(request, _found(pool)))
+
+
+def _context(request: ConsoleRequest, pool: Pool) -> dict[str, Any]:
+    klass, tenant = request.GET.get("klass", ""), request.GET.get("tenant", "")
+    shown: dict[str, Any] = {"pool": pool, "klass": klass, "tenant_shown": tenant}
+    shown["query"] = urlencode({"klass": klass, "tenant": tenant}) if tenant else ""
+    try:
+        return {**shown, "queue": queue_of(pool.name), "own": _line(pool, klass, tenant)}
+    except RedisError:
+        return shown
+
+
+def _line(pool: Pool, klass: str, tenant: str) -> dict[str, Any] | None:
+    """The requests of one tenant in a class, where they were asked for."""
+    found = Tenant.objects.filter(name=tenant).first() if tenant else None
+    if found is None:
+        return None
+    lines = own_lines(str(found.pk), [pool.name])
+    line = next((each for each in lines if each.klass == klass), None)
+    return {"line": line, "lower": below(klass)}
+
+
+@require_POST
+@operators_only
+def lowering(request: ConsoleRequest, pool: UUID) -> HttpResponse:
+    found, to = _found(pool), request.POST.get("to", "")
+    about = AboutForm(request.POST).about()
+
+    def said(n: int) -> str:
+        text = ngettext(
+            "%(n)d request goes to the class %(to)s.", "%(n)d requests go to the class %(to)s.", n
+        )
+        return text % {"n": n, "to": to}
+
+    return _acted(request, found, lambda: lowered(found, about, to, by=request.actor), said)
+
+
+@require_POST
+@operators_only
+def cancellation(request: ConsoleRequest, pool: UUID) -> HttpResponse:
+    found, about = _found(pool), AboutForm(request.POST).about()
+
+    def said(n: int) -> str:
+        return ngettext("%(n)d request is cancelled.", "%(n)d requests are cancelled.", n) % {
+            "n": n
+        }
+
+    return _acted(request, found, lambda: cancelled(found, about, by=request.actor), said)
+
+
+def _acted(
+    request: ConsoleRequest, pool: Pool, act: Callable[[], Done | None], said: Callable[[int], str]
+) -> HttpResponse:
+    try:
+        done = act()
+    except ValidationError as problem:
+        messages.error(request, " ".join(problem.messages))
+    except RedisError:
+        messages.error(request, _("Redis is unavailable. Try again in a moment."))
+    else:
+        _tell(request, done, said)
+    return redirect(f"{resolve_url('console:queue', pool=pool.pk)}{_back(request)}")
+
+
+def _tell(request: ConsoleRequest, done: Done | None, said: Callable[[int], str]) -> None:
+    if done is None or not done.requests:
+        messages.warning(request, _("Nothing was done: what was meant does not wait any more."))
+        return
+    left = _("%(n)d more wait there: repeat it for them.") % {"n": done.left} if done.left else ""
+    messages.success(request, f"{said(done.requests)} {left}".strip())
+
+
+def _back(request: ConsoleRequest) -> str:
+    """To the line that was open."""
+    shown = {name: request.POST.get(f"shown_{name}", "") for name in ("klass", "tenant")}
+    return f"?{urlencode(shown)}" if shown["tenant"] else ""
+
+
+def _found(pool: UUID) -> Pool:
+    found: Pool = get_object_or_404(Pool.objects.select_related("model"), pk=pool)
+    return found

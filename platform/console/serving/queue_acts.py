@@ -1,0 +1,52 @@
+"""What an operator does to requests that wait: the same over the console and the management API."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from console.serving.queue_lines import forget
+from inference.lines import waiting_items
+from inference.lines.cancelling import cancel
+from inference.lines.lowering import lower
+from inference.lines.waiting_items import Chosen
+from inference.models import Pool
+from tenants.models import Tenant
+
+MOST_LOWERED, MOST_CANCELLED = 500, 100  # at once
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """One request, or what a tenant has waiting in a class."""
+
+    request: UUID | None = None
+    tenant: Tenant | None = None
+    klass: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    requests: int
+    left: int  # of the tenant's: the act may be repeated
+
+
+def lowered(pool: Pool, about: About, to: str, *, by: str) -> Done | None:
+    """None where no such request waits. Raises ValidationError, redis.RedisError."""
+    chosen = _chosen(pool, about, MOST_LOWERED)
+    done = Done(lower(chosen, to, by=by), chosen.more) if chosen else None
+    forget(pool.name)
+    return done
+
+
+def cancelled(pool: Pool, about: About, *, by: str) -> Done | None:
+    """None where no such request waits. Raises redis.RedisError."""
+    chosen = _chosen(pool, about, MOST_CANCELLED)
+    done = Done(cancel(chosen, by=by), chosen.more) if chosen else None
+    forget(pool.name)
+    return done
+
+
+def _chosen(pool: Pool, about: About, most: int) -> Chosen | None:
+    if about.request:
+        return waiting_items.one(pool.name, about.request)
+    assert about.tenant
+    return waiting_items.of_tenant(pool.name, about.klass, about.tenant.pk, most)
