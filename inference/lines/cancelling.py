@@ -6,6 +6,7 @@ from django.db import transaction
 
 from audit.actions import Action
 from audit.trail.record import act
+from inference.lines.telling import tell_end
 from inference.lines.waiting_items import Chosen
 from inference.models import Completion
 from inference.order import Order
@@ -14,7 +15,6 @@ from inference.queue.fair_queue import CANCEL, prefix
 from inference.record import closing
 from inference.record.recorded import on_record
 from inference.record.statements import Outcome
-from inference.stream.telling import tell_end
 
 STATUS, CODE = 403, "cancelled_by_operator"  # no status after which clients try again by themselves
 MESSAGE = "an operator of this platform cancelled the request while it waited"

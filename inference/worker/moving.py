@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from inference.engines import pools, pools_of
+from inference.lines.telling import tell_end
 from inference.models import Completion, Pool
 from inference.order import Order
 from inference.queue import fair_queue
@@ -20,7 +21,6 @@ from inference.queue.client import client
 from inference.record import closing
 from inference.record.recorded import on_record
 from inference.record.statements import Outcome
-from inference.stream.telling import tell_end
 from inference.worker.restoring import YOUNG, enqueue_again
 
 log = logging.getLogger(__name__)

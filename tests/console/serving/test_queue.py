@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from redis import RedisError
 
 from audit.models import Event
 from console.serving import queue as queue_page
@@ -115,7 +116,7 @@ def test_without_redis_it_says_so(
     client: Client, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(_pool: Any) -> None:
-        raise queue_page.RedisError
+        raise RedisError
 
     monkeypatch.setattr(queue_page, "queue_of", away)
     assert "Redis is unavailable" in page(client, url(pool))
