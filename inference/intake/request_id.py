@@ -16,8 +16,3 @@ def new() -> UUID:
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10)) & _RANDOM
     return UUID(int=milliseconds << 80 | _VERSION_AND_VARIANT | random)
-
-
-def received_at(request_id: UUID) -> float | None:
-    """Seconds since the epoch; None where the id does not say."""
-    return (request_id.int >> 80) / 1000 if request_id.version == 7 else None

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
-from inference.intake.request_id import received_at
 from inference.queue.client import client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import OVERVIEW, WAITING, prefix
@@ -98,5 +97,10 @@ def _in_threes(told: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
 def waited_s(request_id: bytes | str) -> float | None:
     """Since a request of this id was received; None where nobody knows."""
     text = request_id.decode() if isinstance(request_id, bytes) else request_id
-    since = received_at(UUID(text)) if text else None
+    since = _received_at(UUID(text)) if text else None
     return max(0.0, time.time() - since) if since else None
+
+
+def _received_at(request_id: UUID) -> float | None:
+    """As intake/request_id.py writes it into the id, in seconds since the epoch."""
+    return (request_id.int >> 80) / 1000 if request_id.version == 7 else None
