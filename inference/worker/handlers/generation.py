@@ -314,7 +314,7 @@ class Generation(Handler):
             return prompt
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
         cut = self.cancelled or failure is not None
-        if not (began or self.sent_before or not cut):
+        if not (began or self.sent_before or self.parked_before.events or not cut):
             return 0
         if self.must_stay_here:
             return self.engine.estimate_prompt(self.asked)

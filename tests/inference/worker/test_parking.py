@@ -1,17 +1,30 @@
 """Who runs in a lower class gives its slot to a higher one, and goes on from its text."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 
+from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, at_once
 from inference.engines.session import EngineSession
 from inference.engines.taking_up import rest_of, said_last
-from inference.models import Usage
+from inference.intake.background import Background
+from inference.intake.cancellation import Cancellation
+from inference.models import Completion, Usage
 from inference.order import Order
+from inference.queue.client import client
+from inference.queue.fair_queue import prefix
+from inference.record import closing, statements
+from inference.record.parked import MOST_TIMES
+from inference.stream import frames
+from inference.stream.frames import Frame, Kind
+from inference.worker import runner as module
 from tests.inference.orders import CHAT, chunk, usage
 from tests.inference.running import Bench, in_database, until
 from tests.inference.scripted import ScriptedEngine
@@ -25,9 +38,11 @@ BATCH = {"klass": "batch", "stream": False, "reply_to": "web-1", "body": CHAT}
 class GoesOn(ScriptedEngine):
     """Says WORDS, one by one, from where a text that it is given ends."""
 
-    def __init__(self, slots: int = 1, pause_s: float = 0.01) -> None:
+    def __init__(self, slots: int = 1, version: str = "") -> None:
         super().__init__([], slots=slots)
-        self.pause_s = pause_s
+        self.config = replace(self.config, version=version)
+        self.going = asyncio.Event()
+        self.going.set()
         self.begun: list[str] = []  # classes, in the order in which they were asked
         self.most = 0  # at once
 
@@ -54,7 +69,8 @@ class GoesOn(ScriptedEngine):
         try:
             yield [chunk(role="assistant", content="")]
             for word in rest:
-                await asyncio.sleep(self.pause_s)
+                await asyncio.sleep(0.01)
+                await self.going.wait()
                 yield [chunk(word)]
             finish = "length" if said + len(rest) < len(WORDS) else "stop"
             yield [chunk(finish=finish), usage(PROMPT + said, len(rest)), sse.DONE]
@@ -62,7 +78,17 @@ class GoesOn(ScriptedEngine):
             self.speaking -= 1
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        raise AssertionError("asked for a whole answer")
+        self.begun.append(f"{order.klass}, whole")
+        await asyncio.sleep(0.2)
+        said = {"message": {"role": "assistant", "content": WHOLE}, "finish_reason": "stop"}
+        return orjson.dumps({"choices": [said], "usage": {}})
+
+
+@pytest.fixture
+async def settlement(dsn: str) -> AsyncIterator[GroupCommit]:
+    commits = GroupCommit(dsn, statements.SETTLED, patience_s=10)
+    yield commits
+    await commits.close()
 
 
 def _said(order: Order) -> str:
@@ -70,15 +96,26 @@ def _said(order: Order) -> str:
     return str(last["content"]) if last["role"] == "assistant" else ""
 
 
+async def frames_of(bench: Bench, order: Order) -> list[Frame]:
+    """All that its reader gets."""
+
+    async def to_the_end() -> list[Frame]:
+        found = [f for f in await bench.returned(order.reply_to) if f.id == order.id.bytes]
+        return found if found and found[-1].final else []
+
+    found: list[Frame] = await until(to_the_end)
+    return found
+
+
 async def wholes(bench: Bench, order: Order) -> list[dict[str, Any]]:
     """Answers in one piece."""
-    found = await bench.returned(order.reply_to)
-    return [orjson.loads(f.body) for f in found if f.id == order.id.bytes and f.kind == 2]
+    found = await frames_of(bench, order)
+    return [orjson.loads(frame.body) for frame in found if frame.kind == Kind.BODY]
 
 
 async def read(bench: Bench, order: Order) -> str:
     """What a stream's reader has got."""
-    found = [f for f in await bench.returned(order.reply_to) if f.id == order.id.bytes]
+    found = await frames_of(bench, order)
     return "".join(sse.text_in(e) for f in found for e in sse.split(f.body))
 
 
@@ -86,22 +123,60 @@ async def usage_of(order: Order) -> Usage:
     return await in_database(Usage.objects.get)(pk=order.id)
 
 
-async def said_some(engine: GoesOn, bench: Bench, n: int = 1) -> None:
-    """`n` requests are in their middle."""
+async def said_some(bench: Bench, n: int = 1, *, first: bool = True) -> None:
+    """`n` requests are in their middle, for the first time or once more."""
 
     async def some() -> bool:
-        running = list(bench.runners[0].running.values())
-        return len([h for h in running if len(h.sent_events) > 3]) >= n
+        running = [h for each in bench.runners for h in each.running.values()]
+        new = [len(h.sent_events) - h.sent_before for h in running if bool(h.sent_before) != first]
+        return len([each for each in new if each > 3]) >= n
 
     await until(some)
+
+
+async def parked(bench: Bench, order: Order) -> None:
+    """It waits again."""
+
+    async def aside() -> bool:
+        known = f"{prefix(bench.pool)}:on", str(order.id)
+        kept = await bench.link.call("EXISTS", f"parked:{order.id.hex}")
+        return bool(kept) and not await bench.link.call("HEXISTS", *known)
+
+    await until(aside)
+
+
+async def put_aside(bench: Bench, engine: GoesOn, **changes: Any) -> tuple[Order, Order]:
+    """One that is parked, and the one that has its slot and does not end by itself."""
+    (batch,) = await bench.submit(1, **{**BATCH, **changes})
+    bench.start(engine)
+    await said_some(bench)
+    engine.going.clear()
+    (now,) = await bench.submit(1)
+    await until(lambda: is_asked(engine, 2))
+    await parked(bench, batch)
+    return batch, now
+
+
+async def submit_now(bench: Bench, engine: GoesOn, n: int = 1) -> list[Order]:
+    """Nobody says anything until they are asked, too."""
+    engine.going.clear()
+    before = len(engine.begun)
+    orders = await bench.submit(n, body=CHAT[:-1] + b',"max_tokens":3}')
+    await until(lambda: is_asked(engine, before + n))
+    engine.going.set()
+    return orders
+
+
+async def is_asked(engine: GoesOn, times: int) -> bool:
+    return len(engine.begun) >= times
 
 
 async def test_a_whole_answer_waits_for_a_higher_class_and_is_whole(bench: Bench) -> None:
     (batch,) = await bench.submit(1, **BATCH)
     engine = GoesOn()
     bench.start(engine)
-    await said_some(engine, bench)
-    (now,) = await bench.submit(1)
+    await said_some(bench)
+    (now,) = await submit_now(bench, engine)
     await bench.settled(2)
     assert engine.begun == ["batch", "realtime", "batch"]
     assert engine.most == 1
@@ -115,4 +190,228 @@ async def test_a_whole_answer_waits_for_a_higher_class_and_is_whole(bench: Bench
     assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
     assert (row.preemptions, row.attempts) == (1, 1)
     assert (await usage_of(now)).preemptions == 0
-    assert await read(bench, now) == WHOLE
+    assert await read(bench, now) == " w0 w1 w2"
+
+
+async def test_a_stream_goes_on_for_its_reader_as_if_nothing_had_been(bench: Bench) -> None:
+    (batch,) = await bench.submit(1, klass="batch", include_usage=True)
+    engine = GoesOn()
+    bench.start(engine)
+    await said_some(bench)
+    await submit_now(bench, engine)
+    await bench.settled(2)
+    assert engine.begun == ["batch", "realtime", "batch"]
+    assert await read(bench, batch) == WHOLE
+    theirs = await frames_of(bench, batch)
+    events = [event for frame in theirs for event in sse.split(frame.body)]
+    assert theirs[-1].last == len(events) == len(WORDS) + 4  # role, finish, usage, [DONE]
+    told = sse.parsed(events[-2])["usage"]
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (PROMPT, len(WORDS))
+    row = await usage_of(batch)
+    assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
+    assert row.ttft_ms is not None
+    assert (row.preemptions, row.error_code) == (1, "")
+
+
+async def test_only_as_many_make_room_as_come_and_a_limit_holds_all_the_same(bench: Bench) -> None:
+    limited = CHAT[:-1] + b',"max_tokens":30}'
+    batch = await bench.submit(3, **{**BATCH, "body": limited})
+    engine = GoesOn(slots=3)
+    bench.start(engine)
+    await said_some(bench, 3)
+    await submit_now(bench, engine)
+    await bench.settled(4)
+    rows = [await usage_of(order) for order in batch]
+    assert sorted(row.preemptions for row in rows) == [0, 0, 1]
+    assert {(row.prompt_tokens, row.completion_tokens) for row in rows} == {(PROMPT, 30)}
+    assert {row.finish_reason for row in rows} == {"length"}
+    answers = [each for order in batch for each in await wholes(bench, order)]
+    texts = {answer["choices"][0]["message"]["content"] for answer in answers}
+    assert texts == {"".join(WORDS[:30])}
+    assert engine.most == 3
+
+
+async def test_three_times_at_most_then_it_runs_through(bench: Bench) -> None:
+    (batch,) = await bench.submit(1, **BATCH)
+    engine = GoesOn()
+    bench.start(engine)
+    for round_ in range(MOST_TIMES):
+        await said_some(bench, first=round_ == 0)
+        await submit_now(bench, engine)
+        await bench.settled(round_ + 1)
+    await said_some(bench, first=False)
+    await bench.submit(1)
+    await bench.settled(MOST_TIMES + 2)
+    assert engine.begun == [*["batch", "realtime"] * MOST_TIMES, "batch", "realtime"]
+    row = await usage_of(batch)
+    assert (row.preemptions, row.completion_tokens) == (MOST_TIMES, len(WORDS))
+    (answer,) = await wholes(bench, batch)
+    assert answer["choices"][0]["message"]["content"] == WHOLE
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"type": "function"}]},
+        {"response_format": {"type": "json_object"}},
+        {"logprobs": True},
+        {"seed": 1},
+        {"presence_penalty": 1.5},
+    ],
+)
+async def test_what_would_not_go_on_as_before_runs_through(
+    bench: Bench, more: dict[str, Any]
+) -> None:
+    """A whole one is not even asked for in pieces, a stream is not stopped after its beginning."""
+    body = orjson.dumps(orjson.loads(CHAT) | more)
+    whole, stream = {**BATCH, "body": body}, {"klass": "batch", "body": body}
+    (first,), (second,) = await bench.submit(1, **whole), await bench.submit(1, **stream)
+    engine = GoesOn(slots=2)
+    bench.start(engine)
+    await said_some(bench)
+    await bench.submit(1)
+    rows = await bench.settled(3)
+    assert engine.begun == ["batch, whole", "batch", "realtime"]
+    assert {row.preemptions for row in rows} == {0}
+    assert {first.id, second.id} < {row.completion_id for row in rows}
+
+
+async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None:
+    """A template may cut them off, and the engine would say them again."""
+    engine = GoesOn()
+    engine.words = [" w0", " w1", " w2", " w3", " ", " ", "\n", *WORDS[7:]]
+    (batch,) = await bench.submit(1, **BATCH)
+    bench.start(engine)
+    await said_some(bench)
+    (handler,) = bench.runners[0].running.values()
+    assert handler.stops_well()
+    handler.sent_events.append(chunk(" \n"))
+    assert not handler.stops_well()
+    handler.sent_events.pop()
+    await bench.settled(1)
+
+
+async def test_who_vanishes_before_its_turn_parks_nobody(bench: Bench) -> None:
+    (batch,) = await bench.submit(1, **BATCH)
+    engine = GoesOn()
+    runner = bench.start(engine)
+    await said_some(bench)
+    (item,) = [handler.item for handler in runner.running.values()]
+    assert not await bench.queue.still_wants(item, time.time())
+    await bench.link.call("LPUSH", f"{prefix(bench.pool)}:inbox:{runner.id}", f"park {batch.id}")
+    await bench.settled(1)
+    assert (await usage_of(batch)).preemptions == 0
+    assert engine.begun == ["batch"]
+
+
+async def test_a_parked_one_is_cancelled_and_pays_for_what_it_took(
+    bench: Bench, settlement: GroupCommit
+) -> None:
+    engine = GoesOn()
+    batch, _ = await put_aside(bench, engine)
+    background = Background()
+    queues: Any = {bench.pool: bench.queue}
+    cancellation = Cancellation(bench.link, queues, settlement, background)
+    cancellation.cancel(batch)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.status, row.preemptions) == (batch.id, 499, 1)
+    assert (row.prompt_tokens, row.completion_tokens > 2) == (PROMPT, True)
+    engine.going.set()
+    await bench.settled(2)
+    assert engine.begun == ["batch", "realtime"]
+    await until(lambda: nothing_kept(bench, batch))
+
+
+async def nothing_kept(bench: Bench, order: Order) -> bool:
+    names = f"parked:{order.id.hex}", frames.history(order.id.bytes)
+    return not await bench.link.call("EXISTS", *names)
+
+
+async def test_a_parked_one_ends_at_its_deadline(bench: Bench) -> None:
+    engine = GoesOn()
+    batch, _ = await put_aside(bench, engine)
+    client.cache_clear()
+    completion = await in_database(Completion.objects.get)(pk=batch.id)
+    await in_database(closing.abort)(completion, batch)
+    (row,) = await bench.settled(1)
+    assert (row.error_code, row.preemptions, row.prompt_tokens) == ("aborted", 1, PROMPT)
+    engine.going.set()
+    await bench.settled(2)
+    assert engine.begun == ["batch", "realtime"]
+    assert await nothing_kept(bench, batch)
+
+
+async def test_an_answer_that_redis_lost_while_it_was_parked_begins_anew(bench: Bench) -> None:
+    engine = GoesOn()
+    batch, _ = await put_aside(bench, engine)
+    await bench.link.call("DEL", frames.history(batch.id.bytes))
+    engine.going.set()
+    await bench.settled(2)
+    (answer,) = await wholes(bench, batch)
+    assert answer["choices"][0]["message"]["content"] == WHOLE
+    row = await usage_of(batch)
+    assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
+
+
+async def test_a_stream_that_redis_lost_while_it_was_parked_ends_with_a_clear_error(
+    bench: Bench,
+) -> None:
+    engine = GoesOn()
+    batch, _ = await put_aside(bench, engine, stream=True)
+    await bench.link.call("DEL", frames.history(batch.id.bytes))
+    engine.going.set()
+    await bench.settled(2)
+    row = await usage_of(batch)
+    assert (row.error_code, row.preemptions) == ("worker_lost", 1)
+    assert (row.prompt_tokens, row.completion_tokens > 2) == (PROMPT, True)
+    assert engine.begun == ["batch", "realtime"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_whose_worker_dies_while_it_puts_it_aside_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """What it has said is in Redis, and its lease runs out."""
+
+    async def dies(*_words: Any) -> None:
+        raise asyncio.CancelledError
+
+    (batch,) = await bench.submit(1, **{**BATCH, "stream": stream})
+    engine = GoesOn()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "put_aside", dies)
+        bench.start(engine)
+        await said_some(bench)
+        await submit_now(bench, engine)
+        await bench.settled(1)
+    assert await bench.leases_run_out() == 1
+    await bench.settled(2)
+    row = await usage_of(batch)
+    assert (row.attempts, row.error_code, row.completion_tokens) == (2, "", len(WORDS))
+    if stream:
+        assert await read(bench, batch) == WHOLE
+    else:
+        assert [a["choices"][0]["message"]["content"] for a in await wholes(bench, batch)] == [
+            WHOLE
+        ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_version_goes_on_with_what_another_one_has_said(
+    bench: Bench, stream: bool
+) -> None:
+    first = GoesOn(version="v1")
+    batch, _ = await put_aside(bench, first, stream=stream)
+    bench.runners[0].stop()
+    first.going.set()
+    await bench.settled(1)
+    await bench.drains[0]
+    second = GoesOn(version="v2")
+    bench.start(second)
+    await bench.settled(2)
+    row = await usage_of(batch)
+    if stream:
+        assert (row.error_code, second.begun) == ("worker_lost", [])
+    else:
+        assert (row.error_code, row.completion_tokens) == ("", len(WORDS))
+        assert _said(second.asked[0]) == ""
