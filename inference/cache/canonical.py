@@ -13,9 +13,7 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
-from inference import engines
-from inference.engines.snapshot import Snapshot
-from inference.pools import Entry
+from inference.cache.versions import version_of
 
 Body = dict[str, Any]
 # How an answer is brought, and who is behind it: nothing of what it says.
@@ -37,8 +35,6 @@ _DEFAULTS: Body = {
 }
 # Engines write an object's fields in the order of its schema.
 _IN_ORDER = ("tools", "response_format", "guided_json", "structured_outputs")
-# What makes no other answer: how much runs at once, and a secret.
-_NOT_OF_THE_MODEL = ("slots", "api_key")
 
 
 def is_deterministic(body: Body) -> bool:
@@ -47,10 +43,14 @@ def is_deterministic(body: Body) -> bool:
 
 
 def name_of(tenant_id: UUID, epoch: int, model: str, body: Body, *, chat: bool) -> bytes:
-    """32 bytes. `body`: as prepared for the engine. `epoch`: the tenant's, from purge to purge."""
-    where = [tenant_id.hex, epoch, model, chat, _version(model)]
+    """32 bytes, and those of the version. `body`: as prepared for the engine.
+
+    `epoch`: the tenant's, from purge to purge.
+    """
+    version = version_of(model)
+    where = [tenant_id.hex, epoch, model, chat, version.hex()]
     text = orjson.dumps([where, canonical(body)], option=orjson.OPT_SORT_KEYS)
-    return hmac.digest(settings.API_KEY_PEPPER, b"answer cache|" + text, sha256)
+    return hmac.digest(settings.API_KEY_PEPPER, b"answer cache|" + text, sha256) + version
 
 
 def canonical(body: Body) -> Body:
@@ -77,26 +77,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
-
-
-# Versions ----------------------------------------------------------------------------------------
-_known: tuple[Snapshot | None, dict[str, str]] = None, {}
-
-
-def _version(model: str) -> str:
-    """A hash over what its engines are made from, in their pools."""
-    global _known
-    present = engines.in_force()
-    if _known[0] is not present:
-        _known = present, {}
-    versions = _known[1]
-    if model not in versions:
-        entries = [_told(entry) for entry in present.entries if entry.model == model]
-        text = orjson.dumps(sorted(entries), default=str, option=orjson.OPT_NON_STR_KEYS)
-        versions[model] = sha256(text).hexdigest()
-    return versions[model]
-
-
-def _told(entry: Entry) -> str:
-    fields = {name: entry.fields[name] for name in entry.fields if name not in _NOT_OF_THE_MODEL}
-    return repr((entry.pool, entry.engine, sorted(fields.items())))

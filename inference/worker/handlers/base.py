@@ -16,6 +16,7 @@ from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.cache.second_level import SecondLevel
+from inference.cache.versions import is_present
 from inference.engines import Pool, pools_of
 from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
 from inference.engines.session import EngineSession
@@ -215,7 +216,8 @@ class Handler(ABC):
         """For whoever asks the same: its answer if it is whole, and that nobody needs to wait."""
         if self.order.cached and self.answers:
             whole = frame is not None and frame.kind is not Kind.ERROR
-            await self.answers.end(self.order, outcome if whole else None, cipher)
+            good = whole and is_present(self.order.cached, self.engine.config)
+            await self.answers.end(self.order, outcome if good else None, cipher)
 
     def _next(self, failure: EngineFailed) -> Pool | None:
         """Whose engines begin it anew, or go on with it."""

@@ -59,6 +59,11 @@ def test_neither_order_nor_blanks_matter() -> None:
         {"top_p": 0.5},
         {"logprobs": True},
         {"tool_choice": "none"},
+        {"n": 2},
+        {"top_logprobs": 2, "logprobs": True},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"seed": 1.5},
+        {"what_nobody_knows": 1},
     ],
 )
 def test_what_may_make_another_answer_has_another_name(other: dict[str, Any]) -> None:

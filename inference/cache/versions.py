@@ -1,0 +1,55 @@
+"""Of which version of its model an answer is: of that which its request was meant for, or not.
+
+A name ends in a hash over all that the model's engines are made from. So a change of these, a
+replacement by a new version or its way back, leaves the answers of before behind.
+"""
+
+from hashlib import sha256
+
+import orjson
+
+from inference import engines
+from inference.engines.base import EngineConfig
+from inference.engines.snapshot import Snapshot
+from inference.pools import Entry
+
+LENGTH = 8
+# What makes no other answer: how much runs at once, and a secret.
+_NOT_OF_THE_MODEL = ("slots", "api_key")
+_known: tuple[Snapshot | None, dict[str, bytes]] = None, {}
+
+
+def version_of(model: str) -> bytes:
+    """Of LENGTH bytes: of its engines in all of its pools, and which of them take requests."""
+    global _known
+    present = engines.in_force()
+    if _known[0] is not present:
+        _known = present, {}
+    versions = _known[1]
+    if model not in versions:
+        entries = [_told(entry) for entry in present.entries if entry.model == model]
+        text = orjson.dumps(sorted(entries))
+        versions[model] = sha256(text).digest()[:LENGTH]
+    return versions[model]
+
+
+def is_present(name: bytes, answered_by: EngineConfig) -> bool:
+    """Whether the version that the name is for is in force, and this engine is one of its.
+
+    While versions change, processes hear of it one after the other: an answer of the old one may
+    come to a request that was meant for the new one.
+    """
+    model = answered_by.name
+    serving = (engine for pool in engines.pools_of(model) for engine in pool.engines)
+    return name.endswith(version_of(model)) and any(
+        _made_of(engine.config) == _made_of(answered_by) for engine in serving
+    )
+
+
+def _made_of(config: EngineConfig) -> tuple[str, str, str]:
+    return config.id, config.model, config.version
+
+
+def _told(entry: Entry) -> str:
+    fields = {name: entry.fields[name] for name in entry.fields if name not in _NOT_OF_THE_MODEL}
+    return repr((entry.pool, entry.engine, entry.draining, sorted(fields.items())))
