@@ -140,7 +140,7 @@ class GroupCommit:
         return self._large._put(entry)
 
     def _lane(self) -> "GroupCommit":
-        return GroupCommit(
+        return type(self)(
             self._dsn, self._statement, patience_s=self._patience_s, with_texts=self._with_texts
         )
 

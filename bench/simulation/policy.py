@@ -17,8 +17,7 @@ share = 0.6
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -71,16 +70,10 @@ class Policy:
     loads: Mapping[str, Load] = field(default_factory=_loads)
     classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def put_in_force(self) -> None:
         """In this process: the queue's arguments come from the table of classes."""
-        before = dict(classes.CLASSES)
         for name, fields in self.classes.items():
             classes.CLASSES[name] = replace(classes.CLASSES[name], **fields)
-        try:
-            yield
-        finally:
-            classes.CLASSES.update(before)
 
 
 def read(path: Path | None, **day: Any) -> Policy:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from tenants.redis_link import RedisGone, RedisLink, Script
 log = logging.getLogger(__name__)
 KEEP = Script.load(Path(__file__).parent / "keep.lua")  # a full Redis takes nothing new
 PATIENCE_S = 1.0
-FLIGHT_MS = 30_000  # so long nobody else asks an engine the same
+FLIGHT_MS = 5_000  # so long nobody else asks an engine the same, unless it is said again
 # Also what somebody has put in the place of our keys.
 TROUBLE = (RedisGone, TimeoutError, hiredis.ReplyError)
 TENANTS = "cache:tenants"
@@ -55,6 +56,11 @@ class SecondLevel:
             if isinstance(answer, hiredis.ReplyError):
                 raise answer
         return leads is not None, found
+
+    async def still_in_flight(self, orders: Iterable[Order]) -> None:
+        """Said by who leads, while its process lives. Raises one of TROUBLE."""
+        flights = (f"{prefix(order.tenant_id)}:f:{order.cached.hex()}" for order in orders)
+        await self._redis.many([("PEXPIRE", flight, FLIGHT_MS) for flight in flights])
 
     async def in_flight(self, order: Order) -> bool:
         """Raises one of TROUBLE."""

@@ -33,14 +33,14 @@ async def identify(context: Context, key: str) -> Caller:
         raise Unavailable("the database does not answer; try again", retry_after=2) from None
 
 
-async def still_open(context: Context, caller: Caller) -> None:
-    """For a request that has waited: what was taken from its caller meanwhile is refused.
+async def still_open(context: Context, caller: Caller) -> Caller:
+    """For a request that has waited: its caller as it is by now; whose key has gone is refused.
 
     Raises Unauthorized, Unavailable.
     """
     assert isinstance(caller.credential, bytes)
     try:
-        await context.authenticator.by_digest(caller.credential)
+        return await context.authenticator.by_digest(caller.credential)
     except UnknownCaller:
         raise Unauthorized("this API key was revoked, or may not be used, meanwhile") from None
     except AuthenticationUnavailable:

@@ -23,6 +23,7 @@ from inference.intake.revocation import Revocation
 from inference.queue.fair_queue import FairQueues
 from inference.queue.line_watch import LineWatch
 from inference.record import claiming, slots, statements
+from inference.record.answered_at_once import AnsweredAtOnce
 from inference.registry import told_slots
 from inference.stream.returns import Returns
 from tenants.authentication.authenticator import Authenticator
@@ -57,6 +58,7 @@ class Context:
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
+        self.answered_at_once = _received(statements.RECEIVED, commits=AnsweredAtOnce)
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
         self.line_watch = LineWatch(self.queues)
@@ -94,7 +96,8 @@ class Context:
         for part in (self.revocation, self.refusals, self.prices, self.rate_limiter, self.returns):
             await part.close()
         await self.line_watch.close()
-        for commits in (self.received, self.claimed, self.settled):
+        self.kept_answers.close()
+        for commits in (self.received, self.claimed, self.answered_at_once, self.settled):
             await commits.close()
         await self.authenticator.close()
         await self.database.close()
@@ -110,9 +113,11 @@ class Context:
         return [slots.slot(order) for order in self.revocation.orders()]
 
 
-def _received(statement: str, with_texts: str) -> GroupCommit:
+def _received(
+    statement: str, with_texts: str = "", *, commits: type[GroupCommit] = GroupCommit
+) -> GroupCommit:
     """It connects with its first row."""
-    return GroupCommit(
+    return commits(
         settings.DATABASE_URL,
         statement,
         patience_s=RECORD_PATIENCE_S,

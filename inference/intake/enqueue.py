@@ -48,3 +48,4 @@ def leave(context: Context, order: Order) -> None:
     """Its reader has the whole answer, or has gone."""
     context.returns.forget(order.id.bytes)
     context.revocation.leave(order)
+    context.kept_answers.leave(order)

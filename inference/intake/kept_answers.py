@@ -6,7 +6,9 @@ then there is no answer in it.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import DatabaseError
 
@@ -22,6 +24,7 @@ SHARED = "shared"  # with a request in flight
 PATIENCE_S = 0.5
 SHARED_S = 25.0  # so long one waits for another's answer
 LOOK_S, LOOK_MOST_S = 0.02, 0.25
+SAY_S = 1.0  # as often a flight is said to be one: see FLIGHT_MS
 
 
 class Kept(NamedTuple):
@@ -35,6 +38,8 @@ class KeptAnswers:
     def __init__(self, redis: RedisLink) -> None:
         self.first, self.second = FirstLevel(), SecondLevel(redis)
         self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
+        self._leading: dict[UUID, Order] = {}
+        self._saying: asyncio.Task[None] | None = None  # that they are in flight
 
     async def find(self, order: Order, wish: Wish) -> Kept | None:
         """None: an engine has to answer; others may wait for that. Raises NotFound."""
@@ -47,7 +52,16 @@ class KeptAnswers:
 
     async def abandon(self, order: Order) -> None:
         """It asks no engine after all."""
+        self.leave(order)
         await self.second.end(order, None, None)
+
+    def leave(self, order: Order) -> None:
+        """Its reader has its answer, or has gone."""
+        self._leading.pop(order.id, None)
+
+    def close(self) -> None:
+        if self._saying:
+            self._saying.cancel()
 
     # Levels --------------------------------------------------------------------------------------
     async def _look(self, order: Order) -> Kept | None:
@@ -83,12 +97,26 @@ class KeptAnswers:
                             await self.abandon(order)
                         return kept
                     if leads:
+                        self._lead(order)
                         return None
                     if kept := await self._landed(order):
                         return kept
         except TROUBLE:
             pass
         return None
+
+    def _lead(self, order: Order) -> None:
+        """Where this process dies, others ask an engine before long."""
+        self._leading[order.id] = order
+        if self._saying is None or self._saying.done():
+            self._saying = asyncio.create_task(self._say())
+
+    async def _say(self) -> None:
+        while self._leading:
+            await asyncio.sleep(SAY_S)
+            with suppress(*TROUBLE):
+                async with asyncio.timeout(SAY_S):
+                    await self.second.still_in_flight(list(self._leading.values()))
 
     async def _landed(self, order: Order) -> Kept | None:
         """Once nobody asks for it any longer. One look for all who wait in this process."""

@@ -1,6 +1,7 @@
 """Step 4, the record: the request, its text and what it sets aside of quotas, in one commit."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,16 @@ from inference.intake.errors import KeyTaken, OutOfService
 from inference.intake.refusals import out_of_quota
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.order import Order
+from inference.record import answered_at_once
 from inference.record.statements import Outcome, encrypted_order, received_row
 from tenants.quotas.verdict import Verdict, verdict
 
 KEY_PATIENCE_S = 3.0
 NO_KEY = (Unreadable, MasterKeyUnavailable)
 LATE = Outcome(state="failed", status=503, finish_reason="error", error_code="recorded_late")
+
+
+Settled = Callable[[Cipher], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,28 @@ class OnRecord:
 
 
 async def put_on_record(
-    context: Context, order: Order, time_zone: str, claim: Claim | None = None
+    context: Context,
+    order: Order,
+    time_zone: str,
+    claim: Claim | None = None,
+    *,
+    settled: Settled | None = None,
 ) -> OnRecord:
-    """Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second."""
+    """`settled`: the row of its end, where its answer is there; not with a claim, nor a large text.
+
+    Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second.
+    """
     try:
         cipher = keyring.known(order.tenant_id, order.subject_id) or await _key(order)
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
-        said = verdict(
-            await (_claimed(context, row, claim) if claim else context.received.write(row))
-        )
+        if settled:
+            both = answered_at_once.row(row, settled(cipher))
+            said = verdict(await context.answered_at_once.write(both))
+        else:
+            said = verdict(
+                await (_claimed(context, row, claim) if claim else context.received.write(row))
+            )
     except Barred:  # erased since the authenticator looked
         raise NotAllowed(RESTRICTED, RESTRICTED_TEXT) from None
     except StoreUnavailable as problem:

@@ -3,14 +3,16 @@
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import orjson
 
-from audit.keys.keyring import Unreadable, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
-from audit.trail.group_commit import StoreUnavailable
+from audit.trail.fair_line import Row
+from audit.trail.group_commit import LARGE, StoreUnavailable
 from inference.cache.answers import Answer
 from inference.codec import events, pieces
 from inference.errors import error_body
@@ -19,6 +21,7 @@ from inference.intake.context import Context
 from inference.intake.kept_answers import Kept
 from inference.order import Order
 from inference.record import slots
+from inference.record.settling import settles
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
 from tenants.quotas.charge import KeptCharge
@@ -27,24 +30,52 @@ from tenants.redis_link import RedisGone
 
 UPSTREAM = "cache"  # as the record names who answered
 TRIES = 60  # once a second
+LARGEST = LARGE // 2  # bytes of a request
 
 
-async def replay_kept(context: Context, stream: AnswerStream, kept: Kept) -> None:
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A kept answer as this request's own."""
+
+    order: Order
+    body: bytes
+    outcome: Outcome
+
+    @classmethod
+    def of(cls, order: Order, kept: Kept) -> "Replay":
+        order, body = _priced(order), _ours(kept.answer, order)
+        return cls(order, body, _outcome(kept, body))
+
+    def settled(self, cipher: Cipher) -> Row:
+        return settled_row(self.order, self.outcome, cipher, time.time())
+
+    @property
+    def fits_at_once(self) -> bool:
+        """Whether receipt and settlement go into one commit (record/answered_at_once.py)."""
+        return len(self.order.body) <= LARGEST and not self.order.idempotent
+
+
+async def replay_kept(
+    context: Context, stream: AnswerStream, replay: Replay, *, settled: bool
+) -> None:
     """The last event leaves when its usage and its text are durable, not before."""
-    order = _priced(stream.order)
-    stream.order = order
-    body = _ours(kept.answer, order)
-    outcome = _outcome(kept, body)
-    frame = _frame(order, body)
-    try:
-        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        await context.settled.write(settled_row(order, outcome, cipher, time.time()))
-    except (StoreUnavailable, Unreadable, MasterKeyUnavailable):
+    order = replay.order
+    frame = _frame(order, replay.body)
+    if not (settled or await _settles(context, replay)):
         text = error_body("the answer could not be put on record", "not_recorded", 503)
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
     stream.sink.put(frame)
     context.rate_limiter.over(str(order.id))
-    context.background.run(_release(context, order, len(body)))
+    context.background.run(_release(context, order, len(replay.body)))
+
+
+async def _settles(context: Context, replay: Replay) -> bool:
+    order = replay.order
+    try:
+        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        return await settles(context.settled, replay.settled(cipher))
+    except (StoreUnavailable, Unreadable, MasterKeyUnavailable):
+        return False
 
 
 def _priced(order: Order) -> Order:

@@ -16,7 +16,7 @@ from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
 from inference.intake.kept_answers import SHARED, Kept
 from inference.intake.put_on_record import put_on_record
-from inference.intake.replay_kept import replay_kept
+from inference.intake.replay_kept import Replay, replay_kept
 from inference.intake.submission import Submission
 from inference.order import Order
 
@@ -34,15 +34,15 @@ async def submit(
     allowed.check(submission.caller, submission.engine, submission.client_ip)
     order = await draft(context, submission)
     try:
-        answer, kept = await _on_record(context, submission, order)
+        answer, replay = await _on_record(context, submission, order)
         order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
             context, refused, submission.caller, order.route, order.client_ip, order.model
         ) from None
-    if kept:
+    if replay:
         answer.is_kept = True
-        await replay_kept(context, answer, kept)
+        await replay_kept(context, answer, replay, settled=replay.fits_at_once)
         return answer
     if before_queue:
         await _call(before_queue, context, order)
@@ -57,21 +57,24 @@ async def submit(
 
 async def _on_record(
     context: Context, submission: Submission, order: Order
-) -> tuple[AnswerStream, Kept | None]:
+) -> tuple[AnswerStream, Replay | None]:
     admitted = await admit(context, submission, order)
-    kept = None
+    replay = None
     if submission.cache:
         kept, order = await _kept(context, submission, order, admitted)
+        replay = Replay.of(order, kept) if kept else None
+        order = replay.order if replay else order
+    settled = replay.settled if replay and replay.fits_at_once else None
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
         recorded = await put_on_record(
-            context, order, submission.caller.time_zone, submission.claim
+            context, order, submission.caller.time_zone, submission.claim, settled=settled
         )
     except BaseException:
         context.returns.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)
         raise
-    return AnswerStream(context, order, sink, admitted.admission, recorded), kept
+    return AnswerStream(context, order, sink, admitted.admission, recorded), replay
 
 
 async def _kept(
@@ -84,7 +87,8 @@ async def _kept(
     try:
         kept = await context.kept_answers.find(order, submission.cache)
         if kept and kept.level == SHARED:
-            await still_open(context, submission.caller)
+            caller = await still_open(context, submission.caller)
+            allowed.check(caller, submission.engine, submission.client_ip)
         return kept, await placed(context, submission, order, runs=kept is None)
     except BaseException:
         _leave_nothing(context, order, admitted)

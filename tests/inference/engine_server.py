@@ -17,6 +17,7 @@ class EngineServer:
         self.words = ["One", " two", " three"]
         self.numbered = False
         self.status = 200
+        self.breaks_off = False  # in the middle of a stream
         self.goes_on = asyncio.Event()  # answers wait for it
         self.goes_on.set()
 
@@ -44,10 +45,11 @@ class EngineServer:
         if self.status != 200:
             writer.write(_response(self.status, b'{"error":{"message":"no"}}'))
             return
-        writer.write(
-            self._stream(body) if body.get("stream") else _response(200, self._whole(body))
-        )
+        answer = self._stream(body) if body.get("stream") else _response(200, self._whole(body))
+        writer.write(answer[: len(answer) // 2] if self.breaks_off else answer)
         await writer.drain()
+        if self.breaks_off:
+            writer.close()
 
     @property
     def _said(self) -> list[str]:
