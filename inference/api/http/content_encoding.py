@@ -13,19 +13,25 @@ def unpacked(body: bytes, encoding: str, most: int) -> bytes:
 
     Raises BadRequest, UnsupportedEncoding.
     """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
+    if (unpacks := unpacking(encoding)) is None:
         return body
-    if encoding not in _WINDOW_BITS:
-        raise UnsupportedEncoding(ACCEPTED)
-    unpacking = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
-        found = unpacking.decompress(body, most + 1)
+        found = unpacks.decompress(body, most + 1)
     except zlib.error as problem:
         raise _bad(encoding, str(problem)) from None
-    if len(found) <= most and (not unpacking.eof or unpacking.unused_data):
-        raise _bad(encoding, "it breaks off" if not unpacking.eof else "something follows it")
+    if len(found) <= most and (not unpacks.eof or unpacks.unused_data):
+        raise _bad(encoding, "it breaks off" if not unpacks.eof else "something follows it")
     return found
+
+
+def unpacking(encoding: str) -> "zlib._Decompress | None":
+    """For a body that comes in pieces; None where it is as it is. Raises UnsupportedEncoding."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in _WINDOW_BITS:
+        raise UnsupportedEncoding(ACCEPTED)
+    return zlib.decompressobj(_WINDOW_BITS[encoding])
 
 
 def _bad(encoding: str, why: str) -> BadRequest:

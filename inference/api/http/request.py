@@ -32,7 +32,7 @@ class Request:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.started = False
+        self.started = self.read_whole = False
         self.extra: Headers = []
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
         self._call = call
@@ -48,29 +48,37 @@ class Request:
     async def body(self) -> bytes:
         """Raises TooLarge before more than the limit is read."""
         most = settings.MAX_BODY_BYTES
-        try:
-            declared = int(self.headers.get(b"content-length", b"0"))
-        except ValueError:
-            raise BadRequest("Content-Length must be a number") from None
-        if declared > most:
-            raise _too_large(most)
-        pieces, length, more = list[bytes](), 0, True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ReaderGone
-            piece: bytes = message.get("body", b"")
-            pieces.append(piece)
-            length += len(piece)
+        self.check_declared_length(most)
+        pieces, length = list[bytes](), 0
+        while not self.read_whole:
+            pieces.append(await self.piece())
+            length += len(pieces[-1])
             if length > most:
                 raise _too_large(most)
-            more = message.get("more_body", False)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if b"content-encoding" in self.headers:
             body = unpacked(body, self.header(b"content-encoding"), most)
             if len(body) > most:
                 raise _too_large(most)
         return body
+
+    def check_declared_length(self, most: int) -> None:
+        """Raises TooLarge, BadRequest."""
+        try:
+            declared = int(self.headers.get(b"content-length", b"0"))
+        except ValueError:
+            raise BadRequest("Content-Length must be a number") from None
+        if declared > most:
+            raise _too_large(most)
+
+    async def piece(self) -> bytes:
+        """What comes next of the body, until it is `read_whole`. Raises ReaderGone."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ReaderGone
+        self.read_whole = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
 
     async def gone(self) -> None:
         """Returns when the client has closed the connection."""

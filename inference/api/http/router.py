@@ -1,7 +1,7 @@
 """The router of a front end over HTTP: what all of its endpoints have in common."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,16 @@ class Route:
     """`template` stands for all of its paths in records: nobody can make up new ones."""
 
     template: str
-    method: str
-    view: View
+    views: Mapping[str, View]  # by method
     arguments: tuple[str, ...] = ()
+
+    def view(self, method: str) -> View | None:
+        return self.views.get("GET" if method == "HEAD" else method)
 
     @property
     def allow(self) -> str:
-        return "GET, HEAD, OPTIONS" if self.method == "GET" else "POST, OPTIONS"
+        methods = ["GET, HEAD" if method == "GET" else method for method in self.views]
+        return ", ".join([*methods, "OPTIONS"])
 
 
 class Router:
@@ -64,8 +67,8 @@ class Router:
             path = secret_keys.hidden(request.path)[:LONGEST_NAME]
             raise NotFound(f"there is no {request.method} {path}")
         request.call.route = route.template
-        if request.method == route.method or (request.method == "HEAD" and route.method == "GET"):
-            return await route.view(request, *route.arguments)
+        if view := route.view(request.method):
+            return await view(request, *route.arguments)
         if request.method == "OPTIONS":
             headers = [(b"allow", route.allow.encode())]
             if b"access-control-request-method" in request.headers:

@@ -8,12 +8,12 @@ from inference.api.http.router import Route, Router, View
 from inference.api.openai import views
 from inference.errors import ApiError
 
-ROUTES: dict[str, tuple[str, View]] = {
-    "/v1/chat/completions": ("POST", views.chat_completions),
-    "/v1/completions": ("POST", views.completions),
-    "/v1/inference": ("POST", views.inference),
-    "/v1/models": ("GET", views.models),
-    "/v1/user/balance": ("GET", views.balance),
+ROUTES: dict[str, dict[str, View]] = {
+    "/v1/chat/completions": {"POST": views.chat_completions},
+    "/v1/completions": {"POST": views.completions},
+    "/v1/inference": {"POST": views.inference},
+    "/v1/models": {"GET": views.models},
+    "/v1/user/balance": {"GET": views.balance},
 }
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 EVENTS_ROUTE = "/v1/completions/{id}/events"
@@ -27,8 +27,8 @@ def _paths(template: str) -> set[str]:
 
 
 _EXACT = {
-    path: Route(template, method, view)
-    for template, (method, view) in ROUTES.items()
+    path: Route(template, by_method)
+    for template, by_method in ROUTES.items()
     for path in _paths(template)
 }
 
@@ -53,11 +53,12 @@ def _with_an_id(path: str) -> Route | None:
     elif path.startswith("/models/"):
         path = "/v1" + path
     if path.startswith(_MODELS):
-        return Route("/v1/models/{model}", "GET", views.model, (path.removeprefix(_MODELS),))
+        name = path.removeprefix(_MODELS)
+        return Route("/v1/models/{model}", {"GET": views.model}, (name,))
     if path.startswith(_STREAMS):
         completion_id, _, what = path.removeprefix(_STREAMS).partition("/")
         if what == "events":
-            return Route(EVENTS_ROUTE, "GET", views.events, (completion_id,))
+            return Route(EVENTS_ROUTE, {"GET": views.events}, (completion_id,))
     return None
 
 
