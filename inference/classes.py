@@ -5,8 +5,11 @@ handler. "Add a class of work" in CONTRIBUTING.md names what else a new one touc
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from django.conf import settings
+
+from tenants.key_scopes import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,22 @@ class WorkClass:
     most_waiting: int = 50_000  # requests in a pool's queue, unless settings or the pool say else
     longest_wait_s: float = 600  # that is expected of one that joins, likewise
     for_clients: bool = False  # may be asked for, by whose requests have a higher one
+    scope: str = Scope.INFERENCE  # that a key must have
+    waits_apart: bool = False  # its deadline is for waiting; it runs REQUEST_DEADLINE_S at most
 
     def deadline(self, now: float) -> float:
         """For a request received `now`; both in seconds since the epoch."""
         return now + (self.deadline_s or settings.REQUEST_DEADLINE_S)
+
+    def run_deadline(self, deadline: float, began: float) -> float:
+        """Of a request with this deadline that an engine `began`; in seconds since the epoch."""
+        longest = settings.REQUEST_DEADLINE_S if self.waits_apart else inf
+        return min(deadline, began + longest)
+
+    @property
+    def price_factor(self) -> float:
+        factor: float = settings.PRICE_FACTORS.get(self.name, 1)
+        return factor
 
 
 def table(*classes: WorkClass) -> dict[str, WorkClass]:
@@ -36,7 +51,16 @@ def table(*classes: WorkClass) -> dict[str, WorkClass]:
 # The highest first: a class waits for those above it.
 CLASSES = table(
     WorkClass("realtime", most_waiting=5_000, longest_wait_s=120, for_clients=True),
-    WorkClass("batch", for_clients=True, preemptible=True),
+    WorkClass(
+        "batch",
+        deadline_s=24 * 3600,
+        takes_slot=False,
+        longest_wait_s=24 * 3600,
+        scope=Scope.BATCH,
+        waits_apart=True,
+        for_clients=True,
+        preemptible=True,
+    ),
     WorkClass("finetune", preemptible=True),
     WorkClass("preprocess", preemptible=True),
 )

@@ -23,6 +23,7 @@ from inference.stream.frames import upstream
 from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
+from tenants.key_scopes import Scope
 from tenants.rate_limits.admission import Admission
 
 UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
@@ -56,14 +57,14 @@ class Call:
         """What every answer and every refusal carries, on whatever wire."""
         return [named(self.request_id), *self.headers]
 
-    async def authenticate(self, key: str) -> Caller:
+    async def authenticate(self, key: str, scope: str = Scope.INFERENCE) -> Caller:
         """Raises ApiError, NotAllowed, NotAdmitted."""
         self.address_counted_at = await address_limit.charge(
             self.context, key, self.client_ip, self.route
         )
         self.caller = caller = await identify(self.context, key)
         allowed.check_address(caller, self.client_ip)
-        allowed.check_scope(caller)
+        allowed.check_scope(caller, scope)
         return caller
 
     async def look(self, caller: Caller) -> None:

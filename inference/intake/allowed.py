@@ -42,16 +42,16 @@ def check_address(caller: Caller, client_ip: str) -> None:
 
 
 def check_scope(caller: Caller, scope: str = Scope.INFERENCE) -> None:
-    """Raises NotAllowed."""
-    if scope not in caller.scopes:
+    """A key for inference may do batches as well. Raises NotAllowed."""
+    if caller.scopes.isdisjoint((scope, Scope.INFERENCE)):
         who = "this API key" if caller.api_key_id else "your role"
         raise NotAllowed("insufficient_scope", f"{who} does not have the scope `{scope}`")
 
 
-def check(caller: Caller, engine: Engine, client_ip: str) -> None:
+def check(caller: Caller, engine: Engine, client_ip: str, scope: str = Scope.INFERENCE) -> None:
     """Raises NotAllowed, NoSuchModel, Unavailable."""
     check_address(caller, client_ip)
-    check_scope(caller)
+    check_scope(caller, scope)
     engine_for(caller, engine.config.name)
 
 

@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 
 from inference import classes
+from inference.classes import WorkClass
 from inference.engines import Pool
 from inference.intake import charging, request_id
 from inference.intake.context import Context
@@ -55,7 +56,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         charge=charging.charge(
             caller,
             submission.engine,
-            prices,
+            _of_class(work_class, prices),
             body=submission.body,
             chat=submission.chat,
             max_tokens=submission.max_tokens,
@@ -101,6 +102,11 @@ async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Poo
                 if has_a_turn(pool, klass, *turns):
                     return pool
         raise
+
+
+def _of_class(work_class: WorkClass, prices: Prices) -> Prices:
+    factor = work_class.price_factor
+    return prices if factor == 1 else prices.times(factor)
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:

@@ -16,6 +16,7 @@ from uuid import UUID
 import psycopg
 
 from audit.resilient_connection import ResilientConnection
+from inference import classes
 from inference.errors import error_body
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -35,22 +36,24 @@ RESTRICTED_TEXT = (
 )
 _LOOK = f"""
     select 'key' as kind, k.digest as id, t.state, t.profile, '' as role,
+           k.scopes::text[] as scopes,
            {restricted("t.id", "k.subject_id")} as restricted
     from tenants_apikey k join tenants_tenant t on t.id = k.tenant_id
-    where k.digest = any(%(keys)s::bytea[]) and '{Scope.INFERENCE}' = any(k.scopes)
+    where k.digest = any(%(keys)s::bytea[])
+      and k.scopes && array['{Scope.INFERENCE}', '{Scope.BATCH}']::varchar[]
       and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
     union all
-    select 'member', uuid_send(m.id), t.state, t.profile, m.role,
+    select 'member', uuid_send(m.id), t.state, t.profile, m.role, '{{}}',
            {restricted("t.id", "m.subject_id")}
     from tenants_member m join tenants_tenant t on t.id = m.tenant_id
     join tenants_user u on u.id = m.user_id
     where m.id = any(%(members)s::uuid[]) and u.is_active
     union all
-    select 'session', convert_to(s.session_key, 'UTF8'), '{State.ACTIVE}', '', '', false
+    select 'session', convert_to(s.session_key, 'UTF8'), '{State.ACTIVE}', '', '', '{{}}', false
     from django_session s
     where s.session_key = any(%(sessions)s::text[]) and s.expire_date > now()
     union all
-    select 'open', uuid_send(c.id), '', '', '', false
+    select 'open', uuid_send(c.id), '', '', '', '{{}}', false
     from inference_completion c where c.id = any(%(orders)s::uuid[]) and c.state = 'open'"""
 
 Credential = bytes | UUID | str  # a key's digest, a member's id, a session's key
@@ -76,6 +79,7 @@ class Revocation:
         self._cancel = cancel
         self._requests: dict[UUID, _Request] = {}
         self._sockets: dict[object, tuple[Credential, Lost]] = {}
+        self._batches_only: set[Credential] = set()  # keys
         self._connection = ResilientConnection(dsn)
         self._task = asyncio.create_task(self._work())
 
@@ -135,6 +139,7 @@ class Revocation:
         rows = await self._ask(credentials, [request.order.id for request in asked])
         standing = {_credential(row): _standing(row) for row in rows if row["kind"] != "open"}
         still_open = {UUID(bytes=row["id"]) for row in rows if row["kind"] == "open"}
+        self._batches_only = {_credential(row) for row in rows if _is_for_batches(row)}
         self._end({c: standing.get(c, "access_revoked") for c in credentials})
         self._follow_up(asked, still_open)
 
@@ -157,13 +162,21 @@ class Revocation:
     def _end(self, lost: dict[Credential, str]) -> None:
         """What began while the database was asked has its turn at the next look."""
         for request in list(self._requests.values()):
-            if (why := lost.get(request.credential)) and not request.condemned:
+            why = lost.get(request.credential, "") or self._beyond(
+                request.credential, request.order.klass
+            )
+            if why and not request.condemned:
                 self._condemn(request, why)
         for socket, (credential, tell) in list(self._sockets.items()):
-            why = lost.get(credential)
+            why = lost.get(credential, "") or self._beyond(credential)
             if why and why != RESTRICTED:  # a page is told when it asks for something
                 self.dismiss(socket)
                 _told(tell, why)
+
+    def _beyond(self, credential: Credential, klass: str = "realtime") -> str:
+        """Of a key that is for batches only, by now."""
+        reaches = credential not in self._batches_only or classes.of(klass).scope == Scope.BATCH
+        return "" if reaches else "access_revoked"
 
     def _condemn(self, request: _Request, why: str) -> None:
         log.info("ending request %s: %s", request.order.id, why)
@@ -194,6 +207,10 @@ def _credential(row: dict[str, Any]) -> Credential:
     if row["kind"] == "session":
         return bytes(row["id"]).decode()
     return UUID(bytes=row["id"]) if row["kind"] == "member" else bytes(row["id"])
+
+
+def _is_for_batches(row: dict[str, Any]) -> bool:
+    return row["kind"] == "key" and Scope.INFERENCE not in row["scopes"]
 
 
 def _standing(row: dict[str, Any]) -> str:

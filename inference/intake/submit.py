@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from inference import classes
 from inference.intake import allowed, refusals
 from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
@@ -31,7 +32,12 @@ async def submit(
     `before_queue` gets the request's id once it is on record; when it fails, the request is
     settled as not run. Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken.
     """
-    allowed.check(submission.caller, submission.engine, submission.client_ip)
+    allowed.check(
+        submission.caller,
+        submission.engine,
+        submission.client_ip,
+        classes.of(submission.klass).scope,
+    )
     order = await draft(context, submission)
     try:
         answer, replay = await _on_record(context, submission, order)

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import tomllib
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,18 @@ def number(name: str, default: int) -> int:
         return int(raw) if raw else default
     except ValueError:
         raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
+
+
+def fraction(name: str, default: float) -> float:
+    """Not negative."""
+    raw = os.environ.get(name, "")
+    try:
+        found = float(raw) if raw else default
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < inf:
+        raise EnvironmentProblem(f"{name} must be a number like 0.5, not {raw!r}")
+    return found
 
 
 def public_url(host: str, port: int) -> str:

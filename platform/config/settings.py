@@ -203,6 +203,7 @@ CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quot
 # The answer cache in Redis (inference/cache): how long, and the bytes of all tenants together.
 CACHE_TTL_S = environment.number("FOREBAY_CACHE_TTL_S", 3600)
 CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
+PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5)}  # by class
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 
 # Processes that take requests ---------------------------------------------------------------------

@@ -24,8 +24,7 @@ from tenants.models.team import Team
 from tenants.models.tenant import Tenant
 from tenants.models.tier import LIMITS
 
-NOT_YET = frozenset({Scope.BATCH})  # grants nothing before there are batches: offered to nobody
-OFFERED = [scope for scope in Scope if scope not in NOT_YET]
+OFFERED = list(Scope)
 POWERFUL = (Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE, Scope.AUDIT_READ)
 CHANGEABLE = (
     "name",
@@ -81,6 +80,19 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """The key, and those that it was rotated from or to."""
         newest = self.filter(pk=pk).values(newest=Coalesce("replaced_by", "pk"))
         return self.filter(models.Q(pk__in=newest) | models.Q(replaced_by__in=newest))
+
+    def readable_with(self, pk: uuid.UUID) -> "ApiKeyQuerySet":
+        """Those of its line whose texts it may read.
+
+        Who has rotated somebody else's key has the new one's text, and does not read what the old
+        one asked for, even where they had widened it before.
+        """
+        own = self.filter(pk=pk)
+        known = {
+            f"{people}__contains": models.Subquery(own.values(people))
+            for people in ("grantors", "holders")
+        }
+        return self.line_of(pk).filter(**known)
 
     def depending_on(self, actor: str) -> "ApiKeyQuerySet":
         return self.filter(grantors__contains=[actor])

@@ -15,6 +15,7 @@ import msgspec
 from audit.keys.keyring import Cipher
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
+from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.cache.versions import is_present
 from inference.engines import Pool, pools_of
@@ -297,12 +298,16 @@ class Handler(ABC):
         assert task
         cancels, self._working = task.cancelling(), task
         try:
-            async with asyncio.timeout(self.order.deadline - time.time()):
+            async with asyncio.timeout(self._until() - time.time()):
                 await work
         finally:
             self._working = None
             while task.cancelling() > cancels:  # of the work: the task has it to settle
                 task.uncancel()
+
+    def _until(self) -> float:
+        work_class = classes.of(self.order.klass)
+        return work_class.run_deadline(self.order.deadline, self.popped_at)
 
     # How it ends ----------------------------------------------------------------------------------
     def ending(self, failure: EngineFailed | None, finish_reason: str = "stop") -> Outcome:

@@ -13,7 +13,6 @@ from console.forms import ConsoleForm, LimitField, LinesField, MomentField
 from inference.engines import served
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
-from tenants.models.api_key import NOT_YET
 from tenants.models.tier import LIMITS
 from tenants.roles import Permission
 
@@ -86,8 +85,7 @@ class KeyForm(ConsoleForm):
             self.fields["local_only"].help_text = _(
                 "The tenant is local only, and so are its keys."
             )
-        hidden = NOT_YET - set(key.scopes if key else ())
-        self._offer("scopes", _scopes(request) - hidden, [*Scope.choices])
+        self._offer("scopes", _scopes(request), [*Scope.choices])
         names = sorted({*served(), *(key.allowed_models if key else ())})
         self._offer("allowed_models", names, [(name, name) for name in names])
         team = self.fields["team"]

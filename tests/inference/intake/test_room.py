@@ -99,7 +99,7 @@ def test_a_pool_says_it_then_the_installation_then_the_class(settings: Settings)
     settings.QUEUE_LIMITS = {REALTIME: {"waiting": 8, "wait_s": 9}}
     here = pools()["here"]
     assert limits_of(here, REALTIME) == {"waiting": 7, "wait_s": 9}
-    assert limits_of(here, "batch") == {"waiting": 50_000, "wait_s": 600}
+    assert limits_of(here, "finetune") == {"waiting": 50_000, "wait_s": 600}
     settings.QUEUE_LIMITS = {}
     assert limits_of(here, REALTIME) == {"waiting": 7, "wait_s": 120}
     assert with_room([here], REALTIME) == [here]
