@@ -111,6 +111,15 @@ class Action(StrEnum):
     AUDIT_DRIFT = "audit:drift"  # the catalogue is not what it should be
     COMPLIANCE_REPORT = "compliance:report"
 
+    FILE_CREATE = "file:create"
+    FILE_READ = "file:read"  # its content
+    FILE_DELETE = "file:delete"
+    BATCH_CREATE = "batch:create"
+    BATCH_CANCEL = "batch:cancel"
+    BATCH_PAUSE = "batch:pause"
+    BATCH_RESUME = "batch:resume"
+    BATCH_END = "batch:end"  # `detail.state` says how
+
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"

@@ -7,6 +7,8 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.dispatch import receiver
 
+from inference.api.batch.driver import driver
+from inference.batch.file_store import forget_abandoned
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -45,6 +47,16 @@ def replace() -> None:
     drive_all()
 
 
+@shared_task(name="inference.drive_batches", ignore_result=True)
+def drive_batches() -> None:
+    driver.wake()
+
+
+@shared_task(name="inference.forget_files", ignore_result=True)
+def forget_files() -> None:
+    forget_abandoned()
+
+
 @shared_task(name="inference.reconcile", ignore_result=True)
 def reconcile() -> None:
     reconcile_due()
@@ -69,3 +81,4 @@ def _look(**_signal: object) -> None:
 def _stop_taking_work(**_: object) -> None:
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.stop)
+    driver.stop()

@@ -17,12 +17,20 @@ ACTIONS = (
     Action.API_KEY_REVOKE,
     Action.API_KEY_ROTATE,
     Action.AUDIT_SEARCH,
+    Action.BATCH_CANCEL,
+    Action.BATCH_CREATE,
+    Action.BATCH_END,
+    Action.BATCH_PAUSE,
+    Action.BATCH_RESUME,
     Action.CONVERSATION_CREATE,
     Action.CONVERSATION_DELETE,
     Action.DELETION_APPROVE,
     Action.DELETION_FINISH,
     Action.DELETION_REFUSE,
     Action.DELETION_REQUEST,
+    Action.FILE_CREATE,
+    Action.FILE_DELETE,
+    Action.FILE_READ,
     Action.KEY_ERASE,
     Action.LINK_CREATE,
     Action.LINK_REVOKE,
@@ -47,8 +55,8 @@ ACTIONS = (
     Action.TEXTS_LOCK,
     Action.TEXTS_RELEASE,
 )
-WORDS = """again asked conversation count download due_at export factor factors how keys left limit
-    member mode purpose refusal request role route sessions tier used why"""
+WORDS = """again asked batch bytes conversation count download due_at export factor factors file how
+    keys left limit member mode purpose refusal request role route sessions tier used why"""
 OF_DETAIL = frozenset(WORDS.split())
 
 

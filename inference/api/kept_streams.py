@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -13,7 +14,9 @@ from inference.intake.at_once import EVERYBODY
 from inference.intake.refusals import denied, not_admitted
 from inference.intake.revocation import refusal
 from inference.models import Completion
+from inference.models.batch import BatchQuerySet
 from inference.models.completion import CompletionQuerySet
+from inference.models.file import FileQuerySet
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from tenants.accounts import locked_texts
@@ -23,6 +26,7 @@ from tenants.redis_link import RedisLink
 from tenants.scope import tenant_scope
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
+Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet)
 Write = Callable[[Frame | None], Awaitable[None]]
 
 
@@ -42,12 +46,17 @@ async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
 
 def of_caller(caller: Caller) -> CompletionQuerySet:
     """What was asked for with the key, or with one that it was rotated from or to."""
-    completions = Completion.objects.filter(tenant_id=caller.tenant_id)
+    return readable(Completion.objects.all(), caller)
+
+
+def readable(rows: Rows, caller: Caller) -> Rows:
+    """Those whose texts the caller's key may read. Within the caller's scope."""
+    rows = rows.filter(tenant_id=caller.tenant_id)
     if caller.api_key_id is None:
-        return completions.none()
+        return rows.none()
     if locked_texts.of_key(caller.api_key_id):  # rotated by whoever has their account?
-        completions = completions.filter(api_key=caller.api_key_id)
-    return completions.of_key(caller.api_key_id)
+        rows = rows.filter(api_key=caller.api_key_id)
+    return rows.of_key(caller.api_key_id)
 
 
 @database_sync_to_async

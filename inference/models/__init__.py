@@ -1,5 +1,7 @@
+from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
+from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.prompt_template import PromptTemplate, PromptTemplateVersion
 from inference.models.replacement import Replacement
@@ -8,11 +10,18 @@ from inference.models.served import Engine, FromFile, Model, Pool
 
 __all__ = [
     "Author",
+    "Batch",
+    "BatchLine",
+    "BatchState",
     "Completion",
     "Conversation",
     "Engine",
+    "File",
+    "FileChunk",
+    "FilePurpose",
     "FromFile",
     "IdempotencyKey",
+    "LineState",
     "Message",
     "Model",
     "Pool",

@@ -16,7 +16,7 @@ from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored
 from inference.models import Completion, Conversation, Message
-from inference.personal_data import recipients
+from inference.personal_data import files, recipients
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import closing
@@ -142,5 +142,7 @@ def register_erasers() -> None:
     register(
         Eraser("conversations", chats, Turn.CONTENT, _erase_conversations, _conversations_left)
     )
+    files_kept = _("Files and batches")
+    register(Eraser("files", files_kept, Turn.CONTENT, files.erase, files.left))
     told = _("Recipients: services that had answered")
     register(Eraser("recipients", told, Turn.RECIPIENTS, recipients.tell, recipients.untold))

@@ -15,6 +15,7 @@ from audit.search import texts
 from inference.chat.encryption import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
+from inference.personal_data import files
 from inference.reasoning import Said
 
 BATCH = 200
@@ -129,3 +130,5 @@ def register_portables() -> None:
     register(Portable("requests", _requests))
     register(Portable("conversations", _conversations))
     register(Portable("usage", _usage))
+    register(Portable("files", files.files))
+    register(Portable("batches", files.batches))

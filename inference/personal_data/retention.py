@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.retention import ages, data_classes
 from audit.retention.data_classes import DataClass
+from inference.personal_data import files
 
 BATCH = 10_000
 USAGE_FLOOR_DAYS = 62  # quotas of a month, and the nights that compare them with usage
@@ -47,6 +48,7 @@ _HOURS, _DAYS = (
 def register() -> None:
     for name, label, days, floor, count, erase in (
         ("conversations", _("Chats"), 400, 1, _count_conversations, _erase_conversations),
+        ("files", _("Files and batches"), 60, 1, files.count_old, files.erase_old),
         ("requests", _("Requests and their usage"), 400, USAGE_FLOOR_DAYS, _count, _erase),
         ("usage", _("Sums of usage"), 1100, USAGE_FLOOR_DAYS, _count_sums, _erase_sums),
     ):

@@ -15,6 +15,7 @@ from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from audit.redis_servers import CLUSTER
 from inference import policy, pools
+from inference.batch.window import Window
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
@@ -81,6 +82,20 @@ def fraction(name: str, default: float) -> float:
     if not 0 <= found < inf:
         raise EnvironmentProblem(f"{name} must be a number like 0.5, not {raw!r}")
     return found
+
+
+def batch_window() -> Window | None:
+    """FOREBAY_BATCH_WINDOW, such as 22:00-06:00, with its ramp and what runs outside of it."""
+    given = os.environ.get("FOREBAY_BATCH_WINDOW", "")
+    ramp, outside = (
+        number(f"FOREBAY_BATCH_{name}", 0) for name in ("RAMP_MINUTES", "OUTSIDE_WINDOW")
+    )
+    try:
+        return Window.parse(given, ramp=ramp, outside=outside)
+    except ValueError as problem:
+        raise EnvironmentProblem(
+            f"FOREBAY_BATCH_WINDOW must be like 22:00-06:00, not {given!r}: {problem}"
+        ) from None
 
 
 def public_url(host: str, port: int) -> str:

@@ -206,6 +206,14 @@ CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
 PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5)}  # by class
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 
+# Files and batches (inference/batch) --------------------------------------------------------------
+BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
+BATCH_IN_FLIGHT = environment.number("FOREBAY_BATCH_IN_FLIGHT", 64)  # requests of one batch
+BATCHES_UNDER_WAY = environment.number("FOREBAY_BATCHES_UNDER_WAY", 100)  # of a tenant
+BATCH_WINDOW = environment.batch_window()
+FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)
+FILES_BYTES = environment.number("FOREBAY_FILES_BYTES", 5 * 1000 * 1000 * 1000)  # of a tenant
+
 # Processes that take requests ---------------------------------------------------------------------
 WEB_PROCESSES = environment.number("FOREBAY_WEB_PROCESSES", 1)
 _HERE = WEB_PROCESSES + int(GRPC_PORT > 0)

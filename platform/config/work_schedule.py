@@ -19,5 +19,7 @@ WORK = (
     Work("inference.roll_up", 10, 10),
     Work("audit.export_subjects", 10, 10),
     Work("audit.export", 30, 30),
+    Work("inference.drive_batches", 1, 5),
+    Work("inference.forget_files", 60, 60),
     Work("inference.forget_keys", 60, 60),
 )

@@ -157,7 +157,7 @@ class Authenticator:
         return caller
 
     async def by_digest(self, digest: bytes) -> Caller:
-        """Once more, for a request that has waited. Raises as `by_key` does."""
+        """Once more, for what has waited: it must still open. Raises as `by_key` does."""
         return self._remembered(digest) or await self._look_up(_BY_KEY, digest)
 
     def remembered(self, text: str) -> Caller | None:

@@ -1,8 +1,10 @@
 """Which tasks have something to do: what is looked at is what they work off."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import Mock
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,7 +28,7 @@ from audit.witnesses.delivery import feed_all
 from config import waiting_work
 from config.waiting_work import IN_DATABASE, WaitingWork
 from config.work_schedule import WORK
-from inference.models import Completion, State
+from inference.models import Batch, Completion, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.usage.rollup import roll_up
@@ -80,6 +82,29 @@ def work_off() -> None:
     seal_due()
     vanished.look()
     roll_up()
+
+
+def test_driving_waits_for_a_batch_that_is_due_and_that_nobody_drives(
+    work: WaitingWork, acme: Tenant
+) -> None:
+    now, hour = timezone.now(), timedelta(hours=1)
+    batch = Batch.objects.create(
+        tenant=acme,
+        subject_id=uuid4(),
+        data_key_id=uuid4(),
+        endpoint="/v1/completions",
+        input_file_id=uuid4(),
+        expires_at=now + hour,
+    )
+    for due_at, leased_until, waits in (
+        (None, None, False),
+        (now + hour, None, False),
+        (now, now + hour, False),
+        (now, None, True),
+        (now, now, True),
+    ):
+        Batch.objects.filter(pk=batch.pk).update(due_at=due_at, leased_until=leased_until)
+        assert work.tasks() == ({"inference.drive_batches"} if waits else set())
 
 
 def test_every_task_that_is_sent_is_looked_for() -> None:

@@ -5,10 +5,12 @@ logs or error pages; neither as they are nor in hex or base64. The engine says e
 so answers and errors carry them too. Marks that were planted in clear are found by the same search.
 """
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -63,6 +65,7 @@ def test_no_prompt_and_no_answer_rests_in_clear(
     with sinks.overheard(echoing) as traffic:
         completions(echoing, planted)
         conversations(echoing, planted)
+        batches(echoing, planted)
         memory = sinks.memory(echoing)
         failures(echoing, planted)
         refusals(echoing, planted)
@@ -152,6 +155,33 @@ def rename(platform: Platform, session: str, url: str, planted: Planting) -> Non
         sent = browser.post(f"{url}title/", data={"title": planted.prompt()}, headers=headers)
         assert sent.status_code < 400, sent.text
         planted.told(browser.get("/chat/conversations/?tenant=acme").text)
+
+
+def batches(platform: Platform, planted: Planting) -> None:
+    """Prompts in a file, and words in its name and in what is noted of the batch."""
+    url = "/v1/chat/completions"
+    lines = [
+        {"custom_id": planted.prompt(), "method": "POST", "url": url, "body": body}
+        for body in [chat(planted.prompt()) for _ in range(3)]
+        + [{**chat(planted.prompt()), "temperature": planted.prompt()}]
+    ]
+    content = "\n".join(map(json.dumps, lines))
+    with client(platform) as asking:
+        form: Any = {"data": {"purpose": "batch"}, "files": {"file": (planted.prompt(), content)}}
+        file = asking.post("/v1/files", **form).json()
+        planted.told(file["filename"])
+        asked: Any = {"input_file_id": file["id"], "endpoint": url, "completion_window": "24h"}
+        asked["metadata"] = {"job": planted.prompt()}
+        batch = asking.post("/v1/batches", json=asked).json()
+
+        def ended() -> Any:
+            found = asking.get(f"/v1/batches/{batch['id']}").json()
+            return found if found["status"] == "completed" else None
+
+        found = eventually(ended, 30)
+        planted.told(found["metadata"]["job"])
+        for name in ("output_file_id", "error_file_id"):
+            planted.told(asking.get(f"/v1/files/{found[name]}/content").text)
 
 
 def failures(platform: Platform, planted: Planting) -> None:

@@ -1,6 +1,8 @@
 """The SDKs that tenants already use, unchanged, with the real model."""
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -125,6 +127,48 @@ def test_json_answers(sdk: openai.OpenAI) -> None:
         },
     )
     assert set(json.loads(answer.choices[0].message.content or "")) == {"city"}
+
+
+def test_files_and_batches(sdk: openai.OpenAI, tmp_path: Path) -> None:
+    body = {"model": MODEL, "messages": HI, "max_tokens": 30, "temperature": 0, "seed": 1}
+    lines = [
+        {"custom_id": f"n{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for n in range(4)
+    ]
+    path = tmp_path / "lines.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    file = sdk.files.create(file=path, purpose="batch")
+    assert (file.filename, file.bytes, file.purpose) == (
+        "lines.jsonl",
+        path.stat().st_size,
+        "batch",
+    )
+    batch = sdk.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"job": "sdk"},
+    )
+    ends = time.monotonic() + 60
+    while (batch := sdk.batches.retrieve(batch.id)).status != "completed":
+        assert batch.status in ("validating", "in_progress", "finalizing"), batch.errors
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    assert batch.request_counts
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (4, 0)
+    assert batch.output_file_id
+    rows = [json.loads(row) for row in sdk.files.content(batch.output_file_id).iter_lines()]
+    assert [row["custom_id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    for row in rows:
+        assert "Paris" in row["response"]["body"]["choices"][0]["message"]["content"]
+    assert batch.id in [each.id for each in sdk.batches.list(limit=1)]
+    assert [each.id for each in sdk.files.list(purpose="batch_output")] == [batch.output_file_id]
+    assert sdk.files.retrieve(file.id) == file
+    assert sdk.files.delete(file.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        sdk.files.retrieve(file.id)
+    with pytest.raises(openai.ConflictError):
+        sdk.batches.cancel(batch.id)
 
 
 def test_errors_have_their_classes(sdk: openai.OpenAI, real: Platform) -> None:

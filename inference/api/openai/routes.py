@@ -5,7 +5,7 @@ is the same.
 """
 
 from inference.api.http.router import Route, Router, View
-from inference.api.openai import views
+from inference.api.openai import batches, files, views
 from inference.errors import ApiError
 
 ROUTES: dict[str, dict[str, View]] = {
@@ -14,6 +14,15 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/inference": {"POST": views.inference},
     "/v1/models": {"GET": views.models},
     "/v1/user/balance": {"GET": views.balance},
+    "/v1/files": {"GET": files.listed, "POST": files.create},
+    "/v1/batches": {"GET": batches.listed, "POST": batches.create},
+}
+_WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by what stands before and behind the id
+    "/v1/files": {
+        "": {"GET": files.retrieve, "DELETE": files.delete},
+        "content": {"GET": files.content},
+    },
+    "/v1/batches": {"": {"GET": batches.retrieve}, "cancel": {"POST": batches.cancel}},
 }
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 EVENTS_ROUTE = "/v1/completions/{id}/events"
@@ -59,6 +68,15 @@ def _with_an_id(path: str) -> Route | None:
         completion_id, _, what = path.removeprefix(_STREAMS).partition("/")
         if what == "events":
             return Route(EVENTS_ROUTE, {"GET": views.events}, (completion_id,))
+    return _of_files_and_batches(path)
+
+
+def _of_files_and_batches(path: str) -> Route | None:
+    for front, known in _WITH_AN_ID.items():
+        name, _, what = path.removeprefix(front + "/").partition("/")
+        if path.startswith(front + "/") and what in known:
+            template = f"{front}/{{id}}/{what}".rstrip("/")
+            return Route(template, known[what], (name,))
     return None
 
 

@@ -3,9 +3,9 @@
 import orjson
 
 from inference.api import idempotency, kept_streams, quotas, served_models
-from inference.api.http import cors
 from inference.api.http.request import Request
 from inference.api.openai import balance as balances
+from inference.api.openai.callers import caller_of, reader
 from inference.api.openai.delivery import (
     EVENT_STREAM,
     event_bytes,
@@ -21,7 +21,6 @@ from inference.intake.submission import read
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.forms import Form
-from tenants.caller import Caller
 
 
 async def chat_completions(request: Request) -> None:
@@ -58,25 +57,25 @@ async def inference(request: Request) -> None:
 
 
 async def models(request: Request) -> None:
-    listed = await served_models.listed(await _reader(request))
+    listed = await served_models.listed(await reader(request))
     data = [{**model, "object": "model"} for model in listed]
     await request.answer(orjson.dumps({"object": "list", "data": data}))
 
 
 async def model(request: Request, name: str) -> None:
-    found = await served_models.one(await _reader(request), name)
+    found = await served_models.one(await reader(request), name)
     await request.answer(orjson.dumps({**found, "object": "model"}))
 
 
 async def balance(request: Request) -> None:
     """What remains of the caller's cost quotas, in DeepSeek's shape."""
-    found = await balances.balance(await _reader(request))
+    found = await balances.balance(await reader(request))
     await request.answer(orjson.dumps(found))
 
 
 async def events(request: Request, completion_id: str) -> None:
     """A stream from the event after `Last-Event-ID` on (WHATWG server-sent events)."""
-    call, caller, after = request.call, await _reader(request), _last_event(request)
+    call, caller, after = request.call, await reader(request), _last_event(request)
     completion = await kept_streams.own(call, caller, completion_id)
     with kept_streams.counted(call, caller), watched(request) as gone:
 
@@ -90,34 +89,8 @@ async def events(request: Request, completion_id: str) -> None:
         await request.write(b"", more=False)
 
 
-async def _caller(request: Request) -> Caller:
-    if b"sk-fb-" in request.query or b"api_key=" in request.query:
-        raise BadRequest(
-            "a key in the URL ends up in logs: send it as `Authorization: Bearer …`, and revoke "
-            "this one",
-            code="api_key_in_url",
-        )
-    scheme, _, key = request.header(b"authorization").partition(" ")
-    key = key.strip() if scheme.lower() == "bearer" else _key_of_others(request)
-    caller = await request.call.authenticate(key)
-    cors.check(request, caller)
-    return caller
-
-
-def _key_of_others(request: Request) -> str:
-    """Where Anthropic's and Azure's clients have it."""
-    return request.header(b"x-api-key") or request.header(b"api-key")
-
-
-async def _reader(request: Request) -> Caller:
-    """Of what no admission follows."""
-    caller = await _caller(request)
-    await request.call.look(caller)
-    return caller
-
-
 async def _submit(request: Request, form: Form) -> AnswerStream:
-    caller, raw, call = await _caller(request), await request.body(), request.call
+    caller, raw, call = await caller_of(request), await request.body(), request.call
     body = requests.parsed(raw)
     submission = read(
         caller,

@@ -267,6 +267,26 @@ MAP: dict[str, dict[Data, str]] = {
         "status finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
+    "inference.File": {
+        D.PSEUDONYM: "api_key subject_id",
+        D.CONTENT: "name_ciphertext",
+        D.BEHAVIOUR: "purpose size whole created_at",
+        D.NONE: "id tenant data_key_id",
+    },
+    "inference.FileChunk": {D.CONTENT: "ciphertext", D.NONE: "id tenant file number"},
+    "inference.Batch": {
+        D.PSEUDONYM: "api_key subject_id",
+        D.CONTENT: "metadata_ciphertext",
+        D.BEHAVIOUR: "endpoint state ends_as problems total completed failed created_at "
+        "expires_at in_progress_at cancelling_at finalizing_at ended_at paused_at",
+        D.NONE: "id tenant data_key_id input_file_id output_file_id error_file_id due_at "
+        "leased_until lease",
+    },
+    "inference.BatchLine": {
+        D.CONTENT: "error_ciphertext",
+        D.BEHAVIOUR: "state status",
+        D.NONE: "id tenant batch number offset length completion_id",
+    },
     "inference.Conversation": {
         D.PSEUDONYM: "member",
         D.CONTENT: "title_ciphertext",

@@ -148,7 +148,7 @@ def _endpoint_steps(endpoint: Endpoint, caller: Caller) -> Iterator[Step]:
     for place in (OWN, CROSSED) if "<uuid:" in endpoint.path else (OWN,):
         if caller.scope is None:
             expected = OUT
-        elif caller.scope != endpoint.scope:
+        elif caller.scope not in (endpoint.scope, endpoint.also):
             expected = DENIED
         else:
             expected = frozenset(endpoint.answers) if place == OWN else HIDDEN

@@ -234,6 +234,7 @@ class Endpoint:
     method: str
     scope: Scope
     answers: tuple[int, ...] = (200,)  # to the tenant's own key that may
+    also: Scope | None = None  # what else a key may be for
 
 
 V1: tuple[Endpoint, ...] = (
@@ -245,6 +246,20 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/user/balance", "GET", Scope.INFERENCE),
     Endpoint("/v1/models/<str:name>", "GET", Scope.INFERENCE, (404,)),  # no such model
     Endpoint("/v1/completions/<uuid:completion>/events", "GET", Scope.INFERENCE),
+    *(
+        Endpoint(path, method, Scope.INFERENCE, answers, also=Scope.BATCH)
+        for path, method, answers in (
+            ("/v1/files", "GET", (200,)),
+            ("/v1/files", "POST", (400,)),  # the body is empty
+            ("/v1/files/file-<uuid:file>", "GET", (200, 404)),  # whose key has not stored it
+            ("/v1/files/file-<uuid:file>/content", "GET", (200, 404)),
+            ("/v1/files/file-<uuid:file>", "DELETE", (200, 404)),
+            ("/v1/batches", "GET", (200,)),
+            ("/v1/batches", "POST", (400,)),
+            ("/v1/batches/batch_<uuid:batch>", "GET", (200, 404)),
+            ("/v1/batches/batch_<uuid:batch>/cancel", "POST", (200, 404)),
+        )
+    ),
 )
 SOCKETS = ("ws/chat/",)
 

@@ -24,10 +24,14 @@ from audit.models import (
 from audit.retention import legal_hold
 from audit.trail.erasing import erase_texts
 from audit.trail.record import act
+from inference.batch.file_store import FileWriter, Owner
 from inference.chat import conversations
 from inference.models import (
+    Batch,
+    BatchState,
     Completion,
     Conversation,
+    FilePurpose,
     PromptTemplate,
     State,
     Usage,
@@ -87,6 +91,8 @@ class Objects:
             "model": self._restricted,
             "template": self._template,
             "rule": self._rule,
+            "file": self._file,
+            "batch": self._batch,
         }
 
     @property
@@ -247,6 +253,32 @@ class Objects:
         figures = dict.fromkeys(("prompt_tokens", "completion_tokens", "duration_ms"), 1)
         Usage.objects.create(completion=made, finish_reason="stop", **same, **figures)
         return made.id
+
+    def _file(self) -> Any:
+        """Stored with the key that the walk asks with."""
+        writer = FileWriter(self._owner(), FilePurpose.BATCH, self._secret)
+        writer.write(self._secret.encode())
+        return writer.finish().pk
+
+    def _batch(self) -> Any:
+        """Under way, but nobody drives it."""
+        owner, expires_at = self._owner(), timezone.now() + timedelta(hours=1)
+        key = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+        return Batch.objects.create(
+            tenant=self._tenant,
+            api_key_id=owner.api_key_id,
+            subject_id=owner.subject_id,
+            data_key_id=key.key_id,
+            endpoint=self._secret,
+            input_file_id=uuid4(),
+            state=BatchState.IN_PROGRESS,
+            expires_at=expires_at,
+        ).pk
+
+    def _owner(self) -> Owner:
+        assert self.asked_with
+        key = self.asked_with
+        return Owner(self._tenant.id, key.subject_id, key.pk, BY)
 
     def _reconciliation(self) -> Any:
         sums = {f"{unit}_{of}": 0 for unit in UNITS for of in ("ledger", "usage")}

@@ -1,0 +1,164 @@
+"""A line of a batch becomes a request like any other: the wire of this front end is the file.
+
+What a refusal means for the batch is said here: it fails the line, or holds all lines for a while,
+or ends the batch.
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from inference.api.refusing import REFUSALS, as_error
+from inference.batch.endpoints import ENDPOINTS
+from inference.errors import BadRequest, TooLarge, error_body
+from inference.intake.allowed import NotAllowed
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.claim import Claim
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.submission import Submission, read
+from inference.intake.submit import submit
+from inference.models import Batch
+from inference.validation import requests
+from tenants.authentication.authenticator import (
+    AuthenticationUnavailable,
+    TenantClosed,
+    UnknownCaller,
+)
+from tenants.caller import Caller
+from tenants.models.tenant import State
+
+ROUTE = "/v1/batches"
+CLASS = "batch"
+COUNTED = 1  # its address was charged when the batch was created
+HOLD_S = 5.0
+SUSPENDED_S = 60.0
+LOOK_AGAIN_S = 900.0  # at a quota, which somebody may raise
+
+
+class Hold(Exception):
+    """No line of the batch can begin for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class AccessLost(Exception):
+    """Whoever made the batch may not ask any more."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class LineRefused(Exception):
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
+
+
+class Asking:
+    """Asks for whoever made the batch, by the key with which they made it."""
+
+    def __init__(self, context: Context, batch: Batch, digest: bytes) -> None:
+        self._context, self._batch, self._digest = context, batch, digest
+
+    async def submit(self, line: bytes, claim: Claim) -> AnswerStream:
+        """Raises Hold, AccessLost, LineRefused, KeyTaken."""
+        caller = await self._caller()
+        try:
+            submission = self._read(caller, line)
+            return await submit(self._context, replace(submission, claim=claim))
+        except NotAllowed as refused:
+            raise AccessLost(refused.code, refused.message) from None
+        except NotAdmitted as refused:
+            raise self._not_admitted(refused) from None
+        except OutOfService as away:
+            raise Hold(getattr(away, "retry_after", 0) or HOLD_S) from None
+        except REFUSALS as refusal:
+            raise _refused(refusal) from None
+
+    async def _caller(self) -> Caller:
+        try:
+            caller = await self._context.authenticator.by_digest(self._digest)
+        except TenantClosed as closed:
+            if closed.state == State.SUSPENDED:
+                raise Hold(SUSPENDED_S) from None
+            raise AccessLost("tenant_closed", "the tenant has been closed") from None
+        except UnknownCaller:
+            raise AccessLost(
+                "access_revoked", "the API key was revoked or has expired, or is restricted"
+            ) from None
+        except AuthenticationUnavailable:
+            raise Hold(HOLD_S) from None
+        return replace(caller, networks=())  # it came from where it may, as the batch was made
+
+    def _read(self, caller: Caller, line: bytes) -> Submission:
+        """Raises NoSuchModel, ApiError."""
+        body = orjson.dumps(orjson.loads(line)["body"])
+        if len(body) > settings.MAX_BODY_BYTES:
+            raise TooLarge(f"the body is larger than {settings.MAX_BODY_BYTES} bytes")
+        parsed = requests.parsed(body)
+        if parsed.get("stream"):
+            raise BadRequest("a line of a batch cannot be streamed", param="stream")
+        return read(
+            caller,
+            parsed,
+            len(body),
+            ENDPOINTS[self._batch.endpoint],
+            route=ROUTE,
+            client_ip="",
+            address_counted_at=COUNTED,
+            klass=CLASS,
+            time_limit_s=self._left_s(),
+        )
+
+    def _left_s(self) -> float:
+        return max(1.0, self._batch.expires_at.timestamp() - time.time())
+
+    def _not_admitted(self, refused: NotAdmitted) -> Exception:
+        """A quota that frees too late fails the line: nobody has to wait a day to hear that."""
+        frees_s = refused.admission.frees_in_ms / 1000
+        if refused.admission.tier == "quota" and frees_s > self._left_s():
+            error = as_error(refused)
+            return LineRefused(error.status, error.body())
+        return Hold(max(0.1, min(frees_s, LOOK_AGAIN_S)))
+
+
+def _refused(refusal: Exception) -> Exception:
+    error = as_error(refusal)
+    if error.status == 429 or error.status >= 500:
+        return Hold(error.retry_after or HOLD_S)
+    return LineRefused(error.status, error.body())
+
+
+def room_s(answer: AnswerStream) -> float:
+    """How long to wait, so that half of the limits per minute stays for real-time requests."""
+    lefts = [left for left in (answer.admission.requests, answer.admission.tokens) if left]
+    return max(
+        (_until_half(left.limit, left.remaining, left.full_in_ms) for left in lefts), default=0
+    )
+
+
+def _until_half(limit: int, remaining: int, full_in_ms: int) -> float:
+    missing = limit - remaining
+    if 2 * remaining >= limit or missing <= 0:
+        return 0.0
+    return full_in_ms / 1000 * (limit / 2 - remaining) / missing
+
+
+def our_fault() -> bytes:
+    return error_body("something broke; it has been logged", "internal_error", 500)
+
+
+def ended_elsewhere(status: int, code: str) -> bytes:
+    """Of a request whose error only the record knows."""
+    known: dict[str, Any] = {
+        "not_queued": "the request was not queued",
+        "aborted": "it took too long",
+    }
+    return error_body(known.get(code, "the request failed"), code or "failed", status)

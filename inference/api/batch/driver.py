@@ -1,0 +1,121 @@
+"""Drives the batches of all tenants, in a thread of a Celery process while there are any.
+
+A task only wakes it (inference/tasks.py): beat sends one while a batch is due and nobody has it. So
+an idle platform has no driver, and a driver that dies is missed within seconds.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from uuid import UUID, uuid4
+
+import uvloop
+from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from inference.api.batch import run as running
+from inference.api.batch.run import BatchRun
+from inference.api.batch.threads import in_thread
+from inference.intake.context import Context
+from inference.models import Batch
+
+log = logging.getLogger(__name__)
+LOOK_S = 1.0
+MOST = 100  # batches of one driver
+
+
+def take(most: int) -> list[Batch]:
+    """Batches that are due and that nobody has: from now on they are ours."""
+    with transaction.atomic():
+        due = Batch.objects.due().order_by("due_at").select_for_update(skip_locked=True)
+        taken = [batch.pk for batch in due[:most]]
+        mine = {"leased_until": Now() + running.LEASE, "lease": uuid4()}
+        Batch.objects.filter(pk__in=taken).update(**mine)
+    return list(Batch.objects.filter(pk__in=taken).select_related("api_key", "tenant"))
+
+
+async def drive(
+    context: Context, stop: asyncio.Event, now: Callable[[], datetime] = timezone.now
+) -> None:
+    """Until no batch is left, or `stop`."""
+    runs: dict[UUID, tuple[BatchRun, asyncio.Task[None]]] = {}
+    stopping = asyncio.create_task(stop.wait())
+    while not stop.is_set():
+        for batch in await _taken(MOST - len(runs)):
+            run = BatchRun(context, batch, now)
+            runs[batch.pk] = run, asyncio.create_task(run.go())
+        if not runs:
+            break
+        tasks = [task for _run, task in runs.values()]
+        await asyncio.wait([stopping, *tasks], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for pk in [pk for pk, (_run, task) in runs.items() if task.done()]:
+            _look_at(pk, runs.pop(pk)[1])
+    stopping.cancel()
+    for run, _task in runs.values():
+        run.stop()
+    if runs:
+        await asyncio.wait([task for _run, task in runs.values()], timeout=LOOK_S * 5)
+
+
+async def _taken(most: int) -> list[Batch]:
+    try:
+        return await in_thread(take, most)
+    except DatabaseError as problem:
+        log.warning("cannot look for batches: %s", problem)
+        return []
+
+
+def _look_at(pk: UUID, task: asyncio.Task[None]) -> None:
+    """Its lease runs out, and somebody tries again."""
+    if not task.cancelled() and (problem := task.exception()):
+        log.error("batch %s broke off", pk, exc_info=problem)
+
+
+class Driver:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop: Callable[[], None] | None = None
+
+    def wake(self) -> None:
+        """Returns at once."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Lets go of what it has: another driver finds it at once."""
+        with self._lock:
+            thread, stop = self._thread, self._stop
+        if thread and stop and thread.is_alive():
+            stop()
+            thread.join(LOOK_S * 8)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            try:
+                runner.run(self._drive())
+            except Exception:
+                log.exception("the driver of batches broke off")
+
+    async def _drive(self) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        self._stop = partial(_set, loop, stop)
+        context = await Context.open()
+        try:
+            await drive(context, stop)
+        finally:
+            self._stop = None
+            await context.close()
+
+
+def _set(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(stop.set)
+
+
+driver = Driver()

@@ -1,0 +1,93 @@
+"""The lines of a batch that are requests now: asked by this process, or by one that died."""
+
+import asyncio
+from uuid import UUID
+
+from inference.api.batch import lines
+from inference.api.batch.threads import in_thread
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.context import Context
+from inference.models import BatchLine
+from inference.order import Order
+from inference.stream.frames import Frame, Kind
+
+LOOK_S = 3.0  # between looks for answers that went astray
+CANCEL_S, AGAIN_S = 20.0, 0.5
+FOREVER_S = 3600.0
+LAST = 99  # an attempt that outranks all others
+Settled = dict[UUID, tuple[int, str]]  # status and error code, by completion
+
+
+class InFlight:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.tasks: dict[int, asyncio.Task[None]] = {}  # by the line's number
+        self.adopted: dict[UUID, BatchLine] = {}  # asked by another process, by completion
+        self._answers: dict[UUID, tuple[AnswerStream, BatchLine]] = {}  # that tasks wait for
+        self._suspect: set[UUID] = set()  # settled at the last look
+        self._looked_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self.tasks) + len(self.adopted)
+
+    async def final(self, answer: AnswerStream, line: BatchLine) -> Frame:
+        """The last frame. Unlike other readers it does not look around for itself: `settled` does,
+        for all of them at once.
+        """
+        self._answers[answer.order.id] = answer, line
+        try:
+            while True:
+                frame = await answer.sink.next(FOREVER_S)
+                if frame and frame.final:
+                    return frame
+        finally:
+            self._answers.pop(answer.order.id, None)
+            answer.leave()
+
+    async def settled(self) -> Settled:
+        """Of what others asked: those that are over."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at > LOOK_S:
+            self._looked_at = now
+            await self._find_astray()
+        return await self._over(set(self.adopted))
+
+    async def _find_astray(self) -> None:
+        over = await self._over(set(self._answers))
+        for completion in self._suspect & over.keys() & self._answers.keys():
+            answer, _line = self._answers[completion]
+            answer.sink.put(_found(completion, over[completion][0]))
+        self._suspect = set(over)
+
+    async def _over(self, ids: set[UUID]) -> Settled:
+        return await in_thread(lines.settled, ids) if ids else {}
+
+    def leave(self) -> None:
+        """Waits for nobody. What is on record goes on, and is found there."""
+        self.adopted |= {pk: line for pk, (_answer, line) in self._answers.items()}
+        for task in self.tasks.values():
+            task.cancel()
+
+    async def cancel(self) -> None:
+        """Returns when all of them are over; or nearly all, for a runner that is lost has to be
+        missed first.
+        """
+        for _ in range(int(CANCEL_S / AGAIN_S)):
+            ids = {*self.adopted, *self._answers}
+            left = ids - (await self._over(ids)).keys()
+            if not left and len(self.tasks) <= len(self._answers):
+                return
+            for completion in left:
+                if order := await self._order(completion):
+                    self._context.cancellation.cancel(order)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _order(self, completion: UUID) -> Order | None:
+        if asked := self._answers.get(completion):
+            return asked[0].order
+        return await in_thread(lines.order_of, completion)
+
+
+def _found(completion: UUID, status: int) -> Frame:
+    """Empty: what became of it is on record."""
+    return Frame(completion.bytes, LAST, 0, Kind.BODY, b"", status)

@@ -1,0 +1,91 @@
+"""The lines of one batch in PostgreSQL: which wait, which have become requests, how they ended."""
+
+from collections.abc import Iterable
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import F
+
+from inference.batch.file_store import FileReader
+from inference.intake.claim import Claim
+from inference.models import (
+    Batch,
+    BatchLine,
+    Completion,
+    File,
+    IdempotencyKey,
+    LineState,
+    Usage,
+)
+from inference.models.completion import State
+from inference.order import Order
+from inference.record.recorded import on_record
+
+AHEAD = 200  # rows that are read at once
+
+
+def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
+    """Makes a line run once: of two that submit it, one is received (record/claiming.py)."""
+    key = number.to_bytes(4, "big")
+    return Claim(key, b"", owner=batch.pk, instead_of=instead_of)
+
+
+def waiting(batch: Batch, after: int) -> list[BatchLine]:
+    rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING, number__gt=after)
+    return list(rows.order_by("number")[:AHEAD])
+
+
+def begun(batch: Batch) -> dict[int, UUID]:
+    """Lines that are on record as requests already, by their number: their completions."""
+    keys = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
+    rows = keys.values_list("key", "completion_id")
+    return {int.from_bytes(key, "big"): completion for key, completion in rows}
+
+
+def on_record_as(batch: Batch, number: int) -> UUID | None:
+    keys = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
+    found = keys.filter(key=number.to_bytes(4, "big"))
+    return found.values_list("completion_id", flat=True).first()
+
+
+def rows_of(batch: Batch, numbers: Iterable[int]) -> list[BatchLine]:
+    rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING)
+    return list(rows.filter(number__in=list(numbers)))
+
+
+def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
+    """Status and error code of those that are over."""
+    over = Completion.objects.filter(pk__in=list(completions)).exclude(state=State.OPEN)
+    used = Usage.objects.filter(completion__in=over)
+    rows = used.values_list("completion_id", "status", "error_code")
+    return {completion: (status, code) for completion, status, code in rows}
+
+
+def order_of(completion: UUID) -> Order | None:
+    found = on_record(completion)
+    return found[1] if found else None
+
+
+def save(batch: Batch, ended: list[BatchLine]) -> None:
+    """What came of lines, and the batch's progress."""
+    done = sum(line.state == LineState.DONE for line in ended)
+    fields = ["state", "completion_id", "status", "error_ciphertext"]
+    with transaction.atomic():
+        BatchLine.objects.bulk_update(ended, fields)
+        Batch.objects.filter(pk=batch.pk).update(
+            completed=F("completed") + done, failed=F("failed") + len(ended) - done
+        )
+
+
+def about(batch: Batch) -> tuple[bytes, ZoneInfo]:
+    """The digest of its key, b"" where that has been deleted (it opens nothing); the tenant's time
+    zone.
+    """
+    digest = bytes(batch.api_key.digest) if batch.api_key else b""
+    return digest, ZoneInfo(batch.tenant.time_zone)
+
+
+def reader(batch: Batch) -> FileReader:
+    """Raises File.DoesNotExist, Unreadable."""
+    return FileReader(File.objects.whole().get(pk=batch.input_file_id))

@@ -1,0 +1,47 @@
+"""What became of lines, until it is written down: lightly, for the record knows it anyhow."""
+
+from uuid import UUID
+
+from audit.keys.keyring import Cipher
+from inference.api.batch import lines
+from inference.api.batch.threads import in_thread
+from inference.batch.results import encrypted_error
+from inference.models import Batch, BatchLine, LineState
+
+PASSES = frozenset({401, 403, 429, 503})  # what may be otherwise at another try
+TRIES = 4
+PAUSE_S = 2.0  # before the second try, and twice as long before each further one
+
+
+class Progress:
+    def __init__(self, batch: Batch, cipher: Cipher) -> None:
+        self._batch, self._cipher = batch, cipher
+        self._ended: list[BatchLine] = []
+        self._tries: dict[int, int] = {}  # by the line's number
+        self.instead_of: dict[int, UUID] = {}  # of lines that are tried again
+
+    def try_again_after_s(self, line: BatchLine, completion: UUID, status: int) -> float | None:
+        """None: it has ended."""
+        tried = self._tries.get(line.number, 0) + 1
+        if status not in PASSES or tried >= TRIES:
+            return None
+        self._tries[line.number], self.instead_of[line.number] = tried, completion
+        return PAUSE_S * float(2 ** (tried - 1))
+
+    def end(self, line: BatchLine, completion: UUID | None, status: int, error: bytes) -> None:
+        line.completion_id, line.status = completion, status
+        line.state = LineState.FAILED if error else LineState.DONE
+        if error:
+            line.error_ciphertext = encrypted_error(self._cipher, self._batch, line.number, error)
+        self._ended.append(line)
+
+    async def write(self) -> None:
+        """Raises DatabaseError; then it is written the next time."""
+        if not self._ended:
+            return
+        ended, self._ended = self._ended, []
+        try:
+            await in_thread(lines.save, self._batch, ended)
+        except BaseException:
+            self._ended = ended + self._ended
+            raise

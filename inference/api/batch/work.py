@@ -1,0 +1,241 @@
+"""The lines of a batch go into the fair queue, a bounded number at a time, refilled as they end."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from inference.api.batch import lines
+from inference.api.batch.asking import (
+    AccessLost,
+    Asking,
+    Hold,
+    LineRefused,
+    ended_elsewhere,
+    our_fault,
+    room_s,
+)
+from inference.api.batch.in_flight import InFlight
+from inference.api.batch.progress import Progress
+from inference.api.batch.source import Source
+from inference.api.batch.threads import in_thread
+from inference.batch.encryption import cipher_of
+from inference.batch.file_store import FileReader
+from inference.intake.answer_stream import AnswerStream
+from inference.intake.context import Context
+from inference.intake.errors import KeyTaken
+from inference.models import Batch, BatchLine, BatchState
+from inference.stream.frames import Kind
+
+log = logging.getLogger(__name__)
+LONG_S = 20.0  # a pause that is longer is not waited for here
+SUBMITTING = 4  # lines at once: more would be past a limit before it is seen to come near
+OK, CANCELLED = 200, 499
+
+
+class Work:
+    """`ends_as`: what the batch is to end as, once that is known; `lost`: why, as code and words,
+    where its access was taken away.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        batch: Batch,
+        now: Callable[[], datetime],
+        *,
+        zone: ZoneInfo,
+        asking: Asking,
+        reader: FileReader,
+        progress: Progress,
+        source: Source,
+    ) -> None:
+        self._context, self._batch, self._now = context, batch, now
+        self._asking, self._reader = asking, reader
+        self._progress, self._source = progress, source
+        self._zone = zone
+        self._flight = InFlight(context)
+        self._news = asyncio.Event()
+        self._reading, self._door = asyncio.Lock(), asyncio.Semaphore(SUBMITTING)
+        self._held_until = 0.0  # by the loop's clock
+        self._stopped = self._closing = False
+        self.ends_as: BatchState | None = None
+        self.lost: tuple[str, str] | None = None
+
+    @classmethod
+    async def take_up(cls, context: Context, batch: Batch, now: Callable[[], datetime]) -> "Work":
+        """Where the last process left it. Raises File.DoesNotExist, Unreadable."""
+        begun = await in_thread(lines.begun, batch)
+        digest, zone = await in_thread(lines.about, batch)
+        work = cls(
+            context,
+            batch,
+            now,
+            zone=zone,
+            asking=Asking(context, batch, digest),
+            reader=await in_thread(lines.reader, batch),
+            progress=Progress(batch, await in_thread(cipher_of, batch)),
+            source=Source(batch, set(begun)),
+        )
+        rows = await in_thread(lines.rows_of, batch, begun)
+        work._flight.adopted = {begun[row.number]: row for row in rows}
+        return work
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._news.set()
+
+    def look_again(self) -> None:
+        """Somebody may have changed the batch."""
+        self._news.set()
+
+    def leave(self) -> None:
+        self._flight.leave()
+
+    async def go(self) -> datetime | None:
+        """Until it is known what the batch ends as, or its state is another. Answers a moment
+        where nothing can be done before that.
+        """
+        while self._batch.state == BatchState.IN_PROGRESS:
+            self._news.clear()
+            await self._collect()
+            await self._source.fill()
+            if ends_as := self._end():
+                self.ends_as = ends_as
+                return None
+            await self._begin_lines()
+            if rests_until := self._rests_until():
+                return rests_until
+            await self._wait()
+        return None
+
+    async def wind_up(self) -> None:
+        """What runs is cancelled; what had just ended counts."""
+        self._closing = True
+        await self._flight.cancel()
+        self._flight.leave()
+        await self._collect()
+
+    async def _collect(self) -> None:
+        for completion, (status, code) in (await self._flight.settled()).items():
+            line = self._flight.adopted.pop(completion)
+            error = b"" if status == OK else ended_elsewhere(status, code)
+            self._over(line, completion, status, error)
+        await self._progress.write()
+
+    def _end(self) -> BatchState | None:
+        if self.lost:
+            return BatchState.FAILED
+        if self._now() >= self._batch.expires_at:
+            return BatchState.EXPIRED
+        return BatchState.COMPLETED if self._source.is_empty and not self._flight else None
+
+    # How many at once -----------------------------------------------------------------------------
+    async def _begin_lines(self) -> None:
+        while len(self._flight) < self._most() and (line := self._source.next()):
+            self._flight.tasks[line.number] = asyncio.create_task(self._ask(line))
+            await self._source.fill()
+
+    def _most(self) -> int:
+        return 0 if self._stands or self._held_s() > 0 else self._window_has()
+
+    @property
+    def _stands(self) -> bool:
+        """Nothing new begins."""
+        ends = self._stopped or self._closing
+        return ends or bool(self._batch.paused_at) or self._context.rate_limiter.alone
+
+    def _window_has(self) -> int:
+        most, window = int(settings.BATCH_IN_FLIGHT), settings.BATCH_WINDOW
+        return window.at_once(self._now(), self._zone, most) if window else most
+
+    def _rests_until(self) -> datetime | None:
+        """None: it is worth waiting here."""
+        now, expires_at = self._now(), self._batch.expires_at
+        if self._stopped:
+            return now
+        if self._flight:
+            return None
+        if self._batch.paused_at:
+            return expires_at
+        if self._held_s() > LONG_S:
+            return min(expires_at, now + timedelta(seconds=self._held_s()))
+        if (window := settings.BATCH_WINDOW) and not self._window_has():
+            return min(expires_at, window.opens_next(now, self._zone))
+        return None
+
+    async def _wait(self) -> None:
+        """For news: of a line, of what others have changed, or that a pause is over."""
+        held_s = self._held_s()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(held_s if held_s > 0 else None):
+                await self._news.wait()
+
+    def _hold(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        self._held_until = max(self._held_until, until)
+
+    def _held_s(self) -> float:
+        return self._held_until - asyncio.get_running_loop().time()
+
+    # One line -------------------------------------------------------------------------------------
+    async def _ask(self, line: BatchLine) -> None:
+        try:
+            await self._run(line)
+        except Hold as hold:
+            self._hold(hold.seconds)
+            self._source.put_back(line)
+        except AccessLost as lost:
+            self.lost = lost.code, lost.message
+            self._source.put_back(line)
+        except LineRefused as refused:
+            self._progress.end(line, None, refused.status, refused.body)
+        except Exception:
+            log.exception("line %d of batch %s", line.number, self._batch.public_id)
+            self._progress.end(line, None, 500, our_fault())
+        finally:
+            self._flight.tasks.pop(line.number, None)
+            self._news.set()
+
+    async def _run(self, line: BatchLine) -> None:
+        try:
+            answer = await self._submitted(line)
+        except KeyTaken:  # a driver that was taken for dead has asked it
+            return await self._adopt(line)
+        frame = await self._flight.final(answer, line)
+        if not frame.body:  # it was cancelled, or only the record knows
+            self._flight.adopted[answer.order.id] = line
+            return None
+        error = frame.body if frame.kind == Kind.ERROR else b""
+        return self._over(line, answer.order.id, frame.status, error)
+
+    async def _submitted(self, line: BatchLine) -> AnswerStream:
+        instead_of = self._progress.instead_of.get(line.number)
+        claim = lines.claim_of(self._batch, line.number, instead_of)
+        async with self._door:
+            if (held_s := self._held_s()) > 0 or self._stands:
+                raise Hold(max(held_s, 0))
+            async with self._reading:
+                text = await in_thread(self._reader.read, line.offset, line.length)
+            answer = await self._asking.submit(text, claim)
+        self._hold(room_s(answer))
+        return answer
+
+    async def _adopt(self, line: BatchLine) -> None:
+        completion = await in_thread(lines.on_record_as, self._batch, line.number)
+        if completion:
+            self._flight.adopted[completion] = line
+
+    def _over(self, line: BatchLine, completion: UUID, status: int, error: bytes) -> None:
+        if self._closing and status == CANCELLED:
+            return  # its batch was: it counts as not run
+        again_s = self._progress.try_again_after_s(line, completion, status)
+        if again_s is None or self._closing:
+            self._progress.end(line, completion, status, error)
+        else:
+            self._source.put_back(line, again_s)

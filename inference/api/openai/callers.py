@@ -1,0 +1,46 @@
+"""Who asks: the key, wherever OpenAI's, Anthropic's and Azure's clients have it."""
+
+from audit.trail.network import network
+from inference.api.http import cors
+from inference.api.http.request import Request
+from inference.batch.file_store import Owner
+from inference.errors import BadRequest
+from tenants.caller import Caller
+from tenants.key_scopes import Scope
+
+
+async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
+    if b"sk-fb-" in request.query or b"api_key=" in request.query:
+        raise BadRequest(
+            "a key in the URL ends up in logs: send it as `Authorization: Bearer …`, and revoke "
+            "this one",
+            code="api_key_in_url",
+        )
+    scheme, _, key = request.header(b"authorization").partition(" ")
+    key = key.strip() if scheme.lower() == "bearer" else _key_of_others(request)
+    caller = await request.call.authenticate(key, scope)
+    cors.check(request, caller)
+    return caller
+
+
+def _key_of_others(request: Request) -> str:
+    """Where Anthropic's and Azure's clients have it."""
+    return request.header(b"x-api-key") or request.header(b"api-key")
+
+
+async def reader(request: Request, scope: str = Scope.INFERENCE) -> Caller:
+    """Of what no admission follows."""
+    caller = await caller_of(request, scope)
+    await request.call.look(caller)
+    return caller
+
+
+def owner_of(caller: Caller, client_ip: str) -> Owner:
+    """Of what the caller stores."""
+    return Owner(
+        caller.tenant_id,
+        caller.subject_id,
+        caller.api_key_id,
+        caller.actor,
+        network(client_ip),
+    )

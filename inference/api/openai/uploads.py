@@ -1,0 +1,193 @@
+"""`POST /v1/files`: multipart/form-data (RFC 7578) that is stored as it comes.
+
+Django's parser reads it in a thread of its own, and waits there for the client; what it has read is
+encrypted and written. In memory are a piece of the file and a few buffers, however large it is.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
+from django.core.files.uploadhandler import FileUploadHandler, StopFutureHandlers
+from django.db import close_old_connections
+from django.http import QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+
+from audit.keys.keyring import Barred
+from inference.api.http.content_encoding import unpacking
+from inference.api.http.request import Request
+from inference.api.openai.callers import owner_of
+from inference.batch.file_store import FileWriter, Owner, stored_bytes
+from inference.errors import BadRequest, Forbidden, LimitReached, TooLarge, Unavailable
+from inference.intake.at_once import EVERYBODY, AtOnce
+from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
+from inference.models import File, FilePurpose
+from tenants.caller import Caller
+from tenants.scope import tenant_scope
+
+AT_ONCE, OF_A_TENANT = 16, 4  # in a process
+AROUND = 64 * 1024  # bytes of a body beside the file
+LONGEST_NAME = 255
+_FIELDS = {"purpose"}
+_threads = ThreadPoolExecutor(AT_ONCE, "upload")
+_open = AtOnce(AT_ONCE)
+
+
+async def take(request: Request, caller: Caller) -> File:
+    """Raises ApiError, ReaderGone."""
+    most = settings.FILE_BYTES + AROUND
+    request.check_declared_length(most)
+    kind = request.header(b"content-type")
+    if not kind.lower().startswith("multipart/form-data"):
+        raise BadRequest("send the file as multipart/form-data, in the field `file`")
+    loop = asyncio.get_running_loop()
+    body = _Body(request, loop, most)
+    owner = owner_of(caller, request.call.client_ip)
+    with _counted(caller):
+        return await loop.run_in_executor(_threads, _clean, _Upload(body, owner, kind).take)
+
+
+@contextmanager
+def _counted(caller: Caller) -> Iterator[None]:
+    """Raises LimitReached, Unavailable."""
+    full = _open.enter((caller.tenant_id, OF_A_TENANT))
+    if full == EVERYBODY:
+        raise Unavailable("too many files are uploaded here; try again", retry_after=2)
+    if full is not None:
+        raise LimitReached(f"a tenant uploads {OF_A_TENANT} files at once", retry_after=2)
+    try:
+        yield
+    finally:
+        _open.leave(caller.tenant_id)
+
+
+def _clean(work: Callable[[], File]) -> File:
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()
+
+
+class _Body:
+    """The body as a file that a thread reads; unpacked, if it came compressed."""
+
+    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self._request, self._loop, self._most = request, loop, most
+        encoding = request.header(b"content-encoding")
+        self._unpack = unpacking(encoding) if encoding else None
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        """Raises TooLarge, BadRequest, ReaderGone."""
+        data = self._plain(size) if self._unpack is None else self._unpacked(size)
+        self._read += len(data)
+        if self._read > self._most:
+            raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
+        return data
+
+    def _plain(self, size: int) -> bytes:
+        """Of any size that the parser can take: it asks again."""
+        return self._next()
+
+    def _unpacked(self, size: int) -> bytes:
+        """At most `size` at a time, however small what it comes from is (a zip bomb)."""
+        assert self._unpack
+        while not self._unpack.eof:
+            packed = self._unpack.unconsumed_tail or self._next()
+            if not packed:
+                raise BadRequest("the compressed body breaks off")
+            try:
+                if data := self._unpack.decompress(packed, size):
+                    return data
+            except zlib.error as problem:
+                raise BadRequest(f"the body is not what Content-Encoding says: {problem}") from None
+        return b""
+
+    def _next(self) -> bytes:
+        """b"" at its end."""
+        while not self._request.read_whole:
+            piece = asyncio.run_coroutine_threadsafe(self._request.piece(), self._loop).result()
+            if piece:
+                return piece
+        return b""
+
+
+class _Upload(FileUploadHandler):
+    """Django's handler of a file in a form, and what is made of the form."""
+
+    chunk_size = 64 * 1024
+
+    def __init__(self, body: _Body, owner: Owner, kind: str) -> None:
+        super().__init__()
+        self._body, self._owner, self._kind = body, owner, kind
+        self._writer: FileWriter | None = None
+
+    def take(self) -> File:
+        """Raises ApiError, ReaderGone."""
+        try:
+            return self._taken()
+        except BaseException:
+            if self._writer:
+                self._writer.discard()
+            raise
+
+    def _taken(self) -> File:
+        fields = self._parsed()
+        purpose = fields.get("purpose")
+        if "file" in fields:
+            raise BadRequest("`file` must be a file, with a name", param="file")
+        if unknown := set(fields) - _FIELDS:
+            name = min(unknown)
+            raise BadRequest(f"`{name}` is not supported", param=name)
+        if purpose != FilePurpose.BATCH:
+            raise BadRequest("`purpose` must be batch", param="purpose")
+        if self._writer is None:
+            raise BadRequest("`file` is missing: send the file in this field", param="file")
+        return self._writer.finish()
+
+    def _parsed(self) -> QueryDict:
+        meta = {"CONTENT_TYPE": self._kind, "CONTENT_LENGTH": "1"}  # it reads to the end anyhow
+        body: Any = self._body  # of which it needs `read` alone
+        try:
+            fields, _files = MultiPartParser(meta, body, [self], "utf-8").parse()
+        except (MultiPartParserError, TooManyFieldsSent, RequestDataTooBig) as problem:
+            raise BadRequest(f"the form cannot be read: {problem}") from None
+        except SuspiciousOperation as problem:
+            raise BadRequest(f"the form cannot be read: {problem}") from None
+        return fields
+
+    # As Django calls it ---------------------------------------------------------------------------
+    def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
+        if field_name != "file" or self._writer is not None:
+            raise BadRequest("a form has one file, in the field `file`", param=field_name)
+        self._check_room()
+        try:
+            self._writer = FileWriter(self._owner, FilePurpose.BATCH, file_name[:LONGEST_NAME])
+        except Barred:
+            raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
+        raise StopFutureHandlers
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        assert self._writer
+        if start + len(raw_data) > settings.FILE_BYTES:
+            raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
+        self._writer.write(raw_data)
+
+    def file_complete(self, file_size: int) -> None:
+        return None
+
+    def _check_room(self) -> None:
+        with tenant_scope(self._owner.tenant_id):
+            stored = stored_bytes(self._owner.tenant_id)
+        if stored >= settings.FILES_BYTES:
+            raise LimitReached(
+                f"this tenant's files have {stored} bytes; {settings.FILES_BYTES} is the most: "
+                "delete some",
+                code="file_storage_full",
+            )

@@ -1,0 +1,77 @@
+"""What people and programs do with batches, each on record in the same transaction."""
+
+import orjson
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.keys.keyring import keyring
+from audit.trail.record import act
+from inference.batch.encryption import metadata_aad
+from inference.batch.file_store import Owner
+from inference.models import Batch, BatchState, File
+from inference.models.batch import WINDOW
+
+
+class TooMany(Exception):
+    """So many batches of the tenant are under way that none may be added."""
+
+
+def create(
+    owner: Owner, file: File, endpoint: str, metadata: dict[str, str] | None = None
+) -> Batch:
+    """Within the owner's scope. A driver finds it. Raises TooMany, Barred."""
+    under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
+    if under_way.count() >= settings.BATCHES_UNDER_WAY:
+        raise TooMany
+    cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+    batch = Batch(
+        tenant_id=owner.tenant_id,
+        api_key_id=owner.api_key_id,
+        subject_id=owner.subject_id,
+        data_key_id=cipher.key_id,
+        endpoint=endpoint,
+        input_file_id=file.pk,
+        expires_at=timezone.now() + WINDOW,
+        due_at=Now(),
+    )
+    if metadata is not None:
+        batch.metadata_ciphertext = cipher.encrypt(orjson.dumps(metadata), metadata_aad(batch))
+    batch.save(force_insert=True)
+    batch.refresh_from_db()
+    _on_record(Action.BATCH_CREATE, batch, owner.actor, owner.client_net)
+    return batch
+
+
+def cancel(batch: Batch, by: str, client_net: str | None = None) -> bool:
+    """False: it is too late. Once more changes nothing."""
+    if not batch.cancel():
+        return batch.state in (BatchState.CANCELLING, BatchState.CANCELLED)
+    _on_record(Action.BATCH_CANCEL, batch, by, client_net)
+    return True
+
+
+def pause(batch: Batch, by: str) -> bool:
+    if not batch.pause():
+        return False
+    _on_record(Action.BATCH_PAUSE, batch, by)
+    return True
+
+
+def resume(batch: Batch, by: str) -> bool:
+    if not batch.resume():
+        return False
+    _on_record(Action.BATCH_RESUME, batch, by)
+    return True
+
+
+def _on_record(action: Action, batch: Batch, by: str, client_net: str | None = None) -> None:
+    act(
+        action,
+        actor=by,
+        tenant_id=batch.tenant_id,
+        subject_id=batch.subject_id,
+        client_net=client_net,
+        detail={"batch": batch.public_id, "endpoint": batch.endpoint},
+    )

@@ -1,0 +1,41 @@
+"""Where the ciphertexts of files and batches belong: each is bound to its tenant, row and field."""
+
+import orjson
+
+from audit.keys.keyring import Cipher, keyring
+from inference.models import Batch, File
+
+
+def name_aad(file: File) -> bytes:
+    return b"inference_file|%b|%b|name" % (file.tenant_id.bytes, file.id.bytes)
+
+
+def chunk_aad(file: File, number: int) -> bytes:
+    return b"inference_filechunk|%b|%b|%d" % (file.tenant_id.bytes, file.id.bytes, number)
+
+
+def metadata_aad(batch: Batch) -> bytes:
+    return b"inference_batch|%b|%b|metadata" % (batch.tenant_id.bytes, batch.id.bytes)
+
+
+def error_aad(batch: Batch, number: int) -> bytes:
+    return b"inference_batchline|%b|%b|%d" % (batch.tenant_id.bytes, batch.id.bytes, number)
+
+
+def cipher_of(row: File | Batch) -> Cipher:
+    """Raises Unreadable once its person has been erased."""
+    return keyring.by_id_now(row.data_key_id)
+
+
+def name_of(file: File) -> str:
+    """Raises Unreadable."""
+    return cipher_of(file).decrypt(bytes(file.name_ciphertext), name_aad(file)).decode()
+
+
+def metadata_of(batch: Batch) -> dict[str, str] | None:
+    """Raises Unreadable."""
+    if batch.metadata_ciphertext is None:
+        return None
+    clear = cipher_of(batch).decrypt(bytes(batch.metadata_ciphertext), metadata_aad(batch))
+    found: dict[str, str] = orjson.loads(clear)
+    return found

@@ -1,0 +1,148 @@
+"""Files in encrypted pieces: written as they come and read as they are asked for.
+
+Memory holds one piece at a time. Each piece has a transaction of its own: one that lasted as long
+as an upload would keep the audit trail's sealer waiting.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from audit.actions import Action
+from audit.keys.keyring import keyring
+from audit.trail.record import act
+from inference.batch.encryption import chunk_aad, cipher_of, name_aad
+from inference.models import File, FileChunk, FilePurpose
+from tenants.scope import tenant_scope
+
+PIECE = 1024 * 1024  # bytes of the content in each chunk but the last
+ABANDONED = timedelta(hours=2)  # so long after its first byte nobody writes a file any more
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose file it is, and who writes it as the audit trail names them."""
+
+    tenant_id: UUID
+    subject_id: UUID
+    api_key_id: UUID | None
+    actor: str
+    client_net: str | None = None
+
+
+class FileWriter:
+    """Of a file that exists for nobody before `finish`. Raises Barred for who is erased."""
+
+    def __init__(self, owner: Owner, purpose: FilePurpose, name: str) -> None:
+        self._owner = owner
+        self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+        self.file = File(
+            tenant_id=owner.tenant_id,
+            api_key_id=owner.api_key_id,
+            subject_id=owner.subject_id,
+            data_key_id=self._cipher.key_id,
+            purpose=purpose,
+        )
+        self.file.name_ciphertext = self._cipher.encrypt(name.encode(), name_aad(self.file))
+        self._piece, self._number = bytearray(), 0
+        with tenant_scope(owner.tenant_id):
+            self.file.save(force_insert=True)
+
+    def write(self, data: bytes) -> None:
+        self._piece += data
+        self.file.size += len(data)
+        while len(self._piece) >= PIECE:
+            self._store(bytes(self._piece[:PIECE]))
+            del self._piece[:PIECE]
+
+    def finish(self) -> File:
+        """From now on it can be read. On record in the same transaction."""
+        if self._piece:
+            self._store(bytes(self._piece))
+        self.file.whole = True
+        with tenant_scope(self._owner.tenant_id):
+            self.file.save(update_fields=["size", "whole"])
+            owner = self._owner
+            on_record(Action.FILE_CREATE, self.file, owner.actor, owner.client_net)
+        return self.file
+
+    def discard(self) -> None:
+        with tenant_scope(self._owner.tenant_id):
+            File.objects.filter(pk=self.file.pk).delete()
+
+    def _store(self, piece: bytes) -> None:
+        ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
+        with tenant_scope(self._owner.tenant_id):
+            FileChunk.objects.create(
+                tenant_id=self._owner.tenant_id,
+                file=self.file,
+                number=self._number,
+                ciphertext=ciphertext,
+            )
+        self._number += 1
+
+
+class FileReader:
+    """Of any part of a file; the piece that was read last is kept. Raises Unreadable."""
+
+    def __init__(self, file: File) -> None:
+        self._file, self._cipher = file, cipher_of(file)
+        self._number, self._piece = -1, b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Fewer bytes where the file ends before."""
+        parts, end = [], min(offset + length, self._file.size)
+        while offset < end:
+            number, start = divmod(offset, PIECE)
+            part = self.piece(number)[start : start + end - offset]
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
+
+    @property
+    def count(self) -> int:
+        """Of pieces."""
+        return -(-self._file.size // PIECE)
+
+    def pieces(self) -> Iterator[bytes]:
+        return map(self.piece, range(self.count))
+
+    def piece(self, number: int) -> bytes:
+        if number != self._number:
+            self._piece, self._number = self._opened(number), number
+        return self._piece
+
+    def _opened(self, number: int) -> bytes:
+        with tenant_scope(self._file.tenant_id):
+            chunk = FileChunk.objects.get(file=self._file, number=number)
+        return self._cipher.decrypt(bytes(chunk.ciphertext), chunk_aad(self._file, number))
+
+
+def on_record(
+    action: Action, file: File, by: str, client_net: str | None = None, reason: str = ""
+) -> None:
+    detail = {"file": file.public_id, "purpose": str(file.purpose), "bytes": file.size}
+    act(
+        action,
+        actor=by,
+        tenant_id=file.tenant_id,
+        subject_id=file.subject_id,
+        client_net=client_net,
+        detail={**detail, "reason": reason} if reason else detail,
+    )
+
+
+def stored_bytes(tenant_id: UUID) -> int:
+    """Of all of a tenant's files."""
+    found = File.objects.filter(tenant_id=tenant_id).aggregate(size=Sum("size"))
+    return found["size"] or 0
+
+
+def forget_abandoned() -> None:
+    """Files whose writer died."""
+    before = timezone.now() - ABANDONED
+    File.objects.filter(whole=False, created_at__lt=before).delete()

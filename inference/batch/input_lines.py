@@ -1,0 +1,95 @@
+"""The input of a batch, line by line: where each stands, and whether it can be a request."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
+
+from inference.batch.endpoints import ENDPOINTS
+
+LONGEST_ID = 512
+AROUND_BODY = 4096  # bytes of a line beside its body
+
+
+class Line(NamedTuple):
+    """`text` is None for one that is too long to be read: then it is the last one."""
+
+    number: int  # in the file, from 1 on
+    offset: int  # bytes
+    text: bytes | None
+
+
+class Problem(NamedTuple):
+    """Of a file or a line. Never a word of what the client wrote: it is not encrypted."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+
+class Malformed(Exception):
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.param = code, message, param
+
+    def at(self, line: int) -> Problem:
+        return Problem(self.code, self.message, line, self.param)
+
+
+def longest() -> int:
+    return int(settings.MAX_BODY_BYTES) + AROUND_BODY
+
+
+def split(pieces: Iterable[bytes]) -> Iterator[Line]:
+    """Lines that are not blank. In memory are a line and a piece."""
+    rest, offset, number = bytearray(), 0, 0
+    for piece in pieces:
+        rest += piece
+        *lines, tail = rest.split(b"\n")
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield Line(number, offset, bytes(line) if len(line) <= longest() else None)
+            offset += len(line) + 1
+        rest = tail
+        if len(rest) > longest():
+            yield Line(number + 1, offset, None)
+            return
+    if rest.strip():
+        yield Line(number + 1, offset, bytes(rest))
+
+
+def custom_id(text: bytes, endpoint: str) -> str:
+    """Of a line that can be a request to the endpoint. Raises Malformed."""
+    found = _object(text)
+    name = found.get("custom_id")
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_ID:
+        message = f"`custom_id` must be a text of 1 to {LONGEST_ID} characters"
+        raise Malformed("invalid_custom_id", message, "custom_id")
+    if found.get("method") != "POST":
+        raise Malformed("invalid_method", "`method` must be POST", "method")
+    _check_url(found.get("url"), endpoint)
+    if not isinstance(found.get("body"), dict):
+        raise Malformed("invalid_body", "`body` must be an object", "body")
+    return name
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        raise Malformed("invalid_json_line", "this line is not valid JSON") from None
+    if not isinstance(found, dict):
+        raise Malformed("invalid_json_line", "this line is not a JSON object")
+    return found
+
+
+def _check_url(url: Any, endpoint: str) -> None:
+    if url == endpoint:
+        return
+    if url in list(ENDPOINTS):
+        message = f"`url` must be the batch's endpoint, {endpoint}"
+        raise Malformed("mismatched_url", message, "url")
+    raise Malformed("invalid_url", f"`url` must be one of {', '.join(ENDPOINTS)}", "url")

@@ -1,0 +1,180 @@
+"""The last stage of a batch: what its lines came to, as files like OpenAI's.
+
+Answers are read from the audit trail, where they are on record under their subject's key. A line
+that was not run says why in the error file: nothing is left out.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from audit.actions import Action
+from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
+from audit.models import Payload
+from audit.search import texts
+from audit.trail.record import act
+from inference.batch.encryption import cipher_of, error_aad
+from inference.batch.file_store import FileReader, FileWriter, Owner
+from inference.batch.input_lines import Problem
+from inference.models import Batch, BatchLine, BatchState, File, FilePurpose, LineState
+
+LINES = 200  # that are read at once
+_NOT_RUN = {
+    BatchState.EXPIRED: ("batch_expired", "this request did not run within the 24 hours"),
+    BatchState.CANCELLED: ("batch_cancelled", "the batch was cancelled before this request ran"),
+    BatchState.FAILED: ("batch_failed", "the batch ended before this request ran"),
+    BatchState.COMPLETED: ("not_run", "this request did not run"),
+}
+_GONE = {"code": "answer_gone", "message": "the answer is no longer on record"}
+
+
+def write(batch_id: UUID) -> None:
+    """Ends the batch, with its files. Done anew where it broke off."""
+    batch = Batch.objects.get(pk=batch_id)
+    outputs = _Outputs(batch)
+    try:
+        if batch.total:
+            outputs.write()
+        files = outputs.finished()
+    except Barred:  # its person is being erased: no text is kept
+        outputs.discard()
+        files = {}
+    except BaseException:
+        outputs.discard()
+        raise
+    if not _end(batch, files):
+        outputs.discard()  # another process was faster
+
+
+def give_up(batch_id: UUID) -> None:
+    """Ends a batch whose input cannot be read any more, without files."""
+    batch = Batch.objects.get(pk=batch_id)
+    problem = Problem("input_gone", "the input file has been erased, or cannot be read")
+    batch.finalize(BatchState.FAILED, [problem._asdict()])
+    _end(batch, {})
+
+
+def _end(batch: Batch, files: dict[str, UUID]) -> bool:
+    with transaction.atomic():
+        if not batch.end(**files, **_counts(batch)):
+            return False
+        act(
+            Action.BATCH_END,
+            actor=actor_of(batch),
+            tenant_id=batch.tenant_id,
+            subject_id=batch.subject_id,
+            detail={"batch": batch.public_id, "state": batch.state, **_counts(batch)},
+        )
+    return True
+
+
+def actor_of(batch: Batch) -> str:
+    """A key that has been deleted is known by its subject alone."""
+    return f"key:{batch.api_key_id or batch.subject_id}"
+
+
+def _counts(batch: Batch) -> dict[str, int]:
+    return {
+        "completed": batch.lines.filter(state=LineState.DONE).count(),
+        "failed": batch.lines.filter(state=LineState.FAILED).count(),
+    }
+
+
+class _Outputs:
+    """The two files, each begun with its first line."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._owner = Owner(batch.tenant_id, batch.subject_id, batch.api_key_id, actor_of(batch))
+        self._writers: dict[str, FileWriter] = {}
+
+    def write(self) -> None:
+        told = _Told(self._batch)
+        for lines in _in_groups(self._batch):
+            answers = _answers(lines)
+            for line in lines:
+                where, row = told.of(line, answers)
+                self._writer(where).write(orjson.dumps(row) + b"\n")
+
+    def finished(self) -> dict[str, UUID]:
+        files = {name: writer.finish() for name, writer in self._writers.items()}
+        return {f"{name}_file_id": file.pk for name, file in files.items()}
+
+    def discard(self) -> None:
+        for writer in self._writers.values():
+            writer.discard()
+
+    def _writer(self, name: str) -> FileWriter:
+        if name not in self._writers:
+            title = f"{self._batch.public_id}_{name}.jsonl"
+            self._writers[name] = FileWriter(self._owner, FilePurpose.BATCH_OUTPUT, title)
+        return self._writers[name]
+
+
+class _Told:
+    """Lines as the files have them."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch, self._cipher = batch, cipher_of(batch)
+        self._input = FileReader(File.objects.get(pk=batch.input_file_id))
+
+    def of(self, line: BatchLine, answers: dict[UUID, Payload]) -> tuple[str, dict[str, Any]]:
+        """Which file, and the row."""
+        row = {
+            "id": f"batch_req_{self._batch.id.hex}_{line.number}",
+            "custom_id": orjson.loads(self._input.read(line.offset, line.length))["custom_id"],
+            "response": None,
+            "error": None,
+        }
+        if line.state == LineState.WAITING:
+            code, message = _NOT_RUN[BatchState(self._batch.ends_as)]
+            return "error", row | {"error": {"code": code, "message": message}}
+        body = self._error(line) if line.state == LineState.FAILED else _opened(answers, line)
+        if body is None:
+            return "error", row | {"error": _GONE}
+        response = {
+            "status_code": line.status,
+            "request_id": str(line.completion_id) if line.completion_id else None,
+            "body": orjson.loads(body),
+        }
+        return "output" if line.state == LineState.DONE else "error", row | {"response": response}
+
+    def _error(self, line: BatchLine) -> bytes | None:
+        if line.error_ciphertext is None:
+            return None
+        aad = error_aad(self._batch, line.number)
+        return self._cipher.decrypt(bytes(line.error_ciphertext), aad)
+
+
+def encrypted_error(cipher: Cipher, batch: Batch, number: int, error: bytes) -> bytes:
+    return cipher.encrypt(error, error_aad(batch, number))
+
+
+def _in_groups(batch: Batch) -> Iterator[list[BatchLine]]:
+    last = 0
+    rows = batch.lines.order_by("number")
+    while lines := list(rows.filter(number__gt=last)[:LINES]):
+        last = lines[-1].number
+        yield lines
+
+
+def _answers(lines: list[BatchLine]) -> dict[UUID, Payload]:
+    ids = [line.completion_id for line in lines if line.completion_id]
+    found = Payload.objects.filter(request_id__in=ids, field="response")
+    return {payload.request_id: payload for payload in found}
+
+
+def _opened(answers: dict[UUID, Payload], line: BatchLine) -> bytes | None:
+    payload = answers.get(line.completion_id) if line.completion_id else None
+    if payload is None:
+        return None
+    aad = texts.aad(payload.tenant_id, payload.request_id, payload.field)
+    try:
+        return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), aad)
+    except Barred:
+        raise
+    except Unreadable:
+        return None

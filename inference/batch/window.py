@@ -1,0 +1,72 @@
+"""The night window: batches have the engines in these hours, and little or nothing outside.
+
+Hours are those on the wall of the tenant's time zone, asked anew at each look. So a clock that is
+set, in either direction, takes effect at the next look and leaves nothing behind; and where a day
+has 23 or 25 hours, an hour that is left out or comes twice is what the clock says it is.
+Nothing of Django is imported: the settings read this.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+MINUTE = timedelta(minutes=1)
+DAY = 24 * 60  # minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`opens` and `closes` in minutes after midnight; one may go past midnight. In its first and
+    its last `ramp` minutes the number of requests at once grows and falls evenly. `outside` of it:
+    so many at once.
+    """
+
+    opens: int
+    closes: int
+    ramp: int = 0
+    outside: int = 0
+
+    @classmethod
+    def parse(cls, text: str, *, ramp: int = 0, outside: int = 0) -> "Window | None":
+        """ "22:00-06:00"; None for "", which is any time. Raises ValueError."""
+        if not text.strip():
+            return None
+        opens, _, closes = text.partition("-")
+        window = cls(_minutes(opens), _minutes(closes), ramp, outside)
+        if window.opens == window.closes:
+            raise ValueError("it opens and closes at the same time")
+        if ramp < 0 or outside < 0 or 2 * ramp > window.length:
+            raise ValueError("its ramp is longer than half of it, or a number is negative")
+        return window
+
+    @property
+    def length(self) -> int:
+        """Minutes, on a day of 24 hours."""
+        return (self.closes - self.opens) % DAY
+
+    def at_once(self, now: datetime, zone: ZoneInfo, most: int) -> int:
+        """How many requests of a batch may be under way, of `most` at the best time."""
+        since, outside = self._since_opening(now.astimezone(zone)), min(self.outside, most)
+        if since >= self.length:
+            return outside
+        if not self.ramp:
+            return most
+        share = min(1, (since + 1) / self.ramp, (self.length - since) / self.ramp)
+        return max(outside, 1, int(most * share))
+
+    def is_open(self, now: datetime, zone: ZoneInfo) -> bool:
+        return self._since_opening(now.astimezone(zone)) < self.length
+
+    def opens_next(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The next minute in which it is open. Each is asked: no shift of the clock is missed."""
+        moment = now.astimezone(UTC).replace(second=0, microsecond=0)
+        minutes = (moment + n * MINUTE for n in range(1, 2 * DAY))
+        return next((each for each in minutes if self.is_open(each, zone)), now + DAY * MINUTE)
+
+    def _since_opening(self, wall: datetime) -> int:
+        return (wall.hour * 60 + wall.minute - self.opens) % DAY
+
+
+def _minutes(text: str) -> int:
+    at = time.fromisoformat(text.strip())
+    return at.hour * 60 + at.minute

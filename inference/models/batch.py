@@ -1,0 +1,211 @@
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import ApiKey, Tenant
+
+WINDOW = timedelta(hours=24)  # of completion: OpenAI's only one
+
+
+class BatchState(models.TextChoices):
+    """OpenAI's words, in the order of a batch's life."""
+
+    VALIDATING = "validating", _("Validating")
+    IN_PROGRESS = "in_progress", _("In progress")
+    CANCELLING = "cancelling", _("Cancelling")
+    FINALIZING = "finalizing", _("Finalizing")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+S = BatchState
+OVER = (S.COMPLETED, S.FAILED, S.EXPIRED, S.CANCELLED)
+RUNNING = (S.VALIDATING, S.IN_PROGRESS)
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def of_key(self, api_key_id: uuid.UUID) -> "BatchQuerySet":
+        return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
+
+    def under_way(self) -> "BatchQuerySet":
+        return self.exclude(state__in=OVER)
+
+    def due(self) -> "BatchQuerySet":
+        """For a driver to take: their time has come, and no living driver has them."""
+        free = models.Q(leased_until=None) | models.Q(leased_until__lte=Now())
+        return self.filter(free, due_at__lte=Now())
+
+
+class Batch(models.Model):
+    """A file of requests that run when there is room (inference/api/batch).
+
+    Any process may change state and `paused_at`; whoever holds the lease acts on it.
+    """
+
+    is_history = True
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="batches", db_index=False)
+    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
+    subject_id = models.UUIDField()
+    data_key_id = models.UUIDField()
+    endpoint = models.CharField(max_length=80)
+    # Bare ids: a file can be deleted before its batch is.
+    input_file_id = models.UUIDField()
+    output_file_id = models.UUIDField(null=True)
+    error_file_id = models.UUIDField(null=True)
+    metadata_ciphertext = models.BinaryField(null=True)
+    state = models.CharField(max_length=12, choices=BatchState, default=S.VALIDATING)
+    ends_as = models.CharField(max_length=12, choices=BatchState, default=S.COMPLETED)
+    problems = models.JSONField(default=list)  # that failed it, in our words alone
+    total = models.PositiveIntegerField(default=0)
+    completed = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    in_progress_at = models.DateTimeField(null=True)
+    cancelling_at = models.DateTimeField(null=True)
+    finalizing_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True)  # when a driver has something to do; None: never
+    leased_until = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)  # the present one's: who has another has lost it
+
+    objects: ClassVar[BatchQuerySet] = BatchQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "-created_at"], name="batch_tenant_created"),
+            models.Index("due_at", name="batch_due", condition=models.Q(due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return f"batch_{self.id.hex}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in OVER
+
+    @property
+    def is_running(self) -> bool:
+        """Can be paused, resumed and cancelled."""
+        return self.state in RUNNING
+
+    @property
+    def done(self) -> int:
+        return self.completed + self.failed
+
+    # What people do ------------------------------------------------------------------------------
+    def cancel(self) -> bool:
+        """What runs is cancelled, what has ended stays. False when it is too late for that."""
+        return self._change(
+            RUNNING,
+            state=S.CANCELLING,
+            ends_as=S.CANCELLED,
+            cancelling_at=timezone.now(),
+        )
+
+    def pause(self) -> bool:
+        """What runs is finished; nothing else begins. Its time goes on."""
+        return self._change(RUNNING, paused_at=timezone.now())
+
+    def resume(self) -> bool:
+        return self._change(RUNNING, paused_at=None)
+
+    def _change(self, states: tuple[BatchState, ...], **fields: Any) -> bool:
+        changed = self._as_it_stands(states).update(**fields, due_at=Now())
+        self.refresh_from_db()
+        return bool(changed)
+
+    # What its driver does ------------------------------------------------------------------------
+    def begin(self, total: int) -> None:
+        now = timezone.now()
+        self._as_it_stands((S.VALIDATING,)).update(
+            state=S.IN_PROGRESS, in_progress_at=now, total=total
+        )
+        self.refresh_from_db()
+
+    def finalize(self, ends_as: BatchState, problems: list[dict[str, Any]] | None = None) -> None:
+        """Whatever it has come to is written into its files; then it ends as said."""
+        self._as_it_stands(RUNNING).update(
+            state=S.FINALIZING,
+            finalizing_at=timezone.now(),
+            ends_as=ends_as,
+            problems=problems or [],
+        )
+        self.refresh_from_db()
+
+    def end(self, **fields: Any) -> bool:
+        """In its final state. False: it is there already."""
+        ended = self._as_it_stands((S.FINALIZING, S.CANCELLING)).update(
+            state=models.F("ends_as"),
+            ended_at=timezone.now(),
+            due_at=None,
+            leased_until=None,
+            paused_at=None,
+            **fields,
+        )
+        self.refresh_from_db()
+        return bool(ended)
+
+    def renew(self, lease: uuid.UUID, length: timedelta) -> bool:
+        """Holds it for so long, and reads what others have changed. False: it is another's."""
+        held = Batch.objects.filter(pk=self.pk, lease=lease).update(leased_until=Now() + length)
+        if held:
+            self.refresh_from_db()
+        return bool(held)
+
+    def let_go(self, lease: uuid.UUID, due_at: datetime) -> None:
+        """Until then there is nothing to do; at once where somebody has changed it meanwhile."""
+        mine = Batch.objects.filter(pk=self.pk, lease=lease)
+        as_known = mine.filter(state=self.state, paused_at=self.paused_at)
+        if not as_known.update(due_at=due_at, leased_until=None):
+            mine.update(leased_until=None)
+
+    def _as_it_stands(self, states: tuple[BatchState, ...]) -> BatchQuerySet:
+        return Batch.objects.filter(pk=self.pk, state__in=states)
+
+
+class LineState(models.TextChoices):
+    WAITING = "waiting", _("Waiting")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+class BatchLine(models.Model):
+    """One request of a batch: where it stands in the input, and what came of it.
+
+    Which completion it has become says its idempotency key, from the commit on that received it;
+    the answer is the audit trail's. `error`: what refused or failed it, encrypted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="lines", db_index=False)
+    number = models.PositiveIntegerField()  # of the line in the file, from 1 on
+    offset = models.BigIntegerField()  # bytes
+    length = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=LineState, default=LineState.WAITING)
+    completion_id = models.UUIDField(null=True)
+    status = models.PositiveSmallIntegerField(default=0)  # of HTTP, once it has ended
+    error_ciphertext = models.BinaryField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "number"], name="inference_batchline_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch_id} line {self.number}"

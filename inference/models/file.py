@@ -1,0 +1,75 @@
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import ApiKey, Tenant
+
+
+class FilePurpose(models.TextChoices):
+    """What a file is for, in OpenAI's words."""
+
+    BATCH = "batch", _("Input of a batch")
+    BATCH_OUTPUT = "batch_output", _("Output of a batch")
+
+
+class FileQuerySet(models.QuerySet["File"]):
+    def whole(self) -> "FileQuerySet":
+        return self.filter(whole=True)
+
+    def of_key(self, api_key_id: uuid.UUID) -> "FileQuerySet":
+        """Of this key, or of one that it was rotated from or to, as with its requests."""
+        return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
+
+
+class File(models.Model):
+    """A file of a tenant's key. Name and content are encrypted under the subject's key.
+
+    Where they belong stands in inference/batch/encryption.py.
+    """
+
+    is_history = True  # no new pseudonym for whoever stored it: tenants/personal_data/erasure.py
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="files", db_index=False)
+    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
+    subject_id = models.UUIDField()
+    data_key_id = models.UUIDField()
+    purpose = models.CharField(max_length=20, choices=FilePurpose)
+    name_ciphertext = models.BinaryField()
+    size = models.BigIntegerField(default=0)  # bytes of the content
+    whole = models.BooleanField(default=False)  # false while it is being written
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[FileQuerySet] = FileQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "-created_at"], name="file_tenant_created"),
+            models.Index("created_at", name="file_being_written", condition=models.Q(whole=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return f"file-{self.id.hex}"
+
+
+class FileChunk(models.Model):
+    """A piece of a file's content; all but the last one are equally long."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    file = models.ForeignKey(File, models.CASCADE, related_name="chunks", db_index=False)
+    number = models.PositiveIntegerField()  # from 0 on
+    ciphertext = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["file", "number"], name="inference_filechunk_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_id} {self.number}"

@@ -1,0 +1,121 @@
+"""Files and batches of a person: what their erasure takes and their export tells."""
+
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+
+from audit.erasure.erasers import Evidence
+from audit.erasure.own_erasers import key_ids
+from audit.exports.portability import Row
+from audit.keys.keyring import Unreadable
+from audit.retention import ages
+from inference.batch.encryption import metadata_of, name_of
+from inference.batch.file_store import FileReader
+from inference.models import Batch, BatchLine, File, FileChunk
+from inference.models.batch import OVER
+
+ROWS = 100  # that are deleted at once: with a file go its chunks, with a batch its lines
+
+
+# Erasure -----------------------------------------------------------------------------------------
+def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """A batch that is under way ends with its row; what it runs, the eraser of requests ends."""
+    batches = _delete(_theirs(Batch.objects.all(), tenant_id, subject_id))
+    return {
+        "batches": batches,
+        "files": _delete(_theirs(File.objects.all(), tenant_id, subject_id)),
+    }
+
+
+def left(tenant_id: UUID, subject_id: UUID) -> int:
+    batches = _theirs(Batch.objects.all(), tenant_id, subject_id)
+    files = _theirs(File.objects.all(), tenant_id, subject_id)
+    lines = BatchLine.objects.filter(batch__in=batches)
+    chunks = FileChunk.objects.filter(file__in=files)
+    return sum(rows.count() for rows in (batches, lines, files, chunks))
+
+
+def _theirs(rows: QuerySet[Model], tenant_id: UUID, subject_id: UUID) -> QuerySet[Model]:
+    encrypted = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    return rows.filter(encrypted | Q(subject_id=subject_id), tenant_id=tenant_id)
+
+
+def _delete(rows: QuerySet[Model]) -> int:
+    count = 0
+    while pks := list(rows.values_list("pk", flat=True)[:ROWS]):
+        rows.model._base_manager.filter(pk__in=pks).delete()
+        count += len(pks)
+    return count
+
+
+# Retention ---------------------------------------------------------------------------------------
+def count_old(tenant_id: UUID, before: datetime) -> ages.Counts:
+    kinds = {"files": ("inference_file", "created_at")}
+    return ages.by_month(kinds, tenant_id, before)
+
+
+def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+    """Batches that are over go with the files of their time."""
+    old = Q(tenant_id=tenant_id, created_at__lt=before) & ~Q(subject_id__in=list(spare))
+    running = Batch.objects.filter(tenant_id=tenant_id).under_way()
+    files = File.objects.filter(old).exclude(pk__in=running.values("input_file_id"))
+    return _delete(Batch.objects.filter(old, state__in=OVER)) + _delete(files)
+
+
+# Portability -------------------------------------------------------------------------------------
+def files(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    """A row for each piece of a file: `part` counts from 0 on."""
+    found = File.objects.whole().filter(tenant_id=tenant_id, subject_id=subject_id)
+    for file in found.order_by("created_at"):
+        for part, text in enumerate(_texts(file)):
+            yield {
+                "id": file.public_id,
+                "name": _name(file),
+                "purpose": file.purpose,
+                "created_at": file.created_at,
+                "bytes": file.size,
+                "part": part,
+                "text": text,
+            }
+
+
+def _texts(file: File) -> Iterator[str]:
+    """At least one."""
+    decode = getincrementaldecoder("utf-8")("replace").decode
+    if not file.size:
+        yield ""
+    try:
+        for piece in FileReader(file).pieces():
+            yield decode(piece)
+    except Unreadable:
+        yield ""
+
+
+def _name(file: File) -> str:
+    try:
+        return name_of(file)
+    except Unreadable:
+        return ""
+
+
+_TOLD = ("state", "endpoint", "total", "completed", "failed", "created_at", "ended_at")
+
+
+def batches(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    found = Batch.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    for batch in found.order_by("created_at").iterator():
+        yield {
+            "id": batch.public_id,
+            "metadata": _metadata(batch),
+            **{name: getattr(batch, name) for name in _TOLD},
+        }
+
+
+def _metadata(batch: Batch) -> dict[str, str] | None:
+    try:
+        return metadata_of(batch)
+    except Unreadable:
+        return None

@@ -1,0 +1,259 @@
+"""`/v1/files`: stored in encrypted pieces as they come; for the key that stored them alone."""
+
+import gzip
+from typing import Any
+
+import httpx
+import pytest
+from channels.db import database_sync_to_async
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from audit.models import DataKey, Event
+from inference.batch import file_store
+from inference.models import Batch, File, FileChunk, FilePurpose
+from inference.tasks import forget_files
+from tenants.models import ApiKey, Tenant
+from tests.inference.batch.conftest import Shop, jsonl, line, rows_of
+
+in_database = database_sync_to_async
+SECRET = b"the quick brown forebay"
+
+
+async def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+async def test_one_is_stored_and_read_again(shop: Shop) -> None:
+    stored = await shop.upload(SECRET)
+    assert stored.status_code == 200
+    file = stored.json()
+    assert file == {
+        "id": file["id"],
+        "object": "file",
+        "bytes": len(SECRET),
+        "created_at": file["created_at"],
+        "filename": "lines.jsonl",
+        "purpose": "batch",
+        "status": "processed",
+        "status_details": None,
+    }
+    assert (await shop.client.get(f"/v1/files/{file['id']}")).json() == file
+    assert (await shop.client.get(f"/v1/files/{file['id']}/content")).content == SECRET
+    deleted = await shop.client.delete(f"/v1/files/{file['id']}")
+    assert deleted.json() == {"id": file["id"], "object": "file", "deleted": True}
+    assert (await shop.client.get(f"/v1/files/{file['id']}")).status_code == 404
+    assert not await in_database(FileChunk.objects.exists)()
+    acts = await rows_of(Event.objects.filter(action__startswith="file:").order_by("id"))
+    assert [act.action for act in acts] == ["file:create", "file:read", "file:delete"]
+    assert {act.actor for act in acts} == {shop.key.actor}
+    assert {act.client_net for act in acts} == {"198.51.100.0"}
+
+
+async def test_it_is_kept_in_encrypted_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_store, "PIECE", 1000)
+    content = b"".join(b"%06d %b\n" % (n, SECRET) for n in range(500))
+    file = (await shop.upload(content)).json()
+    chunks = await rows_of(FileChunk.objects.order_by("number"))
+    assert [chunk.number for chunk in chunks] == list(range(-(-len(content) // 1000)))
+    at_rest = b"".join(bytes(chunk.ciphertext) for chunk in chunks)
+    row = await in_database(File.objects.get)()
+    assert SECRET not in at_rest
+    assert b"lines.jsonl" not in bytes(row.name_ciphertext)
+    assert (await shop.client.get(f"/v1/files/{file['id']}/content")).content == content
+    key = await in_database(DataKey.objects.get)(pk=row.data_key_id)
+    assert key.subject_id == shop.key.subject_id
+
+
+async def test_swapped_pieces_do_not_open(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_store, "PIECE", 8)
+    file = (await shop.upload(SECRET)).json()
+    first, second, *_ = await rows_of(FileChunk.objects.order_by("number"))
+    first.ciphertext, second.ciphertext = second.ciphertext, first.ciphertext
+    await in_database(FileChunk.objects.bulk_update)([first, second], ["ciphertext"])
+    answer = await shop.client.get(f"/v1/files/{file['id']}/content")
+    assert SECRET[:8] not in answer.content
+
+
+async def test_the_list_has_cursors(shop: Shop) -> None:
+    ids = [(await shop.upload(b"%d" % n)).json()["id"] for n in range(5)]
+    first = (await shop.client.get("/v1/files", params={"limit": 2})).json()
+    assert [file["id"] for file in first["data"]] == ids[:2:-1]
+    assert (first["first_id"], first["last_id"], first["has_more"]) == (ids[4], ids[3], True)
+    rest = (await shop.client.get("/v1/files", params={"after": ids[3]})).json()
+    assert [file["id"] for file in rest["data"]] == ids[2::-1]
+    assert not rest["has_more"]
+    ascending = await shop.client.get("/v1/files", params={"order": "asc", "purpose": "batch"})
+    assert [file["id"] for file in ascending.json()["data"]] == ids
+    others = (await shop.client.get("/v1/files", params={"purpose": "batch_output"})).json()
+    assert others["data"] == []
+
+
+async def test_a_list_that_cannot_be_read(shop: Shop) -> None:
+    for params in (
+        {"limit": "0"},
+        {"limit": "x"},
+        {"order": "up"},
+        {"after": "file-1"},
+        {"x": "2"},
+    ):
+        answer = await shop.client.get("/v1/files", params=params)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == next(iter(params))
+
+
+async def test_a_form_that_asks_for_something_else(shop: Shop) -> None:
+    for form in ({"purpose": "fine-tune"}, {"expires_after[seconds]": "3600"}):
+        answer = await shop.upload(b"{}", **form)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == next(iter(form))
+    assert not await in_database(File.objects.exists)()
+
+
+async def test_what_is_no_form(shop: Shop) -> None:
+    post = shop.client.post
+    assert (await post("/v1/files", json={})).status_code == 400
+    assert (await post("/v1/files", data={"purpose": "batch"})).status_code == 400
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert (await post("/v1/files", content=b"not a form", headers=kind)).status_code == 400
+    without = await post("/v1/files", content=b"", headers={"content-type": "multipart/form-data"})
+    assert without.status_code == 400
+    two = [("file", ("a", b"a")), ("file", ("b", b"b"))]
+    assert (await post("/v1/files", data={"purpose": "batch"}, files=two)).status_code == 400
+    assert not await in_database(File.objects.exists)()
+
+
+# Limits -----------------------------------------------------------------------------------------
+async def test_one_that_is_too_large_leaves_nothing(shop: Shop, settings: Settings) -> None:
+    settings.FILE_BYTES = 100_000
+    said = await shop.upload(b"x" * 300_000)  # by its length
+    assert await code(said) == (413, "request_too_large")
+    assert await code(await shop.upload(b"x" * 100_001)) == (413, "request_too_large")
+    assert (await shop.upload(b"x" * 100_000)).status_code == 200
+    assert await in_database(File.objects.count)() == 1
+
+
+async def test_one_whose_length_is_not_said_is_not_read_on(shop: Shop, settings: Settings) -> None:
+    settings.FILE_BYTES = 100_000
+    sent = 0
+
+    async def body() -> Any:
+        nonlocal sent
+        yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        for _ in range(1000):
+            sent += 10_000
+            yield b"x" * 10_000
+
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await shop.client.post("/v1/files", content=body(), headers=kind)
+    assert await code(answer) == (413, "request_too_large")
+    assert not await in_database(File.objects.exists)()
+
+
+def packed_form(content: bytes) -> tuple[bytes, dict[str, str]]:
+    request = httpx.Request(
+        "POST", "http://x", data={"purpose": "batch"}, files={"file": ("f", content)}
+    )
+    request.read()
+    kind = {"content-type": request.headers["content-type"], "content-encoding": "gzip"}
+    return gzip.compress(request.content), kind
+
+
+async def test_a_compressed_form(shop: Shop) -> None:
+    content = SECRET * 10_000
+    body, headers = packed_form(content)
+    file = (await shop.client.post("/v1/files", content=body, headers=headers)).json()
+    assert (await shop.client.get(f"/v1/files/{file['id']}/content")).content == content
+
+
+async def test_a_zip_bomb_is_unpacked_up_to_the_limit_alone(
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.FILE_BYTES, stored = 1_000_000, 0
+    write = file_store.FileWriter.write
+
+    def counting(self: file_store.FileWriter, data: bytes) -> None:
+        nonlocal stored
+        stored += len(data)
+        write(self, data)
+
+    monkeypatch.setattr(file_store.FileWriter, "write", counting)
+    body, headers = packed_form(b"0" * 200_000_000)
+    assert len(body) < 300_000
+    answer = await shop.client.post("/v1/files", content=body, headers=headers)
+    assert await code(answer) == (413, "request_too_large")
+    assert stored <= 1_000_000
+    assert not await in_database(File.objects.exists)()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+async def test_what_is_not_compressed_as_it_says(shop: Shop, encoding: str) -> None:
+    body, headers = packed_form(SECRET * 1000)
+    headers["content-encoding"] = encoding
+    answer = await shop.client.post("/v1/files", content=body[:-20], headers=headers)
+    assert answer.status_code == (400 if encoding == "gzip" else 415)
+    assert not await in_database(File.objects.exists)()
+
+
+async def test_a_tenants_files_have_a_limit_together(shop: Shop, settings: Settings) -> None:
+    settings.FILES_BYTES = 100
+    assert (await shop.upload(b"x" * 100)).status_code == 200
+    assert await code(await shop.upload(b"x")) == (429, "file_storage_full")
+
+
+async def test_what_a_dead_process_left_is_forgotten(shop: Shop) -> None:
+    await shop.upload(SECRET)
+    key = shop.key
+    owner = file_store.Owner(key.tenant_id, key.subject_id, key.pk, key.actor)
+    writer = await in_database(file_store.FileWriter)(owner, FilePurpose.BATCH, "left")
+    await in_database(writer.write)(SECRET)
+    await in_database(forget_files)()
+    assert await in_database(File.objects.count)() == 2
+    long_ago = timezone.now() - 2 * file_store.ABANDONED
+    await in_database(File.objects.update)(created_at=long_ago)
+    await in_database(forget_files)()
+    assert [file.whole for file in await rows_of(File.objects.all())] == [True]
+
+
+# Whose they are ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("same_tenant", [True, False])
+async def test_anothers_file_does_not_exist(shop: Shop, acme: Tenant, same_tenant: bool) -> None:
+    """A file of another tenant, of another person's key, or of nobody: there is no telling."""
+    file = (await shop.upload(jsonl([line(1)]))).json()
+    tenant = acme if same_tenant else await in_database(Tenant.open)("globex", by="test")
+    _, text = await in_database(ApiKey.issue)(tenant, "other", by="member:" + "0" * 32)
+    headers = {"Authorization": f"Bearer {text}"}
+    nobodys = f"file-{'0' * 31}1"
+
+    async def asked(file_id: str) -> list[tuple[int, Any]]:
+        asked = {"input_file_id": file_id, "endpoint": "/v1/completions"}
+        answers = [
+            await shop.client.get(f"/v1/files/{file_id}", headers=headers),
+            await shop.client.get(f"/v1/files/{file_id}/content", headers=headers),
+            await shop.client.delete(f"/v1/files/{file_id}", headers=headers),
+            await shop.client.post(
+                "/v1/batches", json={**asked, "completion_window": "24h"}, headers=headers
+            ),
+        ]
+        return [(answer.status_code, answer.json()) for answer in answers]
+
+    told = await asked(file["id"])
+    assert [status for status, _ in told] == [404] * 4
+    assert told == await asked(nobodys)
+    listed = (await shop.client.get("/v1/files", headers=headers)).json()
+    assert listed["data"] == []
+    assert not await in_database(Batch.objects.exists)()
+
+
+async def test_a_key_needs_a_scope_for_it(shop: Shop, acme: Tenant) -> None:
+    for scope, status in (("management:read", 403), ("batch", 200)):
+        _, text = await in_database(ApiKey.issue)(acme, scope, by="test", scopes=[scope])
+        answer = await shop.client.get("/v1/files", headers={"Authorization": f"Bearer {text}"})
+        assert answer.status_code == status
+
+
+async def test_methods(shop: Shop) -> None:
+    answer = await shop.client.put("/v1/files")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
+    answer = await shop.client.put("/v1/files/file-1")
+    assert answer.headers["allow"] == "GET, HEAD, DELETE, OPTIONS"

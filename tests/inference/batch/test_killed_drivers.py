@@ -1,0 +1,156 @@
+"""kill -9 of whoever drives a batch: no line runs twice that has run, and none is forgotten."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from config.environment import PROJECT
+from inference.api.batch import driver
+from inference.models import Batch, BatchLine, Completion, IdempotencyKey, Usage
+from tests.inference.batch.conftest import Echo, Shop, line
+from tests.inference.running import Bench, until
+
+in_database = database_sync_to_async
+LINES, KILLS = 40, 3
+DRIVER = """
+import django
+django.setup()
+from tests.inference.batch.driving import work
+work()
+"""
+
+
+class AnotherDriver:
+    """It finds the same database, Valkey and engine, and begins when it is told to."""
+
+    def __init__(self, dsn: str, bench: Bench) -> None:
+        name = connection.settings_dict["NAME"]
+        pools = {bench.pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+        engines = {"mock": {"context_length": 4096, "template_tokens": 64, "pools": pools}}
+        told = {
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "FOREBAY_DATABASE_SCOPE": "system",
+            "FOREBAY_ENGINES": json.dumps(engines),
+            "FOREBAY_BATCH_IN_FLIGHT": "4",
+            "DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path=name).geturl(),
+            "DRIVING_DSN": dsn,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER],
+            env={**os.environ, **told},
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def go(self) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n"
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def drivers(dsn: str, bench: Bench) -> Iterator[list[AnotherDriver]]:
+    """They start side by side."""
+    found = [AnotherDriver(dsn, bench) for _ in range(KILLS)]
+    yield found
+    for each in found:
+        if each.process.returncode is None:
+            each.kill()
+
+
+@pytest.mark.slow(seconds=40)
+async def test_killed_again_and_again(
+    shop: Shop, echo: Echo, settings: Settings, drivers: list[AnotherDriver]
+) -> None:
+    settings.BATCH_IN_FLIGHT = 4
+    echo.pause_s = 0.03
+    batch = await shop.begin([line(n) for n in range(LINES)])
+    for kill, another in enumerate(drivers):
+        before = len(echo.asked)
+        another.go()
+        await until(lambda: asyncio.sleep(0.01, len(echo.asked) >= before + 3))  # noqa: B023
+        await asyncio.sleep(0.02 * kill)  # at another moment each time
+        another.kill()
+    assert len(echo.asked) < LINES
+    await until(lambda: in_database(Batch.objects.due().exists)())  # its lease has run out
+    ended = await shop.done(batch, 60)
+    assert ended["request_counts"] == {"total": LINES, "completed": LINES, "failed": 0}
+    rows = await shop.lines(ended["output_file_id"])
+    assert [row["custom_id"] for row in rows] == [f"id-{n}" for n in range(LINES)]
+    assert set(Counter(echo.said).values()) == {1}
+    for table in (Completion, Usage, IdempotencyKey, BatchLine):
+        assert await in_database(table.objects.count)() == LINES
+
+
+async def test_two_drivers_run_each_line_once(
+    shop: Shop, echo: Echo, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was taken for dead goes on beside its successor."""
+    echo.pause_s = 0.02
+    batch = await shop.begin([line(n) for n in range(30)])
+    first = shop.drive()
+    await until(lambda: asyncio.sleep(0.01, len(echo.asked) >= 3))
+    await in_database(Batch.objects.update)(leased_until=None)
+    second = shop.drive()
+    await asyncio.wait_for(asyncio.gather(first, second), 30)
+    ended = await shop.batch(batch)
+    assert ended["request_counts"] == {"total": 30, "completed": 30, "failed": 0}
+    assert set(Counter(echo.said).values()) == {1}
+    assert await in_database(Completion.objects.count)() == 30
+
+
+async def test_one_that_is_stopped_lets_go_at_once(
+    shop: Shop, echo: Echo, settings: Settings
+) -> None:
+    """As when a jobs process ends: what it has asked for goes on without it."""
+    settings.BATCH_IN_FLIGHT, echo.free = 2, 3
+    batch, stopped = await shop.begin([line(n) for n in range(12)]), driver.Driver()
+    stopped.wake()
+    stopped.wake()  # it is awake
+    await until(lambda: asyncio.sleep(0.01, len(echo.asked) == 5))
+    await asyncio.to_thread(stopped.stop)
+    row = await in_database(Batch.objects.due().get)()
+    assert (row.state, row.leased_until) == ("in_progress", None)
+    echo.gate.set()
+    ended = await shop.done(batch)
+    assert ended["request_counts"] == {"total": 12, "completed": 12, "failed": 0}
+    assert set(Counter(echo.said).values()) == {1}
+
+
+async def test_it_breaks_off_while_results_are_written(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written anew, and what was written is gone."""
+    monkeypatch.setattr("inference.batch.results._in_groups", _breaks)
+    batch = await shop.begin([line(n) for n in range(3)])
+    await asyncio.wait_for(shop.drive(), 30)
+    assert (await shop.batch(batch))["status"] == "finalizing"
+    monkeypatch.undo()
+    await in_database(Batch.objects.update)(leased_until=None)
+    ended = await shop.done(batch)
+    assert ended["status"] == "completed"
+    files = (await shop.client.get("/v1/files", params={"purpose": "batch_output"})).json()
+    assert [file["id"] for file in files["data"]] == [ended["output_file_id"]]
+    assert len(echo.asked) == 3
+
+
+def _breaks(batch: Batch) -> list[list[BatchLine]]:
+    raise RuntimeError("it breaks off")

@@ -1,0 +1,112 @@
+"""Files and batches of a person: gone with their erasure and their time, told in their export."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from audit.erasure import erasers
+from audit.keys.keyring import Unreadable, keyring
+from inference.batch import acts, encryption, file_store
+from inference.models import Batch, BatchLine, BatchState, File, FileChunk, FilePurpose
+from inference.personal_data import files
+from tenants.models import ApiKey, Tenant
+from tests.inference.batch.conftest import CHAT, jsonl, line
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FOREBAY = "引水池 the forebay "
+
+
+def owner(key: ApiKey) -> file_store.Owner:
+    return file_store.Owner(key.tenant_id, key.subject_id, key.pk, key.actor)
+
+
+def a_file(key: ApiKey, content: bytes = b"x", purpose: FilePurpose = FilePurpose.BATCH) -> File:
+    writer = file_store.FileWriter(owner(key), purpose, "mine.jsonl")
+    writer.write(content)
+    return writer.finish()
+
+
+def a_batch(key: ApiKey) -> Batch:
+    file = a_file(key, jsonl([line(1)]))
+    batch = acts.create(owner(key), file, CHAT, {"for": "them"})
+    BatchLine.objects.create(tenant_id=key.tenant_id, batch=batch, number=1, offset=0, length=9)
+    return batch
+
+
+@pytest.fixture
+def mine(acme: Tenant) -> ApiKey:
+    return ApiKey.issue(acme, "mine", by="test")[0]
+
+
+@pytest.fixture
+def theirs(acme: Tenant) -> ApiKey:
+    return ApiKey.issue(acme, "theirs", by="test")[0]
+
+
+def whose() -> set[UUID]:
+    return {*File.objects.values_list("subject_id", flat=True)} | {
+        *Batch.objects.values_list("subject_id", flat=True)
+    }
+
+
+def test_an_erasure_takes_them_and_nobody_elses(mine: ApiKey, theirs: ApiKey) -> None:
+    for key in (mine, theirs):
+        a_batch(key)
+        a_file(key, purpose=FilePurpose.BATCH_OUTPUT)
+    eraser, subject = erasers.find("files"), (mine.tenant_id, mine.subject_id)
+    assert eraser
+    assert eraser.verify(*subject) == 6
+    assert eraser.erase(*subject) == {"batches": 1, "files": 2}
+    assert eraser.verify(*subject) == 0
+    assert eraser.erase(*subject) == {"batches": 0, "files": 0}
+    assert whose() == {theirs.subject_id}
+    assert (FileChunk.objects.count(), BatchLine.objects.count()) == (2, 1)
+
+
+def test_without_its_key_nothing_of_it_is_read(
+    mine: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = a_batch(mine)
+    file = File.objects.get()
+
+    def gone(_key_id: UUID) -> None:
+        raise Unreadable("the key has been destroyed")
+
+    monkeypatch.setattr(keyring, "by_id_now", gone)
+    for read in (lambda: encryption.name_of(file), lambda: encryption.metadata_of(batch)):
+        with pytest.raises(Unreadable):
+            read()
+    with pytest.raises(Unreadable):
+        file_store.FileReader(file)
+    (row,) = files.files(mine.tenant_id, mine.subject_id)
+    assert (row["name"], row["text"]) == ("", "")
+
+
+def test_their_time_ends(mine: ApiKey, theirs: ApiKey) -> None:
+    """Not of what runs, nor of who is spared."""
+    running, over, spared = a_batch(mine), a_batch(mine), a_batch(theirs)
+    Batch.objects.exclude(pk=running.pk).update(state=BatchState.COMPLETED)
+    long_ago, before = timezone.now() - timedelta(days=90), timezone.now() - timedelta(days=60)
+    for table in (File, Batch):
+        table.objects.update(created_at=long_ago)
+    young = a_file(mine)
+    assert files.erase_old(mine.tenant_id, before, frozenset({theirs.subject_id})) == 2
+    assert {batch.pk for batch in Batch.objects.all()} == {running.pk, spared.pk}
+    kept = {young.pk, running.input_file_id, spared.input_file_id}
+    assert {file.pk for file in File.objects.all()} == kept
+    assert not Batch.objects.filter(pk=over.pk).exists()
+
+
+def test_their_export_tells_them(mine: ApiKey, theirs: ApiKey) -> None:
+    text = FOREBAY * 100_000  # a character of three bytes lies across two pieces
+    a_file(mine, text.encode())
+    batch = a_batch(mine)
+    a_batch(theirs)
+    parts = list(files.files(mine.tenant_id, mine.subject_id))
+    assert [part["part"] for part in parts] == [0, 1, 2, 0]
+    assert "".join(part["text"] for part in parts[:3]) == text
+    assert {part["name"] for part in parts} == {"mine.jsonl"}
+    (row,) = files.batches(mine.tenant_id, mine.subject_id)
+    assert (row["id"], row["metadata"]) == (batch.public_id, {"for": "them"})
