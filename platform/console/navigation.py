@@ -29,6 +29,7 @@ IN_TENANT: tuple[Section, ...] = (
             ("usage", _("Usage"), P.VIEW_USAGE),
             ("requests", _("Requests"), P.VIEW_REQUESTS),
             ("own_queue", _("Queue"), P.VIEW_REQUESTS),
+            ("batches", _("Batches"), P.VIEW_REQUESTS),
         ),
     ),
     (

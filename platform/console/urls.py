@@ -14,7 +14,7 @@ from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import overview, own_queue, request_log, usage_pages
+from console.usage import batches, overview, own_queue, request_log, usage_pages
 
 app_name = "console"
 
@@ -28,6 +28,12 @@ in_tenant = [
     path("requests/", request_log.requests, name="requests"),
     path("queue/", own_queue.own_queue, name="own_queue"),
     path("queue/live/", own_queue.live, name="own_queue_live"),
+    path("batches/", batches.batches, name="batches"),
+    path("batches/<uuid:batch>/", batches.batch, name="batch"),
+    path("batches/<uuid:batch>/pause/", batches.pause, name="batch_pause"),
+    path("batches/<uuid:batch>/resume/", batches.resume, name="batch_resume"),
+    path("batches/<uuid:batch>/cancel/", batches.cancel, name="batch_cancel"),
+    path("batches/<uuid:batch>/download/", batches.download, name="batch_download"),
     path("keys/", api_keys.api_keys, name="api_keys"),
     path("keys/<uuid:key>/", api_key.api_key, name="api_key"),
     path("keys/<uuid:key>/rotation/", api_key.rotation, name="rotation"),

@@ -28,7 +28,7 @@ from inference.chat.encryption import message_aad
 from inference.chat.protocol import Send
 from inference.models import Engine, Replacement
 from inference.reasoning import Said, packed
-from tenants.models import Link, Member, User
+from tenants.models import ApiKey, Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
 from tests.console.account.conftest import with_app
@@ -156,6 +156,7 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
     """What an address names, in a tenant that has one of everything."""
     furnish(alice)
     objects = Objects(alice.tenant, "acme")
+    objects.asked_with, _text = ApiKey.issue(alice.tenant, "batches", by="test")
     objects.furnish()
     named: dict[str, Any] = {
         "tenant": "acme",
