@@ -24,7 +24,8 @@ class Waiting:
     position: int  # about: 1 is next
     wait_ms: int  # that is expected; 0: not known
     waited_s: float | None
-    requeued: bool  # it had begun before
+    requeued: bool  # its worker died
+    parked: bool  # it gave its slot to a higher class
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
 
 
 def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: Any) -> OwnLine:
-    klass, items = name.decode(), [Item.parse(item) for item in told]
+    klass, items = name.decode(), [Item.parse(item) for item in told[::2]]
     of_class = line.waiting.get(klass, 0)
     above = line.before(klass) - of_class
     return OwnLine(
@@ -71,8 +72,8 @@ def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: 
         klass=klass,
         waiting=length,
         requests=tuple(
-            _waiting(item, n, above + _turns(of_class, n, tenants), line)
-            for n, item in enumerate(items)
+            _waiting(item, n, above + _turns(of_class, n, tenants), line, parked=bool(parked))
+            for n, (item, parked) in enumerate(zip(items, told[1::2], strict=True))
         ),
         higher_classes=above > 0,
         takes_turns=tenants > 1,
@@ -86,6 +87,13 @@ def _turns(of_class: int, own_before: int, tenants: int) -> int:
     return max(own_before + 1, min(of_class, (own_before + 1) * tenants))
 
 
-def _waiting(item: Item, own_before: int, position: int, line: Line) -> Waiting:
-    wait_ms = round(line.wait_s(position) * 1000)
-    return Waiting(item.id, own_before, position, wait_ms, waited_s(item.id), item.attempt > 1)
+def _waiting(item: Item, own_before: int, position: int, line: Line, *, parked: bool) -> Waiting:
+    return Waiting(
+        id=item.id,
+        own_before=own_before,
+        position=position,
+        wait_ms=round(line.wait_s(position) * 1000),
+        waited_s=waited_s(item.id),
+        requeued=item.attempt > 1,
+        parked=parked,
+    )

@@ -24,6 +24,7 @@ class TenantLine:
     waiting: int
     oldest_s: float | None  # how long the first of them has waited
     running: int
+    parked: int  # of those that wait: they gave their slots to a higher class
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class ClassLines:
     tenants: int  # that wait in it
     oldest_s: float | None
     running: int
+    parked: int
     wait_ms: int  # that one more would have to expect; 0: not known
     lines: tuple[TenantLine, ...]  # the longest first
 
@@ -58,36 +60,40 @@ def overview(pool: str) -> Overview:
     with client().pipeline(transaction=False) as ask:
         ask.eval(OVERVIEW.text, 1, prefix(pool), *most, *names)
         ask.eval(WAITING.text, 1, prefix(pool), *names)
-        (running, *told, runs), waiting = ask.execute()
-    busy, line = _running(runs), Line.told(waiting)
-    return Overview(running, tuple(_of_class(each, busy, line) for each in told))
+        (running, *told, runs, aside), waiting = ask.execute()
+    line = Line.told(waiting)
+    return Overview(running, tuple(_of_class(each, runs, aside, line) for each in told))
 
 
-def _running(told: Sequence[Any]) -> dict[tuple[str, str], int]:
-    return {(klass.decode(), tenant.decode()): n for klass, tenant, n in _in_threes(told)}
+def _by_tenant(told: Sequence[Any], klass: bytes) -> dict[str, int]:
+    return {tenant.decode(): n for of, tenant, n in _in_threes(told) if of == klass}
 
 
-def _of_class(told: list[Any], busy: dict[tuple[str, str], int], line: Line) -> ClassLines:
+def _of_class(told: list[Any], runs: list[Any], aside: list[Any], line: Line) -> ClassLines:
     name, waiting, tenants, oldest, *lines = told
     klass = name.decode()
-    running = {tenant: n for (of, tenant), n in busy.items() if of == klass}
+    running, parked = _by_tenant(runs, name), _by_tenant(aside, name)
     return ClassLines(
         name=klass,
         waiting=waiting,
         tenants=tenants,
         oldest_s=waited_s(oldest),
         running=sum(running.values()),
+        parked=sum(parked.values()),
         wait_ms=round(line.wait_s(line.before(klass)) * 1000),
-        lines=tuple(_lines(klass, lines, running)),
+        lines=tuple(_lines(klass, lines, running, parked)),
     )
 
 
-def _lines(klass: str, told: list[Any], running: dict[str, int]) -> Iterator[TenantLine]:
+def _lines(
+    klass: str, told: list[Any], running: dict[str, int], parked: dict[str, int]
+) -> Iterator[TenantLine]:
     for name, waiting, oldest in _in_threes(told):
         tenant = name.decode()
-        yield TenantLine(klass, tenant, waiting, waited_s(oldest), running.pop(tenant, 0))
+        runs, aside = running.pop(tenant, 0), parked.get(tenant, 0)
+        yield TenantLine(klass, tenant, waiting, waited_s(oldest), runs, aside)
     for tenant, n in running.items():  # of these nothing waits
-        yield TenantLine(klass, tenant, 0, None, n)
+        yield TenantLine(klass, tenant, 0, None, n, 0)
 
 
 def _in_threes(told: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:

@@ -45,5 +45,5 @@ def of_tenant(pool: str, klass: str, tenant_id: UUID, most: int) -> Chosen:
     script = client().register_script(TENANT_LINES.text)
     told = script(keys=[prefix(pool)], args=[str(tenant_id), most, klass])
     _klass, length, _tenants, *items = told[0] if told else (klass, 0, 0)
-    found = tuple(Item.parse(item) for item in items)
+    found = tuple(Item.parse(item) for item in items[::2])
     return Chosen(pool, klass, tenant_id, found, max(0, length - len(found)))

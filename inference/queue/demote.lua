@@ -45,8 +45,10 @@ local function moved(item)
   if not found then return 0 end
   local head = string.match(found, '^(%d+|%d+|%d+|)')
   join(to, tenant, head .. to .. '|' .. tenant .. '|' .. id)
+  local aside = redis.call('HEXISTS', p .. ':aside', id) == 1
   waits_no_more(p, id)
   waits_below(p, id, to)
+  if aside then redis.call('HSET', p .. ':aside', id, to .. '|' .. tenant) end
   left(class, tenant)
   return 1
 end

@@ -1,5 +1,6 @@
 -- Who waits in a class below the highest: a hash has their classes by their ids, another one counts
 -- them by class. In the highest one waits who neither runs nor stands there: it needs no count.
+-- A third one has those that wait because they were parked (park.lua).
 
 local function waits_below(p, id, class)
   if redis.call('HSET', p .. ':lower', id, class) == 1 then
@@ -12,6 +13,7 @@ local function waits_no_more(p, id)
   local class = redis.call('HGET', p .. ':lower', id)
   if class then
     redis.call('HDEL', p .. ':lower', id)
+    redis.call('HDEL', p .. ':aside', id)
     redis.call('HINCRBY', p .. ':waiting', class, -1)
   end
 end

@@ -1,11 +1,11 @@
 -- Who waits for a pool and what runs there, by class and tenant. It writes nothing, and looks at so
 -- much at most that a queue of any length costs about the same.
 -- KEYS: 1 pool prefix   ARGV: 1 tenants to look at in each class  2 lines to tell of each class
---   3 requests that run to look at  4 requests of a line to look at  5.. classes, the highest first
+--   3 requests that run, or are parked, to look at  4 requests of a line to look at  5.. classes, the highest first
 -- Returns {requests that run,
 --   {class, requests that wait, tenants that wait, id of the oldest of those looked at,
 --    tenant, its requests that wait, id of its oldest, ...} ...,
---   {class, tenant, its requests that run, ...}}
+--   {class, tenant, its requests that run, ...}, {class, tenant, its requests that are parked, ...}}
 local p = KEYS[1]
 local orders, on = p .. ':orders', p .. ':on'
 local tenants, lines, runs, items = unpack(ARGV, 1, 4)
@@ -54,17 +54,28 @@ local function of_class(class, waiting)
   return out
 end
 
-local function running()
-  local count, out = {}, {}
-  for _, item in ipairs(redis.call('ZRANGE', p .. ':leases', 0, runs - 1)) do
-    local key = string.match(item, '^%d+|%d+|%d+|([^|]*|[^|]*)|')
-    count[key] = (count[key] or 0) + 1
-  end
+local function in_threes(count)
+  local out = {}
   for key, n in pairs(count) do
     local class, tenant = string.match(key, '^(.*)|(.*)$')
     for _, told in ipairs({class, tenant, n}) do out[#out + 1] = told end
   end
   return out
+end
+
+local function running()
+  local count = {}
+  for _, item in ipairs(redis.call('ZRANGE', p .. ':leases', 0, runs - 1)) do
+    local key = string.match(item, '^%d+|%d+|%d+|([^|]*|[^|]*)|')
+    count[key] = (count[key] or 0) + 1
+  end
+  return in_threes(count)
+end
+
+local function parked()
+  local count, found = {}, redis.call('HSCAN', p .. ':aside', 0, 'COUNT', runs)[2]
+  for i = 2, #found, 2 do count[found[i]] = (count[found[i]] or 0) + 1 end
+  return in_threes(count)
 end
 
 local out = {redis.call('ZCARD', p .. ':leases')}
@@ -75,4 +86,5 @@ for i = 5, #ARGV do
   out[#out + 1] = of_class(ARGV[i], math.max(0, tonumber(waiting)))
 end
 out[#out + 1] = running()
+out[#out + 1] = parked()
 return out

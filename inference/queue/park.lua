@@ -43,4 +43,5 @@ local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', ten
 redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant, item)
 redis.call('ZADD', p .. ':' .. class .. ':active', counter, tenant)
 waits_below(p, id, class)
+redis.call('HSET', p .. ':aside', id, class .. '|' .. tenant)
 return 1

@@ -1,7 +1,7 @@
 -- One tenant's requests that wait for a pool. It writes nothing.
 -- KEYS: 1 pool prefix   ARGV: 1 tenant  2 requests to tell of each class  3.. classes
--- Returns {class, requests in its line, tenants that wait in the class, its items that wait, in the
---   order in which they begin} for each class in which it has a line
+-- Returns {class, requests in its line, tenants that wait in the class, item, 1 if it was parked, item
+--   ...} for each class in which it has a line; those that wait, in the order in which they begin
 local p, tenant, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local out = {}
 for i = 3, #ARGV do
@@ -16,6 +16,7 @@ for i = 3, #ARGV do
       if redis.call('HEXISTS', p .. ':orders', id) == 1
           and redis.call('HEXISTS', p .. ':on', id) == 0 then
         told[#told + 1] = items[n]
+        told[#told + 1] = redis.call('HEXISTS', p .. ':aside', id)
       else
         told[2] = told[2] - 1 -- it was cancelled
       end

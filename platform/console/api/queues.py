@@ -25,6 +25,8 @@ from tenants.roles import Permission as P
 T = TypeVar("T")
 _CLASS = "Of work: realtime, batch, finetune or preprocess."
 _P50, _P95 = "In ms, of the last five minutes.", "In ms."
+_PARKED = "Of those that wait: they gave their slots to a higher class."
+_PREEMPTIONS = "Of requests that ended in the last five minutes."
 
 
 class TenantLineShape(Shape):
@@ -34,6 +36,8 @@ class TenantLineShape(Shape):
     wait_p50_ms = s.IntegerField(source="waits.p50", allow_null=True, help_text=_P50)
     wait_p95_ms = s.IntegerField(source="waits.p95", allow_null=True, help_text=_P95)
     running = s.IntegerField(source="line.running")
+    parked = s.IntegerField(source="line.parked", help_text=_PARKED)
+    preemptions = s.IntegerField(source="waits.preempted", help_text=_PREEMPTIONS)
 
 
 class ClassShape(Shape):
@@ -46,6 +50,8 @@ class ClassShape(Shape):
     wait_p50_ms = s.IntegerField(source="waits.p50", allow_null=True, help_text=_P50)
     wait_p95_ms = s.IntegerField(source="waits.p95", allow_null=True, help_text=_P95)
     running = s.IntegerField(source="of.running")
+    parked = s.IntegerField(source="of.parked", help_text=_PARKED)
+    preemptions = s.IntegerField(source="waits.preempted", help_text=_PREEMPTIONS)
     tenants = TenantLineShape(many=True, source="lines", help_text="The longest lines first.")
     more_tenants = s.IntegerField(source="of.more", help_text="That wait and are not listed.")
 
@@ -66,6 +72,8 @@ class QueueShape(Shape):
                 "wait_p50_ms": 900,
                 "wait_p95_ms": 4100,
                 "running": 64,
+                "parked": 1,
+                "preemptions": 7,
                 "tenants": [
                     {
                         "tenant": "acme",
@@ -74,6 +82,8 @@ class QueueShape(Shape):
                         "wait_p50_ms": 900,
                         "wait_p95_ms": 4100,
                         "running": 40,
+                        "parked": 1,
+                        "preemptions": 7,
                     }
                 ],
                 "more_tenants": 0,
@@ -172,7 +182,8 @@ class OwnRequestShape(Shape):
     own_before = s.IntegerField(help_text="Of the tenant's own requests.")
     expected_wait_ms = s.IntegerField(source="wait_ms", help_text="0 where it is not known.")
     waited_s = s.FloatField(allow_null=True)
-    had_begun = s.BooleanField(source="requeued", help_text="It was interrupted.")
+    had_begun = s.BooleanField(source="requeued", help_text="Its worker died.")
+    parked = s.BooleanField(help_text="It gave its slot to a higher class, and goes on later.")
 
 
 class CauseShape(Shape):
@@ -208,6 +219,7 @@ class OwnLineShape(Shape):
                 "expected_wait_ms": 1200,
                 "waited_s": 0.8,
                 "had_begun": False,
+                "parked": False,
             }
         ],
     }

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from console.usage.figures import LATENCY_WINDOW, Percentile
@@ -14,15 +15,19 @@ from inference.models import Usage
 _AMOUNTS = {
     "p50": Percentile("queue_ms", fraction=0.5),
     "p95": Percentile("queue_ms", fraction=0.95),
+    "preempted": Sum("preemptions"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """In ms, of requests that ended in the last five minutes; None where none has."""
+    """Of requests that ended in the last five minutes: their waits in ms, None where none has
+    ended, and how often they gave their slots to a higher class.
+    """
 
     p50: int | None = None
     p95: int | None = None
+    preempted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +51,4 @@ def pool_waits(pool: str, tenants: Collection[str]) -> PoolWaits:
 
 
 def _waits(row: Any) -> Waits:
-    return Waits(row["p50"], row["p95"])
+    return Waits(row["p50"], row["p95"], row["preempted"])

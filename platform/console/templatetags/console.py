@@ -109,6 +109,12 @@ def seconds(passed: float | None) -> str:
 
 
 @register.filter
+def wait(ms: int) -> str:
+    """One that is expected: as `seconds` has it, or a dash for 0, which is not known."""
+    return seconds(ms / 1000 if ms else None)
+
+
+@register.filter
 def seen_by(person: User | None, request: ConsoleRequest) -> str:
     """A person's name. Inside a tenant nobody learns an operator's."""
     if person is None:

@@ -10,6 +10,7 @@ from redis import Redis
 
 from inference.intake import request_id
 from inference.lines import overview as overviews
+from inference.lines.of_tenant import own_lines
 from inference.lines.overview import ClassLines, Overview, TenantLine, overview
 from inference.order import Item
 from inference.queue.fair_queue import FairQueue
@@ -93,3 +94,18 @@ async def test_nothing_waits(queue: FairQueue) -> None:
     found = await seen(queue)
     assert (found.waiting, found.running) == (0, 0)
     assert not any(each.lines for each in found.classes)
+
+
+async def test_who_was_parked_waits_and_is_told_apart(queue: FairQueue) -> None:
+    items = await joined(queue, "acme", 3, "batch")
+    await queue.pop(2, new_id("gpu-1"))
+    assert await queue.park(items[1], 0)
+    batch = of(await seen(queue), "batch")
+    assert (batch.waiting, batch.running, batch.parked, batch.lines[0].parked) == (2, 1, 1, 1)
+    (line,) = await sync_to_async(own_lines)("acme", [queue.pool])
+    assert [(one.id, one.parked) for one in line.requests] == [
+        (items[1].id, True),
+        (items[2].id, False),
+    ]
+    await queue.pop(1, new_id("gpu-1"))
+    assert of(await seen(queue), "batch").parked == 0
