@@ -28,13 +28,17 @@ from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
 from bench.children import REPOSITORY
+from bench.dispatch import DispatchReport
+from bench.fairness import FairnessReport
 from bench.grpc_unary import GrpcReport
 from bench.memory import MemoryReport
 from bench.mock_targets import mock_targets
 from bench.new_versions import LoadsReport
+from bench.preemption import PreemptionReport
 from bench.results import Results
 from bench.scaling import ScalingReport
 from bench.usage import FULL, UsageReport
+from bench.utilisation import UtilisationReport
 
 APART = (
     "batching",
@@ -49,6 +53,10 @@ APART = (
     "audit-verify",
     "audit-search",
     "load",
+    "fairness",
+    "dispatch",
+    "preemption",
+    "utilisation",
 )
 PARTS = ("mock", "engine", *APART)
 FEW = 500_000  # rows of a quick run
@@ -169,6 +177,37 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
     if "load" in parts:
         rounds = options.rounds or (1 if results.quick else 5)
         results.loads = measured_apart("bench.new_versions", LoadsReport, rounds=rounds)
+    scheduling(results, options, parts)
+
+
+def scheduling(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
+    """What the queue does for tenants and classes of work."""
+    rounds, quick = options.rounds or (1 if results.quick else 3), results.quick
+    if "fairness" in parts:
+        results.fairness = measured_apart(
+            "bench.fairness",
+            FairnessReport,
+            rounds=options.rounds or 1,
+            seconds=options.seconds or (20.0 if quick else 60.0),
+        )
+    if "dispatch" in parts:
+        results.dispatch = measured_apart(
+            "bench.dispatch", DispatchReport, rounds=rounds, seconds=options.seconds or 5.0
+        )
+    if "preemption" in parts:
+        results.preemption = measured_apart(
+            "bench.preemption",
+            PreemptionReport,
+            rounds=options.rounds or 1,
+            seconds=options.seconds or (5.0 if quick else 12.0),
+        )
+    if "utilisation" in parts:
+        results.utilisation = measured_apart(
+            "bench.utilisation",
+            UtilisationReport,
+            rounds=options.rounds or 1,
+            seconds=options.seconds or (15.0 if quick else 60.0),
+        )
 
 
 def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:

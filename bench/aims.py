@@ -21,13 +21,19 @@ from bench.compared import (
     STREAMS_64,
     Compared,
 )
+from bench.dispatch import RATE as DISPATCHED
+from bench.dispatch import DispatchReport
+from bench.dispatch import median_of as dispatched
 from bench.engine import EngineRow, share_of_direct
+from bench.fairness import POOLS, FairnessReport
 from bench.figures import difference, median
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
 from bench.new_versions import STARTED, LoadsReport
+from bench.preemption import PreemptionReport
 from bench.usage import UsageReport
+from bench.utilisation import UtilisationReport
 
 FLAT_BYTES_PER_REQUEST = 200
 
@@ -169,6 +175,38 @@ def of_search(report: SearchReport) -> Iterator[Aim]:
         slowest = max(asked, key=lambda one: one.p95_ms)
         text = f"slowest audit search of {report.rows:,} events ({slowest.question}), p95"
         yield at_most(text, slowest.p95_ms, "ms", limit)
+
+
+def of_fairness(report: FairnessReport) -> Iterator[Aim]:
+    for weights in POOLS:
+        text = f"two backlogged tenants, weights {weights}: tokens/s off the weights by"
+        yield at_most(text, report.off(weights), "x", 1.05)
+    text = "a tenant's p95 wait for the first token beside a flood, against alone"
+    yield at_most(text, report.moved, "x", 1.5)
+    if (pops := report.pops) is not None:
+        yield at_most("a pop where 1,000 tenants wait: p99", pops.p99_ms, "ms", 1)
+
+
+def of_dispatch(report: DispatchReport) -> Iterator[Aim]:
+    for metric, limit in (("p50_ms", 5), ("p99_ms", 20)):
+        name = metric.removesuffix("_ms")
+        text = f"{DISPATCHED} requests/s: from the client until the engine has it, {name}"
+        yield at_most(text, dispatched(report.through, metric), "ms", limit)
+
+
+def of_preemption(report: PreemptionReport) -> Iterator[Aim]:
+    for row in report.rows:
+        text = f"{row.engine}, every slot busy: batch answers that did not come whole"
+        yield at_most(text, row.bad, "", 0)
+
+
+def of_utilisation(report: UtilisationReport) -> Iterator[Aim]:
+    for row in report.rows:
+        text = f"{row.engine}: batch fill with background work"
+        fill = row.fill(row.beside)
+        yield at_least(text, None if fill is None else 100 * fill, "%", 85)
+        text = f"{row.engine}: real-time p99 first token beside batch, against alone"
+        yield at_most(text, row.longer, "x", 1.1)
 
 
 def at_least(text: str, value: float | None, unit: str, limit: float) -> Aim:

@@ -21,6 +21,7 @@ import uvloop
 
 from bench.figures import percentile
 from bench.load_client import STALE, Expectation, LoadClient, Outcome
+from bench.stamps import TEXT, stamp
 
 PROMPT = (
     "You run the night shift of a dam. Say in a few sentences what you look at first when the "
@@ -38,7 +39,8 @@ class Options:
     equal length would otherwise keep all clients in step, a burst that real clients do not make.
     `prompt_bytes`: of the prompt, about; 0: 200. `hang_up`: the share of requests whose client does
     not wait for the end. `addresses`: how many of 127.0.0.1, .2 and so on the clients come from.
-    `ignore_eos`: answers of full length, from an engine that knows the field.
+    `ignore_eos`: answers of full length, from an engine that knows the field. `klass`: of work, by
+    the header; "": as the platform has it. `stamped`: prompts say when they were sent.
     """
 
     url: str
@@ -58,6 +60,8 @@ class Options:
     hang_up: float = 0.0
     addresses: int = 1
     ignore_eos: bool = False
+    klass: str = ""
+    stamped: bool = False
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class LoadReport:
     p99_ms: float | None = None
     max_ms: float | None = None
     ttft_p50_ms: float | None = None
+    ttft_p95_ms: float | None = None
     ttft_p99_ms: float | None = None
     gap_p99_ms: float | None = None
 
@@ -85,7 +90,7 @@ def request_bytes(options: Options) -> Iterator[bytes]:
     """Endless requests of one length, no two alike, so that no cache can answer them."""
     body = {
         "model": options.model,
-        "messages": [{"role": "user", "content": prompt(options.prompt_bytes)}],
+        "messages": [{"role": "user", "content": _prompt(options)}],
         "max_tokens": options.max_tokens,
         "temperature": 0.7,
     }
@@ -103,11 +108,17 @@ def request_bytes(options: Options) -> Iterator[bytes]:
         "content-type: application/json",
         "accept: text/event-stream" if options.stream else "accept: application/json",
         f"content-length: {length}",
+        *([f"x-forebay-class: {options.klass}"] if options.klass else []),
     ]
     before = ("\r\n".join(lines) + "\r\n\r\n" + head).encode()
     after = tail.encode()
     for count in itertools.count(int(perf_counter() * 1000) % 1_000_000_000):
-        yield before + b"%010d" % count + after
+        yield before + b"%010d" % (stamp() if options.stamped else count) + after
+
+
+def _prompt(options: Options) -> str:
+    text = prompt(options.prompt_bytes)
+    return text.replace("Report %010d", TEXT) if options.stamped else text
 
 
 def prompt(length: int) -> str:
@@ -260,7 +271,8 @@ def report(outcomes: list[Outcome], window: tuple[float, float], options: Option
     if options.stream:
         first = sorted((o.first_token - o.started) * 1000 for o in inside if o.first_token)
         gaps = sorted(gap * 1000 for o in inside for gap in o.gaps)
-        result.ttft_p50_ms, result.ttft_p99_ms = percentile(first, 50), percentile(first, 99)
+        result.ttft_p50_ms, result.ttft_p95_ms = percentile(first, 50), percentile(first, 95)
+        result.ttft_p99_ms = percentile(first, 99)
         result.gap_p99_ms = percentile(gaps, 99)
     return result
 
@@ -307,6 +319,8 @@ def read_options() -> Options:
     parser.add_argument("--prompt-bytes", type=int, default=0, help="0: some 200")
     parser.add_argument("--hang-up", type=float, default=0.0, help="share of clients that go")
     parser.add_argument("--addresses", type=int, default=1, help="127.0.0.1 and those behind it")
+    parser.add_argument("--klass", default="", help="of work: sent as x-forebay-class")
+    parser.add_argument("--stamped", action="store_true", help="prompts say when they were sent")
     parser.add_argument("--ignore-eos", action="store_true", help="answers of full length")
     return Options(**vars(parser.parse_args()))
 

@@ -10,11 +10,15 @@ from bench import (
     batching,
     big_bodies,
     cache_trace,
+    dispatch,
+    fairness,
     grpc_unary,
     memory,
     new_versions,
+    preemption,
     scaling,
     usage,
+    utilisation,
 )
 from bench.aims import Aim
 from bench.cells import cell, pair, table
@@ -101,6 +105,7 @@ def sections(results: Results) -> Iterator[str]:
     if results.loads is not None:
         yield "## Load of a new version"
         yield new_versions.section(results.loads)
+    yield from scheduling(results)
     if results.comparison or results.engine:
         yield "## How it was measured"
         yield METHOD
@@ -108,6 +113,21 @@ def sections(results: Results) -> Iterator[str]:
         yield "Bad answers began with:\n\n" + "\n".join(
             f"* `{line}`" for line in sorted(complaints)
         )
+
+
+def scheduling(results: Results) -> Iterator[str]:
+    if results.fairness is not None:
+        yield "## Fair shares"
+        yield fairness.section(results.fairness)
+    if results.dispatch is not None:
+        yield "## Dispatch"
+        yield dispatch.section(results.dispatch)
+    if results.preemption is not None:
+        yield "## Preemption"
+        yield preemption.section(results.preemption)
+    if results.utilisation is not None:
+        yield f"## A day in {results.utilisation.seconds:g} s"
+        yield utilisation.section(results.utilisation)
 
 
 def aim_cells(aim: Aim) -> tuple[str, ...]:

@@ -4,7 +4,8 @@
 
 It shows a platform's own ceiling, so it must cost little: one asyncio protocol on uvloop. Tests
 stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}`;
-`GET /control` tells the settings and counters, `GET /control/last` the body of the latest request.
+`GET /control` tells the settings and counters, `GET /control/last` the body of the latest request,
+`GET /control/delays` how many ms each request with a stamp (bench/stamps.py) took to come here.
 """
 
 import argparse
@@ -18,11 +19,13 @@ import orjson
 import uvloop
 
 from bench import mock_answers as answers
+from bench.stamps import ms_since
 
 Fail = Literal[
     "http_500", "http_429", "redirect", "garbage", "never", "wrong_usage", "drop_mid_stream"
 ]
 FAILS: tuple[Fail | None, ...] = (*get_args(Fail), None)
+KNOWN = {"tokens", "interval_ms", "delay_ms", "fail", "reasoning", "stamped"}
 
 
 @dataclass(slots=True)
@@ -34,10 +37,11 @@ class Behaviour:
     delay_ms: float = 0.0
     fail: Fail | None = None
     reasoning: answers.Reasoning | None = None  # the first half of an answer's tokens, and how
+    stamped: bool = False  # requests say when they were sent
 
     def change(self, wanted: dict[str, Any]) -> None:
         """Raises ValueError, and changes nothing, for a setting that does not exist."""
-        unknown = wanted.keys() - {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}
+        unknown = wanted.keys() - KNOWN
         told = wanted.get("fail") in FAILS and wanted.get("reasoning") in answers.REASONING
         if unknown or not told:
             raise ValueError(f"unknown setting: {wanted}")
@@ -46,6 +50,7 @@ class Behaviour:
         self.delay_ms = float(wanted.get("delay_ms", self.delay_ms))
         self.fail = wanted.get("fail", self.fail)
         self.reasoning = wanted.get("reasoning", self.reasoning)
+        self.stamped = bool(wanted.get("stamped", self.stamped))
 
 
 @dataclass(slots=True)
@@ -64,6 +69,7 @@ class Engine:
         self.models = models
         self.counters = Counters()
         self.last_body = b"null"
+        self.delays: list[float] = []  # of requests with a stamp, in ms
 
 
 class EngineProtocol(asyncio.Protocol):
@@ -128,6 +134,9 @@ class EngineProtocol(asyncio.Protocol):
             return answers.response(200, orjson.dumps(state))
         if self.url == b"/control/last":
             return answers.response(200, self.engine.last_body)
+        if self.url == b"/control/delays":
+            delays, self.engine.delays = self.engine.delays, []
+            return answers.response(200, orjson.dumps(delays))
         if self.url == b"/v1/models":
             models = [{"id": m, "object": "model", "created": 0} for m in self.engine.models]
             return answers.response(200, orjson.dumps({"object": "list", "data": models}))
@@ -139,6 +148,8 @@ class EngineProtocol(asyncio.Protocol):
         engine = self.engine
         engine.last_body = body = bytes(self.body)
         ask = answers.read_ask(body, chat)
+        if engine.behaviour.stamped and (delay := ms_since(body)) is not None:
+            engine.delays.append(delay)
         engine.counters.requests += 1
         if found := answers.FAILURES.get(engine.behaviour.fail or ""):
             self.transport.write(found)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench import history, markdown, superseded, svg_plot
+from bench import history, markdown, superseded, svg_plot, utilisation
 from bench.children import REPOSITORY
 from bench.results import Results
 
@@ -50,6 +50,8 @@ def picture(results: Results) -> str:
     if (memory := results.memory) is not None:
         series = memory.rss_mb | {"both": memory.total_mb}
         charts.append(svg_plot.Lines("Memory, MB", memory.requests, dict(series)))
+    if results.utilisation is not None:
+        charts += utilisation.charts(results.utilisation)
     if not charts:
         return ""
     machine = results.machine

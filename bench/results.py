@@ -13,13 +13,17 @@ from bench.aims import (
     of_bodies,
     of_cache,
     of_comparison,
+    of_dispatch,
     of_engine,
+    of_fairness,
     of_grpc,
     of_idle,
     of_loads,
     of_memory,
+    of_preemption,
     of_search,
     of_usage,
+    of_utilisation,
     of_verify,
 )
 from bench.audit import AuditReport
@@ -29,13 +33,17 @@ from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
 from bench.compare import Row
+from bench.dispatch import DispatchReport
 from bench.engine import EngineRow
+from bench.fairness import FairnessReport
 from bench.grpc_unary import GrpcReport
 from bench.idle import IdleReport
 from bench.memory import MemoryReport
 from bench.new_versions import LoadsReport
+from bench.preemption import PreemptionReport
 from bench.scaling import ScalingReport
 from bench.usage import UsageReport
+from bench.utilisation import UtilisationReport
 
 
 @dataclass(slots=True)
@@ -63,6 +71,10 @@ class Results:
     audit_verify: VerifyReport | None = None
     audit_search: SearchReport | None = None
     loads: LoadsReport | None = None
+    fairness: FairnessReport | None = None
+    dispatch: DispatchReport | None = None
+    preemption: PreemptionReport | None = None
+    utilisation: UtilisationReport | None = None
 
     def aims(self) -> list[Aim]:
         return list(self._aims())
@@ -96,6 +108,14 @@ class Results:
             yield from of_search(self.audit_search)
         if self.loads is not None:
             yield from of_loads(self.loads)
+        if self.fairness is not None:
+            yield from of_fairness(self.fairness)
+        if self.dispatch is not None:
+            yield from of_dispatch(self.dispatch)
+        if self.preemption is not None:
+            yield from of_preemption(self.preemption)
+        if self.utilisation is not None:
+            yield from of_utilisation(self.utilisation)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

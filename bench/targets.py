@@ -52,6 +52,12 @@ class MockEngine:
             state: dict[str, Any] = json.load(reply)
         return state
 
+    def delays(self) -> list[float]:
+        """Of the stamped requests since the last look: ms from the client until they were here."""
+        with urllib.request.urlopen(f"{self.root}/control/delays", timeout=5) as reply:
+            found: list[float] = json.load(reply)
+        return sorted(found)
+
     def target(self) -> Target:
         return Target("direct", self.url, "none", MODEL, dict)
 

@@ -81,9 +81,9 @@ class Forebay:
         """The API key of a new tenant without limits."""
         return self.key_of("bench")
 
-    def key_of(self, tenant: str) -> str:
-        """The API key of a new tenant of that name, without limits."""
-        self.manage("create_tenant", tenant, *UNLIMITED, "--json")
+    def key_of(self, tenant: str, *options: str) -> str:
+        """The API key of a new tenant of that name, without limits; `options` of create_tenant."""
+        self.manage("create_tenant", tenant, *UNLIMITED, *options, "--json")
         answer = json.loads(self.manage("create_api_key", tenant, "--name", "load", "--json"))
         return str(answer["api_key"])
 
