@@ -40,7 +40,7 @@ class Request:
     def rest(self) -> int:
         """Of its cost, what is still to come."""
         whole = Outcome(prompt_tokens=self.prompt, completion_tokens=self.tokens)
-        return whole.cost - (self.cost if self.done else 0)
+        return whole.cost - (self.cost if self.parked else 0)
 
 
 class Tenants:

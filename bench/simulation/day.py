@@ -13,19 +13,23 @@ from bench.simulation.virtual_link import VirtualLink
 
 
 async def simulated(policy: Policy, seed: int, redis_url: str) -> SimulationReport:
-    """What is left in the queues stays in Redis. Changes the table of classes of this process."""
-    policy.put_in_force()
+    """What is left in the queues stays in Redis."""
     link = VirtualLink(redis_url)
     try:
-        await link.call("CONFIG", "RESETSTAT")
-        began = time.perf_counter()
-        pools = [_pool(link, number, policy, seed) for number in range(policy.day.pools)]
-        tallies = await asyncio.gather(*[pool.run() for pool in pools])
-        report = summed(tallies, policy, seed)
-        report.wall = Wall(time.perf_counter() - began, await _script_us(link))
-        return report
+        with policy.in_force():
+            return await _simulated(link, policy, seed)
     finally:
         link.close()
+
+
+async def _simulated(link: VirtualLink, policy: Policy, seed: int) -> SimulationReport:
+    await link.call("CONFIG", "RESETSTAT")
+    began = time.perf_counter()
+    pools = [_pool(link, number, policy, seed) for number in range(policy.day.pools)]
+    tallies = await asyncio.gather(*[pool.run() for pool in pools])
+    report = summed(tallies, policy, seed)
+    report.wall = Wall(time.perf_counter() - began, await _script_us(link))
+    return report
 
 
 def _pool(link: VirtualLink, number: int, policy: Policy, seed: int) -> SimulatedPool:

@@ -17,7 +17,8 @@ share = 0.6
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -70,10 +71,16 @@ class Policy:
     loads: Mapping[str, Load] = field(default_factory=_loads)
     classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def put_in_force(self) -> None:
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
         """In this process: the queue's arguments come from the table of classes."""
+        before = dict(classes.CLASSES)
         for name, fields in self.classes.items():
             classes.CLASSES[name] = replace(classes.CLASSES[name], **fields)
+        try:
+            yield
+        finally:
+            classes.CLASSES.update(before)
 
 
 def read(path: Path | None, **day: Any) -> Policy:

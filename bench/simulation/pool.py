@@ -10,11 +10,15 @@ from typing import Any
 from bench.simulation.arrivals import Request
 from bench.simulation.policy import Day
 from bench.simulation.tally import Tally
-from bench.simulation.virtual_link import VirtualLink
+from bench.simulation.virtual_link import EPOCH_MS, VirtualLink
+from inference import classes
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, prefix
+from inference.record.parked import MOST_TIMES
+from tenants.redis_link import Call
 
+SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE, fair_queue.PARK)
 ORDER = b"sealed"
 MOST_NOTES = 100
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -22,18 +26,21 @@ Step = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(slots=True)
 class Running:
+    """`before`: what earlier runs of a request that was parked cost."""
+
     request: Request
     item: Item
     since: float
+    before: int
 
 
 @dataclass(slots=True)
 class VirtualEngine:
-    """As its runner sees it: `parked` while it waits to be woken."""
+    """As its runner sees it: `asleep` until a note wakes it."""
 
     name: str
     slots: int
-    parked: bool = False
+    asleep: bool = False
     running: dict[str, Running] = field(default_factory=dict)  # by request id
 
     @property
@@ -60,7 +67,7 @@ class SimulatedPool:
 
         `opens_at`: when engines first ask for work, in seconds.
         """
-        await self._link.learn((fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE))
+        await self._link.learn(SCRIPTS)
         await self._link.call("SET", f"{self._prefix}:runner", "simulated")
         for engine in self.engines.values():
             self._at(opens_at, partial(self._fill, engine))
@@ -95,30 +102,36 @@ class SimulatedPool:
 
     async def _heed(self, notes: list[bytes]) -> None:
         for note in notes:
-            name, _, what = note.decode().partition(" ")
+            name, verb, *about = note.decode().split(" ")
             engine = self.engines[name]
-            if what == "wake":
-                engine.parked = False
+            if verb == "wake":
+                engine.asleep = False
                 await self._fill(engine)
+            elif verb == "park":
+                await self._park(engine, about[0])
 
     # Engines run them ----------------------------------------------------------------------------
     async def _fill(self, engine: VirtualEngine) -> None:
-        if engine.free and not engine.parked:
-            self._take(engine, await self._queue.pop(engine.free, engine.name))
+        if engine.free and not engine.asleep:
+            await self._take(engine, await self._queue.pop(engine.free, engine.name))
 
-    def _take(self, engine: VirtualEngine, popped: list[tuple[Item, bytes]]) -> None:
+    async def _take(self, engine: VirtualEngine, popped: list[tuple[Item, bytes]]) -> None:
         self.tally.pops += 1
-        engine.parked = len(popped) < engine.free
-        for item, _ in popped:
-            self._begin(engine, item)
+        engine.asleep = len(popped) < engine.free
+        begun = [self._begin(engine, item) for item, _ in popped]
+        if offers := [self._offer(running) for running in begun if _may_be_parked(running)]:
+            await self._link.run_all(offers)
+            await self._heed(await self._notes())
 
-    def _begin(self, engine: VirtualEngine, item: Item) -> None:
+    def _begin(self, engine: VirtualEngine, item: Item) -> Running:
         request = self._requests[item.id]
         self.tally.began(request, self._now)
-        engine.running[item.id] = running = Running(request, item, self._now)
+        before = request.cost if request.parked else 0
+        engine.running[item.id] = running = Running(request, item, self._now, before)
         left = request.tokens - request.done
         ends = self._now + self._day.first_token_s + left / self._day.tokens_per_s
         self._at(ends, partial(self._ends, engine, running))
+        return running
 
     async def _ends(self, engine: VirtualEngine, running: Running) -> None:
         request = running.request
@@ -128,12 +141,35 @@ class SimulatedPool:
         request.done = request.tokens
         self.tally.finished(request)
         del self._requests[request.id]
-        settled = self._queue.settle(running.item, request.cost)
-        if engine.parked:
+        calls = [self._queue.settling(running.item, request.cost - running.before)]
+        if classes.of(request.klass).preemptible:
+            calls.append(self._queue.parking("over", running.item))
+        settled = self._link.run_all(calls)
+        if engine.asleep:
             await settled
             return
         _, popped = await asyncio.gather(settled, self._queue.pop(engine.free, engine.name))
-        self._take(engine, popped)
+        await self._take(engine, popped)
+
+    # Parking -------------------------------------------------------------------------------------
+    def _offer(self, running: Running) -> Call:
+        began_at = EPOCH_MS / 1000 + running.since
+        return self._queue.parking("offer", running.item, began_at)
+
+    async def _park(self, engine: VirtualEngine, request_id: str) -> None:
+        running = engine.running.get(request_id)
+        began_at = EPOCH_MS / 1000 + (running.since if running else 0)
+        if running is None or not await self._queue.still_wants(running.item, began_at):
+            return
+        self._stops(engine, running)
+        request = running.request
+        request.parked += 1
+        passed = self._now - running.since - self._day.first_token_s
+        request.done += min(request.tokens, int(max(0.0, passed) * self._day.tokens_per_s))
+        self.tally.parked(request)
+        used = request.cost - running.before
+        await self._queue.park(running.item, running.item.estimate - used)
+        await self._fill(engine)
 
     def _stops(self, engine: VirtualEngine, running: Running) -> None:
         del engine.running[running.request.id]
@@ -146,3 +182,8 @@ class SimulatedPool:
         for request in self._requests.values():
             if request.started is None:
                 self.tally.waits_on(request, ends)
+
+
+def _may_be_parked(running: Running) -> bool:
+    preemptible = classes.of(running.request.klass).preemptible
+    return preemptible and running.request.parked < MOST_TIMES

@@ -8,9 +8,10 @@ from django.conf import settings
 from bench.simulation import policy
 from bench.simulation.day import simulated
 from bench.simulation.report import ClassDay, SimulationReport, picture, section
-from inference import classes
+from inference.record.parked import MOST_TIMES
 
 SMALL = {"tenants": 12, "engines": 2, "hours": 2, "pools": 2}
+LOWER = ("batch", "finetune", "preprocess")
 CROWDED = """
 [load.realtime]
 share = 1.2
@@ -27,16 +28,11 @@ FLOOD = """
 [load.batch]
 share = 3.0
 burst = 60
-tokens = 400
+tokens = 1000
 [weights]
 1 = 0.5
 4 = 0.5
 """
-
-
-@pytest.fixture(autouse=True)
-def same_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "CLASSES", dict(classes.CLASSES))
 
 
 async def a_day(tmp_path: Path, said: str = "", seed: int = 1, **day: float) -> SimulationReport:
@@ -68,7 +64,16 @@ async def test_strict_order_starves_and_a_minimum_share_does_not(tmp_path: Path)
     fair = of(await a_day(tmp_path, CROWDED + quarter), "batch")
     assert fair.came == strict.came
     assert fair.finished > 2 * max(1, strict.finished)
-    assert fair.fill > 0.15
+    assert fair.fill > 2 * strict.fill
+
+
+async def test_batch_makes_room_for_realtime(tmp_path: Path) -> None:
+    kept = "".join(f"[classes.{name}]\npreemptible = false\n" for name in LOWER)
+    before, now = await a_day(tmp_path, kept), await a_day(tmp_path)
+    assert of(before, "batch").parked == 0
+    assert 0 < of(now, "batch").parked <= MOST_TIMES * of(now, "batch").came
+    waited, waits = (sum(of(day, "realtime").longest_s.values()) for day in (before, now))
+    assert waits < waited / 2
 
 
 async def test_backlogged_tenants_get_what_their_weights_say(tmp_path: Path) -> None:
