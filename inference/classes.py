@@ -14,17 +14,22 @@ from tenants.key_scopes import Scope
 
 @dataclass(frozen=True, slots=True)
 class WorkClass:
-    """`minimum_share` and `ageing_s` let it go before higher classes that wait (pop.lua)."""
+    """`minimum_share` and `ageing_s` let it go before higher classes that wait (pop.lua).
+
+    These and all limits below are those where settings or the pool say nothing else
+    (inference/queue/limits.py).
+    """
 
     name: str
     handler: str = "completion"  # in inference/worker/handlers
     deadline_s: float | None = None  # from receipt to answer; None: REQUEST_DEADLINE_S
     takes_slot: bool = True  # counts among the tenant's and the key's requests at once
-    minimum_share: float = 0.0  # of the requests that are handed out while it waits
+    minimum_share: float = 0.05  # of the requests that are handed out, once it has waited for long:
+    share_after_s: float = 60  # without a turn; then it has its share until nobody waits in it
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
     preemptible: bool = False  # gives its slot to a higher class that waits, and goes on later
-    most_waiting: int = 50_000  # requests in a pool's queue, unless settings or the pool say else
-    longest_wait_s: float = 600  # that is expected of one that joins, likewise
+    most_waiting: int = 50_000  # requests in a pool's queue
+    longest_wait_s: float = 600  # that is expected of one that joins
     for_clients: bool = False  # may be asked for, by whose requests have a higher one
     scope: str = Scope.INFERENCE  # that a key must have
     waits_apart: bool = False  # its deadline is for waiting; it runs REQUEST_DEADLINE_S at most
@@ -106,14 +111,3 @@ def longest_deadline_s() -> float:
 
 def names() -> list[str]:
     return list(CLASSES)
-
-
-def turns() -> str:
-    """As pop.lua wants them: minimum share in thousandths and ageing in ms of each class."""
-    if not any(each.minimum_share or each.ageing_s for each in CLASSES.values()):
-        return ""
-    return " ".join(map(_turn, CLASSES.values()))
-
-
-def _turn(each: WorkClass) -> str:
-    return f"{round(each.minimum_share * 1000)}|{round((each.ageing_s or 0) * 1000)}"

@@ -1,4 +1,4 @@
-"""When a pool takes requests of its model, and how many may wait for it.
+"""When a pool takes requests of its model, how many may wait for it, and who goes first.
 
 Nothing of Django is imported, as in inference/pools.py.
 """
@@ -11,6 +11,12 @@ from typing import Any
 
 LONGEST_MS = 86_400_000  # a day
 MOST_WAITING = 10_000_000
+MOST_SLOTS = 100_000
+MOST_SHARED = 0.8  # the minimum shares of all classes together
+# Of a class: how many may wait and how long they may be expected to, in seconds; its minimum share
+# of what is handed out, once it has had no turn for so many seconds; each time so long without one
+# it ranks one class higher (0: never); slots that are kept free for it and the classes above.
+LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", "reserved")
 KEYS = ("condition", "overflow_after_ms", "limits")  # of a pool in FOREBAY_ENGINES
 
 
@@ -44,6 +50,9 @@ def check(policy: Policy, classes: Collection[str]) -> None:
         if name not in classes:
             raise BadPolicy("limits", f"there is no class {name!r}, only {', '.join(classes)}")
         _check_limit(name, limit)
+        _check_turns(name, limit)
+    if sum(limit.get("share", 0) for limit in policy.limits.values()) > MOST_SHARED:
+        raise BadPolicy("limits", f"all shares together must be at most {MOST_SHARED}")
 
 
 def _check_condition(condition: Any, after_ms: Any) -> None:
@@ -57,13 +66,26 @@ def _check_condition(condition: Any, after_ms: Any) -> None:
 
 
 def _check_limit(name: str, limit: Any) -> None:
-    if not isinstance(limit, Mapping) or limit.keys() - {"waiting", "wait_s"}:
-        raise BadPolicy("limits", f"{name} may hold waiting and wait_s")
+    if not isinstance(limit, Mapping) or limit.keys() - set(LIMITS):
+        *first, last = LIMITS
+        raise BadPolicy("limits", f"{name} may hold {', '.join(first)} and {last}")
     waiting, wait_s, longest_s = limit.get("waiting", 1), limit.get("wait_s", 1), LONGEST_MS // 1000
     if not _is_int(waiting) or not 1 <= waiting <= MOST_WAITING:
         raise BadPolicy("limits", f"waiting of {name} must be 1 to {MOST_WAITING}")
     if not _is_number(wait_s) or not 0 < wait_s <= longest_s:
         raise BadPolicy("limits", f"wait_s of {name} must be more than 0 and at most {longest_s}")
+
+
+def _check_turns(name: str, limit: Any) -> None:
+    share, reserved, longest_s = limit.get("share", 0), limit.get("reserved", 0), LONGEST_MS // 1000
+    if not _is_number(share) or not 0 <= share <= MOST_SHARED:
+        raise BadPolicy("limits", f"share of {name} must be 0 to {MOST_SHARED}")
+    for field_name in ("share_after_s", "ageing_s"):
+        value = limit.get(field_name, 0)
+        if not _is_number(value) or not 0 <= value <= longest_s:
+            raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {longest_s}")
+    if not _is_int(reserved) or not 0 <= reserved <= MOST_SLOTS:
+        raise BadPolicy("limits", f"reserved of {name} must be 0 to {MOST_SLOTS} slots")
 
 
 def _is_int(value: Any) -> bool:

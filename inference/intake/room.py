@@ -9,12 +9,10 @@ queue at that moment, here and in other processes, comes on top.
 import math
 from collections.abc import Sequence
 
-from django.conf import settings
-
-from inference import classes
 from inference.engines import Pool
 from inference.intake.errors import QueueFull
 from inference.queue.expected_wait import expected, line_of, waiting
+from inference.queue.limits import limits_of
 
 UNKNOWN_S, LONGEST_S = 5, 3600  # Retry-After where no pace is known, and at most
 
@@ -29,7 +27,7 @@ def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
 
 def _room_in_s(pool: Pool, klass: str) -> float:
     """Seconds, 0 when there is room now."""
-    limits = limits_of(pool, klass)
+    limits = limits_of(pool.policy, klass)
     too_many = _too_many(pool, klass)
     too_long_s = expected(pool.name, klass) - limits["wait_s"]
     if too_many <= 0 and too_long_s <= 0:
@@ -46,16 +44,9 @@ def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
     line = line_of(pool.name)
     of_class = line.waiting.get(klass, 0)
     before = line.before(klass) - of_class + min(of_class, (own + 1) * tenants)
-    in_time = line.wait_s(before) <= limits_of(pool, klass)["wait_s"]
+    in_time = line.wait_s(before) <= limits_of(pool.policy, klass)["wait_s"]
     return in_time and _too_many(pool, klass) <= 0
 
 
 def _too_many(pool: Pool, klass: str) -> float:
-    return waiting(pool.name, klass) + 1 - limits_of(pool, klass)["waiting"]
-
-
-def limits_of(pool: Pool, klass: str) -> dict[str, float]:
-    """The pool's own, else the installation's, else those of the class."""
-    own, here = classes.of(klass), settings.QUEUE_LIMITS.get(klass, {})
-    by_default = {"waiting": own.most_waiting, "wait_s": own.longest_wait_s}
-    return {**by_default, **here, **pool.policy.limits.get(klass, {})}
+    return waiting(pool.name, klass) + 1 - limits_of(pool.policy, klass)["waiting"]

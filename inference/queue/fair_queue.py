@@ -4,6 +4,7 @@ Redis holds order and leases; PostgreSQL holds the truth, and the sweeper mends 
 other. Every method raises RedisGone when Redis is unavailable.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from inference.order import Item
 from inference.queue import expected_wait
 from inference.queue.client import client
 from inference.queue.expected_wait import Line, Place
+from inference.queue.limits import turns
 from tenants.redis_link import WHEN_FULL, Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
@@ -22,17 +24,19 @@ def _text(name: str) -> str:
     return (_HERE / f"{name}.lua").read_text()
 
 
+AHEAD = 128  # tokens that a request is charged with at most as it begins
 _PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
+_CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
-POP = Script.of(WHEN_FULL + _PACE + _LOWER + _text("pop"))
-SETTLE, CANCEL, TAKE_OUT = (
-    Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("settle", "cancel", "take_out")
-)
+POP = Script.of(WHEN_FULL + _PACE + _LOWER + _CHARGED + _text("pop"))
+SETTLE = Script.of(WHEN_FULL + _LOWER + _CHARGED + _text("settle"))
 SWEEP, PARK = (
-    Script.of(WHEN_FULL + _LOWER + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
+    Script.of(WHEN_FULL + _LOWER + _CHARGED + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
 )
-BEAT, ADOPT, COMPARED, WAITING = (
-    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "adopt", "compared", "waiting")
+CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
+CHARGE, ADOPT = (Script.of(WHEN_FULL + _CHARGED + _text(name)) for name in ("charge", "adopt"))
+BEAT, COMPARED, WAITING = (
+    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "compared", "waiting")
 )
 DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
 OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))
@@ -82,10 +86,18 @@ class Joined(NamedTuple):
     place: Place
 
 
+class Popped(list[tuple[Item, bytes]]):
+    """Items with their encrypted orders, b"" for one that stands on record only.
+
+    `held`: others wait for a slot that is not kept free for higher classes.
+    """
+
+    held = False
+
+
 class FairQueue:
     def __init__(self, redis: RedisLink, pool: str) -> None:
         self._redis, self.pool, self._pool = redis, pool, [prefix(pool)]
-        self._classes = classes.turns(), *classes.names()
 
     def of(self, pool: str) -> "FairQueue":
         """Another pool's, over the same link."""
@@ -114,13 +126,19 @@ class FairQueue:
         told = await self._redis.run(WAITING, self._pool, *classes.names())
         return expected_wait.looked(self.pool, told)
 
-    async def pop(self, n: int, runner: str) -> list[tuple[Item, bytes]]:
-        """Up to n items with their encrypted orders, b"" for one that stands on record only.
+    async def pop(self, n: int, runner: str) -> Popped:
+        """Up to n. Fewer means that the runner is parked."""
+        rules = *turns(self.pool), *classes.names()
+        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *rules)
+        whole = len(flat) // 2 * 2  # without what tells that some are held
+        popped = Popped((Item.parse(flat[i]), flat[i + 1]) for i in range(0, whole, 2))
+        popped.held = len(flat) > whole
+        return popped
 
-        Fewer means that the runner is parked.
-        """
-        flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *self._classes)
-        return [(Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
+    async def charge(self, costs: Mapping[Item, int]) -> None:
+        """What items that run have cost up to now, in tokens. Lower ones than before do nothing."""
+        told = [word for item, cost in costs.items() for word in (str(item), cost)]
+        await self._redis.run(CHARGE, self._pool, *told)
 
     async def settle(self, item: Item, cost: int) -> bool:
         """False when the lease had been lost."""
@@ -131,8 +149,9 @@ class FairQueue:
         """Whether it is still leased for this attempt."""
         return await self._redis.call("ZSCORE", f"{self._pool[0]}:leases", str(item)) is not None
 
-    def settling(self, item: Item, cost: int) -> Call:
-        return Call(SETTLE, self._pool, (str(item), cost))
+    def settling(self, item: Item, cost: int, *, charged: bool = True) -> Call:
+        """`charged`: something may have been, since it began."""
+        return Call(SETTLE, self._pool, (str(item), cost, int(charged)))
 
     async def cancel(self, request_id: str) -> str:
         """ "running", "queued" (the caller now settles it) or "gone"."""
@@ -182,20 +201,20 @@ class FairQueue:
         """It cannot be parked: another one is asked."""
         await self._park("stay", item)
 
-    async def park(self, item: Item, refund: int) -> bool:
+    async def park(self, item: Item, cost: int) -> bool:
         """It waits again, in front of its line; False when its lease had been lost.
 
-        `refund`: of its estimate, what it has not used.
+        `cost`: of what came since it began, in tokens.
         """
-        return bool(await self._park("park", item, refund=refund))
+        return bool(await self._park("park", item, cost=cost))
 
-    async def _park(self, verb: str, item: Item, began_at: float = 0, refund: int = 0) -> Any:
-        return (await self._redis.run_all([self.parking(verb, item, began_at, refund)]))[0]
+    async def _park(self, verb: str, item: Item, began_at: float = 0, cost: int = 0) -> Any:
+        return (await self._redis.run_all([self.parking(verb, item, began_at, cost)]))[0]
 
-    def parking(self, verb: str, item: Item, began_at: float = 0, refund: int = 0) -> Call:
+    def parking(self, verb: str, item: Item, began_at: float = 0, cost: int = 0) -> Call:
         above = classes.names()[: classes.rank(item.klass)]
         began_ms = int(began_at * 1000)
-        return Call(PARK, self._pool, (verb, str(item), began_ms, refund, *above))
+        return Call(PARK, self._pool, (verb, str(item), began_ms, cost, *above))
 
     async def inbox(self, runner: str) -> bytes:
         """Waits for the next note: b"wake", b"cancel <id>" or b"park <id>".

@@ -1,6 +1,6 @@
 -- A request that may give its slot to a higher class, as its runner tells it.
 -- KEYS: 1 pool prefix
--- ARGV: 1 verb  2 item  3 when it began, in ms  4 cost to give back
+-- ARGV: 1 verb  2 item  3 when it began, in ms  4 what it has cost since then
 --       5.. the classes that go before its own, the highest first
 -- offer -> 1: it may be parked from now on
 -- ask   -> 1: somebody still waits for its slot; 0: not any more, and it may be parked again
@@ -8,7 +8,8 @@
 -- over  -> 1: it has ended
 -- park  -> 1: it waits again, in front of its line; 0: it was not this runner's any more
 local p, verb, item = KEYS[1], ARGV[1], ARGV[2]
-local weight, class, tenant, id = string.match(item, '^%d+|%d+|(%d+)|([^|]*)|([^|]*)|(.*)$')
+local estimate, weight, class, tenant, id =
+  string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
 local member = class .. '|' .. tenant .. '|' .. id
 local parkable, parking = p .. ':parkable', p .. ':parking'
 local above = {}
@@ -37,9 +38,9 @@ if verb ~= 'park' then return 1 end
 
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
 redis.call('HDEL', p .. ':on', id)
+local change = (tonumber(ARGV[4]) - charged(p, id, estimate)) / tonumber(weight)
 if redis.call('HEXISTS', p .. ':orders', id) == 0 then return 0 end
-local refund = -tonumber(ARGV[4]) / tonumber(weight)
-local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, refund)
+local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, change)
 redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant, item)
 redis.call('ZADD', p .. ':' .. class .. ':active', counter, tenant)
 waits_below(p, id, class)

@@ -1,9 +1,11 @@
 -- Hands out up to n requests: classes in strict order, inside a class the tenant that has had the
 -- least for its weight, inside a tenant first come first served.
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
---   4 '' for strict order, else of each class its minimum share in thousandths and its ageing in ms
---   5.. names of classes, the highest first
--- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked.
+--   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
+--     ageing in ms | slots that are kept free for it and those above
+--   5 slots of the pool, '' where none are kept free   6.. names of classes, the highest first
+-- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
+-- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -29,9 +31,9 @@ local function take(class, most)
       -- Else it was cancelled while it waited, or stands in its line twice and runs already: it was
       -- moved to another pool and back. Nothing to run, nothing to charge.
       if order and redis.call('HSETNX', on, id, runner) == 1 then
-        counter = redis.call('HINCRBYFLOAT', counters, tenant, tonumber(estimate) / tonumber(weight))
+        counter = redis.call('HINCRBYFLOAT', counters, tenant, at_first(estimate) / tonumber(weight))
         redis.call('ZADD', leases, deadline, item)
-        if class ~= ARGV[5] then waits_no_more(p, id) end
+        if class ~= ARGV[6] then waits_no_more(p, id) end
         out[#out + 1] = item
         out[#out + 1] = order
         taken = taken + 1
@@ -51,85 +53,116 @@ local function take(class, most)
   return taken
 end
 
--- The same with turns of lower classes. Of those that wait, a hash keeps what they are owed in
--- thousandths of a request, and since when they have had no turn.
+-- The same while lower classes wait. Of each that does, a hash keeps what it is owed in thousandths
+-- of a request, since when it has had no turn, and whether it has its minimum share by now: that it
+-- keeps until nobody waits in it.
+local held = false
 local function take_turns()
-  local lower, rank = {}, 0
-  for share, ageing in string.gmatch(ARGV[4], '(%d+)|(%d+)') do
-    rank = rank + 1
-    if rank > 1 and (share ~= '0' or ageing ~= '0') then
-      lower[#lower + 1] = {name = ARGV[4 + rank], rank = rank, share = tonumber(share),
-        ageing = tonumber(ageing), owed = 0, since = now}
-    end
+  local rows, taken_before = {}, redis.call('HLEN', on)
+  for share, after, ageing, kept in string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)') do
+    local rank = #rows + 1
+    rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
+      after = tonumber(after), ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
   end
 
-  local function waits(class) return redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 end
+  local function waits(row) return redis.call('EXISTS', p .. ':' .. row.name .. ':active') == 1 end
 
   local function read()
-    for _, l in ipairs(lower) do
-      l.waits = waits(l.name)
-      local kept = l.waits and redis.call('HGET', p .. ':turns', l.name)
-      if kept then
-        local owed, since = string.match(kept, '^(%d+)|(%d+)$')
-        l.owed, l.since = tonumber(owed), math.min(now, tonumber(since)) -- a clock may be set back
+    for rank = 2, #rows do
+      local row = rows[rank]
+      row.waits = waits(row)
+      row.read = row.waits and redis.call('HGET', p .. ':owed', row.name)
+      if row.read then
+        local owed, since, starves = string.match(row.read, '^(%d+)|(%d+)|(%d)$')
+        row.owed, row.starves = tonumber(owed), tonumber(starves)
+        row.since = math.min(now, tonumber(since)) -- a clock may be set back
       end
+      if row.share > 0 and now - row.since >= row.after then row.starves = 1 end
     end
   end
 
   local function write()
-    for _, l in ipairs(lower) do
-      if l.waits then
-        redis.call('HSET', p .. ':turns', l.name, string.format('%d|%d', l.owed, l.since))
-      else
-        redis.call('HDEL', p .. ':turns', l.name)
+    for rank = 2, #rows do
+      local row = rows[rank]
+      local text = string.format('%d|%d|%d', row.owed, row.since, row.starves)
+      if row.waits and text ~= row.read then
+        redis.call('HSET', p .. ':owed', row.name, text)
+      elseif row.read and not row.waits then
+        redis.call('HDEL', p .. ':owed', row.name)
       end
     end
   end
 
   -- The class below this rank whose turn it is all the same.
   local function before(higher)
-    for _, l in ipairs(lower) do
-      if l.waits and l.rank > higher then
-        if l.owed + l.share >= 1000 then return l.name end
-        if l.ageing > 0 and l.rank - math.floor((now - l.since) / l.ageing) <= higher then
-          return l.name
+    for rank = math.max(2, higher + 1), #rows do
+      local row = rows[rank]
+      if row.waits then
+        if row.starves == 1 and row.owed + row.share >= 1000 then return row end
+        if row.ageing > 0 and rank - math.floor((now - row.since) / row.ageing) <= higher then
+          return row
         end
       end
     end
   end
 
-  local function turn(class)
-    local taken = take(class, 1)
-    for _, l in ipairs(lower) do
-      if l.waits then l.owed = l.owed + taken * l.share end
-      if l.name == class then
-        if taken == 1 then l.owed, l.since = math.max(0, l.owed - 1000), now end
-        l.waits = waits(class)
+  local function turn(row, most)
+    local taken = take(row.name, most)
+    for rank = 2, #rows do
+      local each = rows[rank]
+      if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
+      if each == row then
+        if taken > 0 then each.owed, each.since = math.max(0, each.owed - 1000 * taken), now end
+        each.waits = waits(each)
       end
     end
     return taken
   end
 
+  -- How many of this rank may begin. What is kept free for higher ones leaves at least one slot.
+  local function room(rank)
+    local slots, kept = tonumber(ARGV[5]), 0
+    if not slots then return n end
+    for higher = 1, rank - 1 do kept = math.max(kept, rows[higher].kept) end
+    return math.min(n, slots - math.min(kept, slots - 1) - taken_before - #out / 2)
+  end
+
+  local function one_by_one(rank)
+    for lower = rank, #rows do
+      if rows[lower].waits and (rows[lower].starves == 1 or rows[lower].ageing > 0) then return true end
+    end
+  end
+
   read()
-  for c = 5, #ARGV do
+  for rank, row in ipairs(rows) do
     while n > 0 do
-      local first = before(c - 4)
-      if turn(first or ARGV[c]) == 0 and not first then break end
+      local first = before(rank)
+      local most = first and 1 or room(rank)
+      if most <= 0 then
+        held = held or row.waits
+        break
+      end
+      if one_by_one(rank) then most = 1 end
+      if turn(first or row, most) < most and not first then break end
     end
   end
   write()
 end
 
-if ARGV[4] == '' then
-  for c = 5, #ARGV do
-    if n == 0 then break end
-    take(ARGV[c], n)
-  end
-else
+local below = {}
+for c = 7, #ARGV do below[#below + 1] = p .. ':' .. ARGV[c] .. ':active' end
+if #below > 0 and redis.call('EXISTS', unpack(below)) > 0 then
   take_turns()
+else
+  take(ARGV[6], n)
 end
 
-if n > 0 then redis.call('SADD', p .. ':parked', runner) end
+if n > 0 then
+  redis.call('SADD', p .. ':parked', runner)
+elseif ARGV[5] ~= '' then
+  redis.call('SREM', p .. ':parked', runner) -- where slots are kept free, it asks although it is
+end
 more = more or n == 0 and redis.call('HLEN', orders) > redis.call('HLEN', on)
 keep_pace(p, now, #out / 2, n > 0 and FREE or more and WAITS or FULL)
+if held and n > 0 then out[#out + 1] = 'held' end
 return out

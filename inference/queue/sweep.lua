@@ -15,10 +15,10 @@ for i = #expired, 1, -1 do
   local attempt, estimate, weight, class, tenant, id =
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
   redis.call('HDEL', p .. ':on', id)
+  local refund = charged(p, id, estimate) / tonumber(weight)
   if redis.call('HEXISTS', p .. ':orders', id) == 1 then
     local counters, active = p .. ':' .. class .. ':counters', p .. ':' .. class .. ':active'
-    local refund = -tonumber(estimate) / tonumber(weight)
-    local counter = redis.call('HINCRBYFLOAT', counters, tenant, refund)
+    local counter = redis.call('HINCRBYFLOAT', counters, tenant, -refund)
     redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant,
       (attempt + 1) .. '|' .. estimate .. '|' .. weight .. '|' .. class .. '|' .. tenant .. '|' .. id)
     redis.call('ZADD', active, counter, tenant)

@@ -19,6 +19,5 @@ async def put_aside(
 ) -> None:
     """`before`: as it was when it began here. Raises RedisGone; it can be called again."""
     await keep(redis, order, parked)
-    unused = item.estimate - (parked.cost - before.cost)
-    if await queue.park(item, unused):
+    if await queue.park(item, parked.cost - before.cost):
         log.info("request %s waits again: a higher class needs its slot", order.id)

@@ -39,6 +39,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
+from inference.worker.charging import Charging
 from inference.worker.colleagues import Colleagues
 from inference.worker.guard import Guard
 from inference.worker.handing_over import (
@@ -77,7 +78,7 @@ class Runner:
         self.stopping = False
         self._cancelled: set[str] = set()  # before they were running
         self._aside: set[asyncio.Task[None]] = set()  # parked: their slots are free again
-        self._parked = False
+        self._parked = self._held = False
         self._woken = False
         self._leaving = False
         self._epoch = b""
@@ -94,6 +95,7 @@ class Runner:
         self.guard = Guard(self.engine.config.id, self.redis)
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
+        self.charging = Charging(self.queue, self.running)
         self.writer = Writer(self.redis)
         self.answers = SecondLevel(self.redis)
         self.commits = GroupCommit(
@@ -111,6 +113,7 @@ class Runner:
             finally:
                 for helper in helpers:
                     helper.cancel()
+                self.charging.stop()
                 await self.guard.close()
                 await self.colleagues.leave(self.redis)
                 await self.writer.drained()
@@ -164,6 +167,7 @@ class Runner:
             self._spawn(self._run(item, ciphertext))
         if len(popped) < free:
             self._parked = not self._woken  # a note may overtake this answer
+            self._held = popped.held
         else:
             self.colleagues.call_one()
 
@@ -202,6 +206,8 @@ class Runner:
         self._aside.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.error("a request failed: %r", problem, exc_info=problem)
+        if self._held:  # for another slot than the free ones
+            self._parked = False
         if not self._parked:
             self._wake.set()
 
@@ -288,6 +294,7 @@ class Runner:
         handler.let_go = self._let_go
         handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
         self.running[item.id] = handler
+        self.charging.look_on()
         again = item.attempt > 1 or parked.times > 0
         if item.id in self._cancelled or (
             again and await self._patiently(self.queue.was_cancelled, item.id)
@@ -303,8 +310,9 @@ class Runner:
         slot = slots.slot(order) if order else await self._slot_on_record(item)
         set_aside = slots.set_aside(order) if order else 0
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
+            charged = self.charging.over(item)
             calls = [
-                self.queue.settling(item, outcome.cost - before.cost),
+                self.queue.settling(item, outcome.cost - before.cost, charged=charged),
                 releasing(slot, set_aside, slots.used(outcome), slots.kept(outcome)),
             ]
             if classes.of(item.klass).preemptible:

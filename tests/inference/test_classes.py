@@ -173,7 +173,7 @@ async def test_it_waits_for_every_higher_class(bench: Bench) -> None:
 async def test_its_minimum_share_holds_beside_completions(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = {**CLASSES, "nap": WorkClass("nap", handler="nap", minimum_share=0.25)}
+    table = {**CLASSES, "nap": WorkClass("nap", handler="nap", minimum_share=0.25, share_after_s=0)}
     monkeypatch.setattr(classes, "CLASSES", table)
     naps = {(await nap(bench)).id for _ in range(3)}
     for _ in range(12):

@@ -123,6 +123,11 @@ class Handler(ABC):
         """Keeps what there is of it in Redis, and says what that took."""
         return msgspec.structs.replace(self.parked_before, times=self.parked_before.times + 1)
 
+    @property
+    def cost_so_far(self) -> int:
+        """In the fair queue's unit, as far as it can be seen while it works (Outcome.cost)."""
+        return 0
+
     # What a runner does with it -------------------------------------------------------------------
     def park(self) -> bool:
         """Somebody of a higher class waits: it stops as soon as it can. False where it cannot."""

@@ -167,6 +167,15 @@ class Generation(Handler):
         if not self.order.stream:
             self.body = pieces.as_answer(self._given(), self.usage)
 
+    @property
+    def cost_so_far(self) -> int:
+        """A whole answer shows nothing before its end."""
+        if self.first_at is None:
+            return 0
+        guess = len(self.order.body) // BYTES_OF_A_TOKEN
+        prompt = min(guess, self.order.charge.prompt_tokens or guess)
+        return prompt + 2 * self.sent
+
     # Streams -------------------------------------------------------------------------------------
     def _take(self, events: list[bytes], writer: Writer) -> None:
         if events and self.first_at is None:

@@ -37,7 +37,9 @@ class PoolChange(Shape):
     limits = s.DictField(
         required=False,
         help_text="How many requests of a class may wait (`waiting`), and how long they may be "
-        "expected to (`wait_s`). Beyond that the answer is 503.",
+        "expected to (`wait_s`). Beyond that the answer is 503. `share`: of what is handed out, "
+        "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
+        "without one it ranks one class higher; `reserved`: slots that lower classes leave free.",
     )
     EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
 
@@ -64,7 +66,7 @@ class PoolShape(DeclaredShape):
         "position": 0,
         "condition": "overflow",
         "overflow_after_ms": 2000,
-        "limits": {"realtime": {"waiting": 1000, "wait_s": 60}},
+        "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
         "engines": ["gpu-1", "gpu-2"],
     }
 

@@ -104,8 +104,10 @@ class PolicyForm(ConsoleForm):
         label=gettext_lazy("Limits of the queue as JSON"),
         required=False,
         help_text=gettext_lazy(
-            'By class of work: how many may wait, and for how long (seconds). Such as {"realtime": '
-            '{"waiting": 1000, "wait_s": 60}}.'
+            "By class of work: how many may wait, and for how long (seconds); its minimum share "
+            "after so many seconds without a turn, and slots that are kept free for it. Such as "
+            '{"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}, "batch": {"share": 0.05, '
+            '"share_after_s": 60}}.'
         ),
     )
     known = forms.CharField(widget=forms.HiddenInput)

@@ -9,7 +9,10 @@ from tenants.models import User
 from tests.console.api.conftest import Api, Enter, errors
 
 pytestmark = pytest.mark.django_db
-LIMITS = {"realtime": {"waiting": 1000, "wait_s": 60}}
+LIMITS = {
+    "realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2},
+    "batch": {"share": 0.1, "share_after_s": 30, "ageing_s": 600},
+}
 
 
 @pytest.fixture
@@ -45,9 +48,24 @@ def test_a_policy_is_set_changed_and_on_record(api: Api) -> None:
         ({"condition": "overflow"}, "overflow_after_ms", "how many milliseconds"),
         ({"overflow_after_ms": -1}, "overflow_after_ms", "0"),
         ({"limits": {"fastest": {}}}, "limits", "no class 'fastest'"),
-        ({"limits": {"batch": {"seconds": 1}}}, "limits", "waiting and wait_s"),
+        (
+            {"limits": {"batch": {"seconds": 1}}},
+            "limits",
+            "waiting, wait_s, share, share_af",
+        ),
         ({"limits": {"batch": {"waiting": 0}}}, "limits", "waiting of batch"),
         ({"limits": {"batch": {"wait_s": True}}}, "limits", "wait_s of batch"),
+        ({"limits": {"batch": {"share": 0.9}}}, "limits", "share of batch must be 0 to 0.8"),
+        ({"limits": {"batch": {"share": "5 %"}}}, "limits", "share of batch"),
+        (
+            {"limits": {"batch": {"share": 0.5}, "finetune": {"share": 0.4}}},
+            "limits",
+            "all shares together must be at most 0.8",
+        ),
+        ({"limits": {"batch": {"share_after_s": -1}}}, "limits", "share_after_s of batch"),
+        ({"limits": {"batch": {"ageing_s": 1e9}}}, "limits", "ageing_s of batch"),
+        ({"limits": {"realtime": {"reserved": 1.5}}}, "limits", "reserved of realtime"),
+        ({"limits": {"realtime": {"reserved": -1}}}, "limits", "reserved of realtime"),
         ({"limits": [1]}, "limits", "type"),
     ],
 )

@@ -19,6 +19,7 @@ from inference.classes import CLASSES, WorkClass
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import (
+    AHEAD,
     SWEEP,
     TAKE_OUT,
     FairQueue,
@@ -72,37 +73,49 @@ class Turns:
     def __init__(self, table: dict[str, WorkClass]) -> None:
         self.table, self.ranks = table, {name: rank for rank, name in enumerate(table)}
         self.owed: dict[str, float] = {}  # of classes that have been seen to wait
-        self.aged: dict[str, int] = {}  # how often their ageing has passed since their last turn
+        self.hours: dict[str, int] = {}  # since their last turn
+        self.starves: set[str] = set()  # those that have their minimum share by now
 
-    def lower(self) -> list[str]:
-        _, *lower = self.table.values()
-        return [each.name for each in lower if each.minimum_share or each.ageing_s]
+    def seen(self, waiting: set[str]) -> None:
+        """By a pop, as it begins."""
+        self.look(waiting)
+        for name in self.owed:
+            each = self.table[name]
+            if each.minimum_share and self.hours[name] * HOUR_S >= each.share_after_s:
+                self.starves.add(name)
 
     def look(self, waiting: set[str]) -> None:
-        for name in self.lower():
+        _, *lower = self.table
+        for name in lower:
             if name not in waiting:
                 self.owed.pop(name, None)
-                self.aged.pop(name, None)
+                self.hours.pop(name, None)
+                self.starves.discard(name)
             else:
                 self.owed.setdefault(name, 0.0)
-                self.aged.setdefault(name, 0)
+                self.hours.setdefault(name, 0)
 
     def first(self, rank: int) -> str | None:
         """Who goes before the class of this rank."""
-        for name in self.lower():
-            if name in self.owed and self.ranks[name] > rank:
-                if self.owed[name] + self.table[name].minimum_share >= 1:
+        for name in sorted(self.owed, key=self.ranks.__getitem__):
+            if self.ranks[name] > rank:
+                each = self.table[name]
+                if name in self.starves and self.owed[name] + each.minimum_share >= 1:
                     return name
-                if self.aged[name] and self.ranks[name] - self.aged[name] <= rank:
+                if (
+                    each.ageing_s
+                    and self.hours[name]
+                    and self.ranks[name] - self.hours[name] <= rank
+                ):
                     return name
         return None
 
     def taken(self, klass: str) -> None:
-        for name in self.owed:
+        for name in self.starves:
             self.owed[name] += self.table[name].minimum_share
         if klass in self.owed:
             self.owed[klass] = max(0.0, self.owed[klass] - 1)
-            self.aged[klass] = 0
+            self.hours[klass] = 0
 
 
 class Queue(RuleBasedStateMachine):
@@ -121,6 +134,7 @@ class Queue(RuleBasedStateMachine):
         self.lines = {klass: Line() for klass in self.table}
         self.orders: dict[str, bytes] = {}
         self.leased: list[Item] = []
+        self.charged: dict[Item, int] = {}  # tokens, of those that have begun
         self.on: set[str] = set()  # requests whose runner can be told
         self.lost: list[Item] = []  # leases that ran out; their runners may live yet
         self.known: list[Item] = []
@@ -212,7 +226,7 @@ class Queue(RuleBasedStateMachine):
 
     def _next(self, n: int) -> list[Item]:
         found: list[Item] = []
-        self._look()
+        self.turns.seen(self._waiting())
         for rank, klass in enumerate(self.table):
             while len(found) < n:
                 first = self.turns.first(rank)
@@ -223,8 +237,8 @@ class Queue(RuleBasedStateMachine):
                     break
         return found
 
-    def _look(self) -> None:
-        self.turns.look({klass for klass, line in self.lines.items() if line.active()})
+    def _waiting(self) -> set[str]:
+        return {klass for klass, line in self.lines.items() if line.active()}
 
     def _take(self, klass: str) -> Item | None:
         line, found = self.lines[klass], None
@@ -232,13 +246,30 @@ class Queue(RuleBasedStateMachine):
             item = line.take()
             if item.id in self.orders and item.id not in self.on:
                 self.on.add(item.id)
-                line.charge(item, item.estimate)
+                line.charge(item, self._at_first(item))
                 found = item
             line.after_taking_from(item.tenant)
         if found:
             self.turns.taken(klass)
-        self._look()
+        self.turns.look(self._waiting())
         return found
+
+    def _at_first(self, item: Item) -> int:
+        self.charged[item] = min(item.estimate, AHEAD)
+        return self.charged[item]
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def tokens_come(self, data: st.DataObject) -> None:
+        """Also of items that have not begun, are over, or have another runner by now."""
+        chosen = data.draw(st.lists(st.sampled_from(self.known), unique=True, max_size=4))
+        told = {item: data.draw(costs) for item in [*chosen, *self.leased[:2], *self.lost[:1]]}
+        for item, cost in told.items():
+            if item in self.leased and cost > self.charged[item]:
+                self.lines[item.klass].charge(item, cost - self.charged[item])
+                self.charged[item] = cost
+        if told:
+            self.do(self.queue.charge(told))
 
     @precondition(lambda self: self.leased)
     @rule(data=st.data(), cost=costs)
@@ -246,7 +277,7 @@ class Queue(RuleBasedStateMachine):
         item = data.draw(st.sampled_from(self.leased))
         self.leased.remove(item)
         self._over(item)
-        self.lines[item.klass].charge(item, cost - item.estimate)
+        self.lines[item.klass].charge(item, cost - self.charged[item])
         assert self.do(self.queue.settle(item, cost))
 
     @precondition(lambda self: self.lost)
@@ -285,7 +316,7 @@ class Queue(RuleBasedStateMachine):
         self.on.discard(item.id)
         if item.id in self.orders:
             line = self.lines[item.klass]
-            line.charge(item, -item.estimate)
+            line.charge(item, -self.charged[item])
             line.waiting[item.tenant].appendleft(structs.replace(item, attempt=item.attempt + 1))
             assert requeued == [item.id.encode()]
         else:
@@ -303,6 +334,7 @@ class Queue(RuleBasedStateMachine):
         kept = [item for item in self.leased if item.id in adopting and item.id in self.orders]
         for item in kept:
             assert self.do(self.queue.adopt(item, self.orders[item.id], "runner-1"))
+            self.lines[item.klass].charge(item, self._at_first(item))
         self.on = {item.id for item in kept}
         self.leased, self.lost = kept, []
         known = {item.id: item for item in self.known}
@@ -316,6 +348,22 @@ class Queue(RuleBasedStateMachine):
         held = self.do(self.redis.call("HKEYS", f"{prefix(self.pool)}:orders"))
         assert {key.decode() for key in held} == set(self.orders)
         assert {item.id for item in self.known} == set(self.orders) | self.done
+
+    @invariant()
+    def every_tenant_has_paid_what_its_requests_took(self) -> None:
+        for klass, line in self.lines.items():
+            told = self.do(self.redis.call("HGETALL", f"{prefix(self.pool)}:{klass}:counters"))
+            counters = {
+                name.decode(): float(n) for name, n in zip(told[::2], told[1::2], strict=True)
+            }
+            assert counters == {name: had for name, had in line.had.items() if name in counters}
+            assert not any(had for name, had in line.had.items() if name not in counters)
+
+    @invariant()
+    def nothing_is_kept_of_what_is_over(self) -> None:
+        """What was charged while they ran is forgotten with their leases."""
+        kept = self.do(self.redis.call("HKEYS", f"{prefix(self.pool)}:charged"))
+        assert {key.decode() for key in kept} <= {item.id for item in self.leased}
 
     @invariant()
     def what_waits_is_counted(self) -> None:
@@ -348,21 +396,20 @@ class QueueWithTurns(Queue):
 
     table = classes.table(
         WorkClass("realtime"),
-        WorkClass("batch", minimum_share=0.25),
-        WorkClass("finetune", ageing_s=HOUR_S),
-        WorkClass("preprocess", minimum_share=0.4, ageing_s=HOUR_S),
+        WorkClass("batch", minimum_share=0.25, share_after_s=HOUR_S),
+        WorkClass("finetune", minimum_share=0, ageing_s=HOUR_S),
+        WorkClass("preprocess", minimum_share=0.4, share_after_s=0, ageing_s=HOUR_S),
     )
 
-    @precondition(lambda self: self.turns.aged)
+    @precondition(lambda self: self.turns.hours)
     @rule(data=st.data())
     def an_hour_passes_for_one_that_waits(self, data: st.DataObject) -> None:
-        klass = data.draw(st.sampled_from(sorted(self.turns.aged)))
-        name = f"{prefix(self.pool)}:turns"
-        owed, since = self.do(self.redis.call("HGET", name, klass)).split(b"|")
-        earlier = b"%b|%d" % (owed, int(since) - HOUR_S * 1000)
+        klass = data.draw(st.sampled_from(sorted(self.turns.hours)))
+        name = f"{prefix(self.pool)}:owed"
+        owed, since, starves = self.do(self.redis.call("HGET", name, klass)).split(b"|")
+        earlier = b"%b|%d|%b" % (owed, int(since) - HOUR_S * 1000, starves)
         self.do(self.redis.call("HSET", name, klass, earlier))
-        if self.table[klass].ageing_s:
-            self.turns.aged[klass] += 1
+        self.turns.hours[klass] += 1
 
 
 TestQueue, TestQueueWithTurns = Queue.TestCase, QueueWithTurns.TestCase

@@ -1,0 +1,58 @@
+"""Tenants pay for tokens while they come: one call to the queue for all that a runner runs."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import hiredis
+
+from inference.order import Item
+from inference.queue.fair_queue import AHEAD, FairQueue
+from inference.worker.handlers.base import Handler
+from tenants.redis_link import RedisGone
+
+log = logging.getLogger(__name__)
+EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream
+LEAST = 32  # of a request's cost: 16 tokens of an answer
+
+
+class Charging:
+    """Looks at what runs while something does. `running`: by request id."""
+
+    def __init__(self, queue: FairQueue, running: Mapping[str, Handler]) -> None:
+        self._queue, self._running = queue, running
+        self._told: dict[Item, int] = {}
+        self._task: asyncio.Task[Any] | None = None
+
+    def look_on(self) -> None:
+        """Something runs. Does not wait."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    def over(self, item: Item) -> bool:
+        """Whether it may have been charged for more than it was as it began."""
+        return self._told.pop(item, None) is not None
+
+    def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def _work(self) -> None:
+        while self._running:
+            await asyncio.sleep(EVERY_S)
+            if costs := self._due():
+                self._told |= costs  # also where nobody knows whether it came
+                with contextlib.suppress(RedisGone, hiredis.ReplyError):  # it comes again
+                    await self._queue.charge(costs)
+
+    def _due(self) -> dict[Item, int]:
+        costs = {
+            each.item: each.cost_so_far - each.charged_for.cost for each in self._running.values()
+        }
+        return {
+            item: cost
+            for item, cost in costs.items()
+            if cost >= self._told.get(item, min(item.estimate, AHEAD)) + LEAST
+        }
