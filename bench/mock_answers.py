@@ -35,6 +35,7 @@ class Ask:
     include_usage: bool
     max_tokens: int | None
     chat: bool
+    begun: int = 0  # tokens of the answer that it goes on with, as vLLM does
 
 
 def read_ask(body: bytes, chat: bool) -> Ask:
@@ -49,7 +50,12 @@ def read_ask(body: bytes, chat: bool) -> Ask:
         include_usage=bool(options.get("include_usage")),
         max_tokens=data.get("max_completion_tokens") or data.get("max_tokens"),
         chat=chat,
+        begun=_begun(data) if data.get("continue_final_message") else 0,
     )
+
+
+def _begun(data: dict[str, Any]) -> int:
+    return len(str(data["messages"][-1].get("content") or "").split())
 
 
 def word(number: int) -> str:
@@ -57,11 +63,12 @@ def word(number: int) -> str:
     return f" t{number}"
 
 
-def usage(tokens: int) -> dict[str, int]:
+def usage(tokens: int, begun: int = 0) -> dict[str, int]:
+    prompt = PROMPT_TOKENS + begun
     return {
-        "prompt_tokens": PROMPT_TOKENS,
+        "prompt_tokens": prompt,
         "completion_tokens": tokens,
-        "total_tokens": PROMPT_TOKENS + tokens,
+        "total_tokens": prompt + tokens,
     }
 
 
@@ -120,14 +127,14 @@ def _json_parts(model: str, chat: bool, tokens: int, finish: str) -> tuple[bytes
 class StreamPieces:
     """The frames of one stream, each a chunk of HTTP/1.1 chunked encoding."""
 
-    __slots__ = ("_chat", "_close", "_head", "_how", "_open", "_thoughts")
+    __slots__ = ("_begun", "_chat", "_close", "_head", "_how", "_open", "_thoughts")
 
     def __init__(
         self, ask: Ask, number: int, how: Reasoning | None = None, thoughts: int = 0
     ) -> None:
         """The first tokens are `thoughts`: in a field of their own, or in <think> tags."""
         self._how, self._thoughts = how, thoughts
-        self._chat = ask.chat
+        self._chat, self._begun = ask.chat, ask.begun
         kind = "chat.completion.chunk" if ask.chat else "text_completion"
         prefix = "chatcmpl" if ask.chat else "cmpl"
         model = orjson.dumps(ask.model).decode()
@@ -148,7 +155,7 @@ class StreamPieces:
     def token(self, number: int) -> bytes:
         if self._how:
             return self._thought(number)
-        return framed(f"{self._head}{self._open}{word(number)}{self._close}".encode())
+        return framed(f"{self._head}{self._open}{word(self._begun + number)}{self._close}".encode())
 
     def _thought(self, number: int) -> bytes:
         opens, text = self._open, word(number)
@@ -166,7 +173,7 @@ class StreamPieces:
         return framed(f"{self._head}[{choice}]}}\n\n".encode())
 
     def usage(self, tokens: int) -> bytes:
-        counts = orjson.dumps(usage(tokens)).decode()
+        counts = orjson.dumps(usage(tokens, self._begun)).decode()
         return framed(f'{self._head}[],"usage":{counts}}}\n\n'.encode())
 
 

@@ -172,9 +172,10 @@ class Generation:
         self.connection = connection
         self.ask = ask
         self.number = number
-        limit = behaviour.tokens if ask.max_tokens is None else ask.max_tokens
-        self.tokens = min(behaviour.tokens, limit)
-        self.finish = "length" if limit < behaviour.tokens else "stop"
+        left = max(1, behaviour.tokens - ask.begun)
+        limit = left if ask.max_tokens is None else ask.max_tokens
+        self.tokens = min(left, limit)
+        self.finish = "length" if limit < left else "stop"
         self.stop_at = self.tokens // 2 if behaviour.fail == "drop_mid_stream" else None
         self.interval = behaviour.interval_ms / 1000
         self.sent = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,8 +13,11 @@ from inference.engines.load import Load
 from inference.engines.session import EngineSession
 from inference.engines.vllm import VllmEngine
 from inference.order import Order
+from inference.record.parked import MOST_TIMES
 from inference.stream.frames import Kind
+from inference.worker.handlers.generation import Generation
 from tests.inference.orders import an_order
+from tests.inference.running import until
 from tests.inference.scripted import Traces, generation
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(900)]
@@ -174,6 +178,42 @@ async def test_a_broken_stream_goes_on_where_it_stopped(
     assert again.prompt_tokens == whole.prompt_tokens
     assert again.finish_reason == whole.finish_reason
     assert traces.events[-1] == b"data: [DONE]"
+
+
+async def _has_said(work: Generation, events: int) -> bool:
+    return len(work.sent_events) >= events
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_was_parked_is_the_undisturbed_one(
+    engine: VllmEngine, session: EngineSession, chat: bool, stream: bool
+) -> None:
+    """Three times in its middle; a whole answer is asked for in pieces."""
+    order = asked(engine, chat=chat, **({"stream": True} if stream else {}))
+    whole, _ = await run(engine, session, generation(engine, order))
+    assert whole.completion_tokens == GREEDY["max_tokens"]
+    work, cuts = generation(engine, order), 0
+    while True:
+        assert work.may_be_parked() is (cuts < MOST_TIMES)
+        traces, before = Traces(), len(work.sent_events)
+        task = asyncio.create_task(work.run(session, traces.writer, traces.ledger, traces.cipher))
+        if cuts < MOST_TIMES:
+            await until(partial(_has_said, work, before + 8), PATIENCE_S)
+            assert work.park()
+        outcome = await task
+        if outcome:
+            break
+        assert work.waits_again
+        cuts += 1
+        kept, parked = work.sent_events, work.waits_again
+        work = generation(engine, order, 1, kept)
+        work.parked_before = parked
+    assert (cuts, outcome.preemptions) == (MOST_TIMES, MOST_TIMES)
+    assert outcome.text == whole.text
+    assert outcome.completion_tokens == whole.completion_tokens
+    assert outcome.prompt_tokens == whole.prompt_tokens
+    assert outcome.finish_reason == whole.finish_reason
 
 
 async def test_the_clients_own_beginning_is_gone_on_with(

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
-from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.engines import pools_of
 from inference.intake.background import Background
@@ -83,10 +82,10 @@ class Cancellation:
 
     async def _settle_waiting(self, order: Order) -> None:
         """It may have run before, and been parked."""
-        if not classes.of(order.klass).preemptible:
-            return await self.settle_unstarted(order, CANCELLED)
         before = await parked.read(self._redis, order.id)
-        await self.settle_unstarted(order, before.ended(CANCELLED) if before.times else CANCELLED)
+        if not before.times:
+            return await self.settle_unstarted(order, CANCELLED)
+        await self.settle_unstarted(order, before.ended(CANCELLED))
         return await parked.forget(self._redis, order)
 
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:

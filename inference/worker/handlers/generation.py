@@ -265,7 +265,8 @@ class Generation(Handler):
         prompt, both = await asyncio.gather(
             self._count_prompt(session), self.engine.count_prompt(session, goes_on)
         )
-        return prompt, max(len(texts), both - prompt)
+        estimated = both == self.engine.estimate_prompt(goes_on)  # it could not be asked
+        return prompt, len(texts) if estimated else max(len(texts), both - prompt)
 
     async def _count_prompt(self, session: EngineSession) -> int:
         known = self.parked_before.prompt_tokens

@@ -1,0 +1,69 @@
+"""Every slot of the real engine is busy with batch work, and somebody comes who cannot wait."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from tests.e2e.ask import Record, chat, events, eventually
+from tests.e2e.conftest import Platform
+from tests.e2e.test_embedded_engine import MODEL, PLAIN
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+SLOTS = 16
+COME = 4
+ASKED = {"model": MODEL, "messages": PLAIN, "max_tokens": 90, "temperature": 0}
+
+
+def background(platform: Platform) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {platform.key}", "x-forebay-class": "batch"}
+    return httpx.Client(base_url=platform.url, headers=headers, timeout=120)
+
+
+def whole(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
+    """Request id, text and usage."""
+    answer = asking.post("/v1/chat/completions", json=ASKED)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    return answer.headers["x-request-id"], found["choices"][0]["message"]["content"], found["usage"]
+
+
+def streamed(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
+    fields = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+    with asking.stream("POST", "/v1/chat/completions", json=fields) as answer:
+        got = list(events(answer.iter_lines()))
+        request_id = answer.headers["x-request-id"]
+    assert [number for number, _ in got] == list(range(1, len(got) + 1))
+    chunks = [json.loads(data) for _, data in got[:-1]]
+    pieces = [c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]]
+    return request_id, "".join(pieces), chunks[-1]["usage"]
+
+
+@pytest.mark.slow(seconds=40)
+def test_who_cannot_wait_begins_and_the_others_texts_are_whole(real: Platform) -> None:
+    alone = chat(real, **ASKED).json()
+    with (
+        background(real) as asking,
+        ThreadPoolExecutor(SLOTS) as pool,
+        redis.Redis.from_url(real.running()["REDIS_URL"]) as queue,
+    ):
+        ways = [streamed if n % 4 == 0 else whole for n in range(SLOTS)]
+        work = [pool.submit(way, asking) for way in ways]
+        eventually(lambda: queue.zcard(f"q:{{{MODEL}}}:parkable") == SLOTS, 60)
+        answers = [chat(real, **ASKED | {"max_tokens": 2}) for _ in range(COME)]
+        assert [answer.status_code for answer in answers] == [200] * COME
+        assert not any(each.done() for each in work)
+        ended = [each.result() for each in work]
+    for _, text, usage in ended:
+        assert text == alone["choices"][0]["message"]["content"]
+        for name in ("prompt_tokens", "completion_tokens"):
+            assert usage[name] == alone["usage"][name]
+    rows = [Record(real, request_id).usage() for request_id, _, _ in ended]
+    assert {len(row) for row in rows} == {1}
+    assert {row["prompt_tokens"] for (row,) in rows} == {alone["usage"]["prompt_tokens"]}
+    assert {row["completion_tokens"] for (row,) in rows} == {alone["usage"]["completion_tokens"]}
+    assert 1 <= sum(row["preemptions"] for (row,) in rows) <= COME
+    assert not list(queue.scan_iter("parked:*"))

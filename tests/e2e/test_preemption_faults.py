@@ -1,0 +1,162 @@
+"""Workers and Redis die while requests of two classes push each other out.
+
+`make soak`: 50 kills of the worker and 20 losses of Redis.
+"""
+
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import httpx
+import psycopg
+import pytest
+import redis
+from django.conf import settings
+
+from tests.e2e.ask import body, chat, events, eventually
+from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.test_faults import kill, settled_exactly_once
+
+WORKER_KILLS = int(os.environ.get("FOREBAY_TEST_PARKING_KILLS", "3"))
+REDIS_LOSSES = int(os.environ.get("FOREBAY_TEST_PARKING_LOSSES", "2"))
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 30 * (WORKER_KILLS + REDIS_LOSSES))]
+SLOTS, WORDS = 4, 60
+WHOLE = "".join(f" t{n}" for n in range(WORDS))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
+    """Of a kind that goes on with a text."""
+    mock = start_mock(tmp_path_factory.mktemp("engine"))
+    yield mock
+    mock.child.stop()
+
+
+@pytest.fixture(scope="module")
+def platform(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    served = {"kind": "vllm", "url": f"http://127.0.0.1:{engine.port}/v1", "slots": SLOTS}
+    platform = Platform(tmp_path_factory.mktemp("parking-faults"), {"mock": served})
+    yield platform
+    platform.stop()
+
+
+class Askers:
+    """Twice as many in the background as there are slots, and some who cannot wait."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.told: Counter[str] = Counter()  # how requests ended
+        self.wrong: list[str] = []  # texts that nobody's engine has said
+        self.over = threading.Event()
+        ways = [self._whole, self._stream] * SLOTS + [self._at_once] * 2
+        self.threads = [threading.Thread(target=self._ask, args=[way]) for way in ways]
+
+    def __enter__(self) -> "Askers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join(120)
+
+    def _ask(self, way: Callable[[httpx.Client], str]) -> None:
+        headers = {"Authorization": f"Bearer {self.platform.key}"}
+        with httpx.Client(base_url=self.platform.url, headers=headers, timeout=90) as client:
+            while not self.over.is_set():
+                try:
+                    self.told[way(client)] += 1
+                except httpx.HTTPError as problem:
+                    self.told[type(problem).__name__] += 1
+                    time.sleep(0.2)
+
+    def _judge(self, way: str, text: str, whole: str) -> str:
+        if text != whole:
+            self.wrong.append(f"{way}: {text}")
+        return f"{way} done"
+
+    def _whole(self, client: httpx.Client) -> str:
+        batch = {"x-forebay-class": "batch"}
+        answer = client.post("/v1/chat/completions", json=body(), headers=batch)
+        if answer.status_code != 200:
+            time.sleep(0.2)
+            return f"whole {answer.status_code}"
+        return self._judge("whole", answer.json()["choices"][0]["message"]["content"], WHOLE)
+
+    def _stream(self, client: httpx.Client) -> str:
+        batch, asked = {"x-forebay-class": "batch"}, body(stream=True)
+        with client.stream("POST", "/v1/chat/completions", json=asked, headers=batch) as answer:
+            if answer.status_code != 200:
+                time.sleep(0.2)
+                return f"stream {answer.status_code}"
+            said = [data for _, data in events(answer.iter_lines())]
+        found = [httpx.Response(200, text=data).json() for data in said if data != "[DONE]"]
+        if any("error" in each for each in found):
+            return f"stream {found[-1]['error']['code']}"
+        pieces = (each["choices"][0]["delta"].get("content") or "" for each in found)
+        return self._judge("stream", "".join(pieces), WHOLE)
+
+    def _at_once(self, client: httpx.Client) -> str:
+        time.sleep(0.3)
+        answer = client.post("/v1/chat/completions", json=body(max_tokens=5))
+        return f"at once {answer.status_code}"
+
+
+def lose_redis(platform: Platform, how: str) -> None:
+    if how == "kill":
+        return kill(platform.pids("valkey"), signal.SIGKILL)
+    with redis.Redis.from_url(platform.running()["REDIS_URL"]) as server:
+        server.flushall()
+    return None
+
+
+def serves_again(platform: Platform) -> float:
+    """Seconds until somebody who cannot wait has an answer."""
+    began = time.monotonic()
+    eventually(lambda: chat(platform, max_tokens=1).status_code == 200, 60)
+    return time.monotonic() - began
+
+
+def parked_in_all(platform: Platform) -> int:
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
+        query = "select coalesce(sum(preemptions), 0) from inference_usage"
+        (found,) = database.execute(query).fetchone() or (0,)
+    return int(found)
+
+
+def left(platform: Platform) -> list[int]:
+    """In the queue, running, leased."""
+    with redis.Redis.from_url(platform.running()["REDIS_URL"]) as queue:
+        p = "q:{mock}"
+        return [queue.hlen(f"{p}:orders"), queue.hlen(f"{p}:on"), queue.zcard(f"{p}:leases")]
+
+
+@pytest.mark.slow(seconds=60)
+def test_every_request_ends_once_whatever_dies(platform: Platform, engine: Mock) -> None:
+    engine.behave(tokens=WORDS, interval_ms=20)
+    dice = random.Random(12)
+    faults = ["worker"] * WORKER_KILLS + ["redis"] * REDIS_LOSSES
+    dice.shuffle(faults)
+    ways, slowest_s = itertools.cycle(["flush", "kill"]), {"worker": 0.0, "redis": 0.0}
+    with Askers(platform) as askers:
+        eventually(lambda: parked_in_all(platform) > 0, 60)
+        for fault in faults:
+            time.sleep(dice.uniform(0.2, 2))
+            if fault == "worker":
+                kill(platform.pids("worker"))
+            else:
+                lose_redis(platform, next(ways))
+            slowest_s[fault] = max(slowest_s[fault], serves_again(platform))
+    settled_exactly_once(platform, 120)
+    print("\nended:", dict(askers.told), "parked:", parked_in_all(platform))  # noqa: T201
+    print("longest until somebody was served again, s:", slowest_s)  # noqa: T201
+    assert askers.wrong == []
+    assert askers.told["whole done"] > 0
+    assert askers.told["stream done"] > 0
+    eventually(lambda: left(platform) == [0, 0, 0], 30)
