@@ -2,7 +2,7 @@
 -- KEYS: 1 pool prefix
 -- ARGV: 1 verb  2 item  3 when it began, in ms  4 what it has cost since then
 --       5.. the classes that go before its own, the highest first
--- offer -> 1: it may be parked from now on
+-- offer -> 1: it may be parked from now on; 0: it has its turn before higher ones, and runs through
 -- ask   -> 1: somebody still waits for its slot; 0: not any more, and it may be parked again
 -- stay  -> 1: it cannot be parked; another one is told instead
 -- over  -> 1: it has ended
@@ -21,6 +21,7 @@ local function offer()
 end
 
 if verb == 'offer' then
+  if redis.call('DEL', p .. ':turn:' .. id) == 1 then return 0 end
   offer()
   push_out(p, above, 1)
   return 1

@@ -143,7 +143,12 @@ local function take_turns()
         break
       end
       if one_by_one(rank) then most = 1 end
-      if turn(first or row, most) < most and not first then break end
+      local taken = turn(first or row, most)
+      if first and taken > 0 then -- else who waits would at once have its slot (park.lua)
+        local id = string.match(out[#out - 1], '([^|]*)$')
+        redis.call('SET', p .. ':turn:' .. id, 1, 'PX', 60000)
+      end
+      if taken < most and not first then break end
     end
   end
   write()

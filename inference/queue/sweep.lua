@@ -16,6 +16,9 @@ for i = #expired, 1, -1 do
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
   redis.call('HDEL', p .. ':on', id)
   local refund = charged(p, id, estimate) / tonumber(weight)
+  local member = class .. '|' .. tenant .. '|' .. id
+  redis.call('ZREM', p .. ':parkable', member)
+  redis.call('ZREM', p .. ':parking', member)
   if redis.call('HEXISTS', p .. ':orders', id) == 1 then
     local counters, active = p .. ':' .. class .. ':counters', p .. ':' .. class .. ':active'
     local counter = redis.call('HINCRBYFLOAT', counters, tenant, -refund)

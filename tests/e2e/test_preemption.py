@@ -8,24 +8,27 @@ import httpx
 import pytest
 import redis
 
-from tests.e2e.ask import Record, chat, events, eventually
+from tests.e2e.ask import Record, events, eventually
 from tests.e2e.conftest import Platform
 from tests.e2e.test_embedded_engine import MODEL, PLAIN
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SLOTS = 16
 COME = 4
-ASKED = {"model": MODEL, "messages": PLAIN, "max_tokens": 90, "temperature": 0}
+ASKED = {"model": MODEL, "messages": PLAIN, "max_tokens": 40, "temperature": 0}
 
 
-def background(platform: Platform) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {platform.key}", "x-forebay-class": "batch"}
-    return httpx.Client(base_url=platform.url, headers=headers, timeout=120)
+def client(platform: Platform) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {platform.key}"}
+    return httpx.Client(base_url=platform.url, headers=headers, timeout=240)
 
 
-def whole(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
+def whole(
+    asking: httpx.Client, klass: str = "batch", **fields: Any
+) -> tuple[str, str, dict[str, Any]]:
     """Request id, text and usage."""
-    answer = asking.post("/v1/chat/completions", json=ASKED)
+    headers = {"x-forebay-class": klass}
+    answer = asking.post("/v1/chat/completions", json=ASKED | fields, headers=headers)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     return answer.headers["x-request-id"], found["choices"][0]["message"]["content"], found["usage"]
@@ -33,7 +36,8 @@ def whole(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
 
 def streamed(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
     fields = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
-    with asking.stream("POST", "/v1/chat/completions", json=fields) as answer:
+    headers = {"x-forebay-class": "batch"}
+    with asking.stream("POST", "/v1/chat/completions", json=fields, headers=headers) as answer:
         got = list(events(answer.iter_lines()))
         request_id = answer.headers["x-request-id"]
     assert [number for number, _ in got] == list(range(1, len(got) + 1))
@@ -44,26 +48,26 @@ def streamed(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
 
 @pytest.mark.slow(seconds=40)
 def test_who_cannot_wait_begins_and_the_others_texts_are_whole(real: Platform) -> None:
-    alone = chat(real, **ASKED).json()
     with (
-        background(real) as asking,
+        client(real) as asking,
         ThreadPoolExecutor(SLOTS) as pool,
         redis.Redis.from_url(real.running()["REDIS_URL"]) as queue,
     ):
+        _, text, counted = whole(asking)
         ways = [streamed if n % 4 == 0 else whole for n in range(SLOTS)]
         work = [pool.submit(way, asking) for way in ways]
         eventually(lambda: queue.zcard(f"q:{{{MODEL}}}:parkable") == SLOTS, 60)
-        answers = [chat(real, **ASKED | {"max_tokens": 2}) for _ in range(COME)]
-        assert [answer.status_code for answer in answers] == [200] * COME
+        for _ in range(COME):
+            assert whole(asking, "realtime", max_tokens=2)[2]["completion_tokens"] == 2
         assert not any(each.done() for each in work)
         ended = [each.result() for each in work]
-    for _, text, usage in ended:
-        assert text == alone["choices"][0]["message"]["content"]
+    for _, said, usage in ended:
+        assert said == text
         for name in ("prompt_tokens", "completion_tokens"):
-            assert usage[name] == alone["usage"][name]
-    rows = [Record(real, request_id).usage() for request_id, _, _ in ended]
-    assert {len(row) for row in rows} == {1}
-    assert {row["prompt_tokens"] for (row,) in rows} == {alone["usage"]["prompt_tokens"]}
-    assert {row["completion_tokens"] for (row,) in rows} == {alone["usage"]["completion_tokens"]}
-    assert 1 <= sum(row["preemptions"] for (row,) in rows) <= COME
+            assert usage[name] == counted[name]
+    rows = [row for request_id, _, _ in ended for row in Record(real, request_id).usage()]
+    assert len(rows) == SLOTS
+    for name in ("prompt_tokens", "completion_tokens"):
+        assert {row[name] for row in rows} == {counted[name]}
+    assert 1 <= sum(row["preemptions"] for row in rows) <= COME
     assert not list(queue.scan_iter("parked:*"))

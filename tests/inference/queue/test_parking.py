@@ -4,6 +4,7 @@ import pytest
 from msgspec import structs
 
 from inference.order import Item
+from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_item
@@ -216,3 +217,19 @@ async def test_a_parked_one_can_be_cancelled_and_counted(told: Told) -> None:
     assert line.waiting["batch"] == 1
     assert await told.queue.cancel(item.id) == "queued"
     assert await told.queue.pop(5, "runner-1") == []
+
+
+async def test_who_has_its_turn_before_higher_ones_runs_through(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a minimum share would be one to begin, and never to end."""
+    batch, waiting = an_item(klass="batch"), [an_item() for _ in range(3)]
+    for item in (batch, *waiting):
+        await told.queue.enqueue(item, SEALED)
+    share = " ".join(["0|0|0|0", "1000|0|0|0", "0|0|0|0", "0|0|0|0"])
+    monkeypatch.setattr(fair_queue, "turns", lambda _pool: (share, ""))
+    assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [batch]
+    await told.queue.offer(batch, 1_000)
+    await told.join()
+    await told.sweep()
+    assert await told.notes() == []

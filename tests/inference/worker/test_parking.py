@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
+from audit.keys.keyring import keyring
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, at_once
@@ -19,12 +21,14 @@ from inference.intake.cancellation import Cancellation
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.client import client
-from inference.queue.fair_queue import prefix
+from inference.queue.fair_queue import TAKE_OUT, prefix
 from inference.record import closing, statements
 from inference.record.parked import MOST_TIMES
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
+from inference.stream.sink import Sink
 from inference.worker import runner as module
+from tests.inference.conftest import forget_pool
 from tests.inference.orders import CHAT, chunk, usage
 from tests.inference.running import Bench, in_database, until
 from tests.inference.scripted import ScriptedEngine
@@ -278,10 +282,8 @@ async def test_what_would_not_go_on_as_before_runs_through(
 
 async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None:
     """A template may cut them off, and the engine would say them again."""
-    engine = GoesOn()
-    engine.words = [" w0", " w1", " w2", " w3", " ", " ", "\n", *WORDS[7:]]
-    (batch,) = await bench.submit(1, **BATCH)
-    bench.start(engine)
+    await bench.submit(1, **BATCH)
+    bench.start(GoesOn())
     await said_some(bench)
     (handler,) = bench.runners[0].running.values()
     assert handler.stops_well()
@@ -415,3 +417,56 @@ async def test_no_version_goes_on_with_what_another_one_has_said(
     else:
         assert (row.error_code, row.completion_tokens) == ("", len(WORDS))
         assert _said(second.asked[0]) == ""
+
+
+async def again(bench: Bench, order: Order, pool: str) -> None:
+    """As the sweeper puts in what the queue does not know, or what has to move."""
+    await in_database(Completion.objects.filter(pk=order.id).update)(pool=pool)
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    item = msgspec.structs.replace(order.item, attempt=2)
+    await bench.queue.of(pool).enqueue(item, statements.encrypted_order(order, cipher))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_moved_to_another_pool_while_it_is_parked_it_goes_on_there(
+    bench: Bench, stream: bool
+) -> None:
+    batch, _ = await put_aside(bench, GoesOn(), stream=stream)
+    assert await bench.link.run(TAKE_OUT, [prefix(bench.pool)], str(batch.id))
+    pool, engine = f"{bench.pool}-2", GoesOn()
+    await again(bench, batch, pool)
+    bench.drain(pool, engine)
+    (row,) = await bench.settled(1)
+    assert (row.completion_id, row.preemptions, row.error_code) == (batch.id, 1, "")
+    assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
+    assert _said(engine.asked[0]).startswith(" w0 w1")
+    if stream:
+        assert await read(bench, batch) == WHOLE
+    await forget_pool(bench.link, pool)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_redis_forgot_while_it_was_parked_begins_anew_and_pays_once(
+    bench: Bench, stream: bool
+) -> None:
+    await bench.sweep()  # an epoch
+    engine = GoesOn()
+    batch, now = await put_aside(bench, engine, stream=stream)
+    await forget_pool(bench.link, bench.pool)
+    await bench.link.call("DEL", f"parked:{batch.id.hex}", frames.history(batch.id.bytes))
+    await again(bench, batch, bench.pool)
+    engine.going.set()
+    rows = await bench.settled(2)
+    assert {row.completion_id for row in rows} == {batch.id, now.id}
+    row = await usage_of(batch)
+    assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
+    assert (row.attempts, row.error_code) == (2, "")
+    sink = Sink()
+    for frame in await frames_of(bench, batch):
+        sink.put(frame)
+    got = [frame for _ in range(200) if (frame := await sink.next(0)) is not None]
+    if stream:  # its reader has had a beginning, and is not given another one's rest
+        assert (got[-1].kind, b"stream_lost" in got[-1].body) == (Kind.ERROR, True)
+    else:
+        (whole,) = got
+        assert orjson.loads(whole.body)["choices"][0]["message"]["content"] == WHOLE
