@@ -175,14 +175,14 @@ async def test_parked_it_stands_in_front_of_its_line_as_it_was(told: Told) -> No
     await told.run(item)
     await told.queue.enqueue(behind, SEALED)
     now = await told.join()
-    assert await told.queue.park(item, 60)
+    assert await told.queue.park(item, 40)
     assert [found for found, _ in await told.queue.pop(3, "runner-1")] == [now, item, behind]
 
 
 async def test_its_tenant_pays_once(told: Told) -> None:
     item = an_item("acme", estimate=100, weight=2, klass="batch")
     await told.run(item)
-    assert await told.queue.park(item, 70)  # it has used 30 of its 100
+    assert await told.queue.park(item, 30)  # of its 100
     assert await told.counter("batch", "acme") == 15
     assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [item]
     await told.queue.settle(item, 80 - 30)

@@ -464,7 +464,7 @@ async def test_what_redis_forgot_while_it_was_parked_begins_anew_and_pays_once(
     sink = Sink()
     for frame in await frames_of(bench, batch):
         sink.put(frame)
-    got = [frame for _ in range(200) if (frame := await sink.next(0)) is not None]
+    got = [each for _ in range(200) if (each := await sink.next(0)) is not None]
     if stream:  # its reader has had a beginning, and is not given another one's rest
         assert (got[-1].kind, b"stream_lost" in got[-1].body) == (Kind.ERROR, True)
     else:
