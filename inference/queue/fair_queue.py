@@ -35,8 +35,8 @@ SWEEP, PARK = (
 )
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
 CHARGE, ADOPT = (Script.of(WHEN_FULL + _CHARGED + _text(name)) for name in ("charge", "adopt"))
-BEAT, COMPARED, WAITING = (
-    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "compared", "waiting")
+BEAT, COMPARED, RECOUNT, WAITING = (
+    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "compared", "recount", "waiting")
 )
 DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
 OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))

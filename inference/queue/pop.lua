@@ -122,8 +122,8 @@ local function take_turns()
   -- How many of this rank may begin. What is kept free for higher ones leaves at least one slot.
   local function room(rank)
     local slots, kept = tonumber(ARGV[5]), 0
-    if not slots then return n end
     for higher = 1, rank - 1 do kept = math.max(kept, rows[higher].kept) end
+    if not slots or kept == 0 then return n end
     return math.min(n, slots - math.min(kept, slots - 1) - taken_before - #out / 2)
   end
 
@@ -154,9 +154,9 @@ local function take_turns()
   write()
 end
 
-local below = {}
-for c = 7, #ARGV do below[#below + 1] = p .. ':' .. ARGV[c] .. ':active' end
-if #below > 0 and redis.call('EXISTS', unpack(below)) > 0 then
+local lower = {}
+for c = 7, #ARGV do lower[#lower + 1] = p .. ':' .. ARGV[c] .. ':active' end
+if #lower > 0 and redis.call('EXISTS', unpack(lower)) > 0 then
   take_turns()
 else
   take(ARGV[6], n)

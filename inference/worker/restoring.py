@@ -20,6 +20,7 @@ from inference.queue.client import client
 from inference.queue.wake_up import wake_up
 from inference.record import slots
 from inference.record.recorded import on_record
+from inference.worker.recounting import recount
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def restore(pool: str) -> None:
     progress, now = _progress(pool), datetime.now(UTC)
     due = Completion.objects.open().filter(pool=pool, created_at__lt=now - YOUNG)
     if progress.upto is None:
+        recount(pool, progress.epoch)
         ids, goes_on = list(due.values_list("id", flat=True)), START
     else:
         since = min(progress.upto, now) - LATE

@@ -104,6 +104,15 @@ async def test_lower_classes_leave_the_last_slots_free(keeps_two: None, queue: F
     assert (list(again), again.held) == ([], True), "two run, two are kept free"
 
 
+async def test_nothing_is_kept_from_the_highest_class(keeps_two: None, queue: FairQueue) -> None:
+    """Also where more run than this process knows slots."""
+    await put(queue, "realtime", SLOTS + 2)
+    await put(queue, "batch")
+    popped = await queue.pop(SLOTS + 3, "runner-1")
+    assert [item.klass for item, _ in popped] == ["realtime"] * (SLOTS + 2)
+    assert popped.held
+
+
 async def test_who_is_held_is_told_of_the_next_request(keeps_two: None, queue: FairQueue) -> None:
     await put(queue, "batch", 3)
     await queue.pop(SLOTS, "runner-1")
