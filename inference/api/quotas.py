@@ -12,7 +12,7 @@ import orjson
 from inference.codec.answer import count
 from inference.errors import Headers
 from inference.order import Order
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Frame, Kind, pool_in
 from tenants.quotas.verdict import Left, Verdict
 
 
@@ -28,8 +28,11 @@ def headers(verdict: Verdict) -> Headers:
     return found
 
 
-def headers_after(verdict: Verdict, order: Order, usage: Any) -> Headers:
-    """Of an answer that is settled with this `usage`; as before it, where that is unknown."""
+def headers_after(verdict: Verdict, order: Order, usage: Any, upstream: str) -> Headers:
+    """Of an answer that is settled with this `usage`; as before it, where that is unknown.
+
+    `upstream`: who served, as the frame names it.
+    """
     if not isinstance(usage, dict):
         return headers(verdict)
     prompt, answer = count(usage, "prompt_tokens") or 0, count(usage, "completion_tokens") or 0
@@ -38,7 +41,7 @@ def headers_after(verdict: Verdict, order: Order, usage: Any) -> Headers:
     back = {
         "requests": 0,
         "tokens": charge.tokens - prompt - answer,
-        "cost": charge.most - charge.cost(prompt, cached, answer),
+        "cost": charge.most - charge.cost(prompt, cached, answer, pool_in(upstream)),
     }
     return headers(Verdict(tuple(_given_back(left, back[left.unit]) for left in verdict.left)))
 

@@ -7,13 +7,14 @@ back with the settlement; should one take more all the same, it is noticed there
 """
 
 import re
+from collections.abc import Mapping
 
 from inference.engines.base import Engine
 from inference.engines.capabilities import MEDIA
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge
-from tenants.quotas.price_list import Prices
+from tenants.quotas.prices import Prices
 
 ANSWER = 4096  # tokens of an answer under a budget, where the request sets no limit
 # As orjson writes a part's type. In a text the quotes would be escaped.
@@ -40,16 +41,17 @@ def charge(
     body: bytes,
     chat: bool,
     max_tokens: int | None,
+    elsewhere: Mapping[str, Prices] = {},
 ) -> Charge:
-    """For the body as the engine will get it; without `max_tokens` up to the context's end."""
+    """For the body as the engine will get it; without `max_tokens` up to the context's end.
+
+    `prices`: of the pool that it is routed to. `elsewhere`: of the pools that it may reach, too.
+    """
     context = engine.context_length
     longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
-    prompt, answer = min(longest, context), min(max_tokens or context, context)
-    # The dearer ones first, as far as both fit.
-    if prices.completion >= max(prices.prompt, prices.cached):
-        prompt = min(prompt, context - answer)
-    else:
-        answer = min(answer, context - prompt)
+    tokens = min(longest, context), min(max_tokens or context, context)
+    prompt, answer = _fitting(*tokens, context, prices)
+    others = {pool: held for pool, held in elsewhere.items() if held != prices}
     return Charge(
         api_key_id=caller.api_key_id,
         member_id=caller.member_id or caller.maker_id,
@@ -59,4 +61,15 @@ def charge(
         prompt_price=prices.prompt,
         cached_price=prices.cached,
         completion_price=prices.completion,
+        elsewhere=others,
+        most_elsewhere=max(
+            (held.most(*_fitting(*tokens, context, held)) for held in others.values()), default=0
+        ),
     )
+
+
+def _fitting(prompt: int, answer: int, context: int, prices: Prices) -> tuple[int, int]:
+    """The dearer ones first, as far as both fit."""
+    if prices.completion >= max(prices.prompt, prices.cached):
+        return min(prompt, context - answer), answer
+    return prompt, min(answer, context - prompt)

@@ -9,17 +9,17 @@ import msgspec
 import psycopg
 
 from inference import classes
-from inference.classes import WorkClass
 from inference.engines import Pool
 from inference.intake import charging, request_id
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService, QueueFull
 from inference.intake.room import has_a_turn
-from inference.intake.route import open_to, route
+from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
 from tenants.caller import Caller
-from tenants.quotas.price_list import Prices
+from tenants.quotas.charge import Charge
+from tenants.quotas.prices import Prices
 from tenants.redis_link import RedisGone
 
 PRICE_PATIENCE_S = 2.0
@@ -32,6 +32,7 @@ async def draft(context: Context, submission: Submission) -> Order:
     """
     caller, model, now = submission.caller, submission.engine.config.name, time.time()
     work_class, prices = classes.of(submission.klass), await _prices(context, model, now)
+    in_pools = context.prices.in_pools(model, now)
     pool = await _pool_unless_kept(context, submission)
     return Order(
         id=request_id.new(),
@@ -53,14 +54,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         klass=submission.klass,
         estimate=submission.estimate,
         weight=caller.weight,
-        charge=charging.charge(
-            caller,
-            submission.engine,
-            _of_class(work_class, prices),
-            body=submission.body,
-            chat=submission.chat,
-            max_tokens=submission.max_tokens,
-        ),
+        charge=_charge(submission, pool, prices, in_pools, work_class.price_factor),
         pool=pool,
         local_only=caller.local_only,
         local_only_by=caller.local_only_by,
@@ -92,6 +86,23 @@ async def _pool_unless_kept(context: Context, submission: Submission) -> str:
         raise
 
 
+def _charge(
+    submission: Submission, pool: str, prices: Prices, in_pools: dict[str, Prices], factor: float
+) -> Charge:
+    """`in_pools`: of those with a price of their own. `factor`: of the request's class."""
+    caller, engine = submission.caller, submission.engine
+    reached = may_reach(caller, engine.config.name) if in_pools else []
+    return charging.charge(
+        caller,
+        engine,
+        in_pools.get(pool, prices).times(factor),
+        body=submission.body,
+        chat=submission.chat,
+        max_tokens=submission.max_tokens,
+        elsewhere={each.name: in_pools.get(each.name, prices).times(factor) for each in reached},
+    )
+
+
 async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Pool:
     try:
         return route(caller, model, klass)
@@ -102,11 +113,6 @@ async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Poo
                 if has_a_turn(pool, klass, *turns):
                     return pool
         raise
-
-
-def _of_class(work_class: WorkClass, prices: Prices) -> Prices:
-    factor = work_class.price_factor
-    return prices if factor == 1 else prices.times(factor)
 
 
 async def _prices(context: Context, model: str, now: float) -> Prices:

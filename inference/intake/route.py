@@ -5,7 +5,7 @@ The order of `pools_of` is that of the model's policy: see inference/engines/sna
 
 from collections.abc import Callable, Sequence
 
-from inference.engines import Pool, breakers, pools_of, reachable
+from inference.engines import Pool, breakers, pools, pools_of, reachable
 from inference.engines.base import Engine
 from inference.intake.errors import EnginesPaused, OutOfService
 from inference.intake.room import with_room
@@ -18,6 +18,12 @@ from tenants.caller import Caller
 def open_to(caller: Caller, model: str) -> list[Pool]:
     """In the order in which they are tried. Who is local-only has no hosted ones."""
     return [pool for pool in pools_of(model) if not (caller.local_only and pool.hosted)]
+
+
+def may_reach(caller: Caller, model: str) -> list[Pool]:
+    """Also those that drain: they may take requests again before it has its turn."""
+    found = (pool for pool in pools().values() if pool.model == model)
+    return [pool for pool in found if not (caller.local_only and pool.hosted)]
 
 
 def route(caller: Caller, model: str, klass: str) -> Pool:

@@ -178,7 +178,8 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
     if cipher and order.keeps_text:
         said = Said(outcome.text, outcome.reasoning)
         message = cipher.encrypt(reasoning.packed(said), message_aad(order))
-    cost = charge.cost(outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
+    tokens = (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens)
+    cost = charge.cost(*tokens, order.queue)
     return {
         **_common(order, now),
         "upstream": outcome.upstream,

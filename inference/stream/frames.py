@@ -45,6 +45,11 @@ def upstream(pool: str, *engine: str) -> str:
     return "/".join(quote(part, safe="") for part in (pool, *engine) if part)
 
 
+def pool_in(upstream: str) -> str:
+    """Of the one that it names."""
+    return unquote(upstream.split("/")[0])
+
+
 def version_in(upstream: str) -> str:
     """Of the engine that it names."""
     parts = upstream.split("/")

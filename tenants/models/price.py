@@ -26,10 +26,11 @@ def check_peak_hours(text: str) -> None:
 
 class PriceQuerySet(models.QuerySet["Price"]):
     def holding(self) -> "PriceQuerySet":
-        """The one that holds now, of each model that has a price."""
+        """The one that holds now, of each model and each pool that has a price."""
         past = self.filter(since__lte=timezone.now())
-        latest = past.filter(model=models.OuterRef("model")).order_by("-since").values("pk")[:1]
-        return past.filter(pk=models.Subquery(latest)).order_by("model")
+        same = past.filter(model=models.OuterRef("model"), pool=models.OuterRef("pool"))
+        latest = same.order_by("-since").values("pk")[:1]
+        return past.filter(pk=models.Subquery(latest)).order_by("model", "pool")
 
 
 class Price(models.Model):
@@ -38,9 +39,13 @@ class Price(models.Model):
     1 micro-unit per token is 1 currency unit per million tokens. A request pays the price that
     held when it was admitted. A model without a price is free of charge. In the hours of
     `peak_hours` (see peak_hours.py) all three are multiplied by `peak_factor`.
+
+    With a `pool`, it is the price where that pool of the model serves; else where a pool serves
+    that has no price of its own.
     """
 
     model = models.CharField(_("model"), max_length=120)
+    pool = models.CharField(_("pool"), max_length=120, blank=True, db_default="")
     prompt = models.DecimalField(
         _("per million prompt tokens"), max_digits=12, decimal_places=4, validators=_NOT_NEGATIVE
     )
@@ -72,10 +77,11 @@ class Price(models.Model):
     objects: ClassVar[PriceQuerySet] = PriceQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        constraints = [models.UniqueConstraint("model", "since", name="tenants_price_once")]
+        constraints = [models.UniqueConstraint("model", "pool", "since", name="tenants_price_once")]
 
     def __str__(self) -> str:
-        return f"{self.model} since {self.since:%Y-%m-%d %H:%M}"
+        where = f" in {self.pool}" if self.pool else ""
+        return f"{self.model}{where} since {self.since:%Y-%m-%d %H:%M}"
 
     @classmethod
     def set(
@@ -85,6 +91,7 @@ class Price(models.Model):
         cached: Decimal | int | str,
         completion: Decimal | int | str,
         *,
+        pool: str = "",
         peak_hours: str = "",
         peak_factor: Decimal | int | str = 1,
         by: str,
@@ -95,6 +102,7 @@ class Price(models.Model):
         """
         price = cls(
             model=model.strip(),
+            pool=pool.strip(),
             prompt=prompt,
             cached=cached,
             completion=completion,
@@ -114,6 +122,8 @@ class Price(models.Model):
             "cached": str(self.cached),
             "completion": str(self.completion),
         }
+        if self.pool:
+            told["pool"] = self.pool
         if self.peak_hours:
             told |= {"peak_hours": self.peak_hours, "peak_factor": str(self.peak_factor)}
         return told

@@ -4,9 +4,14 @@ from uuid import UUID
 
 import msgspec
 
+from tenants.quotas.prices import Prices
+
 
 class Charge(msgspec.Struct, frozen=True, array_like=True):
-    """Travels with the order. Prices are micro-units of the currency per token."""
+    """Travels with the order. Prices are micro-units of the currency per token.
+
+    They are those of the pool that it was routed to, and of all pools that are not in `elsewhere`.
+    """
 
     api_key_id: UUID | None = None
     member_id: UUID | None = None
@@ -16,6 +21,8 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     prompt_price: float = 0.0
     cached_price: float = 0.0
     completion_price: float = 0.0
+    elsewhere: dict[str, Prices] = {}  # in pools that cost otherwise and that it may reach
+    most_elsewhere: int = 0  # set aside: what it can cost in the dearest of these
 
     @property
     def tokens(self) -> int:
@@ -23,18 +30,23 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def most(self) -> int:
-        """The cost that is set aside: the prompt may be all fresh, or all cached."""
-        cached = self.prompt_tokens if self.cached_price > self.prompt_price else 0
-        return Charge.cost(self, self.prompt_tokens, cached, self.completion_tokens)
+        """The cost that is set aside: of the dearest pool that it may reach."""
+        routed = self._prices.most(self.prompt_tokens, self.completion_tokens)
+        return max(routed, self.most_elsewhere)
 
-    def cost(self, prompt: int, cached: int, completion: int) -> int:
-        """In micro-units. `cached` tokens are part of the prompt's."""
-        fresh = max(0, prompt - cached) * self.prompt_price
-        return round(fresh + cached * self.cached_price + completion * self.completion_price)
+    def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
+        """In micro-units, where `pool` served. `cached` tokens are part of the prompt's."""
+        prices = self.elsewhere.get(pool) or self._prices
+        return prices.cost(prompt, cached, completion)
+
+    @property
+    def _prices(self) -> Prices:
+        return Prices(self.prompt_price, self.cached_price, self.completion_price)
 
 
 class KeptCharge(Charge, frozen=True, array_like=True):
     """Of a kept answer: nothing is generated, and each token costs what a cached one does."""
 
-    def cost(self, prompt: int, cached: int, completion: int) -> int:
-        return round((prompt + completion) * self.cached_price)
+    def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
+        prices = self.elsewhere.get(pool) or self._prices
+        return round((prompt + completion) * prices.cached)

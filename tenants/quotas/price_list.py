@@ -1,30 +1,20 @@
 """The prices that hold, for the hot path: at most one look per second, whatever comes."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from audit.resilient_connection import Connection, ResilientConnection
 from tenants.quotas.peak_hours import PeakHours
+from tenants.quotas.prices import FREE, Prices
 
 FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
 KEPT_S = 5.0  # nobody goes on with ones that are older
 _PRICES = """
-    select model, extract(epoch from since)::float8, prompt::float8, cached::float8,
+    select model, pool, extract(epoch from since)::float8, prompt::float8, cached::float8,
            completion::float8, peak_hours, peak_factor::float8
     from tenants_price order by model, since desc"""
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Micro-units of the currency per token."""
-
-    prompt: float = 0.0
-    cached: float = 0.0
-    completion: float = 0.0
-
-    def times(self, factor: float) -> "Prices":
-        return Prices(self.prompt * factor, self.cached * factor, self.completion * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +30,7 @@ class Tariff:
         return self.peak if self.hours and self.hours.covers(moment) else self.prices
 
 
-FREE = Prices()
-_Found = dict[str, list[Tariff]]
+_Tariffs = dict[str, list[Tariff]]  # the latest first
 
 
 class PriceList:
@@ -49,7 +38,8 @@ class PriceList:
 
     def __init__(self, dsn: str) -> None:
         self._connection = ResilientConnection(dsn)
-        self._found: _Found = {}
+        self._found: _Tariffs = {}  # by model
+        self._in_pools: dict[str, _Tariffs] = {}  # by model and pool: of those with their own
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
@@ -59,7 +49,7 @@ class PriceList:
         await self._connection.close()
 
     async def of(self, model: str, at: float) -> Prices:
-        """What held at `at` (seconds since the epoch)."""
+        """What held at `at` (seconds since the epoch), in pools without a price of their own."""
         known = self.known(model, at)
         if known is None:
             await asyncio.shield(self._look())
@@ -73,11 +63,16 @@ class PriceList:
             self._look()
         return self._held(model, at) if age <= KEPT_S else None
 
+    def in_pools(self, model: str, at: float) -> dict[str, Prices]:
+        """Of the model's pools with a price of their own at `at`, as of the latest look."""
+        found = self._in_pools.get(model)
+        if not found:
+            return {}
+        held = ((pool, _held(tariffs, at)) for pool, tariffs in found.items())
+        return {pool: prices for pool, prices in held if prices}
+
     def _held(self, model: str, at: float) -> Prices:
-        for tariff in self._found.get(model, ()):
-            if tariff.since <= at:
-                return tariff.at(at)
-        return FREE
+        return _held(self._found.get(model, ()), at) or FREE
 
     def _look(self) -> asyncio.Task[None]:
         """One look for everybody who asks at the same time."""
@@ -88,13 +83,19 @@ class PriceList:
 
     async def _look_up(self) -> None:
         began = asyncio.get_running_loop().time()
-        found: _Found = {}
-        for model, *row in await self._rows():
-            found.setdefault(model, []).append(_tariff(*row))
-        self._found, self._looked_at = found, began
+        found: _Tariffs = {}
+        in_pools: dict[str, _Tariffs] = {}
+        for model, pool, *row in await self._rows():
+            tariffs, name = (in_pools.setdefault(model, {}), pool) if pool else (found, model)
+            tariffs.setdefault(name, []).append(_tariff(*row))
+        self._found, self._in_pools, self._looked_at = found, in_pools, began
 
     async def _rows(self) -> list[Any]:
         return await self._connection.ask(_asked)
+
+
+def _held(tariffs: Iterable[Tariff], at: float) -> Prices | None:
+    return next((tariff.at(at) for tariff in tariffs if tariff.since <= at), None)
 
 
 def _tariff(

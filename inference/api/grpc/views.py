@@ -133,7 +133,9 @@ async def _whole(rpc: Rpc, submission: Submission) -> answers.Whole:
         raise errors.of_frame(frame)
     whole = answers.Whole(frame)
     if answer.verdict.left:
-        rpc.call.headers += quotas.headers_after(answer.verdict, answer.order, whole.counted)
+        rpc.call.headers += quotas.headers_after(
+            answer.verdict, answer.order, whole.counted, frame.upstream
+        )
     return whole
 
 

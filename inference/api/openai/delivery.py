@@ -61,7 +61,9 @@ async def send_json(request: Request, answer: AnswerStream) -> None:
     frame = await whole(request, answer)
     if answer.verdict.left:
         usage = quotas.usage_in(frame)
-        request.call.headers += quotas.headers_after(answer.verdict, answer.order, usage)
+        request.call.headers += quotas.headers_after(
+            answer.verdict, answer.order, usage, frame.upstream
+        )
     await _answer(request, frame)
 
 

@@ -45,7 +45,9 @@ async def inference(request: Request) -> None:
         headers.append((b"content-type", b"application/json"))
         return await request.answer(frame.body, frame.status, headers)
     found = orjson.loads(frame.body)
-    request.call.headers += quotas.headers_after(answer.verdict, answer.order, found.get("usage"))
+    request.call.headers += quotas.headers_after(
+        answer.verdict, answer.order, found.get("usage"), frame.upstream
+    )
     choice = found["choices"][0]
     plain = {
         "request_id": str(answer.order.id),

@@ -4,11 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 import django_filters as f
+from django.core.exceptions import ValidationError
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
+from console.limits.priced_pool import check_pool
 from tenants.models import Price
 
 
@@ -18,6 +20,12 @@ def _amount() -> s.DecimalField:
 
 class NewPrice(Shape):
     model = s.CharField(max_length=120)
+    pool = s.CharField(
+        max_length=120,
+        allow_blank=True,
+        default="",
+        help_text="Where this pool of the model serves. Empty: in all without their own price.",
+    )
     prompt = _amount()
     cached = _amount()
     completion = _amount()
@@ -36,12 +44,20 @@ class NewPrice(Shape):
     )
     EXAMPLE = {
         "model": "llama-3.1-70b",
+        "pool": "",
         "prompt": "0.5500",
         "cached": "0.1400",
         "completion": "2.1900",
         "peak_hours": "Mon-Fri 01:00-04:00, 06:00-10:00",
         "peak_factor": "2.0000",
     }
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check_pool(given["model"], given["pool"])
+        except ValidationError as problem:
+            raise s.ValidationError({"pool": problem.messages}) from None
+        return given
 
 
 class PriceShape(NewPrice):
@@ -52,6 +68,7 @@ class PriceShape(NewPrice):
 
 class PriceFilter(f.FilterSet):
     model = f.CharFilter(max_length=120)
+    pool = f.CharFilter(max_length=120)
 
 
 class Prices(Resource):
@@ -66,7 +83,10 @@ class Prices(Resource):
         return self.listed(Price.objects.all())
 
     def create(self, request: Any) -> Response:
-        """Set a model's price, per million tokens. It holds for requests from now on."""
+        """Set a model's price, or its price in one pool, per million tokens.
+
+        It holds for requests from now on.
+        """
         return self.one(Price.set(**self.given(), by=self.by), 201)
 
     def retrieve(self, request: Any, price: int) -> Response:

@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
+from console.limits.priced_pool import check_pool
 from inference.engines import served
+from inference.models import Pool
 from tenants.models import Price
 
 
@@ -29,6 +31,13 @@ class PriceForm(ConsoleForm):
         label=gettext_lazy("Model"),
         max_length=120,
         widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}),
+    )
+    pool = forms.CharField(
+        label=gettext_lazy("Pool"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"list": "pools", "autocomplete": "off"}),
+        help_text=gettext_lazy("Empty: every pool that has no price of its own."),
     )
     prompt = PriceField(label=gettext_lazy("Per million prompt tokens"))
     cached = PriceField(label=gettext_lazy("Per million cached tokens"))
@@ -48,6 +57,9 @@ class PriceForm(ConsoleForm):
         decimal_places=4,
     )
 
+    def clean_pool(self) -> str:
+        return check_pool(self.cleaned_data.get("model", ""), self.cleaned_data["pool"])
+
     def clean_peak_factor(self) -> Decimal:
         given: Decimal | None = self.cleaned_data["peak_factor"]
         return Decimal(1) if given is None else given
@@ -65,12 +77,13 @@ def prices(request: ConsoleRequest) -> HttpResponse:
         except ValidationError as problem:
             form.refuse(problem)
     holding = list(Price.objects.holding())
-    priced = {price.model for price in holding}
+    priced = {price.model for price in holding if not price.pool}
     context = {
         "form": form,
         "holding": holding,
         "free": [name for name in served() if name not in priced],
         "models": list(served()),
+        "pools": Pool.objects.select_related("model"),
         "history": Price.objects.order_by("-since", "-pk")[:50],
     }
     return render(request, "console/prices.html", context)

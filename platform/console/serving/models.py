@@ -30,6 +30,7 @@ class PoolPlace:
     engines: int
     ready: int  # engines that take requests
     hosted: bool
+    price: Price | None  # of its own
 
     @property
     def is_first_tried(self) -> bool:
@@ -78,15 +79,19 @@ def _add(form: NewModelForm, request: ConsoleRequest) -> None:
 
 
 def _lines() -> list[ModelLine]:
-    prices = {price.model: price for price in Price.objects.holding()}
+    prices = {(price.model, price.pool): price for price in Price.objects.holding()}
     rows = Model.objects.prefetch_related("pools__engines")
-    return [_line(model, prices.get(model.name)) for model in rows]
+    return [_line(model, prices) for model in rows]
 
 
-def _line(model: Model, price: Price | None) -> ModelLine:
+def _line(model: Model, prices: dict[tuple[str, str], Price]) -> ModelLine:
+    price = prices.get((model.name, ""))
     engine, pools = served().get(model.name), list(model.pools.all())
     turns = sorted(pools, key=_comes_later)
-    places = [_place(pool, at, pools, turns.index(pool) + 1) for at, pool in enumerate(pools)]
+    places = [
+        _place(pool, at, pools, turns.index(pool) + 1, prices.get((model.name, pool.name)))
+        for at, pool in enumerate(pools)
+    ]
     if engine is None:
         return ModelLine(model, places, None, [], price)
     return ModelLine(model, places, engine.context_length, sorted(engine.known.items()), price)
@@ -101,8 +106,8 @@ def _is_hosted(pool: Pool) -> bool:
     return any(engine.hosted for engine in pool.engines.all())
 
 
-def _place(pool: Pool, at: int, pools: list[Pool], turn: int) -> PoolPlace:
+def _place(pool: Pool, at: int, pools: list[Pool], turn: int, price: Price | None) -> PoolPlace:
     engines = list(pool.engines.all())
     now = [standing(engine).condition for engine in engines]
     first, last, ready = at == 0, at == len(pools) - 1, now.count(Condition.READY)
-    return PoolPlace(pool, first, last, turn, len(engines), ready, _is_hosted(pool))
+    return PoolPlace(pool, first, last, turn, len(engines), ready, _is_hosted(pool), price)

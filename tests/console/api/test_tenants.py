@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from audit.models import Event
+from inference.models import Model, Pool
 from tenants.models import Link, Member, Price, Tenant, User
 from tests.console.api.conftest import Api, Enter, errors
 
@@ -126,7 +127,12 @@ def test_a_price_holds_from_now_on_and_the_past_stays(api: Api) -> None:
     listed = api.get("prices/", model="large").json()["results"]
     assert [p["prompt"] for p in listed] == ["1.0000", "0.5500"]
     assert api.get(answer.headers["Location"]).json() == answer.json()
+    there = api.post("prices/", model="large", pool="there", **prices).json()
+    assert api.get("prices/", pool="there").json()["results"] == [there]
+    Pool.add(Model.add("small", by="test"), "near", by="test")
+    wrong = api.post("prices/", model="large", pool="near", **prices)
+    assert (wrong.status_code, list(errors(wrong))) == (400, ["pool"])
     for bad in ("-1", "NaN", "1e9999", "1.00001", "x", "", "100000000000"):
         wrong = api.post("prices/", model="large", **{**prices, "cached": bad})
         assert (wrong.status_code, list(errors(wrong))) == (400, ["cached"]), bad
-    assert Price.objects.count() == 2
+    assert Price.objects.count() == 3

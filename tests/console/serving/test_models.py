@@ -41,6 +41,13 @@ def test_what_a_model_takes_and_costs(client: Client, settings: Settings, db: No
             assert code in found
 
 
+def test_what_it_costs_in_a_pool_with_its_own_price(client: Client, pools: list[Pool]) -> None:
+    Price.set(pools[0].model.name, "1", "0.5", "2", by=BY)
+    assert "completion 7.75" not in page(client, MODELS)
+    Price.set(pools[0].model.name, "3", "1.5", "7.75", pool="second", by=BY)
+    assert page(client, MODELS).count("completion 7.75") == 1
+
+
 def test_one_without_an_engine_is_not_served(client: Client, pools: list[Pool]) -> None:
     found = page(client, MODELS)
     assert "not served at present" in found

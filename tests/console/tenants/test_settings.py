@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
+from inference.models import Model, Pool
 from tenants.models import Member, Price, Reconciliation, Tenant, TierPolicy, User
 from tenants.roles import Role
 from tests.console.conftest import SignIn
@@ -145,6 +146,23 @@ def test_a_price_holds_from_now_on(operator: User, sign_in: SignIn) -> None:
     assert "Enter hours of the week in UTC" in wrong
     bad = client.post("/console/prices/", {**form, "prompt": "-1"}).content.decode()
     assert "invalid-feedback" in bad
+
+
+def test_a_pool_may_have_a_price_of_its_own(operator: User, sign_in: SignIn) -> None:
+    form = {"model": "mock", "prompt": "0.5", "cached": "0.05", "completion": "1.25"}
+    client = sign_in(operator)
+    for pool in ("", "there"):
+        client.post("/console/prices/", {**form, "pool": pool})
+    page = client.get("/console/prices/")
+    assert [(price.model, price.pool) for price in page.context["holding"]] == [
+        ("mock", ""),
+        ("mock", "there"),
+    ]
+    assert "where pool there serves" in page.content.decode()
+    Pool.add(Model.add("small", by="test"), "near", by="test")
+    wrong = client.post("/console/prices/", {**form, "pool": "near"}).content.decode()
+    assert "This pool is of the model small." in wrong
+    assert Price.objects.count() == 2
 
 
 def test_nights_with_a_difference_stand_out(

@@ -1,6 +1,8 @@
 """What a request sets aside is never less than what it can cost."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -13,11 +15,11 @@ from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.prompt_bound import Template
 from inference.intake import charging
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Frame, Kind, upstream
 from inference.validation.schemas import Body
 from tenants.caller import Caller, QuotaRef
 from tenants.quotas.charge import Charge
-from tenants.quotas.price_list import FREE, Prices
+from tenants.quotas.prices import FREE, Prices
 from tenants.quotas.verdict import Left, Verdict
 from tests.inference.orders import an_order
 from tests.tenants.callers import caller
@@ -29,8 +31,14 @@ TEMPLATE = Template().base
 prices = st.floats(0, 50)
 
 
-def charge(body: bytes, max_tokens: int | None, prices: Prices = FREE) -> Charge:
-    return charging.charge(caller(), ENGINE, prices, body=body, chat=True, max_tokens=max_tokens)
+def charge(
+    body: bytes,
+    max_tokens: int | None,
+    prices: Prices = FREE,
+    elsewhere: Mapping[str, Prices] = {},
+) -> Charge:
+    asked: dict[str, Any] = {"body": body, "chat": True, "max_tokens": max_tokens}
+    return charging.charge(caller(), ENGINE, prices, elsewhere=elsewhere, **asked)
 
 
 def test_a_key_is_charged_to_its_maker_too() -> None:
@@ -56,6 +64,28 @@ def test_no_answer_costs_more_than_was_set_aside(
     cached = data.draw(st.integers(0, prompt))
     assert prompt + answer <= aside.tokens <= CONTEXT
     assert aside.cost(prompt, cached, answer) <= aside.most
+
+
+@given(
+    st.integers(1, CONTEXT),
+    st.integers(1, CONTEXT),
+    st.lists(st.builds(Prices, prices, prices, prices), min_size=3, max_size=3),
+    st.data(),
+)
+def test_nor_in_another_pool_that_it_may_reach(
+    longest: int, max_tokens: int, held: list[Prices], data: st.DataObject
+) -> None:
+    at = dict(zip(("here", "near", "there"), held, strict=True))
+    aside = charge(b"x" * longest, max_tokens, at["here"], at)
+    prompt = data.draw(st.integers(1, min(longest + TEMPLATE, CONTEXT)))
+    answer = data.draw(st.integers(0, min(max_tokens, CONTEXT - prompt)))
+    cached = data.draw(st.integers(0, prompt))
+    for pool, prices in at.items():
+        cost = aside.cost(prompt, cached, answer, pool)
+        assert cost == prices.cost(prompt, cached, answer)
+        assert cost <= aside.most
+    assert aside.cost(prompt, cached, answer, "later") == at["here"].cost(prompt, cached, answer)
+    assert aside.most <= max(charge(b"x" * longest, max_tokens, one).most for one in held)
 
 
 def test_an_open_answer_sets_the_rest_of_the_context_aside() -> None:
@@ -112,15 +142,24 @@ def test_headers_tell_of_the_quota_that_leaves_least() -> None:
 
 
 def test_a_whole_answers_headers_tell_what_is_left_after_it() -> None:
-    aside = Charge(prompt_tokens=100, completion_tokens=50, prompt_price=2, completion_price=10)
+    aside = Charge(
+        prompt_tokens=100,
+        completion_tokens=50,
+        prompt_price=2,
+        completion_price=10,
+        elsewhere={"there/1": Prices(4, 4, 12)},
+        most_elsewhere=1000,
+    )
     order = an_order(charge=aside)
     verdict = Verdict((left("tokens", 200), left("cost", 300), left("requests", 4)))
     usage = {"prompt_tokens": 20, "completion_tokens": 5}
-    found = dict(quotas.headers_after(verdict, order, usage))
+    found = dict(quotas.headers_after(verdict, order, usage, "here/e/vllm"))
     assert found[b"x-quota-remaining-tokens"] == b"325"  # 200 and the 125 that were not used
-    assert found[b"x-quota-remaining-cost"] == b"%d" % (300 + 700 - 90)
+    assert found[b"x-quota-remaining-cost"] == b"%d" % (300 + 1000 - 90)
+    there = dict(quotas.headers_after(verdict, order, usage, upstream("there/1", "e", "openai")))
+    assert there[b"x-quota-remaining-cost"] == b"%d" % (300 + 1000 - 140)
     assert found[b"x-quota-remaining-requests"] == b"4"
-    unknown = dict(quotas.headers_after(verdict, order, None))
+    unknown = dict(quotas.headers_after(verdict, order, None, ""))
     assert unknown[b"x-quota-remaining-tokens"] == b"200"
 
 

@@ -19,7 +19,7 @@ from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, Usage
 from inference.queue.fair_queue import FairQueue
-from tenants.caller import Caller, Limits, QuotaRef
+from tenants.caller import Caller, Limits, LocalOnlyBy, QuotaRef
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, Tenant
 from tenants.quotas import exhausted
 from tenants.rate_limits.admission import concurrency_key
@@ -204,6 +204,35 @@ async def test_a_request_sets_aside_what_it_can_cost_at_todays_price(
     assert order.charge.tokens == 150  # 36 bytes and what a template may add; the answer
     assert order.charge.most == 100 * 2 + 50 * 10
     assert answer.verdict.tightest["cost"].remaining == 10_000 - 700
+
+
+async def test_a_request_sets_aside_what_the_dearest_pool_costs_that_it_may_reach(
+    context: Context, caller: Caller, acme: Tenant, pool: str, settings: Settings
+) -> None:
+    entry = settings.ENGINES[pool]
+    there, spare = f"{pool}-there", f"{pool}-spare"
+    pools = {
+        pool: entry,
+        there: {**entry, "hosted": True},
+        spare: {**entry, "condition": "failover"},
+    }
+    settings.ENGINES = {pool: {"pools": pools}}
+    engines.forget()
+
+    def priced() -> None:
+        Price.set(pool, 2, 2, 10, by="test")
+        Price.set(pool, 4, 1, 10, pool=there, by="test")
+        Price.set(pool, 3, 3, 10, pool=spare, by="test")
+        Price.set(pool, 99, 99, 99, pool="no-such-pool", by="test")
+
+    await in_database(priced)()
+    order = (await submit(context, caller, body=b"x" * 36, max_tokens=50)).order
+    assert (order.pool, order.charge.most) == (pool, 100 * 4 + 50 * 10)
+    asked = {each: order.charge.cost(100, 0, 50, each) for each in (pool, there, spare)}
+    assert asked == {pool: 700, there: 900, spare: 800}
+    stays = replace(caller, local_only_by=LocalOnlyBy.KEY)
+    order = (await submit(context, stays, body=b"x" * 36, max_tokens=50)).order
+    assert order.charge.most == 100 * 3 + 50 * 10, "it reaches no hosted one"
 
 
 async def test_a_database_that_is_lost_in_a_reserve_sets_nothing_aside(

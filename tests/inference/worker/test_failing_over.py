@@ -37,6 +37,8 @@ from inference.worker import runner
 from inference.worker.handing_over import belongs_elsewhere, hand_over
 from inference.worker.handlers import generation
 from tenants.models import Tenant
+from tenants.quotas.charge import Charge
+from tenants.quotas.prices import Prices
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
@@ -149,6 +151,15 @@ async def test_what_a_hosted_service_had_first_has_left(bench: Pools, how: list[
     service = "openai 127.0.0.1"
     assert await _events(order) == [(LEFT, service), (COMPLETED, "openai")]
     assert await in_database(recipients.untold)(order.tenant_id, order.subject_id) == 1
+
+
+async def test_who_served_is_paid(bench: Pools) -> None:
+    dear = Charge(prompt_price=1, completion_price=1, elsewhere={second(bench): Prices(10, 10, 20)})
+    bench.start(ScriptedEngine(AWAY))
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    await bench.put(bench.pool, charge=dear)
+    (row,) = await bench.settled(1)
+    assert (row.pool, row.cost) == (second(bench), 5 * 10 + 2 * 20)
 
 
 async def test_what_never_reached_a_hosted_service_has_not_left(bench: Pools) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,7 +11,8 @@ from channels.db import database_sync_to_async
 
 from tenants.models import Price
 from tenants.quotas import price_list
-from tenants.quotas.price_list import FREE, PriceList, Prices
+from tenants.quotas.price_list import PriceList
+from tenants.quotas.prices import FREE, Prices
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 NOW = datetime.now(UTC)
@@ -60,6 +62,25 @@ async def test_at_peak_hours_it_pays_more(prices: PriceList) -> None:
         moment = monday + timedelta(minutes=minute)
         assert await prices.of("mock", moment.timestamp()) == held
         assert await prices.of("mock", (moment - timedelta(days=1)).timestamp()) == Prices(2, 1, 4)
+
+
+async def test_a_pool_may_have_a_price_of_its_own(prices: PriceList) -> None:
+    @database_sync_to_async
+    def priced(pool: str, prompt: int, since: timedelta, **more: Any) -> None:
+        held = {"prompt": prompt, "cached": 1, "completion": 9, "since": NOW + since, **more}
+        Price.objects.create(model="mock", pool=pool, **held)
+
+    yesterday, tomorrow = timedelta(days=-1), timedelta(days=1)
+    await priced("", 3, 3 * yesterday)
+    for since, prompt in ((2 * yesterday, 5), (yesterday, 6), (tomorrow, 7)):
+        await priced("there", prompt, since)
+    await priced("far", 8, yesterday, peak_hours="Mon-Sun 00:00-24:00", peak_factor=2)
+    await priced("soon", 9, tomorrow)
+    now, before = NOW.timestamp(), (NOW + 2 * yesterday).timestamp() + 1
+    assert await prices.of("mock", now) == Prices(3, 1, 9)
+    assert prices.in_pools("mock", now) == {"there": Prices(6, 1, 9), "far": Prices(16, 2, 18)}
+    assert prices.in_pools("mock", before) == {"there": Prices(5, 1, 9)}
+    assert prices.in_pools("large", now) == {}
 
 
 async def test_a_changed_price_arrives_and_nobody_waits_for_it(

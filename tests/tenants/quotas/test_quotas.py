@@ -165,11 +165,13 @@ def test_the_price_that_holds_is_the_latest(acme: Tenant) -> None:
     Price.objects.create(
         model="mock", prompt=9, cached=9, completion=9, since=datetime.now(UTC) + timedelta(days=1)
     )
-    assert list(Price.objects.holding()) == [other, latest]
+    in_pool = Price.set("mock", 9, 9, 9, pool="there", by="operator:erin")
+    assert list(Price.objects.holding()) == [other, latest, in_pool]
     with pytest.raises(ValidationError):
         Price.set("mock", -1, 0, 0, by="operator:erin")
     details = [event.detail for event in Event.objects.filter(action="price:change")]
-    assert [detail["model"] for detail in details] == ["mock", "mock", "large"]
+    assert [detail["model"] for detail in details] == ["mock", "mock", "large", "mock"]
+    assert [detail.get("pool") for detail in details] == [None, None, None, "there"]
     assert Decimal(details[2]["prompt"]) == Decimal("3.5")
 
 
