@@ -9,7 +9,7 @@ from audit.trail.record import act
 from inference.lines.telling import tell_end
 from inference.lines.waiting_items import Chosen
 from inference.models import Completion
-from inference.order import Order
+from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import CANCEL, prefix
 from inference.record import closing
@@ -24,10 +24,10 @@ CANCELLED = Outcome(state="cancelled", status=STATUS, finish_reason="cancelled",
 def cancel(chosen: Chosen, *, by: str) -> int:
     """How many are over, or told to end: those that have begun. Raises redis.RedisError."""
     with transaction.atomic():
-        rows = Completion.objects.open().filter(
-            pk__in=[item.id for item in chosen.items], pool=chosen.pool
-        )
+        items = {UUID(item.id): item for item in chosen.items}
+        rows = Completion.objects.open().filter(pk__in=items, pool=chosen.pool)
         ended = [row.pk for row in rows.order_by("created_at") if _cancelled(row)]
+        _clear_lines(chosen.pool, [items[pk] for pk in ended])
         if ended:
             detail = {"pool": chosen.pool, "class": chosen.klass, **chosen.said(ended)}
             act(Action.QUEUE_CANCEL, actor=by, tenant_id=chosen.tenant_id, detail=detail)
@@ -49,6 +49,14 @@ def _out_of_queue(pool: str, request_id: UUID) -> bytes:
     script = client().register_script(CANCEL.text)
     where: bytes = script(keys=[prefix(pool)], args=[str(request_id)])
     return where
+
+
+def _clear_lines(pool: str, items: list[Item]) -> None:
+    """Else each stays there until its turn, and its tenant seems to wait."""
+    with client().pipeline(transaction=False) as clear:
+        for item in items:
+            clear.lrem(f"{prefix(pool)}:{item.klass}:line:{item.tenant}", -1, str(item))
+        clear.execute()
 
 
 def _tell(order: Order | None) -> None:

@@ -11,10 +11,10 @@ from inference.queue.client import client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import OVERVIEW, WAITING, prefix
 
-MOST_TENANTS = 1_000  # of a class that are looked at
+MOST_TENANTS = 1_000  # that are looked at, in all classes together
 MOST_LINES = 15  # of a class that are told: the longest
 MOST_RUNNING = 1_000  # requests whose tenant and class are told
-MOST_COUNTED = 200  # requests of a line, where some in it were cancelled
+MOST_COUNTED = 20  # requests of a line, where some in it were cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ClassLines:
     name: str
     waiting: int
     tenants: int  # that wait in it
-    oldest_s: float | None
+    oldest_s: float | None  # of the lines that are told
     running: int
     parked: int
     wait_ms: int  # that one more would have to expect; 0: not known

@@ -22,7 +22,7 @@ class Reason(TextChoices):
 
 ADVICE: dict[str, Promise] = {
     Reason.NO_ENGINE: _("The operators of the platform see this too. Requests wait on meanwhile."),
-    Reason.FULL: _("Send large batches at a quieter time, or as a batch that runs over night."),
+    Reason.FULL: _("Send large amounts at a quieter time, or as a batch."),
     Reason.HIGHER_CLASSES: _(
         "Leave out x-forebay-class where an answer is urgent. A class that has waited for long "
         "gets a share all the same."

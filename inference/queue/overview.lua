@@ -1,14 +1,15 @@
 -- Who waits for a pool and what runs there, by class and tenant. It writes nothing, and looks at so
 -- much at most that a queue of any length costs about the same.
--- KEYS: 1 pool prefix   ARGV: 1 tenants to look at in each class  2 lines to tell of each class
+-- KEYS: 1 pool prefix   ARGV: 1 tenants to look at in all classes  2 lines to tell of each class
 --   3 requests that run, or are parked, to look at  4 requests of a line to look at  5.. classes, the highest first
 -- Returns {requests that run,
---   {class, requests that wait, tenants that wait, id of the oldest of those looked at,
+--   {class, requests that wait, tenants that wait, id of the oldest of those that are told,
 --    tenant, its requests that wait, id of its oldest, ...} ...,
 --   {class, tenant, its requests that run, ...}, {class, tenant, its requests that are parked, ...}}
 local p = KEYS[1]
 local orders, on = p .. ':orders', p .. ':on'
 local tenants, lines, runs, items = unpack(ARGV, 1, 4)
+local left = tonumber(tenants)
 
 -- A cancelled request stays in its line until its turn comes: it does not wait any more.
 local function waits(item)
@@ -36,18 +37,21 @@ end
 local function of_class(class, waiting)
   local active, found, length = p .. ':' .. class .. ':active', {}, 0
   local out = {class, waiting, redis.call('ZCARD', active), ''}
-  for _, tenant in ipairs(redis.call('ZRANGE', active, 0, tenants - 1)) do
+  local looked = left > 0 and redis.call('ZRANGE', active, 0, left - 1) or {}
+  left = left - #looked
+  for _, tenant in ipairs(looked) do
     local line = p .. ':' .. class .. ':line:' .. tenant
-    local n, id = redis.call('LLEN', line), oldest(line)
-    found[#found + 1] = {tenant, n, id, line}
+    local n = redis.call('LLEN', line)
+    found[#found + 1] = {tenant, n, line}
     length = length + n
-    if id ~= '' and (out[4] == '' or id < out[4]) then out[4] = id end
   end
   table.sort(found, function(a, b) return a[2] > b[2] or a[2] == b[2] and a[1] < b[1] end)
   for i = 1, math.min(#found, tonumber(lines)) do
-    local tenant, n, id, line = unpack(found[i])
+    local tenant, n, line = unpack(found[i])
+    local id = oldest(line)
     if length > waiting then n = counted(line, n) end
     if n > 0 then
+      if id ~= '' and (out[4] == '' or id < out[4]) then out[4] = id end
       for _, told in ipairs({tenant, n, id}) do out[#out + 1] = told end
     end
   end

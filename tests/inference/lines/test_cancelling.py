@@ -8,6 +8,7 @@ from inference.lines import waiting_items
 from inference.lines.cancelling import cancel
 from inference.models import Completion, State, Usage
 from inference.queue.client import client
+from inference.queue.fair_queue import prefix
 from inference.stream import frames
 from inference.worker.sweeper import sweep_all
 from tenants.models import Tenant
@@ -22,6 +23,7 @@ def test_what_a_tenant_has_waiting(waits: Waits, pool: str, acme: Tenant) -> Non
     stays = waits(klass="batch")
     assert cancel(waiting_items.of_tenant(pool, "realtime", acme.id, 100), by=BY) == 2
     assert {row.error_code for row in Usage.objects.all()} == {"cancelled_by_operator"}
+    assert not client().llen(f"{prefix(pool)}:realtime:line:{acme.id}")
     assert [item.id for item in popped(pool)] == [str(stays.id)]
     channel = frames.channel(order.reply_to)
     told: Any = client().xrange(channel)
