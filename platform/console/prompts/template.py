@@ -35,8 +35,8 @@ def template(request: TenantRequest, template: UUID) -> HttpResponse:
     return _page(request, version, other=other, lines=lines)
 
 
-@permitted(Permission.VIEW_TEMPLATES)
 @require_POST
+@permitted(Permission.VIEW_TEMPLATES)
 def trial(request: TenantRequest, template: UUID, number: int) -> HttpResponse:
     """Shows what the version makes of the values. Nothing runs."""
     version = _version(_found(request, template), str(number))
