@@ -1,8 +1,6 @@
 """How many slots of a pool are taken, looked at again and again while something else runs."""
 
 import threading
-from collections.abc import Callable
-from time import perf_counter
 
 from redis import Redis
 
@@ -13,7 +11,7 @@ class BusySlots:
     """Counts in Redis what runners hold. `with` starts and ends the looking."""
 
     def __init__(self, redis_url: str, pool: str, slots: int) -> None:
-        self._ask: Callable[[], int] = lambda: int(self._redis.hlen(f"q:{{{pool}}}:on"))  # type: ignore[arg-type]
+        self._taken = f"q:{{{pool}}}:on"
         self._redis = Redis.from_url(redis_url)
         self._slots = slots
         self._over = threading.Event()
@@ -21,7 +19,6 @@ class BusySlots:
         self.shares: list[float] = []  # of the slots, from 0 to 1
 
     def __enter__(self) -> "BusySlots":
-        self._began = perf_counter()
         self._thread.start()
         return self
 
@@ -32,7 +29,7 @@ class BusySlots:
 
     def _look(self) -> None:
         while not self._over.wait(EVERY_S):
-            self.shares.append(min(self._slots, self._ask()) / self._slots)
+            self.shares.append(min(self._slots, int(self._redis.hlen(self._taken))) / self._slots)
 
     def mean(self) -> float:
         return sum(self.shares) / len(self.shares) if self.shares else 0.0

@@ -23,13 +23,15 @@ from bench.under_test import Forebay
 SLOTS, TOKENS, INTERVAL_MS = 8, 64, 20.0  # of a pool: 6.25 requests/s
 QUIET_RATE, TIMES = 4.0, 10  # its half are 3.1 requests/s
 POOLS = {"1:1": ("modest", "busy"), "1:4": ("modest", "busy-vip")}
-WIDE_SLOTS, WIDE_RATE, FLOOD = 64, 8.0, 192  # where one tenant's wait is measured
+WIDE_SLOTS, WIDE_RATE, FLOOD = 24, 8.0, 96  # where one tenant's wait is measured
+SHORT, PREFILL_MS = 16, 100.0  # its answers
 METHOD = f"""\
 Shares: {TIMES * QUIET_RATE:g} requests/s of one tenant beside {QUIET_RATE:g} of the other, where
 the mock engine ({SLOTS} slots, answers of {TOKENS} tokens, one each {INTERVAL_MS:g} ms) can serve
 {SLOTS / TOKENS * 1000 / INTERVAL_MS:g}; the tokens of answers that ended in the window. Both pools
 at once. Flood: {WIDE_RATE:g} requests/s of one tenant on {WIDE_SLOTS} slots, alone and while
-another one always has {FLOOD} requests running or waiting. A pop takes one request of 1,000
+another one always has {FLOOD} requests running or waiting; answers of {SHORT} tokens, and the mock
+engine takes {PREFILL_MS:g} ms before the first. A pop takes one request of 1,000
 tenants', each with requests in line: from Python, and by Valkey's own count."""
 
 
@@ -53,7 +55,7 @@ class Shared:
 
 @dataclass(slots=True)
 class Waited:
-    """p95 in ms until the first token, and p99 of whole answers."""
+    """In ms until the first token."""
 
     alone_p50: float | None
     alone_p95: float | None
@@ -102,10 +104,11 @@ def _measure(report: FairnessReport, folder: Path) -> None:
     try:
         keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
         keys["busy-vip"] = forebay.key_of("busy-vip", "--tier", "vip")
-        mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS)
         for number in range(report.rounds):
             tell(f"fairness round {number + 1}/{report.rounds}")
+            mock.control(tokens=SHORT, interval_ms=INTERVAL_MS, delay_ms=PREFILL_MS)
             report.waits.append(_waits(forebay, keys, report.seconds / 4))
+            mock.control(tokens=TOKENS, interval_ms=INTERVAL_MS, delay_ms=0)
             report.shares += _shares(forebay, keys, report.seconds)
     finally:
         forebay.stop()
@@ -149,7 +152,7 @@ def _backlog(forebay: Forebay, weights: str, key: str, rate: float, seconds: flo
         url=target.url,
         key=key,
         model=target.model,
-        stream=False,
+        stream=True,
         rate=rate,
         seconds=seconds,
         warmup=6.0,
@@ -162,9 +165,10 @@ def _backlog(forebay: Forebay, weights: str, key: str, rate: float, seconds: flo
 def _waits(forebay: Forebay, keys: dict[str, str], seconds: float) -> Waited:
     asked = replace(
         _backlog(forebay, "wide", keys["modest"], WIDE_RATE, seconds),
-        stream=True,
         warmup=1.0,
         grace=20.0,
+        tokens=SHORT,
+        max_tokens=SHORT,
     )
     alone = send(asked)
     flood = replace(

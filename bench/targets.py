@@ -78,7 +78,7 @@ def send(options: Options, generator: str = "bench.load") -> LoadReport:
         if value is True:
             command.append(option)
         elif value:
-            command += [option, str(value)]
+            command.append(f"{option}={value}")  # a key may begin with a dash
     limit = options.spread + options.warmup + options.seconds + options.grace + 30
     if options.requests:
         limit += 300

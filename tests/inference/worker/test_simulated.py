@@ -92,8 +92,9 @@ async def submitted(bench: Bench, spare: int) -> list[Request]:
         name, answer = each.acme.name, draw.randint(4, 40)
         body = BODY % answer
         charged = PROMPT_TOKENS + 2 * answer + spare
-        how = {"body": body, "estimate": charged, "weight": WEIGHTS[name], "subject_id": SUBJECT}
-        (order,) = await each.submit(**how)
+        (order,) = await each.submit(
+            body=body, estimate=charged, weight=WEIGHTS[name], subject_id=SUBJECT
+        )
         found.append(_request(order, answer))
     return found
 
