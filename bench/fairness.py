@@ -24,6 +24,7 @@ SLOTS, TOKENS, INTERVAL_MS = 8, 64, 20.0  # of a pool: 6.25 requests/s
 QUIET_RATE, TIMES = 4.0, 10  # its half are 3.1 requests/s
 POOLS = {"1:1": ("modest", "busy"), "1:4": ("modest", "busy-vip")}
 WIDE_SLOTS, WIDE_RATE, FLOOD = 24, 8.0, 96  # where one tenant's wait is measured
+LATE = "no answer within the grace"
 SHORT, PREFILL_MS = 16, 100.0  # its answers
 METHOD = f"""\
 Shares: {TIMES * QUIET_RATE:g} requests/s of one tenant beside {QUIET_RATE:g} of the other, where
@@ -45,6 +46,7 @@ class Shared:
     busy: float
     bad: int
     all: int
+    wrong: list[str] = field(default_factory=list)
 
     @property
     def off(self) -> float | None:
@@ -99,7 +101,10 @@ def _measure(report: FairnessReport, folder: Path) -> None:
         for name, number in slots.items()
     }
     # Nobody is turned away: what waits is what is looked at.
-    roomy = {"FOREBAY_QUEUE_LIMITS": '{"realtime": {"waiting": 100000, "wait_s": 3600}}'}
+    roomy = {
+        "FOREBAY_QUEUE_LIMITS": '{"realtime": {"waiting": 100000, "wait_s": 3600}}',
+        "FOREBAY_CONNECTIONS_PER_ADDRESS": "10000",
+    }
     forebay = Forebay(folder, engines, variables=roomy)
     try:
         keys = {name: forebay.key_of(name) for name in ("modest", "busy", "flood")}
@@ -135,7 +140,7 @@ def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shar
 
 def _shared(weights: str, reports: Sequence[LoadReport]) -> Shared:
     modest, busy = reports
-    late = sum(report.wrong.get("no answer within the grace", 0) for report in reports)
+    late = sum(report.wrong.pop(LATE, 0) for report in reports)
     return Shared(
         weights=weights,
         weight=int(weights.partition(":")[2]),
@@ -143,6 +148,7 @@ def _shared(weights: str, reports: Sequence[LoadReport]) -> Shared:
         busy=busy.tokens_per_s,
         bad=sum(report.bad for report in reports) - late,  # those still wait, as they should
         all=sum(report.all for report in reports),
+        wrong=sorted({text for report in reports for text in report.wrong}),
     )
 
 
@@ -194,7 +200,8 @@ def section(report: FairnessReport) -> str:
         head = ("1,000 tenants wait: a pop", "p50 ms", "p99 ms", "Valkey's own ms")
         figures = map(cell, (pops.p50_ms, pops.p99_ms, pops.server_ms))
         said.append(table(head, [(f"{pops.number:,} pops", *figures)]))
-    return "\n\n".join([*said, METHOD])
+    wrong = [f"* {one.weights}: `{text}`" for one in report.shares for text in one.wrong]
+    return "\n\n".join([*said, *wrong, METHOD])
 
 
 def _shares_table(report: FairnessReport) -> str:

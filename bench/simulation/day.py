@@ -16,29 +16,39 @@ async def simulated(policy: Policy, seed: int, redis_url: str) -> SimulationRepo
     """What is left in the queues stays in Redis."""
     link = VirtualLink(redis_url)
     try:
-        with policy.in_force():
-            return await _simulated(link, policy, seed)
+        pools = [f"simulated-{uuid4().hex}" for _ in range(policy.day.pools)]
+        engines = {pool: _part(policy.day.engines, n, len(pools)) for n, pool in enumerate(pools)}
+        slots = {pool: number * policy.day.slots for pool, number in engines.items()}
+        with policy.in_force(slots):
+            return await _simulated(link, policy, seed, engines)
     finally:
         link.close()
 
 
-async def _simulated(link: VirtualLink, policy: Policy, seed: int) -> SimulationReport:
+async def _simulated(
+    link: VirtualLink, policy: Policy, seed: int, engines: dict[str, int]
+) -> SimulationReport:
+    """`engines`: how many, by pool."""
     await link.call("CONFIG", "RESETSTAT")
     began = time.perf_counter()
-    pools = [_pool(link, number, policy, seed) for number in range(policy.day.pools)]
+    pools = [
+        _pool(link, pool, number, engines[pool], policy, seed)
+        for number, pool in enumerate(engines)
+    ]
     tallies = await asyncio.gather(*[pool.run() for pool in pools])
     report = summed(tallies, policy, seed)
     report.wall = Wall(time.perf_counter() - began, await _script_us(link))
     return report
 
 
-def _pool(link: VirtualLink, number: int, policy: Policy, seed: int) -> SimulatedPool:
+def _pool(
+    link: VirtualLink, name: str, number: int, engines: int, policy: Policy, seed: int
+) -> SimulatedPool:
     day = policy.day
-    engines = _part(day.engines, number, day.pools)
     names = [f"t{n}" for n in range(number, day.tenants, day.pools)]
     tenants = Tenants(names, policy, Random(f"{seed} {number}"))
     requests = arrivals(number, tenants, engines * day.slots, policy, seed)
-    return SimulatedPool(link, f"simulated-{uuid4().hex}", engines, day, requests)
+    return SimulatedPool(link, name, engines, day, requests)
 
 
 def _part(of: int, number: int, parts: int) -> int:

@@ -23,8 +23,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from inference import classes
+from django.conf import settings
 
+from inference import classes, engines
+from inference.pools import entries
+
+ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}  # one has all slots of its pool
 Curve = Literal["day", "flat", "night"]
 
 
@@ -52,7 +56,7 @@ class Day:
     tokens_per_s: float = 20.0
     first_token_s: float = 0.3  # prefill, and what the platform adds
     skew: float = 0.8  # of the tenants' demand: the n-th largest has n ** -skew
-    charge_every: int = 0  # tokens after which a running request is charged; 0: at its end
+    charge_every_s: float = 30.0  # what runs pays for what has come of it; 0: at its end alone
 
 
 def _loads() -> dict[str, Load]:
@@ -70,23 +74,31 @@ class Policy:
     weights: Mapping[int, float] = field(default_factory=lambda: {1: 0.9, 4: 0.08, 16: 0.02})
     loads: Mapping[str, Load] = field(default_factory=_loads)
     classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """In this process: the queue's arguments come from the table of classes."""
-        before = dict(classes.CLASSES)
+    def in_force(self, slots: Mapping[str, int]) -> Iterator[None]:
+        """In this process: the queue asks the table of classes, the settings and the pools.
+
+        `slots` by pool.
+        """
+        before, limits = dict(classes.CLASSES), settings.QUEUE_LIMITS
         for name, fields in self.classes.items():
             classes.CLASSES[name] = replace(classes.CLASSES[name], **fields)
+        settings.QUEUE_LIMITS = {**limits, **self.limits}
+        engines.put_in_force(entries({pool: {**ENGINE, "slots": n} for pool, n in slots.items()}))
         try:
             yield
         finally:
             classes.CLASSES.update(before)
+            settings.QUEUE_LIMITS = limits
+            engines.forget()
 
 
 def read(path: Path | None, **day: Any) -> Policy:
     """`day`: fields that the command line gives. Raises TypeError or KeyError for unknown names."""
     said = tomllib.loads(path.read_text()) if path else {}
-    if unknown := said.keys() - {"day", "weights", "classes", "load"}:
+    if unknown := said.keys() - {"day", "weights", "classes", "limits", "load"}:
         raise KeyError(f"unknown tables: {', '.join(sorted(unknown))}")
     loads = _loads()
     for name, fields in said.get("load", {}).items():
@@ -97,4 +109,5 @@ def read(path: Path | None, **day: Any) -> Policy:
         weights={int(w): share for w, share in said.get("weights", plain.weights).items()},
         loads={name: loads[name] for name in classes.names() if name in loads},
         classes=said.get("classes", {}),
+        limits=said.get("limits", {}),
     )

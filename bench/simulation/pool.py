@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,12 @@ from bench.simulation.virtual_link import EPOCH_MS, VirtualLink
 from inference import classes
 from inference.order import Item
 from inference.queue import fair_queue
-from inference.queue.fair_queue import FairQueue, prefix
+from inference.queue.fair_queue import FairQueue, Popped, prefix
 from inference.record.parked import MOST_TIMES
 from tenants.redis_link import Call
 
-SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE, fair_queue.PARK)
+SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE)
+BESIDE = (fair_queue.PARK, fair_queue.CHARGE)
 ORDER = b"sealed"
 MOST_NOTES = 100
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -41,6 +42,7 @@ class VirtualEngine:
     name: str
     slots: int
     asleep: bool = False
+    held: bool = False  # work waits for a slot that is not kept free: asks when one ends
     running: dict[str, Running] = field(default_factory=dict)  # by request id
 
     @property
@@ -67,10 +69,12 @@ class SimulatedPool:
 
         `opens_at`: when engines first ask for work, in seconds.
         """
-        await self._link.learn(SCRIPTS)
+        await self._link.learn(SCRIPTS + BESIDE)
         await self._link.call("SET", f"{self._prefix}:runner", "simulated")
         for engine in self.engines.values():
             self._at(opens_at, partial(self._fill, engine))
+        if self._day.charge_every_s:
+            self._at(opens_at + self._day.charge_every_s, self._charge)
         self._await_next()
         ends = self._day.hours * 3600
         while self._events and self._events[0][0] < ends:
@@ -115,9 +119,10 @@ class SimulatedPool:
         if engine.free and not engine.asleep:
             await self._take(engine, await self._queue.pop(engine.free, engine.name))
 
-    async def _take(self, engine: VirtualEngine, popped: list[tuple[Item, bytes]]) -> None:
+    async def _take(self, engine: VirtualEngine, popped: Popped) -> None:
         self.tally.pops += 1
         engine.asleep = len(popped) < engine.free
+        engine.held = engine.asleep and popped.held
         begun = [self._begin(engine, item) for item, _ in popped]
         if offers := [self._offer(running) for running in begun if _may_be_parked(running)]:
             await self._link.run_all(offers)
@@ -145,7 +150,7 @@ class SimulatedPool:
         if classes.of(request.klass).preemptible:
             calls.append(self._queue.parking("over", running.item))
         settled = self._link.run_all(calls)
-        if engine.asleep:
+        if engine.asleep and not engine.held:
             await settled
             return
         _, popped = await asyncio.gather(settled, self._queue.pop(engine.free, engine.name))
@@ -164,12 +169,27 @@ class SimulatedPool:
         self._stops(engine, running)
         request = running.request
         request.parked += 1
-        passed = self._now - running.since - self._day.first_token_s
-        request.done += min(request.tokens, int(max(0.0, passed) * self._day.tokens_per_s))
+        request.done += self._came(running)
         self.tally.parked(request)
-        used = request.cost - running.before
-        await self._queue.park(running.item, running.item.estimate - used)
+        await self._queue.park(running.item, request.cost - running.before)
         await self._fill(engine)
+
+    def _came(self, running: Running) -> int:
+        """Tokens since it began."""
+        passed = self._now - running.since - self._day.first_token_s
+        left = running.request.tokens - running.request.done
+        return min(left, int(max(0.0, passed) * self._day.tokens_per_s))
+
+    async def _charge(self) -> None:
+        """All that runs, for what has come of it."""
+        self._at(self._now + self._day.charge_every_s, self._charge)
+        running = [each for engine in self.engines.values() for each in engine.running.values()]
+        if running:
+            await self._queue.charge({each.item: self._cost(each) for each in running})
+
+    def _cost(self, running: Running) -> int:
+        done = running.request.done + self._came(running)
+        return replace(running.request, done=done).cost - running.before
 
     def _stops(self, engine: VirtualEngine, running: Running) -> None:
         del engine.running[running.request.id]

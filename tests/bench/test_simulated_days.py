@@ -24,6 +24,17 @@ share = 0
 [load.preprocess]
 share = 0
 """
+KEPT = """
+[load.batch]
+share = 3.0
+burst = 20
+[load.realtime]
+share = 0
+[load.finetune]
+share = 0
+[load.preprocess]
+share = 0
+"""
 FLOOD = """
 [load.batch]
 share = 3.0
@@ -74,6 +85,13 @@ async def test_batch_makes_room_for_realtime(tmp_path: Path) -> None:
     assert 0 < of(now, "batch").parked <= MOST_TIMES * of(now, "batch").came
     waited, waits = (sum(of(day, "realtime").longest_s.values()) for day in (before, now))
     assert waits < waited / 2
+
+
+async def test_slots_that_are_kept_free_wait_for_realtime(tmp_path: Path) -> None:
+    busy = of(await a_day(tmp_path, KEPT), "batch")
+    kept = of(await a_day(tmp_path, KEPT + "[limits.realtime]\nreserved = 1\n"), "batch")
+    assert busy.fill > 0.8
+    assert 0.4 < kept.fill <= 0.5  # a pool has two slots
 
 
 async def test_backlogged_tenants_get_what_their_weights_say(tmp_path: Path) -> None:
