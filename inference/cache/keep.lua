@@ -1,9 +1,12 @@
 -- Keeps an answer, and within its tenant's part what is kept: the oldest goes first.
--- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model; without data
--- nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer.
+-- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, request;
+-- without data nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer: it is
+-- here, or it was this request that was to bring it.
 local prefix, name, data = KEYS[1], ARGV[1], ARGV[2]
 local index, about = prefix .. ':index', prefix .. ':about'
-redis.call('DEL', prefix .. ':f:' .. name)
+if data ~= '' or redis.call('GET', prefix .. ':f:' .. name) == ARGV[7] then
+    redis.call('DEL', prefix .. ':f:' .. name)
+end
 
 local function drop(one)
     local told = redis.call('HGET', about, one)

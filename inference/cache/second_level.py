@@ -75,7 +75,7 @@ class SecondLevel:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 most = await self._part(order, ttl_s) if data else 0
-                about = order.subject_id.hex, order.model
+                about = order.subject_id.hex, order.model, str(order.id)
                 arguments = order.cached.hex(), data, ttl_s * 1000, most, *about
                 await self._redis.run(KEEP, [prefix(order.tenant_id)], *arguments)
         except TROUBLE as problem:

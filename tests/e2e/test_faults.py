@@ -9,7 +9,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 import psycopg
@@ -65,8 +66,16 @@ def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
 class Crowd:
     """Clients that ask without pause while something is done to the platform."""
 
-    def __init__(self, key: str, size: int, *fronts: FrontEnd, how: str = "chat") -> None:
-        self.key, self.how = key, how
+    def __init__(
+        self,
+        key: str,
+        size: int,
+        *fronts: FrontEnd,
+        how: str = "chat",
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        self.key, self.how, self.headers, self.fields = key, how, headers, fields
         self.answers: list[Answer] = []
         self.broken: list[Exception] = []
         self.over = threading.Event()
@@ -84,10 +93,10 @@ class Crowd:
             thread.join(60)
 
     def _ask(self, front: FrontEnd) -> None:
-        with front.client(self.key) as asking:
+        with front.client(self.key, headers=self.headers) as asking:
             while not self.over.is_set():
                 try:
-                    self.answers += asking.at_once(1, self.how)
+                    self.answers += asking.at_once(1, self.how, **self.fields)
                 except httpx.HTTPError as problem:
                     self.broken.append(problem)
                     time.sleep(0.1)
@@ -418,3 +427,25 @@ def test_a_full_disk_lets_nothing_through_without_a_record(hurt: Platform, engin
             database.execute(_FREE)
     assert chat(hurt, max_tokens=1).status_code == 200
     settled_exactly_once(hurt)
+
+
+# Kept answers ------------------------------------------------------------------------------------
+@pytest.mark.slow(seconds=15)
+def test_a_kept_answer_is_whole_or_was_never_there(hurt: Platform, engine: Mock) -> None:
+    """Its process is killed again and again: no request stays open that an engine would have to
+    answer, whose answer was there.
+    """
+    engine.behave(tokens=3)
+    ran, use = engine.state()["requests"], {"x-forebay-cache": "use"}
+    with Crowd(hurt.key, 4, FRONT_ENDS["rest"](hurt), headers=use, temperature=0) as crowd:
+        _answers_come(crowd)
+        for _ in range(2):
+            kill(hurt.pids("web"))
+            _answers_come(crowd)
+    settled_exactly_once(hurt, 60)
+    assert engine.state()["requests"] == ran + 1
+
+
+def _answers_come(crowd: Crowd) -> None:
+    before = len(crowd.answers)
+    eventually(lambda: len(crowd.answers) > before + 20, 60)

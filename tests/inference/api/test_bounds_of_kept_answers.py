@@ -10,11 +10,12 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
+from redis import Redis
 
 from audit.models import Event
 from inference import engines
 from inference.cache import second_level
-from inference.cache.second_level import SecondLevel
+from inference.cache.second_level import SecondLevel, prefix
 from inference.intake import kept_answers, replay_kept
 from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
@@ -237,6 +238,36 @@ async def test_who_lives_is_waited_for(
     engine.goes_on.set()
     assert said(await first) == said(await second)
     assert len(engine.asked) == 1
+
+
+async def test_who_gives_up_lets_nobody_go_who_waits_for_another(
+    client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.goes_on.clear()
+    first = asyncio.create_task(ask(client))
+    await until(_asked(engine, 1))
+    gone = asyncio.create_task(ask(client, NO_CACHE))
+    await until(_asked(engine, 2))
+    second = asyncio.create_task(ask(client))
+    await asyncio.sleep(0.2)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    await asyncio.sleep(0.5)
+    engine.goes_on.set()
+    assert said(await first) == said(await second)
+    assert len(engine.asked) == 2
+
+
+async def test_nothing_is_kept_for_longer_than_it_may(
+    client: httpx.AsyncClient, settings: Any, valkey: Redis, acme: Tenant
+) -> None:
+    """Nor is it in Redis: whatever happens."""
+    settings.CACHE_TTL_S = 1
+    await ask(client), await ask(client)
+    assert is_hit(await ask(client, ONLY))  # of this process
+    await asyncio.sleep(1.1)
+    assert (await ask(client, ONLY)).status_code == 404
+    assert not list(valkey.scan_iter(f"{prefix(acme.id)}:*"))
 
 
 # What costs nothing ------------------------------------------------------------------------------
