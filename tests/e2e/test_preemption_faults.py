@@ -24,7 +24,7 @@ from tests.e2e.test_faults import kill, settled_exactly_once
 
 WORKER_KILLS = int(os.environ.get("FOREBAY_TEST_PARKING_KILLS", "3"))
 REDIS_LOSSES = int(os.environ.get("FOREBAY_TEST_PARKING_LOSSES", "2"))
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 30 * (WORKER_KILLS + REDIS_LOSSES))]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600 + 60 * (WORKER_KILLS + REDIS_LOSSES))]
 SLOTS, WORDS = 4, 60
 WHOLE = "".join(f" t{n}" for n in range(WORDS))
 

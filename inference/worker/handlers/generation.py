@@ -47,7 +47,7 @@ class Generation(Handler):
     ) -> None:
         super().__init__(order, item, engine, sent_before)
         self.asked = order  # `order` may become one that goes on with what there is
-        self.in_pieces = order.stream  # from the engine; then it can be parked
+        self.in_pieces = order.stream or bool(sent_before)  # from the engine, as a stream
         if not order.stream:
             self.sent = 0  # its reader has nothing yet
         self.first_at: float | None = None
@@ -224,7 +224,7 @@ class Generation(Handler):
         """Sooner or later. A whole answer is asked for in pieces then, which nobody else sees."""
         goes_on = self.engine.keeps_course(self.asked)
         if not self.order.stream:
-            self.in_pieces = goes_on or bool(self.sent_before)
+            self.in_pieces = self.in_pieces or goes_on
         here = not self.engine.config.hosted and self.parked_before.times < MOST_TIMES
         return here and (goes_on or self.order.stream)
 

@@ -23,15 +23,15 @@ from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import TAKE_OUT, prefix
 from inference.record import closing, statements
-from inference.record.parked import MOST_TIMES
+from inference.record.parked import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.worker import runner as module
 from tests.inference.conftest import forget_pool
-from tests.inference.orders import CHAT, chunk, usage
+from tests.inference.orders import CHAT, an_order, chunk, usage
 from tests.inference.running import Bench, in_database, until
-from tests.inference.scripted import ScriptedEngine
+from tests.inference.scripted import ScriptedEngine, Traces, generation
 
 WORDS = [f" w{n}" for n in range(40)]
 WHOLE = "".join(WORDS)
@@ -470,3 +470,16 @@ async def test_what_redis_forgot_while_it_was_parked_begins_anew_and_pays_once(
     else:
         (whole,) = got
         assert orjson.loads(whole.body)["choices"][0]["message"]["content"] == WHOLE
+
+
+async def test_a_whole_one_goes_on_although_it_may_not_be_parked_again() -> None:
+    """Its runner stops, and offers nothing."""
+    engine, order = GoesOn(), an_order(stream=False, klass="batch")
+    work = generation(engine, order, 1, [chunk(word) for word in WORDS[:4]])
+    work.parked_before = Parked(1, 4, PROMPT, 4)
+    traces = Traces()
+    outcome = await traces.run(work)
+    assert outcome
+    answer = orjson.loads(traces.last.body)
+    assert answer["choices"][0]["message"]["content"] == WHOLE == outcome.text
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (PROMPT, len(WORDS))
