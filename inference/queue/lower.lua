@@ -1,11 +1,13 @@
 -- Who waits in a class below the highest: a hash has their classes by their ids, another one counts
 -- them by class. In the highest one waits who neither runs nor stands there: it needs no count.
+-- While `below` exists, some may wait there: pop.lua looks, and deletes it when none does.
 -- A third one has those that wait because they were parked (park.lua).
 
 local function waits_below(p, id, class)
   if redis.call('HSET', p .. ':lower', id, class) == 1 then
     redis.call('HINCRBY', p .. ':waiting', class, 1)
   end
+  redis.call('SET', p .. ':below', 1)
 end
 
 -- One that waited begins, or is over.

@@ -82,8 +82,10 @@ local function take_turns()
   end
 
   local function write()
+    local some = false
     for rank = 2, #rows do
       local row = rows[rank]
+      some = some or row.waits
       local text = string.format('%d|%d|%d', row.owed, row.since, row.starves)
       if row.waits and text ~= row.read then
         redis.call('HSET', p .. ':owed', row.name, text)
@@ -91,6 +93,7 @@ local function take_turns()
         redis.call('HDEL', p .. ':owed', row.name)
       end
     end
+    if not some then redis.call('DEL', p .. ':below') end
   end
 
   -- The class below this rank whose turn it is all the same.
@@ -154,20 +157,21 @@ local function take_turns()
   write()
 end
 
-local lower = {}
-for c = 7, #ARGV do lower[#lower + 1] = p .. ':' .. ARGV[c] .. ':active' end
-if #lower > 0 and redis.call('EXISTS', unpack(lower)) > 0 then
-  take_turns()
-else
-  take(ARGV[6], n)
-end
+local below = redis.call('EXISTS', p .. ':below') == 1
+if below then take_turns() else take(ARGV[6], n) end
 
 if n > 0 then
   redis.call('SADD', p .. ':parked', runner)
 elseif ARGV[5] ~= '' then
   redis.call('SREM', p .. ':parked', runner) -- where slots are kept free, it asks although it is
 end
-more = more or n == 0 and redis.call('HLEN', orders) > redis.call('HLEN', on)
+if n == 0 and not more then
+  if below then
+    more = redis.call('HLEN', orders) > redis.call('HLEN', on)
+  else
+    more = redis.call('EXISTS', p .. ':' .. ARGV[6] .. ':active') == 1
+  end
+end
 keep_pace(p, now, #out / 2, n > 0 and FREE or more and WAITS or FULL)
 if held and n > 0 then out[#out + 1] = 'held' end
 return out

@@ -32,7 +32,10 @@ end
 
 local waits, wake = false, 0
 for i = 2, #ARGV do
-  waits = waits or redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1
+  if redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1 then
+    waits = true
+    if i > 2 then redis.call('SET', p .. ':below', 1) end
+  end
 end
 if waits then
   local parked = redis.call('SPOP', p .. ':parked')

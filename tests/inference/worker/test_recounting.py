@@ -25,7 +25,7 @@ def lost(seconds_ago: int = 10) -> datetime:
 
 
 def standing(klass: str = "realtime") -> dict[str, float]:
-    told = client().hgetall(f"{prefix(POOL)}:{klass}:counters")
+    told: Any = client().hgetall(f"{prefix(POOL)}:{klass}:counters")
     return {name.decode(): float(tokens) for name, tokens in told.items()}
 
 
