@@ -227,7 +227,9 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "password",
         D.NONE: "id created_at",
     },
-    "tenants.Price": {D.NONE: "id model prompt cached completion peak_hours peak_factor since"},
+    "tenants.Price": {
+        D.NONE: "id model pool prompt cached completion peak_hours peak_factor since"
+    },
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
         D.NONE: "id tenant model unit window limit set_by_platform created_at",
@@ -254,7 +256,8 @@ MAP: dict[str, dict[Data, str]] = {
     # Requests and conversations
     "inference.Completion": {
         D.PSEUDONYM: "api_key member",
-        D.BEHAVIOUR: "model pool route stream state created_at deadline settled_at",
+        D.BEHAVIOUR: "model pool klass route stream state created_at deadline lowered_at "
+        "settled_at",
         D.NONE: "id tenant",
     },
     "inference.IdempotencyKey": {
@@ -263,8 +266,9 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
-        D.BEHAVIOUR: "model pool hosted prompt_tokens completion_tokens cached_tokens cache cost "
-        "status finish_reason error_code attempts queue_ms ttft_ms duration_ms created_at",
+        D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
+        "cost status finish_reason error_code attempts preemptions queue_ms "
+        "ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
     "inference.File": {
