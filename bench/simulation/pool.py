@@ -96,7 +96,7 @@ class SimulatedPool:
     async def _comes(self, request: Request) -> None:
         self._await_next()
         self._requests[request.id] = request
-        self.tally.came(request)
+        self.tally.came(request, self._now)
         item = Item(1, request.estimate, request.weight, request.klass, request.tenant, request.id)
         _, notes = await asyncio.gather(self._queue.enqueue(item, ORDER), self._notes())
         await self._heed(notes)
@@ -170,7 +170,7 @@ class SimulatedPool:
         request = running.request
         request.parked += 1
         request.done += self._came(running)
-        self.tally.parked(request)
+        self.tally.parked(request, self._now)
         await self._queue.park(running.item, request.cost - running.before)
         await self._fill(engine)
 

@@ -13,8 +13,8 @@ from bench.svg_plot import Bars, Chart, Lines, document
 
 NOTE = """\
 Waits are from arrival to the first begin, in seconds. *Shares*: tokens received against those that
-the weights entitle to, of tenants' backlogs worth 20 requests or more; Jain's index is 1 where all
-got the same for their weight."""
+the weights entitle to, of tenants while they are backlogged, where that is worth 20 requests or
+more; Jain's index is 1 where all got the same for their weight."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class ClassDay:
     wait_p50_s: float | None
     wait_p95_s: float | None
     longest_s: dict[int, float]  # by weight
-    backlogs: int
+    backlogged: int  # tenants, long enough to compare them
     jain: float | None
     least: float | None  # received against entitled
     most: float | None
@@ -90,8 +90,8 @@ def _class_day(
     name: str, parts: Sequence[ClassTally], request: float, slot_seconds: float
 ) -> ClassDay:
     waits = sorted(wait for part in parts for wait in part.waits)
-    backlogs = [backlog for part in parts for backlog in part.shares.close()]
-    got = ratios(backlogs, request)
+    shares = [share for part in parts for share in part.shares.by_tenant.values()]
+    got = ratios(shares, request)
     return ClassDay(
         name=name,
         came=sum(part.came for part in parts),
@@ -102,7 +102,7 @@ def _class_day(
         wait_p50_s=percentile(array("d", waits), 50),
         wait_p95_s=percentile(array("d", waits), 95),
         longest_s=_longest(parts),
-        backlogs=len(got),
+        backlogged=len(got),
         jain=jain(got),
         least=got[0] if got else None,
         most=got[-1] if got else None,
@@ -133,7 +133,7 @@ def _head(report: SimulationReport) -> str:
 
 def _classes(report: SimulationReport) -> str:
     head = ("class", "came", "finished", "parked", "still waiting", "fill", "wait p50", "wait p95")
-    shares = ("backlogs", "shares: Jain", "least", "most", "most / least")
+    shares = ("backlogged", "shares: Jain", "least", "most", "most / least")
     return table((*head, *shares), map(_class_cells, report.classes))
 
 
@@ -146,7 +146,7 @@ def _class_cells(one: ClassDay) -> tuple[str, ...]:
         f"{one.fill:.1%}",
         cell(one.wait_p50_s),
         cell(one.wait_p95_s),
-        f"{one.backlogs:,}",
+        f"{one.backlogged:,}",
         *("" if value is None else f"{value:.3f}" for value in shares),
     )
 

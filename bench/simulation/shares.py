@@ -1,72 +1,83 @@
 """What backlogged tenants got against what their weights entitle them to.
 
-Ideal sharing serves all backlogged tenants at once, each by its weight. A backlog lasts from a
-tenant's first waiting request until the last one begins; over it, the ideal gives a tenant its
-weight's part of every token that its class gets in this pool.
+In each window, tenants of a class and pool whose line was never empty are compared with each
+other: together they got so many tokens, of which each is entitled to its weight's part.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-ENOUGH = 20  # requests that a backlog must be entitled to: shorter ones are all rounding
+WINDOW_S = 600.0
+ENOUGH = 20  # requests that a tenant must be entitled to: less is all rounding
 
 
 @dataclass(slots=True)
-class Backlog:
-    """In tokens; `entitled` is known when it is over."""
+class Share:
+    """Of one tenant, in the fair queue's unit, over the windows in which it was backlogged."""
 
-    weight: int
-    since: float  # what one unit of weight had been served by then
-    waiting: int = 1
     received: float = 0.0
     entitled: float = 0.0
 
 
+@dataclass(slots=True)
+class Line:
+    """`received` in this window."""
+
+    weight: int
+    since: float
+    waiting: int = 1
+    received: float = 0.0
+
+
+@dataclass(slots=True)
 class Shares:
-    """Of one class in one pool."""
+    """Of one class in one pool. Times in seconds of the day, which never go back."""
 
-    def __init__(self) -> None:
-        self.over: list[Backlog] = []
-        self._served = 0.0  # per unit of weight
-        self._weights = 0
-        self._now: dict[str, Backlog] = {}
+    by_tenant: dict[str, Share] = field(default_factory=dict)
+    _lines: dict[str, Line] = field(default_factory=dict)
+    _begins: float = 0.0
 
-    def joins(self, tenant: str, weight: int) -> None:
-        if backlog := self._now.get(tenant):
-            backlog.waiting += 1
-            return
-        self._now[tenant] = Backlog(weight, self._served)
-        self._weights += weight
+    def joins(self, tenant: str, weight: int, now: float) -> None:
+        self._turn(now)
+        if line := self._lines.get(tenant):
+            line.waiting += 1
+        else:
+            self._lines[tenant] = Line(weight, now)
 
-    def begins(self, tenant: str, tokens: float) -> None:
-        backlog = self._now[tenant]
-        self._served += tokens / self._weights
-        backlog.received += tokens
-        backlog.waiting -= 1
-        if not backlog.waiting:
-            self._end(tenant)
+    def begins(self, tenant: str, cost: float, now: float) -> None:
+        self._turn(now)
+        line = self._lines[tenant]
+        line.received += cost
+        line.waiting -= 1
+        if not line.waiting:
+            del self._lines[tenant]
 
-    def comes_back(self, tenant: str, weight: int, tokens: float) -> None:
+    def comes_back(self, tenant: str, weight: int, cost: float, now: float) -> None:
         """Parked: of what was counted when it began, so much was not served."""
-        self.joins(tenant, weight)
-        self._served -= tokens / self._weights
-        self._now[tenant].received -= tokens
+        self.joins(tenant, weight, now)
+        self._lines[tenant].received -= cost
 
-    def close(self) -> list[Backlog]:
-        for tenant in list(self._now):
-            self._end(tenant)
-        return self.over
+    def _turn(self, now: float) -> None:
+        while now >= self._begins + WINDOW_S:
+            self._compare([pair for pair in self._lines.items() if pair[1].since <= self._begins])
+            for line in self._lines.values():
+                line.received = 0.0
+            self._begins += WINDOW_S
 
-    def _end(self, tenant: str) -> None:
-        backlog = self._now.pop(tenant)
-        self._weights -= backlog.weight
-        backlog.entitled = backlog.weight * (self._served - backlog.since)
-        self.over.append(backlog)
+    def _compare(self, backlogged: Sequence[tuple[str, Line]]) -> None:
+        if len(backlogged) < 2:
+            return
+        together = sum(line.received for _, line in backlogged)
+        weights = sum(line.weight for _, line in backlogged)
+        for tenant, line in backlogged:
+            share = self.by_tenant.setdefault(tenant, Share())
+            share.received += line.received
+            share.entitled += together * line.weight / weights
 
 
-def ratios(backlogs: Iterable[Backlog], request: float) -> list[float]:
-    """Received against entitled, of backlogs that are long enough; `request`: tokens of one."""
-    return sorted(b.received / b.entitled for b in backlogs if b.entitled >= ENOUGH * request)
+def ratios(shares: Iterable[Share], request: float) -> list[float]:
+    """Received against entitled, of who was entitled to enough; `request`: the cost of one."""
+    return sorted(s.received / s.entitled for s in shares if s.entitled >= ENOUGH * request)
 
 
 def jain(values: Sequence[float]) -> float | None:

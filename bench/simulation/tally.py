@@ -30,23 +30,23 @@ class Tally:
         self.classes: dict[str, ClassTally] = defaultdict(ClassTally)
         self.pops = 0
 
-    def came(self, request: Request) -> None:
+    def came(self, request: Request, now: float) -> None:
         found = self.classes[request.klass]
         found.came += 1
-        found.shares.joins(request.tenant, request.weight)
+        found.shares.joins(request.tenant, request.weight, now)
 
     def began(self, request: Request, now: float) -> None:
         found = self.classes[request.klass]
-        found.shares.begins(request.tenant, request.rest)
+        found.shares.begins(request.tenant, request.rest, now)
         if request.started is None:
             request.started = now
             self._waited(request, now)
             found.waits.append(now - request.at)
 
-    def parked(self, request: Request) -> None:
+    def parked(self, request: Request, now: float) -> None:
         found = self.classes[request.klass]
         found.parked += 1
-        found.shares.comes_back(request.tenant, request.weight, request.rest)
+        found.shares.comes_back(request.tenant, request.weight, request.rest, now)
 
     def finished(self, request: Request) -> None:
         found = self.classes[request.klass]
