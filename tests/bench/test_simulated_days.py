@@ -24,10 +24,7 @@ share = 0
 [load.preprocess]
 share = 0
 """
-KEPT = """
-[load.batch]
-share = 3.0
-burst = 20
+NOTHING_ELSE = """
 [load.realtime]
 share = 0
 [load.finetune]
@@ -35,11 +32,16 @@ share = 0
 [load.preprocess]
 share = 0
 """
-FLOOD = """
+KEPT = f"""{NOTHING_ELSE}
 [load.batch]
-share = 3.0
+share = 1.5
+burst = 20
+"""
+FLOOD = f"""{NOTHING_ELSE}
+[load.batch]
+share = 2.0
 burst = 60
-tokens = 1000
+tokens = 500
 [weights]
 1 = 0.5
 4 = 0.5
@@ -90,13 +92,13 @@ async def test_batch_makes_room_for_realtime(tmp_path: Path) -> None:
 async def test_slots_that_are_kept_free_wait_for_realtime(tmp_path: Path) -> None:
     busy = of(await a_day(tmp_path, KEPT), "batch")
     kept = of(await a_day(tmp_path, KEPT + "[limits.realtime]\nreserved = 1\n"), "batch")
-    assert busy.fill > 0.8
+    assert busy.fill > 0.75
     assert 0.4 < kept.fill <= 0.5  # a pool has two slots
 
 
 async def test_backlogged_tenants_get_what_their_weights_say(tmp_path: Path) -> None:
     batch = of(await a_day(tmp_path, FLOOD, pools=1, engines=1, tenants=6), "batch")
-    assert batch.backlogged >= 3
+    assert batch.backlogged >= 4
     assert batch.jain is not None
     assert batch.jain > 0.98
 
