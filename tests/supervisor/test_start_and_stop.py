@@ -40,6 +40,7 @@ def test_it_says_what_to_open_and_what_to_paste(platform: Running) -> None:
 
 def test_the_printed_curl_line_works(platform: Running) -> None:
     line = next(line for line in platform.lines if line.startswith("curl "))
+    assert "max_tokens" in line, "soon there, on any machine"
 
     answer = subprocess.run(["sh", "-c", line], capture_output=True, timeout=60, check=True)
 

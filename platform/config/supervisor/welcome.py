@@ -32,7 +32,8 @@ def _doors(options: Options, first: FirstRun, model: str) -> None:
 
 
 def _curl(url: str, key: str, model: str) -> str:
-    body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}]}
+    messages = [{"role": "user", "content": "Say hello"}]
+    body = {"model": model, "messages": messages, "max_tokens": 60}  # soon there, on any machine
     return (
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}'"
         f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"

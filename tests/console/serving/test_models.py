@@ -39,6 +39,7 @@ def test_what_a_model_takes_and_costs(client: Client, settings: Settings, db: No
             assert text in found, (path, text)
         for code in ("curl", 'OpenAI(base_url="', "new OpenAI({"):
             assert code in found
+        assert found.count("max_tokens") == 3, "the answer to a try is soon there"
 
 
 def test_what_it_costs_in_a_pool_with_its_own_price(client: Client, pools: list[Pool]) -> None:
