@@ -28,7 +28,7 @@ def with_room(pools: Sequence[Pool], klass: str) -> list[Pool]:
 def _room_in_s(pool: Pool, klass: str) -> float:
     """Seconds, 0 when there is room now."""
     limits = limits_of(pool.policy, klass)
-    too_many = _too_many(pool, klass)
+    too_many = waiting(pool.name, klass) + 1 - limits["waiting"]
     too_long_s = expected(pool.name, klass) - limits["wait_s"]
     if too_many <= 0 and too_long_s <= 0:
         return 0
@@ -44,9 +44,6 @@ def has_a_turn(pool: Pool, klass: str, own: int, tenants: int) -> bool:
     line = line_of(pool.name)
     of_class = line.waiting.get(klass, 0)
     before = line.before(klass) - of_class + min(of_class, (own + 1) * tenants)
-    in_time = line.wait_s(before) <= limits_of(pool.policy, klass)["wait_s"]
-    return in_time and _too_many(pool, klass) <= 0
-
-
-def _too_many(pool: Pool, klass: str) -> float:
-    return waiting(pool.name, klass) + 1 - limits_of(pool.policy, klass)["waiting"]
+    limits = limits_of(pool.policy, klass)
+    in_time = line.wait_s(before) <= limits["wait_s"]
+    return in_time and waiting(pool.name, klass) < limits["waiting"]

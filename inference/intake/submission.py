@@ -66,9 +66,11 @@ def read(
     """
     here = residency.bound(caller, stays)
     klass = klass or work_class(caller, route, asked_class)
-    told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
-    asked = {**body, **{name: value for name, value in told.items() if value is not None}}
-    claim = Claim.of(idempotency_key, route, asked) if idempotency_key is not None else None
+    claim = None
+    if idempotency_key is not None:
+        told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
+        asked = {**body, **{name: value for name, value in told.items() if value is not None}}
+        claim = Claim.of(idempotency_key, route, asked)
     if prompt:
         body = prompt.put_into(body)
         length = len(orjson.dumps(body))
