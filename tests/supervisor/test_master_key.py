@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.conftest import Start
-from tests.supervisor.running import HOSTED, refused
+from tests.supervisor.running import HOSTED, START_S, eventually, refused
 
 pytestmark = pytest.mark.e2e
 ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -14,7 +14,9 @@ ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
 @pytest.mark.slow(seconds=40)
 def test_a_wrong_or_missing_master_key(home: Path, start: Start) -> None:
-    start(FOREBAY_MASTER_KEY=ONE).ready().end()
+    first = start(FOREBAY_MASTER_KEY=ONE)
+    assert eventually(lambda: any("celery" in line for line in first.commands()), START_S)
+    first.end()  # there are keys under it, and nobody needs its servers
     secrets = home / "secrets"
     wrong = {"FOREBAY_ENGINES": HOSTED, "FOREBAY_MASTER_KEY": TWO}
     line = refused(home, **wrong)

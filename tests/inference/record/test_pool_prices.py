@@ -97,7 +97,8 @@ def received(tenant: Tenant, at: dict[str, Prices], routed: str) -> Order | None
         max_tokens=ANSWER,
         elsewhere=at,
     )
-    order = an_order(tenant_id=tenant.id, charge=charge, pool=routed)
+    who = {"tenant_id": tenant.id, "subject_id": tenant.id}  # one key for all of them
+    order = an_order(**who, charge=charge, pool=routed)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
     row = statements.received_row(order, statements.encrypted_order(order, cipher))
     ((_, told),) = _written(statements.RECEIVED, row)
