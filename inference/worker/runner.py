@@ -244,11 +244,13 @@ class Runner:
                 self.running.pop(item.id, None)
                 self._cancelled.discard(item.id)
         if outcome:
-            await self._settle(item, order, outcome, before)
-        elif moves:
+            return await self._settle(item, order, outcome, before)
+        self.charging.over(item)
+        if moves:
             await self._patiently(hand_over, self.queue, moves, item, ciphertext)
         elif parked and order:
             await self._patiently(put_aside, self.redis, self.queue, order, item, before, parked)
+        return None
 
     async def _was_handed_over(self, item: Item) -> bool:
         """Somebody died on the way: it has left for another pool, and this queue has not heard."""
