@@ -51,12 +51,14 @@ class Queue:
 
     async def pops(self, number: int) -> list[float]:
         """Milliseconds of each."""
-        times, taken = list[float](), []
+        from inference.order import Item
+
+        times, taken = list[float](), list[Item]()
         for _ in range(number):
             began = perf_counter()
-            taken += await self._queue.pop(1, "bench")
+            taken += [item for item, _ in await self._queue.pop(1, "bench")]
             times.append((perf_counter() - began) * 1000)
-        self._taken = [item for item, _ in taken]
+        self._taken = taken
         return times
 
     async def refill(self) -> None:
