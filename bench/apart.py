@@ -1,6 +1,7 @@
 """Parts that are a process of their own: they have settings and servers of their own."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ def run(
     parser.add_argument("--seconds", type=float, default=seconds, help="of a slice")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
+    # Else a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     report = measured(options.rounds, options.seconds)
     print(section(report))
     if options.json:
