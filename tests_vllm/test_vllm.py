@@ -184,13 +184,12 @@ async def _has_said(work: Generation, events: int) -> bool:
     return len(work.sent_events) >= events
 
 
-@pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_an_answer_that_was_parked_is_the_undisturbed_one(
-    engine: VllmEngine, session: EngineSession, chat: bool, stream: bool
+    engine: VllmEngine, session: EngineSession, stream: bool
 ) -> None:
     """Three times in its middle; a whole answer is asked for in pieces."""
-    order = asked(engine, chat=chat, **({"stream": True} if stream else {}))
+    order = asked(engine, **({"stream": True} if stream else {}))
     whole, _ = await run(engine, session, generation(engine, order))
     assert whole.completion_tokens == GREEDY["max_tokens"]
     work, cuts = generation(engine, order), 0

@@ -201,17 +201,10 @@ class LlamaCppEngine(Engine):
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""
-        body = rest_of(order, tokens)
-        if body is None:
+        body = rest_of(order, tokens) if order.chat else None
+        if body is None or body["messages"][-1]["role"] == "assistant":
             return None
-        if order.chat:
-            if body["messages"][-1]["role"] == "assistant":
-                return None
-            said_last(body["messages"], text, open_ended=False)
-        elif isinstance(body["prompt"], str):
-            body["prompt"] += text
-        else:
-            return None  # tokens
+        said_last(body["messages"], text, open_ended=False)
         return orjson.dumps(body)
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:

