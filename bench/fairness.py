@@ -5,10 +5,12 @@ pools at once: with equal weights, and with 4 for the busy one (a VIP's). Then o
 requests alone, and beside another one's flood. Then the pop of a queue in which 1,000 tenants wait.
 """
 
+import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench import apart
@@ -26,11 +28,21 @@ POOLS = {"1:1": ("modest", "busy"), "1:4": ("modest", "busy-vip")}
 WIDE_SLOTS, WIDE_RATE, FLOOD = 24, 8.0, 96  # where one tenant's wait is measured
 LATE = "no answer within the grace"
 SHORT, PREFILL_MS = 16, 100.0  # its answers
+SERVED = """
+import json
+from django.db.models import Sum
+from inference.models import Usage
+rows = Usage.objects.filter(completion__settled_at__range=({begin!r}, {end!r}))
+rows = rows.values_list("pool", "completion__tenant__name")
+print(json.dumps(list(rows.annotate(Sum("completion_tokens")))))
+"""
+WARMUP_S = 6.0
 METHOD = f"""\
 Shares: {TIMES * QUIET_RATE:g} requests/s of one tenant beside {QUIET_RATE:g} of the other, where
 the mock engine ({SLOTS} slots, answers of {TOKENS} tokens, one each {INTERVAL_MS:g} ms) can serve
-{SLOTS / TOKENS * 1000 / INTERVAL_MS:g}; the tokens of answers that ended in the window. Both pools
-at once. Flood: {WIDE_RATE:g} requests/s of one tenant on {WIDE_SLOTS} slots, alone and while
+{SLOTS / TOKENS * 1000 / INTERVAL_MS:g}; the tokens of answers that were settled in the window, as
+the usage rows have them. Both pools at once. Flood:
+{WIDE_RATE:g} requests/s of one tenant on {WIDE_SLOTS} slots, alone and while
 another one always has {FLOOD} requests running or waiting; answers of {SHORT} tokens, and the mock
 engine takes {PREFILL_MS:g} ms before the first. A pop takes one request of 1,000
 tenants', each with requests in line: from Python, and by Valkey's own count."""
@@ -125,6 +137,8 @@ def _model(name: str) -> str:
 
 
 def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shared]:
+    begin = datetime.now(UTC) + timedelta(seconds=WARMUP_S)
+    end = begin + timedelta(seconds=seconds)
     with ThreadPoolExecutor(4) as beside:
         running = {
             weights: [
@@ -133,19 +147,27 @@ def _shares(forebay: Forebay, keys: dict[str, str], seconds: float) -> list[Shar
             ]
             for weights, tenants in POOLS.items()
         }
-        return [
-            _shared(weights, [each.result() for each in both]) for weights, both in running.items()
-        ]
+        reports = {name: [each.result() for each in both] for name, both in running.items()}
+    told = forebay.manage("shell", "-c", SERVED.format(begin=str(begin), end=str(end)))
+    tokens = {(pool, tenant): number for pool, tenant, number in json.loads(told.splitlines()[-1])}
+    return [
+        _shared(
+            weights,
+            [tokens.get((_model(weights), tenant), 0) / seconds for tenant in POOLS[weights]],
+            reports[weights],
+        )
+        for weights in POOLS
+    ]
 
 
-def _shared(weights: str, reports: Sequence[LoadReport]) -> Shared:
-    modest, busy = reports
+def _shared(weights: str, tokens_per_s: Sequence[float], reports: Sequence[LoadReport]) -> Shared:
+    modest, busy = tokens_per_s
     late = sum(report.wrong.pop(LATE, 0) for report in reports)
     return Shared(
         weights=weights,
         weight=int(weights.partition(":")[2]),
-        modest=modest.tokens_per_s,
-        busy=busy.tokens_per_s,
+        modest=modest,
+        busy=busy,
         bad=sum(report.bad for report in reports) - late,  # those still wait, as they should
         all=sum(report.all for report in reports),
         wrong=sorted({text for report in reports for text in report.wrong}),
@@ -161,7 +183,7 @@ def _backlog(forebay: Forebay, weights: str, key: str, rate: float, seconds: flo
         stream=True,
         rate=rate,
         seconds=seconds,
-        warmup=6.0,
+        warmup=WARMUP_S,
         grace=0.5,
         tokens=TOKENS,
         max_tokens=TOKENS,
