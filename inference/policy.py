@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from inference.night_window import Window
+
 LONGEST_MS = 86_400_000  # a day
 MOST_WAITING = 10_000_000
 MOST_SLOTS = 100_000
@@ -17,7 +19,7 @@ MOST_SHARED = 0.8  # the minimum shares of all classes together
 # of what is handed out, once it has had no turn for so many seconds; each time so long without one
 # it ranks one class higher (0: never); slots that are kept free for it and the classes above.
 LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", "reserved")
-KEYS = ("condition", "overflow_after_ms", "limits")  # of a pool in FOREBAY_ENGINES
+KEYS = ("condition", "overflow_after_ms", "limits", "window")  # of a pool in FOREBAY_ENGINES
 
 
 class RouteCondition(StrEnum):
@@ -31,6 +33,7 @@ class Policy:
     condition: str = RouteCondition.ALWAYS
     overflow_after_ms: int = 0  # milliseconds of expected wait, of "overflow"
     limits: Mapping[str, Any] = field(default_factory=dict, hash=False)  # by class of work
+    window: Mapping[str, Any] = field(default_factory=dict, hash=False)  # of batches; {}: as usual
 
 
 class BadPolicy(ValueError):
@@ -46,6 +49,7 @@ def check(policy: Policy, classes: Collection[str]) -> None:
     _check_condition(policy.condition, policy.overflow_after_ms)
     if not isinstance(policy.limits, Mapping):
         raise BadPolicy("limits", "must be an object")
+    _check_window(policy.window)
     for name, limit in policy.limits.items():
         if name not in classes:
             raise BadPolicy("limits", f"there is no class {name!r}, only {', '.join(classes)}")
@@ -63,6 +67,15 @@ def _check_condition(condition: Any, after_ms: Any) -> None:
         raise BadPolicy("overflow_after_ms", f"must be a whole number from 0 to {LONGEST_MS}")
     if condition == RouteCondition.OVERFLOW and not after_ms:
         raise BadPolicy("overflow_after_ms", "overflow begins after how many milliseconds of wait?")
+
+
+def _check_window(window: Any) -> None:
+    if not isinstance(window, Mapping):
+        raise BadPolicy("window", "must be an object")
+    try:
+        Window.of(window or {"hours": ""})
+    except ValueError as problem:
+        raise BadPolicy("window", str(problem)) from None
 
 
 def _check_limit(name: str, limit: Any) -> None:

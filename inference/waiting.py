@@ -21,7 +21,10 @@ _ROLL_UP = f"""
     ), exists (select from inference_usage))"""
 
 _OLD_KEYS = """
-    exists (select from inference_idempotencykey where created_at < now() - interval '24 hours')"""
+    exists (select from inference_idempotencykey used
+            where created_at < now() - interval '24 hours'
+              and not exists (select from inference_batch batch
+                              where batch.id = used.owner and batch.ended_at is null))"""
 
 _REPLACEMENTS = """
     exists (select from inference_replacement

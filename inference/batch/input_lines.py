@@ -61,8 +61,13 @@ def split(pieces: Iterable[bytes]) -> Iterator[Line]:
         yield Line(number + 1, offset, bytes(rest))
 
 
-def custom_id(text: bytes, endpoint: str) -> str:
-    """Of a line that can be a request to the endpoint. Raises Malformed."""
+class Asked(NamedTuple):
+    custom_id: str
+    model: str  # as it stands there; "" for what is no text
+
+
+def asked(text: bytes, endpoint: str) -> Asked:
+    """By a line that can be a request to the endpoint. Raises Malformed."""
     found = _object(text)
     name = found.get("custom_id")
     if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_ID:
@@ -71,9 +76,11 @@ def custom_id(text: bytes, endpoint: str) -> str:
     if found.get("method") != "POST":
         raise Malformed("invalid_method", "`method` must be POST", "method")
     _check_url(found.get("url"), endpoint)
-    if not isinstance(found.get("body"), dict):
+    body = found.get("body")
+    if not isinstance(body, dict):
         raise Malformed("invalid_body", "`body` must be an object", "body")
-    return name
+    model = body.get("model")
+    return Asked(name, model if isinstance(model, str) else "")
 
 
 def _object(text: bytes) -> dict[str, Any]:

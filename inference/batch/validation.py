@@ -12,7 +12,8 @@ from uuid import UUID
 from django.conf import settings
 
 from inference.batch.file_store import FileReader
-from inference.batch.input_lines import Line, Malformed, Problem, custom_id, longest, split
+from inference.batch.input_lines import Line, Malformed, Problem, asked, longest, split
+from inference.engines import served
 from inference.models import Batch, BatchLine, BatchState, File
 
 MOST_PROBLEMS = 50  # that are told
@@ -40,6 +41,7 @@ class _Check:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._seen: set[bytes] = set()  # hashes of custom ids
+        self._served = frozenset(served())
         self.total = 0
         self.problems: list[Problem] = []
 
@@ -58,7 +60,7 @@ class _Check:
     def _row(self, line: Line) -> BatchLine | None:
         self.total += 1
         try:
-            length = self._checked(line)
+            length, model = self._checked(line)
         except Malformed as malformed:
             self.problems.append(malformed.at(line.number))
         if self.problems:
@@ -69,18 +71,22 @@ class _Check:
             number=line.number,
             offset=line.offset,
             length=length,
+            model=model,
         )
 
-    def _checked(self, line: Line) -> int:
-        """Its length. Raises Malformed."""
+    def _checked(self, line: Line) -> tuple[int, str]:
+        """Its length, and its model if that is served: of others nothing is kept in clear.
+
+        Raises Malformed.
+        """
         most = settings.BATCH_LINES
         if self.total > most:
             raise Malformed("too_many_lines", f"a batch has at most {most} lines")
         if line.text is None:
             raise Malformed("line_too_long", f"a line has at most {longest()} bytes")
-        name = custom_id(line.text, self._batch.endpoint)
+        name, model = asked(line.text, self._batch.endpoint)
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._seen:
             raise Malformed("duplicate_custom_id", "an earlier line has this id", "custom_id")
         self._seen.add(digest)
-        return len(line.text)
+        return len(line.text), model if model in self._served else ""

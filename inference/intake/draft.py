@@ -17,7 +17,6 @@ from inference.intake.room import has_a_turn
 from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
-from tenants.caller import Caller
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
 from tenants.redis_link import RedisGone
@@ -70,7 +69,7 @@ async def placed(context: Context, submission: Submission, order: Order, *, runs
         return order
     caller, model = submission.caller, order.model
     if runs:
-        pool = (await _pool(context, caller, model, submission.klass)).name
+        pool = (await _pool(context, submission, model)).name
     else:
         pool = next((pool.name for pool in open_to(caller, model)), "")
     return msgspec.structs.replace(order, pool=pool)
@@ -79,7 +78,7 @@ async def placed(context: Context, submission: Submission, order: Order, *, runs
 async def _pool_unless_kept(context: Context, submission: Submission) -> str:
     try:
         model = submission.engine.config.name
-        return (await _pool(context, submission.caller, model, submission.klass)).name
+        return (await _pool(context, submission, model)).name
     except OutOfService:
         if submission.cache:
             return ""
@@ -103,9 +102,10 @@ def _charge(
     )
 
 
-async def _pool(context: Context, caller: Caller, model: str, klass: str) -> Pool:
+async def _pool(context: Context, submission: Submission, model: str) -> Pool:
+    caller, klass = submission.caller, submission.klass
     try:
-        return route(caller, model, klass)
+        return route(caller, model, klass, submission.among)
     except QueueFull as full:
         for pool in full.pools:
             with suppress(RedisGone, hiredis.ReplyError):

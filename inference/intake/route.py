@@ -26,14 +26,15 @@ def may_reach(caller: Caller, model: str) -> list[Pool]:
     return [pool for pool in found if not (caller.local_only and pool.hosted)]
 
 
-def route(caller: Caller, model: str, klass: str) -> Pool:
+def route(caller: Caller, model: str, klass: str, among: frozenset[str] | None = None) -> Pool:
     """The first one with an engine that is available and room in its queue, or one that relieves
     it; else the first one that it can wait for.
 
-    `klass`: of work. Raises QueueFull, EnginesPaused when the breakers of all of their engines are
-    open, OutOfService where the last one has gone since the caller was let in.
+    `klass`: of work. `among`: names of pools, None for all. Raises QueueFull, EnginesPaused when
+    the breakers of all of their engines are open, OutOfService where the last one has gone since
+    the caller was let in.
     """
-    found = open_to(caller, model)
+    found = [pool for pool in open_to(caller, model) if among is None or pool.name in among]
     if not found:
         raise OutOfService(f"no pool of {model} is left")
     if up := [pool for pool in found if _any(reachable.available, pool)]:

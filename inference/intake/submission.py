@@ -36,6 +36,7 @@ class Submission:
     time_limit_s: float = inf  # the client's own deadline, from now on
     claim: Claim | None = None  # of an idempotency key
     cache: caching.Wish | None = None  # its answer may be a kept one
+    among: frozenset[str] | None = None  # pools that may take it; None: any of its model
 
 
 def read(

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from inference.models.served import LONGEST_NAME
 from tenants.models import ApiKey, Tenant
 
 WINDOW = timedelta(hours=24)  # of completion: OpenAI's only one
@@ -197,6 +198,7 @@ class BatchLine(models.Model):
     number = models.PositiveIntegerField()  # of the line in the file, from 1 on
     offset = models.BigIntegerField()  # bytes
     length = models.PositiveIntegerField()
+    model = models.CharField(max_length=LONGEST_NAME, default="")  # "": none that is served
     state = models.CharField(max_length=8, choices=LineState, default=LineState.WAITING)
     completion_id = models.UUIDField(null=True)
     status = models.PositiveSmallIntegerField(default=0)  # of HTTP, once it has ended

@@ -4,6 +4,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from inference.models.batch import Batch
 from tenants.models import Tenant
 
 KEPT = timedelta(hours=24)
@@ -11,7 +12,9 @@ KEPT = timedelta(hours=24)
 
 class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
     def over(self) -> "IdempotencyKeyQuerySet":
-        return self.filter(created_at__lte=timezone.now() - KEPT)
+        """Those of a batch's lines stay until it has ended: they tell which have run."""
+        under_way = Batch.objects.under_way().values("pk")
+        return self.filter(created_at__lte=timezone.now() - KEPT).exclude(owner__in=under_way)
 
 
 class IdempotencyKey(models.Model):

@@ -129,6 +129,7 @@ class Pool(Declared):
     condition = models.CharField(max_length=20, default=RouteCondition.ALWAYS.value)
     overflow_after_ms = models.PositiveIntegerField(default=0)  # of "overflow"
     limits = models.JSONField(default=dict, blank=True)  # by class of work
+    window = models.JSONField(default=dict, blank=True)  # of batches: inference/night_window.py
 
     @property
     def described(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Pool(Declared):
 
     @property
     def policy(self) -> Policy:
-        return Policy(self.condition, self.overflow_after_ms, self.limits)
+        return Policy(self.condition, self.overflow_after_ms, self.limits, self.window)
 
     def clean(self) -> None:
         try:

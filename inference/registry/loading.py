@@ -11,7 +11,8 @@ from inference.pools import Entry
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
-           e.auto_slots, e.hosted, e.options, p.condition, p.overflow_after_ms, p.limits
+           e.auto_slots, e.hosted, e.options, p.condition, p.overflow_after_ms, p.limits,
+           p.window
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     where not e.staged

@@ -15,7 +15,7 @@ from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from audit.redis_servers import CLUSTER
 from inference import policy, pools
-from inference.batch.window import Window
+from inference.night_window import Window
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()

@@ -209,6 +209,7 @@ IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 # Files and batches (inference/batch) --------------------------------------------------------------
 BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
 BATCH_IN_FLIGHT = environment.number("FOREBAY_BATCH_IN_FLIGHT", 64)  # requests of one batch
+BATCH_TENANT_IN_FLIGHT = environment.number("FOREBAY_BATCH_TENANT_IN_FLIGHT", 128)
 BATCHES_UNDER_WAY = environment.number("FOREBAY_BATCHES_UNDER_WAY", 100)  # of a tenant
 BATCH_WINDOW = environment.batch_window()
 FILE_BYTES = environment.number("FOREBAY_FILE_BYTES", 200 * 1000 * 1000)

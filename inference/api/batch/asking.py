@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from django.conf import settings
 
+from inference.api.batch import lines
+from inference.api.batch.threads import in_thread
 from inference.api.refusing import REFUSALS, as_error
 from inference.batch.endpoints import ENDPOINTS
 from inference.errors import BadRequest, TooLarge, error_body
@@ -19,10 +21,12 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.claim import Claim
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
+from inference.intake.prompt_templates import FIELD
 from inference.intake.submission import Submission, read
 from inference.intake.submit import submit
 from inference.models import Batch
 from inference.validation import requests
+from inference.validation.forms import Form
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
     TenantClosed,
@@ -40,11 +44,11 @@ LOOK_AGAIN_S = 900.0  # at a quota, which somebody may raise
 
 
 class Hold(Exception):
-    """No line of the batch can begin for `seconds`."""
+    """No line of the batch can begin for `seconds`; `of_model`: none for the same model."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, of_model: bool = False) -> None:
         super().__init__(seconds)
-        self.seconds = seconds
+        self.seconds, self.of_model = seconds, of_model
 
 
 class AccessLost(Exception):
@@ -67,22 +71,40 @@ class Asking:
     def __init__(self, context: Context, batch: Batch, digest: bytes) -> None:
         self._context, self._batch, self._digest = context, batch, digest
 
-    async def submit(self, line: bytes, claim: Claim) -> AnswerStream:
-        """Raises Hold, AccessLost, LineRefused, KeyTaken."""
+    async def submit(
+        self, line: bytes, claim: Claim, among: frozenset[str] | None = None
+    ) -> AnswerStream:
+        """`among`: the pools that may take it; None: any of its model.
+
+        Raises Hold, AccessLost, LineRefused, KeyTaken.
+        """
         caller = await self._caller()
         try:
-            submission = self._read(caller, line)
-            return await submit(self._context, replace(submission, claim=claim))
+            submission = await self._read(caller, line)
+            submission = replace(submission, claim=claim, among=among)
+            return await submit(self._context, submission)
         except NotAllowed as refused:
             raise AccessLost(refused.code, refused.message) from None
         except NotAdmitted as refused:
             raise self._not_admitted(refused) from None
         except OutOfService as away:
-            raise Hold(getattr(away, "retry_after", 0) or HOLD_S) from None
+            raise Hold(getattr(away, "retry_after", 0) or HOLD_S, of_model=True) from None
         except REFUSALS as refusal:
             raise _refused(refusal) from None
 
     async def _caller(self) -> Caller:
+        """Whose key was rotated goes on with the new one. Raises Hold, AccessLost."""
+        asked_with = self._digest
+        try:
+            return await self._known()
+        except AccessLost:
+            fresh = await in_thread(lines.successor, self._batch)
+            if not fresh or fresh == asked_with:
+                raise
+            self._digest = fresh
+            return await self._known()
+
+    async def _known(self) -> Caller:
         try:
             caller = await self._context.authenticator.by_digest(self._digest)
         except TenantClosed as closed:
@@ -97,19 +119,24 @@ class Asking:
             raise Hold(HOLD_S) from None
         return replace(caller, networks=())  # it came from where it may, as the batch was made
 
-    def _read(self, caller: Caller, line: bytes) -> Submission:
-        """Raises NoSuchModel, ApiError."""
+    async def _read(self, caller: Caller, line: bytes) -> Submission:
+        """Raises NoSuchModel, ApiError, OutOfService."""
         body = orjson.dumps(orjson.loads(line)["body"])
         if len(body) > settings.MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {settings.MAX_BODY_BYTES} bytes")
         parsed = requests.parsed(body)
         if parsed.get("stream"):
             raise BadRequest("a line of a batch cannot be streamed", param="stream")
+        form, prompt = ENDPOINTS[self._batch.endpoint], None
+        if FIELD in parsed:
+            templates = self._context.prompt_templates
+            prompt = await templates.prompt(caller, parsed, chat=form is Form.CHAT)
         return read(
             caller,
             parsed,
             len(body),
-            ENDPOINTS[self._batch.endpoint],
+            form,
+            prompt=prompt,
             route=ROUTE,
             client_ip="",
             address_counted_at=COUNTED,
@@ -132,7 +159,7 @@ class Asking:
 def _refused(refusal: Exception) -> Exception:
     error = as_error(refusal)
     if error.status == 429 or error.status >= 500:
-        return Hold(error.retry_after or HOLD_S)
+        return Hold(error.retry_after or HOLD_S, of_model=True)
     return LineRefused(error.status, error.body())
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from inference.api.batch import run as running
 from inference.api.batch.run import BatchRun
+from inference.api.batch.shares import Shares
 from inference.api.batch.threads import in_thread
 from inference.intake.context import Context
 from inference.models import Batch
@@ -43,10 +44,10 @@ async def drive(
 ) -> None:
     """Until no batch is left, or `stop`."""
     runs: dict[UUID, tuple[BatchRun, asyncio.Task[None]]] = {}
-    stopping = asyncio.create_task(stop.wait())
+    stopping, shares = asyncio.create_task(stop.wait()), Shares()
     while not stop.is_set():
         for batch in await _taken(MOST - len(runs)):
-            run = BatchRun(context, batch, now)
+            run = BatchRun(context, batch, now, shares)
             runs[batch.pk] = run, asyncio.create_task(run.go())
         if not runs:
             break

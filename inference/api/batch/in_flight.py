@@ -1,6 +1,8 @@
 """The lines of a batch that are requests now: asked by this process, or by one that died."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 from uuid import UUID
 
 from inference.api.batch import lines
@@ -22,10 +24,25 @@ class InFlight:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.tasks: dict[int, asyncio.Task[None]] = {}  # by the line's number
+        self._models: dict[int, str] = {}  # of these lines
         self.adopted: dict[UUID, BatchLine] = {}  # asked by another process, by completion
         self._answers: dict[UUID, tuple[AnswerStream, BatchLine]] = {}  # that tasks wait for
         self._suspect: set[UUID] = set()  # settled at the last look
         self._looked_at = 0.0
+
+    def begin(self, line: BatchLine, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks[line.number] = asyncio.create_task(work)
+        self._models[line.number] = line.model
+
+    def is_over(self, line: BatchLine) -> None:
+        """Or it is adopted, or put back."""
+        self.tasks.pop(line.number, None)
+        self._models.pop(line.number, None)
+
+    def count(self, model: str) -> int:
+        """Lines of this model."""
+        adopted = sum(line.model == model for line in self.adopted.values())
+        return adopted + sum(each == model for each in self._models.values())
 
     def __len__(self) -> int:
         return len(self.tasks) + len(self.adopted)

@@ -21,6 +21,7 @@ from inference.models import (
 from inference.models.completion import State
 from inference.order import Order
 from inference.record.recorded import on_record
+from tenants.models import ApiKey
 
 AHEAD = 200  # rows that are read at once
 
@@ -31,9 +32,15 @@ def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
     return Claim(key, b"", owner=batch.pk, instead_of=instead_of)
 
 
-def waiting(batch: Batch, after: int) -> list[BatchLine]:
-    rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING, number__gt=after)
-    return list(rows.order_by("number")[:AHEAD])
+def models_of(batch: Batch) -> list[str]:
+    """Of lines that wait; "" stands for those that are not known."""
+    rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING)
+    return sorted(rows.values_list("model", flat=True).distinct())
+
+
+def waiting(batch: Batch, model: str, after: int) -> list[BatchLine]:
+    rows = BatchLine.objects.filter(batch=batch, state=LineState.WAITING, model=model)
+    return list(rows.filter(number__gt=after).order_by("number")[:AHEAD])
 
 
 def begun(batch: Batch) -> dict[int, UUID]:
@@ -84,6 +91,19 @@ def about(batch: Batch) -> tuple[bytes, ZoneInfo]:
     """
     digest = bytes(batch.api_key.digest) if batch.api_key else b""
     return digest, ZoneInfo(batch.tenant.time_zone)
+
+
+def successor(batch: Batch) -> bytes:
+    """The digest of the key that took the place of its own, if that may read what it asked for.
+
+    b"" where there is none: also for a key that was rotated to somebody else.
+    """
+    if batch.api_key_id is None:
+        return b""
+    own = ApiKey.objects.filter(pk=batch.api_key_id)
+    fresh = ApiKey.objects.filter(pk__in=own.values("replaced_by")).first()
+    may = fresh and ApiKey.objects.readable_with(fresh.pk).filter(pk=batch.api_key_id).exists()
+    return bytes(fresh.digest) if fresh and may else b""
 
 
 def reader(batch: Batch) -> FileReader:

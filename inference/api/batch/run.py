@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
+from inference.api.batch.shares import Shares
 from inference.api.batch.threads import in_thread
 from inference.api.batch.work import Work
 from inference.batch import results, validation
@@ -29,9 +30,14 @@ LEASE = timedelta(seconds=8)  # after a death, another driver has the batch so s
 
 class BatchRun:
     def __init__(
-        self, context: Context, batch: Batch, now: Callable[[], datetime] = timezone.now
+        self,
+        context: Context,
+        batch: Batch,
+        now: Callable[[], datetime] = timezone.now,
+        shares: Shares | None = None,
     ) -> None:
         assert batch.lease
+        self._shares = shares or Shares()
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
         self._work: Work | None = None
@@ -93,7 +99,9 @@ class BatchRun:
         return None
 
     async def _taken_up(self) -> Work:
-        self._work = self._work or await Work.take_up(self._context, self.batch, self._now)
+        self._work = self._work or await Work.take_up(
+            self._context, self.batch, self._now, self._shares
+        )
         if self._stopped:
             self._work.stop()
         return self._work

@@ -20,10 +20,13 @@ from inference.api.batch.asking import (
     our_fault,
     room_s,
 )
+from inference.api.batch.holds import Holds
 from inference.api.batch.in_flight import InFlight
 from inference.api.batch.progress import Progress
+from inference.api.batch.shares import Shares
 from inference.api.batch.source import Source
 from inference.api.batch.threads import in_thread
+from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
 from inference.intake.answer_stream import AnswerStream
@@ -48,6 +51,7 @@ class Work:
         context: Context,
         batch: Batch,
         now: Callable[[], datetime],
+        shares: Shares,
         *,
         zone: ZoneInfo,
         asking: Asking,
@@ -56,34 +60,40 @@ class Work:
         source: Source,
     ) -> None:
         self._context, self._batch, self._now = context, batch, now
+        self._shares = shares
         self._asking, self._reader = asking, reader
         self._progress, self._source = progress, source
         self._zone = zone
         self._flight = InFlight(context)
         self._news = asyncio.Event()
         self._reading, self._door = asyncio.Lock(), asyncio.Semaphore(SUBMITTING)
-        self._held_until = 0.0  # by the loop's clock
+        self._holds = Holds()
         self._stopped = self._closing = False
         self.ends_as: BatchState | None = None
         self.lost: tuple[str, str] | None = None
 
     @classmethod
-    async def take_up(cls, context: Context, batch: Batch, now: Callable[[], datetime]) -> "Work":
+    async def take_up(
+        cls, context: Context, batch: Batch, now: Callable[[], datetime], shares: Shares
+    ) -> "Work":
         """Where the last process left it. Raises File.DoesNotExist, Unreadable."""
         begun = await in_thread(lines.begun, batch)
         digest, zone = await in_thread(lines.about, batch)
+        models = await in_thread(lines.models_of, batch)
         work = cls(
             context,
             batch,
             now,
+            shares,
             zone=zone,
             asking=Asking(context, batch, digest),
             reader=await in_thread(lines.reader, batch),
             progress=Progress(batch, await in_thread(cipher_of, batch)),
-            source=Source(batch, set(begun)),
+            source=Source(batch, models, set(begun)),
         )
         rows = await in_thread(lines.rows_of, batch, begun)
         work._flight.adopted = {begun[row.number]: row for row in rows}
+        shares.join(batch.tenant_id)
         return work
 
     def stop(self) -> None:
@@ -96,6 +106,7 @@ class Work:
 
     def leave(self) -> None:
         self._flight.leave()
+        self._shares.leave(self._batch.tenant_id)
 
     async def go(self) -> datetime | None:
         """Until it is known what the batch ends as, or its state is another. Answers a moment
@@ -137,12 +148,20 @@ class Work:
 
     # How many at once -----------------------------------------------------------------------------
     async def _begin_lines(self) -> None:
-        while len(self._flight) < self._most() and (line := self._source.next()):
-            self._flight.tasks[line.number] = asyncio.create_task(self._ask(line))
-            await self._source.fill()
+        """One of each model in turn."""
+        began = True
+        while began:
+            began = False
+            for model in self._source.models:
+                if self._may_begin(model) and (line := await self._source.next(model)):
+                    self._flight.begin(line, self._ask(line))
+                    began = True
 
-    def _most(self) -> int:
-        return 0 if self._stands or self._held_s() > 0 else self._window_has()
+    def _may_begin(self, model: str) -> bool:
+        most = self._shares.of_a_batch(self._batch.tenant_id)
+        if self._stands or self._holds.left_s(model) or len(self._flight) >= most:
+            return False
+        return self._flight.count(model) < self._window_has(model)
 
     @property
     def _stands(self) -> bool:
@@ -150,9 +169,8 @@ class Work:
         ends = self._stopped or self._closing
         return ends or bool(self._batch.paused_at) or self._context.rate_limiter.alone
 
-    def _window_has(self) -> int:
-        most, window = int(settings.BATCH_IN_FLIGHT), settings.BATCH_WINDOW
-        return window.at_once(self._now(), self._zone, most) if window else most
+    def _window_has(self, model: str) -> int:
+        return windows.at_once(model, self._now(), self._zone, int(settings.BATCH_IN_FLIGHT))
 
     def _rests_until(self) -> datetime | None:
         """None: it is worth waiting here."""
@@ -163,32 +181,29 @@ class Work:
             return None
         if self._batch.paused_at:
             return expires_at
-        if self._held_s() > LONG_S:
-            return min(expires_at, now + timedelta(seconds=self._held_s()))
-        if (window := settings.BATCH_WINDOW) and not self._window_has():
-            return min(expires_at, window.opens_next(now, self._zone))
-        return None
+        free_at = min(map(self._free_at, self._source.models), default=now)
+        return min(expires_at, free_at) if free_at - now > timedelta(seconds=LONG_S) else None
+
+    def _free_at(self, model: str) -> datetime:
+        now = self._now()
+        held_until = now + timedelta(seconds=self._holds.left_s(model))
+        if self._window_has(model):
+            return held_until
+        return max(held_until, windows.opens_next(model, now, self._zone))
 
     async def _wait(self) -> None:
         """For news: of a line, of what others have changed, or that a pause is over."""
-        held_s = self._held_s()
+        helds_s = [held for model in self._source.models if (held := self._holds.left_s(model))]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(held_s if held_s > 0 else None):
+            async with asyncio.timeout(min(helds_s, default=None)):
                 await self._news.wait()
-
-    def _hold(self, seconds: float) -> None:
-        until = asyncio.get_running_loop().time() + seconds
-        self._held_until = max(self._held_until, until)
-
-    def _held_s(self) -> float:
-        return self._held_until - asyncio.get_running_loop().time()
 
     # One line -------------------------------------------------------------------------------------
     async def _ask(self, line: BatchLine) -> None:
         try:
             await self._run(line)
         except Hold as hold:
-            self._hold(hold.seconds)
+            self._holds.hold(hold.seconds, line.model if hold.of_model else None)
             self._source.put_back(line)
         except AccessLost as lost:
             self.lost = lost.code, lost.message
@@ -199,7 +214,7 @@ class Work:
             log.exception("line %d of batch %s", line.number, self._batch.public_id)
             self._progress.end(line, None, 500, our_fault())
         finally:
-            self._flight.tasks.pop(line.number, None)
+            self._flight.is_over(line)
             self._news.set()
 
     async def _run(self, line: BatchLine) -> None:
@@ -218,12 +233,13 @@ class Work:
         instead_of = self._progress.instead_of.get(line.number)
         claim = lines.claim_of(self._batch, line.number, instead_of)
         async with self._door:
-            if (held_s := self._held_s()) > 0 or self._stands:
-                raise Hold(max(held_s, 0))
+            if (held_s := self._holds.left_s(line.model)) or self._stands:
+                raise Hold(held_s, of_model=True)
             async with self._reading:
                 text = await in_thread(self._reader.read, line.offset, line.length)
-            answer = await self._asking.submit(text, claim)
-        self._hold(room_s(answer))
+            among = windows.open_pools(line.model, self._now(), self._zone)
+            answer = await self._asking.submit(text, claim, among)
+        self._holds.hold(room_s(answer))
         return answer
 
     async def _adopt(self, line: BatchLine) -> None:

@@ -41,6 +41,12 @@ class PoolChange(Shape):
         "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
         "without one it ranks one class higher; `reserved`: slots that lower classes leave free.",
     )
+    window = s.DictField(
+        required=False,
+        help_text="When batches may use the pool: `hours` in the time zone of their tenant, "
+        "`ramp_minutes`, and how many lines of a batch run `outside`. Empty: as the installation "
+        "says.",
+    )
     EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
 
 
@@ -56,6 +62,7 @@ class PoolShape(DeclaredShape):
     condition = s.CharField()
     overflow_after_ms = s.IntegerField()
     limits = s.DictField()
+    window = s.DictField()
     engines = s.SerializerMethodField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -67,6 +74,7 @@ class PoolShape(DeclaredShape):
         "condition": "overflow",
         "overflow_after_ms": 2000,
         "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
+        "window": {"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2},
         "engines": ["gpu-1", "gpu-2"],
     }
 

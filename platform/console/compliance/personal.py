@@ -289,7 +289,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.BatchLine": {
         D.CONTENT: "error_ciphertext",
         D.BEHAVIOUR: "state status",
-        D.NONE: "id tenant batch number offset length completion_id",
+        D.NONE: "id tenant batch number offset length model completion_id",
     },
     "inference.Conversation": {
         D.PSEUDONYM: "member",
@@ -310,7 +310,8 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Model": {D.NONE: "id name position from_file created_at"},
     "inference.Pool": {
-        D.NONE: "id name position from_file created_at model condition overflow_after_ms limits"
+        D.NONE: "id name position from_file created_at model condition overflow_after_ms limits "
+        "window",
     },
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "

@@ -110,6 +110,14 @@ class PolicyForm(ConsoleForm):
             '"share_after_s": 60}}.'
         ),
     )
+    window = OptionsField(
+        label=gettext_lazy("Window of batches as JSON"),
+        required=False,
+        help_text=gettext_lazy(
+            'In the time zone of their tenant, such as {"hours": "22:00-06:00", "outside": 2, '
+            '"ramp_minutes": 30}. Empty: as the installation says.'
+        ),
+    )
     known = forms.CharField(widget=forms.HiddenInput)
 
     @classmethod

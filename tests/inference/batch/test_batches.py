@@ -12,9 +12,9 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference.api.batch import driver, in_flight
-from inference.batch.window import Window
 from inference.engines.base import EngineFailed
 from inference.models import Batch, BatchLine, Completion, FileChunk, Usage
+from inference.night_window import Window
 from inference.stream.returns import Returns
 from tenants.models import Price, Quota
 from tests.inference.batch.conftest import CHAT, TEXT, Echo, Shop, line, rows_of

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from inference.batch.input_lines import Malformed, custom_id, longest, split
+from inference.batch.input_lines import Malformed, asked, longest, split
 from tests.inference.batch.conftest import CHAT, TEXT, line
 
 pytestmark = pytest.mark.unit
@@ -65,9 +65,9 @@ def test_one_that_is_too_long_is_the_last_and_is_not_kept(settings: Settings) ->
 def test_what_is_no_request(bad: Any, code: str, param: str | None) -> None:
     text = bad if isinstance(bad, bytes) else orjson.dumps(line(1, **bad))
     with pytest.raises(Malformed) as malformed:
-        custom_id(text, CHAT)
+        asked(text, CHAT)
     assert (malformed.value.code, malformed.value.param) == (code, param)
 
 
 def test_what_is_one() -> None:
-    assert custom_id(orjson.dumps(line(1)), CHAT) == "id-1"
+    assert asked(orjson.dumps(line(1)), CHAT) == ("id-1", "mock")

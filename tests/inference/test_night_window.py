@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from inference.batch.window import Window
+from inference.night_window import Window
+from inference.policy import BadPolicy, Policy, check
 
 pytestmark = pytest.mark.unit
 BERLIN, SHANGHAI, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai"), ZoneInfo("UTC")
@@ -128,3 +129,24 @@ def test_a_window_that_the_shift_leaves_out_opens_the_day_after() -> None:
     assert night.opens_next(at("2026-03-28T12:00", BERLIN), BERLIN) == at(
         "2026-03-30T02:10", BERLIN
     )
+
+
+# Of a pool ----------------------------------------------------------------------------------------
+def test_a_pool_says_its_own() -> None:
+    found = Window.of({"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2})
+    assert found == Window(22 * 60, 6 * 60, 30, 2)
+    assert Window.of({"hours": ""}) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"hours": 22}, {"hours": "22-6h"}, {"hours": "22:00-06:00", "ramp": 3}]
+    + [{"hours": "22:00-06:00", name: -1} for name in ("ramp_minutes", "outside")]
+    + [{"hours": "22:00-06:00", "outside": True}],
+)
+def test_what_no_pool_can_say(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        Window.of(given)
+    if given:
+        with pytest.raises(BadPolicy, match="window"):
+            check(Policy(window=given), ["batch"])

@@ -6,8 +6,10 @@ has 23 or 25 hours, an hour that is left out or comes twice is what the clock sa
 Nothing of Django is imported: the settings read this.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -38,6 +40,19 @@ class Window:
         if ramp < 0 or outside < 0 or 2 * ramp > window.length:
             raise ValueError("its ramp is longer than half of it, or a number is negative")
         return window
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Window | None":
+        """Of a pool: `hours` ("" for any time), `ramp_minutes`, `outside`. Raises ValueError."""
+        if unknown := sorted(set(given) - {"hours", "ramp_minutes", "outside"}):
+            raise ValueError(f"it has hours, ramp_minutes and outside, not {unknown[0]!r}")
+        hours = given.get("hours")
+        numbers = [given.get(name, 0) for name in ("ramp_minutes", "outside")]
+        if not isinstance(hours, str):
+            raise ValueError('`hours` must be a text like "22:00-06:00"')
+        if not all(type(number) is int for number in numbers):
+            raise ValueError("ramp_minutes and outside must be whole numbers")
+        return cls.parse(hours, ramp=numbers[0], outside=numbers[1])
 
     @property
     def length(self) -> int:

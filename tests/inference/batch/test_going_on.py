@@ -1,0 +1,121 @@
+"""What holds up some lines of a batch, or its key, and not the rest."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference.api.batch.shares import Shares
+from inference.engines import Pool
+from inference.intake import draft, route
+from inference.intake.errors import EnginesPaused
+from inference.models import Batch, BatchLine, IdempotencyKey
+from tenants.caller import Caller
+from tests.inference.batch.conftest import Echo, Shop, line
+from tests.inference.running import Bench, until
+
+in_database = database_sync_to_async
+
+
+def of_model(number: int, model: str) -> dict[str, Any]:
+    found = line(number)
+    found["body"]["model"] = model
+    return found
+
+
+async def test_a_paused_model_holds_up_no_other(
+    shop: Shop, bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"pools": {f"away-{uuid4().hex}": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}}
+    settings.ENGINES = settings.ENGINES | {"away": {"context_length": 4096, **away}}
+    engines.forget()
+
+    def paused(caller: Caller, model: str, *more: object) -> Pool:
+        if model == "away":
+            raise EnginesPaused(model, 60)
+        return route.route(caller, model, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(draft, "route", paused)
+    settings.BATCH_IN_FLIGHT = 2
+    lines = [of_model(n, "away") for n in range(6)] + [line(n) for n in range(6, 9)]
+    batch = await shop.begin(lines)
+    driving = shop.drive()
+    await until(lambda: in_database(lambda: Batch.objects.get().completed == 3)())
+    assert await in_database(BatchLine.objects.filter(model="away", state="waiting").count)() == 6
+    monkeypatch.undo()
+    await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
+    driving.cancel()
+
+
+@pytest.mark.unit
+def test_batches_of_a_tenant_share_what_it_may_have(settings: Settings) -> None:
+    settings.BATCH_IN_FLIGHT, settings.BATCH_TENANT_IN_FLIGHT = 64, 100
+    shares, acme, globex = Shares(), uuid4(), uuid4()
+    found = []
+    for _ in range(3):
+        shares.join(acme)
+        found.append(shares.of_a_batch(acme))
+    shares.join(globex)
+    assert found == [64, 50, 33]
+    assert shares.of_a_batch(globex) == 64
+    shares.leave(acme)
+    assert shares.of_a_batch(acme) == 50
+    settings.BATCH_TENANT_IN_FLIGHT = 1
+    assert shares.of_a_batch(acme) == 1
+
+
+async def test_whose_key_was_rotated_goes_on_with_the_new_one(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await shop.begin([line(n) for n in range(3)])
+    monkeypatch.setattr(shop.context.authenticator, "_remembered", lambda _digest: None)
+    await in_database(shop.key.rotate)(by="test", overlap=timedelta(0))
+    await shop.drive()
+    ended = await in_database(Batch.objects.get)()
+    assert (ended.state, ended.completed) == ("completed", 3)
+    assert batch["id"] == ended.public_id
+
+
+async def test_a_key_that_was_rotated_to_somebody_else_ends_it(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have not seen what it asks for, and do not pay for it."""
+    await shop.begin([line(n) for n in range(3)])
+    monkeypatch.setattr(shop.context.authenticator, "_remembered", lambda _digest: None)
+    await in_database(shop.key.rotate)(by=f"user:{uuid4()}", overlap=timedelta(0))
+    await shop.drive()
+    ended = await in_database(Batch.objects.get)()
+    assert (ended.state, ended.problems[0]["code"]) == ("failed", "access_revoked")
+    assert echo.asked == []
+
+
+async def test_a_pool_has_a_window_of_its_own(
+    shop: Shop, bench: Bench, echo: Echo, settings: Settings
+) -> None:
+    at = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    pools = {bench.pool: {**at, "window": {"hours": "22:00-06:00"}}}
+    settings.ENGINES = {"mock": {"context_length": 4096, "template_tokens": 64, "pools": pools}}
+    engines.forget()
+    noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    shop.now = lambda: noon
+    batch = await shop.begin([line(1)])
+    await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=3))
+    assert (await shop.done(batch))["status"] == "in_progress"
+    assert echo.asked == []
+    row = await in_database(Batch.objects.get)()
+    assert row.due_at == noon.replace(hour=22)
+
+
+async def test_what_has_run_is_known_until_the_batch_has_ended(shop: Shop) -> None:
+    """A driver that comes back after a day does not run it again."""
+    batch = await shop.begin([line(1)])
+    await shop.done(batch)
+    await in_database(IdempotencyKey.objects.update)(created_at=timezone.now() - timedelta(days=2))
+    assert await in_database(IdempotencyKey.objects.over().count)() == 1
+    await in_database(Batch.objects.update)(state="in_progress", ended_at=None)
+    assert await in_database(IdempotencyKey.objects.over().count)() == 0
