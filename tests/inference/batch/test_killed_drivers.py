@@ -16,7 +16,9 @@ from pytest_django.fixtures import Settings
 
 from config.environment import PROJECT
 from inference.api.batch import driver
+from inference.intake import submit as submitting
 from inference.models import Batch, BatchLine, Completion, IdempotencyKey, Usage
+from inference.worker.sweeper import sweep_all
 from tests.inference.batch.conftest import Echo, Shop, line
 from tests.inference.running import Bench, until
 
@@ -76,6 +78,13 @@ def drivers(dsn: str, bench: Bench) -> Iterator[list[AnotherDriver]]:
             each.kill()
 
 
+async def sweep() -> None:
+    """As beat has it done: what a driver put on record and not into the queue goes in."""
+    while True:
+        await in_database(sweep_all)()
+        await asyncio.sleep(0.5)
+
+
 @pytest.mark.slow(seconds=40)
 async def test_killed_again_and_again(
     shop: Shop, echo: Echo, settings: Settings, drivers: list[AnotherDriver]
@@ -91,7 +100,9 @@ async def test_killed_again_and_again(
         another.kill()
     assert len(echo.asked) < LINES
     await until(lambda: in_database(Batch.objects.due().exists)())  # its lease has run out
+    sweeping = asyncio.create_task(sweep())
     ended = await shop.done(batch, 60)
+    sweeping.cancel()
     assert ended["request_counts"] == {"total": LINES, "completed": LINES, "failed": 0}
     rows = await shop.lines(ended["output_file_id"])
     assert [row["custom_id"] for row in rows] == [f"id-{n}" for n in range(LINES)]
@@ -154,3 +165,27 @@ async def test_it_breaks_off_while_results_are_written(
 
 def _breaks(batch: Batch) -> list[list[BatchLine]]:
     raise RuntimeError("it breaks off")
+
+
+async def test_what_is_on_record_and_not_in_the_queue_runs_once(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver has ended between the two."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    queued = submitting.enqueue
+    monkeypatch.setattr(submitting, "enqueue", never)
+    batch, stop = await shop.begin([line(1)]), asyncio.Event()
+    first = asyncio.create_task(driver.drive(shop.context, stop))
+    await until(lambda: in_database(Completion.objects.exists)())
+    stop.set()
+    await asyncio.wait_for(first, 20)
+    assert echo.asked == []
+    monkeypatch.setattr(submitting, "enqueue", queued)
+    sweeping = asyncio.create_task(sweep())
+    ended = await shop.done(batch, 60)
+    sweeping.cancel()
+    assert ended["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
+    assert echo.said == ["say 1"]
