@@ -17,6 +17,7 @@ from pytest_django.fixtures import Settings
 from config.environment import PROJECT
 from inference.api.batch import driver
 from inference.intake import submit as submitting
+from inference.intake.enqueue import enqueue
 from inference.models import Batch, BatchLine, Completion, IdempotencyKey, Usage
 from inference.worker.sweeper import sweep_all
 from tests.inference.batch.conftest import Echo, Shop, line
@@ -175,7 +176,6 @@ async def test_what_is_on_record_and_not_in_the_queue_runs_once(
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    queued = submitting.enqueue
     monkeypatch.setattr(submitting, "enqueue", never)
     batch, stop = await shop.begin([line(1)]), asyncio.Event()
     first = asyncio.create_task(driver.drive(shop.context, stop))
@@ -183,7 +183,7 @@ async def test_what_is_on_record_and_not_in_the_queue_runs_once(
     stop.set()
     await asyncio.wait_for(first, 20)
     assert echo.asked == []
-    monkeypatch.setattr(submitting, "enqueue", queued)
+    monkeypatch.setattr(submitting, "enqueue", enqueue)
     sweeping = asyncio.create_task(sweep())
     ended = await shop.done(batch, 60)
     sweeping.cancel()
