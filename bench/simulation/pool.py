@@ -171,7 +171,7 @@ class SimulatedPool:
         request.parked += 1
         request.done += self._came(running)
         self.tally.parked(request, self._now)
-        await self._queue.park(running.item, request.cost - running.before)
+        await self._queue.park(running.item, request.cost - running.before, request.parked)
         await self._fill(engine)
 
     def _came(self, running: Running) -> int:

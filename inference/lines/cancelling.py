@@ -26,23 +26,26 @@ def cancel(chosen: Chosen, *, by: str) -> int:
     with transaction.atomic():
         items = {UUID(item.id): item for item in chosen.items}
         rows = Completion.objects.open().filter(pk__in=items, pool=chosen.pool)
-        ended = [row.pk for row in rows.order_by("created_at") if _cancelled(row)]
-        _clear_lines(chosen.pool, [items[pk] for pk in ended])
+        found = {row.pk: _cancelled(row) for row in rows.order_by("created_at")}
+        ended = [pk for pk, where in found.items() if where != b"gone"]
+        # One that runs may stand there again by now: it was parked.
+        _clear_lines(chosen.pool, [items[pk] for pk in ended if found[pk] == b"queued"])
         if ended:
             detail = {"pool": chosen.pool, "class": chosen.klass, **chosen.said(ended)}
             act(Action.QUEUE_CANCEL, actor=by, tenant_id=chosen.tenant_id, detail=detail)
     return len(ended)
 
 
-def _cancelled(completion: Completion) -> bool:
+def _cancelled(completion: Completion) -> bytes:
+    """Where it was: "queued", "running" or "gone"."""
     where = _out_of_queue(completion.pool, completion.pk)
     if where == b"gone":
-        return False
+        return where
     found = on_record(completion.pk)
     _tell(found[1] if found else None)
     if where == b"queued":
         closing.end(completion, CANCELLED)
-    return True
+    return where
 
 
 def _out_of_queue(pool: str, request_id: UUID) -> bytes:

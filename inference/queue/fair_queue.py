@@ -89,10 +89,11 @@ class Joined(NamedTuple):
 class Popped(list[tuple[Item, bytes]]):
     """Items with their encrypted orders, b"" for one that stands on record only.
 
-    `held`: others wait for a slot that is not kept free for higher classes.
+    `held`: others wait for a slot that is not kept free for higher classes. `again`: so many were
+    cancelled while they waited that it has not looked at all of them.
     """
 
-    held = False
+    held = again = False
 
 
 class FairQueue:
@@ -132,7 +133,7 @@ class FairQueue:
         flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *rules)
         whole = len(flat) // 2 * 2  # without what tells that some are held
         popped = Popped((Item.parse(flat[i]), flat[i + 1]) for i in range(0, whole, 2))
-        popped.held = len(flat) > whole
+        popped.held, popped.again = b"held" in flat[whole:], b"again" in flat[whole:]
         return popped
 
     async def charge(self, costs: Mapping[Item, int]) -> None:
@@ -201,20 +202,25 @@ class FairQueue:
         """It cannot be parked: another one is asked."""
         await self._park("stay", item)
 
-    async def park(self, item: Item, cost: int) -> bool:
+    async def park(self, item: Item, cost: int, times: int = 1) -> bool:
         """It waits again, in front of its line; False when its lease had been lost.
 
-        `cost`: of what came since it began, in tokens.
+        `cost`: of what came since it began, in tokens. `times`: that it has been parked with this
+        one; called again for the same, it does nothing.
         """
-        return bool(await self._park("park", item, cost=cost))
+        return bool(await self._park("park", item, cost=cost, times=times))
 
-    async def _park(self, verb: str, item: Item, began_at: float = 0, cost: int = 0) -> Any:
-        return (await self._redis.run_all([self.parking(verb, item, began_at, cost)]))[0]
+    async def _park(
+        self, verb: str, item: Item, began_at: float = 0, cost: int = 0, times: int = 0
+    ) -> Any:
+        return (await self._redis.run_all([self.parking(verb, item, began_at, cost, times)]))[0]
 
-    def parking(self, verb: str, item: Item, began_at: float = 0, cost: int = 0) -> Call:
+    def parking(
+        self, verb: str, item: Item, began_at: float = 0, cost: int = 0, times: int = 0
+    ) -> Call:
         above = classes.names()[: classes.rank(item.klass)]
         began_ms = int(began_at * 1000)
-        return Call(PARK, self._pool, (verb, str(item), began_ms, cost, *above))
+        return Call(PARK, self._pool, (verb, str(item), began_ms, cost, times, *above))
 
     async def inbox(self, runner: str) -> bytes:
         """Waits for the next note: b"wake", b"cancel <id>" or b"park <id>".

@@ -10,6 +10,11 @@ local function waits_below(p, id, class)
   redis.call('SET', p .. ':below', 1)
 end
 
+-- Its runner may not have read the note: it waits again, for a day at most, and is ended in its turn.
+local function remember_cancelled(p, id)
+  redis.call('EXPIRE', p .. ':cancelled:' .. id, 90000)
+end
+
 -- One that waited begins, or is over.
 local function waits_no_more(p, id)
   local class = redis.call('HGET', p .. ':lower', id)

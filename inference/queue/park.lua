@@ -1,7 +1,8 @@
 -- A request that may give its slot to a higher class, as its runner tells it.
 -- KEYS: 1 pool prefix
 -- ARGV: 1 verb  2 item  3 when it began, in ms  4 what it has cost since then
---       5.. the classes that go before its own, the highest first
+--       5 how often it has been parked, with this time
+--       6.. the classes that go before its own, the highest first
 -- offer -> 1: it may be parked from now on; 0: it has its turn before higher ones, and runs through
 -- ask   -> 1: somebody still waits for its slot; 0: not any more, and it may be parked again
 -- stay  -> 1: it cannot be parked; another one is told instead
@@ -13,7 +14,7 @@ local estimate, weight, class, tenant, id =
 local member = class .. '|' .. tenant .. '|' .. id
 local parkable, parking = p .. ':parkable', p .. ':parking'
 local above = {}
-for i = 5, #ARGV do above[#above + 1] = ARGV[i] end
+for i = 6, #ARGV do above[#above + 1] = ARGV[i] end
 
 local function offer()
   redis.call('ZREM', parking, member)
@@ -32,12 +33,17 @@ if verb == 'ask' then
   offer()
   return 0
 end
+-- Told again, because the answer was lost: by now the same item may run elsewhere.
+local done = p .. ':parked:' .. id .. ':' .. ARGV[5]
+if verb == 'park' and redis.call('EXISTS', done) == 1 then return 0 end
 redis.call('ZREM', parkable, member)
 redis.call('ZREM', parking, member)
 if verb == 'stay' then push_out(p, above, 1) end
 if verb ~= 'park' then return 1 end
 
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
+redis.call('SET', done, 1, 'PX', 60000)
+remember_cancelled(p, id)
 redis.call('HDEL', p .. ':on', id)
 local change = (tonumber(ARGV[4]) - charged(p, id, estimate)) / tonumber(weight)
 if redis.call('HEXISTS', p .. ':orders', id) == 0 then return 0 end

@@ -5,7 +5,8 @@
 --     ageing in ms | slots that are kept free for it and those above
 --   5 slots of the pool, '' where none are kept free   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
--- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends.
+-- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
+-- 'again', there was much to clear away: the runner asks again at once.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -13,12 +14,14 @@ local deadline = now + tonumber(ARGV[2])
 local out = {}
 local orders, leases, on = p .. ':orders', p .. ':leases', p .. ':on'
 local more = false -- wait that were not taken, as far as is known
+local DEAD = 1000 -- requests cancelled in their lines that one pop clears away: others must not wait
+local dead = 0
 
 -- Hands out up to `most` requests of a class. Returns how many there were.
 local function take(class, most)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   local taken = 0
-  while taken < most do
+  while taken < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
     local line = p .. ':' .. class .. ':line:' .. tenant
@@ -39,7 +42,10 @@ local function take(class, most)
         taken = taken + 1
       end
     end
-    counter = counter or redis.call('HGET', counters, tenant) or '0'
+    if not counter then
+      dead = dead + 1
+      counter = redis.call('HGET', counters, tenant) or '0'
+    end
     if redis.call('LLEN', line) == 0 then
       redis.call('ZREM', active, tenant)
       redis.call('SET', p .. ':' .. class .. ':floor', counter)
@@ -138,7 +144,7 @@ local function take_turns()
 
   read()
   for rank, row in ipairs(rows) do
-    while n > 0 do
+    while n > 0 and dead < DEAD do
       local first = before(rank)
       local most = first and 1 or room(rank)
       if most <= 0 then
@@ -160,11 +166,8 @@ end
 local below = redis.call('EXISTS', p .. ':below') == 1
 if below then take_turns() else take(ARGV[6], n) end
 
-if n > 0 then
-  redis.call('SADD', p .. ':parked', runner)
-elseif ARGV[5] ~= '' then
-  redis.call('SREM', p .. ':parked', runner) -- where slots are kept free, it asks although it is
-end
+-- A beat may have put one there that was woken meanwhile: it has no free slot any more.
+redis.call(n > 0 and 'SADD' or 'SREM', p .. ':parked', runner)
 if n == 0 and not more then
   if below then
     more = redis.call('HLEN', orders) > redis.call('HLEN', on)
@@ -173,5 +176,5 @@ if n == 0 and not more then
   end
 end
 keep_pace(p, now, #out / 2, n > 0 and FREE or more and WAITS or FULL)
-if held and n > 0 then out[#out + 1] = 'held' end
+if n > 0 and (held or dead >= DEAD) then out[#out + 1] = dead >= DEAD and 'again' or 'held' end
 return out

@@ -26,6 +26,7 @@ for i = #expired, 1, -1 do
       (attempt + 1) .. '|' .. estimate .. '|' .. weight .. '|' .. class .. '|' .. tenant .. '|' .. id)
     redis.call('ZADD', active, counter, tenant)
     if class ~= ARGV[2] then waits_below(p, id, class) end
+    remember_cancelled(p, id)
     requeued[#requeued + 1] = id
   end
 end

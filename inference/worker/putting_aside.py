@@ -19,5 +19,5 @@ async def put_aside(
 ) -> None:
     """`before`: as it was when it began here. Raises RedisGone; it can be called again."""
     await keep(redis, order, parked)
-    if await queue.park(item, parked.cost - before.cost):
+    if await queue.park(item, parked.cost - before.cost, parked.times):
         log.info("request %s waits again: a higher class needs its slot", order.id)

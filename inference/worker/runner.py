@@ -166,7 +166,8 @@ class Runner:
             self.leased.setdefault(item.id, (item, ciphertext))
             self._spawn(self._run(item, ciphertext))
         if len(popped) < free:
-            self._parked = not self._woken  # a note may overtake this answer
+            # A note may overtake this answer.
+            self._parked = not (self._woken or popped.again)
             self._held = popped.held
         else:
             self.colleagues.call_one()

@@ -48,6 +48,17 @@ def test_one_that_has_begun_is_told_to_end(waits: Waits, pool: str) -> None:
     assert Completion.objects.get(pk=order.id).state == State.OPEN  # its runner settles it
 
 
+def test_one_that_is_parked_meanwhile_stays_in_its_line(waits: Waits, pool: str) -> None:
+    order = waits(klass="batch")
+    chosen = waiting_items.one(pool, order.id)
+    (item,) = popped(pool)
+    line = f"{prefix(pool)}:batch:line:{item.tenant}"
+    client().rpush(line, str(item))  # as park.lua does, once the note is out
+    assert chosen
+    assert cancel(chosen, by=BY) == 1
+    assert client().llen(line) == 1
+
+
 def test_what_is_over_or_elsewhere_is_nobodys(waits: Waits, pool: str) -> None:
     order = waits()
     chosen = waiting_items.one(pool, order.id)

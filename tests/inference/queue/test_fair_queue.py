@@ -81,6 +81,21 @@ async def test_a_line_of_cancelled_requests_does_not_block_the_others(queue: Fai
     assert await popped(queue, 1) == [good]
 
 
+@pytest.mark.parametrize("klass", ["realtime", "batch"])
+async def test_many_cancelled_requests_are_cleared_away_a_part_at_a_time(
+    queue: FairQueue, link: RedisLink, klass: str
+) -> None:
+    first, alive = an_item("acme", klass=klass), an_item("acme", klass=klass)
+    await queue.enqueue(first, SEALED)
+    await queue.cancel(first.id)
+    gone = [str(an_item("acme", klass=klass)) for _ in range(2_500)]
+    await link.call("LPUSH", f"{prefix(queue.pool)}:{klass}:line:acme", *gone)
+    await queue.enqueue(alive, SEALED)
+    pops = [await queue.pop(1, "runner-1") for _ in range(3)]
+    assert [popped.again for popped in pops] == [True, True, False]
+    assert [item for item, _ in pops[-1]] == [alive]
+
+
 async def test_cancelling_tells_the_runner_that_has_it(queue: FairQueue, link: RedisLink) -> None:
     item = an_item()
     await queue.enqueue(item, SEALED)

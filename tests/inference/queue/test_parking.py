@@ -46,6 +46,9 @@ class Told:
         assert all(note.startswith(b"park ") for note in found)
         return [note[5:].decode() for note in reversed(found)]
 
+    async def notes_of_waking(self) -> None:
+        await self._link.call("DEL", f"{prefix(self.queue.pool)}:inbox:runner-1")
+
     async def sweep(self) -> None:
         await self._link.run(SWEEP, [prefix(self.queue.pool)], *sweep_arguments(500))
 
@@ -187,6 +190,45 @@ async def test_its_tenant_pays_once(told: Told) -> None:
     assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [item]
     await told.queue.settle(item, 80 - 30)
     assert await told.counter("batch", "acme") == 40
+
+
+async def test_told_again_it_is_not_taken_from_who_runs_it_by_now(told: Told) -> None:
+    item = an_item(klass="batch")
+    await told.run(item)
+    assert await told.queue.park(item, 0, times=1)
+    assert [found for found, _ in await told.queue.pop(1, "runner-2")] == [item]
+    assert not await told.queue.park(item, 0, times=1)  # the answer was lost on its way
+    assert await told.queue.pop(1, "runner-3") == []
+    assert (await told.queue.beat("runner-2", False, [item]))[2] == []
+    assert await told.queue.park(item, 0, times=2)
+
+
+@pytest.mark.parametrize("how", ["parked", "its runner died"])
+async def test_a_note_that_nobody_read_is_there_in_its_next_turn(
+    told: Told, link: RedisLink, how: str
+) -> None:
+    item, day_s = an_item(klass="batch"), 24 * 3600
+    await told.run(item)
+    assert await told.queue.cancel(item.id) == "running"
+    if how == "parked":
+        assert await told.queue.park(item, 0)
+    else:
+        await link.call("ZADD", f"{prefix(told.queue.pool)}:leases", 1, str(item))
+        await told.sweep()
+    note = f"{prefix(told.queue.pool)}:cancelled:{item.id}"
+    assert await link.call("TTL", note) >= day_s  # as long as it may wait
+
+
+async def test_a_beat_on_its_way_does_not_make_a_full_runner_seem_free(told: Told) -> None:
+    item = an_item(klass="batch")
+    assert await told.queue.pop(1, "runner-1") == []
+    await told.queue.enqueue(item, SEALED)  # wakes it
+    await told.queue.beat("runner-1", True, [])
+    assert len(await told.queue.pop(1, "runner-1")) == 1
+    await told.queue.offer(item, 1_000)
+    await told.notes_of_waking()
+    await told.join()
+    assert await told.notes() == [item.id]
 
 
 async def test_whose_lease_is_lost_is_not_parked(told: Told, link: RedisLink) -> None:
