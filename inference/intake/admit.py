@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from inference import classes
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from inference.intake.refusals import out_of_quota
@@ -34,7 +33,7 @@ async def admit(context: Context, submission: Submission, order: Order) -> Admit
         per_address=settings.IP_PER_MINUTE,
         tokens=slots.set_aside(order),
         hold_s=slots.hold_s(order),
-        takes_slot=classes.of(order.klass).takes_slot,
+        takes_slot=slots.takes_slot(order.klass, order.route),
         address_counted_at=submission.address_counted_at,
         size=len(submission.body),
     )

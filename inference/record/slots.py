@@ -10,6 +10,17 @@ from tenants.rate_limits.release import UNKNOWN, Slot
 GRACE_S = 60  # after its deadline the sweeper has closed it
 
 
+def takes_slot(klass: str, route: str) -> bool:
+    """Whether it counts among the requests at once.
+
+    One that its client has lowered does, whatever its class says: it holds a connection and its
+    body in a web process for as long as it waits.
+    """
+    own = classes.of(klass)
+    lowered = own.for_clients and klass != classes.assigned("", route)
+    return own.takes_slot or lowered
+
+
 def slot(order: Order) -> Slot:
     key = order.charge.api_key_id
     tenant = str(order.tenant_id)
@@ -19,7 +30,7 @@ def slot(order: Order) -> Slot:
         tenant,
         str(key) if key else "",
         size,
-        classes.of(order.klass).takes_slot,
+        takes_slot(order.klass, order.route),
         until=order.deadline + GRACE_S,
     )
 

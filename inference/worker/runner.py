@@ -351,8 +351,8 @@ class Runner:
 
     async def _slot_on_record(self, item: Item) -> Slot:
         """Of a request that cannot be read any more: its key's limits hold it too."""
-        key = await self._patiently(database_sync_to_async(_key_of), UUID(item.id))
-        takes_slot = classes.of(item.klass).takes_slot
+        key, route = await self._patiently(database_sync_to_async(_key_and_route), UUID(item.id))
+        takes_slot = slots.takes_slot(item.klass, route)
         return Slot(item.id, item.tenant, str(key) if key else "", takes_slot=takes_slot)
 
     async def _sent_before(self, item: Item) -> tuple[list[bytes], str]:
@@ -464,8 +464,9 @@ def _settled(order: Order) -> bool:
     return Usage.objects.filter(completion_id=order.id).exists()
 
 
-def _key_of(request_id: UUID) -> UUID | None:
-    return Completion.objects.filter(pk=request_id).values_list("api_key_id", flat=True).first()
+def _key_and_route(request_id: UUID) -> tuple[UUID | None, str]:
+    found = Completion.objects.filter(pk=request_id).values_list("api_key_id", "route")
+    return found.first() or (None, "")
 
 
 def _uuid_bytes(text: str) -> bytes:

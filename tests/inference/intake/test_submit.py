@@ -446,6 +446,18 @@ async def test_a_chat_answers_nobody_in_particular(context: Context, caller: Cal
     assert order.reply_to == ""
 
 
+async def test_one_that_its_client_has_lowered_counts_among_those_at_once(
+    context: Context, caller: Caller, link: RedisLink
+) -> None:
+    for _ in range(3):
+        await submit(context, caller, klass="batch")
+    assert await busy(link, caller) == 3
+    with pytest.raises(NotAdmitted):
+        await submit(context, caller, klass="batch")
+    await submit(context, caller, klass="batch", route="/v1/batches")  # nobody holds a connection
+    assert await busy(link, caller) == 3
+
+
 async def test_a_class_of_work_has_its_own_deadline_and_may_take_no_slot(
     context: Context, caller: Caller, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
