@@ -41,7 +41,8 @@ def restore(pool: str) -> None:
     progress, now = _progress(pool), datetime.now(UTC)
     due = Completion.objects.open().filter(pool=pool, created_at__lt=now - YOUNG)
     if progress.upto is None:
-        recount(pool, progress.epoch)
+        if progress.epoch:  # else no sweeper has been here
+            recount(pool, progress.epoch)
         ids, goes_on = list(due.values_list("id", flat=True)), START
     else:
         since = min(progress.upto, now) - LATE
