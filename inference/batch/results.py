@@ -38,15 +38,29 @@ def write(batch_id: UUID) -> None:
     try:
         if batch.total:
             outputs.write()
-        files = outputs.finished()
+        _end_with(batch, outputs)
     except Barred:  # its person is being erased: no text is kept
         outputs.discard()
-        files = {}
+        _end(batch, {})
+    except _Ended:
+        outputs.discard()  # another process was faster
     except BaseException:
         outputs.discard()
         raise
-    if not _end(batch, files):
-        outputs.discard()  # another process was faster
+
+
+class _Ended(Exception):
+    pass
+
+
+def _end_with(batch: Batch, outputs: "_Outputs") -> None:
+    """Its files are there with its end, or not at all: who dies leaves none that is not its.
+
+    Raises _Ended.
+    """
+    with transaction.atomic():
+        if not _end(batch, outputs.finished()):
+            raise _Ended
 
 
 def give_up(batch_id: UUID) -> None:

@@ -5,11 +5,13 @@ model can refuse (an unknown field, a prompt that is too long) fails its line al
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
 from inference.batch.file_store import FileReader
 from inference.batch.input_lines import Line, Malformed, Problem, asked, longest, split
@@ -18,23 +20,49 @@ from inference.models import Batch, BatchLine, BatchState, File
 
 MOST_PROBLEMS = 50  # that are told
 ROWS = 2_000  # in one transaction
+BLANK_LINES = 1_000  # beside one after each line
 
 
-def validate(batch_id: UUID) -> None:
-    """Begins the batch, or fails it. Done anew where it broke off. Raises Unreadable."""
+def validate(batch_id: UUID, lease: UUID) -> None:
+    """Begins the batch, or fails it. Done anew where it broke off. Raises Unreadable.
+
+    Changes nothing any more once the lease is another's: that one's lines may be running.
+    """
     batch = Batch.objects.get(pk=batch_id)
-    batch.lines.all().delete()
+    with suppress(_LeaseLost):
+        _validate(batch, lease)
+
+
+def _validate(batch: Batch, lease: UUID) -> None:
+    with _held(batch, lease):
+        batch.lines.all().delete()
     check = _Check(batch)
     found = check.rows()
     while rows := list(islice(found, ROWS)):
-        BatchLine.objects.bulk_create(rows)
+        with _held(batch, lease):
+            BatchLine.objects.bulk_create(rows)
     if not (check.total or check.problems):
         check.problems.append(Problem("empty_file", "the input file has no lines"))
-    if check.problems:
-        batch.lines.all().delete()
-        batch.finalize(BatchState.FAILED, [problem._asdict() for problem in check.problems])
-    else:
-        batch.begin(check.total)
+    with _held(batch, lease):
+        if check.problems:
+            batch.lines.all().delete()
+            batch.finalize(BatchState.FAILED, [problem._asdict() for problem in check.problems])
+        else:
+            batch.begin(check.total)
+
+
+class _LeaseLost(Exception):
+    pass
+
+
+@contextmanager
+def _held(batch: Batch, lease: UUID) -> Iterator[None]:
+    """A transaction in which nobody else takes the batch. Raises _LeaseLost."""
+    with transaction.atomic():
+        mine = Batch.objects.filter(pk=batch.pk, lease=lease)
+        if mine.select_for_update(no_key=True).values_list("pk").first() is None:
+            raise _LeaseLost
+        yield
 
 
 class _Check:
@@ -51,11 +79,22 @@ class _Check:
         if file is None:
             self.problems.append(Problem("file_not_found", "the input file has been deleted"))
             return
-        for line in split(FileReader(file).pieces()):
+        for line in split(self._pieces(file)):
             if row := self._row(line):
                 yield row
             if len(self.problems) >= MOST_PROBLEMS or self.total > settings.BATCH_LINES:
                 return
+
+    def _pieces(self, file: File) -> Iterator[bytes]:
+        """No more of them than blank lines can be meant: 200 MB of these are minutes of work."""
+        breaks, most = 0, settings.BATCH_LINES
+        for piece in FileReader(file).pieces():
+            breaks += piece.count(b"\n")
+            if breaks > 2 * most + BLANK_LINES:
+                message = f"a batch has at most {most} lines, and hardly more blank ones"
+                self.problems.append(Problem("too_many_lines", message))
+                return
+            yield piece
 
     def _row(self, line: Line) -> BatchLine | None:
         self.total += 1

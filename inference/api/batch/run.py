@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
 from inference.api.batch.shares import Shares
-from inference.api.batch.threads import in_thread
+from inference.api.batch.threads import in_long_thread, in_thread
 from inference.api.batch.work import Work
 from inference.batch import results, validation
 from inference.batch.input_lines import Problem
@@ -77,14 +77,14 @@ class BatchRun:
                 async with self._turn:
                     await in_thread(self.batch.finalize, BatchState.EXPIRED)
             case BatchState.VALIDATING:
-                await in_thread(validation.validate, self.batch.pk)
+                await in_long_thread(validation.validate, self.batch.pk, self._lease)
             case BatchState.IN_PROGRESS:
                 return await self._run_lines()
             case BatchState.CANCELLING if self.batch.total:
                 await (await self._taken_up()).wind_up()
-                await in_thread(results.write, self.batch.pk)
+                await in_long_thread(results.write, self.batch.pk)
             case _:
-                await in_thread(results.write, self.batch.pk)
+                await in_long_thread(results.write, self.batch.pk)
         return None
 
     async def _run_lines(self) -> datetime | None:

@@ -192,6 +192,15 @@ async def test_an_empty_file(shop: Shop) -> None:
     assert [e["code"] for e in ended["errors"]["data"]] == ["empty_file"]
 
 
+async def test_nothing_but_line_breaks_is_not_read_to_its_end(
+    shop: Shop, settings: Settings
+) -> None:
+    """Packed, 200 MB of them come in a moment; to count them takes minutes."""
+    settings.BATCH_LINES = 3
+    ended = await shop.done(await shop.begin([b""] * 2000))
+    assert [e["code"] for e in ended["errors"]["data"]] == ["too_many_lines"]
+
+
 async def test_too_many_lines(shop: Shop, settings: Settings) -> None:
     settings.BATCH_LINES = 3
     ended = await shop.done(await shop.begin([line(n) for n in range(3)]))

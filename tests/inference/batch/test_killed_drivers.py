@@ -5,8 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,12 +18,13 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from config.environment import PROJECT
-from inference.api.batch import driver
+from inference.api.batch import driver, run
+from inference.batch import validation
 from inference.intake import submit as submitting
 from inference.intake.enqueue import enqueue
 from inference.models import Batch, BatchLine, Completion, IdempotencyKey, Usage
 from inference.worker.sweeper import sweep_all
-from tests.inference.batch.conftest import Echo, Shop, line
+from tests.inference.batch.conftest import Echo, Shop, line, rows_of
 from tests.inference.running import Bench, until
 
 in_database = database_sync_to_async
@@ -147,11 +151,49 @@ async def test_one_that_is_stopped_lets_go_at_once(
     assert set(Counter(echo.said).values()) == {1}
 
 
+async def test_long_stages_let_no_lease_lapse(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many large files are read at once: another driver would read them too."""
+    goes_on, begun, validate = threading.Event(), threading.Event(), validation.validate
+
+    def long(*args: Any) -> None:
+        begun.set()
+        goes_on.wait(20)
+        validate(*args)
+
+    monkeypatch.setattr(validation, "validate", long)
+    monkeypatch.setattr(run, "LEASE", timedelta(seconds=1))
+    for n in range(5):
+        await shop.begin([line(n)])
+    driving = shop.drive()
+    await until(lambda: asyncio.sleep(0.01, begun.is_set()))
+    await asyncio.sleep(1.5)
+    lapsed = await in_database(Batch.objects.due().count)()
+    goes_on.set()
+    await asyncio.wait_for(driving, 30)
+    assert lapsed == 0
+    assert await in_database(Batch.objects.filter(state="completed").count)() == 5
+
+
+async def test_one_that_was_taken_for_dead_leaves_lines_alone(shop: Shop) -> None:
+    batch = await shop.begin([line(n) for n in range(3)])
+    (stale,) = await in_database(driver.take)(1)
+    await in_database(Batch.objects.update)(leased_until=None)
+    (present,) = await in_database(driver.take)(1)
+    assert stale.lease
+    assert present.lease
+    await in_database(validation.validate)(present.pk, present.lease)
+    rows = await rows_of(BatchLine.objects.order_by("pk"))
+    await in_database(validation.validate)(stale.pk, stale.lease)
+    assert await rows_of(BatchLine.objects.order_by("pk")) == rows
+    assert (await shop.batch(batch))["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("where", ["_in_groups", "_counts"])
 async def test_it_breaks_off_while_results_are_written(
-    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """They are written anew, and what was written is gone."""
-    monkeypatch.setattr("inference.batch.results._in_groups", _breaks)
+    monkeypatch.setattr(f"inference.batch.results.{where}", _breaks)
     batch = await shop.begin([line(n) for n in range(3)])
     await asyncio.wait_for(shop.drive(), 30)
     assert (await shop.batch(batch))["status"] == "finalizing"
