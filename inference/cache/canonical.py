@@ -58,16 +58,19 @@ def canonical(body: Body) -> Body:
     found = {name: _plain(value) for name, value in body.items() if name not in _BESIDE}
     if isinstance(found.get("stop"), str):
         found["stop"] = [found["stop"]]
-    found = {
-        name: value
-        for name, value in found.items()
-        if value is not None and _DEFAULTS.get(name, _NONE) != value
-    }
+    found = {name: value for name, value in found.items() if not _is_default(name, value)}
     ordered = {name: orjson.dumps(found[name]).decode() for name in _IN_ORDER if name in found}
     return {**found, **ordered}
 
 
 _NONE = object()
+
+
+def _is_default(name: str, value: Any) -> bool:
+    """0 is not False: with `logprobs` 0 a text completion has those of its own tokens."""
+    default = _DEFAULTS.get(name, _NONE)
+    alike = default == value and isinstance(default, bool) == isinstance(value, bool)
+    return value is None or alike
 
 
 def _plain(value: Any) -> Any:

@@ -58,6 +58,7 @@ def test_neither_order_nor_blanks_matter() -> None:
         {"seed": 0},
         {"top_p": 0.5},
         {"logprobs": True},
+        {"logprobs": 0},
         {"tool_choice": "none"},
         {"n": 2},
         {"top_logprobs": 2, "logprobs": True},
