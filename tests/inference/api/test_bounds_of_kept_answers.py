@@ -270,6 +270,18 @@ async def test_nothing_is_kept_for_longer_than_it_may(
     assert not list(valkey.scan_iter(f"{prefix(acme.id)}:*"))
 
 
+async def test_a_part_that_shrinks_is_emptied_step_by_step(valkey: Redis) -> None:
+    """One script that dropped them all would hold up every queue."""
+    keep = valkey.register_script(second_level.KEEP.text)
+    for n in range(300):
+        keep(["cache:{x}"], [f"{n:064x}", b"x" * 10, 60_000, 10_000, "", "m", ""])
+    kept = [
+        keep(["cache:{x}"], [f"{n:064x}", b"x" * 10, 60_000, 20, "", "m", ""]) for n in (1000, 1001)
+    ]
+    assert kept == [0, 1]
+    assert len(list(valkey.scan_iter("cache:{x}:e:*"))) == 2
+
+
 # What costs nothing ------------------------------------------------------------------------------
 async def test_who_asks_for_no_kept_answer_is_not_looked_for(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
