@@ -152,15 +152,22 @@ class _Upload(FileUploadHandler):
         return self._writer.finish()
 
     def _parsed(self) -> QueryDict:
-        meta = {"CONTENT_TYPE": self._kind, "CONTENT_LENGTH": "1"}  # it reads to the end anyhow
-        body: Any = self._body  # of which it needs `read` alone
         try:
-            fields, _files = MultiPartParser(meta, body, [self], "utf-8").parse()
+            fields, _files = self._parser().parse()
         except (MultiPartParserError, TooManyFieldsSent, RequestDataTooBig) as problem:
             raise BadRequest(f"the form cannot be read: {problem}") from None
         except SuspiciousOperation as problem:
             raise BadRequest(f"the form cannot be read: {problem}") from None
         return fields
+
+    def _parser(self) -> MultiPartParser:
+        """Raises BadRequest, MultiPartParserError."""
+        meta = {"CONTENT_TYPE": self._kind, "CONTENT_LENGTH": "1"}  # it reads to the end anyhow
+        body: Any = self._body  # of which it needs `read` alone
+        try:
+            return MultiPartParser(meta, body, [self], "utf-8")
+        except ValueError as problem:  # a parameter in a charset that nobody knows
+            raise BadRequest(f"Content-Type cannot be read: {problem}") from None
 
     # As Django calls it ---------------------------------------------------------------------------
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:

@@ -118,6 +118,9 @@ async def test_what_is_no_form(shop: Shop) -> None:
     assert (await post("/v1/files", content=b"not a form", headers=kind)).status_code == 400
     without = await post("/v1/files", content=b"", headers={"content-type": "multipart/form-data"})
     assert without.status_code == 400
+    odd = {"content-type": "multipart/form-data; boundary=x; name*=nosuch''x"}
+    answer = await post("/v1/files", content=b"not a form", headers=odd)
+    assert await code(answer) == (400, "invalid_request")
     two = [("file", ("a", b"a")), ("file", ("b", b"b"))]
     assert (await post("/v1/files", data={"purpose": "batch"}, files=two)).status_code == 400
     assert not await in_database(File.objects.exists)()
