@@ -45,8 +45,12 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCharge(Charge, frozen=True, array_like=True):
-    """Of a kept answer: nothing is generated, and each token costs what a cached one does."""
+    """Of a kept answer: nothing is generated, and each token costs what a cached one does.
+
+    One of the answer costs no more than if it were generated: so much was set aside.
+    """
 
     def cost(self, prompt: int, cached: int, completion: int, pool: str = "") -> int:
         prices = self.elsewhere.get(pool) or self._prices
-        return round((prompt + completion) * prices.cached)
+        answer = completion * min(prices.cached, prices.completion)
+        return round(prompt * prices.cached + answer)
