@@ -5,7 +5,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from inference.batch.file_store import FileReader
 from inference.intake.claim import Claim
@@ -45,15 +45,22 @@ def waiting(batch: Batch, model: str, after: int) -> list[BatchLine]:
 
 def begun(batch: Batch) -> dict[int, UUID]:
     """Lines that are on record as requests already, by their number: their completions."""
-    keys = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
-    rows = keys.values_list("key", "completion_id")
+    rows = _claims(batch).filter(_ON_RECORD).values_list("key", "completion_id")
     return {int.from_bytes(key, "big"): completion for key, completion in rows}
 
 
-def on_record_as(batch: Batch, number: int) -> UUID | None:
-    keys = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
-    found = keys.filter(key=number.to_bytes(4, "big"))
-    return found.values_list("completion_id", flat=True).first()
+def claimed_as(batch: Batch, number: int) -> tuple[UUID | None, bool]:
+    """By which completion, and whether that is on record: not when a quota had no room for it."""
+    claim = _claims(batch).filter(key=number.to_bytes(4, "big"))
+    found = claim.values_list("completion_id", _ON_RECORD).first()
+    return found or (None, False)
+
+
+_ON_RECORD = Exists(Completion.objects.filter(pk=OuterRef("completion_id")))
+
+
+def _claims(batch: Batch) -> QuerySet[IdempotencyKey]:
+    return IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
 
 
 def rows_of(batch: Batch, numbers: Iterable[int]) -> list[BatchLine]:

@@ -243,9 +243,14 @@ class Work:
         return answer
 
     async def _adopt(self, line: BatchLine) -> None:
-        completion = await in_thread(lines.on_record_as, self._batch, line.number)
-        if completion:
+        """What a quota had no room for is asked again instead of that."""
+        completion, is_on_record = await in_thread(lines.claimed_as, self._batch, line.number)
+        if completion and is_on_record:
             self._flight.adopted[completion] = line
+            return
+        if completion:
+            self._progress.instead_of[line.number] = completion
+        self._source.put_back(line)
 
     def _over(self, line: BatchLine, completion: UUID, status: int, error: bytes) -> None:
         if self._closing and status == CANCELLED:

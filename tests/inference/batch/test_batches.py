@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
-from inference.api.batch import driver, in_flight
+from inference.api.batch import asking, driver, in_flight
 from inference.engines.base import EngineFailed
-from inference.models import Batch, BatchLine, Completion, FileChunk, Usage
+from inference.models import Batch, BatchLine, Completion, FileChunk, IdempotencyKey, Usage
 from inference.night_window import Window
 from inference.stream.returns import Returns
 from tenants.models import Price, Quota
@@ -243,6 +244,25 @@ async def test_a_quota_that_is_used_up_fails_lines(shop: Shop) -> None:
     assert ended["request_counts"] == {"total": 5, "completed": 3, "failed": 2}
     rows = await shop.lines(ended["error_file_id"])
     assert {row["response"]["body"]["error"]["code"] for row in rows} == {"insufficient_quota"}
+
+
+async def test_a_quota_that_frees_in_time_loses_no_line(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that found it used up had claimed its turn: it is asked again all the same."""
+    monkeypatch.setattr(asking, "LOOK_AGAIN_S", 0.2)
+    tenant = await in_database(lambda: shop.key.tenant)()
+    quota = partial(Quota.set, tenant, unit="requests", window="day", by="test")
+    await in_database(quota)(limit=3)
+    batch = await shop.begin([line(n) for n in range(6)])
+    await in_database(Batch.objects.update)(expires_at=timezone.now() + timedelta(days=3))
+    task = asyncio.ensure_future(shop.done(batch))
+    await until(lambda: asyncio.sleep(0.02, len(echo.asked) == 3))
+    await until(in_database(lambda: IdempotencyKey.objects.count() > 3))
+    await in_database(quota)(limit=100)
+    ended = await task
+    assert ended["request_counts"] == {"total": 6, "completed": 6, "failed": 0}
+    assert Counter(echo.said) == Counter(f"say {n}" for n in range(6))
 
 
 async def test_the_limit_per_minute_holds_lines_and_fails_none(
