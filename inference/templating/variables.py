@@ -36,7 +36,8 @@ class WrongVariable(Exception):
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Of 64 bits: no other one can be written as JSON."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64
 
 
 def _is_number(value: Any) -> bool:
@@ -45,7 +46,7 @@ def _is_number(value: Any) -> bool:
 
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda value: isinstance(value, str), "a string"),
-    "integer": (_is_integer, "an integer"),
+    "integer": (_is_integer, "an integer of at most 64 bits"),
     "number": (_is_number, "a number"),
     "boolean": (lambda value: isinstance(value, bool), "true or false"),
 }

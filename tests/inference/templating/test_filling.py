@@ -107,6 +107,8 @@ def test_one_too_many_is_named(name: str) -> None:
         ("integer", "1"),
         ("integer", 1.0),
         ("integer", True),
+        ("integer", 2**64),
+        ("number", -(2**63) - 1),
         ("number", "1.5"),
         ("number", False),
         ("number", float("nan")),
@@ -137,6 +139,7 @@ def test_a_wrong_type_is_named(kind: str, value: Any) -> None:
         "\U000e0049\U000e0047\U000e004e",
         "\U0001f3f4\U000e0049\U000e0047",
         "\ufffe",
+        "\ud800",
     ],
 )
 def test_a_hostile_value_is_named(value: str) -> None:
