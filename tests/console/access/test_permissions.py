@@ -48,6 +48,9 @@ IN_TENANT: list[Row] = [
     ("get", "chart", STAFF, 200),
     ("get", "shares", STAFF, 200),
     ("get", "requests", STAFF, 200),
+    ("get", "own_queue", STAFF, 200),
+    ("get", "own_queue_live", STAFF, 200),
+    ("get", "batches", STAFF, 200),
     ("get", "usage", STAFF, 200),
     ("get", "usage_export", STAFF, 200),
     ("get", "api_keys", STAFF, 200),
@@ -178,6 +181,9 @@ ELSEWHERE |= {"engine_draining", "engine_resumption", "engine_breaker", "engine_
 ELSEWHERE |= {"engine_live", "pool"}
 ELSEWHERE |= {"new_version", "replacement", "replacement_live", "replacement_cancellation"}
 ELSEWHERE |= {"replacement_rollback"}
+ELSEWHERE |= {"queue", "queue_live", "queue_lowering", "queue_cancellation"}
+# tests/console/usage/test_batches.py, and the walk of tests/isolation
+ELSEWHERE |= {"batch", "batch_pause", "batch_resume", "batch_cancel", "batch_download"}
 
 
 @pytest.fixture

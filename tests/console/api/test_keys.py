@@ -1,6 +1,5 @@
 """Keys: issued once, changed, rotated, revoked; nobody climbs by them."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -85,23 +84,6 @@ def test_keys_are_filtered_by_what_they_are(alice: Member, enter: Enter) -> None
     assert [k["id"] for k in api.get(KEYS, scope="batch").json()["results"]].count(
         str(revoked.pk)
     ) == 1
-
-
-def test_a_scope_that_grants_nothing_yet_is_neither_taken_nor_offered(
-    alice: Member, enter: Enter
-) -> None:
-    api, key = enter(alice), issued(alice.tenant, ["inference"])[0]
-    for answer in (
-        api.post(KEYS, name="early", scopes=["batch"]),
-        api.patch(f"{KEYS}{key.pk}/", scopes=["inference", "batch"]),
-    ):
-        assert answer.status_code == 400
-        assert {field.partition(".")[0] for field in errors(answer)} == {"scopes"}
-    key.refresh_from_db()
-    assert (key.scopes, ApiKey.objects.count()) == (["inference"], 1)
-    as_json = {"Accept": "application/vnd.oai.openapi+json"}
-    schemas = api.get("schema/", as_json).json()["components"]["schemas"]
-    assert "batch" not in json.dumps([schemas["NewKeyRequest"], schemas["PatchedKeyChangeRequest"]])
 
 
 # Nobody climbs -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Orders on record and in queues outlive an upgrade."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -79,5 +80,11 @@ def test_what_is_packed_comes_out_the_same(outlives_reader: bool, keeps_text: bo
 
 def test_an_earlier_version_reads_what_it_knows_of_todays() -> None:
     """It takes the fields in their order, and leaves the others."""
-    first = packed(THE_CHAT)[3:]
-    assert first.startswith(CHAT[3:])
+    assert _begins_with(msgspec.msgpack.decode(packed(THE_CHAT)), msgspec.msgpack.decode(CHAT))
+
+
+def _begins_with(found: Any, start: Any) -> bool:
+    """Also in the lists that it has: what travels with an order grows at its end, too."""
+    if not isinstance(start, list):
+        return bool(found == start)
+    return len(found) >= len(start) and all(map(_begins_with, found, start))
