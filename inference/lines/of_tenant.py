@@ -10,7 +10,7 @@ from typing import Any
 from inference import classes
 from inference.lines.overview import waited_s
 from inference.order import Item
-from inference.queue.client import client
+from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import TENANT_LINES, WAITING, prefix
 
@@ -52,8 +52,8 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
     names, wanted = classes.names(), list(pools)
     with client().pipeline(transaction=False) as ask:
         for pool in wanted:
-            ask.eval(TENANT_LINES.text, 1, prefix(pool), tenant, most, *names)
-            ask.eval(WAITING.text, 1, prefix(pool), *names)
+            ask_script(ask, TENANT_LINES, prefix(pool), tenant, most, *names)
+            ask_script(ask, WAITING, prefix(pool), *names)
         told = ask.execute()
     return [
         _line(pool, Line.told(waiting), *of_class)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
-from inference.queue.client import client
+from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import OVERVIEW, WAITING, prefix
 
@@ -58,8 +58,8 @@ def overview(pool: str) -> Overview:
     """In one round trip. Raises redis.RedisError."""
     names, most = classes.names(), (MOST_TENANTS, MOST_LINES, MOST_RUNNING, MOST_COUNTED)
     with client().pipeline(transaction=False) as ask:
-        ask.eval(OVERVIEW.text, 1, prefix(pool), *most, *names)
-        ask.eval(WAITING.text, 1, prefix(pool), *names)
+        ask_script(ask, OVERVIEW, prefix(pool), *most, *names)
+        ask_script(ask, WAITING, prefix(pool), *names)
         (running, *told, runs, aside), waiting = ask.execute()
     line = Line.told(waiting)
     return Overview(running, tuple(_of_class(each, runs, aside, line) for each in told))

@@ -4,10 +4,17 @@ from functools import cache
 
 import redis
 from django.conf import settings
+from redis.client import Pipeline
 
 from audit import redis_servers
+from tenants.redis_link import Script
 
 
 @cache
 def client() -> redis.Redis:
     return redis_servers.client(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+
+
+def ask_script(pipeline: Pipeline, script: Script, key: str, *arguments: str | int) -> None:
+    """A cluster's pipelines have no `eval`."""
+    pipeline.execute_command("EVAL", script.text, 1, key, *arguments)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference import classes
-from inference.queue.client import client
+from inference.queue.client import ask_script, client
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import WAITING, prefix
 from inference.queue.runner_ids import engine_of
@@ -35,7 +35,7 @@ def occupancy(pools: Iterable[str]) -> dict[str, Occupancy]:
             ask.hlen(f"{prefix(pool)}:orders")
             ask.zcard(f"{prefix(pool)}:leases")
             ask.hvals(f"{prefix(pool)}:on")
-            ask.eval(WAITING.text, 1, prefix(pool), *classes.names())
+            ask_script(ask, WAITING, prefix(pool), *classes.names())
         found = ask.execute()
     return {pool: _of(*found[4 * i : 4 * i + 4]) for i, pool in enumerate(names)}
 

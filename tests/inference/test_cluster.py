@@ -6,17 +6,25 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace as replaced
 from redis.crc import key_slot
 
 from audit import redis_servers
 from audit.redis_servers import Address
 from config.environment import PROJECT
 from console.api import rate
+from inference.cache.second_level import KEEP, SecondLevel
+from inference.cache.second_level import prefix as kept_prefix
 from inference.engines import breakers
 from inference.engines.users import EngineUse
+from inference.lines.lowering import demote
+from inference.lines.of_tenant import own_lines
+from inference.lines.overview import overview
 from inference.order import Item
 from inference.queue import fair_queue
+from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
+from inference.queue.occupancy import occupancy
 from inference.stream import frames
 from inference.worker.colleagues import PLACE
 from tenants.caller import Limits
@@ -25,6 +33,7 @@ from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.rate_limits.release import Slot, reacquire, release, undo
 from tenants.redis_link import RedisLink, Script
 from tests.cluster import cluster
+from tests.inference.orders import an_order
 
 RUN: set[str] = set()  # texts of the scripts that have run
 PARTS = {"clock.lua", "buckets.lua"}  # stand before others in one script
@@ -79,16 +88,66 @@ async def test_the_queue(link: RedisLink, url: str) -> None:
 
 
 def _by_the_sweeper(url: str, pool: str) -> None:
-    with redis_servers.client(url) as client:
-        client.zadd(f"{prefix(pool)}:leases", {str(lost := an_item()): 1})
-        client.hset(f"{prefix(pool)}:orders", lost.id, "order")
+    with redis_servers.client(url) as redis:
+        redis.zadd(f"{prefix(pool)}:leases", {str(lost := an_item()): 1})
+        redis.hset(f"{prefix(pool)}:orders", lost.id, "order")
         for script, words in (
             (fair_queue.SWEEP, sweep_arguments(100)),
             (fair_queue.TAKE_OUT, [lost.id]),
             (fair_queue.COMPARED, ["epoch", "upto", "round"]),
+            (fair_queue.RECOUNT, ["epoch", "realtime", "tenant", 100]),
         ):
             RUN.add(script.text)
-            client.register_script(script.text)(keys=[prefix(pool)], args=words)
+            redis.register_script(script.text)(keys=[prefix(pool)], args=words)
+
+
+async def test_classes_that_give_way(link: RedisLink) -> None:
+    for _ in range(20):
+        queue = FairQueue(link, f"pool-{uuid4()}")
+        low = replaced(an_item(), klass="batch")
+        await queue.enqueue(low, b"order")
+        await queue.pop(1, "runner")
+        await queue.offer(low, 1.0)
+        await queue.charge({low: 200})
+        await queue.enqueue(an_item(), b"order")
+        assert await queue.inbox("runner") == b"park " + low.id.encode()
+        assert await queue.still_wants(low, 1.0)
+        assert await queue.park(low, 200)
+
+
+async def test_kept_answers(link: RedisLink) -> None:
+    second, flights = SecondLevel(link), [an_order(cached=uuid4().bytes) for _ in range(20)]
+    for order in flights:
+        assert await second.begin(order) == (True, None)
+        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", str(order.id)
+        await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
+        assert await second.get(order.tenant_id, order.cached) == b"answer"
+    await second.still_in_flight(flights)
+
+
+@pytest.fixture
+def everywhere(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Also for code that is not on the hot path."""
+    monkeypatch.setattr("django.conf.settings.REDIS_URL", url)
+    client.cache_clear()
+    yield
+    client().close()
+    client.cache_clear()
+
+
+@pytest.mark.usefixtures("everywhere")
+async def test_the_queues_pages(link: RedisLink) -> None:
+    pools = [f"pool-{uuid4()}" for _ in range(20)]
+    items = [an_item() for _ in pools]
+    for pool, item in zip(pools, items, strict=True):
+        await FairQueue(link, pool).enqueue(item, b"order")
+        assert (await asyncio.to_thread(overview, pool)).waiting == 1
+    assert {one.waiting for one in (await asyncio.to_thread(occupancy, pools)).values()} == {1}
+    lines = await asyncio.to_thread(own_lines, items[0].tenant, pools)
+    assert [line.waiting for line in lines] == [1] * len(pools)
+    for pool, item in zip(pools, items, strict=True):
+        assert await asyncio.to_thread(demote, pool, [item], "batch") == [1]
+    RUN.update((fair_queue.OVERVIEW.text, fair_queue.TENANT_LINES.text, fair_queue.DEMOTE.text))
 
 
 async def test_the_limits(link: RedisLink) -> None:
@@ -130,9 +189,9 @@ async def test_engines(link: RedisLink) -> None:
 
 
 def test_calls_of_the_management_api(url: str) -> None:
-    with redis_servers.client(url) as client:
+    with redis_servers.client(url) as redis:
         RUN.add(rate._SCRIPT)
-        script = client.register_script(rate._SCRIPT)
+        script = redis.register_script(rate._SCRIPT)
         assert [script(keys=[f"ip:{n}"], args=[60]) for n in range(20)] == [0] * 20
 
 
