@@ -14,6 +14,7 @@ import httptools
 # Not JSON-parsed: the generator shares the cores with what it measures.
 TOKEN = re.compile(rb'"(?:content|text)":\s*"[^"]')
 COUNTED = re.compile(rb'"completion_tokens":\s*(\d+)')
+ERROR = re.compile(rb'"error"\s*:')  # the name, not a word that an answer contains
 DONE = b"data: [DONE]"
 HANG_UP_S = (0.001, 0.04)  # from the request on: before its answer begins, or in mid-stream
 STALE = "the connection had been closed before"
@@ -129,7 +130,7 @@ class LoadClient(asyncio.Protocol):
             outcome.tokens += tokens
         if b'"usage"' in lines and (counted := COUNTED.search(lines)):
             self.counted = int(counted[1])
-        if b'"error"' in lines:
+        if ERROR.search(lines):
             outcome.wrong = "error frame: " + lines[:200].decode(errors="replace")
         if DONE in lines:
             self.done = True
