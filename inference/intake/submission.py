@@ -67,11 +67,8 @@ def read(
     """
     here = residency.bound(caller, stays)
     klass = klass or work_class(caller, route, asked_class)
-    claim = None
-    if idempotency_key is not None:
-        told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
-        asked = {**body, **{name: value for name, value in told.items() if value is not None}}
-        claim = Claim.of(idempotency_key, route, asked)
+    told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
+    claim = _claim(idempotency_key, route, body, told)
     if prompt:
         body = prompt.put_into(body)
         length = len(orjson.dumps(body))
@@ -99,6 +96,15 @@ def read(
         time_limit_s=inf if claim else time_limit_s,
         claim=claim,
         cache=caching.wish(here, engine.config.name, prepared, cache, chat=chat),
+    )
+
+
+def _claim(key: str | None, route: str, body: Body, told: dict[str, str | None]) -> Claim | None:
+    """`told`: what headers say of the request, which is another one without it."""
+    if key is None:
+        return None
+    return Claim.of(
+        key, route, body | {name: said for name, said in told.items() if said is not None}
     )
 
 

@@ -160,7 +160,9 @@ class FairQueue:
         return answer.decode()
 
     async def was_cancelled(self, request_id: str) -> bool:
-        """Within the last minute: its runner may have died with the note."""
+        """Within the last minute, or the last day where it waited again (lower.lua): its runner may
+        have died with the note.
+        """
         return bool(await self._redis.call("EXISTS", f"{self._pool[0]}:cancelled:{request_id}"))
 
     async def beat(
