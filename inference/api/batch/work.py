@@ -121,6 +121,7 @@ class Work:
                 return None
             await self._begin_lines()
             if rests_until := self._rests_until():
+                await self._progress.write()  # of lines that ended since
                 return rests_until
             await self._wait()
         return None

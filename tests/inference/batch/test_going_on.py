@@ -1,5 +1,6 @@
 """What holds up some lines of a batch, or its key, and not the rest."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api.batch.progress import Progress
 from inference.api.batch.shares import Shares
 from inference.engines import Pool
 from inference.intake import draft, route
@@ -28,9 +30,9 @@ def of_model(number: int, model: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_paused_model_holds_up_no_other(
-    shop: Shop, bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def paused(shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model `away`, whose engines are."""
     away = {"pools": {f"away-{uuid4().hex}": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}}
     settings.ENGINES = settings.ENGINES | {"away": {"context_length": 4096, **away}}
     engines.forget()
@@ -41,6 +43,11 @@ async def test_a_paused_model_holds_up_no_other(
         return route.route(caller, model, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(draft, "route", paused)
+
+
+async def test_a_paused_model_holds_up_no_other(
+    shop: Shop, paused: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.BATCH_IN_FLIGHT = 2
     lines = [of_model(n, "away") for n in range(6)] + [line(n) for n in range(6, 9)]
     batch = await shop.begin(lines)
@@ -50,6 +57,25 @@ async def test_a_paused_model_holds_up_no_other(
     monkeypatch.undo()
     await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
     driving.cancel()
+
+
+async def test_what_ends_just_before_a_rest_is_written_down(
+    shop: Shop, paused: None, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Progress.write
+
+    async def as_the_other_line_ends(self: Progress) -> None:
+        first = bool(self._ended) and not echo.gate.is_set()
+        await write(self)
+        if first:
+            echo.gate.set()
+            await until(lambda: asyncio.sleep(0, self._ended))
+
+    monkeypatch.setattr(Progress, "write", as_the_other_line_ends)
+    echo.free = 1
+    await shop.begin([of_model(1, "away"), line(2), line(3)])
+    await shop.drive()
+    assert (await in_database(Batch.objects.get)()).completed == 2
 
 
 @pytest.mark.unit
