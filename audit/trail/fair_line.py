@@ -25,6 +25,7 @@ class Entry:
     tenant: str
     size: int
     place: tuple[int, int] | None = None  # once it has stood in line: start, number
+    sent: bool = False  # PostgreSQL may have it
 
 
 def size(row: Row) -> int:

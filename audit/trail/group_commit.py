@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.resilient_connection import ResilientConnection
+from audit.resilient_connection import Connection, ResilientConnection
 from audit.trail.fair_line import Entry, FairLine, Row, size
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class GroupCommit:
 
     What it says of a row, if anything, it selects in the end: the row's id, then one more column.
     `patience_s`: how long a row may wait for a database that is away before StoreUnavailable.
+    `doubt_s`: how long one is waited for that the database may have taken, where nobody may be told
+    "no" of what is on record; 0 for no longer than others.
     `tenant_bytes`: how much of one tenant may wait; 0 for its share of QUEUE_BYTES.
     `with_texts`: the same for rows whose `request` is bytes, which come as a second parameter, a
     bytea[], at the row's `place` (from 1): a megabyte as base64 in jsonb costs three times as much.
@@ -65,10 +67,12 @@ class GroupCommit:
         statement: str,
         *,
         patience_s: float,
+        doubt_s: float = 0,
         tenant_bytes: int = 0,
         with_texts: str = "",
     ) -> None:
         self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
+        self._doubt_s = doubt_s
         self._with_texts = with_texts
         self._tenant_bytes = tenant_bytes or QUEUE_BYTES // SHARE
         self._line = FairLine()
@@ -93,7 +97,13 @@ class GroupCommit:
         else:
             self._put(entry)
         ahead = self._large._line.total if self._large and entry.size > LARGE else 0
-        return await _in_time(done, self._patience_s + GRACE_S + ahead / LARGE_BYTES_PER_S)
+        patience_s = self._patience_s + GRACE_S + ahead / LARGE_BYTES_PER_S
+        try:
+            return await _in_time(entry, patience_s)
+        except StoreUnavailable as problem:
+            if not (problem.late and self._doubt_s):
+                raise
+        return await _in_time(entry, self._doubt_s)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -141,7 +151,11 @@ class GroupCommit:
 
     def _lane(self) -> "GroupCommit":
         return type(self)(
-            self._dsn, self._statement, patience_s=self._patience_s, with_texts=self._with_texts
+            self._dsn,
+            self._statement,
+            patience_s=self._patience_s,
+            doubt_s=self._doubt_s,
+            with_texts=self._with_texts,
         )
 
     # Groups --------------------------------------------------------------------------------------
@@ -161,9 +175,15 @@ class GroupCommit:
     async def _commit(self, group: list[Entry]) -> None:
         if not group:
             return
+        fresh: list[Entry] = []
         try:
-            said = await self._execute([entry.row for entry in group])
+            connection = await self._connection.get()
+            group = [entry for entry in group if not entry.done.done()]  # nor was given up
+            fresh = [entry for entry in group if not entry.sent]
+            _mark(fresh, sent=True)
+            said = await self._execute(connection, [entry.row for entry in group]) if group else {}
         except psycopg.errors.LockNotAvailable:
+            _mark(fresh, sent=False)  # PostgreSQL has said that it did not take them
             await self._by_stripe(group)
         except BAD_ROW as problem:
             await self._one_by_one(group, problem)
@@ -174,9 +194,8 @@ class GroupCommit:
                 if not entry.done.done():
                     entry.done.set_result(said.get(UUID(entry.row["id"])) if said else None)
 
-    async def _execute(self, rows: list[Row]) -> dict[UUID, Any]:
+    async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
         """What the statement says, by row id."""
-        connection = await self._connection.get()
         statement, parameters = self._statement, _parameters(rows)
         if len(parameters) > 1:
             statement = self._with_texts
@@ -191,13 +210,16 @@ class GroupCommit:
 
     def _again(self, group: list[Entry], why: str) -> None:
         """Rows whose patience is over fail; the others stand where they stood."""
-        oldest = asyncio.get_running_loop().time() - self._patience_s
-        late = [entry for entry in group if entry.since < oldest]
-        late += self._line.remove(lambda entry: entry.since < oldest)
+        late = [entry for entry in group if self._is_over(entry)]
+        late += self._line.remove(self._is_over)
         _fail(late, StoreUnavailable(why))
         for entry in group:
-            if entry.since >= oldest:
+            if not entry.done.done():
                 self._put(entry)
+
+    def _is_over(self, entry: Entry) -> bool:
+        doubt_s = self._doubt_s if entry.sent else 0
+        return asyncio.get_running_loop().time() - entry.since > self._patience_s + doubt_s
 
     # A tenant whose locks are held must not hold up the others -----------------------------------
     async def _by_stripe(self, group: list[Entry]) -> None:
@@ -274,12 +296,12 @@ def _counted(counts: "Counter[Any]", name: Hashable, entry: Entry) -> None:
     entry.done.add_done_callback(less)
 
 
-async def _in_time(done: asyncio.Future[Any], patience_s: float) -> Any:
-    """What it says; it goes on when nobody waits any more. Costs less than `asyncio.wait`."""
-    loop = asyncio.get_running_loop()
+async def _in_time(entry: Entry, patience_s: float) -> Any:
+    """What is said of it; it goes on when nobody waits any more. Costs less than `asyncio.wait`."""
+    loop, done = asyncio.get_running_loop(), entry.done
     told: asyncio.Future[Any] = loop.create_future()
     done.add_done_callback(lambda _: _tell(told, done))
-    timer = loop.call_later(patience_s, _give_up, told, done)
+    timer = loop.call_later(patience_s, _give_up, told, entry)
     try:
         return await told
     finally:
@@ -299,9 +321,18 @@ def _tell(told: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
         told.set_result(done.result())
 
 
-def _give_up(told: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
-    if not told.done():
-        told.set_exception(StoreUnavailable("PostgreSQL does not answer", late=done))
+def _give_up(told: asyncio.Future[Any], entry: Entry) -> None:
+    if told.done():
+        return
+    late = entry.done if entry.sent else None
+    told.set_exception(StoreUnavailable("PostgreSQL does not answer", late=late))
+    if not late:
+        entry.done.cancel()  # nor is it sent from now on
+
+
+def _mark(group: list[Entry], *, sent: bool) -> None:
+    for entry in group:
+        entry.sent = sent
 
 
 def _fail(group: list[Entry], reason: Exception) -> None:

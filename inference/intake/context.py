@@ -58,7 +58,9 @@ class Context:
         self.settled = GroupCommit(
             settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
         )
-        self.answered_at_once = _received(statements.RECEIVED, commits=AnsweredAtOnce)
+        self.answered_at_once = _received(
+            statements.RECEIVED, commits=AnsweredAtOnce, doubt_s=SETTLE_PATIENCE_S
+        )
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
         self.line_watch = LineWatch(self.queues)
@@ -114,13 +116,18 @@ class Context:
 
 
 def _received(
-    statement: str, with_texts: str = "", *, commits: type[GroupCommit] = GroupCommit
+    statement: str,
+    with_texts: str = "",
+    *,
+    commits: type[GroupCommit] = GroupCommit,
+    doubt_s: float = 0,
 ) -> GroupCommit:
-    """It connects with its first row."""
+    """It connects with its first row. `doubt_s`: where its rows are bills too."""
     return commits(
         settings.DATABASE_URL,
         statement,
         patience_s=RECORD_PATIENCE_S,
+        doubt_s=doubt_s,
         tenant_bytes=RECORD_TENANT_BYTES,
         with_texts=with_texts,
     )

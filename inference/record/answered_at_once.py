@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from audit.resilient_connection import Connection
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from inference.record.statements import RECEIVED, SETTLED
@@ -29,8 +30,7 @@ def row(received: Row, settled: Row) -> Row:
 class AnsweredAtOnce(GroupCommit):
     """Says what RECEIVED says."""
 
-    async def _execute(self, rows: list[Row]) -> dict[UUID, Any]:
-        connection = await self._connection.get()
+    async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
         received, settled = (_json(rows, name) for name in ("received", "settled"))
         async with connection.pipeline(), connection.transaction():
             told = await connection.execute(RECEIVED, received, prepare=True)

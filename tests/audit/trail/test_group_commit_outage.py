@@ -142,3 +142,44 @@ async def test_a_database_that_froze_is_as_good_as_away(
     await asyncio.wait_for(told.value.late, 30)
     await store.close()
     assert written(look, table) == 2
+
+
+async def test_where_a_row_is_a_bill_a_slow_no_is_waited_for(
+    dsn: str, look: psycopg.Connection, table: str, line: WeakLine
+) -> None:
+    """What PostgreSQL may have taken is waited for, what it cannot have is refused in time."""
+    store = GroupCommit(through(line, dsn), statement(table), patience_s=0.2, doubt_s=20)
+    await store.write(row())
+    line.freeze()
+    sent = asyncio.ensure_future(store.write(row()))
+    await asyncio.sleep(0.05)
+    with pytest.raises(StoreUnavailable) as told:
+        await asyncio.wait_for(store.write(row()), 30)  # it stands behind
+    assert told.value.late is None
+    assert not sent.done()
+    line.thaw()
+    await asyncio.wait_for(sent, 30)
+    await asyncio.wait_for(store.write(row()), 30)
+    await store.close()
+    assert written(look, table) == 3
+
+
+async def test_a_lost_yes_is_asked_for_again_past_the_patience(
+    dsn: str, look: psycopg.Connection, table: str, line: WeakLine
+) -> None:
+    store = GroupCommit(through(line, dsn), statement(table), patience_s=0.2, doubt_s=20)
+    await store.write(row())
+    line.deaf = True
+    sent = asyncio.ensure_future(store.write(row()))
+    while written(look, table) < 2:
+        await asyncio.sleep(0.01)
+    await line.down()
+    line.deaf = False
+    with pytest.raises(StoreUnavailable) as told:
+        await asyncio.wait_for(store.write(row()), 30)  # it never got there
+    assert told.value.late is None
+    assert not sent.done()
+    await line.up()
+    await asyncio.wait_for(sent, 30)
+    await store.close()
+    assert written(look, table) == 2
