@@ -1,11 +1,20 @@
 -- Keeps an answer, and within its tenant's part what is kept: the oldest goes first.
--- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, request;
--- without data nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer: it is
--- here, or it was this request that was to bring it.
+-- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, request, ms
+-- alone; without data nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer:
+-- it is here, or it was this request that was to bring it. Where it ended without one that can be
+-- kept, the others would not bring one either: for `ms alone` nobody waits for anybody.
 local prefix, name, data = KEYS[1], ARGV[1], ARGV[2]
-local index, about = prefix .. ':index', prefix .. ':about'
-if data ~= '' or redis.call('GET', prefix .. ':f:' .. name) == ARGV[7] then
-    redis.call('DEL', prefix .. ':f:' .. name)
+local index, about, flight = prefix .. ':index', prefix .. ':about', prefix .. ':f:' .. name
+
+local function not_kept()
+    if redis.call('GET', flight) == ARGV[7] then
+        if tonumber(ARGV[8]) > 0 then
+            redis.call('SET', flight, 'alone', 'PX', ARGV[8])
+        else
+            redis.call('DEL', flight)
+        end
+    end
+    return 0
 end
 
 local function drop(one)
@@ -19,7 +28,7 @@ local function drop(one)
 end
 
 if data == '' then
-    return 0
+    return not_kept()
 end
 local t = redis.call('TIME')
 local now, ttl = t[1] * 1000 + math.floor(t[2] / 1000), tonumber(ARGV[3])
@@ -29,7 +38,7 @@ end
 drop(name)
 local size, most = #data, tonumber(ARGV[4])
 if size > most then
-    return 0
+    return not_kept()
 end
 -- Where its part has become far smaller, this takes several turns: everybody waits for a script.
 local function is_full()
@@ -42,8 +51,9 @@ for _, oldest in ipairs(is_full() and redis.call('ZRANGE', index, 0, 199) or {})
     end
 end
 if is_full() and redis.call('ZCARD', index) > 0 then
-    return 0
+    return not_kept()
 end
+redis.call('DEL', flight)
 redis.call('SET', prefix .. ':e:' .. name, data, 'PX', ttl)
 redis.call('ZADD', index, now + ttl, name)
 redis.call('HSET', about, name, size .. '|' .. ARGV[5] .. '|' .. ARGV[6])

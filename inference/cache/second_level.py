@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 KEEP = Script.load(Path(__file__).parent / "keep.lua")  # a full Redis takes nothing new
 PATIENCE_S = 1.0
 FLIGHT_MS = 5_000  # so long nobody else asks an engine the same, unless it is said again
+ALONE, ALONE_MS = b"alone", 5_000  # in the place of a flight: its answer could not be kept
 # Also what somebody has put in the place of our keys.
 TROUBLE = (RedisGone, TimeoutError, hiredis.ReplyError)
 TENANTS = "cache:tenants"
@@ -39,23 +40,23 @@ class SecondLevel:
         found: bytes | None = await self._redis.call("GET", f"{prefix(tenant_id)}:e:{name.hex()}")
         return found
 
-    async def begin(self, order: Order) -> tuple[bool, bytes | None]:
-        """Whether this request is the one that asks an engine, else another one does; and what was
-        kept since somebody looked.
+    async def begin(self, order: Order) -> tuple[bytes | None, bytes | None]:
+        """Which request asks an engine, or ALONE, where it is not this one; and what was kept since
+        somebody looked.
 
         Raises one of TROUBLE.
         """
         where, name = prefix(order.tenant_id), order.cached.hex()
-        leads, found = await self._redis.many(
+        other, found = await self._redis.many(
             [
-                ("SET", f"{where}:f:{name}", str(order.id), "NX", "PX", FLIGHT_MS),
+                ("SET", f"{where}:f:{name}", str(order.id), "NX", "GET", "PX", FLIGHT_MS),
                 ("GET", f"{where}:e:{name}"),
             ]
         )
-        for answer in (leads, found):
+        for answer in (other, found):
             if isinstance(answer, hiredis.ReplyError):
                 raise answer
-        return leads is not None, found
+        return other, found
 
     async def still_in_flight(self, orders: Iterable[Order]) -> None:
         """Said by who leads, while its process lives. Raises one of TROUBLE."""
@@ -65,18 +66,25 @@ class SecondLevel:
     async def in_flight(self, order: Order) -> bool:
         """Raises one of TROUBLE."""
         flight = f"{prefix(order.tenant_id)}:f:{order.cached.hex()}"
-        return bool(await self._redis.call("EXISTS", flight))
+        return await self._redis.call("GET", flight) not in (None, ALONE)
 
-    async def end(self, order: Order, outcome: Outcome | None, cipher: Cipher | None) -> None:
-        """An answer is kept; whatever came of it, nobody waits for it any longer."""
+    async def give_up(self, order: Order) -> None:
+        """It brings no answer: another one of those that wait for it asks an engine."""
+        await self._end(order, b"", alone_ms=0)
+
+    async def end(self, order: Order, outcome: Outcome | None, cipher: Cipher) -> None:
+        """An answer is kept. Of one that cannot be, those who wait ask for their own at once."""
+        answer = answers.kept(outcome, time.time() + settings.CACHE_TTL_S) if outcome else None
+        data = answers.encrypted(answer, order, cipher) if answer else b""
+        await self._end(order, data, alone_ms=ALONE_MS)
+
+    async def _end(self, order: Order, data: bytes, *, alone_ms: int) -> None:
         ttl_s = settings.CACHE_TTL_S
-        answer = answers.kept(outcome, time.time() + ttl_s) if outcome and cipher else None
-        data = answers.encrypted(answer, order, cipher) if answer and cipher else b""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 most = await self._part(order, ttl_s) if data else 0
                 about = order.subject_id.hex, order.model, str(order.id)
-                arguments = order.cached.hex(), data, ttl_s * 1000, most, *about
+                arguments = order.cached.hex(), data, ttl_s * 1000, most, *about, alone_ms
                 await self._redis.run(KEEP, [prefix(order.tenant_id)], *arguments)
         except TROUBLE as problem:
             log.warning("an answer is not kept: %r", problem)

@@ -53,7 +53,7 @@ class Cancellation:
 
     async def _cancel(self, order: Order) -> None:
         if order.cached:  # nobody waits for this answer
-            await SecondLevel(self._redis).end(order, None, None)
+            await SecondLevel(self._redis).give_up(order)
         try:
             for pool in _where_it_may_be(order):
                 where = await self._queues[pool].cancel(str(order.id))

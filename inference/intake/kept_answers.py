@@ -1,8 +1,8 @@
 """Step 3, the cache: a kept answer is looked for before a request goes on record.
 
 Of requests that are the same and in flight at once, one asks an engine; the others wait for its
-answer, and ask themselves where none comes. Whatever is wrong with the cache, its keys or Redis:
-then there is no answer in it.
+answer. Where none comes, one of them asks; where it cannot be kept, all of them do. Whatever is
+wrong with the cache, its keys or Redis: then there is no answer in it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from audit.keys.master_keys import MasterKeyUnavailable
 from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
-from inference.cache.second_level import TROUBLE, SecondLevel
+from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.caching import Wish, not_kept
 from inference.order import Order
 from tenants.redis_link import RedisLink
@@ -53,7 +53,7 @@ class KeptAnswers:
     async def abandon(self, order: Order) -> None:
         """It asks no engine after all."""
         self.leave(order)
-        await self.second.end(order, None, None)
+        await self.second.give_up(order)
 
     def leave(self, order: Order) -> None:
         """Its reader has its answer, or has gone."""
@@ -91,13 +91,14 @@ class KeptAnswers:
         try:
             async with asyncio.timeout(SHARED_S):
                 while True:
-                    leads, data = await self.second.begin(order)
+                    other, data = await self.second.begin(order)
                     if kept := await self._taken(order, data, SHARED):
-                        if leads:
+                        if other is None:
                             await self.abandon(order)
                         return kept
-                    if leads:
+                    if other is None:
                         self._lead(order)
+                    if other in (None, ALONE):
                         return None
                     if kept := await self._landed(order):
                         return kept

@@ -118,8 +118,8 @@ async def test_classes_that_give_way(link: RedisLink) -> None:
 async def test_kept_answers(link: RedisLink) -> None:
     second, flights = SecondLevel(link), [an_order(cached=uuid4().bytes) for _ in range(20)]
     for order in flights:
-        assert await second.begin(order) == (True, None)
-        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", str(order.id)
+        assert await second.begin(order) == (None, None)
+        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", str(order.id), 0
         await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
         assert await second.get(order.tenant_id, order.cached) == b"answer"
     await second.still_in_flight(flights)

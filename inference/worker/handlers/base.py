@@ -219,11 +219,15 @@ class Handler(ABC):
         return self._error_frame(failure) if failure else self.last_frame()
 
     async def _keep(self, outcome: Outcome, frame: Frame | None, cipher: Cipher) -> None:
-        """For whoever asks the same: its answer if it is whole, and that nobody needs to wait."""
-        if self.order.cached and self.answers:
-            whole = frame is not None and frame.kind is not Kind.ERROR
-            good = whole and is_present(self.order.cached, self.engine.config)
-            await self.answers.end(self.order, outcome if good else None, cipher)
+        """For whoever asks the same: its answer if it is whole, or that nobody need wait for it."""
+        if not (self.order.cached and self.answers):
+            return
+        if outcome.state == "cancelled":
+            await self.answers.give_up(self.order)
+            return
+        whole = frame is not None and frame.kind is not Kind.ERROR
+        good = whole and is_present(self.order.cached, self.engine.config)
+        await self.answers.end(self.order, outcome if good else None, cipher)
 
     def _next(self, failure: EngineFailed) -> Pool | None:
         """Whose engines begin it anew, or go on with it."""

@@ -13,6 +13,7 @@ from django.db import connection
 from redis import Redis
 
 from audit.models import Event
+from audit.resilient_connection import ResilientConnection
 from inference import engines
 from inference.cache import second_level
 from inference.cache.second_level import SecondLevel, prefix
@@ -22,6 +23,7 @@ from inference.models import Completion, PromptTemplate, Usage
 from inference.templating.content import Content, Message
 from inference.templating.variables import Variable
 from tenants.models import ApiKey, Quota, Tenant
+from tests.audit.weak_line import through, weak_line_to_database
 from tests.inference.api.conftest import client_of
 from tests.inference.api.test_kept_answers import (
     CHAT,
@@ -114,6 +116,28 @@ async def test_hits_among_misses_have_their_own_verdicts(
     found = Usage.objects.filter(pk__in=ids)
     assert await in_database(found.count)() == len(set(ids)) == 32
     assert len(engine.asked) == 8
+
+
+async def test_a_hit_is_billed_where_it_is_given_and_nowhere_else(
+    client: httpx.AsyncClient, context: Context, dsn: str
+) -> None:
+    """Its commit takes longer than a receipt may: it is waited for, since it is the bill too."""
+    await ask(client), await ask(client)
+    async with weak_line_to_database(dsn) as line:
+        commits = context.answered_at_once
+        await commits._connection.close()
+        commits._connection = ResilientConnection(through(line, dsn))
+        assert is_hit(await ask(client))
+        line.freeze()
+        waits = asyncio.create_task(ask(client))
+        await asyncio.sleep(0.1)
+        behind = await ask(client)  # nothing of it has been sent
+        assert behind.status_code == 503
+        assert not waits.done()
+        line.thaw()
+        assert is_hit(await waits)
+        assert is_hit(await ask(client))
+    assert [row.cache for row in await usages()] == ["miss", "l2", "l1", "l1", "l1"]
 
 
 # Limits ------------------------------------------------------------------------------------------
@@ -258,6 +282,42 @@ async def test_who_gives_up_lets_nobody_go_who_waits_for_another(
     assert len(engine.asked) == 2
 
 
+async def test_where_an_answer_cannot_be_kept_nobody_waits_for_anothers(
+    client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    """All ask at once as soon as one knows, not one after the other."""
+    engine.words = ["long " * 60_000]
+    engine.goes_on.clear()
+    first = asyncio.create_task(ask(client))
+    await until(_asked(engine, 1))
+    others = [asyncio.create_task(ask(client)) for _ in range(5)]
+    await asyncio.sleep(0.2)
+    held, engine.goes_on = engine.goes_on, asyncio.Event()  # which the others wait for
+    held.set()
+    await first
+    await until(_asked(engine, 6))  # while none of them has an answer
+    later = asyncio.create_task(ask(client))
+    await until(_asked(engine, 7))
+    engine.goes_on.set()
+    answers = await asyncio.gather(*others, later)
+    assert {is_hit(answer) for answer in answers} == {False}
+
+
+async def test_where_one_gives_up_one_of_the_others_asks(
+    client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.goes_on.clear()
+    gone = asyncio.create_task(ask(client))
+    await until(_asked(engine, 1))
+    others = [asyncio.create_task(ask(client)) for _ in range(4)]
+    await asyncio.sleep(0.2)
+    gone.cancel()
+    await until(_asked(engine, 2))
+    engine.goes_on.set()
+    assert len({said(answer) for answer in await asyncio.gather(*others)}) == 1
+    assert len(engine.asked) == 2
+
+
 async def test_nothing_is_kept_for_longer_than_it_may(
     client: httpx.AsyncClient, settings: Any, valkey: Redis, acme: Tenant
 ) -> None:
@@ -273,12 +333,14 @@ async def test_nothing_is_kept_for_longer_than_it_may(
 async def test_a_part_that_shrinks_is_emptied_step_by_step(valkey: Redis) -> None:
     """One script that dropped them all would hold up every queue."""
     keep = valkey.register_script(second_level.KEEP.text)
+
+    def kept(n: int, most: int) -> int:
+        about = 60_000, most, "", "m", "", 0
+        return int(keep(["cache:{x}"], [f"{n:064x}", b"x" * 10, *about]))
+
     for n in range(300):
-        keep(["cache:{x}"], [f"{n:064x}", b"x" * 10, 60_000, 10_000, "", "m", ""])
-    kept = [
-        keep(["cache:{x}"], [f"{n:064x}", b"x" * 10, 60_000, 20, "", "m", ""]) for n in (1000, 1001)
-    ]
-    assert kept == [0, 1]
+        kept(n, 10_000)
+    assert [kept(n, 20) for n in (1000, 1001)] == [0, 1]
     assert len(list(valkey.scan_iter("cache:{x}:e:*"))) == 2
 
 
