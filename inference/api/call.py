@@ -11,15 +11,16 @@ from inference.errors import ApiError, Headers
 from inference.intake import address_limit, allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
+from inference.intake.caching import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.intake.prompt_templates import FIELD, Prompt
-from inference.intake.refusals import denied
+from inference.intake.refusals import denied, not_kept
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
 from inference.intake.work_class import HEADER as CLASS
 from inference.queue.expected_wait import Place
-from inference.stream.frames import upstream
+from inference.stream.frames import Frame, upstream
 from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
@@ -28,7 +29,7 @@ from tenants.rate_limits.admission import Admission
 
 UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
 POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
-CACHE = b"x-forebay-cache"
+CACHE, PREEMPTIONS = b"x-forebay-cache", b"x-forebay-preemptions"
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
@@ -106,8 +107,18 @@ class Call:
 
     def tell_upstream(self, name: str) -> None:
         """Who serves it, as far as that is known by now: what is told later is nearer the truth."""
-        self.headers = [line for line in self.headers if line[0] != UPSTREAM]
-        self.headers.append((UPSTREAM, name.encode()))
+        self._tell(UPSTREAM, name.encode())
+
+    def tell_frame(self, frame: Frame | None) -> None:
+        """What a frame says besides: who serves, and how often its slot was wanted by others."""
+        if frame and frame.upstream:
+            self.tell_upstream(frame.upstream)
+        if frame and frame.preemptions:
+            self._tell(PREEMPTIONS, b"%d" % frame.preemptions)
+
+    def _tell(self, name: bytes, value: bytes) -> None:
+        self.headers = [line for line in self.headers if line[0] != name]
+        self.headers.append((name, value))
 
     def tell_receipt(self, answer: AnswerStream) -> None:
         self.headers.append((receipts.HEADER, answer.receipt))
@@ -129,6 +140,8 @@ class Call:
         self.caller = self.caller or error.caller
         if is_on_record(refusal, error):
             self._put_on_record(error)
+        elif error.code == NOT_KEPT:
+            not_kept(self.context, self.caller, self.route, self.client_ip)
         if self.caller:
             error = await self._with_limits(self.caller, error)
         told = {name for name, _ in error.extra}

@@ -10,7 +10,7 @@ from inference.cache.canonical import Body, is_deterministic, name_of
 from inference.errors import BadRequest, NotFound
 from tenants.caller import Caller
 
-HEADER = "x-forebay-cache"
+HEADER, NOT_KEPT = "x-forebay-cache", "not_cached"
 _WORDS = ("use", "no-store", "no-cache", "only")
 
 
@@ -42,7 +42,7 @@ def wish(caller: Caller, model: str, body: Body, told: str | None, *, chat: bool
 def not_kept() -> NotFound:
     return NotFound(
         f"no answer to this request is kept, and it asks for no other (`{HEADER}: only`)",
-        code="not_cached",
+        code=NOT_KEPT,
         param=HEADER,
     )
 

@@ -1,7 +1,8 @@
 """A request that names a prompt template, `"name"` or `"name@3"`, instead of writing its prompt.
 
 Templates are remembered as callers are (tenants/authentication/authenticator.py), and forgotten by
-the same news: a request asks the database only for one that is not known, or has been changed.
+the same news: a request asks the database only for one that is not known, or has been changed. So
+are the names that a tenant has: who tries others asks it for nothing.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from audit.keys.keyring import Unreadable
 from audit.keys.master_keys import MasterKeyUnavailable
 from inference.errors import BadRequest, NotFound
 from inference.intake.errors import OutOfService
-from inference.models.prompt_template import NAME, PromptTemplateVersion
+from inference.models.prompt_template import NAME, PromptTemplate, PromptTemplateVersion
 from inference.templating.content import Content
 from inference.templating.variables import WrongVariable
 from inference.validation.schemas import Body
@@ -43,6 +44,17 @@ class Version:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Of all templates of a tenant, each with the number of its latest version."""
+
+    latest: dict[str, int]
+    asked_at: float  # the event loop's time
+
+    def has(self, key: Key) -> bool:
+        return key[2] <= self.latest.get(key[1], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class PromptTemplates:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._known: OrderedDict[Key, Version] = OrderedDict()
+        self._names: OrderedDict[UUID, Names] = OrderedDict()  # of tenants that asked for others
         self._reading: dict[Key, asyncio.Task[Version]] = {}
 
     async def prompt(self, caller: Caller, body: Body, *, chat: bool) -> Prompt:
@@ -92,6 +105,9 @@ class PromptTemplates:
     async def _version(self, key: Key) -> Version:
         if known := self._remembered(key):
             return known
+        names = self._names.get(key[0])
+        if names and not names.has(key) and self._holds(key[0], names.asked_at):
+            raise _no_such(key)
         if (reading := self._reading.get(key)) is None:
             reading = self._reading[key] = asyncio.create_task(self._read(key))
             reading.add_done_callback(lambda done: self._has_read(key, done))
@@ -104,27 +120,37 @@ class PromptTemplates:
 
     def _remembered(self, key: Key) -> Version | None:
         known = self._known.get(key)
-        if known is None:
+        if known is None or not self._holds(key[0], known.asked_at):
             return None
-        now, asked_at = asyncio.get_running_loop().time(), known.asked_at
-        if now >= asked_at + REMEMBERED_S or self._changes.touched(key[0], asked_at):
-            return None
-        if now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now):
-            self._known.move_to_end(key)
-            return known
-        return None
+        self._known.move_to_end(key)
+        return known
+
+    def _holds(self, tenant_id: UUID, asked_at: float) -> bool:
+        """Whether what the database said then is true still."""
+        now = asyncio.get_running_loop().time()
+        if now >= asked_at + REMEMBERED_S or self._changes.touched(tenant_id, asked_at):
+            return False
+        return now < asked_at + CACHE_S or self._changes.all_heard(asked_at, now)
 
     async def _read(self, key: Key) -> Version:
         asked_at = asyncio.get_running_loop().time()
         try:
-            name, number, content = await _read(key)
+            found = await _read(key)
+            if found is None:
+                self._keep(self._names, key[0], Names(await _read_names(key[0]), asked_at))
+                raise _no_such(key)
         except (DatabaseError, MasterKeyUnavailable, Unreadable) as problem:
             raise OutOfService(str(problem)) from None
-        self._known[key] = version = Version(name, number, content, asked_at)
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        version = Version(*found, asked_at)
+        self._keep(self._known, key, version)
         return version
+
+    @staticmethod
+    def _keep(known: "OrderedDict[Any, Any]", key: Any, found: Any) -> None:
+        known[key] = found
+        known.move_to_end(key)
+        if len(known) > REMEMBERED:
+            known.popitem(last=False)
 
 
 def _key(caller: Caller, reference: Any) -> Key:
@@ -135,15 +161,25 @@ def _key(caller: Caller, reference: Any) -> Key:
     return caller.tenant_id, found[1], int(found[2] or 0)
 
 
+def _no_such(key: Key) -> NotFound:
+    _, name, number = key
+    what = f"version {number} of the template `{name}`" if number else f"template `{name}`"
+    return NotFound(f"there is no {what}", code="template_not_found", param=FIELD)
+
+
 @database_sync_to_async
-def _read(key: Key) -> tuple[str, int, Content]:
-    """Raises NotFound, Unreadable, MasterKeyUnavailable."""
+def _read(key: Key) -> tuple[str, int, Content] | None:
+    """Raises Unreadable, MasterKeyUnavailable."""
     tenant_id, name, number = key
     with tenant_scope(tenant_id):
         rows = PromptTemplateVersion.objects.filter(tenant_id=tenant_id, template__name=name)
         rows = rows.filter(number=number) if number else rows.order_by("-number")
         version = rows.first()
-        if version is None:
-            what = f"version {number} of the template `{name}`" if number else f"template `{name}`"
-            raise NotFound(f"there is no {what}", code="template_not_found", param=FIELD)
-        return name, version.number, version.content
+        return (name, version.number, version.content) if version else None
+
+
+@database_sync_to_async
+def _read_names(tenant_id: UUID) -> dict[str, int]:
+    with tenant_scope(tenant_id):
+        found = PromptTemplate.objects.filter(tenant_id=tenant_id)
+        return dict(found.values_list("name", "latest"))

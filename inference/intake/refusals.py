@@ -1,6 +1,8 @@
 """Who was refused what is noted for the tenant, and gets an id by which it is explained."""
 
+from audit.actions import Action
 from audit.trail.network import network
+from inference.intake.caching import NOT_KEPT
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
 from tenants.caller import Caller
@@ -36,6 +38,12 @@ def denied(
 ) -> None:
     """For what the caller may not see or do, or where nobody knows who they are."""
     context.refusals.denied(_who(caller, route, client_ip, model), status, code)
+
+
+def not_kept(context: Context, caller: Caller | None, route: str, client_ip: str) -> None:
+    """For whom a kept answer alone would do, where there is none."""
+    who = _who(caller, route, client_ip, "")
+    context.refusals.denied(who, 404, NOT_KEPT, Action.REQUEST_REFUSED)
 
 
 def out_of_quota(found: OutOfQuota) -> NotAdmitted:

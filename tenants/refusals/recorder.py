@@ -107,13 +107,13 @@ class Refusals:
         """As `denied`, for those who are not on the loop."""
         self._loop.call_soon_threadsafe(self.denied, who, status, code)
 
-    def denied(self, who: Refused, status: int, code: str) -> None:
-        """A key that opens nothing, or not this."""
+    def denied(
+        self, who: Refused, status: int, code: str, action: Action = Action.ACCESS_DENIED
+    ) -> None:
+        """A key that opens nothing, or not this. Or else what `action` says."""
         now = time.time()
         parts = (who.tenant_id, who.actor, who.client_net, code, int(now // 60))
-        row = self._row(
-            uuid5(_NAMESPACE, "|".join(map(str, parts))), who, now, Action.ACCESS_DENIED
-        )
+        row = self._row(uuid5(_NAMESPACE, "|".join(map(str, parts))), who, now, action)
         if row is not None:
             row |= {"tier": "", "status": status, "code": code}
 
@@ -224,7 +224,7 @@ def uuid_of(refusal_id: str) -> UUID | None:
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
     detail = {"count": row["count"]}
-    if row["action"] == Action.REQUEST_REFUSED:
+    if row["tier"]:
         detail |= {
             "refusal": f"{_PREFIX}{row['id']}",
             "tier": row["tier"],

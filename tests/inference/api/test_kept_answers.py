@@ -166,6 +166,20 @@ async def test_the_words_of_the_header(client: httpx.AsyncClient, engine: Engine
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "x-forebay-cache")
 
 
+async def test_who_finds_no_kept_one_is_counted_like_who_is_refused(
+    client: httpx.AsyncClient, context: Context, acme: Tenant
+) -> None:
+    for temperature in (0, 0, 1):
+        assert (await ask(client, ONLY, temperature=temperature)).status_code == 404
+    await context.refusals.flush()
+    found = Event.objects.filter(
+        tenant_id=acme.id, action="request:refused", error_code="not_cached"
+    )
+    told = await in_database(lambda: list(found))()
+    assert {(one.status, one.success) for one in told} == {(404, False)}
+    assert sum(one.detail["count"] for one in told) == 3
+
+
 async def test_rules_say_what_is_kept_without_a_word(
     client: httpx.AsyncClient, acme: Tenant
 ) -> None:

@@ -205,6 +205,36 @@ async def test_the_database_is_asked_once_while_nothing_changes(
     await until(remembered)
 
 
+@pytest.mark.usefixtures("greeting")
+async def test_names_that_nobody_has_cost_one_question(
+    client: httpx.AsyncClient, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one each; and what is published is there within a second all the same."""
+    monkeypatch.setattr(prompt_templates, "REMEMBERED_S", 60.0)
+    monkeypatch.setattr(prompt_templates, "CACHE_S", 60.0)
+    read, reads = prompt_templates._read, list[Any]()
+
+    async def counted(key: Any) -> Any:
+        reads.append(key)
+        return await read(key)
+
+    monkeypatch.setattr(prompt_templates, "_read", counted)
+    tried = [*(f"guess-{n}" for n in range(5)), "greeting@2", "greeting@99999"]
+    answers = [await ask(client, template=name) for name in tried]
+    codes = {answer.json()["error"]["code"] for answer in answers}
+    assert codes == {"template_not_found"}
+    assert len(reads) == 1
+    assert await greeted(client) == "greeting@1"
+    assert await greeted(client, template="greeting@1") == "greeting@1"
+    await in_database(PromptTemplate.create)(acme, "guess-3", GREETING, by="test")
+
+    async def is_there() -> bool:
+        answer = await ask(client, template="guess-3", variables={"who": "Al"})
+        return answer.status_code == 200
+
+    await until(is_there)
+
+
 async def test_no_template_no_question(client: httpx.AsyncClient, engine: EngineServer) -> None:
     """Of a request that names none only the body is looked at."""
     answer = await ask(client, messages=[message("user", "hi")], variables={"x": 1})
