@@ -20,6 +20,8 @@ _NOT_BY_TEXT = (
 )
 
 
+LONGEST_STOP = 1_000  # characters
+
 # What comes after depends on more than the text before, or on how that came about.
 _NOT_AS_BEFORE = (
     "presence_penalty",  # vLLM counts what it has generated itself
@@ -46,6 +48,18 @@ def keeps_course(order: Order) -> bool:
     drawn = body.get("seed") is not None and body.get("temperature") != 0
     special = body.get("skip_special_tokens") is False  # read again, they are no text
     return not (drawn or special or any(body.get(name) for name in _NOT_AS_BEFORE))
+
+
+def is_inside_a_stop(order: Order, text: str) -> bool:
+    """Whether a text ends with the beginning of one of the order's stop strings.
+
+    Taken up there, an engine would look for the whole of it in what comes after. Also where one is
+    so long that nobody has time to look.
+    """
+    stop = orjson.loads(order.body).get("stop") or []
+    stops = [stop] if isinstance(stop, str) else stop
+    beginnings = (one[:length] for one in stops for length in range(1, len(one)))
+    return any(len(one) > LONGEST_STOP for one in stops) or any(map(text.endswith, beginnings))
 
 
 def in_pieces(order: Order) -> Order:

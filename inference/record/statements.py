@@ -78,7 +78,7 @@ SETTLED = f"""
     ended as materialized (select r.request from asked, tenants_settle(asked.rows) r),
     j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
-        preemptions int, queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
+        queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
         team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text))
         with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),

@@ -26,6 +26,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     status: int = 200
     retry_after: int = 0
     upstream: str = ""  # who serves: on the first and the last events, on a whole answer
+    preemptions: int = 0  # how often it has been parked
 
     @property
     def begins(self) -> bool:

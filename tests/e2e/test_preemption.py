@@ -37,7 +37,8 @@ def whole(
 
     answer = eventually(taken, 120)
     found = answer.json()
-    return answer.headers["x-request-id"], found["choices"][0]["message"]["content"], found["usage"]
+    usage = found["usage"] | {"parked": int(answer.headers.get("x-forebay-preemptions", 0))}
+    return answer.headers["x-request-id"], found["choices"][0]["message"]["content"], usage
 
 
 def streamed(asking: httpx.Client) -> tuple[str, str, dict[str, Any]]:
@@ -72,6 +73,9 @@ def test_who_cannot_wait_begins_and_the_others_texts_are_whole(real: Platform) -
         assert said == text
         for name in ("prompt_tokens", "completion_tokens"):
             assert usage[name] == counted[name]
+    for request_id, _, usage in ended:  # a stream's header has left before
+        (row,) = Record(real, request_id).usage()
+        assert usage.get("parked", row["preemptions"]) == row["preemptions"]
     rows = [row for request_id, _, _ in ended for row in Record(real, request_id).usage()]
     assert len(rows) == SLOTS
     for name in ("prompt_tokens", "completion_tokens"):

@@ -128,7 +128,7 @@ async def _submission(
 async def _whole(rpc: Rpc, submission: Submission) -> answers.Whole:
     answer = await rpc.submit(submission)
     frame = await answer.whole()
-    _tell_upstream(rpc, frame)
+    rpc.call.tell_frame(frame)
     if frame.kind == Kind.ERROR:
         raise errors.of_frame(frame)
     whole = answers.Whole(frame)
@@ -145,10 +145,5 @@ async def _events(rpc: Rpc, submission: Submission) -> None:
     async with aclosing(answer.frames()) as frames:
         async for frame in frames:
             if frame:
-                _tell_upstream(rpc, frame)
+                rpc.call.tell_frame(frame)
                 await rpc.write(answers.event(frame, rpc.call.request_id))
-
-
-def _tell_upstream(rpc: Rpc, frame: Frame) -> None:
-    if frame.upstream:
-        rpc.call.tell_upstream(frame.upstream)

@@ -48,13 +48,8 @@ async def whole(request: Request, answer: AnswerStream) -> Frame:
     """The final frame of an answer that comes in one piece. Raises ReaderGone."""
     with attended(request, answer):
         frame = await answer.whole()
-    _tell_upstream(request, frame)
+    request.call.tell_frame(frame)
     return frame
-
-
-def _tell_upstream(request: Request, frame: Frame | None) -> None:
-    if frame and frame.upstream:
-        request.call.tell_upstream(frame.upstream)
 
 
 async def send_json(request: Request, answer: AnswerStream) -> None:
@@ -96,7 +91,7 @@ async def _send_events(request: Request, answer: AnswerStream) -> None:
         async for frame in frames:
             now = time.monotonic()
             if not request.started:
-                _tell_upstream(request, frame)
+                request.call.tell_frame(frame)
                 if frame and frame.kind == Kind.ERROR:
                     await _answer(request, frame)
                     return

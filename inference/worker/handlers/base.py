@@ -359,6 +359,7 @@ class Handler(ABC):
             status,
             retry_after,
             upstream,
+            self.parked_before.times,
         )
 
     def _upstream(self) -> str:

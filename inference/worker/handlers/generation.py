@@ -22,7 +22,7 @@ from inference.engines.base import (
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import in_pieces
+from inference.engines.taking_up import in_pieces, is_inside_a_stop
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.parked import MOST_TIMES, Parked
@@ -238,8 +238,8 @@ class Generation(Handler):
 
     def stops_well(self) -> bool:
         """Some templates cut spaces off the end of a text that is to be gone on with."""
-        text = next(filter(None, map(sse.text_in, reversed(self.sent_events))), "")
-        return not text[-1:].isspace()
+        text = "".join(map(sse.text_in, self.sent_events))
+        return not (text[-1:].isspace() or is_inside_a_stop(self.asked, text))
 
     async def set_aside(self, session: EngineSession, writer: Writer) -> Parked:
         if self.sent_events:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from audit.keys.keyring import keyring
+from audit.models import Event
 from audit.trail.group_commit import GroupCommit
 from inference.codec import events as sse
 from inference.engines.base import Turn, at_once
@@ -194,6 +195,12 @@ async def test_a_whole_answer_waits_for_a_higher_class_and_is_whole(bench: Bench
     assert (row.prompt_tokens, row.completion_tokens) == (PROMPT, len(WORDS))
     assert (row.preemptions, row.attempts) == (1, 1)
     assert (await usage_of(now)).preemptions == 0
+    assert [(await frames_of(bench, order))[-1].preemptions for order in (batch, now)] == [1, 0]
+    ended = Event.objects.filter(action="completion:completed").order_by("-tokens_out")
+    assert [one.detail for one in await in_database(lambda: list(ended))()] == [
+        {"preemptions": 1},
+        {},
+    ]
     assert await read(bench, now) == " w0 w1 w2"
 
 
@@ -290,6 +297,32 @@ async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None
     handler.sent_events.append(chunk(" \n"))
     assert not handler.stops_well()
     handler.sent_events.pop()
+    await bench.settled(1)
+
+
+@pytest.mark.parametrize(
+    ("stop", "inside"),
+    [
+        (None, False),
+        ("END.", True),
+        (["no", " E"], False),  # it would have ended there
+        (["no", "w1 ENDING"], True),
+        ("x" * 2_000, True),  # nobody looks
+    ],
+)
+async def test_text_is_not_stopped_inside_a_stop_string(
+    bench: Bench, stop: Any, inside: bool
+) -> None:
+    """An engine that shows the half of one would, taken up there, look for the whole of it."""
+    body = orjson.dumps(orjson.loads(CHAT) | {"stop": stop})
+    await bench.submit(1, **{**BATCH, "body": body})
+    bench.start(GoesOn())
+    await said_some(bench)
+    (handler,) = bench.runners[0].running.values()
+    handler.sent_events += [chunk(" w1"), chunk(" EN")]
+    assert handler.stops_well() is not inside
+    del handler.sent_events[-2:]
+    assert handler.stops_well() is (stop is None or len(stop) < 1_000)
     await bench.settled(1)
 
 

@@ -58,8 +58,8 @@ async def _is_healthy(url: str) -> bool:
         return False
 
 
-def asked(engine: LlamaCppEngine, *, stream: bool) -> Order:
-    body: dict[str, Any] = {"temperature": 0, "max_tokens": TOKENS, "messages": PLAIN}
+def asked(engine: LlamaCppEngine, *, stream: bool, **more: Any) -> Order:
+    body: dict[str, Any] = {"temperature": 0, "max_tokens": TOKENS, "messages": PLAIN, **more}
     return an_order(
         body=orjson.dumps(engine.prepare(body | {"stream": stream}, chat=True)),
         stream=stream,
@@ -105,3 +105,40 @@ async def test_an_answer_that_was_parked_is_the_undisturbed_one(engine: LlamaCpp
             assert again.text == whole.text
             for name in ("prompt_tokens", "completion_tokens", "finish_reason"):
                 assert getattr(again, name) == getattr(whole, name)
+
+
+@pytest.mark.slow(seconds=15)
+async def test_a_stop_string_across_the_seam_stops(engine: LlamaCppEngine) -> None:
+    """Parked before it and inside of it, nothing is lost, said twice, or said beyond it."""
+    async with EngineSession() as session:
+        whole = await run(session, generation(engine, asked(engine, stream=True)))
+        assert whole
+        stop = whole.text[len(whole.text) // 3 :][:24]  # several tokens
+        order = asked(engine, stream=True, stop=stop)
+        undisturbed = generation(engine, order)
+        stopped = await run(session, undisturbed)
+        assert stopped
+        assert (stopped.finish_reason, stopped.text) == ("stop", whole.text.partition(stop)[0])
+        shown = len(undisturbed.sent_events)  # then the engine holds back what may be `stop`
+        parked = [await _parked(session, engine, order, after) for after in (shown - 1, shown)]
+        assert {again.text for again in parked} == {stopped.text}
+        assert {again.finish_reason for again in parked} == {"stop"}
+        assert any(again.preemptions for again in parked)
+
+
+async def _parked(
+    session: EngineSession, engine: LlamaCppEngine, order: Order, after: int
+) -> Outcome:
+    """The answer of one that is parked after so many events, if it is not over by then."""
+    work = generation(engine, order)
+    task = asyncio.create_task(run(session, work))
+    await until(partial(has_said, work, after), PATIENCE_S)
+    work.park()
+    if outcome := await task:
+        return outcome
+    assert work.waits_again
+    goes_on = generation(engine, order, 1, work.sent_events)
+    goes_on.parked_before = work.waits_again
+    again = await run(session, goes_on)
+    assert again
+    return again
