@@ -64,6 +64,21 @@ class Cancellation:
         except RedisGone:
             return  # the runner finishes it, or the sweeper closes it
 
+    async def take_out(self, order: Order) -> None:
+        """One that waits is settled as not run: it costs nothing, also if it has been parked. What
+        runs goes on.
+        """
+        try:
+            for pool in _where_it_may_be(order):
+                where = await self._queues[pool].cancel(str(order.id), if_it_waits=True)
+                if where == "queued":
+                    await self.settle_unstarted(replace(order, pool=pool), CANCELLED)
+                    await parked.forget(self._redis, order)
+                if where != "gone":
+                    return
+        except (RedisGone, StoreUnavailable) as problem:
+            log.warning("request %s is not taken out of the queue: %s", order.id, problem)
+
     async def never_queued(self, order: Order) -> None:
         """Settled as not run, also where the queue has it all the same."""
         try:

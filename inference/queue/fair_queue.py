@@ -154,9 +154,13 @@ class FairQueue:
         """`charged`: something may have been, since it began."""
         return Call(SETTLE, self._pool, (str(item), cost, int(charged)))
 
-    async def cancel(self, request_id: str) -> str:
-        """ "running", "queued" (the caller now settles it) or "gone"."""
-        answer: bytes = await self._redis.run(CANCEL, self._pool, request_id)
+    async def cancel(self, request_id: str, *, if_it_waits: bool = False) -> str:
+        """ "running", "queued" (the caller now settles it) or "gone".
+
+        `if_it_waits`: one that runs goes on.
+        """
+        mode = "waits" if if_it_waits else ""
+        answer: bytes = await self._redis.run(CANCEL, self._pool, request_id, mode)
         return answer.decode()
 
     async def was_cancelled(self, request_id: str) -> bool:

@@ -1,7 +1,7 @@
 """The lines of a batch that are requests now: asked by this process, or by one that died."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from inference.order import Order
 from inference.stream.frames import Frame, Kind
 
 LOOK_S = 3.0  # between looks for answers that went astray
-CANCEL_S, AGAIN_S = 20.0, 0.5
+AGAIN_S, MOST_S = 0.5, 3.0  # between looks whether all are over, at first and later on
 FOREVER_S = 3600.0
 LAST = 99  # an attempt that outranks all others
 Settled = dict[UUID, tuple[int, str]]  # status and error code, by completion
@@ -85,19 +85,20 @@ class InFlight:
         for task in self.tasks.values():
             task.cancel()
 
-    async def cancel(self) -> None:
-        """Returns when all of them are over; or nearly all, for a runner that is lost has to be
-        missed first.
-        """
-        for _ in range(int(CANCEL_S / AGAIN_S)):
+    async def end(self, stopped: Callable[[], bool]) -> bool:
+        """Takes those that wait out of the queue; those that run may finish. True: all are over."""
+        pause_s = AGAIN_S
+        while not stopped():
             ids = {*self.adopted, *self._answers}
             left = ids - (await self._over(ids)).keys()
             if not left and len(self.tasks) <= len(self._answers):
-                return
+                return True
             for completion in left:
                 if order := await self._order(completion):
-                    self._context.cancellation.cancel(order)
-            await asyncio.sleep(AGAIN_S)
+                    await self._context.cancellation.take_out(order)
+            await asyncio.sleep(pause_s)
+            pause_s = min(MOST_S, pause_s * 1.2)
+        return False
 
     async def _order(self, completion: UUID) -> Order | None:
         if asked := self._answers.get(completion):

@@ -81,7 +81,8 @@ class BatchRun:
             case BatchState.IN_PROGRESS:
                 return await self._run_lines()
             case BatchState.CANCELLING if self.batch.total:
-                await (await self._taken_up()).wind_up()
+                if not await (await self._taken_up()).wind_up():
+                    return self._now()
                 await in_long_thread(results.write, self.batch.pk)
             case _:
                 await in_long_thread(results.write, self.batch.pk)
@@ -92,7 +93,8 @@ class BatchRun:
         rests_until = await work.go()
         if rests_until or not work.ends_as:
             return rests_until
-        await work.wind_up()
+        if not await work.wind_up():
+            return self._now()
         problems = [Problem(*work.lost)._asdict()] if work.lost else []
         async with self._turn:
             await in_thread(self.batch.finalize, work.ends_as, problems)

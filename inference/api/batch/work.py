@@ -126,12 +126,15 @@ class Work:
             await self._wait()
         return None
 
-    async def wind_up(self) -> None:
-        """What runs is cancelled; what had just ended counts."""
+    async def wind_up(self) -> bool:
+        """Nothing more begins; what runs may finish, and counts. False: this process stops before
+        all has ended, and another goes on.
+        """
         self._closing = True
-        await self._flight.cancel()
+        over = await self._flight.end(lambda: self._stopped)
         self._flight.leave()
         await self._collect()
+        return over
 
     async def _collect(self) -> None:
         for completion, (status, code) in (await self._flight.settled()).items():
@@ -255,7 +258,7 @@ class Work:
 
     def _over(self, line: BatchLine, completion: UUID, status: int, error: bytes) -> None:
         if self._closing and status == CANCELLED:
-            return  # its batch was: it counts as not run
+            return  # it waited when its batch ended: it counts as not run
         again_s = self._progress.try_again_after_s(line, completion, status)
         if again_s is None or self._closing:
             self._progress.end(line, completion, status, error)

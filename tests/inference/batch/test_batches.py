@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference.api.batch import asking, driver, in_flight
+from inference.api.batch.work import Work
 from inference.engines.base import EngineFailed
 from inference.models import Batch, BatchLine, Completion, FileChunk, IdempotencyKey, Usage
 from inference.night_window import Window
@@ -92,7 +93,7 @@ async def test_a_batch_that_asks_for_something_else(shop: Shop) -> None:
         {"metadata": {"a": 1}},
         {"metadata": {str(n): "x" for n in range(17)}},
         {"input_file_id": 7},
-        {"output_expires_after": {}},
+        {"output_expires_after": "1h"},
     ]
     for change in changes:
         answer = await shop.client.post("/v1/batches", json=asked | change)
@@ -283,20 +284,28 @@ async def test_the_limit_per_minute_holds_lines_and_fails_none(
 async def test_cancelled_it_keeps_what_has_ended(
     shop: Shop, echo: Echo, settings: Settings
 ) -> None:
-    settings.BATCH_IN_FLIGHT = 4
+    """What runs may finish; what waits is taken out of the queue, and costs nothing."""
+    settings.BATCH_IN_FLIGHT = 8
     echo.free = 5
-    batch = await shop.begin([line(n) for n in range(12)])
+    batch = await shop.begin([line(n) for n in range(14)])
     task = asyncio.ensure_future(shop.done(batch))
     await until(lambda: asyncio.sleep(0.02, echo.speaking == 4))
+    await until(in_database(lambda: Completion.objects.count() == 13))
     answer = await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
     assert answer.json()["status"] == "cancelling"
+    taken_out = Usage.objects.filter(status=499)
+    await until(in_database(lambda: taken_out.count() == 4))
+    echo.gate.set()
     ended = await task
     assert ended["status"] == "cancelled"
     done = await shop.lines(ended["output_file_id"])
     rest = await shop.lines(ended["error_file_id"])
-    assert len(done) == ended["request_counts"]["completed"] < 12
-    assert len(done) + len(rest) == 12
+    assert len(done) == ended["request_counts"]["completed"] == 9
+    assert {row["custom_id"] for row in done} == {f"id-{said[4:]}" for said in echo.said}
+    assert len(rest) == 5
     assert {row["error"]["code"] for row in rest} == {"batch_cancelled"}
+    for usage in await rows_of(taken_out):
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.cost) == (0, 0, 0)
     assert not await in_database(Completion.objects.open().exists)()
     again = await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
     assert again.json()["status"] == "cancelled"
@@ -327,6 +336,24 @@ async def test_cancelled_it_counts_what_had_just_ended(
     assert len(await shop.lines(ended["output_file_id"])) == 3
 
 
+async def test_a_driver_that_stops_meanwhile_leaves_the_rest_to_another(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo.free = 1
+    batch = await shop.begin([line(n) for n in range(3)])
+    stop = asyncio.Event()
+    task = asyncio.create_task(driver.drive(shop.context, stop))
+    await until(lambda: asyncio.sleep(0.02, echo.speaking == 2))
+    await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
+    stop.set()
+    await asyncio.wait_for(task, 20)
+    assert (await shop.batch(batch))["status"] == "cancelling"
+    echo.gate.set()
+    ended = await shop.done(batch)
+    assert ended["status"] == "cancelled"
+    assert ended["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+
+
 async def test_cancelled_before_it_began(shop: Shop, echo: Echo) -> None:
     batch = await shop.begin([line(1)])
     await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
@@ -341,20 +368,30 @@ async def test_it_is_too_late_to_cancel(shop: Shop) -> None:
 
 
 async def test_it_expires_and_keeps_what_has_ended(
-    shop: Shop, echo: Echo, settings: Settings
+    shop: Shop, echo: Echo, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What had begun may end, and counts."""
+    winding_up, wind_up = asyncio.Event(), Work.wind_up
+
+    async def noticed(self: Work) -> bool:
+        winding_up.set()
+        return await wind_up(self)
+
+    monkeypatch.setattr(Work, "wind_up", noticed)
     settings.BATCH_IN_FLIGHT, echo.free = 1, 1
     batch = await shop.begin([line(n) for n in range(3)])
     task = asyncio.ensure_future(shop.done(batch))
     await until(lambda: asyncio.sleep(0.02, len(echo.asked) == 2))
     a_moment_ago = timezone.now() - timedelta(seconds=1)
     await in_database(Batch.objects.update)(expires_at=a_moment_ago)
+    await winding_up.wait()
+    echo.gate.set()
     ended = await task
     assert ended["status"] == "expired"
     assert ended["expired_at"]
     rest = await shop.lines(ended["error_file_id"])
     assert {row["error"]["code"] for row in rest} == {"batch_expired"}
-    assert ended["request_counts"]["completed"] + len(rest) == 3
+    assert (ended["request_counts"]["completed"], len(rest)) == (2, 1)
 
 
 async def test_whose_input_is_gone_fails(shop: Shop) -> None:
