@@ -8,7 +8,7 @@ from celery.signals import worker_shutting_down
 from django.dispatch import receiver
 
 from inference.api.batch.driver import driver
-from inference.batch.file_store import forget_abandoned
+from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -55,6 +55,7 @@ def drive_batches() -> None:
 @shared_task(name="inference.forget_files", ignore_result=True)
 def forget_files() -> None:
     forget_abandoned()
+    forget_expired()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
+from inference.batch import file_room
 from inference.batch.encryption import metadata_aad
 from inference.batch.file_store import Owner
 from inference.models import Batch, BatchState, File
@@ -19,12 +20,17 @@ class TooMany(Exception):
 
 
 def create(
-    owner: Owner, file: File, endpoint: str, metadata: dict[str, str] | None = None
+    owner: Owner,
+    file: File,
+    endpoint: str,
+    metadata: dict[str, str] | None = None,
+    output_expires_after_s: int | None = None,
 ) -> Batch:
-    """Within the owner's scope. A driver finds it. Raises TooMany, Barred."""
+    """Within the owner's scope. A driver finds it. Raises TooMany, StorageFull, Barred."""
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
     if under_way.count() >= settings.BATCHES_UNDER_WAY:
         raise TooMany
+    file_room.check(owner.tenant_id)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     batch = Batch(
         tenant_id=owner.tenant_id,
@@ -33,6 +39,7 @@ def create(
         data_key_id=cipher.key_id,
         endpoint=endpoint,
         input_file_id=file.pk,
+        output_expires_after_s=output_expires_after_s,
         expires_at=timezone.now() + WINDOW,
         due_at=Now(),
     )

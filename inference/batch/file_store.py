@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
+from inference.batch import file_room
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
-from inference.models import File, FileChunk, FilePurpose
+from inference.batch.file_room import FileGone
+from inference.models import Batch, File, FileChunk, FilePurpose
 from tenants.scope import tenant_scope
 
 PIECE = 1024 * 1024  # bytes of the content in each chunk but the last
 ABANDONED = timedelta(hours=2)  # so long after its first byte nobody writes a file any more
+EXPIRED_AT_ONCE, BY = 100, "system:expiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,15 @@ class Owner:
 
 
 class FileWriter:
-    """Of a file that exists for nobody before `finish`. Raises Barred for who is erased."""
+    """Of a file that exists for nobody before `finish`. Raises Barred for who is erased.
 
-    def __init__(self, owner: Owner, purpose: FilePurpose, name: str) -> None:
-        self._owner = owner
+    `is_limited`: whether the limit of the tenant's files holds it; then it raises StorageFull.
+    """
+
+    def __init__(
+        self, owner: Owner, purpose: FilePurpose, name: str, *, is_limited: bool = False
+    ) -> None:
+        self._owner, self._is_limited = owner, is_limited
         self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
         self.file = File(
             tenant_id=owner.tenant_id,
@@ -48,27 +57,36 @@ class FileWriter:
             purpose=purpose,
         )
         self.file.name_ciphertext = self._cipher.encrypt(name.encode(), name_aad(self.file))
-        self._piece, self._number = bytearray(), 0
+        self._piece, self._number, self._room = bytearray(), 0, 0
         with tenant_scope(owner.tenant_id):
             self.file.save(force_insert=True)
+            self._reserve(1)
 
     def write(self, data: bytes) -> None:
+        """Raises StorageFull, FileGone."""
         self._piece += data
         self.file.size += len(data)
         while len(self._piece) >= PIECE:
             self._store(bytes(self._piece[:PIECE]))
             del self._piece[:PIECE]
 
-    def finish(self) -> File:
-        """From now on it can be read. On record in the same transaction."""
+    def finish(self, expires_after_s: int | None = None) -> File:
+        """From now on it can be read. On record in the same transaction.
+
+        `expires_after_s`: from when it was begun. Raises StorageFull, FileGone.
+        """
         if self._piece:
             self._store(bytes(self._piece))
-        self.file.whole = True
-        with tenant_scope(self._owner.tenant_id):
-            self.file.save(update_fields=["size", "whole"])
-            owner = self._owner
-            on_record(Action.FILE_CREATE, self.file, owner.actor, owner.client_net)
-        return self.file
+        file, owner = self.file, self._owner
+        file.whole = True
+        if expires_after_s is not None:
+            file.expires_at = file.created_at + timedelta(seconds=expires_after_s)
+        with tenant_scope(owner.tenant_id):
+            told = {"size": file.size, "whole": True, "expires_at": file.expires_at}
+            if not File.objects.filter(pk=file.pk).update(**told):
+                raise FileGone
+            on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
+        return file
 
     def discard(self) -> None:
         with tenant_scope(self._owner.tenant_id):
@@ -76,14 +94,23 @@ class FileWriter:
 
     def _store(self, piece: bytes) -> None:
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
-        with tenant_scope(self._owner.tenant_id):
-            FileChunk.objects.create(
-                tenant_id=self._owner.tenant_id,
-                file=self.file,
-                number=self._number,
-                ciphertext=ciphertext,
-            )
+        chunk = FileChunk(
+            tenant_id=self._owner.tenant_id,
+            file=self.file,
+            number=self._number,
+            ciphertext=ciphertext,
+        )
+        try:
+            with tenant_scope(self._owner.tenant_id):
+                self._reserve(self._number * PIECE + len(piece))
+                chunk.save(force_insert=True)
+        except IntegrityError:  # of a file that is there no more
+            raise FileGone from None
         self._number += 1
+
+    def _reserve(self, size: int) -> None:
+        if self._is_limited and size > self._room:
+            self._room = file_room.reserve(self.file, size)
 
 
 class FileReader:
@@ -136,13 +163,17 @@ def on_record(
     )
 
 
-def stored_bytes(tenant_id: UUID) -> int:
-    """Of all of a tenant's files."""
-    found = File.objects.filter(tenant_id=tenant_id).aggregate(size=Sum("size"))
-    return found["size"] or 0
-
-
 def forget_abandoned() -> None:
     """Files whose writer died."""
     before = timezone.now() - ABANDONED
     File.objects.filter(whole=False, created_at__lt=before).delete()
+
+
+def forget_expired() -> None:
+    """Those whose time is over, but for what a batch under way reads."""
+    read = Batch.objects.under_way().values("input_file_id")
+    due = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=read)
+    for file in due.order_by("expires_at")[:EXPIRED_AT_ONCE]:
+        with transaction.atomic():
+            on_record(Action.FILE_DELETE, file, BY)
+            file.delete()

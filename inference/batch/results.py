@@ -114,7 +114,8 @@ class _Outputs:
                 self._writer(where).write(orjson.dumps(row) + b"\n")
 
     def finished(self) -> dict[str, UUID]:
-        files = {name: writer.finish() for name, writer in self._writers.items()}
+        after_s = self._batch.output_expires_after_s
+        files = {name: writer.finish(after_s) for name, writer in self._writers.items()}
         return {f"{name}_file_id": file.pk for name, file in files.items()}
 
     def discard(self) -> None:

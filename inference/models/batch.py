@@ -63,6 +63,7 @@ class Batch(models.Model):
     output_file_id = models.UUIDField(null=True)
     error_file_id = models.UUIDField(null=True)
     metadata_ciphertext = models.BinaryField(null=True)
+    output_expires_after_s = models.PositiveIntegerField(null=True)
     state = models.CharField(max_length=12, choices=BatchState, default=S.VALIDATING)
     ends_as = models.CharField(max_length=12, choices=BatchState, default=S.COMPLETED)
     problems = models.JSONField(default=list)  # that failed it, in our words alone

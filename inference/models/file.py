@@ -38,9 +38,10 @@ class File(models.Model):
     data_key_id = models.UUIDField()
     purpose = models.CharField(max_length=20, choices=FilePurpose)
     name_ciphertext = models.BinaryField()
-    size = models.BigIntegerField(default=0)  # bytes of the content
+    size = models.BigIntegerField(default=0)  # bytes; what is reserved, while it is being written
     whole = models.BooleanField(default=False)  # false while it is being written
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True)  # deleted then; None: with its retention
 
     objects: ClassVar[FileQuerySet] = FileQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -48,6 +49,9 @@ class File(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-created_at"], name="file_tenant_created"),
             models.Index("created_at", name="file_being_written", condition=models.Q(whole=False)),
+            models.Index(
+                "expires_at", name="file_expires", condition=models.Q(expires_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

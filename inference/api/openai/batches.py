@@ -11,12 +11,13 @@ from audit.keys.keyring import Barred, Unreadable
 from audit.trail.network import network
 from inference.api.http.request import Request
 from inference.api.kept_streams import readable
-from inference.api.openai import files
+from inference.api.openai import expiry, files, uploads
 from inference.api.openai.callers import owner_of, reader
 from inference.api.openai.listing import Page, asked_page
 from inference.batch import acts
 from inference.batch.encryption import metadata_of
 from inference.batch.endpoints import ENDPOINTS
+from inference.batch.file_room import StorageFull
 from inference.errors import ApiError, BadRequest, Conflict, Forbidden, LimitReached, NotFound
 from inference.intake.refusals import denied
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
@@ -28,7 +29,14 @@ from tenants.scope import tenant_scope
 
 LISTED, MOST_LISTED = 20, 100
 COMPLETION_WINDOW = "24h"
-_FIELDS = {"input_file_id", "endpoint", "completion_window", "metadata"}
+_FIELDS = {
+    "input_file_id",
+    "endpoint",
+    "completion_window",
+    "metadata",
+    "output_expires_after",
+}
+_EXPIRY = "output_expires_after"
 MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 
 
@@ -37,6 +45,7 @@ class _Asked:
     input_file_id: str
     endpoint: str
     metadata: dict[str, str] | None
+    output_expires_after_s: int | None
 
 
 async def create(request: Request) -> None:
@@ -80,7 +89,12 @@ def _asked(body: dict[str, Any]) -> _Asked:
         raise BadRequest(
             f"`completion_window` must be {COMPLETION_WINDOW}", param="completion_window"
         )
-    return _Asked(body["input_file_id"], body["endpoint"], _metadata(body.get("metadata")))
+    return _Asked(
+        body["input_file_id"],
+        body["endpoint"],
+        _metadata(body.get("metadata")),
+        expiry.of_json(body.get(_EXPIRY), _EXPIRY),
+    )
 
 
 def _metadata(given: Any) -> dict[str, str] | None:
@@ -135,10 +149,14 @@ def _create(caller: Caller, file: File, asked: _Asked, client_ip: str) -> dict[s
     owner = owner_of(caller, client_ip)
     try:
         with tenant_scope(caller.tenant_id):
-            batch = acts.create(owner, file, asked.endpoint, asked.metadata)
+            batch = acts.create(
+                owner, file, asked.endpoint, asked.metadata, asked.output_expires_after_s
+            )
             return _as_openai(batch)
     except acts.TooMany:
         raise _too_many() from None
+    except StorageFull as full:
+        raise uploads.storage_full(full.stored) from None
     except Barred:
         raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
 

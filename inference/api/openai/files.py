@@ -153,6 +153,7 @@ def _as_openai(file: File) -> dict[str, Any]:
         "object": "file",
         "bytes": file.size,
         "created_at": int(file.created_at.timestamp()),
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
         "filename": name,
         "purpose": file.purpose,
         "status": "processed",

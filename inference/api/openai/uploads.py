@@ -18,22 +18,31 @@ from django.db import close_old_connections
 from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
-from audit.keys.keyring import Barred
+from audit.keys.keyring import Barred, keyring
 from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
+from inference.api.openai import expiry
 from inference.api.openai.callers import owner_of
-from inference.batch.file_store import FileWriter, Owner, stored_bytes
-from inference.errors import BadRequest, Forbidden, LimitReached, TooLarge, Unavailable
+from inference.batch.file_room import FileGone, StorageFull
+from inference.batch.file_store import FileWriter, Owner
+from inference.errors import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    LimitReached,
+    TooLarge,
+    Unavailable,
+)
 from inference.intake.at_once import EVERYBODY, AtOnce
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
-from tenants.scope import tenant_scope
 
 AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body beside the file
 LONGEST_NAME = 255
-_FIELDS = {"purpose"}
+_FIELDS = {"purpose", *expiry.FORM_FIELDS}
 _threads = ThreadPoolExecutor(AT_ONCE, "upload")
 _open = AtOnce(AT_ONCE)
 
@@ -132,10 +141,15 @@ class _Upload(FileUploadHandler):
         """Raises ApiError, ReaderGone."""
         try:
             return self._taken()
-        except BaseException:
+        except BaseException as problem:
             if self._writer:
                 self._writer.discard()
-            raise
+            raise self._told(problem) from None
+
+    def _told(self, problem: BaseException) -> BaseException:
+        if isinstance(problem, StorageFull):
+            return storage_full(problem.stored)
+        return _gone(self._owner) if isinstance(problem, FileGone) else problem
 
     def _taken(self) -> File:
         fields = self._parsed()
@@ -149,7 +163,7 @@ class _Upload(FileUploadHandler):
             raise BadRequest("`purpose` must be batch", param="purpose")
         if self._writer is None:
             raise BadRequest("`file` is missing: send the file in this field", param="file")
-        return self._writer.finish()
+        return self._writer.finish(expiry.of_form(fields))
 
     def _parsed(self) -> QueryDict:
         try:
@@ -173,9 +187,9 @@ class _Upload(FileUploadHandler):
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         if field_name != "file" or self._writer is not None:
             raise BadRequest("a form has one file, in the field `file`", param=field_name)
-        self._check_room()
+        name = file_name[:LONGEST_NAME]
         try:
-            self._writer = FileWriter(self._owner, FilePurpose.BATCH, file_name[:LONGEST_NAME])
+            self._writer = FileWriter(self._owner, FilePurpose.BATCH, name, is_limited=True)
         except Barred:
             raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
         raise StopFutureHandlers
@@ -189,12 +203,18 @@ class _Upload(FileUploadHandler):
     def file_complete(self, file_size: int) -> None:
         return None
 
-    def _check_room(self) -> None:
-        with tenant_scope(self._owner.tenant_id):
-            stored = stored_bytes(self._owner.tenant_id)
-        if stored >= settings.FILES_BYTES:
-            raise LimitReached(
-                f"this tenant's files have {stored} bytes; {settings.FILES_BYTES} is the most: "
-                "delete some",
-                code="file_storage_full",
-            )
+
+def storage_full(stored: int) -> ApiError:
+    return LimitReached(
+        f"this tenant's files have {stored} bytes; {settings.FILES_BYTES} is the most: delete some",
+        code="file_storage_full",
+    )
+
+
+def _gone(owner: Owner) -> ApiError:
+    """Of a file that was deleted under its writer's hands; nothing of it is kept."""
+    try:
+        keyring.of_subject_now(owner.tenant_id, owner.subject_id)
+    except Barred:
+        return Forbidden(RESTRICTED_TEXT, code=RESTRICTED)
+    return Conflict("the file was deleted while it was uploaded: send it again", code="file_gone")

@@ -274,7 +274,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.File": {
         D.PSEUDONYM: "api_key subject_id",
         D.CONTENT: "name_ciphertext",
-        D.BEHAVIOUR: "purpose size whole created_at",
+        D.BEHAVIOUR: "purpose size whole created_at expires_at",
         D.NONE: "id tenant data_key_id",
     },
     "inference.FileChunk": {D.CONTENT: "ciphertext", D.NONE: "id tenant file number"},
@@ -284,7 +284,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "endpoint state ends_as problems total completed failed created_at "
         "expires_at in_progress_at cancelling_at finalizing_at ended_at paused_at",
         D.NONE: "id tenant data_key_id input_file_id output_file_id error_file_id due_at "
-        "leased_until lease",
+        "leased_until lease output_expires_after_s",
     },
     "inference.BatchLine": {
         D.CONTENT: "error_ciphertext",

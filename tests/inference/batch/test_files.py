@@ -1,7 +1,11 @@
 """`/v1/files`: stored in encrypted pieces as they come; for the key that stored them alone."""
 
+import asyncio
 import gzip
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -9,12 +13,15 @@ from channels.db import database_sync_to_async
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from audit.erasure import erasers
+from audit.keys.keyring import Barred, keyring
 from audit.models import DataKey, Event
-from inference.batch import file_store
+from inference.batch import file_room, file_store
 from inference.models import Batch, File, FileChunk, FilePurpose
 from inference.tasks import forget_files
 from tenants.models import ApiKey, Tenant
-from tests.inference.batch.conftest import Shop, jsonl, line, rows_of
+from tests.inference.batch.conftest import CHAT, Shop, jsonl, line, rows_of
+from tests.inference.running import until
 
 in_database = database_sync_to_async
 SECRET = b"the quick brown forebay"
@@ -33,6 +40,7 @@ async def test_one_is_stored_and_read_again(shop: Shop) -> None:
         "object": "file",
         "bytes": len(SECRET),
         "created_at": file["created_at"],
+        "expires_at": None,
         "filename": "lines.jsonl",
         "purpose": "batch",
         "status": "processed",
@@ -103,7 +111,8 @@ async def test_a_list_that_cannot_be_read(shop: Shop) -> None:
 
 
 async def test_a_form_that_asks_for_something_else(shop: Shop) -> None:
-    for form in ({"purpose": "fine-tune"}, {"expires_after[seconds]": "3600"}):
+    form: dict[str, str]
+    for form in ({"purpose": "fine-tune"}, {"metadata": "x"}):
         answer = await shop.upload(b"{}", **form)
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == next(iter(form))
@@ -202,6 +211,170 @@ async def test_a_tenants_files_have_a_limit_together(shop: Shop, settings: Setti
     settings.FILES_BYTES = 100
     assert (await shop.upload(b"x" * 100)).status_code == 200
     assert await code(await shop.upload(b"x")) == (429, "file_storage_full")
+
+
+@asynccontextmanager
+async def slowly(shop: Shop, *, parts: int, size: int) -> AsyncIterator["Slowly"]:
+    """An upload whose parts of the file come when they are asked for."""
+    slow = Slowly(parts, size)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    asked = shop.client.post("/v1/files", content=slow.body(), headers=headers)
+    slow.answer = asyncio.ensure_future(asked)
+    yield slow
+    slow.answer.cancel()
+
+
+class Slowly:
+    answer: "asyncio.Future[httpx.Response]"
+
+    def __init__(self, parts: int, size: int) -> None:
+        self.parts, self.size = parts, size
+        self.next, self.sent = asyncio.Semaphore(0), 0
+
+    async def body(self) -> AsyncIterator[bytes]:
+        head = b'--x\r\ncontent-disposition: form-data; name="'
+        yield head + b'purpose"\r\n\r\nbatch\r\n' + head + b'file"; filename="f"\r\n\r\n'
+        for _ in range(self.parts):
+            await self.next.acquire()
+            self.sent += 1
+            yield b"x" * self.size
+        yield b"\r\n--x--\r\n"
+
+    def send(self, parts: int = 1) -> None:
+        for _ in range(parts):
+            self.next.release()
+
+
+async def test_two_at_once_cannot_go_past_the_limit_together(
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_store, "PIECE", 1000)
+    monkeypatch.setattr(file_room, "AHEAD", 2000)
+    settings.FILES_BYTES = 100_000
+    async with slowly(shop, parts=3, size=20_000) as one, slowly(shop, parts=3, size=20_000) as two:
+        for each in (one, two):
+            each.send(2)
+        await until(in_database(lambda: FileChunk.objects.count() > 70))
+        for each in (one, two):
+            each.send()
+        answers = sorted(
+            [await one.answer, await two.answer], key=lambda answer: answer.status_code
+        )
+    assert answers[0].status_code == 200
+    assert await code(answers[1]) == (429, "file_storage_full")
+    assert [file.size for file in await rows_of(File.objects.all())] == [60_000]
+    assert await in_database(FileChunk.objects.count)() == 60
+    assert (await shop.upload(b"x" * 40_000)).status_code == 200
+
+
+async def test_results_are_kept_in_any_case_and_count(shop: Shop, settings: Settings) -> None:
+    file = (await shop.upload(jsonl([line(1)]))).json()
+    asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    batch = (await shop.client.post("/v1/batches", json=asked)).json()
+    settings.FILES_BYTES = file["bytes"] + 1
+    ended = await shop.done(batch)
+    assert len(await shop.lines(ended["output_file_id"])) == 1
+    assert await code(await shop.upload(b"x")) == (429, "file_storage_full")
+    again = await shop.client.post("/v1/batches", json=asked)
+    assert await code(again) == (429, "file_storage_full")
+    await shop.client.delete(f"/v1/files/{ended['output_file_id']}")
+    assert (await shop.client.post("/v1/batches", json=asked)).status_code == 200
+
+
+async def test_whoever_is_erased_meanwhile_leaves_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_store, "PIECE", 1000)
+    for barred, told in ((False, (409, "file_gone")), (True, (403, "restricted"))):
+        async with slowly(shop, parts=2, size=5000) as upload:
+            upload.send()
+            await until(in_database(FileChunk.objects.exists))
+            eraser = erasers.find("files")
+            assert eraser
+            await in_database(eraser.erase)(shop.key.tenant_id, shop.key.subject_id)
+            if barred:
+                monkeypatch.setattr(keyring, "of_subject_now", _barred)
+            upload.send()
+            assert await code(await upload.answer) == told
+        assert not await in_database(lambda: File.objects.exists() or FileChunk.objects.exists())()
+
+
+def _barred(*_who: Any) -> NoReturn:
+    raise Barred("erased")
+
+
+async def test_what_is_erased_after_its_last_byte_is_not_told_as_stored(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = file_store.FileWriter.finish
+
+    def after_an_erasure(self: file_store.FileWriter, *more: Any) -> File:
+        File.objects.all().delete()
+        return finish(self, *more)
+
+    monkeypatch.setattr(file_store.FileWriter, "finish", after_an_erasure)
+    assert await code(await shop.upload(SECRET)) == (409, "file_gone")
+    assert not await in_database(Event.objects.filter(action="file:create").exists)()
+
+
+# Expiry -----------------------------------------------------------------------------------------
+def expiring(seconds: str, anchor: str = "created_at") -> dict[str, str]:
+    return {"expires_after[anchor]": anchor, "expires_after[seconds]": seconds}
+
+
+async def test_one_that_is_to_expire(shop: Shop) -> None:
+    kept = (await shop.upload(SECRET)).json()
+    file = (await shop.upload(SECRET, **expiring("3600"))).json()
+    assert file["expires_at"] == file["created_at"] + 3600
+    assert (await shop.client.get(f"/v1/files/{file['id']}")).json() == file
+    await in_database(forget_files)()
+    assert await in_database(File.objects.count)() == 2
+    past = timezone.now() - timedelta(seconds=1)
+    await in_database(File.objects.exclude(expires_at=None).update)(expires_at=past)
+    await in_database(forget_files)()
+    assert [row.public_id for row in await rows_of(File.objects.all())] == [kept["id"]]
+    (event,) = await rows_of(Event.objects.filter(action="file:delete"))
+    assert (event.actor, event.detail["file"]) == ("system:expiry", file["id"])
+
+
+async def test_an_expiry_that_is_none(shop: Shop) -> None:
+    named = "expires_after[anchor]"
+    for form, param in (
+        (expiring("3599"), "expires_after[seconds]"),
+        (expiring("2592001"), "expires_after[seconds]"),
+        (expiring("soon"), "expires_after[seconds]"),
+        (expiring("3600", "last_active_at"), named),
+        ({"expires_after[seconds]": "3600"}, named),
+    ):
+        answer = await shop.upload(SECRET, **form)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert not await in_database(File.objects.exists)()
+
+
+async def test_what_a_batch_reads_stays_and_its_results_expire(shop: Shop) -> None:
+    policy = {"anchor": "created_at", "seconds": 7200}
+    batch = await shop.begin([line(1)], output_expires_after=policy)
+    past = timezone.now() - timedelta(seconds=1)
+    await in_database(File.objects.update)(expires_at=past)
+    await in_database(forget_files)()
+    ended = await shop.done(batch)
+    assert ended["status"] == "completed"
+    found = (await shop.client.get(f"/v1/files/{ended['output_file_id']}")).json()
+    assert found["expires_at"] == found["created_at"] + 7200
+    await in_database(forget_files)()
+    assert [row.public_id for row in await rows_of(File.objects.all())] == [found["id"]]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [3600, {"anchor": "created_at"}, {"seconds": 3600}, {"anchor": "created_at", "seconds": True}],
+)
+async def test_results_cannot_expire_like_this(shop: Shop, policy: Any) -> None:
+    file = (await shop.upload(jsonl([line(1)]))).json()
+    asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    answer = await shop.client.post("/v1/batches", json={**asked, "output_expires_after": policy})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith("output_expires_after")
 
 
 async def test_what_a_dead_process_left_is_forgotten(shop: Shop) -> None:
