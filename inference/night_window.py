@@ -55,6 +55,11 @@ class Window:
         return cls.parse(hours, ramp=numbers[0], outside=numbers[1])
 
     @property
+    def hours(self) -> str:
+        """ "22:00-06:00"."""
+        return "-".join(f"{at // 60:02}:{at % 60:02}" for at in (self.opens, self.closes))
+
+    @property
     def length(self) -> int:
         """Minutes, on a day of 24 hours."""
         return (self.closes - self.opens) % DAY

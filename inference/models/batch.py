@@ -106,6 +106,20 @@ class Batch(models.Model):
         return self.state in RUNNING
 
     @property
+    def is_paused(self) -> bool:
+        return self.is_running and self.paused_at is not None
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Nothing of it begins before: its window is closed, or its models are away. None where a
+        driver has it, or may take it now.
+        """
+        now, due_at = timezone.now(), self.due_at
+        is_driven = self.leased_until is not None and self.leased_until > now
+        waits = self.is_running and not (is_driven or self.paused_at)
+        return due_at if waits and due_at and due_at > now else None
+
+    @property
     def done(self) -> int:
         return self.completed + self.failed
 

@@ -91,7 +91,11 @@ PLATFORM: tuple[Section, ...] = (
     (
         _("Usage"),
         "chart-bar",
-        (("all_usage", _("Usage"), None), ("all_requests", _("Requests"), None)),
+        (
+            ("all_usage", _("Usage"), None),
+            ("all_requests", _("Requests"), None),
+            ("all_batches", _("Batches"), None),
+        ),
     ),
     (
         _("Limits"),

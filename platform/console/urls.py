@@ -14,7 +14,7 @@ from console.prompts import templates as prompt_templates
 from console.serving import engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import batches, overview, own_queue, request_log, usage_pages
+from console.usage import all_batches, batches, overview, own_queue, request_log, usage_pages
 
 app_name = "console"
 
@@ -125,6 +125,7 @@ in_tenant = [
     path("settings/resumption/", tenant_settings.resumption, name="resumption"),
     path("settings/closure/", tenant_settings.closure, name="closure"),
 ]
+_BATCH = "console/batches/<uuid:any_batch>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 urlpatterns = [
@@ -152,6 +153,10 @@ urlpatterns = [
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),
+    path("console/batches/", all_batches.all_batches, name="all_batches"),
+    path(f"{_BATCH}pause/", all_batches.all_batch_pause, name="all_batch_pause"),
+    path(f"{_BATCH}resume/", all_batches.all_batch_resume, name="all_batch_resume"),
+    path(f"{_BATCH}cancel/", all_batches.all_batch_cancel, name="all_batch_cancel"),
     path("console/models/", models.models, name="served_models"),
     path("console/models/live/", models.live, name="served_models_live"),
     path(

@@ -7,6 +7,7 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from console.api.audit_exports import AuditExports
+from console.api.batches import AllBatches, Batches
 from console.api.breakers import Breakers
 from console.api.cache import Cache, CacheRules
 from console.api.deletions import Deletions, OwnDeletions
@@ -74,6 +75,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("limits/", Limits, get="retrieve", patch="partial_update"),
     at("notices/", Notices, get="list"),
     at("queue/", OwnQueue, get="show"),
+    *several("batches/", "uuid:batch", Batches),
+    at("batches/<uuid:batch>/pause/", Batches, post="pause"),
+    at("batches/<uuid:batch>/resume/", Batches, post="resume"),
+    at("batches/<uuid:batch>/cancel/", Batches, post="cancel"),
     *several("events/", "int:event", Events),
     *several("audit-exports/", "uuid:audit_export", AuditExports),
     at("audit-exports/<uuid:audit_export>/file/", AuditExports, get="file"),
@@ -128,6 +133,10 @@ urlpatterns = [
     at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),
     at("pools/<uuid:pool>/queue/lower/", Queues, post="lower"),
     at("pools/<uuid:pool>/queue/cancel/", Queues, post="cancel"),
+    *several("batches/", "uuid:any_batch", AllBatches),
+    at("batches/<uuid:any_batch>/pause/", AllBatches, post="pause"),
+    at("batches/<uuid:any_batch>/resume/", AllBatches, post="resume"),
+    at("batches/<uuid:any_batch>/cancel/", AllBatches, post="cancel"),
     *several("engines/", "uuid:engine", Engines),
     at("engines/<uuid:engine>/drain/", Engines, post="drain"),
     at("engines/<uuid:engine>/resume/", Engines, post="resume"),

@@ -49,7 +49,7 @@ _PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "pric
 _PLAIN |= {"number": 1}
 _PLAIN |= {"own_export": UUID(int=0), "data_class": "conversations"}
 _PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
-_PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement"), UUID(int=0))
+_PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), UUID(int=0))
 _PLAIN |= {"data_class": "audit", "any_event": 0}
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))

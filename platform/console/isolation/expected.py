@@ -39,6 +39,7 @@ def _inside(*pages: Page) -> tuple[Page, ...]:
     return tuple(replace(page, path=where + page.path) for page in pages)
 
 
+_BATCH = "console/batches/<uuid:any_batch>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 PAGES: tuple[Page, ...] = (
@@ -86,6 +87,10 @@ PAGES: tuple[Page, ...] = (
     Page("console/usage/", sees=OPERATORS),
     Page("console/usage/export/", sees=OPERATORS),
     Page("console/requests/", sees=OPERATORS),
+    Page("console/batches/", sees=OPERATORS),
+    Page(_BATCH + "pause/", acts=OPERATORS, bare=True),
+    Page(_BATCH + "resume/", acts=OPERATORS, bare=True),
+    Page(_BATCH + "cancel/", acts=OPERATORS, bare=True),
     Page("console/models/", sees=OPERATORS, acts=OPERATORS),
     Page("console/models/live/", sees=OPERATORS),
     Page("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),
@@ -290,6 +295,11 @@ API: tuple[str, ...] = (
             "pools/<uuid:pool>/queue/",
             "pools/<uuid:pool>/queue/lower/",
             "pools/<uuid:pool>/queue/cancel/",
+            "batches/",
+            "batches/<uuid:any_batch>/",
+            "batches/<uuid:any_batch>/pause/",
+            "batches/<uuid:any_batch>/resume/",
+            "batches/<uuid:any_batch>/cancel/",
             "engines/",
             "engines/<uuid:engine>/",
             "engines/<uuid:engine>/drain/",
@@ -317,6 +327,11 @@ API: tuple[str, ...] = (
             "limits/",
             "notices/",
             "queue/",
+            "batches/",
+            "batches/<uuid:batch>/",
+            "batches/<uuid:batch>/pause/",
+            "batches/<uuid:batch>/resume/",
+            "batches/<uuid:batch>/cancel/",
             "events/",
             "events/<int:event>/",
             "audit-exports/",

@@ -138,6 +138,7 @@ PLATFORM: list[Row] = [
     ("get", "platform_chart", OPERATOR, 200),
     ("get", "platform_shares", OPERATOR, 200),
     ("get", "all_requests", OPERATOR, 200),
+    ("get", "all_batches", OPERATOR, 200),
     ("get", "all_usage", OPERATOR, 200),
     ("get", "all_usage_export", OPERATOR, 200),
     ("get", "tenants", OPERATOR, 200),
@@ -182,6 +183,7 @@ ELSEWHERE |= {"engine_live", "pool"}
 ELSEWHERE |= {"new_version", "replacement", "replacement_live", "replacement_cancellation"}
 ELSEWHERE |= {"replacement_rollback"}
 ELSEWHERE |= {"queue", "queue_live", "queue_lowering", "queue_cancellation"}
+ELSEWHERE |= {"all_batch_pause", "all_batch_resume", "all_batch_cancel"}
 # tests/console/usage/test_batches.py, and the walk of tests/isolation
 ELSEWHERE |= {"batch", "batch_pause", "batch_resume", "batch_cancel", "batch_download"}
 

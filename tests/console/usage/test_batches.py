@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone, translation
+from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference.batch import file_store
 from inference.models import Batch, BatchState, File, FilePurpose
-from tenants.models import ApiKey, Member, Tenant
+from inference.night_window import Window
+from tenants.models import ApiKey, Member, Tenant, User
+from tests.console.api.conftest import Api
 from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -139,3 +142,77 @@ def test_anothers_batch_does_not_exist(bob: Member, globex: Tenant, sign_in: Sig
     other, client = a_batch(globex), sign_in(bob)
     assert client.get(page_of(other)).status_code == 404
     assert client.post(f"{page_of(other)}cancel/").status_code == 404
+
+
+# Operators --------------------------------------------------------------------------------------
+ALL = "/console/batches/"
+
+
+def test_an_operator_sees_those_of_all_and_no_text(
+    operator: User, acme: Tenant, globex: Tenant, sign_in: SignIn, settings: Settings
+) -> None:
+    settings.BATCH_WINDOW = Window.parse("22:00-06:00", outside=2)
+    opens = timezone.now() + timedelta(hours=5)
+    resting, over = a_batch(acme, due_at=opens), a_batch(globex, state=BatchState.COMPLETED)
+    client = sign_in(operator)
+    shown = client.get(ALL).content.decode()
+    for said in (resting.public_id, over.public_id, "acme", "globex", "903 / 1,200", "22:00-06:00"):
+        assert said in shown
+    assert f"rests until {timezone.localtime(opens):%Y-%m-%d %H:%M}" in shown
+    under_way = client.get(f"{ALL}?under_way=on").content.decode()
+    assert (resting.public_id in under_way, over.public_id in under_way) == (True, False)
+    of_globex = client.get(f"{ALL}?tenant=globex").content.decode()
+    assert (resting.public_id in of_globex, over.public_id in of_globex) == (False, True)
+
+
+def test_an_operator_acts_on_one(operator: User, acme: Tenant, sign_in: SignIn) -> None:
+    batch, client = a_batch(acme), sign_in(operator)
+    for act in ("pause", "resume", "cancel", "cancel"):
+        client.post(f"{ALL}{batch.pk}/{act}/")
+    batch.refresh_from_db()
+    assert batch.state == "cancelling"
+    done = Event.objects.filter(action__startswith="batch:", tenant_id=acme.pk).order_by("id")
+    assert [act.action for act in done] == ["batch:pause", "batch:resume", "batch:cancel"]
+    Batch.objects.update(state=BatchState.COMPLETED)
+    late = client.post(f"{ALL}{batch.pk}/cancel/", follow=True).content.decode()
+    assert "too late" in late
+
+
+def test_nobody_else_does(alice: Member, globex: Tenant, sign_in: SignIn) -> None:
+    batch, client = a_batch(globex), sign_in(alice)
+    assert client.get(ALL).status_code == 403
+    assert client.post(f"{ALL}{batch.pk}/cancel/").status_code == 403
+    batch.refresh_from_db()
+    assert batch.state == "in_progress"
+
+
+# The management API -----------------------------------------------------------------------------
+def test_over_the_api(alice: Member, globex: Tenant, sign_in: SignIn) -> None:
+    batch, other = a_batch(alice.tenant), a_batch(globex)
+    api, mine = Api(sign_in(alice)), "tenants/acme/batches/"
+    (row,) = api.get(mine).json()["results"]
+    assert row == api.get(f"{mine}{batch.pk}/").json()
+    assert (row["name"], row["state"], row["completed"]) == (batch.public_id, "in_progress", 900)
+    assert api.post(f"{mine}{batch.pk}/pause/").json()["paused"]
+    assert not api.post(f"{mine}{batch.pk}/resume/").json()["paused"]
+    assert api.post(f"{mine}{batch.pk}/cancel/").json()["state"] == "cancelling"
+    assert api.get(f"{mine}?under_way=false").json()["results"] == []
+    assert api.post(f"{mine}{batch.pk}/pause/").status_code == 409
+    for act in ("", "pause/"):
+        path = f"{mine}{other.pk}/{act}"
+        assert (api.post(path) if act else api.get(path)).status_code == 404
+    assert api.get("batches/").status_code == 403
+
+
+def test_an_operator_has_all_of_them(
+    operator: User, acme: Tenant, globex: Tenant, sign_in: SignIn
+) -> None:
+    batch, other = a_batch(acme), a_batch(globex, state=BatchState.FAILED)
+    api = Api(sign_in(operator))
+    assert {row["tenant"] for row in api.get("batches/").json()["results"]} == {"acme", "globex"}
+    (row,) = api.get("batches/?tenant=globex&state=failed").json()["results"]
+    assert row["id"] == str(other.pk)
+    assert api.get(f"batches/{batch.pk}/").json()["tenant"] == "acme"
+    assert api.post(f"batches/{batch.pk}/pause/").json()["paused"]
+    assert api.post(f"batches/{batch.pk}/resume/").status_code == 200
+    assert api.post(f"batches/{other.pk}/cancel/").status_code == 409

@@ -1,0 +1,147 @@
+"""Batches: how far they are, and the acts on them. What they ask and answer is not told here."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters as f
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework import serializers as s
+from rest_framework.response import Response
+
+from console.api.problem import Problem
+from console.api.resource import Resource, Who
+from console.api.strict import Shape
+from inference.batch import acts
+from inference.models import Batch, BatchState
+from inference.models.batch import OVER
+from tenants.roles import Permission as P
+
+EXAMPLE: dict[str, Any] = {
+    "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
+    "name": "batch_0192e6a05d0b7c6e9f6e1f2a3b4c5d6e",
+    "tenant": "acme",
+    "endpoint": "/v1/chat/completions",
+    "state": "in_progress",
+    "paused": False,
+    "rests_until": None,
+    "total": 50000,
+    "completed": 31000,
+    "failed": 12,
+    "created_at": "2026-01-31T20:00:00Z",
+    "expires_at": "2026-02-01T20:00:00Z",
+    "in_progress_at": "2026-01-31T20:00:02Z",
+    "ended_at": None,
+}
+
+
+class BatchShape(Shape):
+    id = s.UUIDField()
+    name = s.CharField(source="public_id", help_text="Its id at `/v1/batches`.")
+    tenant = s.CharField(source="tenant.name")
+    endpoint = s.CharField()
+    state = s.ChoiceField(BatchState.choices)
+    paused = s.BooleanField(source="is_paused")
+    rests_until = s.DateTimeField(
+        allow_null=True, help_text="Nothing of it begins before: a window, or a model that is away."
+    )
+    total = s.IntegerField(help_text="Lines.")
+    completed = s.IntegerField()
+    failed = s.IntegerField()
+    created_at = s.DateTimeField()
+    expires_at = s.DateTimeField()
+    in_progress_at = s.DateTimeField(allow_null=True)
+    ended_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = EXAMPLE
+
+
+class AnyBatchShape(BatchShape):
+    """Of any tenant."""
+
+
+class BatchFilter(f.FilterSet):
+    state = f.ChoiceFilter(choices=BatchState.choices)
+    under_way = f.BooleanFilter(method="_under_way")
+
+    def _under_way(self, rows: QuerySet[Batch], _name: str, value: bool) -> QuerySet[Batch]:
+        return rows.exclude(state__in=OVER) if value else rows.filter(state__in=OVER)
+
+
+class AnyBatchFilter(BatchFilter):
+    tenant = f.CharFilter(field_name="tenant__name", max_length=60)
+
+
+class Batches(Resource):
+    """A tenant's."""
+
+    needs: ClassVar[dict[str, P | Who]] = {
+        "list": P.VIEW_REQUESTS,
+        "retrieve": P.VIEW_REQUESTS,
+        "pause": P.MANAGE_KEYS,
+        "resume": P.MANAGE_KEYS,
+        "cancel": P.MANAGE_KEYS,
+    }
+    shape = BatchShape
+    asks: ClassVar[dict[str, type[f.FilterSet]]] = {"list": BatchFilter}
+    volatile = ("state", "rests_until", "completed", "failed", "in_progress_at", "ended_at")
+
+    def list(self, request: Any, tenant: str) -> Response:
+        """List a tenant's batches."""
+        return self.listed(self._rows())
+
+    def retrieve(self, request: Any, tenant: str, batch: UUID) -> Response:
+        """Show how far a batch is."""
+        return self.one(self.found(self._rows(), pk=batch))
+
+    def pause(self, request: Any, tenant: str, batch: UUID) -> Response:
+        """Pause a batch: what runs is finished, nothing else begins, and its time goes on."""
+        return self._acted(batch, acts.pause)
+
+    def resume(self, request: Any, tenant: str, batch: UUID) -> Response:
+        """Let a paused batch go on."""
+        return self._acted(batch, acts.resume)
+
+    def cancel(self, request: Any, tenant: str, batch: UUID) -> Response:
+        """Cancel a batch: what runs may finish, and what has ended stays."""
+        return self._acted(batch, acts.cancel)
+
+    def _rows(self) -> QuerySet[Batch]:
+        return Batch.objects.filter(tenant=self.inside).select_related("tenant")
+
+    def _acted(self, pk: UUID, act: Callable[[Batch, str], bool]) -> Response:
+        batch: Batch = self.found(self._rows(), pk=pk)
+        if not act(batch, self.by):
+            raise Problem(409, "conflict", _("It is too late for that: the batch has ended."))
+        return self.one(batch)
+
+
+class AllBatches(Batches):
+    """Of all tenants."""
+
+    needs = dict.fromkeys(Batches.needs, Who.OPERATOR)
+    shape = AnyBatchShape
+    asks: ClassVar[dict[str, type[f.FilterSet]]] = {"list": AnyBatchFilter}
+
+    def list(self, request: Any) -> Response:  # type: ignore[override]
+        """List the batches of all tenants."""
+        return self.listed(self._rows())
+
+    def retrieve(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
+        """Show how far a batch of any tenant is."""
+        return self.one(self.found(self._rows(), pk=any_batch))
+
+    def pause(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
+        """Pause a batch of any tenant."""
+        return self._acted(any_batch, acts.pause)
+
+    def resume(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
+        """Let a paused batch of any tenant go on."""
+        return self._acted(any_batch, acts.resume)
+
+    def cancel(self, request: Any, any_batch: UUID) -> Response:  # type: ignore[override]
+        """Cancel a batch of any tenant."""
+        return self._acted(any_batch, acts.cancel)
+
+    def _rows(self) -> QuerySet[Batch]:
+        return Batch.objects.select_related("tenant")
