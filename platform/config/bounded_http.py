@@ -20,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from config.connections import Crowd, most_connections
+from config.one_write import HeadWithBody
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
 from tenants.rate_limits.client_address import counted, plain
 
@@ -286,6 +287,8 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             app = _unchunked(app, cycle)
         self._running = cycle
         scope: Any = cycle.scope
+        if scope["method"] != "HEAD":  # nothing follows that
+            cycle.transport = HeadWithBody(self.transport, self.loop)  # type: ignore[assignment]
         scope["extensions"] = {"forebay.when_gone": when_gone_of(cycle)}
         super()._start_asgi_task(cycle, app)
 

@@ -1,0 +1,40 @@
+"""An answer's head and what follows it, in one write: each write is a system call and a packet, and
+wakes whoever reads.
+"""
+
+import asyncio
+
+MOST_JOINED = 32_768  # bytes: of more, a copy costs what a write does
+
+
+class HeadWithBody:
+    """The transport as an answer sees it. A head alone leaves when the loop's turn is over."""
+
+    __slots__ = ("_begun", "_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held, self._begun = b"", False
+
+    def write(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun, self._held = True, data
+            self._loop.call_soon(self._write_held)
+            return
+        if self._held and len(data) <= MOST_JOINED:
+            data, self._held = self._held + data, b""
+        elif self._held:
+            self._write_held()
+        self._transport.write(data)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self._write_held()
+        self._transport.close()
