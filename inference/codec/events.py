@@ -11,6 +11,7 @@ from inference.reasoning import Said
 DONE = b"data: [DONE]"
 NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
+_MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # than text, perhaps
 _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
@@ -22,14 +23,22 @@ def split(blob: bytes) -> list[bytes]:
 
 def relevant(events: list[bytes]) -> list[bytes]:
     """Without comments, and without the lines that are not data (id:, event:, retry:)."""
+    if all(event.startswith(b"data:") and b"\n" not in event for event in events):
+        return events
     return [event for event in map(_data_lines, events) if event]
 
 
 def _data_lines(event: bytes) -> bytes:
-    if event.startswith((b"data:", b"error:")) and b"\n" not in event:
-        return event
     lines = event.split(b"\n")
     return b"\n".join(line for line in lines if line.startswith((b"data:", b"error:")))
+
+
+def are_text_alone(events: list[bytes]) -> bool:
+    """True only of events that may all be shown as they are: none ends the answer, tells usage or
+    an error. One look at all of them costs less than several at each.
+    """
+    together = b"\n".join(events)
+    return _FINISH.search(together) is None and not any(map(together.__contains__, _MORE))
 
 
 def ends(event: bytes) -> bool:
@@ -79,6 +88,7 @@ class _Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk).decode  # only what it names: half the time of a dict
+_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 def text_in(event: bytes) -> str:
@@ -91,6 +101,22 @@ def said_in(event: bytes) -> Said:
     return _said(event.partition(b"data:")[2])
 
 
+def said_in_all(events: list[bytes]) -> Said:
+    """As `said_in` of each, put together."""
+    said = _said_at_once(events) or list(map(said_in, events))
+    return Said("".join(s.text for s in said), "".join(s.reasoning for s in said))
+
+
+def _said_at_once(events: list[bytes]) -> list[Said]:
+    """Read as one JSON array; none where they are not all of them chunks."""
+    data = b",".join([event.partition(b"data:")[2] for event in events])
+    try:
+        chunks = _chunks(b"[%b]" % data)
+    except msgspec.DecodeError:
+        return []
+    return list(map(_said_in_chunk, chunks)) if len(chunks) == len(events) else []
+
+
 def said_of(answer: bytes) -> Said:
     """The text of a whole answer, and the reasoning before it."""
     return _said(answer)
@@ -98,9 +124,13 @@ def said_of(answer: bytes) -> Said:
 
 def _said(chunk: bytes) -> Said:
     try:
-        choices = _chunk(chunk).choices
+        return _said_in_chunk(_chunk(chunk))
     except msgspec.DecodeError:
         return NOTHING
+
+
+def _said_in_chunk(chunk: _Chunk) -> Said:
+    choices = chunk.choices
     if not choices:
         return NOTHING
     said = choices[0].delta or choices[0].message

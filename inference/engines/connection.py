@@ -30,7 +30,7 @@ class Answer:
         self.status, self.headers = status, headers
         self.over = False
         self._transport = transport
-        self._pieces: list[bytes] = []
+        self.pieces: list[bytes] = []  # of its body, that nobody has read
         self._unread = 0
         self._paused = False
         self._problem: BrokenOff | None = None
@@ -38,15 +38,15 @@ class Answer:
 
     async def piece(self) -> bytes:
         """What has come since the last one; b"" at the end. Raises BrokenOff."""
-        while not self._pieces:
+        while not self.pieces:
             if self._problem:
                 raise self._problem
             if self.over:
                 return b""
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        found = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
+        found = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        self.pieces.clear()
         self._unread = 0
         self.resume()
         return found
@@ -63,9 +63,11 @@ class Answer:
             self._transport.resume_reading()
 
     # What the connection tells -------------------------------------------------------------------
-    def feed(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._unread += len(data)
+    def fed(self, length: int) -> None:
+        """So many bytes, of which `pieces` has those of the body, have come at once."""
+        if not self.pieces:
+            return
+        self._unread += length
         self._wake()
         if self._unread > UNREAD:
             self.pause()
@@ -135,6 +137,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             return self._fail(f"no HTTP: {problem}")
+        if self._answer:
+            self._answer.fed(len(data))
         if self._answer is None and self._head > LONGEST_HEAD:
             self._fail("its head is too large")
         return None
@@ -179,7 +183,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._answer and not self._surplus:
-            self._answer.feed(data)
+            self._answer.pieces.append(data)
 
     def on_message_complete(self) -> None:
         if self._informational or self._surplus or not self._answer:

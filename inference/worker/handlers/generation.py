@@ -190,6 +190,9 @@ class Generation(Handler):
 
     def _sort(self, events: list[bytes], now: list[bytes]) -> None:
         """Into what may be shown now and what is held. Raises EngineFailed at an error event."""
+        if not (self.sent_before or self.held) and sse.are_text_alone(events):
+            now += events
+            return
         for event in events:
             if self.sent_before and sse.opens(event):
                 continue  # the reader has seen one
@@ -350,9 +353,7 @@ class Generation(Handler):
             return sse.said_of(self.body)
         if not self.order.stream:
             return sse.NOTHING
-        said = list(map(sse.said_in, [*self.sent_events, *self.held]))
-        text = "".join(piece.text for piece in said)
-        return Said(text, "".join(piece.reasoning for piece in said))
+        return sse.said_in_all([*self.sent_events, *self.held])
 
     def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
         """A stream as text alone; as the answer that it was where it may be sent again."""

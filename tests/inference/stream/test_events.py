@@ -90,3 +90,35 @@ def test_events_without_text_have_none() -> None:
 
 def test_an_events_data_is_json_as_the_engine_sent_it() -> None:
     assert sse.parsed(chunk("ü")) == orjson.loads(chunk("ü")[6:])
+
+
+def test_what_many_events_say_is_what_each_of_them_says() -> None:
+    thought = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}'
+    odd = [b"data: {", b"data: 1,2", b"data:", b'data: {"choices":[]}']
+    for events in ([thought, chunk("a"), chunk("b")], [chunk("a"), *odd, thought, chunk("b")], []):
+        said = list(map(sse.said_in, events))
+        expected = "".join(s.text for s in said), "".join(s.reasoning for s in said)
+        assert sse.said_in_all(events) == expected
+    assert sse.said_in_all([thought, chunk("a")]) == ("a", "hm")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chunk("bye", finish="stop"),
+        event({"choices": [], "usage": {"prompt_tokens": 1}}),
+        event({"error": {"message": "broken"}}),
+        b'error: {"code":500}',
+        sse.DONE,
+    ],
+)
+def test_only_text_alone_is_shown_without_a_look_at_each(other: bytes) -> None:
+    text = [chunk("a"), chunk("b")]
+    assert sse.are_text_alone(text)
+    assert not sse.are_text_alone([*text, other])
+    assert not sse.are_text_alone([other, *text])
+
+
+def test_lines_that_are_no_data_are_left_out_among_others() -> None:
+    assert sse.relevant([b"data: 1", b"data: 2"]) == [b"data: 1", b"data: 2"]
+    assert sse.relevant([b"data: 1", b": ping", b"event: x\ndata: 2"]) == [b"data: 1", b"data: 2"]
