@@ -9,6 +9,7 @@ import hashlib
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -62,6 +63,28 @@ class Call(NamedTuple):
         return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments
 
 
+class _Several:
+    """Gathers the answers to commands that were sent together, where a future takes one."""
+
+    __slots__ = ("_answers", "_left", "_told")
+
+    def __init__(self, count: int, told: asyncio.Future[list[Answer]]) -> None:
+        self._answers: list[Answer] = []
+        self._left, self._told = count, told
+
+    def done(self) -> bool:
+        return self._told.done()
+
+    def set_result(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._left -= 1
+        if not self._left:
+            self._told.set_result(self._answers)
+
+    def set_exception(self, problem: Exception) -> None:
+        self._told.set_exception(problem)
+
+
 class RedisLink(asyncio.Protocol):
     """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
 
@@ -71,7 +94,7 @@ class RedisLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Future[None] | None = None
         self._reader = hiredis.Reader()
-        self._waiting: deque[tuple[asyncio.Future[Answer], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Answer] | _Several, float]] = deque()
         self._outgoing: list[bytes] = []
         self._watchdog: asyncio.TimerHandle | None = None
         self._watched_at = 0.0
@@ -102,7 +125,7 @@ class RedisLink(asyncio.Protocol):
         """Several scripts in one write. Raises what the first of them that failed would raise."""
         if not self._greeted:
             await self._connected()
-        answers = await asyncio.gather(*[self._send(call.words) for call in calls])
+        answers = await self._send_all([call.words for call in calls])
         problems: list[Exception] = []
         for i, answer in enumerate(answers):
             if isinstance(answer, hiredis.ReplyError):
@@ -112,7 +135,7 @@ class RedisLink(asyncio.Protocol):
                     problems.append(problem)
         if problems:
             raise problems[0]
-        return list(answers)
+        return answers
 
     async def _with_its_text(self, call: Call, refused: hiredis.ReplyError) -> Answer:
         """Once more, where Redis did not know the script."""
@@ -126,11 +149,11 @@ class RedisLink(asyncio.Protocol):
         """Several commands in one write; error answers stand in the list."""
         if not self._greeted:
             await self._connected()
-        answers = await asyncio.gather(*[self._send(words) for words in commands])
+        answers = await self._send_all(commands)
         for answer in answers:
             if isinstance(answer, hiredis.ReplyError) and (gone := _gone(answer)):
                 raise gone
-        return list(answers)
+        return answers
 
     def close(self) -> None:
         self._closed = True
@@ -143,17 +166,39 @@ class RedisLink(asyncio.Protocol):
     def _send(self, words: tuple[Any, ...]) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
+        self._put((words,), answer, answer, loop)
+        return answer
+
+    def _send_all(self, commands: list[tuple[Any, ...]]) -> asyncio.Future[list[Answer]]:
+        """Costs less than a future for each."""
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
+        if commands:
+            self._put(commands, _Several(len(commands), answers), answers, loop)
+        else:
+            answers.set_result([])
+        return answers
+
+    def _put(
+        self,
+        commands: Sequence[tuple[Any, ...]],
+        waits: "asyncio.Future[Answer] | _Several",
+        told: asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """`waits` gets the answer to each; `told`: the future that tells of them."""
         if self._transport is None:
-            answer.set_exception(RedisGone("the connection was lost"))
-            return answer
+            return told.set_exception(RedisGone("the connection was lost"))
         if not self._outgoing:
             loop.call_soon(self._flush)
-        self._outgoing.append(hiredis.pack_command(words))
-        self._waiting.append((answer, now := time.monotonic()))
+        now = time.monotonic()
+        for words in commands:
+            self._outgoing.append(hiredis.pack_command(words))
+            self._waiting.append((waits, now))
         if self._watchdog is None and self._timeout_s:
             self._watched_at = now
             self._watchdog = loop.call_later(self._timeout_s / 4, self._watch)
-        return answer
+        return None
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
