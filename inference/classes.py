@@ -80,9 +80,10 @@ ASSIGNED: list[tuple[str, str, str]] = [
 
 
 def assigned(plan: str, route: str) -> str:
-    return next(
-        name for plans, routes, name in ASSIGNED if plans in ("*", plan) and routes in ("*", route)
-    )
+    for plans, routes, name in ASSIGNED:
+        if plans in ("*", plan) and routes in ("*", route):
+            return name
+    raise LookupError("the last line of ASSIGNED fits everything")
 
 
 def lowerable(highest: str) -> list[str]:
@@ -101,8 +102,17 @@ def of(name: str) -> WorkClass:
 
 def rank(name: str) -> int:
     """0 for the highest; one that has been taken out of the table goes last."""
-    known = list(CLASSES)
-    return known.index(name) if name in CLASSES else len(known)
+    return len(above(name))
+
+
+def above(name: str) -> list[str]:
+    """The classes that go before this one, the highest first."""
+    found = list[str]()
+    for known in CLASSES:
+        if known == name:
+            break
+        found.append(known)
+    return found
 
 
 def longest_deadline_s() -> float:

@@ -7,8 +7,9 @@ Nothing here asks anybody: routing looks it up for each request.
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+import msgspec
 
 from inference import classes
 
@@ -17,8 +18,7 @@ _FREE, _FULL, _WAITS = 0, 1, 2
 LONGEST_S = 120.0  # without a start: a pool whose runners are gone does not seem slow for ever
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """Of one pool. `interval_s`: from one start to the next while others wait, 0 if unknown.
 
     `begun` counts the requests that have left while others waited.
@@ -27,8 +27,8 @@ class Line:
     full: bool = False  # no slot is free
     interval_s: float = 0.0
     begun: float = 0
-    waiting: Mapping[str, int] = field(default_factory=dict)  # by class
-    at: float = field(default_factory=time.monotonic)
+    waiting: Mapping[str, int] = {}  # by class
+    at: float = msgspec.field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, pace: bytes, waiting: Mapping[str, int], now_ms: int = 0) -> Self:
@@ -48,8 +48,8 @@ class Line:
 
     def before(self, klass: str) -> int:
         """How many wait that one of this class has to wait for."""
-        rank = classes.rank(klass)
-        return sum(n for name, n in self.waiting.items() if classes.rank(name) <= rank)
+        waiting = self.waiting
+        return sum([waiting.get(each, 0) for each in classes.above(klass)], waiting.get(klass, 0))
 
     def wait_s(self, places: int) -> float:
         """Until so many have begun; 0 while a slot is free."""
@@ -70,8 +70,7 @@ def _start_s(starts: float, busy_ms: float, first: float, passed_ms: float) -> f
     return max(busy_ms / starts, (busy_ms + passed_ms) / (starts + 1)) / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a request joined. 1 is next; 0: it had not to wait."""
 
     position: int = 0
@@ -87,9 +86,10 @@ class Place:
         gone = int(max(0, line.begun - self.begun))
         # Those who left without having begun show in how many wait at all.
         position = max(1, min(self.position - gone, line.before(self.klass)))
-        return replace(self, position=position, wait_s=line.wait_s(position))
+        return msgspec.structs.replace(self, position=position, wait_s=line.wait_s(position))
 
 
+AT_ONCE = Place()
 _lines: dict[str, Line] = {}  # by pool
 
 
@@ -100,10 +100,9 @@ def joined(pool: str, klass: str, told: Sequence[Any], slots: int) -> Place:
     """
     if not told:  # a slot was free
         _lines[pool] = Line()
-        return Place()
-    names = classes.names()[: classes.rank(klass)]
+        return AT_ONCE
     known = line_of(pool)
-    waiting = {**known.waiting, **_counts([*names, klass], told[2:])}
+    waiting = {**known.waiting, **_counts([*classes.above(klass), klass], told[2:])}
     line = Line.of(told[0], waiting)
     if line.begun == known.begun and line.interval_s < known.interval_s:
         line = Line(line.full, known.interval_s, line.begun, waiting)  # the last look saw delays

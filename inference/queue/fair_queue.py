@@ -71,14 +71,13 @@ def lengths() -> dict[str, int]:
 
 def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | bytes]:
     """Of ENQUEUE; `place`: "tail" or "head"."""
-    above = classes.names()[: classes.rank(item.klass)]
-    order = carried(ciphertext)
+    order, above = carried(ciphertext), classes.above(item.klass)
     return [item.klass, item.tenant, item.id, str(item), order, place, *above]
 
 
 def _slots(pool: str) -> int:
     found = pools().get(pool)
-    return sum(engine.config.slots for engine in found.engines) if found else 0
+    return sum([engine.config.slots for engine in found.engines]) if found else 0
 
 
 class Joined(NamedTuple):
@@ -224,7 +223,7 @@ class FairQueue:
     def parking(
         self, verb: str, item: Item, began_at: float = 0, cost: int = 0, times: int = 0
     ) -> Call:
-        above = classes.names()[: classes.rank(item.klass)]
+        above = classes.above(item.klass)
         began_ms = int(began_at * 1000)
         return Call(PARK, self._pool, (verb, str(item), began_ms, cost, times, *above))
 
