@@ -8,6 +8,7 @@ import hmac
 from dataclasses import replace
 from uuid import UUID
 
+import msgspec
 from channels.db import database_sync_to_async
 
 from inference.api import kept_streams
@@ -39,7 +40,7 @@ async def submit(call: Call, submission: Submission) -> AnswerStream:
             if isinstance(found, Completion):
                 return await _replayed(call, caller, found)
         try:
-            return await call.submit(replace(submission, claim=found))
+            return await call.submit(msgspec.structs.replace(submission, claim=found))
         except KeyTaken:
             continue
     raise Conflict(

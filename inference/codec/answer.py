@@ -4,17 +4,16 @@ OpenAI's JSON is the one inner form. What an engine wrote goes through untouched
 its names become ours, and what it says of a prompt cache that tenants share is taken out.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from inference.codec import cache_figures, events
 from inference.codec.events import DONE
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(msgspec.Struct, frozen=True):
     """The end of a stream, read from one event; `event` is None where the reader gets nothing."""
 
     event: bytes | None
@@ -22,8 +21,7 @@ class Tail:
     usage: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True):
     """An answer that comes in one piece."""
 
     body: bytes

@@ -5,8 +5,8 @@ Orders go over `post`; what is asked now and then (health, slots, tokens of a pr
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cache, lru_cache
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -50,20 +50,19 @@ class EngineSession:
         self._idle.clear()
         await self.http.close()
 
-    @asynccontextmanager
-    async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> AsyncGenerator[Answer]:
-        """Raises NoConnection, and BrokenOff where the engine may have had the request."""
-        origin, target = _parsed(url)
-        connection = self._kept(origin) or await _connected(origin)
-        try:
-            yield await connection.ask(_request(url, target, headers, len(body)) + body)
-        finally:
-            if connection.reusable:
-                self._keep(origin, connection)
-            else:
-                connection.close()
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> "_Post":
+        """A context: raises NoConnection, and BrokenOff where the engine may have had it."""
+        return _Post(self, url, body, headers)
+
+    async def connection(self, origin: Origin) -> Connection:
+        """Raises NoConnection. Whoever takes it gives it back: `over`."""
+        return self._kept(origin) or await _connected(origin)
+
+    def over(self, origin: Origin, connection: Connection) -> None:
+        if connection.reusable:
+            self._keep(origin, connection)
+        else:
+            connection.close()
 
     def _kept(self, origin: Origin) -> Connection | None:
         """The one that was used last."""
@@ -94,6 +93,29 @@ class EngineSession:
         self._idle = {origin: idle for origin, idle in self._idle.items() if idle}
         if self._idle:
             self._tidying = loop.call_later(KEPT_S, self._tidy)
+
+
+class _Post(AbstractAsyncContextManager[Answer]):
+    """One order on its way. A class costs less than a generator does."""
+
+    def __init__(
+        self, session: EngineSession, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        self._session, self._url, self._body, self._headers = session, url, body, headers
+        self._origin, self._target = _parsed(url)
+        self._connection: Connection
+
+    async def __aenter__(self) -> Answer:
+        head = _request(self._url, self._target, self._headers, len(self._body))
+        self._connection = connection = await self._session.connection(self._origin)
+        try:
+            return await connection.ask(head + self._body)
+        except BaseException:
+            self._session.over(self._origin, connection)
+            raise
+
+    async def __aexit__(self, *_problem: object) -> None:
+        self._session.over(self._origin, self._connection)
 
 
 async def _connected(origin: Origin) -> Connection:

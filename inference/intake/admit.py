@@ -1,8 +1,8 @@
 """Step 2, admission: all limits at once, and the quotas that are known to be used up."""
 
 import asyncio
-from dataclasses import dataclass
 
+import msgspec
 from django.conf import settings
 
 from inference.intake.context import Context
@@ -14,8 +14,7 @@ from inference.record import slots
 from tenants.rate_limits.admission import Admission, Ask
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     admission: Admission
     ask: Ask
     counted_at: int  # what `undo` takes back

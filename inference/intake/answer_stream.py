@@ -1,7 +1,6 @@
 """The answer to a submission, as it comes: the one thing that a front end writes onto its wire."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from inference.intake.context import Context
 from inference.intake.enqueue import leave
@@ -59,29 +58,37 @@ class AnswerStream:
         Closed before the end, or after `hang_up`, the generation is cancelled, unless it outlives
         its reader. Raises ReaderGone.
         """
-        context, order, sink = self._context, self.order, self.sink
         try:
             while True:
-                frame = await sink.next(LOOK_AROUND_S)
-                if sink.hung_up:
-                    raise ReaderGone
-                if frame is None:
-                    await recover(context, order, sink)
+                frame = await self._next()
                 yield frame
                 if frame and frame.final:
                     return
         finally:
-            leave(context, order)
-            if not (sink.finished or order.outlives_reader):
-                context.cancellation.cancel(order)
+            self._end()
 
     async def whole(self) -> Frame:
         """The final frame of an answer that comes in one piece. Raises ReaderGone."""
-        async with aclosing(self.frames()) as frames:
-            async for frame in frames:
+        try:
+            while True:
+                frame = await self._next()
                 if frame and frame.final:
                     return frame
-        raise ReaderGone
+        finally:
+            self._end()
+
+    async def _next(self) -> Frame | None:
+        frame = await self.sink.next(LOOK_AROUND_S)
+        if self.sink.hung_up:
+            raise ReaderGone
+        if frame is None:
+            await recover(self._context, self.order, self.sink)
+        return frame
+
+    def _end(self) -> None:
+        leave(self._context, self.order)
+        if not (self.sink.finished or self.order.outlives_reader):
+            self._context.cancellation.cancel(self.order)
 
     def hang_up(self) -> None:
         """The reader has gone."""

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
 from django.db import DatabaseError
 
@@ -31,8 +31,7 @@ LATE = Outcome(state="failed", status=503, finish_reason="error", error_code="re
 Settled = Callable[[Cipher], Row]
 
 
-@dataclass(frozen=True, slots=True)
-class OnRecord:
+class OnRecord(msgspec.Struct, frozen=True):
     ciphertext: bytes  # of the order
     verdict: Verdict  # what the quotas say
     payload_sha256: str  # of the text on record

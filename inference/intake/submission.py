@@ -1,8 +1,8 @@
 """What a front end has read off its wire: validated, and prepared for the engine."""
 
-from dataclasses import dataclass
 from math import inf
 
+import msgspec
 import orjson
 
 from inference.engines.base import Engine
@@ -17,8 +17,7 @@ from inference.validation.schemas import Body
 from tenants.caller import Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     caller: Caller
     engine: Engine
     body: bytes  # for the engine, as the audit trail records it

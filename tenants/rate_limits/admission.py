@@ -5,10 +5,11 @@ Here is what all web processes share; who to ask when Redis is away is rate_limi
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from tenants.caller import NO_LIMITS, Caller, Limits
 from tenants.rate_limits.client_address import counted
@@ -36,8 +37,7 @@ LIGHT = 16_384  # bytes: a smaller body does not count among those in flight (bu
 _SCRIPT = script("clock", "buckets", "admission")
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """What the tightest tier leaves, for the headers. Requests or tokens."""
 
     limit: int
@@ -45,8 +45,7 @@ class Left:
     full_in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """`tier` is "" when admitted, else who refused: one of RefusedBy's words."""
 
     tier: str
@@ -65,8 +64,7 @@ class Admission:
         return 0 if self.tier or not self.requests else self.requests.remaining
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """One request at the limits. `address` is whom the limit per address counts, "" nobody.
 
     `only_looks`: it wants to know what the tenant's and the key's limits leave. They are charged

@@ -10,7 +10,9 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from tenants.caller import Limits
 from tenants.rate_limits.admission import LIGHT, MEGABYTE, Admission, Ask, Left
@@ -86,7 +88,7 @@ class LocalAdmission:
         """It did not run: its place is free and its tokens are its own; it counts as a request."""
         if ask := self.owed.get(request_id):
             self.undo(request_id)
-            self.owed[request_id] = rest = replace(ask, tokens=0, hold_s=0)
+            self.owed[request_id] = rest = msgspec.structs.replace(ask, tokens=0, hold_s=0)
             for _, _, bucket, n in self._charges(rest, self._clock()):
                 bucket.level -= n
 

@@ -1,8 +1,9 @@
 """What a request gives back when it is over (release.lua), and takes again after a loss."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tenants.rate_limits.admission import Ask, keys, script
 from tenants.redis_link import Call, RedisLink
@@ -12,8 +13,7 @@ REACQUIRE = script("clock", "buckets", "reacquire")
 UNKNOWN = 2**31  # bytes: it may have been large
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """Of a request in progress. `key` is "" for a member's; `bytes` of its body, if known.
 
     `until`: when it is over, whatever dies; seconds since the epoch.

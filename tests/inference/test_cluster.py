@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -160,14 +159,14 @@ async def test_the_limits(link: RedisLink) -> None:
         for n in range(20)
     ]
     for ask in asks:
-        ask = replace(ask, tokens=10, hold_s=60, bytes=100_000)
+        ask = replaced(ask, tokens=10, hold_s=60, bytes=100_000)
         admission, at = await shared.admit(ask)
         assert admission.tier == ""
         assert admission.requests
         slot = Slot(ask.request_id, ask.tenant, ask.key, 100_000)
         assert await release(link, slot, 10, 5)
         await reacquire(link, slot, 60)
-        assert not await undo(link, replace(ask, request_id=str(uuid4())), at)
+        assert not await undo(link, replaced(ask, request_id=str(uuid4())), at)
     assert len({key_slot(key.encode()) for ask in asks for key in ask.keys}) == 1
 
 

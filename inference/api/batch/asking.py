@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 from django.conf import settings
 
@@ -81,7 +82,7 @@ class Asking:
         caller = await self._caller()
         try:
             submission = await self._read(caller, line)
-            submission = replace(submission, claim=claim, among=among)
+            submission = msgspec.structs.replace(submission, claim=claim, among=among)
             return await submit(self._context, submission)
         except NotAllowed as refused:
             raise AccessLost(refused.code, refused.message) from None

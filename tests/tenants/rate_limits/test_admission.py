@@ -267,7 +267,7 @@ async def test_what_takes_no_slot_pays_its_tokens_and_gets_them_back_once(
 async def test_a_place_is_held_again_until_it_is_over(link: RedisLink) -> None:
     asked = an_ask(caller())
     for until, most in ((0.0, 60_000), (time.time() + 3600, 3_600_000)):
-        await reacquire(link, replace(place_of(asked), until=until), 60)
+        await reacquire(link, msgspec.structs.replace(place_of(asked), until=until), 60)
         left = await link.call("PTTL", concurrency_key(asked.tenant))
         assert most - 5_000 < left <= most
 
@@ -307,7 +307,7 @@ async def test_one_larger_than_the_bytes_in_flight_comes_in_alone(
     large = an_ask(acme, size=4_000_000)
     assert (await shared.admit(large))[0].tier == ""
     assert (await ask(shared, acme, size=20_000)).tier == "bytes"
-    await release(link, replace(place_of(large), bytes=UNKNOWN), 0, 0)
+    await release(link, msgspec.structs.replace(place_of(large), bytes=UNKNOWN), 0, 0)
     assert (await ask(shared, acme, size=20_000)).tier == ""
     assert (await ask(shared, acme, size=4_000_000)).tier == "bytes"
 
@@ -384,7 +384,7 @@ async def test_one_that_was_counted_before_is_not_counted_again(
     before = Ask(str(uuid4()), ip, 3)
     admission, counted_at = await shared.admit(before)
     assert admission.remaining == 2
-    asked = replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
+    asked = msgspec.structs.replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
     admission, _ = await shared.admit(asked)
     assert admission.tier == ""
     refused = await ask(shared, acme, ip=ip, per_ip=3)
@@ -393,7 +393,7 @@ async def test_one_that_was_counted_before_is_not_counted_again(
     # refused by its tenant: what it paid before authentication comes back, too
     _, counted_at = await shared.admit(Ask(str(uuid4()), ip, 3))
     refused, _ = await shared.admit(
-        replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
+        msgspec.structs.replace(an_ask(acme, ip=ip, per_ip=3), address_counted_at=counted_at)
     )
     assert refused.tier == "rate"
     assert [(await ask(shared, caller(), ip=ip, per_ip=3)).tier for _ in range(3)] == ["", "", "ip"]
