@@ -2,7 +2,9 @@
 
 Both walls stand by themselves: with the ORM's scoping off, row-level security alone must hold, and
 with row-level security off, scoping alone. With one wall the walk is that of those who may most:
-what they cannot reach, nobody can whom their permissions stop as well. `make soak` walks as all.
+what they cannot reach, nobody can whom their permissions stop as well. At home they stand for all
+too: what the other roles may there is said by test_permissions.py and test_who_may_what.py. `make
+soak` walks as all everywhere.
 """
 
 import logging
@@ -32,7 +34,7 @@ PARTS: list[Part] = [(0, 2), (1, 2)]  # every other caller: they can be walked s
 
 # The owner holds every permission; a key knows its own scope alone.
 MAY_MOST = frozenset({Role.OWNER, *(f"key {scope}" for scope in Scope)})
-WITH_ONE_WALL = None if os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody" else MAY_MOST
+STAND_FOR_ALL = None if os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody" else MAY_MOST
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +65,9 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.slow(seconds=45)
+@pytest.mark.slow(seconds=30)
 async def test_both_walls(part: Part) -> None:
-    _holds(await _prove(at_home=True, part=part))
+    _holds(await _prove(at_home=True, part=part, residents=STAND_FOR_ALL))
 
 
 def test_the_owner_may_whatever_anybody_may() -> None:
@@ -78,7 +80,7 @@ def test_the_owner_may_whatever_anybody_may() -> None:
 @pytest.mark.slow(seconds=30)
 async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
-        found = await _prove(named=WITH_ONE_WALL)
+        found = await _prove(named=STAND_FOR_ALL)
     assert len(stripped) > 10, "the switch does nothing"
     _holds(found, only_leaks=True)
 
@@ -87,7 +89,7 @@ async def test_row_level_security_alone() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=30)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(named=WITH_ONE_WALL))
+    _holds(await _prove(named=STAND_FOR_ALL))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -112,12 +114,18 @@ async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _prove(
-    *, at_home: bool = False, part: Part = WHOLE, named: frozenset[str] | None = None
+    *,
+    at_home: bool = False,
+    part: Part = WHOLE,
+    named: frozenset[str] | None = None,
+    residents: frozenset[str] | None = None,
 ) -> Proof:
     logging.disable(logging.WARNING)  # a line for each refusal
     application = import_string(settings.ASGI_APPLICATION)
     try:
-        return await prove(application, at_home=at_home, part=part, named=named)
+        return await prove(
+            application, at_home=at_home, part=part, named=named, residents=residents
+        )
     finally:
         logging.disable(logging.NOTSET)
 

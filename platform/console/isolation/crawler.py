@@ -199,7 +199,7 @@ class Walk:
     """Without `at_home` it leaves out what people do to their own things.
 
     `part` is a share of the callers, for several that walk side by side on stages of their own;
-    `named` leaves out all others.
+    `named` leaves out all others; who is not in `residents` walks in the other tenant alone.
     """
 
     def __init__(
@@ -210,9 +210,10 @@ class Walk:
         at_home: bool = True,
         part: Part = WHOLE,
         named: Container[str] | None = None,
+        residents: Container[str] | None = None,
     ) -> None:
         self._stage, self._client, self._at_home, self._part = stage, client, at_home, part
-        self._named = named
+        self._named, self._residents = named, residents
         self._making = threading.Lock()
 
     async def cells(self, told: Callable[[Cell], None]) -> list[Cell]:
@@ -238,7 +239,7 @@ class Walk:
 
     async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:
         for step in steps(caller):
-            if step.uses_up and not self._at_home:
+            if step.place == OWN and not self._walks_at_home(step):
                 continue
             path = await database_sync_to_async(self._filled)(step)
             headers = [*step.caller.headers, (b"content-type", step.kind.encode())]
@@ -250,6 +251,10 @@ class Walk:
         for address in SOCKETS:
             for place in (OWN, FOREIGN):
                 yield await self._socket(address, caller, place)
+
+    def _walks_at_home(self, step: Step) -> bool:
+        resident = self._residents is None or step.caller.name in self._residents
+        return resident and (self._at_home or not step.uses_up)
 
     async def _socket(self, address: str, caller: Caller, place: str) -> Cell:
         side = self._stage.own if place == OWN else self._stage.other

@@ -52,17 +52,18 @@ async def prove(
     at_home: bool = True,
     part: Part = WHOLE,
     named: Container[str] | None = None,
+    residents: Container[str] | None = None,
     told: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
     """Through the whole application in this process, over connections that see nothing.
 
-    `part` and `named`: see Walk. `told` hears of each answer as it comes.
+    `part`, `named` and `residents`: see Walk. `told` hears of each answer as it comes.
     """
     with nothing_open():
         async with _staged() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
-            walk = Walk(stage, client, at_home=at_home, part=part, named=named)
+            walk = Walk(stage, client, at_home=at_home, part=part, named=named, residents=residents)
             async with client.alive():
                 cells = await walk.cells(told)
             after = await database_sync_to_async(rows_of)(stage)
