@@ -288,7 +288,12 @@ class Door:
 
 @pytest.fixture
 def door(sign_in: SignIn, targets: Targets, filled: Targets) -> Callable[..., Door]:
-    return lambda who=None: Door(sign_in(who) if who else Client(), targets, filled)
+    def opened(who: Member | User | None = None) -> Door:
+        client = sign_in(who) if who else Client()
+        client.get("/account/")  # what is written down once a minute: not undone, and not again
+        return Door(client, targets, filled)
+
+    return opened
 
 
 def as_said(rows: list[Row], role: str) -> Found:
