@@ -92,7 +92,7 @@ def test_hours(acme: Tenant) -> None:
 
 
 def test_quantiles(acme: Tenant) -> None:
-    for ms in range(1, 1001):
+    for ms in range(10, 1001, 10):
         used(acme, NOON, ttft_ms=ms, queue_ms=10 * ms)
     rollup.roll_up()
     found = Report(acme, WEEK).totals()
