@@ -14,7 +14,7 @@ from config.supervisor.kin import RUN_ID, Kin
 from config.supervisor.problem import Problem
 from config.supervisor.screen import say, seconds
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten seconds
 STEADY = 20.0  # seconds of life after which a death counts as the first again
 # Together under the ten seconds that Ctrl-C may take.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
