@@ -1,7 +1,8 @@
 """Both moments of a request whose answer is there when it comes in: one commit, and one round trip.
 
 The two statements of statements.py, one after the other in a transaction: between receipt and
-settlement nobody can die. A row has `received` and `settled`, which are theirs.
+settlement nobody can die. A row has `received` and `settled`, which are theirs. What a pipeline
+sends up to its end is one transaction without BEGIN and COMMIT, which cost half a millisecond more.
 """
 
 from typing import Any
@@ -32,7 +33,7 @@ class AnsweredAtOnce(GroupCommit):
 
     async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
         received, settled = (_json(rows, name) for name in ("received", "settled"))
-        async with connection.pipeline(), connection.transaction():
+        async with connection.pipeline():
             told = await connection.execute(RECEIVED, received, prepare=True)
             await connection.execute(_SETTLED, settled, prepare=True)
         return dict(await told.fetchall())

@@ -118,6 +118,21 @@ async def test_hits_among_misses_have_their_own_verdicts(
     assert len(engine.asked) == 8
 
 
+async def test_a_hit_that_cannot_be_settled_is_not_received(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ask(client)
+    settled = replay_kept.Replay.settled
+    bad = lambda replay, cipher: settled(replay, cipher) | {"at": "no time"}  # noqa: E731
+    monkeypatch.setattr(replay_kept.Replay, "settled", bad)
+    assert (await ask(client)).status_code == 503
+    assert await in_database(Completion.objects.count)() == 1
+    received = Event.objects.filter(action="completion:received")
+    assert await in_database(received.count)() == 1
+    monkeypatch.undo()
+    assert is_hit(await ask(client))
+
+
 async def test_a_hit_is_billed_where_it_is_given_and_nowhere_else(
     client: httpx.AsyncClient, context: Context, dsn: str
 ) -> None:
