@@ -1,5 +1,5 @@
 -- Keeps an answer, and within its tenant's part what is kept: the oldest goes first.
--- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, request, ms
+-- KEYS: prefix of the tenant's keys. ARGV: name, data, ms, most bytes, subject, model, flight, ms
 -- alone; without data nothing is kept. Whoever waits for this answer (`f:`) need not wait any longer:
 -- it is here, or it was this request that was to bring it. Where it ended without one that can be
 -- kept, the others would not bring one either: for `ms alone` nobody waits for anybody.

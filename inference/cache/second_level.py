@@ -12,6 +12,7 @@ from django.conf import settings
 
 from audit.keys.keyring import Cipher
 from inference.cache import answers
+from inference.cache.flights import word
 from inference.order import Order
 from inference.record.statements import Outcome
 from tenants.redis_link import RedisGone, RedisLink, Script
@@ -49,7 +50,7 @@ class SecondLevel:
         where, name = prefix(order.tenant_id), order.cached.hex()
         other, found = await self._redis.many(
             [
-                ("SET", f"{where}:f:{name}", str(order.id), "NX", "GET", "PX", FLIGHT_MS),
+                ("SET", f"{where}:f:{name}", word(order), "NX", "GET", "PX", FLIGHT_MS),
                 ("GET", f"{where}:e:{name}"),
             ]
         )
@@ -83,7 +84,7 @@ class SecondLevel:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 most = await self._part(order, ttl_s) if data else 0
-                about = order.subject_id.hex, order.model, str(order.id)
+                about = order.subject_id.hex, order.model, word(order)
                 arguments = order.cached.hex(), data, ttl_s * 1000, most, *about, alone_ms
                 await self._redis.run(KEEP, [prefix(order.tenant_id)], *arguments)
         except TROUBLE as problem:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
@@ -14,23 +16,25 @@ PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 AGAIN_S = 0.2
 
 
-async def enqueue(context: Context, order: Order, ciphertext: bytes, sink: Sink) -> Place:
-    """Where it stands. Waits for a Redis that is away; but not for ever.
+async def enqueue(
+    context: Context, order: Order, ciphertext: bytes, sink: Sink, attempt: int = 1
+) -> Place:
+    """Where it stands. Waits for a Redis that is away; but not for ever. `attempt` 2: it goes on.
 
     Raises OutOfService when it has been settled as not run.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + PATIENCE_S
+    until, item = loop.time() + PATIENCE_S, replace(order.item, attempt=attempt)
     while True:
         try:
             async with asyncio.timeout_at(until):
-                joined = await context.queues[order.queue].join(order.item, ciphertext)
+                joined = await context.queues[order.queue].join(item, ciphertext)
             if joined.wakes:
                 loop.run_in_executor(context.messenger, wake_up, order.queue)
             context.line_watch.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:
-            if sink.attempt:  # the sweeper brought it in, and it runs
+            if sink.attempt >= attempt:  # the sweeper brought it in, and it runs
                 return Place()
             if loop.time() + AGAIN_S >= until:
                 await _give_up(context, order)

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from audit.keys.master_keys import MasterKeyUnavailable
 from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
+from inference.cache.flights import Leader, leader
 from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.caching import Wish, not_kept
 from inference.order import Order
@@ -41,9 +42,12 @@ class KeptAnswers:
         self._leading: dict[UUID, Order] = {}
         self._saying: asyncio.Task[None] | None = None  # that they are in flight
 
-    async def find(self, order: Order, wish: Wish) -> Kept | None:
-        """None: an engine has to answer; others may wait for that. Raises NotFound."""
-        kept = await self._look(order) if wish.reads else None
+    async def find(self, order: Order, wish: Wish) -> Kept | Leader | None:
+        """A stream that another one in flight is a stream for too gets that one.
+
+        None: an engine has to answer; others may wait for that. Raises NotFound.
+        """
+        kept: Kept | Leader | None = await self._look(order) if wish.reads else None
         if kept is None and wish.only:
             raise not_kept()
         if kept is None and wish.reads and order.pool:  # else no engine takes it
@@ -87,19 +91,26 @@ class KeptAnswers:
         return Kept(answer, level)
 
     # In flight -----------------------------------------------------------------------------------
-    async def _share(self, order: Order) -> Kept | None:
+    async def lead_or_follow(self, order: Order) -> tuple[bytes | None, bytes | None]:
+        """As `SecondLevel.begin`. Raises one of TROUBLE."""
+        other, data = await self.second.begin(order)
+        if other is None:
+            self._lead(order)
+        return other, data
+
+    async def _share(self, order: Order) -> Kept | Leader | None:
         try:
             async with asyncio.timeout(SHARED_S):
                 while True:
-                    other, data = await self.second.begin(order)
+                    other, data = await self.lead_or_follow(order)
                     if kept := await self._taken(order, data, SHARED):
                         if other is None:
                             await self.abandon(order)
                         return kept
-                    if other is None:
-                        self._lead(order)
-                    if other in (None, ALONE):
+                    if other is None or other == ALONE:
                         return None
+                    if order.stream and (found := leader(other, order.cached)) and found.streams:
+                        return found
                     if kept := await self._landed(order):
                         return kept
         except TROUBLE:

@@ -43,7 +43,7 @@ class Replay:
 
     @classmethod
     def of(cls, order: Order, kept: Kept) -> "Replay":
-        order, body = _priced(order), _ours(kept.answer, order)
+        order, body = priced(order), _ours(kept.answer, order)
         return cls(order, body, _outcome(kept, body))
 
     def settled(self, cipher: Cipher) -> Row:
@@ -66,7 +66,7 @@ async def replay_kept(
         frame = Frame(order.id.bytes, 1, 1, Kind.ERROR, text, 503)
     stream.sink.put(frame)
     context.rate_limiter.over(str(order.id))
-    context.background.run(_release(context, order, len(replay.body)))
+    context.background.run(let_go(context, order, len(replay.body)))
 
 
 async def _settles(context: Context, replay: Replay) -> bool:
@@ -78,7 +78,7 @@ async def _settles(context: Context, replay: Replay) -> bool:
         return False
 
 
-def _priced(order: Order) -> Order:
+def priced(order: Order) -> Order:
     charge = KeptCharge(*msgspec.structs.astuple(order.charge))
     return msgspec.structs.replace(order, charge=charge)
 
@@ -116,7 +116,7 @@ def _frame(order: Order, body: bytes) -> Frame:
     return Frame(order.id.bytes, 1, len(given), Kind.END, text, upstream=served_by)
 
 
-async def _release(context: Context, order: Order, answer: int) -> None:
+async def let_go(context: Context, order: Order, answer: int) -> None:
     """Its place in the limits, and its tokens: no engine has worked for it."""
     for _ in range(TRIES):
         with suppress(RedisGone):

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from inference import classes
+from inference.cache.flights import Leader
 from inference.intake import allowed, refusals
 from inference.intake.admit import Admitted, admit, undo
 from inference.intake.answer_stream import AnswerStream
@@ -15,6 +16,7 @@ from inference.intake.context import Context
 from inference.intake.draft import draft, placed
 from inference.intake.enqueue import enqueue, leave
 from inference.intake.errors import NotAdmitted
+from inference.intake.going_along import GoingAlong
 from inference.intake.kept_answers import SHARED, Kept
 from inference.intake.put_on_record import put_on_record
 from inference.intake.replay_kept import Replay, replay_kept
@@ -40,19 +42,22 @@ async def submit(
     )
     order = await draft(context, submission)
     try:
-        answer, replay = await _on_record(context, submission, order)
+        answer, found = await _on_record(context, submission, order)
         order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
             context, refused, submission.caller, order.route, order.client_ip, order.model
         ) from None
-    if replay:
-        answer.is_kept = True
-        await replay_kept(context, answer, replay, settled=replay.fits_at_once)
+    answer.is_kept = found is not None
+    if isinstance(found, Replay):
+        await replay_kept(context, answer, found, settled=found.fits_at_once)
         return answer
     if before_queue:
         await _call(before_queue, context, order)
     context.revocation.begin(order, submission.caller.credential, answer.sink)
+    if found:
+        GoingAlong(context, order, answer.on_record.ciphertext, answer.sink).begin(found)
+        return answer
     try:
         answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
     except asyncio.CancelledError:  # this process stops
@@ -63,12 +68,12 @@ async def submit(
 
 async def _on_record(
     context: Context, submission: Submission, order: Order
-) -> tuple[AnswerStream, Replay | None]:
+) -> tuple[AnswerStream, Replay | Leader | None]:
     admitted = await admit(context, submission, order)
-    replay = None
+    found, replay = None, None
     if submission.cache:
-        kept, order = await _kept(context, submission, order, admitted)
-        replay = Replay.of(order, kept) if kept else None
+        found, order = await _kept(context, submission, order, admitted)
+        replay = Replay.of(order, found) if isinstance(found, Kept) else None
         order = replay.order if replay else order
     settled = replay.settled if replay and replay.fits_at_once else None
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
@@ -80,22 +85,23 @@ async def _on_record(
         context.returns.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)
         raise
-    return AnswerStream(context, order, sink, admitted.admission, recorded), replay
+    answer = AnswerStream(context, order, sink, admitted.admission, recorded)
+    return answer, found if isinstance(found, Leader) else replay
 
 
 async def _kept(
     context: Context, submission: Submission, order: Order, admitted: Admitted
-) -> tuple[Kept | None, Order]:
+) -> tuple[Kept | Leader | None, Order]:
     """And the order with the pool that its record names. Raises NotFound, Unauthorized, and what
     routing raises where there is none.
     """
     assert submission.cache
     try:
         kept = await context.kept_answers.find(order, submission.cache)
-        if kept and kept.level == SHARED:
+        if isinstance(kept, Leader) or (kept and kept.level == SHARED):
             caller = await still_open(context, submission.caller)
             allowed.check(caller, submission.engine, submission.client_ip)
-        return kept, await placed(context, submission, order, runs=kept is None)
+        return kept, await placed(context, submission, order, runs=not isinstance(kept, Kept))
     except BaseException:
         _leave_nothing(context, order, admitted)
         raise

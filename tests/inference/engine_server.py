@@ -20,6 +20,8 @@ class EngineServer:
         self.breaks_off = False  # in the middle of a stream
         self.goes_on = asyncio.Event()  # answers wait for it
         self.goes_on.set()
+        self.second_half = asyncio.Event()  # they wait for it in their middle
+        self.second_half.set()
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -37,19 +39,20 @@ class EngineServer:
             (int(line[15:]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
         )
         if not head.startswith(b"POST"):
-            writer.write(_response(200, b'{"data":[]}'))
-            return
+            return writer.write(_response(200, b'{"data":[]}'))
         body = orjson.loads(await reader.readexactly(length))
         self.asked.append(body)
         await self.goes_on.wait()
         if self.status != 200:
-            writer.write(_response(self.status, b'{"error":{"message":"no"}}'))
-            return
+            return writer.write(_response(self.status, b'{"error":{"message":"no"}}'))
         answer = self._stream(body) if body.get("stream") else _response(200, self._whole(body))
-        writer.write(answer[: len(answer) // 2] if self.breaks_off else answer)
+        half = len(answer) // 2
+        writer.write(answer[:half])
         await writer.drain()
         if self.breaks_off:
-            writer.close()
+            return writer.close()
+        await self.second_half.wait()
+        return writer.write(answer[half:])
 
     @property
     def _said(self) -> list[str]:

@@ -12,6 +12,7 @@ from audit import redis_servers
 from audit.redis_servers import Address
 from config.environment import PROJECT
 from console.api import rate
+from inference.cache.flights import word
 from inference.cache.second_level import KEEP, SecondLevel
 from inference.cache.second_level import prefix as kept_prefix
 from inference.engines import breakers
@@ -118,7 +119,7 @@ async def test_kept_answers(link: RedisLink) -> None:
     second, flights = SecondLevel(link), [an_order(cached=uuid4().bytes) for _ in range(20)]
     for order in flights:
         assert await second.begin(order) == (None, None)
-        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", str(order.id), 0
+        words = order.cached.hex(), b"answer", 60_000, 1_000, "subject", "mock", word(order), 0
         await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
         assert await second.get(order.tenant_id, order.cached) == b"answer"
     await second.still_in_flight(flights)
