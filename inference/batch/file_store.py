@@ -45,7 +45,13 @@ class FileWriter:
     """
 
     def __init__(
-        self, owner: Owner, purpose: FilePurpose, name: str, *, is_limited: bool = False
+        self,
+        owner: Owner,
+        purpose: FilePurpose,
+        name: str,
+        *,
+        is_limited: bool = False,
+        part_of: File | None = None,
     ) -> None:
         self._owner, self._is_limited = owner, is_limited
         self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
@@ -55,12 +61,16 @@ class FileWriter:
             subject_id=owner.subject_id,
             data_key_id=self._cipher.key_id,
             purpose=purpose,
+            part_of=part_of,
         )
         self.file.name_ciphertext = self._cipher.encrypt(name.encode(), name_aad(self.file))
         self._piece, self._number, self._room = bytearray(), 0, 0
-        with tenant_scope(owner.tenant_id):
-            self.file.save(force_insert=True)
-            self._reserve(1)
+        try:
+            with tenant_scope(owner.tenant_id):
+                self.file.save(force_insert=True)
+                self._reserve(1)
+        except IntegrityError:  # a part of what is there no more
+            raise FileGone from None
 
     def write(self, data: bytes) -> None:
         """Raises StorageFull, FileGone."""
@@ -75,8 +85,7 @@ class FileWriter:
 
         `expires_after_s`: from when it was begun. Raises StorageFull, FileGone.
         """
-        if self._piece:
-            self._store(bytes(self._piece))
+        self._store_rest()
         file, owner = self.file, self._owner
         file.whole = True
         if expires_after_s is not None:
@@ -88,9 +97,21 @@ class FileWriter:
             on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
         return file
 
+    def finish_part(self) -> File:
+        """Of an upload (upload_parts.py); it is no file by itself. Raises StorageFull, FileGone."""
+        self._store_rest()
+        with tenant_scope(self._owner.tenant_id):
+            if not File.objects.filter(pk=self.file.pk).update(size=self.file.size):
+                raise FileGone
+        return self.file
+
     def discard(self) -> None:
         with tenant_scope(self._owner.tenant_id):
             File.objects.filter(pk=self.file.pk).delete()
+
+    def _store_rest(self) -> None:
+        if self._piece:
+            self._store(bytes(self._piece))
 
     def _store(self, piece: bytes) -> None:
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))

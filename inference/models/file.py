@@ -1,10 +1,14 @@
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import ApiKey, Tenant
+
+IN_PARTS = timedelta(hours=1)  # so long the parts of an upload may come
 
 
 class FilePurpose(models.TextChoices):
@@ -17,6 +21,11 @@ class FilePurpose(models.TextChoices):
 class FileQuerySet(models.QuerySet["File"]):
     def whole(self) -> "FileQuerySet":
         return self.filter(whole=True)
+
+    def pending(self) -> "FileQuerySet":
+        """Uploads in parts whose parts may still come."""
+        since = timezone.now() - IN_PARTS
+        return self.filter(whole=False, declared_size__isnull=False, created_at__gt=since)
 
     def of_key(self, api_key_id: uuid.UUID) -> "FileQuerySet":
         """Of this key, or of one that it was rotated from or to, as with its requests."""
@@ -40,6 +49,10 @@ class File(models.Model):
     name_ciphertext = models.BinaryField()
     size = models.BigIntegerField(default=0)  # bytes; what is reserved, while it is being written
     whole = models.BooleanField(default=False)  # false while it is being written
+    # Of an upload in parts, and of its parts: rows of their own until it is complete.
+    declared_size = models.BigIntegerField(null=True)
+    expires_after_s = models.PositiveIntegerField(null=True)
+    part_of = models.ForeignKey("self", models.CASCADE, null=True, related_name="parts")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True)  # deleted then; None: with its retention
 

@@ -137,17 +137,20 @@ def test_files_and_batches(sdk: openai.OpenAI, tmp_path: Path) -> None:
     ]
     path = tmp_path / "lines.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    file = sdk.files.create(file=path, purpose="batch")
+    expiry: Any = {"anchor": "created_at", "seconds": 3600}
+    file = sdk.files.create(file=path, purpose="batch", expires_after=expiry)
     assert (file.filename, file.bytes, file.purpose) == (
         "lines.jsonl",
         path.stat().st_size,
         "batch",
     )
+    assert file.expires_at == file.created_at + 3600
     batch = sdk.batches.create(
         input_file_id=file.id,
         endpoint="/v1/chat/completions",
         completion_window="24h",
         metadata={"job": "sdk"},
+        output_expires_after=expiry,
     )
     ends = time.monotonic() + 60
     while (batch := sdk.batches.retrieve(batch.id)).status != "completed":
@@ -162,7 +165,9 @@ def test_files_and_batches(sdk: openai.OpenAI, tmp_path: Path) -> None:
     for row in rows:
         assert "Paris" in row["response"]["body"]["choices"][0]["message"]["content"]
     assert batch.id in [each.id for each in sdk.batches.list(limit=1)]
-    assert [each.id for each in sdk.files.list(purpose="batch_output")] == [batch.output_file_id]
+    (output,) = sdk.files.list(purpose="batch_output")
+    assert output.id == batch.output_file_id
+    assert output.expires_at == output.created_at + 3600
     assert sdk.files.retrieve(file.id) == file
     assert sdk.files.delete(file.id).deleted
     with pytest.raises(openai.NotFoundError):

@@ -33,7 +33,7 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 async def create(request: Request) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await uploads.take(request, caller)
-    await request.answer(orjson.dumps(await _told(caller, file)))
+    await request.answer(orjson.dumps(await told(caller, file)))
 
 
 async def listed(request: Request) -> None:
@@ -52,7 +52,7 @@ async def listed(request: Request) -> None:
 async def retrieve(request: Request, file_id: str) -> None:
     caller = await reader(request, Scope.BATCH)
     file = await own(request.call, caller, file_id)
-    await request.answer(orjson.dumps(await _told(caller, file)))
+    await request.answer(orjson.dumps(await told(caller, file)))
 
 
 async def content(request: Request, file_id: str) -> None:
@@ -106,7 +106,7 @@ def _find(caller: Caller, file_id: UUID) -> File | None:
 
 
 @database_sync_to_async
-def _told(caller: Caller, file: File) -> dict[str, Any]:
+def told(caller: Caller, file: File) -> dict[str, Any]:
     with tenant_scope(caller.tenant_id):
         return _as_openai(file)
 

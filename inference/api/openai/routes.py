@@ -5,7 +5,7 @@ is the same.
 """
 
 from inference.api.http.router import Route, Router, View
-from inference.api.openai import batches, files, views
+from inference.api.openai import batches, files, part_uploads, views
 from inference.errors import ApiError
 
 ROUTES: dict[str, dict[str, View]] = {
@@ -15,12 +15,18 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/models": {"GET": views.models},
     "/v1/user/balance": {"GET": views.balance},
     "/v1/files": {"GET": files.listed, "POST": files.create},
+    "/v1/uploads": {"POST": part_uploads.create},
     "/v1/batches": {"GET": batches.listed, "POST": batches.create},
 }
 _WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by what stands before and behind the id
     "/v1/files": {
         "": {"GET": files.retrieve, "DELETE": files.delete},
         "content": {"GET": files.content},
+    },
+    "/v1/uploads": {
+        "parts": {"POST": part_uploads.add_part},
+        "complete": {"POST": part_uploads.complete},
+        "cancel": {"POST": part_uploads.cancel},
     },
     "/v1/batches": {"": {"GET": batches.retrieve}, "cancel": {"POST": batches.cancel}},
 }

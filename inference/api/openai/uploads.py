@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
@@ -39,6 +40,7 @@ from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
 
+T = TypeVar("T")
 AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body beside the file
 LONGEST_NAME = 255
@@ -49,16 +51,31 @@ _open = AtOnce(AT_ONCE)
 
 async def take(request: Request, caller: Caller) -> File:
     """Raises ApiError, ReaderGone."""
+    return await _take(request, caller, _Upload)
+
+
+async def take_part(request: Request, caller: Caller, upload: File) -> File:
+    """Of an upload in parts: in the field `data`. Raises ApiError, ReaderGone."""
+    return await _take(request, caller, partial(_Part, upload))
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Of what may take as long as a file does."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, partial(_clean, work))
+
+
+async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Upload"]) -> File:
     most = settings.FILE_BYTES + AROUND
     request.check_declared_length(most)
     kind = request.header(b"content-type")
     if not kind.lower().startswith("multipart/form-data"):
-        raise BadRequest("send the file as multipart/form-data, in the field `file`")
+        raise BadRequest("send it as multipart/form-data, in the field `file` (of a part: `data`)")
     loop = asyncio.get_running_loop()
     body = _Body(request, loop, most)
     owner = owner_of(caller, request.call.client_ip)
     with _counted(caller):
-        return await loop.run_in_executor(_threads, _clean, _Upload(body, owner, kind).take)
+        return await in_thread(kind_of(body, owner, kind).take)
 
 
 @contextmanager
@@ -75,7 +92,7 @@ def _counted(caller: Caller) -> Iterator[None]:
         _open.leave(caller.tenant_id)
 
 
-def _clean(work: Callable[[], File]) -> File:
+def _clean(work: Callable[[], T]) -> T:
     close_old_connections()
     try:
         return work()
@@ -131,6 +148,7 @@ class _Upload(FileUploadHandler):
     """Django's handler of a file in a form, and what is made of the form."""
 
     chunk_size = 64 * 1024
+    field = "file"
 
     def __init__(self, body: _Body, owner: Owner, kind: str) -> None:
         super().__init__()
@@ -154,8 +172,8 @@ class _Upload(FileUploadHandler):
     def _taken(self) -> File:
         fields = self._parsed()
         purpose = fields.get("purpose")
-        if "file" in fields:
-            raise BadRequest("`file` must be a file, with a name", param="file")
+        if self.field in fields:
+            raise BadRequest(f"`{self.field}` must be a file, with a name", param=self.field)
         if unknown := set(fields) - _FIELDS:
             name = min(unknown)
             raise BadRequest(f"`{name}` is not supported", param=name)
@@ -185,11 +203,10 @@ class _Upload(FileUploadHandler):
 
     # As Django calls it ---------------------------------------------------------------------------
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
-        if field_name != "file" or self._writer is not None:
-            raise BadRequest("a form has one file, in the field `file`", param=field_name)
-        name = file_name[:LONGEST_NAME]
+        if field_name != self.field or self._writer is not None:
+            raise BadRequest(f"a form has one file, in the field `{self.field}`", param=field_name)
         try:
-            self._writer = FileWriter(self._owner, FilePurpose.BATCH, name, is_limited=True)
+            self._writer = self._new_writer(file_name[:LONGEST_NAME])
         except Barred:
             raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
         raise StopFutureHandlers
@@ -200,8 +217,35 @@ class _Upload(FileUploadHandler):
             raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
         self._writer.write(raw_data)
 
+    def _new_writer(self, name: str) -> FileWriter:
+        return FileWriter(self._owner, FilePurpose.BATCH, name, is_limited=True)
+
     def file_complete(self, file_size: int) -> None:
         return None
+
+
+class _Part(_Upload):
+    """Of an upload in parts."""
+
+    field = "data"
+
+    def __init__(self, upload: File, body: _Body, owner: Owner, kind: str) -> None:
+        super().__init__(body, owner, kind)
+        self._part_of = upload
+
+    def _taken(self) -> File:
+        fields = self._parsed()
+        if unknown := set(fields):
+            name = min(unknown)
+            raise BadRequest(f"`{name}` is not supported, or no file with a name", param=name)
+        if self._writer is None:
+            raise BadRequest("`data` is missing: send the part in this field", param="data")
+        return self._writer.finish_part()
+
+    def _new_writer(self, name: str) -> FileWriter:
+        """Its name is told nowhere."""
+        purpose = FilePurpose(self._part_of.purpose)
+        return FileWriter(self._owner, purpose, "", is_limited=True, part_of=self._part_of)
 
 
 def storage_full(stored: int) -> ApiError:

@@ -274,8 +274,8 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.File": {
         D.PSEUDONYM: "api_key subject_id",
         D.CONTENT: "name_ciphertext",
-        D.BEHAVIOUR: "purpose size whole created_at expires_at",
-        D.NONE: "id tenant data_key_id",
+        D.BEHAVIOUR: "purpose size whole created_at expires_at declared_size expires_after_s",
+        D.NONE: "id tenant data_key_id part_of",
     },
     "inference.FileChunk": {D.CONTENT: "ciphertext", D.NONE: "id tenant file number"},
     "inference.Batch": {

@@ -265,6 +265,10 @@ V1: tuple[Endpoint, ...] = (
             ("/v1/files/file-<uuid:file>", "GET", (200, 404)),  # whose key has not stored it
             ("/v1/files/file-<uuid:file>/content", "GET", (200, 404)),
             ("/v1/files/file-<uuid:file>", "DELETE", (200, 404)),
+            ("/v1/uploads", "POST", (400,)),
+            ("/v1/uploads/upload_<uuid:file>/parts", "POST", (404,)),  # it is a file
+            ("/v1/uploads/upload_<uuid:file>/complete", "POST", (404,)),
+            ("/v1/uploads/upload_<uuid:file>/cancel", "POST", (404,)),
             ("/v1/batches", "GET", (200,)),
             ("/v1/batches", "POST", (400,)),
             ("/v1/batches/batch_<uuid:batch>", "GET", (200, 404)),
