@@ -21,6 +21,7 @@ from inference.engines import taking_up
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
+from inference.engines.gathering import AT_ONCE
 from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
@@ -183,6 +184,7 @@ class Engine:
         self._chat_fields = CHAT | self.own_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
+        self.computes_here = False  # on the processors that we run on (gathering.py)
         self.told_slots = 0  # 0: it has not said how many
         self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
@@ -320,7 +322,7 @@ class Engine:
             async with self._post(session, order) as answer:
                 if answer.status != 200:
                     self._check(answer.status, answer.headers, await _whole(answer))
-                rest = b""
+                rest, said = b"", 0
                 while data := await answer.piece():
                     rest += data
                     if b"\r" in rest:  # sse-starlette ends its lines with CRLF
@@ -328,7 +330,10 @@ class Engine:
                     *events, rest = rest.split(b"\n\n")
                     if events:
                         yield events
-                        if wait := turn(len(events)):
+                        said += len(events)
+                        if self.computes_here and said >= AT_ONCE:
+                            answer.join(session.gathering)
+                        elif wait := turn(len(events)):
                             await _not_reading(answer, wait)
                     elif len(rest) > LONGEST_EVENT:
                         raise EngineFailed(502, "engine_failed", "the engine sent no events")

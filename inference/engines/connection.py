@@ -11,8 +11,11 @@ from typing import cast
 
 import httptools
 
+from inference.engines.gathering import Gathering
+
 LONGEST_HEAD = 64 * 1024  # bytes
 UNREAD = 256 * 1024  # bytes of an answer that wait for their reader, before we stop to read
+HELD = 16 * 1024  # bytes that wait in the socket of a stream that is held
 
 
 class NoConnection(Exception):
@@ -35,6 +38,15 @@ class Answer:
         self._paused = False
         self._problem: BrokenOff | None = None
         self._waiter: asyncio.Future[None] | None = None  # costs less than an asyncio.Event
+        self._gathering: Gathering | None = None
+        self._held = False
+
+    def join(self, gathering: Gathering) -> None:
+        """From now on what comes waits for what comes of other streams."""
+        if not (self._gathering or self.over):
+            self._gathering = gathering
+            self._socket = self._transport.get_extra_info("socket")
+            gathering.join(self)
 
     async def piece(self) -> bytes:
         """What has come since the last one; b"" at the end. Raises BrokenOff."""
@@ -62,19 +74,39 @@ class Answer:
             self._paused = False
             self._transport.resume_reading()
 
+    # What a gathering does -----------------------------------------------------------------------
+    def hold(self, *, on: bool) -> None:
+        if on is not self._held and not self._transport.is_closing():
+            self._held = on
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, HELD if on else 1)
+
+    def deliver(self) -> int:
+        if self.pieces:
+            self._wake()
+        return sum(piece.count(b"\n\n") for piece in self.pieces)
+
     # What the connection tells -------------------------------------------------------------------
     def fed(self, length: int) -> None:
         """So many bytes, of which `pieces` has those of the body, have come at once."""
         if not self.pieces:
             return
         self._unread += length
-        self._wake()
+        if self._gathering:
+            self._gathering.came()
+        else:
+            self._wake()
         if self._unread > UNREAD:
             self.pause()
 
     def end(self, problem: BrokenOff | None = None) -> None:
         self._problem, self.over = problem, True
+        self.leave()
         self._wake()
+
+    def leave(self) -> None:
+        gathering, self._gathering = self._gathering, None
+        if gathering:
+            gathering.leave(self)
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

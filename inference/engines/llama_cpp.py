@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -42,6 +43,7 @@ _CLIENTS_MISTAKE = re.compile(
     r"is not supported|must (be|have|contain)|roles? must|Jinja"
     r"|^(Failed to parse|Unsupported|Invalid|Missing|Expected|Cannot use|Unable to generate parser)"
 )
+_HERE = ("127.0.0.1", "::1", "localhost")
 _UNREADABLE = (
     aiohttp.ClientError,
     TimeoutError,
@@ -85,6 +87,7 @@ class LlamaCppEngine(Engine):
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are
+        self.computes_here = urlsplit(self.base).hostname in _HERE
         self._slots = Slots()
         self._known: list[tuple[EngineUse, Slots]] = []  # of runners before
 

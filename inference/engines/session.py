@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from inference.engines.connection import Answer, Connection, NoConnection
+from inference.engines.gathering import Gathering
 from inference.engines.why_away import why_away
 
 CONNECT_S = 5.0
@@ -35,6 +36,7 @@ class EngineSession:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=_tls()),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
         )
+        self.gathering = Gathering()
         self._idle: dict[Origin, list[Connection]] = {}
         self._tidying: asyncio.TimerHandle | None = None
 

@@ -48,10 +48,11 @@ class Returns:
                 await asyncio.sleep(0.2)
 
     async def _read_once(self) -> None:
-        _, answer = await self._redis.many(
+        # In this order both answers come at once: the other one would wake us twice.
+        answer, _ = await self._redis.many(
             [
-                ("XTRIM", self._channel, "MINID", self._last),  # what has been read
                 ("XREAD", "BLOCK", BLOCK_MS, "COUNT", 200, "STREAMS", self._channel, self._last),
+                ("XTRIM", self._channel, "MINID", self._last),  # what had been read before
             ]
         )
         if isinstance(answer, hiredis.ReplyError):
