@@ -106,8 +106,7 @@ class Changes:
             while True:
                 await self._rest()
                 await self._probe(connection)
-                async for told in connection.notifies(timeout=PAUSE_S):
-                    self._hear(told)
+                await self._hear_what_comes(connection, self._loop.time() + PAUSE_S)
         finally:
             self._until = NEVER
             await connection.close()
@@ -130,6 +129,16 @@ class Changes:
         if not found or not found[1]:
             raise NotTold("triggers are missing or disabled: run `manage.py migrate`")
 
+    async def _hear_what_comes(
+        self, connection: psycopg.AsyncConnection[Any], until: float
+    ) -> None:
+        """psycopg itself would wake ten times a second."""
+        while True:
+            async for told in connection.notifies(timeout=0):
+                self._hear(told)
+            if not await readable(connection.fileno(), until):
+                return
+
     def _hear(self, told: psycopg.Notify) -> None:
         now = self._loop.time()
         if told.channel == self._mine:
@@ -150,3 +159,21 @@ class Changes:
         if not self._deaf:
             log.warning("cache invalidation lost (%r); falling back to a 0.5 s TTL", problem)
             self._deaf = True
+
+
+async def readable(descriptor: int, until: float) -> bool:
+    """False at `until`, of the loop's clock."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(descriptor, _resolve, told, True)
+    timer = loop.call_at(until, _resolve, told, False)
+    try:
+        return await told
+    finally:
+        timer.cancel()
+        loop.remove_reader(descriptor)
+
+
+def _resolve(told: asyncio.Future[bool], result: bool) -> None:
+    if not told.done():
+        told.set_result(result)
