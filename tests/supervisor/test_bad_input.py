@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.ports import find_free
+from tests import prepared
 from tests.supervisor.running import HOSTED, refused
 
 pytestmark = pytest.mark.e2e
@@ -76,6 +77,7 @@ def test_a_number_of_processes_that_makes_no_sense(home: Path, name: str, given:
 
 
 def test_a_certificate_that_is_not_there(home: Path) -> None:
+    prepared.home(home)
     line = refused(
         home,
         FOREBAY_ENGINES=HOSTED,
