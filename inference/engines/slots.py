@@ -4,6 +4,9 @@ llama.cpp keeps in each slot what it computed last, and a request that begins al
 part: `cached_tokens` and the time to the first token would tell one tenant how far its guess at
 another's prompt is right. So the slot is chosen here, and its cache is used by its own tenant only.
 
+A long beginning that was used again, such as a template's, is kept warm: what comes but once goes
+elsewhere for a while.
+
 The slots in use are kept side by side. llama.cpp computes one token for each row of neighbours in
 one pass over the model, and another gap costs another pass for every token.
 """
@@ -18,6 +21,7 @@ from uuid import UUID
 REMEMBERED = 64 * 1024  # bytes of a request's head, to find the slot that has most of a prompt
 WORTH_REUSING = 10  # a slot is chosen for its prompt when that covers 1/10 of the new one
 LESS_THAN_A_GAP = 1024  # bytes of a prompt that cost less to compute again than a gap does
+WARM_ROUNDS = 16  # so many times all slots are used before one that was used again is not spared
 Knowledge = tuple[object, int]
 Count = Callable[[], Awaitable[int]]
 
@@ -49,6 +53,7 @@ class Slot:
     head: bytes = b""
     freed: int = 0  # the larger, the later
     taken: bool = False
+    used_again: bool = False  # the long beginning of what lies there
 
     def reusable(self, tenant: UUID, head: bytes) -> int:
         """Bytes of a tenant's prompt that lie here; 0 where they are not worth it."""
@@ -117,6 +122,7 @@ class Slots:
                 continue
             slot, generation = self._best(free, tenant, head), self._generation
             slot.taken = True
+            slot.used_again = slot.reusable(tenant, head) >= LESS_THAN_A_GAP
             try:
                 await self._use.ready()
             except BaseException:
@@ -136,16 +142,26 @@ class Slots:
         return [self._slots.setdefault(n, Slot(n)) for n in range(self._count)]
 
     def _best(self, free: list[Slot], tenant: UUID, head: bytes) -> Slot:
-        def worth(slot: Slot) -> tuple[int, int, int, int]:
+        warm = self._warm()
+
+        def worth(slot: Slot) -> tuple[int, int, int, bool, int]:
             reusable = slot.reusable(tenant, head)
             return (
                 reusable // LESS_THAN_A_GAP,
                 self._taken_beside(slot),
                 reusable,
+                slot.number not in warm,
                 -slot.freed,
             )
 
         return max(free, key=worth)
+
+    def _warm(self) -> set[int]:
+        """Those that are spared: half of all at most, or nobody else's would be used again."""
+        since = self._releases - WARM_ROUNDS * self._count
+        again = [slot for slot in self._known() if slot.used_again and slot.freed > since]
+        latest = sorted(again, key=lambda slot: -slot.freed)[: self._count // 2]
+        return {slot.number for slot in latest}
 
     def _taken_beside(self, slot: Slot) -> int:
         beside = self._slots.get(slot.number - 1), self._slots.get(slot.number + 1)

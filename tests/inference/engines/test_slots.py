@@ -86,6 +86,33 @@ async def test_only_a_long_prompt_is_worth_a_gap() -> None:
     assert await use(slots, ACME, short, 8) == (by_short, True)
 
 
+async def test_a_long_beginning_that_was_used_again_is_kept_warm() -> None:
+    """As that of a template: while many come but once. Not for ever."""
+    slots, template = Slots(), b"t" * 5_000
+    await use(slots, ACME, template + b"Al", 4)
+    number, own = await use(slots, ACME, template + b"Bo", 4)
+    assert own
+    for n in range(20):
+        await use(slots, GLOBEX, b"%d" % n * 3_000, 4)
+    assert await use(slots, ACME, template + b"Cy", 4) == (number, True)
+    for n in range(100):
+        await use(slots, GLOBEX, b"%d" % n * 3_000, 4)
+    assert not (await use(slots, ACME, template + b"Di", 4))[1]
+
+
+async def test_at_most_half_of_the_slots_are_kept_warm() -> None:
+    """Who comes with many of them leaves room in which others can come again."""
+    slots = Slots()
+    theirs = [bytes([n]) * 5_000 for n in range(4)]
+    for _ in range(2):
+        for beginning in theirs:
+            await use(slots, ACME, beginning, 4)
+    mine = [b"m" * 5_000, b"n" * 5_000]
+    for beginning in mine:
+        assert not (await use(slots, GLOBEX, beginning, 4))[1]
+    assert [(await use(slots, GLOBEX, beginning, 4))[1] for beginning in mine] == [True, True]
+
+
 async def test_a_slot_that_may_not_have_been_overwritten_is_nobodys() -> None:
     slots = Slots()
     await use(slots, ACME, b"secret", 1)
