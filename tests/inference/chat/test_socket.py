@@ -204,7 +204,7 @@ def test_a_stopped_answer_keeps_what_it_has(connect: Connect, browse: Browse, en
 
 
 def test_a_stop_in_the_queue(connect: Connect, browse: Browse, engine: Mock) -> None:
-    engine.behave(tokens=400, interval_ms=10)
+    engine.behave(tokens=1000, interval_ms=30)
     crowd = connect("alice", "acme")
     running = [crowd.send()["answer"]["id"] for _ in range(MOCK_SLOTS)]
     eventually(lambda: engine.state()["running"] == MOCK_SLOTS, 5)
