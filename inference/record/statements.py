@@ -65,10 +65,9 @@ OVERRUN = f"""
         from j where beyond is not null on conflict (request_id, action, at) do nothing),"""
 
 # Whoever had it last: an earlier attempt may have left this installation (worker/handing_over.py).
-LEFT = f"""
+LEFT = """
     case when coalesce(hosted, false) then true when attempts < 2 and status = 200 then false
-    else exists (select from audit_event e
-                 where e.request_id = j.id and e.action = '{Action.COMPLETION_LEFT}') end"""
+    else inference_has_left(id) end"""
 
 # The ledger's second entry decides who settles: whoever comes second writes nothing at all. Where a
 # group has two rows of one request (its runner got it back before the first was committed), the
