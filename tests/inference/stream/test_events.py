@@ -95,7 +95,8 @@ def test_an_events_data_is_json_as_the_engine_sent_it() -> None:
 def test_what_many_events_say_is_what_each_of_them_says() -> None:
     thought = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}'
     odd = [b"data: {", b"data: 1,2", b"data:", b'data: {"choices":[]}']
-    for events in ([thought, chunk("a"), chunk("b")], [chunk("a"), *odd, thought, chunk("b")], []):
+    plain, mixed = [thought, chunk("a"), chunk("b")], [chunk("a"), *odd, thought, chunk("b")]
+    for events in (plain, mixed, list[bytes]()):
         said = list(map(sse.said_in, events))
         expected = "".join(s.text for s in said), "".join(s.reasoning for s in said)
         assert sse.said_in_all(events) == expected
