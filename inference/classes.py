@@ -27,6 +27,7 @@ class WorkClass:
     minimum_share: float = 0.05  # of the requests that are handed out, once it has waited for long:
     share_after_s: float = 60  # without a turn; then it has its share until nobody waits in it
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
+    has_headroom: bool = False  # slots are left free for what comes next (queue/limits.py)
     preemptible: bool = False  # gives its slot to a higher class that waits, and goes on later
     most_waiting: int = 50_000  # requests in a pool's queue
     longest_wait_s: float = 600  # that is expected of one that joins
@@ -55,7 +56,9 @@ def table(*classes: WorkClass) -> dict[str, WorkClass]:
 
 # The highest first: a class waits for those above it.
 CLASSES = table(
-    WorkClass("realtime", most_waiting=5_000, longest_wait_s=120, for_clients=True),
+    WorkClass(
+        "realtime", most_waiting=5_000, longest_wait_s=120, for_clients=True, has_headroom=True
+    ),
     WorkClass(
         "batch",
         deadline_s=24 * 3600,

@@ -17,8 +17,9 @@ MOST_SLOTS = 100_000
 MOST_SHARED = 0.8  # the minimum shares of all classes together
 # Of a class: how many may wait and how long they may be expected to, in seconds; its minimum share
 # of what is handed out, once it has had no turn for so many seconds; each time so long without one
-# it ranks one class higher (0: never); slots that are kept free for it and the classes above.
-LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", "reserved")
+# it ranks one class higher (0: never); slots that are kept free for it and the classes above: at
+# all times, and while it has had requests lately (then also from its own tenants that have most).
+LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", "reserved", "headroom")
 KEYS = ("condition", "overflow_after_ms", "limits", "window")  # of a pool in FOREBAY_ENGINES
 
 
@@ -90,15 +91,17 @@ def _check_limit(name: str, limit: Any) -> None:
 
 
 def _check_turns(name: str, limit: Any) -> None:
-    share, reserved, longest_s = limit.get("share", 0), limit.get("reserved", 0), LONGEST_MS // 1000
+    share, longest_s = limit.get("share", 0), LONGEST_MS // 1000
     if not _is_number(share) or not 0 <= share <= MOST_SHARED:
         raise BadPolicy("limits", f"share of {name} must be 0 to {MOST_SHARED}")
     for field_name in ("share_after_s", "ageing_s"):
         value = limit.get(field_name, 0)
         if not _is_number(value) or not 0 <= value <= longest_s:
             raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {longest_s}")
-    if not _is_int(reserved) or not 0 <= reserved <= MOST_SLOTS:
-        raise BadPolicy("limits", f"reserved of {name} must be 0 to {MOST_SLOTS} slots")
+    for field_name in ("reserved", "headroom"):
+        value = limit.get(field_name, 0)
+        if not _is_int(value) or not 0 <= value <= MOST_SLOTS:
+            raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {MOST_SLOTS} slots")
 
 
 def _is_int(value: Any) -> bool:

@@ -22,6 +22,7 @@ SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE)
 BESIDE = (fair_queue.PARK, fair_queue.CHARGE)
 ORDER = b"sealed"
 MOST_NOTES = 100
+ASK_AGAIN_S = 15.0  # of engines whose free slots are kept: nobody may have come since
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -75,6 +76,7 @@ class SimulatedPool:
             self._at(opens_at, partial(self._fill, engine))
         if self._day.charge_every_s:
             self._at(opens_at + self._day.charge_every_s, self._charge)
+        self._at(opens_at + ASK_AGAIN_S, self._ask_again)
         self._await_next()
         ends = self._day.hours * 3600
         while self._events and self._events[0][0] < ends:
@@ -118,6 +120,14 @@ class SimulatedPool:
     async def _fill(self, engine: VirtualEngine) -> None:
         if engine.free and not engine.asleep:
             await self._take(engine, await self._queue.pop(engine.free, engine.name))
+
+    async def _ask_again(self) -> None:
+        self._at(self._now + ASK_AGAIN_S, self._ask_again)
+        for engine in self.engines.values():
+            if engine.held and engine.free:
+                await self._take(engine, await self._queue.pop(engine.free, engine.name))
+                if engine.held:
+                    return  # so are the others
 
     async def _take(self, engine: VirtualEngine, popped: Popped) -> None:
         self.tally.pops += 1

@@ -13,7 +13,10 @@ from inference.lines.of_tenant import OwnLine
 
 class Reason(TextChoices):
     NO_ENGINE = "no_engine", _("No engine of the pool takes requests at the moment.")
-    FULL = "full", _("Every slot of the pool is busy.")
+    FULL = (
+        "full",
+        _("Every slot is busy, or the last free ones are kept for others who may come."),
+    )
     HIGHER_CLASSES = "higher_classes", _("Requests of higher classes begin first.")
     TURNS = "turns", _("Tenants take turns, each as often as its weight says.")
     OWN_BACKLOG = "own_backlog", _("Your own earlier requests begin first.")

@@ -10,6 +10,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZADD', p .. ':leases', now + tonumber(ARGV[4]), item)
 redis.call('HSET', p .. ':on', id, ARGV[3])
 local estimate, weight, class, tenant = string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|')
+begins(p, class, tenant, now)
 local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant,
   at_first(estimate) / tonumber(weight))
 redis.call('ZADD', p .. ':' .. class .. ':active', 'XX', counter, tenant)

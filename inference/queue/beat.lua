@@ -1,5 +1,6 @@
 -- A runner says that it lives, and renews the leases of what it runs.
--- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, renew, leave or stop  3 parked: 1 or 0
+-- KEYS: 1 pool prefix   ARGV: 1 runner id  2 mode: beat, renew, leave or stop
+--                             3 free slots: 1 for all, 2 not for all, 0 it has none
 --                             4 lease ms  5 how many classes there are, 6.. their names
 --                             after them the items that it runs
 -- beat  -> {1 when work waits, epoch ('' when Redis has lost its data), items whose lease is gone...}
@@ -16,6 +17,7 @@ end
 if mode == 'leave' or mode == 'stop' then
   if mode == 'leave' and waits == 1 then return {0} end
   redis.call('SREM', p .. ':parked', runner)
+  redis.call('SREM', p .. ':keeping', runner)
   redis.call('DEL', p .. ':inbox:' .. runner)
   if redis.call('GET', p .. ':runner') == runner then redis.call('DEL', p .. ':runner') end
   return {1}
@@ -23,7 +25,9 @@ end
 
 if mode == 'beat' then
   redis.call('SET', p .. ':runner', runner, 'PX', 1500)
-  if ARGV[3] == '1' then redis.call('SADD', p .. ':parked', runner) end
+  if ARGV[3] ~= '0' then
+    redis.call('SADD', p .. (ARGV[3] == '2' and ':keeping' or ':parked'), runner)
+  end
 end
 local clock = redis.call('TIME')
 local deadline = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[4])

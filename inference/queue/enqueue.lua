@@ -8,11 +8,14 @@ local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
 local line = p .. ':' .. class .. ':line:' .. tenant
 
+local SHORT = 8 -- a line whose tenant may have slots that are kept free from others (headroom.lua)
+local length = SHORT
+
 local joins = redis.call('HSETNX', p .. ':orders', id, ARGV[5]) == 1
 if joins then
   if ARGV[7] then waits_below(p, id, class) end
-  local push = ARGV[6] == 'head' and 'RPUSH' or 'LPUSH'
-  if redis.call(push, line, item) == 1 then
+  length = redis.call(ARGV[6] == 'head' and 'RPUSH' or 'LPUSH', line, item)
+  if length == 1 then
     -- The tenant (re)joins: lift its counter to the lowest active one, so that being idle earns
     -- no credit (VTC, arXiv 2401.00588, algorithm 2).
     local own = tonumber(redis.call('HGET', counters, tenant) or 0)
@@ -25,6 +28,7 @@ if joins then
 end
 
 local parked = redis.call('SPOP', p .. ':parked')
+  or length <= SHORT and redis.call('SPOP', p .. ':keeping')
 if parked then
   redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
   redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)

@@ -27,14 +27,16 @@ def _text(name: str) -> str:
 AHEAD = 128  # tokens that a request is charged with at most as it begins
 _PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
+_LEASES = _CHARGED + _text("headroom")  # what ends or begins with one
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
-POP = Script.of(WHEN_FULL + _PACE + _LOWER + _CHARGED + _text("pop"))
-SETTLE = Script.of(WHEN_FULL + _LOWER + _CHARGED + _text("settle"))
+POP = Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _PUSH_OUT + _text("pop"))
+SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))
 SWEEP, PARK = (
-    Script.of(WHEN_FULL + _LOWER + _CHARGED + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
+    Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
 )
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
-CHARGE, ADOPT = (Script.of(WHEN_FULL + _CHARGED + _text(name)) for name in ("charge", "adopt"))
+CHARGE = Script.of(WHEN_FULL + _CHARGED + _text("charge"))
+ADOPT = Script.of(WHEN_FULL + _LEASES + _text("adopt"))
 BEAT, COMPARED, RECOUNT, WAITING = (
     Script.of(WHEN_FULL + _text(name)) for name in ("beat", "compared", "recount", "waiting")
 )
@@ -169,11 +171,17 @@ class FairQueue:
         return bool(await self._redis.call("EXISTS", f"{self._pool[0]}:cancelled:{request_id}"))
 
     async def beat(
-        self, runner: str, parked: bool, items: list[Item], *, leaving: bool = False
+        self,
+        runner: str,
+        parked: bool,
+        items: list[Item],
+        *,
+        leaving: bool = False,
+        held: bool = False,
     ) -> tuple[bool, bytes, list[Item]]:
-        """(work waits, epoch, items whose lease is gone)."""
-        mode = "renew" if leaving else "beat"
-        waits, epoch, *lost = await self._beat(runner, mode, int(parked), items)
+        """(work waits, epoch, items whose lease is gone). `parked`, `held`: as it was popped."""
+        mode, free = "renew" if leaving else "beat", int(parked) * (1 + held)
+        waits, epoch, *lost = await self._beat(runner, mode, free, items)
         return bool(waits), epoch, [Item.parse(item) for item in lost]
 
     async def leave(self, runner: str, *, stop: bool) -> bool:
@@ -182,10 +190,10 @@ class FairQueue:
         (may,) = await self._beat(runner, mode, 0, [])
         return bool(may)
 
-    async def _beat(self, runner: str, mode: str, parked: int, items: list[Item]) -> Any:
+    async def _beat(self, runner: str, mode: str, free: int, items: list[Item]) -> Any:
         names = classes.names()
         return await self._redis.run(
-            BEAT, self._pool, runner, mode, parked, LEASE_MS, len(names), *names, *map(str, items)
+            BEAT, self._pool, runner, mode, free, LEASE_MS, len(names), *names, *map(str, items)
         )
 
     async def adopt(self, item: Item, ciphertext: bytes, runner: str) -> bool:

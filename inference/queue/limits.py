@@ -1,19 +1,25 @@
 """What a pool's queue allows each class: how many wait, their share, and slots kept for them."""
 
+import time
 from collections.abc import Mapping
+from math import isqrt
 from typing import Any
 
 from django.conf import settings
 
 from inference import classes
 from inference.engines import Pool, pools, reachable
+from inference.engines.base import Engine
 from inference.policy import Policy
 
 NO_POLICY = Policy()
-_known: dict[str, tuple[tuple[Any, ...], tuple[str, bool]]] = {}  # by pool
+LOOK_S = 0.25  # an engine that goes or comes is seen after so long
+_known: dict[str, tuple[tuple[Any, ...], str]] = {}  # rules by pool
+_slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were counted
+_draining: dict[str, float] = {}  # engines by id, and since when
 
 
-def limits_of(policy: Policy, klass: str) -> dict[str, float]:
+def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
     """The pool's own, else the installation's, else those of the class (inference/policy.py)."""
     own = classes.of(klass)
     by_default: dict[str, float] = {
@@ -24,33 +30,67 @@ def limits_of(policy: Policy, klass: str) -> dict[str, float]:
         "ageing_s": own.ageing_s or 0,
         "reserved": 0,
     }
-    return {**by_default, **settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
+    said = {**settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
+    as_reserved = said.get("reserved", _usual_headroom(slots) if own.has_headroom else 0)
+    return {**by_default, "headroom": as_reserved, **said}
+
+
+def _usual_headroom(slots: int) -> int:
+    """As much as their number varies by chance of requests that come one by one, less one: so a
+    pool of three slots or fewer has none, and one of four keeps three in use.
+    """
+    return max(0, isqrt(slots) - 1)
 
 
 def turns(pool: str) -> tuple[str, str]:
-    """As pop.lua wants them: the rules of each class, and the pool's slots where some are kept."""
+    """As pop.lua wants them: the rules of each class, and the pool's slots."""
     found = pools().get(pool)
-    rules, keeps = _rules(pool, found.policy if found else NO_POLICY)
-    return rules, str(_slots(found)) if found and keeps else ""
+    slots = slots_of(found) if found else 0
+    return _rules(pool, found.policy if found else NO_POLICY, slots), str(slots or "")
 
 
-def _rules(pool: str, policy: Policy) -> tuple[str, bool]:
+def kept_free(pool: str) -> dict[str, int]:
+    """Slots that lower classes leave free, by class: while it has had requests lately."""
+    found = pools().get(pool)
+    if found is None:
+        return {}
+    limits = {name: limits_of(found.policy, name, slots_of(found)) for name in classes.CLASSES}
+    kept = {name: int(max(each["reserved"], each["headroom"])) for name, each in limits.items()}
+    return {name: number for name, number in kept.items() if number}
+
+
+def slots_of(pool: Pool) -> int:
+    """Of the engines that can be asked: slots of others are not free.
+
+    One that drains counts for as long as what it has left may run: that is among what runs.
+    """
+    known, now = _slots.get(pool.name), time.monotonic()
+    if known is None or known[0] is not pool or now - known[1] > LOOK_S:
+        up = [engine for engine in pool.engines if reachable.available(engine)]
+        for engine in pool.engines:
+            _draining.pop(engine.config.id, None)
+        busy = [engine for engine in pool.draining if _may_have_work(engine, now)]
+        counted = sum(engine.config.slots for engine in [*(up or pool.engines), *busy])
+        known = _slots[pool.name] = pool, now, counted
+    return known[2]
+
+
+def _may_have_work(draining: Engine, now: float) -> bool:
+    since = _draining.setdefault(draining.config.id, now)
+    return bool(now - since < settings.REQUEST_DEADLINE_S)
+
+
+def _rules(pool: str, policy: Policy, slots: int) -> str:
     """Asked for with each pop: they are made once for a policy."""
-    holds = policy, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS
+    holds = policy, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS, slots
     known = _known.get(pool)
     if known is None or known[0] != holds:
-        limits = [limits_of(policy, name) for name in classes.CLASSES]
-        told = " ".join(map(_rule, limits)), any(each["reserved"] for each in limits)
-        known = _known[pool] = holds, told
+        limits = [limits_of(policy, name, slots) for name in classes.CLASSES]
+        known = _known[pool] = holds, " ".join(map(_rule, limits))
     return known[1]
 
 
 def _rule(limits: Mapping[str, float]) -> str:
     share, after_ms = round(limits["share"] * 1000), round(limits["share_after_s"] * 1000)
-    return f"{share}|{after_ms}|{round(limits['ageing_s'] * 1000)}|{int(limits['reserved'])}"
-
-
-def _slots(pool: Pool) -> int:
-    """Of the engines that can be asked: slots of others are not free."""
-    up = [engine for engine in pool.engines if reachable.available(engine)]
-    return sum(engine.config.slots for engine in up or pool.engines)
+    ageing_ms, kept = round(limits["ageing_s"] * 1000), int(limits["reserved"])
+    return f"{share}|{after_ms}|{ageing_ms}|{kept}|{int(limits['headroom'])}"

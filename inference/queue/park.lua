@@ -42,6 +42,7 @@ if verb == 'stay' then push_out(p, above, 1) end
 if verb ~= 'park' then return 1 end
 
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
+ends(p, class, tenant)
 redis.call('SET', done, 1, 'PX', 60000)
 remember_cancelled(p, id)
 redis.call('HDEL', p .. ':on', id)

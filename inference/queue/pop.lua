@@ -2,7 +2,7 @@
 -- least for its weight, inside a tenant first come first served.
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
 --   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
---     ageing in ms | slots that are kept free for it and those above
+--     ageing in ms | slots that are kept free for it and those above | its headroom (headroom.lua)
 --   5 slots of the pool, '' where none are kept free   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
 -- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
@@ -16,14 +16,33 @@ local orders, leases, on = p .. ':orders', p .. ':leases', p .. ':on'
 local more = false -- wait that were not taken, as far as is known
 local DEAD = 1000 -- requests cancelled in their lines that one pop clears away: others must not wait
 local dead = 0
+local slots = tonumber(ARGV[5])
+local held = false -- some wait that may not have the slots that are free
 
--- Hands out up to `most` requests of a class. Returns how many there were.
-local function take(class, most)
+local function down_to(class)
+  local names = {}
+  for i = 6, #ARGV do
+    names[#names + 1] = ARGV[i]
+    if ARGV[i] == class then return names end
+  end
+end
+
+-- Hands out up to `most` requests of a class, whose tenants leave so much headroom for each other.
+-- Returns how many there were.
+local function take(class, most, headroom)
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   local taken = 0
   while taken < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
+    if n - taken <= headroom then -- else the pool has enough, too
+      tenant = whose_turn(p, class, slots, headroom, now)
+      if not tenant then
+        held = true
+        push_out(p, down_to(class), 1)
+        break
+      end
+    end
     local line = p .. ':' .. class .. ':line:' .. tenant
     local item = redis.call('RPOP', line)
     local order, counter = false, false
@@ -36,6 +55,7 @@ local function take(class, most)
       if order and redis.call('HSETNX', on, id, runner) == 1 then
         counter = redis.call('HINCRBYFLOAT', counters, tenant, at_first(estimate) / tonumber(weight))
         redis.call('ZADD', leases, deadline, item)
+        begins(p, class, tenant, now)
         if class ~= ARGV[6] then waits_no_more(p, id) end
         out[#out + 1] = item
         out[#out + 1] = order
@@ -62,13 +82,14 @@ end
 -- The same while lower classes wait. Of each that does, a hash keeps what it is owed in thousandths
 -- of a request, since when it has had no turn, and whether it has its minimum share by now: that it
 -- keeps until nobody waits in it.
-local held = false
 local function take_turns()
   local rows, taken_before = {}, redis.call('HLEN', on)
-  for share, after, ageing, kept in string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)') do
+  for share, after, ageing, kept, headroom in
+      string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
     rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
-      after = tonumber(after), ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
+      headroom = tonumber(headroom), after = tonumber(after), ageing = tonumber(ageing),
+      owed = 0, since = now, starves = 0}
   end
 
   local function waits(row) return redis.call('EXISTS', p .. ':' .. row.name .. ':active') == 1 end
@@ -115,8 +136,8 @@ local function take_turns()
     end
   end
 
-  local function turn(row, most)
-    local taken = take(row.name, most)
+  local function turn(row, most, headroom)
+    local taken = take(row.name, most, headroom)
     for rank = 2, #rows do
       local each = rows[rank]
       if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
@@ -128,10 +149,15 @@ local function take_turns()
     return taken
   end
 
+  local function kept_for(row)
+    if row.headroom > row.kept and comes_lately(p, row.name, now) then row.kept = row.headroom end
+    return row.kept
+  end
+
   -- How many of this rank may begin. What is kept free for higher ones leaves at least one slot.
   local function room(rank)
-    local slots, kept = tonumber(ARGV[5]), 0
-    for higher = 1, rank - 1 do kept = math.max(kept, rows[higher].kept) end
+    local kept = 0
+    for higher = 1, rank - 1 do kept = math.max(kept, kept_for(rows[higher])) end
     if not slots or kept == 0 then return n end
     return math.min(n, slots - math.min(kept, slots - 1) - taken_before - #out / 2)
   end
@@ -152,7 +178,7 @@ local function take_turns()
         break
       end
       if one_by_one(rank) then most = 1 end
-      local taken = turn(first or row, most)
+      local taken = turn(first or row, most, first and 0 or row.headroom)
       if first and taken > 0 then -- else who waits would at once have its slot (park.lua)
         local id = string.match(out[#out - 1], '([^|]*)$')
         redis.call('SET', p .. ':turn:' .. id, 1, 'PX', 60000)
@@ -163,11 +189,20 @@ local function take_turns()
   write()
 end
 
-local below = redis.call('EXISTS', p .. ':below') == 1
-if below then take_turns() else take(ARGV[6], n) end
+-- Of keys once and twice, the sum says which exist: it saves a command.
+local keeping = p .. ':keeping' -- runners whose free slots are not for all
+local there = redis.call('EXISTS', p .. ':below', keeping, keeping)
+local below = there % 2 == 1
+if below then
+  take_turns()
+else
+  take(ARGV[6], n, tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')))
+end
 
 -- A beat may have put one there that was woken meanwhile: it has no free slot any more.
-redis.call(n > 0 and 'SADD' or 'SREM', p .. ':parked', runner)
+held = held and n > 0
+redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. ':parked', runner)
+if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', keeping, runner) end
 if n == 0 and not more then
   if below then
     more = redis.call('HLEN', orders) > redis.call('HLEN', on)
@@ -175,6 +210,6 @@ if n == 0 and not more then
     more = redis.call('EXISTS', p .. ':' .. ARGV[6] .. ':active') == 1
   end
 end
-keep_pace(p, now, #out / 2, n > 0 and FREE or more and WAITS or FULL)
+keep_pace(p, now, #out / 2, held and WAITS or n > 0 and FREE or more and WAITS or FULL)
 if n > 0 and (held or dead >= DEAD) then out[#out + 1] = dead >= DEAD and 'again' or 'held' end
 return out

@@ -9,6 +9,7 @@ if redis.call('HDEL', p .. ':on', id) < known then -- it has not begun, or was t
   waits_no_more(p, id)
 end
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end
+ends(p, class, tenant)
 local before = ARGV[3] == '0' and at_first(estimate) or charged(p, id, estimate)
 local change = (tonumber(ARGV[2]) - before) / tonumber(weight)
 local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, change)

@@ -15,6 +15,7 @@ for i = #expired, 1, -1 do
   local attempt, estimate, weight, class, tenant, id =
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
   redis.call('HDEL', p .. ':on', id)
+  ends(p, class, tenant)
   local refund = charged(p, id, estimate) / tonumber(weight)
   local member = class .. '|' .. tenant .. '|' .. id
   redis.call('ZREM', p .. ':parkable', member)
@@ -31,8 +32,10 @@ for i = #expired, 1, -1 do
   end
 end
 
-local waits, wake = false, 0
+local waits, wake, idle = false, 0, redis.call('EXISTS', p .. ':leases') == 0
 for i = 2, #ARGV do
+  redis.call('ZREMRANGEBYSCORE', p .. ':' .. ARGV[i] .. ':lately', '-inf', now - LATELY_MS)
+  if idle then redis.call('DEL', p .. ':' .. ARGV[i] .. ':runs') end
   if redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1 then
     waits = true
     if i > 2 then redis.call('SET', p .. ':below', 1) end

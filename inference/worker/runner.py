@@ -381,7 +381,7 @@ class Runner:
     async def _beat(self) -> None:
         items = [item for item, _ in self.leased.values()]
         waits, epoch, lost = await self.queue.beat(
-            self.id, self._parked, items, leaving=self._leaving
+            self.id, self._parked, items, leaving=self._leaving, held=self._held
         )
         if lost and epoch == self._epoch:
             for item in lost:

@@ -1,13 +1,19 @@
 """The simulator: a seed gives the same day again, and a policy shows what it does."""
 
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
 
 import pytest
 from django.conf import settings
 
 from bench.simulation import policy
+from bench.simulation.arrivals import Request
 from bench.simulation.day import simulated
+from bench.simulation.pool import SimulatedPool
 from bench.simulation.report import ClassDay, SimulationReport, picture, section
+from bench.simulation.virtual_link import VirtualLink
 from inference.record.parked import MOST_TIMES
 
 SMALL = {"tenants": 12, "engines": 2, "hours": 2, "pools": 2}
@@ -94,6 +100,68 @@ async def test_slots_that_are_kept_free_wait_for_realtime(tmp_path: Path) -> Non
     kept = of(await a_day(tmp_path, KEPT + "[limits.realtime]\nreserved = 1\n"), "batch")
     assert busy.fill > 0.75
     assert 0.4 < kept.fill <= 0.5  # a pool has two slots
+
+
+WIDE: dict[str, Any] = {"pools": 1, "engines": 8, "tenants": 12, "hours": 0.5}  # of 16 slots
+BOTH = """
+[load.realtime]
+share = 0.45
+curve = "flat"
+tokens = 150
+[load.batch]
+share = 2
+burst = 100
+tokens = 1000
+[load.finetune]
+share = 0
+[load.preprocess]
+share = 0
+[limits.realtime]
+"""
+
+
+async def test_headroom_spares_preemptions_and_the_engines_stay_full(tmp_path: Path) -> None:
+    without = await a_day(tmp_path, BOTH + "headroom = 0\n", **WIDE)
+    day = await a_day(tmp_path, BOTH, **WIDE)
+    assert day.fill > without.fill - 3 / 16, "as many slots are kept free at most"
+    assert of(day, "batch").parked < of(without, "batch").parked / 4
+    waited, waits = (of(each, "realtime") for each in (without, day))
+    assert waited.wait_p95_s is not None
+    assert waits.wait_p95_s is not None
+    assert waits.wait_p95_s < waited.wait_p95_s / 2
+
+
+@pytest.mark.parametrize(("headroom", "at_least", "at_most"), [("0", 1.0, 9.0), ("", 0.0, 0.5)])
+async def test_a_flood_hardly_delays_another_tenant(
+    tmp_path: Path, headroom: str, at_least: float, at_most: float
+) -> None:
+    """Requests of 10 s each, one slot ends about every 0.6 s; another tenant has one in 5 s."""
+    said = f"[limits.realtime]\nheadroom = {headroom}" if headroom else ""
+    (tmp_path / "policy.toml").write_text(said)
+    day = policy.read(tmp_path / "policy.toml", engines=8, hours=0.2, pools=1)
+    flood = [_request("flood", n, at=0.0) for n in range(1_500)]
+    modest = [_request("modest", n, at=60 + 5.03 * n) for n in range(100)]
+    link, name = VirtualLink(settings.REDIS_URL), f"simulated-{uuid4().hex}"
+    try:
+        with day.in_force({name: 16}):
+            arrivals = iter(sorted(flood + modest, key=lambda each: each.at))
+            await SimulatedPool(link, name, 8, day.day, arrivals).run()
+    finally:
+        link.close()
+    waits = sorted(one.started - one.at for one in modest if one.started is not None)
+    assert len(waits) > 95
+    assert at_least <= waits[len(waits) * 95 // 100] <= at_most
+
+
+def _request(tenant: str, number: int, at: float) -> Request:
+    name = f"{tenant}-{number}"
+    tokens = 150 + crc32(name.encode()) % 100
+    return Request(name, at, "realtime", tenant, 1, 10, tokens, 500)
+
+
+async def test_an_idle_pool_is_filled(tmp_path: Path) -> None:
+    batch = of(await a_day(tmp_path, KEPT.replace("1.5", "3"), **WIDE), "batch")
+    assert batch.fill > 0.97
 
 
 async def test_backlogged_tenants_get_what_their_weights_say(tmp_path: Path) -> None:

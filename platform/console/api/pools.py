@@ -14,6 +14,7 @@ from console.api.strict import Shape
 from inference.models import Model, Pool
 from inference.models.served import LONGEST_NAME
 from inference.policy import LONGEST_MS, RouteCondition
+from inference.queue.limits import kept_free
 
 _MOST = 10_000
 
@@ -39,7 +40,10 @@ class PoolChange(Shape):
         help_text="How many requests of a class may wait (`waiting`), and how long they may be "
         "expected to (`wait_s`). Beyond that the answer is 503. `share`: of what is handed out, "
         "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
-        "without one it ranks one class higher; `reserved`: slots that lower classes leave free.",
+        "without one it ranks one class higher; `reserved`: slots that lower classes leave free, "
+        "`headroom`: those that they do while it has had requests in the last minute, and that a "
+        "tenant with more than its part leaves to others. Else as many as `reserved`; for "
+        "real-time requests, the root of the pool's slots less one.",
     )
     window = s.DictField(
         required=False,
@@ -63,6 +67,9 @@ class PoolShape(DeclaredShape):
     overflow_after_ms = s.IntegerField()
     limits = s.DictField()
     window = s.DictField()
+    kept_free = s.SerializerMethodField(
+        help_text="Slots that lower classes leave free, by class: while it has had requests lately."
+    )
     engines = s.SerializerMethodField()
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
@@ -75,8 +82,12 @@ class PoolShape(DeclaredShape):
         "overflow_after_ms": 2000,
         "limits": {"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}},
         "window": {"hours": "22:00-06:00", "ramp_minutes": 30, "outside": 2},
+        "kept_free": {"realtime": 2},
         "engines": ["gpu-1", "gpu-2"],
     }
+
+    def get_kept_free(self, pool: Pool) -> dict[str, int]:
+        return kept_free(pool.name)
 
     def get_engines(self, pool: Pool) -> list[str]:
         return [engine.name for engine in pool.engines.all()]

@@ -207,7 +207,8 @@ class OwnLineShape(Shape):
         "causes": [
             {
                 "reason": "full",
-                "text": "Every slot of the pool is busy.",
+                "text": "Every slot is busy, or the last free ones are kept for others who may "
+                "come.",
                 "advice": "Send large batches at a quieter time.",
             }
         ],

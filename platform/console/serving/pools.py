@@ -16,6 +16,7 @@ from console.serving.outcome import acted, saved
 from console.serving.pool_lines import pool_lines
 from console.serving.pools_page import page
 from inference.models import Pool
+from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}
 
@@ -93,7 +94,9 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
         said = _("The pool %(name)s is changed. The change is in force within a second.")
         messages.success(request, said % {"name": found.name})
         return redirect("console:pool", pool=pool)
-    return render(request, "console/serving/pool.html", {"pool": _found(pool), "form": form})
+    found = _found(pool)
+    told = {"pool": found, "form": form, "kept_free": kept_free(found.name)}
+    return render(request, "console/serving/pool.html", told)
 
 
 def _change(pool: UUID, form: PolicyForm, request: ConsoleRequest) -> None:

@@ -126,7 +126,8 @@ async def test_nothing_is_left_of_what_is_done(
     await queue.leave("runner-1", stop=True)
     _, keys = await link.call("SCAN", 0, "MATCH", f"{prefix(pool)}:*", "COUNT", 10**6)
     kinds = {key.decode().split(":")[-1] for key in keys}
-    assert kinds <= {"counters", "floor", "called", "pace", "waiting"}  # shares, figures
+    figures = {"counters", "floor", "called", "pace", "waiting", "runs", "lately"}
+    assert kinds <= figures
 
 
 async def test_what_was_moved_away_and_back_is_handed_out_once(

@@ -1,7 +1,7 @@
 """Anything that web processes, runners and the sweeper may do to the queue, against a model."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Coroutine
 from typing import Any, ClassVar, TypeVar
 from unittest.mock import patch
@@ -360,6 +360,14 @@ class Queue(RuleBasedStateMachine):
             names = [name.decode() for name in told[::2]]
             paid = dict(zip(names, map(float, told[1::2]), strict=True))
             assert {**dict.fromkeys(line.had, 0.0), **paid} == line.had
+
+    @invariant()
+    def what_runs_is_counted(self) -> None:
+        for klass in self.lines:
+            told = self.do(self.redis.call("HGETALL", f"{prefix(self.pool)}:{klass}:runs"))
+            runs = zip(told[::2], map(int, told[1::2]), strict=True)
+            leased = [item.tenant for item in self.leased if item.klass == klass]
+            assert {t.decode(): n for t, n in runs if n} == Counter(leased)
 
     @invariant()
     def what_waits_is_counted(self) -> None:

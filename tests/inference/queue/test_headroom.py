@@ -1,0 +1,257 @@
+"""The last free slots of a pool: for a higher class, and for other tenants of a class."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from inference import engines
+from inference.engines.snapshot import Pool
+from inference.order import Item
+from inference.pools import Entry
+from inference.queue import limits
+from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
+from tenants.redis_link import RedisLink
+from tests.inference.orders import an_item
+from tests.inference.queue.test_fair_queue_shares import SEALED
+
+Declare = Callable[..., None]
+SLOTS = 16  # of which three are kept free
+ENGINE = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": SLOTS}
+
+
+@pytest.fixture
+def declare(pool: str, settings: Settings) -> Declare:
+    """The pool, as FOREBAY_ENGINES has it."""
+
+    def declared(**fields: object) -> None:
+        settings.ENGINES = {pool: {**ENGINE, **fields}}
+        engines.forget()
+
+    return declared
+
+
+@pytest.fixture(autouse=True)
+def of_sixteen(declare: Declare) -> None:
+    declare()
+
+
+async def put(queue: FairQueue, tenant: str, n: int, klass: str = "realtime") -> None:
+    for _ in range(n):
+        await queue.enqueue(an_item(tenant, klass=klass), SEALED)
+
+
+async def pop(queue: FairQueue, n: int = SLOTS) -> Popped:
+    return await queue.pop(n, "runner-1")
+
+
+async def over(queue: FairQueue, items: list[tuple[Item, bytes]]) -> None:
+    for item, _ in items:
+        await queue.settle(item, item.estimate)
+
+
+async def has_come(queue: FairQueue, *tenants: str) -> None:
+    """Each had a real-time request, which is over."""
+    for tenant in tenants:
+        await put(queue, tenant, 1)
+        (only,) = await pop(queue, 1)
+        assert only[0].tenant == tenant
+        await over(queue, [only])
+
+
+async def later(queue: FairQueue, link: RedisLink, seconds: int) -> None:
+    name = f"{prefix(queue.pool)}:realtime:lately"
+    for tenant in await link.call("ZRANGE", name, 0, -1):
+        await link.call("ZINCRBY", name, -1000 * seconds, tenant)
+
+
+def of(popped: Popped) -> Counter[str]:
+    return Counter(item.tenant for item, _ in popped)
+
+
+async def test_lower_classes_leave_headroom_while_realtime_requests_come(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await put(queue, "acme", 30, "batch")
+    idle = await pop(queue)
+    assert len(idle) == SLOTS, "nobody else has come"
+    await over(queue, idle)
+    await has_come(queue, "globex")
+    busy = await pop(queue)
+    assert (len(busy), busy.held) == (SLOTS - 3, True)
+    await put(queue, "globex", 3)
+    assert of(await pop(queue, 3)) == {"globex": 3}, "they begin at once"
+    await over(queue, list(busy))
+    await later(queue, link, 61)
+    await put(queue, "acme", 30, "batch")
+    assert len(await pop(queue, SLOTS - 3)) == SLOTS - 3, "an idle night is filled"
+
+
+@pytest.mark.parametrize(("slots", "kept"), [(1, 0), (2, 0), (3, 0), (4, 1), (9, 2), (100, 9)])
+async def test_a_pool_leaves_the_root_of_its_slots_less_one(
+    slots: int, kept: int, queue: FairQueue, declare: Declare
+) -> None:
+    declare(slots=slots)
+    await has_come(queue, "globex")
+    await put(queue, "acme", slots, "batch")
+    assert len(await pop(queue, slots)) == slots - kept
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [({"reserved": 0}, 0), ({"reserved": 5}, 5), ({"headroom": 1}, 1)]
+)
+async def test_what_the_pool_says_goes_before_what_is_usual(
+    said: dict[str, int], kept: int, queue: FairQueue, declare: Declare
+) -> None:
+    declare(limits={"realtime": said})
+    await has_come(queue, "globex")
+    await put(queue, "acme", SLOTS, "batch")
+    batch = await pop(queue)
+    assert len(batch) == SLOTS - kept
+    await over(queue, batch)
+    await put(queue, "acme", SLOTS)
+    assert len(await pop(queue)) == SLOTS - kept
+
+
+async def test_a_tenant_leaves_headroom_for_others_that_were_there_lately(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await put(queue, "flood", SLOTS)
+    alone = await pop(queue)
+    assert len(alone) == SLOTS
+    await over(queue, alone)
+    await has_come(queue, "globex", "initech")
+    await put(queue, "flood", 40)
+    first = await pop(queue)
+    assert (of(first), first.held) == ({"flood": SLOTS - 3}, True)
+    await put(queue, "globex", 2)
+    assert of(await pop(queue, 3)) == {"globex": 2}
+    await later(queue, link, 61)
+    assert of(await pop(queue, 1)) == {"flood": 1}, "nobody else has come for a minute"
+
+
+async def test_tenants_that_all_wait_leave_nothing_free(queue: FairQueue) -> None:
+    await has_come(queue, "acme", "globex")
+    await put(queue, "acme", 40)
+    await put(queue, "globex", 40)
+    assert of(await pop(queue)) == {"acme": SLOTS / 2, "globex": SLOTS / 2}
+
+
+async def test_who_runs_less_than_its_part_has_the_last_slots(queue: FairQueue) -> None:
+    await has_come(queue, "acme", "globex", "initech")
+    await put(queue, "globex", 14)
+    held = await pop(queue, SLOTS)
+    assert of(held) == {"globex": SLOTS - 3}
+    await put(queue, "acme", 2)
+    assert of(await pop(queue, 3)) == {"acme": 2}
+
+
+async def test_one_that_comes_first_in_a_tie_is_not_stopped_by_a_flood(queue: FairQueue) -> None:
+    """Names do not decide, nor that a flood was charged too much as its requests began."""
+    await has_come(queue, "aaa", "mmm", "zzz")
+    await put(queue, "mmm", 40)
+    await pop(queue)
+    for tenant in ("zzz", "aaa"):
+        await put(queue, tenant, 1)
+        assert of(await pop(queue, 2)) == {tenant: 1}
+
+
+async def test_shares_are_exact_while_others_are_away(queue: FairQueue) -> None:
+    """Weights 1 and 4, and a third one that was there lately."""
+    await has_come(queue, "away", "acme", "vip")
+    running: list[tuple[Item, bytes]] = []
+    served: Counter[str] = Counter()
+    for _ in range(60):
+        for tenant, weight in (("acme", 1), ("vip", 4)):
+            for _ in range(6):
+                await queue.enqueue(an_item(tenant, weight=weight), SEALED)
+        running += await pop(queue, SLOTS - len(running))
+        ended, running = running[:5], running[5:]
+        served.update(item.tenant for item, _ in ended)
+        await over(queue, ended)
+    assert abs(served["vip"] / served["acme"] / 4 - 1) < 0.1
+
+
+async def test_a_flood_that_is_held_is_told_that_it_waits(queue: FairQueue) -> None:
+    await has_come(queue, "globex", "flood")
+    await put(queue, "flood", 40)
+    await pop(queue)
+    line = await queue.look()
+    assert line.full
+    assert line.waiting["realtime"] == 40 - (SLOTS - 3)
+
+
+async def test_a_held_flood_wakes_nobody_and_who_comes_does(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    inbox = f"{prefix(queue.pool)}:inbox:runner-1"
+    await has_come(queue, "globex", "flood")
+    await put(queue, "flood", 40)
+    await link.call("DEL", inbox)
+    assert (await pop(queue)).held
+    await put(queue, "flood", 1)
+    assert not await link.call("LLEN", inbox)
+    await put(queue, "globex", 1)
+    assert await link.call("LPOP", inbox) == b"wake"
+
+
+async def test_a_held_flood_still_pushes_out_a_lower_class(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await has_come(queue, "globex", "flood")
+    await put(queue, "acme", 2, "batch")
+    for item, _ in await pop(queue, 2):
+        await queue.offer(item, 1_000.0)
+    for free in range(SLOTS - 2, 3, -1):
+        assert not await pop(queue, free)
+        await put(queue, "flood", 1)
+        assert len(await pop(queue, free)) == 1
+    await put(queue, "flood", 1)
+    await link.call("DEL", inbox := f"{prefix(queue.pool)}:inbox:runner-1")
+    assert (await pop(queue, 3)).held
+    assert (await link.call("LPOP", inbox)).startswith(b"park ")
+
+
+async def test_a_minimum_share_is_had_from_the_headroom_too(
+    queue: FairQueue, link: RedisLink, declare: Declare
+) -> None:
+    declare(limits={"batch": {"share": 0.5, "share_after_s": 0}})
+    await has_come(queue, "globex")
+    await put(queue, "acme", 40, "batch")
+    await put(queue, "globex", 2)
+    assert len(await pop(queue)) == SLOTS - 3
+    found: Counter[str] = Counter()
+    for _ in range(20):
+        await put(queue, "globex", 1)
+        began = await pop(queue, 1)
+        found.update(item.klass for item, _ in began)
+        await over(queue, began)
+    assert found["batch"] == 10
+
+
+async def test_nobody_is_counted_for_ever(queue: FairQueue, link: RedisLink) -> None:
+    """Also where an earlier version has ended what this one began."""
+    await has_come(queue, "globex")
+    await link.call("HSET", f"{prefix(queue.pool)}:realtime:runs", "globex", 7)
+    await later(queue, link, 61)
+    await link.run(SWEEP, [prefix(queue.pool)], *sweep_arguments(500))
+    left = [f"{prefix(queue.pool)}:realtime:{name}" for name in ("runs", "lately")]
+    assert not await link.call("EXISTS", *left)
+
+
+def test_an_engine_that_drains_counts_while_it_may_have_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_draining(draining: bool) -> Pool:
+        kept = [Entry("m", "p", f"e{n}", ENGINE, draining=draining and n == 0) for n in range(2)]
+        engines.put_in_force(kept)
+        return engines.pools()["p"]
+
+    now = 1_000.0
+    monkeypatch.setattr("inference.queue.limits.time.monotonic", lambda: now)
+    assert limits.slots_of(with_draining(draining=True)) == 2 * SLOTS
+    now += settings.REQUEST_DEADLINE_S
+    assert limits.slots_of(engines.pools()["p"]) == SLOTS
+    assert limits.slots_of(with_draining(draining=False)) == 2 * SLOTS
+    assert limits.slots_of(with_draining(draining=True)) == 2 * SLOTS
