@@ -29,7 +29,7 @@ _PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _LEASES = _CHARGED + _text("headroom")  # what ends or begins with one
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
-POP = Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _PUSH_OUT + _text("pop"))
+POP = Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _text("pop"))
 SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))
 SWEEP, PARK = (
     Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _text(name)) for name in ("sweep", "park")

@@ -1,6 +1,7 @@
 -- The last free slots of a pool are for who may come next. A class has its headroom: so many slots
 -- are left free by lower classes while it has had requests lately (pop.lua), and in itself by those
--- tenants that run more than their part while another one that was active lately does not wait.
+-- tenants that run more than their part while another one that was active lately does not wait. To
+-- them a slot is free, too, whose request of a lower class may be parked.
 -- Of each class `lately` has its tenants by when they last began something, and `runs` how many
 -- leases each of them has. The sweeper forgets what is old (sweep.lua).
 -- AHEAD stands before this (fair_queue.py).
@@ -27,10 +28,14 @@ end
 
 -- Of the tenants that wait, whose turn it is; nil where none of them may have what is free. Their
 -- order stays: who is preferred is not further than one request is charged as it begins.
-local function whose_turn(p, class, slots, headroom, now)
+local function whose_turn(p, class, rank, slots, headroom, now)
   local active, lately = p .. ':' .. class .. ':active', p .. ':' .. class .. ':lately'
   local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
-  if slots - redis.call('HLEN', p .. ':on') > headroom then return first[1] end
+  local free = slots - redis.call('HLEN', p .. ':on')
+  if free > headroom then return first[1] end
+  local back = redis.call('ZCOUNT', p .. ':parkable', rank * RANK, '+inf')
+    + redis.call('ZCARD', p .. ':parking')
+  if free + back > headroom then return first[1] end
   local come = redis.call('ZCOUNT', lately, now - LATELY_MS, '+inf')
   if come < 2 then return first[1] end
   local near = redis.call('ZRANGEBYSCORE', active, '-inf', first[2] + AHEAD, 'LIMIT', 0, MOST_NEAR)

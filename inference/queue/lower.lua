@@ -2,6 +2,7 @@
 -- them by class. In the highest one waits who neither runs nor stands there: it needs no count.
 -- While `below` exists, some may wait there: pop.lua looks, and deletes it when none does.
 -- A third one has those that wait because they were parked (park.lua).
+local RANK = 1e13 -- more than the ms of any clock: what may be parked goes by its class first
 
 local function waits_below(p, id, class)
   if redis.call('HSET', p .. ':lower', id, class) == 1 then

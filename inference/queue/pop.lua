@@ -19,27 +19,19 @@ local dead = 0
 local slots = tonumber(ARGV[5])
 local held = false -- some wait that may not have the slots that are free
 
-local function down_to(class)
-  local names = {}
-  for i = 6, #ARGV do
-    names[#names + 1] = ARGV[i]
-    if ARGV[i] == class then return names end
-  end
-end
-
--- Hands out up to `most` requests of a class, whose tenants leave so much headroom for each other.
--- Returns how many there were.
-local function take(class, most, headroom)
+-- Hands out up to `most` requests of the class of this rank, whose tenants leave so much headroom
+-- for each other. Returns how many there were.
+local function take(rank, most, headroom)
+  local class = ARGV[5 + rank]
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   local taken = 0
   while taken < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
     if n - taken <= headroom then -- else the pool has enough, too
-      tenant = whose_turn(p, class, slots, headroom, now)
+      tenant = whose_turn(p, class, rank, slots, headroom, now)
       if not tenant then
         held = true
-        push_out(p, down_to(class), 1)
         break
       end
     end
@@ -56,7 +48,7 @@ local function take(class, most, headroom)
         counter = redis.call('HINCRBYFLOAT', counters, tenant, at_first(estimate) / tonumber(weight))
         redis.call('ZADD', leases, deadline, item)
         begins(p, class, tenant, now)
-        if class ~= ARGV[6] then waits_no_more(p, id) end
+        if rank > 1 then waits_no_more(p, id) end
         out[#out + 1] = item
         out[#out + 1] = order
         taken = taken + 1
@@ -137,7 +129,7 @@ local function take_turns()
   end
 
   local function turn(row, most, headroom)
-    local taken = take(row.name, most, headroom)
+    local taken = take(row.rank, most, headroom)
     for rank = 2, #rows do
       local each = rows[rank]
       if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
@@ -196,7 +188,7 @@ local below = there % 2 == 1
 if below then
   take_turns()
 else
-  take(ARGV[6], n, tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')))
+  take(1, n, tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')))
 end
 
 -- A beat may have put one there that was woken meanwhile: it has no free slot any more.

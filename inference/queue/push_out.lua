@@ -1,7 +1,6 @@
 -- Who runs in a lower class makes room when a higher one waits and no slot is free. Two sorted sets
 -- hold `class|tenant|id`: those that may be parked (by class, then by when they began; runners
 -- offer them), and those that have been told to (by when).
-local RANK = 1e13 -- more than the ms of any clock
 local TOLD_MS = 10000 -- a note may be lost: then another one is told
 local MOST = 256 -- that are compared
 

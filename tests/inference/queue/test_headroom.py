@@ -196,21 +196,18 @@ async def test_a_held_flood_wakes_nobody_and_who_comes_does(
     assert await link.call("LPOP", inbox) == b"wake"
 
 
-async def test_a_held_flood_still_pushes_out_a_lower_class(
-    queue: FairQueue, link: RedisLink
+async def test_nobody_is_held_for_slots_that_lower_classes_would_give_back(
+    queue: FairQueue,
 ) -> None:
-    await has_come(queue, "globex", "flood")
-    await put(queue, "acme", 2, "batch")
-    for item, _ in await pop(queue, 2):
+    await put(queue, "acme", 6, "batch")
+    for item, _ in await pop(queue, 6):
         await queue.offer(item, 1_000.0)
-    for free in range(SLOTS - 2, 3, -1):
-        assert not await pop(queue, free)
-        await put(queue, "flood", 1)
-        assert len(await pop(queue, free)) == 1
-    await put(queue, "flood", 1)
-    await link.call("DEL", inbox := f"{prefix(queue.pool)}:inbox:runner-1")
-    assert (await pop(queue, 3)).held
-    assert (await link.call("LPOP", inbox)).startswith(b"park ")
+    await has_come(queue, "globex", "flood")
+    await put(queue, "flood", 12)
+    assert of(await pop(queue, SLOTS - 6)) == {"flood": SLOTS - 6}
+    assert await queue.inbox("runner-1") == b"wake"
+    notes = [await queue.inbox("runner-1") for _ in range(2)]
+    assert all(note.startswith(b"park ") for note in notes), "for the two that wait"
 
 
 async def test_a_minimum_share_is_had_from_the_headroom_too(
