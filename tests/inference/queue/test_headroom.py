@@ -197,7 +197,7 @@ async def test_a_held_flood_wakes_nobody_and_who_comes_does(
 
 
 async def test_nobody_is_held_for_slots_that_lower_classes_would_give_back(
-    queue: FairQueue,
+    queue: FairQueue, link: RedisLink
 ) -> None:
     await put(queue, "acme", 6, "batch")
     for item, _ in await pop(queue, 6):
@@ -205,9 +205,8 @@ async def test_nobody_is_held_for_slots_that_lower_classes_would_give_back(
     await has_come(queue, "globex", "flood")
     await put(queue, "flood", 12)
     assert of(await pop(queue, SLOTS - 6)) == {"flood": SLOTS - 6}
-    assert await queue.inbox("runner-1") == b"wake"
-    notes = [await queue.inbox("runner-1") for _ in range(2)]
-    assert all(note.startswith(b"park ") for note in notes), "for the two that wait"
+    notes = await link.call("LRANGE", f"{prefix(queue.pool)}:inbox:runner-1", 0, -1)
+    assert sum(note.startswith(b"park ") for note in notes) >= 2, "for the two that wait"
 
 
 async def test_a_minimum_share_is_had_from_the_headroom_too(
