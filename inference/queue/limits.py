@@ -31,8 +31,8 @@ def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
         "reserved": 0,
     }
     said = {**settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
-    as_reserved = said.get("reserved", _usual_headroom(slots) if own.has_headroom else 0)
-    return {**by_default, "headroom": as_reserved, **said}
+    usual = _usual_headroom(slots) if own.has_headroom else 0
+    return {**by_default, "headroom": min(usual, said.get("reserved", usual)), **said}
 
 
 def _usual_headroom(slots: int) -> int:

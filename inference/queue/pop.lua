@@ -3,7 +3,7 @@
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
 --   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
 --     ageing in ms | slots that are kept free for it and those above | its headroom (headroom.lua)
---   5 slots of the pool, '' where none are kept free   6.. names of classes, the highest first
+--   5 slots of the pool, '' where nobody knows them   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
 -- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
 -- 'again', there was much to clear away: the runner asks again at once.
@@ -80,7 +80,7 @@ local function take_turns()
       string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
     rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
-      headroom = tonumber(headroom), after = tonumber(after), ageing = tonumber(ageing),
+      headroom = slots and tonumber(headroom) or 0, after = tonumber(after), ageing = tonumber(ageing),
       owed = 0, since = now, starves = 0}
   end
 
@@ -188,7 +188,7 @@ local below = there % 2 == 1
 if below then
   take_turns()
 else
-  take(1, n, tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')))
+  take(1, n, slots and tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')) or 0)
 end
 
 -- A beat may have put one there that was woken meanwhile: it has no free slot any more.

@@ -42,8 +42,8 @@ class PoolChange(Shape):
         "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
         "without one it ranks one class higher; `reserved`: slots that lower classes leave free, "
         "`headroom`: those that they do while it has had requests in the last minute, and that a "
-        "tenant with more than its part leaves to others. Else as many as `reserved`; for "
-        "real-time requests, the root of the pool's slots less one.",
+        "tenant with more than its part leaves to others; of `realtime` the root of the pool's "
+        "slots less one where neither is set.",
     )
     window = s.DictField(
         required=False,

@@ -99,10 +99,11 @@ async def test_a_pool_leaves_the_root_of_its_slots_less_one(
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [({"reserved": 0}, 0), ({"reserved": 5}, 5), ({"headroom": 1}, 1)]
+    ("said", "kept", "by_tenants"),
+    [({"reserved": 0}, 0, 0), ({"reserved": 5}, 5, 3), ({"headroom": 1}, 1, 1)],
 )
 async def test_what_the_pool_says_goes_before_what_is_usual(
-    said: dict[str, int], kept: int, queue: FairQueue, declare: Declare
+    said: dict[str, int], kept: int, by_tenants: int, queue: FairQueue, declare: Declare
 ) -> None:
     declare(limits={"realtime": said})
     await has_come(queue, "globex")
@@ -110,8 +111,24 @@ async def test_what_the_pool_says_goes_before_what_is_usual(
     batch = await pop(queue)
     assert len(batch) == SLOTS - kept
     await over(queue, batch)
+    while batch := await pop(queue):  # what was left
+        await over(queue, batch)
+    await has_come(queue, "globex", "acme")
     await put(queue, "acme", SLOTS)
-    assert len(await pop(queue)) == SLOTS - kept
+    assert len(await pop(queue)) == SLOTS - by_tenants
+
+
+async def test_a_pool_that_this_process_does_not_know_keeps_nothing(
+    link: RedisLink, pool: str, settings: Settings
+) -> None:
+    settings.QUEUE_LIMITS = {"realtime": {"headroom": 2}}
+    queue = FairQueue(link, f"{pool}-unknown")
+    await has_come(queue, "globex", "acme")
+    await put(queue, "acme", 3)
+    await put(queue, "acme", 3, "batch")
+    assert len(await pop(queue, 6)) == 6
+    for name in await link.call("KEYS", f"{prefix(queue.pool)}:*"):
+        await link.call("DEL", name)
 
 
 async def test_a_tenant_leaves_headroom_for_others_that_were_there_lately(
