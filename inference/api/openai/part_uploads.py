@@ -61,7 +61,8 @@ async def complete(request: Request, upload_id: str) -> None:
     part_ids, checksum = _asked(requests.parsed(await request.body()))
     owner = owner_of(caller, request.call.client_ip)
     name = await _in_thread(lambda: name_of(upload))
-    file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
+    with uploads.counted(caller):
+        file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
     told = _as_openai(upload, name, "completed")
     await _answer(request, told | {"file": await files.told(caller, file)})
 

@@ -74,13 +74,13 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
     loop = asyncio.get_running_loop()
     body = _Body(request, loop, most)
     owner = owner_of(caller, request.call.client_ip)
-    with _counted(caller):
+    with counted(caller):
         return await in_thread(kind_of(body, owner, kind).take)
 
 
 @contextmanager
-def _counted(caller: Caller) -> Iterator[None]:
-    """Raises LimitReached, Unavailable."""
+def counted(caller: Caller) -> Iterator[None]:
+    """Whose work takes one of the threads. Raises LimitReached, Unavailable."""
     full = _open.enter((caller.tenant_id, OF_A_TENANT))
     if full == EVERYBODY:
         raise Unavailable("too many files are uploaded here; try again", retry_after=2)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
+from inference.api.openai import uploads
 from inference.batch import file_store
 from inference.models import File, FileChunk
 from inference.tasks import forget_files
@@ -131,6 +132,19 @@ async def test_completed_twice_at_once_it_is_one_file(sdk: openai.AsyncOpenAI) -
     assert sum(isinstance(each, openai.NotFoundError) for each in ended) == 1
     assert await in_database(File.objects.count)() == 1
     assert await in_database(Event.objects.filter(action="file:create").count)() == 1
+
+
+async def test_no_tenant_takes_all_threads_with_it(
+    sdk: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To put a file together takes as long as to upload it."""
+    upload = await began(sdk)
+    part = await sdk.uploads.parts.create(upload.id, data=CONTENT)
+    monkeypatch.setattr(uploads, "OF_A_TENANT", 0)
+    with pytest.raises(openai.RateLimitError):
+        await sdk.uploads.complete(upload.id, part_ids=[part.id])
+    monkeypatch.undo()
+    assert (await sdk.uploads.complete(upload.id, part_ids=[part.id])).status == "completed"
 
 
 async def test_parts_count_and_their_time_ends(sdk: openai.AsyncOpenAI, settings: Settings) -> None:
