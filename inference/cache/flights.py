@@ -19,10 +19,11 @@ _MAC = 16
 class Leader(NamedTuple):
     id: UUID
     streams: bool  # its events are kept while they come
+    klass: str = "realtime"  # in inference/classes.py
 
 
 def word(order: Order) -> str:
-    told = order.id.bytes + bytes([order.keeps_events])
+    told = order.id.bytes + bytes([order.keeps_events]) + order.klass.encode()
     return (told + _mac(told, order.cached)).hex()
 
 
@@ -33,9 +34,9 @@ def leader(word: bytes, name: bytes) -> Leader | None:
     except ValueError:
         return None
     told, mac = data[:-_MAC], data[-_MAC:]
-    if len(told) != 17 or not hmac.compare_digest(mac, _mac(told, name)):
+    if len(told) < 17 or not hmac.compare_digest(mac, _mac(told, name)):
         return None
-    return Leader(UUID(bytes=told[:16]), bool(told[16]))
+    return Leader(UUID(bytes=told[:16]), bool(told[16]), told[17:].decode())
 
 
 def _mac(told: bytes, name: bytes) -> bytes:

@@ -9,6 +9,7 @@ then a runner goes on from the events that it has been given.
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import suppress
 
 from inference.cache.flights import Leader, leader
@@ -18,6 +19,7 @@ from inference.errors import error_body
 from inference.intake.context import Context
 from inference.intake.enqueue import enqueue
 from inference.intake.errors import OutOfService
+from inference.intake.kept_answers import SHARED_S
 from inference.intake.replay_kept import let_go, priced
 from inference.intake.shared_answer import cut_off, is_open, is_settled, last_events, shared
 from inference.order import Order
@@ -42,6 +44,7 @@ class GoingAlong:
     def begin(self, first: Leader) -> None:
         self._task = asyncio.create_task(self._work(first))
         self._context.cancellation.going_along[self._order.id] = self._cancel
+        self._context.kept_answers.along[self._order.tenant_id] += 1
         self._task.add_done_callback(self._ended)
 
     async def _cancel(self) -> bool:
@@ -55,6 +58,7 @@ class GoingAlong:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._context.cancellation.going_along.pop(self._order.id, None)
+        self._context.kept_answers.along -= Counter([self._order.tenant_id])
         if not task.cancelled() and (problem := task.exception()):
             log.error("a request that went along with another failed", exc_info=problem)
 
@@ -90,20 +94,21 @@ class GoingAlong:
 
     async def _copied(self, other: Leader) -> list[bytes]:
         """Its last events, once it has ended; none where it broke off, or says something else."""
-        theirs: list[bytes] = []
+        theirs, until = 0, time.monotonic() + SHARED_S
         async for frame in follow(self._context.redis, other.id.bytes):
             if frame is None:
-                if not await is_open(self._order, other):
+                is_late = not theirs and time.monotonic() > until
+                if is_late or not await is_open(self._order, other):
                     return []
                 continue
             if frame.kind == Kind.ERROR:
                 return []
             events = [self._ours(event, other) for event in sse.split(frame.body)]
             if frame.kind == Kind.END:
-                return events if self._agrees(theirs) and len(theirs) >= self._sent else []
-            theirs += events
-            if not self._give(theirs):
+                return events if theirs >= self._sent else []
+            if not self._give(events, theirs):
                 return []
+            theirs += len(events)
         return []
 
     @property
@@ -115,19 +120,17 @@ class GoingAlong:
         theirs = ours.replace(self._order.id.hex, other.id.hex)
         return event.replace(b'"%b"' % theirs.encode(), b'"%b"' % ours.encode(), 1)
 
-    def _agrees(self, theirs: list[bytes]) -> bool:
-        """Of another one than before: it has to say what the reader has been given."""
-        return theirs[: self._sent] == self._given
-
-    def _give(self, theirs: list[bytes]) -> bool:
-        if len(theirs) <= self._sent:
-            return True
-        if not self._agrees(theirs):
+    def _give(self, events: list[bytes], theirs: int) -> bool:
+        """What follows the first `theirs` of the other one's. False where the reader has been given
+        something else, by another one than this.
+        """
+        again = self._given[theirs : theirs + len(events)]
+        if events[: len(again)] != again:
             return False
-        fresh = theirs[self._sent :]
-        self._given += fresh
-        self._first_at = self._first_at or time.time()
-        self._put(Kind.EVENTS, fresh)
+        if fresh := events[len(again) :]:
+            self._given += fresh
+            self._first_at = self._first_at or time.time()
+            self._put(Kind.EVENTS, fresh)
         return True
 
     async def _next(self, before: Leader) -> Leader | None:
@@ -137,7 +140,8 @@ class GoingAlong:
         except TROUBLE:
             return None
         found = leader(other, self._order.cached) if other else None
-        return found if found and found.streams and found.id != before.id else None
+        may = found and self._context.kept_answers.may_go_along(self._order, found)
+        return found if found and may and found.id != before.id else None
 
     # The end -------------------------------------------------------------------------------------
     async def _end(self, other: Leader, tail: list[bytes]) -> bool:

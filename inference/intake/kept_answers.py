@@ -6,6 +6,7 @@ wrong with the cache, its keys or Redis: then there is no answer in it.
 """
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from audit.keys.master_keys import MasterKeyUnavailable
+from inference import classes
 from inference.cache.answers import Answer, opened
 from inference.cache.first_level import FirstLevel
 from inference.cache.flights import Leader, leader
@@ -25,6 +27,7 @@ SHARED = "shared"  # with a request in flight
 PATIENCE_S = 0.5
 SHARED_S = 25.0  # so long one waits for another's answer
 LOOK_S, LOOK_MOST_S = 0.02, 0.25
+MOST_ALONG = 64  # streams of a tenant, in a process: each looks for events many times a second
 SAY_S = 1.0  # as often a flight is said to be one: see FLIGHT_MS
 
 
@@ -40,6 +43,7 @@ class KeptAnswers:
         self.first, self.second = FirstLevel(), SecondLevel(redis)
         self._waiting: dict[bytes, asyncio.Task[Kept | None]] = {}
         self._leading: dict[UUID, Order] = {}
+        self.along = Counter[UUID]()  # streams that get another one's events, by tenant
         self._saying: asyncio.Task[None] | None = None  # that they are in flight
 
     async def find(self, order: Order, wish: Wish) -> Kept | Leader | None:
@@ -109,13 +113,21 @@ class KeptAnswers:
                         return kept
                     if other is None or other == ALONE:
                         return None
-                    if order.stream and (found := leader(other, order.cached)) and found.streams:
+                    found = leader(other, order.cached)
+                    if found and _goes_first(order, found):
+                        return None
+                    if found and self.may_go_along(order, found):
                         return found
                     if kept := await self._landed(order):
                         return kept
         except TROUBLE:
             pass
         return None
+
+    def may_go_along(self, order: Order, other: Leader) -> bool:
+        """With its events as they come."""
+        both_stream = order.stream and other.streams and not _goes_first(order, other)
+        return both_stream and self.along[order.tenant_id] < MOST_ALONG
 
     def _lead(self, order: Order) -> None:
         """Where this process dies, others ask an engine before long."""
@@ -149,6 +161,11 @@ class KeptAnswers:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LOOK_MOST_S)
         return await self._from_second(order, SHARED)
+
+
+def _goes_first(order: Order, other: Leader) -> bool:
+    """Of a lower class, the other one may wait, or be parked, for hours."""
+    return classes.rank(order.klass) < classes.rank(other.klass)
 
 
 async def _opened(data: bytes, order: Order) -> Answer | None:

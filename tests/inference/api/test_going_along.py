@@ -10,12 +10,15 @@ import pytest
 from channels.db import database_sync_to_async
 
 from inference.cache.flights import leader, word
+from inference.intake import kept_answers
 from inference.intake.context import Context
 from inference.models import Completion, Usage
 from inference.queue.client import client as redis_client
 from inference.record import goes_along
 from inference.stream import frames
 from inference.worker import restoring
+from tenants.key_scopes import Scope
+from tenants.models import ApiKey, Tenant
 from tests.inference.api.test_kept_answers import (
     USE,
     ask,
@@ -214,3 +217,32 @@ async def test_who_resumes_such_a_stream_has_its_events(
     again = await client.get(path, headers={**USE, "last-event-id": "1"})
     assert again.status_code == 200, again.text
     assert again.text.split("id: 2", 1)[1] == answer.text.split("id: 2", 1)[1]
+
+
+async def test_nobody_waits_for_one_of_a_lower_class(
+    client: httpx.AsyncClient, engine: EngineServer, acme: Tenant
+) -> None:
+    """It may stand in its queue until the night, and be parked on the way."""
+    engine.goes_on.clear()
+    _, text = await in_database(ApiKey.issue)(
+        acme, "nightly", by="test", scopes=[Scope.INFERENCE, Scope.BATCH]
+    )
+    own = USE | {"authorization": f"Bearer {text}", "x-forebay-class": "batch"}
+    nightly = asyncio.create_task(ask(client, own, stream=True))
+    await until(_asked(engine, 1))
+    urgent = asyncio.create_task(ask(client, stream=True))
+    await until(_asked(engine, 2))
+    engine.goes_on.set()
+    assert all([said(await one) for one in (nightly, urgent)])
+
+
+async def test_who_is_one_too_many_waits_for_the_whole_answer(
+    client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_answers, "MOST_ALONG", 1)
+    engine.goes_on.clear()
+    first, (along,) = await started(engine, client, 1)
+    waits = asyncio.create_task(ask(client, stream=True))
+    engine.goes_on.set()
+    assert {said(await one) for one in (first, along, waits)} == {TEXT}
+    assert len(engine.asked) == 1
