@@ -18,6 +18,7 @@ from django.db import close_old_connections, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
@@ -117,6 +118,11 @@ def test_no_answer_is_other_than_described(
     assert found == []
 
 
+def _is_wrong_in_body(case: Any) -> bool:
+    body = case.meta.components.get(ParameterLocation.BODY) if case.meta else None
+    return body is not None and body.mode is GenerationMode.NEGATIVE
+
+
 def _tried(
     operation: Any, mode: GenerationMode, headers: dict[str, str], places: Any, number: int
 ) -> list[str]:
@@ -135,7 +141,7 @@ def _tried(
         looked_at = CHECKS
         if dice.random() < 0.8:
             known = {n: places[n] for n in case.path_parameters or {} if n in places}
-            if known and operation.method in ("get", "delete"):  # what was wrong may be right now
+            if known and not _is_wrong_in_body(case):  # what was wrong may be right now
                 looked_at = [c for c in CHECKS if c is not checks.negative_data_rejection]
             case.path_parameters = {**(case.path_parameters or {}), **known}
         if dice.random() < 0.5 and operation.method in ("patch", "delete"):
