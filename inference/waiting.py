@@ -35,15 +35,16 @@ _BATCHES = """
     exists (select from inference_batch
             where due_at <= now() and (leased_until is null or leased_until <= now()))"""
 
-_BROKEN_FILES = """
+_FILES = """
     exists (select from inference_file
-            where not whole and created_at < now() - interval '2 hours')"""
+            where not whole and created_at < now() - interval '2 hours')
+    or exists (select from inference_file where expires_at <= now())"""
 
 IN_DATABASE = {
     "inference.sweep": "exists (select from inference_completion where state = 'open')",
     "inference.roll_up": _ROLL_UP,
     "inference.drive_batches": _BATCHES,
-    "inference.forget_files": _BROKEN_FILES,
+    "inference.forget_files": _FILES,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,
 }

@@ -28,7 +28,7 @@ from audit.witnesses.delivery import feed_all
 from config import waiting_work
 from config.waiting_work import IN_DATABASE, WaitingWork
 from config.work_schedule import WORK
-from inference.models import Batch, Completion, State
+from inference.models import Batch, Completion, File, FilePurpose, State
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.usage.rollup import roll_up
@@ -105,6 +105,29 @@ def test_driving_waits_for_a_batch_that_is_due_and_that_nobody_drives(
     ):
         Batch.objects.filter(pk=batch.pk).update(due_at=due_at, leased_until=leased_until)
         assert work.tasks() == ({"inference.drive_batches"} if waits else set())
+
+
+def test_a_file_waits_to_be_forgotten_once_its_time_is_over(
+    work: WaitingWork, acme: Tenant
+) -> None:
+    now, hour = timezone.now(), timedelta(hours=1)
+    file = File.objects.create(
+        tenant=acme,
+        subject_id=uuid4(),
+        data_key_id=uuid4(),
+        purpose=FilePurpose.BATCH,
+        name_ciphertext=b"",
+    )
+    for whole, created_at, expires_at, waits in (
+        (True, now - 9 * hour, None, False),
+        (True, now, now + hour, False),
+        (True, now, now, True),
+        (False, now, None, False),
+        (False, now - 3 * hour, None, True),
+    ):
+        told = {"whole": whole, "created_at": created_at, "expires_at": expires_at}
+        File.objects.filter(pk=file.pk).update(**told)
+        assert work.tasks() == ({"inference.forget_files"} if waits else set())
 
 
 def test_every_task_that_is_sent_is_looked_for() -> None:
