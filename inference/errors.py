@@ -30,6 +30,7 @@ class ApiError(Exception):
     status = 500
     type = "server_error"
     code = "internal_error"
+    is_refusal = True  # not of a request that was taken, and failed at its engine
 
     def __init__(
         self, message: str, *, code: str = "", param: str | None = None, retry_after: int = 0

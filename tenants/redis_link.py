@@ -16,10 +16,17 @@ from typing import Any, NamedTuple, cast
 import hiredis
 from redis.exceptions import RedisError
 
+from audit.metrics import Histogram
 from audit.redis_servers import keep_alive, servers
 
 Answer = Any
 CONNECT_TIMEOUT_S = 2.0
+USUAL_TIMEOUT_S = 5.0
+ANSWERED = Histogram(
+    "forebay_valkey_round_trip_seconds",
+    "From a write to Valkey or Redis to its answer, of links that do not block on purpose",
+    bounds=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5),
+).of()
 # Error answers of a Redis that cannot work now: it starts, is full, cannot save, is a replica.
 _OF_A_CLUSTER = ("CLUSTERDOWN", "TRYAGAIN", "ASK ")  # whose slots are on the move
 NOT_NOW = ("LOADING", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "BUSY ", *_OF_A_CLUSTER)
@@ -88,9 +95,10 @@ class _Several:
 class RedisLink(asyncio.Protocol):
     """`timeout_s` bounds the wait for any answer; None for a link that blocks on purpose."""
 
-    def __init__(self, url: str, *, timeout_s: float | None = 5.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float | None = USUAL_TIMEOUT_S) -> None:
         self._servers = servers(url)
         self._timeout_s = timeout_s
+        self._is_timed = timeout_s is not None and timeout_s <= USUAL_TIMEOUT_S  # others block
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Future[None] | None = None
         self._reader = hiredis.Reader()
@@ -262,10 +270,14 @@ class RedisLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
+        asked_at = 0.0  # of the first: the others came along with it
         while (answer := self._reader.gets()) is not False:
-            future, _ = self._waiting.popleft()
+            future, sent_at = self._waiting.popleft()
+            asked_at = asked_at or sent_at
             if not future.done():
                 future.set_result(answer)
+        if asked_at and self._is_timed:
+            ANSWERED.observe(time.monotonic() - asked_at)
 
     def connection_lost(self, problem: Exception | None) -> None:
         self._drop(RedisGone("the connection to Redis was lost"))

@@ -7,6 +7,7 @@ them, are committed over a connection of their own: small rows of others do not 
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from uuid import UUID
 import orjson
 import psycopg
 
+from audit.metrics import Counter as Counted
+from audit.metrics import Histogram, Label
 from audit.resilient_connection import Connection, ResilientConnection
 from audit.trail.fair_line import Entry, FairLine, Row, size
 
@@ -33,6 +36,24 @@ LOCK_WAIT_MS = 150  # what somebody holds for longer is waited for elsewhere
 _FIRST = (
     f"set lock_timeout to {LOCK_WAIT_MS}",
     "set enable_seqscan to off",  # by their ids, whatever the statistics of a young table say
+)
+_WHAT = Label.of("what", "received", "claimed", "settled", "answered_at_once")
+ROWS = Histogram(
+    "forebay_group_commit_rows",
+    "Rows that became durable in one commit, by what they say of a request",
+    _WHAT,
+    bounds=(1, 2, 5, 10, 25, 50, 100, 250, 500),
+)
+TOOK = Histogram(
+    "forebay_group_commit_duration_seconds",
+    "A group commit, from its statement until it is durable",
+    _WHAT,
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+AWAY = Counted(
+    "forebay_group_commit_failures_total",
+    "Group commits for which PostgreSQL did not answer; their rows are tried again",
+    _WHAT,
 )
 GRACE_S = 0.5  # a refusal that is under way arrives before patience ends
 
@@ -59,6 +80,7 @@ class GroupCommit:
     `tenant_bytes`: how much of one tenant may wait; 0 for its share of QUEUE_BYTES.
     `with_texts`: the same for rows whose `request` is bytes, which come as a second parameter, a
     bytea[], at the row's `place` (from 1): a megabyte as base64 in jsonb costs three times as much.
+    `what`: the rows say of a request, for metrics.
     """
 
     def __init__(
@@ -70,7 +92,10 @@ class GroupCommit:
         doubt_s: float = 0,
         tenant_bytes: int = 0,
         with_texts: str = "",
+        what: str = "",
     ) -> None:
+        self._what = what
+        self._rows, self._took = ROWS.of(what), TOOK.of(what)
         self._dsn, self._statement, self._patience_s = dsn, statement, patience_s
         self._doubt_s = doubt_s
         self._with_texts = with_texts
@@ -156,6 +181,7 @@ class GroupCommit:
             patience_s=self._patience_s,
             doubt_s=self._doubt_s,
             with_texts=self._with_texts,
+            what=self._what,
         )
 
     # Groups --------------------------------------------------------------------------------------
@@ -181,7 +207,7 @@ class GroupCommit:
             group = [entry for entry in group if not entry.done.done()]  # nor was given up
             fresh = [entry for entry in group if not entry.sent]
             _mark(fresh, sent=True)
-            said = await self._execute(connection, [entry.row for entry in group]) if group else {}
+            said = await self._timed(connection, [entry.row for entry in group]) if group else {}
         except psycopg.errors.LockNotAvailable:
             _mark(fresh, sent=False)  # PostgreSQL has said that it did not take them
             await self._by_stripe(group)
@@ -194,6 +220,13 @@ class GroupCommit:
                 if not entry.done.done():
                     entry.done.set_result(said.get(UUID(entry.row["id"])) if said else None)
 
+    async def _timed(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
+        began = time.monotonic()
+        said = await self._execute(connection, rows)
+        self._took.observe(time.monotonic() - began)
+        self._rows.observe(len(rows))
+        return said
+
     async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
         """What the statement says, by row id."""
         statement, parameters = self._statement, _parameters(rows)
@@ -204,6 +237,7 @@ class GroupCommit:
 
     async def _away(self, group: list[Entry], problem: Exception) -> None:
         """Keeps the rows (they are idempotent) for as long as they may wait."""
+        AWAY.of(self._what).value += 1
         await self._connection.close()
         self._again(group, f"no answer from PostgreSQL: {problem}")
         await asyncio.sleep(0.1)

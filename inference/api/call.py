@@ -19,6 +19,7 @@ from inference.intake.refusals import denied, not_kept
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
 from inference.intake.work_class import HEADER as CLASS
+from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, upstream
 from inference.validation.forms import Form
@@ -41,9 +42,12 @@ def named(request_id: str) -> tuple[bytes, bytes]:
 class Call:
     """From its key to its admission or refusal. `headers`: what goes along with its answer."""
 
-    def __init__(self, context: Context, route: str, client_ip: str) -> None:
+    def __init__(
+        self, context: Context, route: str, client_ip: str, front_end: str = "http"
+    ) -> None:
         self.context, self.route, self.client_ip = context, route, client_ip
         self.headers: Headers = []
+        self.counted = Counted(front_end)
         self.caller: Caller | None = None  # once it is known
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
@@ -64,6 +68,7 @@ class Call:
             self.context, key, self.client_ip, self.route
         )
         self.caller = caller = await identify(self.context, key)
+        self.counted.tenant_id = caller.tenant_id
         allowed.check_address(caller, self.client_ip)
         allowed.check_scope(caller, scope)
         return caller
@@ -93,7 +98,7 @@ class Call:
         except (QueueFull, EnginesPaused):
             self.found_no_place = True
             raise
-        self.request_id = str(answer.order.id)
+        self.request_id, self.counted.order = str(answer.order.id), answer.order
         self.tell_upstream(upstream(answer.order.queue))
         self.tell_receipt(answer)
         self.tell_class(answer)
@@ -138,6 +143,8 @@ class Call:
         """The error to tell. It is noted where it has to be, and counts for the limits."""
         error = as_error(refusal)
         self.caller = self.caller or error.caller
+        if error.is_refusal:
+            self.counted.refused(getattr(error, "tier", "") or error.code)
         if is_on_record(refusal, error):
             self._put_on_record(error)
         elif error.code == NOT_KEPT:

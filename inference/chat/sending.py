@@ -9,6 +9,7 @@ import orjson
 
 from inference.chat import asking, prompt
 from inference.chat.asking import Asked
+from inference.chat.counting import ROUTE, counted
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
@@ -20,10 +21,10 @@ from inference.intake.errors import OutOfService
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.work_class import work_class
+from inference.metrics.requests import Counted
 from tenants.caller import Caller
 from tenants.models import Member
 
-ROUTE = "chat"
 _on_their_way: set[asyncio.Task[Asked]] = set()
 
 
@@ -51,6 +52,18 @@ async def _submit(
 ) -> Asked:
     if before := await off_loop(member, asking.asked_before)(member, send.message):
         return before
+    with counted(caller.tenant_id) as request:
+        return await _ask(context, caller, member, send, client_ip, request)
+
+
+async def _ask(
+    context: Context,
+    caller: Caller,
+    member: Member,
+    send: Send,
+    client_ip: str,
+    request: Counted,
+) -> Asked:
     engine = _engine(context, caller, send.model, client_ip)
     earlier = await off_loop(member, asking.earlier)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine)
@@ -66,7 +79,9 @@ async def _submit(
     except OutOfService:
         if not asked:
             raise
+        request.status = 503
         return asked[0]  # it is on record that the question did not run: so is its answer
+    request.order, request.status = answer.order, 200
     answer.leave()  # readers follow the kept events instead
     return replace(asked[0], place=lambda: answer.place_now)
 

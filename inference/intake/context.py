@@ -55,12 +55,20 @@ class Context:
         self.prices = PriceList(settings.DATABASE_URL)
         self.exhausted = Exhausted()
         self.received = _received(statements.RECEIVED, statements.RECEIVED_WITH_TEXTS)
-        self.claimed = _received(claiming.CLAIMED, claiming.CLAIMED_WITH_TEXTS)  # keyed: rare
+        self.claimed = _received(
+            claiming.CLAIMED, claiming.CLAIMED_WITH_TEXTS, what="claimed"
+        )  # keyed: rare
         self.settled = GroupCommit(
-            settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
+            settings.DATABASE_URL,
+            statements.SETTLED,
+            patience_s=SETTLE_PATIENCE_S,
+            what="settled",
         )
         self.answered_at_once = _received(
-            statements.RECEIVED, commits=AnsweredAtOnce, doubt_s=SETTLE_PATIENCE_S
+            statements.RECEIVED,
+            what="answered_at_once",
+            commits=AnsweredAtOnce,
+            doubt_s=SETTLE_PATIENCE_S,
         )
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
@@ -121,6 +129,7 @@ def _received(
     statement: str,
     with_texts: str = "",
     *,
+    what: str = "received",
     commits: type[GroupCommit] = GroupCommit,
     doubt_s: float = 0,
 ) -> GroupCommit:
@@ -132,6 +141,7 @@ def _received(
         doubt_s=doubt_s,
         tenant_bytes=RECORD_TENANT_BYTES,
         with_texts=with_texts,
+        what=what,
     )
 
 

@@ -20,6 +20,7 @@ from inference.cache.first_level import FirstLevel
 from inference.cache.flights import Leader, leader
 from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.caching import Wish, not_kept
+from inference.metrics.cache import LOOKED, MISS
 from inference.order import Order
 from tenants.redis_link import RedisLink
 
@@ -53,9 +54,12 @@ class KeptAnswers:
         """
         kept: Kept | Leader | None = await self._look(order) if wish.reads else None
         if kept is None and wish.only:
+            LOOKED.of(MISS).value += 1
             raise not_kept()
         if kept is None and wish.reads and order.pool:  # else no engine takes it
             kept = await self._share(order)
+        if wish.reads:
+            LOOKED.of(_level(kept)).value += 1
         return kept
 
     async def abandon(self, order: Order) -> None:
@@ -166,6 +170,12 @@ class KeptAnswers:
 def _goes_first(order: Order, other: Leader) -> bool:
     """Of a lower class, the other one may wait, or be parked, for hours."""
     return classes.rank(order.klass) < classes.rank(other.klass)
+
+
+def _level(kept: Kept | Leader | None) -> str:
+    if kept is None:
+        return MISS
+    return kept.level if isinstance(kept, Kept) else SHARED
 
 
 async def _opened(data: bytes, order: Order) -> Answer | None:

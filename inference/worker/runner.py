@@ -28,6 +28,7 @@ from inference.codec.events import split
 from inference.engines import Pool, breaker_watch, pools, served
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
+from inference.metrics import work
 from inference.models import Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue.fair_queue import FairQueue
@@ -99,7 +100,10 @@ class Runner:
         self.writer = Writer(self.redis)
         self.answers = SecondLevel(self.redis)
         self.commits = GroupCommit(
-            settings.DATABASE_URL, statements.SETTLED, patience_s=SETTLE_PATIENCE_S
+            settings.DATABASE_URL,
+            statements.SETTLED,
+            patience_s=SETTLE_PATIENCE_S,
+            what="settled",
         )
         self.recorded = EncryptedRequests(settings.DATABASE_URL)
         async with EngineSession() as session:
@@ -247,9 +251,12 @@ class Runner:
         if outcome:
             return await self._settle(item, order, outcome, before)
         self.charging.over(item)
+        if moves and order:
+            work.HANDED_OVER.of(*work.labels(order, item.klass)).value += 1
         if moves:
             await self._patiently(hand_over, self.queue, moves, item, ciphertext)
         elif parked and order:
+            work.PREEMPTIONS.of(*work.labels(order, item.klass)).value += 1
             await self._patiently(put_aside, self.redis, self.queue, order, item, before, parked)
         return None
 

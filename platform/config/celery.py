@@ -93,6 +93,9 @@ def _may_start(**_signal: object) -> None:
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
+    from config.metrics.listener import listen
+
+    listen()
 
     if problem := startup_problem() or erasure_problem_at_start(while_erasing=True):
         raise SystemExit(problem)
@@ -119,6 +122,8 @@ def _renew_connection(**_signal: object) -> None:
 
 @worker_ready.connect
 def _settle_down(**_signal: object) -> None:
+    from config.metrics import of_celery
     from config.process_start import settle_down
 
+    of_celery.begin(app)
     settle_down()

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
@@ -209,6 +210,29 @@ def _parsed_engines(raw: str) -> dict[str, dict[str, Any]]:
             raise ValueError(f"model {name!r} must be an object with kind and url, or pools")
     pools.entries(found_engines)
     return dict(found_engines)
+
+
+def metrics_token_file() -> str:
+    """FOREBAY_METRICS_TOKEN_FILE, with the token that scrapes have to bring; "" for none."""
+    given = os.environ.get("FOREBAY_METRICS_TOKEN_FILE", "")
+    try:
+        if given and not Path(given).read_bytes().strip():
+            raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {given} is empty")
+    except OSError as error:
+        why = error.strerror
+        raise EnvironmentProblem(f"FOREBAY_METRICS_TOKEN_FILE: {given}: {why}") from None
+    return given
+
+
+def metrics_tenants() -> frozenset[str]:
+    """FOREBAY_METRICS_TENANTS, ids with commas in between: who may have a label of their own."""
+    given = os.environ.get("FOREBAY_METRICS_TENANTS", "")
+    try:
+        return frozenset(str(UUID(word.strip())) for word in given.split(",") if word.strip())
+    except ValueError:
+        raise EnvironmentProblem(
+            f"FOREBAY_METRICS_TENANTS must be ids of tenants with commas in between, not {given!r}"
+        ) from None
 
 
 def model_folders() -> list[Path]:

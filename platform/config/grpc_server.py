@@ -19,6 +19,8 @@ from django.conf import settings
 
 from config.celery import app as celery_app
 from config.connections import most_connections
+from config.metrics.listener import listen
+from config.metrics.process import is_a
 from config.process_start import follow_engines, settle_down, startup_problem
 from inference.api import readiness
 from inference.api.grpc.credentials import credentials
@@ -32,6 +34,8 @@ HEALTH_S = 2.0
 
 
 def main() -> None:
+    is_a("grpc")
+    listen()
     celery_app.set_default()  # wake-ups are published from here
     if problem := startup_problem() or follow_engines():
         sys.exit(problem)

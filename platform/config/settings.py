@@ -206,6 +206,12 @@ CACHE_BYTES = environment.number("FOREBAY_CACHE_BYTES", 256 * 1024 * 1024)
 PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5)}  # by class
 IP_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 
+# Metrics (config/metrics) ------------------------------------------------------------------------
+METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process; 0: none
+METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")
+METRICS_TOKEN_FILE = environment.metrics_token_file()
+METRICS_TENANTS = environment.metrics_tenants()
+
 # Files and batches (inference/batch) --------------------------------------------------------------
 BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
 BATCH_IN_FLIGHT = environment.number("FOREBAY_BATCH_IN_FLIGHT", 64)  # requests of one batch

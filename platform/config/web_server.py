@@ -21,6 +21,9 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
+from config.metrics.listener import listen
+from config.metrics.process import is_a
+
 GRACE_S = 3  # for requests that run when the process is told to stop
 LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
 FAILED = 3  # uvicorn's own exit code for a start that failed
@@ -51,6 +54,8 @@ def main() -> None:
         sockets = bound(settings.HOST, settings.PORT, shared=settings.WEB_PROCESSES > 1)
     except OSError as error:
         sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
+    is_a("web")
+    listen()
     server = Server(_config())
     server.run(sockets)
     if not server.started:

@@ -22,6 +22,7 @@ from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import FrontEnd
 
 MOCK_SLOTS = 8
+METRICS_TOKEN = "only-prometheus-knows"
 
 
 @dataclass
@@ -119,7 +120,13 @@ def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iter
     url = f"http://127.0.0.1:{session_mock.port}/v1"
     engine = {"kind": "openai", "url": url, "slots": MOCK_SLOTS, "context_length": 4096}
     engine["template_tokens"] = 64  # it has no template: what is left of a budget can be spent
-    platform = Platform(tmp_path_factory.mktemp("staged"), {"mock": engine}, grpc=True)
+    folder = tmp_path_factory.mktemp("staged")
+    (folder / "metrics.token").write_text(METRICS_TOKEN)
+    metrics = {
+        "FOREBAY_METRICS_PORT": str(find_free()),
+        "FOREBAY_METRICS_TOKEN_FILE": str(folder / "metrics.token"),
+    }
+    platform = Platform(folder, {"mock": engine}, grpc=True, variables=metrics)
     yield platform
     platform.stop()
 

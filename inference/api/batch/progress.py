@@ -6,8 +6,12 @@ from audit.keys.keyring import Cipher
 from inference.api.batch import lines
 from inference.api.batch.threads import in_thread
 from inference.batch.results import encrypted_error
+from inference.metrics.labels import ROUTES, tenant
+from inference.metrics.requests import ANSWERED
 from inference.models import Batch, BatchLine, LineState
 
+ROUTE, CLASS = "/v1/batches", "batch"
+ROUTES.add(ROUTE)
 PASSES = frozenset({401, 403, 429, 503})  # what may be otherwise at another try
 TRIES = 4
 PAUSE_S = 2.0  # before the second try, and twice as long before each further one
@@ -34,6 +38,8 @@ class Progress:
         if error:
             line.error_ciphertext = encrypted_error(self._cipher, self._batch, line.number, error)
         self._ended.append(line)
+        whose = tenant(self._batch.tenant_id)
+        ANSWERED.of("batch", ROUTE, line.model, CLASS, str(status), whose).value += 1
 
     async def write(self) -> None:
         """Raises DatabaseError; then it is written the next time."""

@@ -62,7 +62,7 @@ def of_frame(frame: Frame) -> ApiError:
     error = ApiError(
         told["message"], code=told["code"], param=told["param"], retry_after=frame.retry_after
     )
-    error.status = frame.status
+    error.status, error.is_refusal = frame.status, False
     return error
 
 

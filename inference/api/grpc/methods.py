@@ -18,6 +18,7 @@ from inference.api.grpc.stubs import deepseek_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2
 from inference.intake.at_once import AtOnce
 from inference.intake.context import Context
+from inference.metrics.labels import ROUTES
 from tenants.caller import Caller
 
 View = Callable[[Rpc, Caller, Any], Awaitable[Message | None]]
@@ -68,6 +69,7 @@ def _answering(
     context: Context, method: MethodDescriptor, view: View, open_calls: AtOnce
 ) -> Callable[[Any, Wire], Awaitable[bytes | None]]:
     route = f"/{method.containing_service.full_name}/{method.name}"
+    ROUTES.add(route)
     kind = message_factory.GetMessageClass(method.input_type)
 
     async def answer(_: Any, wire: Wire) -> bytes | None:
@@ -78,7 +80,10 @@ def _answering(
             message = await view(rpc, caller, parsed(kind, await rpc.read()))
         except Exception as problem:
             return await rpc.refuse(problem)
-        rpc.end()
-        return None if message is None else message.SerializeToString()
+        else:
+            rpc.end()
+            return None if message is None else message.SerializeToString()
+        finally:
+            rpc.call.counted.ended(route)
 
     return answer

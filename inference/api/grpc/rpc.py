@@ -28,7 +28,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
         self._wire = wire
-        self.call = Call(context, route, peers.address(wire))
+        self.call = Call(context, route, peers.address(wire), "grpc")
 
     @property
     def key(self) -> str:
@@ -91,6 +91,7 @@ class Rpc:
             raise
 
     def end(self) -> None:
+        self.call.counted.status = 200
         self._wire.set_trailing_metadata(_metadata(self._headers()))
 
     def _headers(self) -> Headers:
@@ -101,6 +102,7 @@ class Rpc:
         if not isinstance(problem, REFUSALS):
             log.exception("%s (%s)", self.call.route, self.call.request_id)
         error = await self.call.refused(problem)
+        self.call.counted.status = error.status
         metadata = _metadata([*self._headers(), *error.headers()])
         await self._wire.abort(
             errors.code_of(error),

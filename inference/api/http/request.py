@@ -107,6 +107,8 @@ class Request:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
+        if self._call:
+            self._call.counted.status = status
         told = self._call.told() if self._call else [named(str(uuid4()))]
         headers = [*headers, *self.extra, *told]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -60,6 +60,8 @@ class Router:
         except Exception as problem:
             log.exception("%s %s (%s)", request.method, call.route, call.request_id)
             await self._refuse(request, await call.refused(problem))
+        finally:
+            call.counted.ended(call.route)
 
     async def _dispatch(self, request: Request) -> None:
         route = self._find(request.path)

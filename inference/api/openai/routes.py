@@ -7,6 +7,7 @@ is the same.
 from inference.api.http.router import Route, Router, View
 from inference.api.openai import batches, files, part_uploads, views
 from inference.errors import ApiError
+from inference.metrics.labels import ROUTES as COUNTED
 
 ROUTES: dict[str, dict[str, View]] = {
     "/v1/chat/completions": {"POST": views.chat_completions},
@@ -30,8 +31,8 @@ _WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by what stands before 
     },
     "/v1/batches": {"": {"GET": batches.retrieve}, "cancel": {"POST": batches.cancel}},
 }
+_MODEL_ROUTE, EVENTS_ROUTE = "/v1/models/{model}", "/v1/completions/{id}/events"
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
-EVENTS_ROUTE = "/v1/completions/{id}/events"
 _MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
 
 
@@ -69,7 +70,7 @@ def _with_an_id(path: str) -> Route | None:
         path = "/v1" + path
     if path.startswith(_MODELS):
         name = path.removeprefix(_MODELS)
-        return Route("/v1/models/{model}", {"GET": views.model}, (name,))
+        return Route(_MODEL_ROUTE, {"GET": views.model}, (name,))
     if path.startswith(_STREAMS):
         completion_id, _, what = path.removeprefix(_STREAMS).partition("/")
         if what == "events":
@@ -81,9 +82,16 @@ def _of_files_and_batches(path: str) -> Route | None:
     for front, known in _WITH_AN_ID.items():
         name, _, what = path.removeprefix(front + "/").partition("/")
         if path.startswith(front + "/") and what in known:
-            template = f"{front}/{{id}}/{what}".rstrip("/")
-            return Route(template, known[what], (name,))
+            return Route(_template(front, what), known[what], (name,))
     return None
+
+
+def _template(front: str, what: str) -> str:
+    return f"{front}/{{id}}/{what}".rstrip("/")
+
+
+COUNTED.update(ROUTES, (_MODEL_ROUTE, EVENTS_ROUTE))
+COUNTED.update(_template(front, what) for front, known in _WITH_AN_ID.items() for what in known)
 
 
 def _last_words(error: ApiError) -> bytes:

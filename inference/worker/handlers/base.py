@@ -23,6 +23,7 @@ from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFaile
 from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.local_only import why
+from inference.metrics import work
 from inference.order import Item, Order
 from inference.record.parked import NEVER, Parked
 from inference.record.settling import settles
@@ -192,6 +193,7 @@ class Handler(ABC):
         frame = await self._settled(commits, row, failure)
         await self._keep(outcome, frame, cipher)
         if frame:
+            work.settled(self.order, self.item.klass, outcome)
             writer.put(self.order, frame)
         return outcome
 

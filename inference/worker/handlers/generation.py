@@ -23,6 +23,7 @@ from inference.engines.base import (
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
 from inference.engines.taking_up import in_pieces, is_inside_a_stop
+from inference.metrics.work import Gaps
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
 from inference.record.parked import MOST_TIMES, Parked
@@ -151,14 +152,16 @@ class Generation(Handler):
             self.first_at = time.time()
             self._take_whole(body)
             return
-        pace = Pace()
+        pace, gaps = Pace(), Gaps(self.order, self.item.klass)
         order = self.order if self.order.stream else in_pieces(self.order)
         asked = self.engine.events(
             session, order, lambda came: writer.turn(len(self.sent_events), came, pace)
         )
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
+                had = len(self.sent_events)
                 self._take(sse.relevant(events), writer)
+                gaps.came(len(self.sent_events) - had)
                 if self.over:
                     break
                 self._stop_if_told()

@@ -18,6 +18,7 @@ from config.supervisor.options import Options
 from config.supervisor.preparing import Preparing
 from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
+from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.screen import say
 from config.supervisor.servers import Servers
 from config.supervisor.together import together
@@ -59,6 +60,7 @@ async def _supervise(told: Options, home: Home) -> None:
         await _until_told_to_stop(_start(told, home, keeper), keeper)
     finally:
         await keeper.stop()
+        ScrapeTargets(home, told.metrics_port).clear()
         home.env_file.unlink(missing_ok=True)
     say("Stopped")
 

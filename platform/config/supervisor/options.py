@@ -11,6 +11,7 @@ from config.supervisor.problem import Problem
 
 GRPC_PORT = 50051
 MOST_PROCESSES = 64
+MOST_SCRAPED = 1_000  # processes with a port for metrics
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Options:
     model: Path | None
     slots: int
     context: int
+    metrics_port: int = 0  # of the first process; 0: none listens
 
     def has(self, role: str) -> bool:
         return not self.roles or role in self.roles
@@ -63,6 +65,7 @@ def read() -> Options:
         model=Path(model).expanduser().resolve() if model else None,
         slots=_number("FOREBAY_SLOTS", 16, 1, 256),
         context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),
+        metrics_port=_number("FOREBAY_METRICS_PORT", 0, 0, 65535 - MOST_SCRAPED),
     )
 
 

@@ -31,6 +31,14 @@ def first_free(host: str, port: int) -> int:
     raise Problem(f"no free port on {host} from {port} on: set FOREBAY_GRPC_PORT")
 
 
+def is_free(host: str, port: int) -> bool:
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
 def find_free() -> int:
     """A port of 127.0.0.1 for a server of ours. Nobody else who asks here gets it meanwhile."""
     for port in random.sample(_QUIET_PORTS, 200):

@@ -12,6 +12,7 @@ from config.supervisor.http_probe import answers, get
 from config.supervisor.keeper import Keeper
 from config.supervisor.listening import listens
 from config.supervisor.options import Options
+from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.together import together
 
 _CELERY = shlex.split("-m celery -A config")
@@ -24,11 +25,18 @@ class Processes:
     ) -> None:
         self._options, self._home, self._keeper = options, home, keeper
         self._variables = variables
+        self._targets = ScrapeTargets(home, options.metrics_port)
+        self._targets.clear()  # of those that ran before
 
-    async def worker(self, queue: str) -> Child:
-        """Of an engine, that is woken by this queue of Celery."""
+    async def worker(self, queue: str, number: int = 1) -> Child:
+        """The `number`th of an engine, that is woken by this queue of Celery."""
         name = queue.replace("engine", "worker", 1).replace("/", "-")
-        return await self._celery(name, "worker", *_WORKER, "-c", "1", "-Q", queue)
+        scraped = self._targets.variables(name, "worker", number)
+        return await self._celery(name, scraped, "worker", *_WORKER, "-c", "1", "-Q", queue)
+
+    def gone(self, worker: Child) -> None:
+        """Its engine was removed, and it has ended."""
+        self._targets.gone(worker.name)
 
     async def start(self) -> None:
         """All but the workers of engines (workers.py)."""
@@ -38,36 +46,39 @@ class Processes:
         await together(*map(self._web, range(1, processes + 1)), self._grpc())
 
     async def _jobs(self) -> None:
-        await self._celery("jobs", "worker", *_WORKER, "-c", "2", "-Q", "jobs")
+        scraped = self._targets.variables("jobs", "jobs")
+        await self._celery("jobs", scraped, "worker", *_WORKER, "-c", "2", "-Q", "jobs")
         schedule = str(self._home.run / "beat")
-        await self._celery("beat", "beat", "-s", schedule, "--pidfile=", "-l", "warning")
+        await self._celery("beat", {}, "beat", "-s", schedule, "--pidfile=", "-l", "warning")
 
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"
-        child = self._front(name, "config.web_server", number)
+        child = self._front(name, "web", "config.web_server", number)
         await self._keeper.start(child, partial(self._what_is_missing, child))
 
     async def _grpc(self) -> None:
         if not self._options.grpc_port:
             return
-        child = self._front("grpc", "config.grpc_server", self._options.web_processes + 1)
+        number = self._options.web_processes + 1
+        child = self._front("grpc", "grpc", "config.grpc_server", number)
         await self._keeper.start(child, self._is_listening)
 
-    def _front(self, name: str, module: str, number: int) -> Child:
+    def _front(self, name: str, role: str, module: str, number: int) -> Child:
         """The `number`th of the processes that take requests."""
         command = [sys.executable, "-m", module]
-        variables = {**self._variables, "FOREBAY_PROCESS_NUMBER": str(number)}
+        scraped = self._targets.variables(name, role, number if role == "web" else 1)
+        variables = {**self._variables, **scraped, "FOREBAY_PROCESS_NUMBER": str(number)}
         return self._keeper.child(name, command, variables, stage=Stage.DOOR)
 
     async def _is_listening(self) -> str | None:
         listening = await answers(self._options.near_host, self._options.grpc_port or 0)
         return None if listening else "it does not listen yet"
 
-    async def _celery(self, name: str, *arguments: str) -> Child:
+    async def _celery(self, name: str, variables: Mapping[str, str], *arguments: str) -> Child:
         node = ["-n", f"{name}@%h"] if "worker" in arguments else []
-        child = self._keeper.child(
-            name, [sys.executable, *_CELERY, *arguments, *node], self._variables, stage=Stage.WORK
-        )
+        command = [sys.executable, *_CELERY, *arguments, *node]
+        variables = {**self._variables, **variables}
+        child = self._keeper.child(name, command, variables, stage=Stage.WORK)
         await self._keeper.start(child, _nothing_is_missing)
         return child
 

@@ -70,11 +70,11 @@ class Workers:
         rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
         found = [row for row in rows if runs_here(row.seat)]
         await self._launches.look(found)
-        wanted = [queue for row in found for queue in self._queues(row)]
-        for queue in wanted:
+        wanted = {q: n for row in found for n, q in enumerate(self._queues(row), start=1)}
+        for queue, number in wanted.items():
             if queue not in self._children:
-                self._children[queue] = await self._processes.worker(queue)
-        gone = self._children.keys() - set(wanted)
+                self._children[queue] = await self._processes.worker(queue, number)
+        gone = self._children.keys() - wanted.keys()
         workers = [self._children.pop(queue) for queue in gone]
         servers = self._launches.let_go({row.name for row in found})
         if workers or servers:
@@ -89,6 +89,9 @@ class Workers:
             say(f"{child.name} ends: its engine was removed")
         patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
         await asyncio.gather(*(self._keeper.retire(child, patience) for child in workers))
+        for child in workers:
+            if child.name not in {each.name for each in self._children.values()}:  # it came back
+                self._processes.gone(child)
         await asyncio.gather(*(self._keeper.retire(child, SERVER_S) for child in servers))
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:

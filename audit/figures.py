@@ -1,0 +1,58 @@
+"""How far proof and erasure are behind, and what PostgreSQL says of itself: for the jobs' metrics.
+
+One statement, over indexes, asked when somebody scrapes (config/metrics/figures.py).
+"""
+
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+from audit.metrics import Gauge
+from audit.witnesses.delivery import name_of
+
+_OPEN = "from audit_deletionrequest where state not in ('done', 'refused')"
+_UNSEALED_S = """
+    extract(epoch from now() - (
+        select at from audit_event
+        where (xid, id) > (coalesce((select xid from audit_sealmark where id = 1), 0),
+                           coalesce((select event_id from audit_sealmark where id = 1), 0))
+          and id > coalesce((select max(last) from audit_sealmark, unnest(restarts) last), 0)
+        order by xid, id limit 1))"""
+_UNHEARD = """
+    (select coalesce(max(n), 0) from audit_checkpoint) - (
+        select case count(*) when cardinality(%(witnesses)s::text[]) then min(n) else 0 end
+        from audit_witnessmark where name = any(%(witnesses)s::text[]))"""
+FIGURES = {
+    Gauge(
+        "forebay_seal_lag_seconds",
+        "Age of the oldest event of the audit trail that is not under seal yet",
+    ): f"greatest(0, {_UNSEALED_S})",
+    Gauge(
+        "forebay_witness_lag_checkpoints",
+        "Checkpoints that the witness which is furthest behind has not heard",
+    ): f"case when cardinality(%(witnesses)s::text[]) > 0 then {_UNHEARD} end",
+    Gauge(
+        "forebay_erasures_open", "Deletion requests that are neither done nor refused"
+    ): f"(select count(*) {_OPEN})",
+    Gauge(
+        "forebay_erasure_oldest_age_seconds",
+        "Age of the oldest open deletion request that no legal hold keeps; 72 h is the most",
+    ): f"(select extract(epoch from now() - min(requested_at)) {_OPEN} and held_at is null)",
+    Gauge(
+        "forebay_postgresql_connections", "Connections to this database, of whomever"
+    ): "(select count(*) from pg_stat_activity where datname = current_database())",
+    Gauge(
+        "forebay_postgresql_connections_limit", "max_connections of PostgreSQL"
+    ): "current_setting('max_connections')::int",
+}
+_ALL = "select " + ", ".join(f"coalesce({sql}, 0)::float8" for sql in FIGURES.values())
+
+
+def read(connection: psycopg.Connection[Any]) -> None:
+    """Of a connection that sees all. Raises psycopg.Error."""
+    witnesses = [name_of(url) for url in settings.WITNESSES]
+    row = connection.execute(_ALL, {"witnesses": witnesses}, prepare=True).fetchone()
+    assert row
+    for gauge, figure in zip(FIGURES, row, strict=True):
+        gauge.set(figure)

@@ -1,0 +1,118 @@
+"""How each engine is: its slots, its breaker, and what it says of itself. For the jobs' metrics."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import aiohttp
+
+from audit.metrics import Gauge, Label
+from inference.engines import breaker_override, breakers, pools
+from inference.engines.base import Engine
+from inference.engines.load import Load
+from inference.engines.session import EngineSession
+from inference.metrics.labels import ENGINE, POOL
+from inference.queue.client import client
+from inference.queue.occupancy import occupancy
+
+PATIENCE_S = 1.5
+AT_ONCE = 32
+_OF = POOL, ENGINE
+_FAILED = (aiohttp.ClientError, TimeoutError, OSError, ValueError, OverflowError)
+
+SLOTS = Gauge("forebay_engine_slots", "Requests that an engine may run at once", *_OF)
+BUSY = Gauge(
+    "forebay_engine_slots_busy", "Requests that it runs; of its slots: how full a batch is", *_OF
+)
+BREAKER = Gauge(
+    "forebay_engine_breaker_state",
+    "1 for the state that its breaker is in: `due` and `half_open` let one request through",
+    *_OF,
+    Label.of("state", *breakers.Phase),
+)
+UP = Gauge(
+    "forebay_engine_up", "1 where it answered a question for its health; not of hosted ones", *_OF
+)
+KV_CACHE = Gauge(
+    "forebay_kv_cache_usage_ratio", "How full its KV cache is, from 0 to 1, where it says so", *_OF
+)
+OWN_RUNNING = Gauge(
+    "forebay_engine_reported_running", "Requests that run in it, as it says itself", *_OF
+)
+OWN_WAITING = Gauge(
+    "forebay_engine_reported_waiting", "Requests that wait in it, as it says itself", *_OF
+)
+
+
+class Said(NamedTuple):
+    up: bool
+    load: Load | None
+
+
+def read_queue() -> None:
+    """What Valkey knows of them. Raises redis.RedisError."""
+    found = occupancy(pools())
+    each = list(_each())
+    names = [engine.config.id for _, engine in each]
+    phases = {
+        name: breaker.phase
+        for name, breaker in breaker_override.breakers_of(client(), names).items()
+    }
+    SLOTS.set_all({key(*one): one[1].config.slots for one in each})
+    BUSY.set_all({key(*one): found[one[0]].by_engine[one[1].config.id] for one in each})
+    BREAKER.set_all(
+        {
+            (*key(*one), phase): phases[one[1].config.id] == phase
+            for one in each
+            for phase in breakers.Phase
+        }
+    )
+
+
+def forget_queue() -> None:
+    for gauge in (SLOTS, BUSY, BREAKER):
+        gauge.forget()
+
+
+def ask() -> None:
+    """All of them at once, for PATIENCE_S at most."""
+    own = [one for one in _each() if not one[1].config.hosted]
+    said = asyncio.run(_said(engine for _, engine in own))
+    by_key = {key(*one): each for one, each in zip(own, said, strict=True)}
+    loads = {name: each.load for name, each in by_key.items() if each.load}
+    UP.set_all({name: each.up for name, each in by_key.items()})
+    OWN_RUNNING.set_all({name: load.running for name, load in loads.items()})
+    OWN_WAITING.set_all({name: load.waiting for name, load in loads.items()})
+    KV_CACHE.set_all(
+        {name: load.kv_cache for name, load in loads.items() if load.kv_cache is not None}
+    )
+
+
+def forget_said() -> None:
+    for gauge in (UP, OWN_RUNNING, OWN_WAITING, KV_CACHE):
+        gauge.forget()
+
+
+def key(pool: str, engine: Engine) -> tuple[str, str]:
+    return pool, engine.config.id
+
+
+def _each() -> Iterable[tuple[str, Engine]]:
+    return [(pool.name, engine) for pool in pools().values() for engine in pool.all_engines]
+
+
+async def _said(asked: Iterable[Engine]) -> list[Said]:
+    at_once = asyncio.Semaphore(AT_ONCE)
+    async with EngineSession() as session:
+        return await asyncio.gather(*(_one(engine, session, at_once) for engine in asked))
+
+
+async def _one(engine: Engine, session: EngineSession, at_once: asyncio.Semaphore) -> Said:
+    up, load = False, None
+    try:
+        async with asyncio.timeout(PATIENCE_S), at_once:
+            up = await engine.answers(session)
+            load = await engine.load(session)
+    except _FAILED:
+        pass
+    return Said(up, load)

@@ -1,0 +1,48 @@
+"""Labels of what is asked for. Models, pools and engines are those of the registry."""
+
+from collections.abc import Container
+from http import HTTPStatus
+from uuid import UUID
+
+from django.conf import settings
+
+from audit.metrics import Label, Words
+from inference import classes
+from inference.engines import engines, in_force, pools
+
+ROUTES = Words()  # each front end adds its own
+FRONT_ENDS = ("http", "grpc", "chat", "batch")
+CANCELLED = 499
+
+
+def _models() -> Container[str]:
+    return in_force().served
+
+
+def _pools() -> Container[str]:
+    return pools().keys()
+
+
+def _engines() -> Container[str]:
+    return {engine.config.id for engine in engines()}
+
+
+def _tenants() -> Container[str]:
+    named: frozenset[str] = settings.METRICS_TENANTS
+    return named
+
+
+FRONT_END = Label.of("front_end", *FRONT_ENDS)
+ROUTE = Label("route", lambda: ROUTES)
+MODEL = Label("model", _models)
+POOL = Label("pool", _pools)
+ENGINE = Label("engine", _engines)
+CLASS = Label("class", classes.names)
+STATUS = Label.of("status", *(str(int(status)) for status in HTTPStatus), str(CANCELLED))
+TENANT = Label("tenant", _tenants)
+
+
+def tenant(tenant_id: UUID | str) -> str:
+    """Its id where FOREBAY_METRICS_TENANTS names it; else no label at all."""
+    named = settings.METRICS_TENANTS
+    return found if named and (found := str(tenant_id)) in named else ""

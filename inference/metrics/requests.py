@@ -1,0 +1,89 @@
+"""What front ends have answered and refused."""
+
+import time
+from uuid import UUID
+
+from audit.metrics import Counter, Histogram, Label
+from inference.metrics.labels import (
+    CANCELLED,
+    CLASS,
+    FRONT_END,
+    MODEL,
+    ROUTE,
+    STATUS,
+    TENANT,
+    tenant,
+)
+from inference.order import Order
+from tenants.models.refusal import RefusedBy
+
+REASONS = (
+    *RefusedBy.values,
+    *("open_calls", "too_many_batches", "file_storage_full", "queue_full", "server_overloaded"),
+    *("engine_unavailable", "no_local_engine", "not_queued", "internal_error", "cancelled"),
+    *("invalid_request", "invalid_json", "invalid_protobuf", "invalid_variable"),
+    *("unsupported_value", "unsupported_content_encoding", "context_length_exceeded"),
+    *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_kept"),
+    *("model_not_found", "stream_not_found", "request_not_found", "template_not_found"),
+    *(
+        "file_not_found",
+        "batch_not_found",
+        "upload_not_found",
+        "address_not_fetched",
+        "file_in_use",
+        "file_gone",
+        "conflict",
+    ),
+    *("idempotency_key_in_use", "idempotency_key_reused", "idempotency_answer_gone"),
+    *("invalid_api_key", "api_key_in_url", "forbidden", "insufficient_scope", "restricted"),
+    *("address_not_allowed", "origin_not_allowed", "tenant_closed", "access_revoked"),
+)
+ANSWERED = Counter(
+    "forebay_requests_total",
+    "Requests that have ended, by the status that their client was told",
+    FRONT_END,
+    ROUTE,
+    MODEL,
+    CLASS,
+    STATUS,
+    TENANT,
+)
+REFUSED = Counter(
+    "forebay_refusals_total",
+    "Requests that were refused, by the limit that had no room, or by the error's code",
+    FRONT_END,
+    Label.of("reason", *REASONS),
+    TENANT,
+)
+LASTED = Histogram(
+    "forebay_request_duration_seconds",
+    "From the head of a request to the last byte of its answer",
+    FRONT_END,
+    ROUTE,
+    bounds=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+
+
+class Counted:
+    """One request, counted when it ends."""
+
+    __slots__ = ("began", "front_end", "order", "status", "tenant_id")
+
+    def __init__(self, front_end: str) -> None:
+        self.front_end, self.began = front_end, time.monotonic()
+        self.status = CANCELLED  # until something else has been told
+        self.order: Order | None = None  # once it is on record
+        self.tenant_id: UUID | None = None
+
+    def refused(self, reason: str) -> None:
+        REFUSED.of(self.front_end, reason, self._tenant).value += 1
+
+    def ended(self, route: str) -> None:
+        model, klass = (self.order.model, self.order.klass) if self.order else ("", "")
+        status = str(self.status)
+        ANSWERED.of(self.front_end, route, model, klass, status, self._tenant).value += 1
+        LASTED.of(self.front_end, route).observe(time.monotonic() - self.began)
+
+    @property
+    def _tenant(self) -> str:
+        return tenant(self.tenant_id) if self.tenant_id else ""

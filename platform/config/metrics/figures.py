@@ -1,0 +1,114 @@
+"""Figures of the whole platform, which the jobs process alone exports.
+
+They are read when somebody scrapes, at most once in EVERY_S, by a thread. A scrape waits WAIT_S for
+that at most; then it gets what is known. What could not be read is left out, and says so.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import psycopg
+from django.conf import settings
+
+from audit import figures as of_audit
+from audit.metrics import Gauge, Label
+from config.metrics import valkey
+from inference.metrics import engines, queues
+
+log = logging.getLogger(__name__)
+EVERY_S, WAIT_S = 5.0, 4.0
+QUEUES_S = 2.0
+_OPTIONS = (
+    f"{settings.SEES_ALL['options']} -c statement_timeout=2000 "
+    "-c default_transaction_read_only=on -c application_name=forebay_metrics"
+)
+
+
+class Source(NamedTuple):
+    """Both are called by one thread."""
+
+    read: Callable[[], None]
+    forget: Callable[[], None]
+
+
+class Database:
+    def __init__(self) -> None:
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def read(self) -> None:
+        if self._connection is None:
+            patience = {**settings.DATABASE_PATIENCE, "options": _OPTIONS}
+            self._connection = psycopg.connect(settings.DATABASE_URL, autocommit=True, **patience)
+        of_audit.read(self._connection)
+
+    def forget(self) -> None:
+        for gauge in of_audit.FIGURES:
+            gauge.forget()
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+
+def _read_queues() -> None:
+    queues.read(time.monotonic() + QUEUES_S)
+    engines.read_queue()
+
+
+def _forget_queues() -> None:
+    queues.forget()
+    engines.forget_queue()
+
+
+def sources() -> dict[str, Source]:
+    database = Database()
+    return {
+        "queue": Source(_read_queues, _forget_queues),
+        "valkey": Source(valkey.read, valkey.forget),
+        "engines": Source(engines.ask, engines.forget_said),
+        "postgresql": Source(database.read, database.forget),
+    }
+
+
+READABLE = Gauge(
+    "forebay_figures_readable",
+    "1 where the last reading of these figures of the whole platform went well",
+    Label.of("source", "queue", "valkey", "engines", "postgresql"),
+)
+AGE = Gauge("forebay_figures_age_seconds", "Since the last reading of them has ended")
+
+
+class Figures:
+    def __init__(self, sources: dict[str, Source]) -> None:
+        self._sources = sources
+        self._began = self._ended = float("-inf")
+        self._reading: threading.Thread | None = None
+
+    def bring(self) -> None:
+        """Up to date, if that takes no longer than WAIT_S. Called by one thread at a time."""
+        reading = self._reading
+        if not (reading and reading.is_alive()) and time.monotonic() - self._began > EVERY_S:
+            self._began = time.monotonic()
+            reading = threading.Thread(target=self._read, name="figures", daemon=True)
+            self._reading = reading
+            reading.start()
+        if reading:
+            reading.join(WAIT_S)
+        if self._ended > float("-inf"):
+            AGE.set(time.monotonic() - self._ended)
+
+    def _read(self) -> None:
+        READABLE.set_all({(name,): _went_well(name, each) for name, each in self._sources.items()})
+        self._ended = time.monotonic()
+
+
+def _went_well(name: str, source: Source) -> bool:
+    try:
+        source.read()
+    except Exception as problem:  # whatever it is, the others are read
+        log.warning("metrics: cannot read the figures of %s: %s", name, problem)
+        source.forget()
+        return False
+    return True

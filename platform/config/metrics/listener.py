@@ -1,0 +1,132 @@
+"""GET /metrics of one process, over a port of its own (docs/operations/metrics.md).
+
+A thread with a loop of its own: no request waits for a scrape, whatever the process is busy with,
+and a process that is still starting answers too. Time, size and number of exchanges are bounded.
+"""
+
+import asyncio
+import hmac
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from config.metrics.exposition import Page, page
+
+log = logging.getLogger(__name__)
+HEAD_BYTES = 8 * 1024  # of a request
+EXCHANGE_S = 9.0  # Prometheus' own limit, unless told otherwise, is 10
+AT_ONCE, MOST_OPEN = 8, 64
+AGAIN_S = 5.0  # when somebody else has the port
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
+REASONS |= {405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}
+TEXT = "text/plain; charset=utf-8"
+Answer = tuple[int, Page]
+
+
+class Listener:
+    """`token`: the path of a file; "" where everybody who gets here may read."""
+
+    def __init__(self, host: str, port: int, token: str = "") -> None:
+        self._host, self._port, self._token = host, port, token
+        self._open = 0
+        self._writing = asyncio.Lock()
+
+    async def serve(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                server = await asyncio.start_server(
+                    self._exchange, self._host, self._port, limit=HEAD_BYTES
+                )
+            except OSError as error:
+                where = f"{self._host}:{self._port}"
+                log.error("metrics: cannot listen on %s (%s); trying again", where, error.strerror)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            async with server:
+                await server.serve_forever()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            async with asyncio.timeout(EXCHANGE_S if self._open <= MOST_OPEN else 0):
+                status, (kind, body) = await self._answer(reader)
+                writer.write(_head(status, kind, len(body)) + body)
+                writer.close()
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            writer.transport.abort()
+        finally:
+            self._open -= 1
+
+    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return _says(400, "send a request of HTTP with a short head")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        method, _, rest = line.partition(" ")
+        headers = {name.strip().lower(): value.strip() for name, _, value in map(_parted, lines)}
+        if rest.split(" ")[0].partition("?")[0] != "/metrics":
+            return _says(404, "there is /metrics")
+        if method != "GET":
+            return _says(405, "/metrics takes GET")
+        if not self._may_read(headers.get("authorization", "")):
+            return _says(401, "send the token of FOREBAY_METRICS_TOKEN_FILE as a bearer token")
+        return await self._page(headers.get("accept", ""))
+
+    async def _page(self, accept: str) -> Answer:
+        if self._open > AT_ONCE:
+            return _says(503, "too many scrapes at once")
+        try:
+            async with self._writing:  # one at a time: a second would only slow down the first
+                return 200, await asyncio.to_thread(page, accept)
+        except Exception:
+            log.exception("metrics: cannot write them")
+            return _says(500, "something broke; it has been logged")
+
+    def _may_read(self, authorization: str) -> bool:
+        """The file is read each time: a new token holds at once. One that is gone opens nothing."""
+        if not self._token:
+            return True
+        scheme, _, told = authorization.partition(" ")
+        try:
+            token = Path(self._token).read_bytes().strip()
+        except OSError as error:
+            log.error("metrics: cannot read FOREBAY_METRICS_TOKEN_FILE: %s", error.strerror)
+            return False
+        is_it = hmac.compare_digest(told.strip().encode("latin-1"), token)
+        return bool(token) and scheme.lower() == "bearer" and is_it
+
+
+def listen(serve: Callable[[Listener], None] | None = None) -> None:
+    """From now on, if FOREBAY_METRICS_PORT names a port for this process. Does not wait."""
+    if not settings.METRICS_PORT:
+        return
+    listener = Listener(settings.METRICS_HOST, settings.METRICS_PORT, settings.METRICS_TOKEN_FILE)
+    work = serve or _serve
+    threading.Thread(target=work, args=[listener], name="metrics", daemon=True).start()
+
+
+def _serve(listener: Listener) -> None:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(listener.serve())
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.partition(":")
+
+
+def _says(status: int, text: str) -> Answer:
+    return status, (TEXT, f"{text}\n".encode())
+
+
+def _head(status: int, kind: str, length: int) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", f"Content-Type: {kind}"]
+    lines += [f"Content-Length: {length}", "Cache-Control: no-store", "Connection: close"]
+    lines += ["WWW-Authenticate: Bearer"] if status == 401 else []
+    lines += ["Allow: GET"] if status == 405 else []
+    return "\r\n".join([*lines, "", ""]).encode()

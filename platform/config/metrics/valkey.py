@@ -1,0 +1,43 @@
+"""What Valkey or Redis says of itself, and what waits for Celery there. For the jobs' metrics."""
+
+from functools import cache
+from typing import Any
+
+import redis
+from django.conf import settings
+
+from audit import redis_servers
+from audit.metrics import Gauge, Label
+from inference.queue.client import client
+
+JOBS = "jobs"
+PREFIX = "celery:"  # config.celery: global_keyprefix
+MEMORY = Gauge("forebay_valkey_memory_bytes", "Memory that Valkey or Redis uses, of all its nodes")
+LIMIT = Gauge(
+    "forebay_valkey_memory_limit_bytes", "Its maxmemory, of all its nodes; 0 where it has none"
+)
+CELERY = Gauge(
+    "forebay_celery_queue_length",
+    "Messages that wait for a process of Celery",
+    Label.of("queue", JOBS),
+)
+
+
+def read() -> None:
+    """Raises redis.RedisError."""
+    told: Any = client().info("memory")
+    nodes = [told] if "used_memory" in told else list(told.values())
+    MEMORY.set(sum(int(node["used_memory"]) for node in nodes))
+    LIMIT.set(sum(int(node.get("maxmemory", 0)) for node in nodes))
+    waiting: Any = _broker().llen(f"{PREFIX}{JOBS}")
+    CELERY.set_all({(JOBS,): waiting})
+
+
+def forget() -> None:
+    for gauge in (MEMORY, LIMIT, CELERY):
+        gauge.forget()
+
+
+@cache
+def _broker() -> redis.Redis:
+    return redis_servers.client(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2)

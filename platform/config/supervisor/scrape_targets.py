@@ -1,0 +1,82 @@
+"""Which process has which port for its metrics, and the list of them for Prometheus.
+
+The list is a file that Prometheus reads by `file_sd_configs`, and reads again when it changes:
+FOREBAY_HOME/metrics/targets.json. A process that has died stays on it, and is `up == 0` there,
+until the engine that it was for has gone.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from config.supervisor import ports
+from config.supervisor.home import Home
+from config.supervisor.options import MOST_SCRAPED
+from config.supervisor.problem import Problem
+
+_ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+
+
+class Target(NamedTuple):
+    port: int
+    role: str
+    number: int  # among those of its role, from 1 on; of a worker among those of its engine
+
+
+class ScrapeTargets:
+    """`first`: the port of the first process; 0: none listens."""
+
+    def __init__(self, home: Home, first: int) -> None:
+        self._folder, self._first = home.root / "metrics", first
+        self.file = self._folder / "targets.json"
+        self.host = os.environ.get("FOREBAY_METRICS_HOST") or "127.0.0.1"
+        self._targets: dict[str, Target] = {}  # by the process's name
+
+    def variables(self, process: str, role: str, number: int = 1) -> Mapping[str, str]:
+        """Of the environment of a process that is about to start. Raises Problem, OSError."""
+        if not self._first:
+            return {}
+        target = self._targets.get(process) or Target(self._free_port(), role, number)
+        self._targets[process] = target
+        self._write()
+        return {"FOREBAY_METRICS_PORT": str(target.port)}
+
+    def gone(self, process: str) -> None:
+        if self._targets.pop(process, None):
+            self._write()
+
+    def clear(self) -> None:
+        """Nothing runs."""
+        self._targets = {}
+        if self._first or self.file.exists():
+            self._write()
+
+    def _free_port(self) -> int:
+        taken = {target.port for target in self._targets.values()}
+        for port in range(self._first, self._first + MOST_SCRAPED):
+            if port not in taken and ports.is_free(self.host, port):
+                return port
+        raise Problem(
+            f"no free port for metrics from {self._first} on: set FOREBAY_METRICS_PORT to another"
+        )
+
+    def _write(self) -> None:
+        """Whole or not at all; readable for Prometheus, which is another user."""
+        self._folder.mkdir(mode=0o755, exist_ok=True)
+        draft = self._folder / ".targets.draft"
+        draft.write_text(json.dumps(self._listed(), indent=2) + "\n")
+        draft.chmod(0o644)
+        draft.replace(self.file)
+
+    def _listed(self) -> list[dict[str, object]]:
+        host = socket.gethostname() if self.host in _ANYWHERE else self.host
+        host = f"[{host}]" if ":" in host else host
+        return [
+            {
+                "targets": [f"{host}:{target.port}"],
+                "labels": {"process": name, "role": target.role, "number": str(target.number)},
+            }
+            for name, target in self._targets.items()
+        ]

@@ -1,0 +1,193 @@
+"""Figures that the jobs process reads in PostgreSQL and Valkey."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.conf import settings as configured
+from django.db import connection
+from django.utils import timezone
+from psycopg.conninfo import make_conninfo
+from pytest_django.fixtures import Settings
+
+from audit import figures as of_audit
+from audit.metrics import FAMILIES, registry
+from audit.models import DeletionRequest, DeletionState
+from audit.proof.seal import seal_due
+from audit.witnesses.delivery import feed_all
+from config.metrics import valkey
+from inference.engines import breakers, forget
+from inference.intake import request_id
+from inference.metrics import engines, queues
+from inference.queue.client import client
+from inference.queue.fair_queue import FairQueue, prefix
+from tenants.cluster_link import link_to
+from tests.audit.sealed import Trail, empty, superuser
+from tests.inference.orders import an_item
+
+pytestmark = pytest.mark.django_db(transaction=True)
+POOL = "metrics-test"
+_CLASS = (POOL, "realtime")
+
+
+def of(name: str, *labels: str) -> float:
+    (metric,) = FAMILIES[name].collect()
+    return next(
+        sample.value for sample in metric.samples if tuple(sample.labels.values()) == labels
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_pool(settings: Settings) -> Iterator[None]:
+    settings.ENGINES = {POOL: {"kind": "openai", "url": "http://127.0.0.1:9/v1", "slots": 5}}
+    forget()
+    _empty_pool()
+    yield
+    _empty_pool()
+    forget()
+
+
+def _empty_pool() -> None:
+    if found := list(client().scan_iter(f"{prefix(POOL)}*", count=10_000)):
+        client().delete(*found)
+
+
+@pytest.fixture
+def database() -> Iterator[psycopg.Connection[object]]:
+    dsn = make_conninfo(configured.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(dsn, autocommit=True, **configured.SEES_ALL) as asking:
+        yield asking
+
+
+@pytest.fixture
+def trail(db: None) -> Iterator[Trail]:
+    with superuser() as root:
+        empty(root)
+        yield Trail(root)
+
+
+# PostgreSQL --------------------------------------------------------------------------------------
+def test_how_far_the_sealer_is_behind(
+    trail: Trail, database: psycopg.Connection[object], settings: Settings
+) -> None:
+    settings.WITNESSES = []
+    of_audit.read(database)
+    assert of("forebay_seal_lag_seconds") == 0
+    for _ in range(2):  # without a mark, and after one
+        trail.write()
+        trail.root.commit()
+        of_audit.read(database)
+        assert 1_500 < of("forebay_seal_lag_seconds") < 2_100  # it dates events 30 min back
+        seal_due()
+        of_audit.read(database)
+        assert of("forebay_seal_lag_seconds") == 0
+
+
+def test_how_far_witnesses_are_behind(
+    trail: Trail, database: psycopg.Connection[object], settings: Settings, tmp_path: object
+) -> None:
+    settings.WITNESSES = [f"file://{tmp_path}/heard.jsonl"]
+    trail.write()
+    trail.root.commit()
+    seal_due()
+    of_audit.read(database)
+    assert of("forebay_witness_lag_checkpoints") == 1
+    feed_all()
+    of_audit.read(database)
+    assert of("forebay_witness_lag_checkpoints") == 0
+
+
+def test_the_clock_of_erasures(database: psycopg.Connection[object]) -> None:
+    now = timezone.now()
+    for age_h, state, held_at in (
+        (5, DeletionState.REQUESTED, None),
+        (30, DeletionState.RUNNING, None),
+        (60, DeletionState.HELD, now),
+        (90, DeletionState.DONE, None),
+    ):
+        DeletionRequest.objects.create(
+            tenant_id=uuid4(),
+            subject_id=uuid4(),
+            state=state,
+            requested_by="test",
+            requested_at=now - timedelta(hours=age_h),
+            due_at=now + timedelta(hours=72 - age_h),
+            held_at=held_at,
+        )
+    of_audit.read(database)
+    assert of("forebay_erasures_open") == 3
+    assert of("forebay_erasure_oldest_age_seconds") == pytest.approx(30 * 3600, abs=60)
+
+
+# Valkey ------------------------------------------------------------------------------------------
+def test_who_waits_and_for_how_long() -> None:
+    async def join() -> None:
+        redis = link_to(configured.REDIS_URL)
+        queue = FairQueue(redis, POOL)
+        first = an_item("acme", id=str(request_id.new()))
+        await queue.enqueue(first, b"x")
+        await queue.pop(1, "gpu-1-0")
+        for tenant in ("acme", "acme", "globex"):
+            await queue.enqueue(an_item(tenant, id=str(request_id.new())), b"x")
+        redis.close()
+
+    asyncio.run(join())
+    time.sleep(0.1)
+    queues.read(time.monotonic() + 10)
+    assert of("forebay_requests_waiting", *_CLASS) == 3
+    assert of("forebay_requests_running", *_CLASS) == 1
+    assert of("forebay_tenants_waiting", *_CLASS) == 2
+    assert 0.1 <= of("forebay_oldest_waiting_seconds", *_CLASS) < 60
+    assert of("forebay_oldest_waiting_seconds", POOL, "batch") == 0
+
+
+def test_fairness_drift_is_between_those_who_wait() -> None:
+    active = f"{prefix(POOL)}:realtime:active"
+    with client().pipeline() as ask:
+        for tenant, tokens in (("a", 100.0), ("b", 350.5), ("c", 120.0)):
+            ask.zadd(active, {tenant: tokens})
+            item = an_item(tenant, id=str(request_id.new()))
+            ask.lpush(f"{prefix(POOL)}:realtime:line:{tenant}", str(item))
+            ask.hset(f"{prefix(POOL)}:orders", item.id, b"x")
+        ask.execute()
+    queues.read(time.monotonic() + 10)
+    assert of("forebay_fairness_drift_tokens", *_CLASS) == 250.5
+
+
+def test_five_thousand_tenants_make_no_page_longer() -> None:
+    queues.read(time.monotonic() + 10)
+    lines = sum(len(metric.samples) for metric in registry().collect())
+    active, lines_of = f"{prefix(POOL)}:realtime:active", f"{prefix(POOL)}:realtime:line:"
+    with client().pipeline() as ask:
+        for n in range(5_000):
+            item = an_item(f"tenant-{n}", id=str(request_id.new()))
+            ask.zadd(active, {item.tenant: float(n)})
+            ask.lpush(lines_of + item.tenant, str(item))
+            ask.hset(f"{prefix(POOL)}:orders", item.id, b"x")
+        ask.execute()
+    queues.read(time.monotonic() + 10)
+    assert of("forebay_tenants_waiting", *_CLASS) == 5_000
+    assert of("forebay_fairness_drift_tokens", *_CLASS) == 4_999
+    assert of("forebay_oldest_waiting_seconds", *_CLASS) > 0
+    assert sum(len(metric.samples) for metric in registry().collect()) == lines
+
+
+def test_how_engines_are() -> None:
+    engines.read_queue()
+    engines.ask()
+    key = POOL, POOL
+    assert of("forebay_engine_slots", *key) == 5
+    assert of("forebay_engine_slots_busy", *key) == 0
+    assert of("forebay_engine_breaker_state", *key, breakers.Phase.CLOSED) == 1
+    assert of("forebay_engine_breaker_state", *key, breakers.Phase.OPEN) == 0
+    assert of("forebay_engine_up", *key) == 0  # nobody listens there
+
+
+def test_what_valkey_says_of_itself() -> None:
+    valkey.read()
+    assert of("forebay_valkey_memory_bytes") > 100_000
+    assert of("forebay_celery_queue_length", "jobs") >= 0

@@ -1,0 +1,96 @@
+"""Front ends count what they answer and refuse: routes and reasons are those that there are."""
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from audit.metrics import OTHER
+from inference.api.grpc import methods
+from inference.api.limits import _TIERS
+from inference.api.openai import routes
+from inference.chat import counting
+from inference.chat.refusal import Refused
+from inference.errors import ApiError
+from inference.intake.allowed import NotAllowed
+from inference.intake.errors import OutOfService, QueueFull
+from inference.metrics.labels import ROUTE, ROUTES, STATUS, TENANT, tenant
+from inference.metrics.requests import ANSWERED, REASONS, REFUSED
+
+pytestmark = pytest.mark.unit
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def kinds(of: type[ApiError]) -> set[type[ApiError]]:
+    return {of, *(each for kind in of.__subclasses__() for each in kinds(kind))}
+
+
+def test_every_limit_and_every_error_is_a_reason() -> None:
+    assert set(_TIERS) <= set(REASONS)
+    generic = {"rate_limit_exceeded", "insufficient_quota"}  # these have a tier
+    assert {kind.code for kind in kinds(ApiError)} - generic <= set(REASONS)
+
+
+def test_every_route_is_known_and_no_other() -> None:
+    paths = [*routes.ROUTES, "/v1/models/x", "/v1/completions/x/events", "/v1/files/x"]
+    paths += ["/v1/files/x/content", "/v1/batches/x", "/v1/batches/x/cancel", "/beta/models/x"]
+    for path in paths:
+        assert (found := routes.find(path))
+        assert ROUTE.bounded(found.template) == found.template
+    assert ROUTE.bounded("/v1/made-up") == OTHER
+    assert ROUTE.bounded("") == ""
+
+
+def test_grpcs_methods_are_routes() -> None:
+    for service, views in methods.SERVICES.items():
+        for name in views:
+            methods._answering(None, service.methods_by_name[name], views[name], None)  # type: ignore[arg-type]
+            assert f"/{service.full_name}/{name}" in ROUTES
+
+
+@pytest.mark.parametrize("status", ["200", "401", "429", "499", "503"])
+def test_statuses(status: str) -> None:
+    assert STATUS.bounded(status) == status
+    assert STATUS.bounded("777") == OTHER
+
+
+def test_no_tenant_has_a_label_unless_it_is_named(settings: Settings) -> None:
+    named, other = uuid4(), uuid4()
+    assert tenant(named) == ""
+    settings.METRICS_TENANTS = frozenset([str(named)])
+    assert (tenant(named), tenant(other)) == (str(named), "")
+    assert TENANT.bounded(str(other)) == OTHER
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "reason"),
+    [
+        (Refused("too_long"), "400", OTHER),
+        (Refused("model_not_found"), "404", "model_not_found"),
+        (NotAllowed("restricted", "x"), "403", "restricted"),
+        (QueueFull.__new__(QueueFull), "503", "queue_full"),
+        (OutOfService("x"), "503", "server_overloaded"),
+        (ValueError("x"), "500", "internal_error"),
+    ],
+)
+def test_a_question_that_is_refused_counts_with_its_reason(
+    problem: Exception, status: str, reason: str
+) -> None:
+    answered = ANSWERED.of("chat", counting.ROUTE, "", "", status, "")
+    refused = REFUSED.of("chat", reason, "")
+    before = answered.value, refused.value
+    with pytest.raises(type(problem)), counting.counted(uuid4()):
+        raise problem
+    assert (answered.value, refused.value) == (before[0] + 1, before[1] + 1)
+
+
+def test_every_code_in_the_front_ends_is_a_reason() -> None:
+    """`code="…"` of an error; what is none of these counts as other, and nobody would see it."""
+    found: set[str] = set()
+    for package in ("api", "intake", "validation"):
+        for path in (PROJECT / "inference" / package).rglob("*.py"):
+            found |= set(re.findall(r'\bcode="([a-z_]+)"', path.read_text()))
+    unsent = {"recorded_late", "aborted"}  # ends on record that no client is refused with
+    assert found - unsent <= set(REASONS)

@@ -1,0 +1,72 @@
+"""Ports for metrics, and the file by which Prometheus finds them."""
+
+import json
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.supervisor.home import Home
+from config.supervisor.ports import find_free
+from config.supervisor.scrape_targets import ScrapeTargets
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    return home
+
+
+def listed(home: Home) -> list[Any]:
+    return list(json.loads((home.root / "metrics" / "targets.json").read_text()))
+
+
+def test_off_by_default_nothing_is_listed(home: Home) -> None:
+    targets = ScrapeTargets(home, 0)
+    targets.clear()
+    assert targets.variables("web", "web") == {}
+    assert list(home.root.iterdir()) == []
+
+
+def test_processes_have_ports_of_their_own_and_are_listed(home: Home) -> None:
+    targets = ScrapeTargets(home, find_free())
+    ports = [
+        int(targets.variables(name, role, number)["FOREBAY_METRICS_PORT"])
+        for name, role, number in (("web.1", "web", 1), ("web.2", "web", 2), ("jobs", "jobs", 1))
+    ]
+    assert len(set(ports)) == 3
+    assert [each["targets"] for each in listed(home)] == [[f"127.0.0.1:{port}"] for port in ports]
+    assert listed(home)[1]["labels"] == {"process": "web.2", "role": "web", "number": "2"}
+    file = home.root / "metrics" / "targets.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert sorted(each.name for each in file.parent.iterdir()) == ["targets.json"]
+
+
+def test_a_process_keeps_its_port_until_it_has_gone(home: Home) -> None:
+    targets = ScrapeTargets(home, find_free())
+    first = targets.variables("worker.a", "worker")
+    assert targets.variables("worker.a", "worker") == first
+    assert targets.variables("worker.b", "worker") != first
+    targets.gone("worker.a")
+    assert [each["labels"]["process"] for each in listed(home)] == ["worker.b"]
+    assert targets.variables("worker.c", "worker") == first
+    targets.clear()
+    assert listed(home) == []
+
+
+def test_a_port_that_somebody_has_is_passed_over(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        found = ScrapeTargets(home, taken).variables("web", "web")
+    assert int(found["FOREBAY_METRICS_PORT"]) > taken
+
+
+def test_a_list_of_before_is_emptied_when_metrics_are_off_now(home: Home) -> None:
+    ScrapeTargets(home, find_free()).variables("web", "web")
+    ScrapeTargets(home, 0).clear()
+    assert listed(home) == []
