@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,11 +70,18 @@ def ask(platform: Platform, key: str = "", **fields: Any) -> int:
         return refused.code
 
 
+def is_up(platform: Platform, role: str) -> bool:
+    try:
+        return figure(platform, role, "forebay_build_info", role=role) == 1
+    except urllib.error.URLError:
+        return False
+
+
 def test_each_process_is_listed_and_told_by_its_own_port(staged: Platform) -> None:
     found = targets(staged)
     assert sorted(found) == ["grpc", "jobs", "web", "worker"]
     for role, (address, labels) in found.items():
-        assert figure(staged, role, "forebay_build_info", role=role) == 1
+        eventually(partial(is_up, staged, role), 60)  # Celery's may still be starting
         assert labels["number"] == "1"
         assert address.startswith("127.0.0.1:")
 
@@ -131,6 +139,7 @@ def test_refusals_have_their_reason(staged: Platform) -> None:
 
 
 def test_the_jobs_process_tells_of_the_whole_platform(staged: Platform) -> None:
+    eventually(lambda: figure(staged, "jobs", "forebay_celery_tasks_total", state="success"), 60)
     text = scrape(targets(staged)["jobs"][0])
     told = {name: value for name, labels, value in samples(text)}
     for source in ("queue", "valkey", "engines", "postgresql"):
@@ -142,7 +151,6 @@ def test_the_jobs_process_tells_of_the_whole_platform(staged: Platform) -> None:
     assert told["forebay_valkey_memory_bytes"] > 0
     assert told["forebay_erasures_open"] == 0
     assert "forebay_seal_lag_seconds" in told
-    assert figure(staged, "jobs", "forebay_celery_tasks_total", state="success") > 0
     assert not any(n.startswith("forebay_engine_slots") for n, _, _ in samples(_web(staged)))
 
 
