@@ -50,14 +50,18 @@ def keeps_course(order: Order) -> bool:
     return not (drawn or special or any(body.get(name) for name in _NOT_AS_BEFORE))
 
 
-def is_inside_a_stop(order: Order, text: str) -> bool:
-    """Whether a text ends with the beginning of one of the order's stop strings.
+def stops_of(order: Order) -> list[str]:
+    stop = orjson.loads(order.body).get("stop") or []
+    return [stop] if isinstance(stop, str) else stop
+
+
+def is_inside_a_stop(stops: list[str], text: str) -> bool:
+    """Whether a text ends with the beginning of one of these stop strings; of a long one the last
+    LONGEST_STOP characters will do.
 
     Taken up there, an engine would look for the whole of it in what comes after. Also where one is
     so long that nobody has time to look.
     """
-    stop = orjson.loads(order.body).get("stop") or []
-    stops = [stop] if isinstance(stop, str) else stop
     beginnings = (one[:length] for one in stops for length in range(1, len(one)))
     return any(len(one) > LONGEST_STOP for one in stops) or any(map(text.endswith, beginnings))
 

@@ -142,7 +142,7 @@ class Handler(ABC):
 
     def _stop_if_told(self) -> None:
         """Between two pieces of an answer. Raises what ends the work."""
-        if self._told_to_wait and self.can_wait_again() and self.stops_well():
+        if self._told_to_wait and self.stops_well() and self.can_wait_again():
             self._stops_here = True
             raise _StopsHere
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -22,7 +24,7 @@ from inference.engines.base import (
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import in_pieces, is_inside_a_stop
+from inference.engines.taking_up import LONGEST_STOP, in_pieces, is_inside_a_stop, stops_of
 from inference.metrics.work import Gaps
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
@@ -244,8 +246,22 @@ class Generation(Handler):
 
     def stops_well(self) -> bool:
         """Some templates cut spaces off the end of a text that is to be gone on with."""
-        text = "".join(map(sse.text_in, self.sent_events))
-        return not (text[-1:].isspace() or is_inside_a_stop(self.asked, text))
+        text = self._last_text()
+        return not (text[-1:].isspace() or is_inside_a_stop(self._stops, text))
+
+    @cached_property
+    def _stops(self) -> list[str]:
+        return stops_of(self.asked)
+
+    def _last_text(self) -> str:
+        """Of a long answer its end alone: this is looked at with each piece of it."""
+        pieces, left = deque[str](), LONGEST_STOP
+        for event in reversed(self.sent_events):
+            pieces.appendleft(text := sse.text_in(event))
+            left -= len(text)
+            if left <= 0:
+                break
+        return "".join(pieces)
 
     async def set_aside(self, session: EngineSession, writer: Writer) -> Parked:
         if self.sent_events:

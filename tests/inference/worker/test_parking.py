@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import orjson
@@ -285,6 +286,23 @@ async def test_what_would_not_go_on_as_before_runs_through(
     assert engine.begun == ["batch, whole", "batch", "realtime"]
     assert {row.preemptions for row in rows} == {0}
     assert {first.id, second.id} < {row.completion_id for row in rows}
+
+
+async def test_where_a_long_text_may_be_stopped_its_end_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece of it is looked at while it runs on: to read all of it took a worker's time."""
+    await bench.submit(1, **BATCH)
+    bench.start(GoesOn())
+    await said_some(bench)
+    (handler,) = bench.runners[0].running.values()
+    read = Mock(side_effect=sse.text_in)
+    monkeypatch.setattr(sse, "text_in", read)
+    handler.sent_events += [chunk(" word")] * 5_000
+    assert handler.stops_well()
+    assert read.call_count == 200
+    del handler.sent_events[-5_000:]
+    await bench.settled(1)
 
 
 async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None:
