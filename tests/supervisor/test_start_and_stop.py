@@ -96,6 +96,11 @@ def test_a_busy_port_of_grpc_is_named(platform: Running, tmp_path: Path) -> None
 SIGNS = ["llama_cpp_server", "valkey-server", "postgres", "config.web_server", "config.grpc_server"]
 
 
+def test_everybody_yields_to_the_engine(platform: Running) -> None:
+    policies = [os.sched_getscheduler(platform.child(sign).pid) for sign in SIGNS]
+    assert policies == [os.SCHED_OTHER, *[os.SCHED_BATCH] * (len(SIGNS) - 1)]
+
+
 @pytest.mark.parametrize("sign", SIGNS)
 def test_a_dead_child_is_brought_back_at_its_port(platform: Running, sign: str) -> None:
     child = platform.child(sign)

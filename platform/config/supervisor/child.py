@@ -37,6 +37,8 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     # What the kernel sends when the supervisor dies without a word.
     orphan_signal: signal.Signals = signal.SIGKILL
+    # To an engine that computes on this machine's processors: waking up takes none from it.
+    yields: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _log_start: int = field(default=0, init=False, repr=False)
 
@@ -51,7 +53,7 @@ class Child:
                 stdout=log if output is None else output,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid(), self.orphan_signal),
+                preexec_fn=_born(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
 
@@ -120,11 +122,15 @@ class Child:
         return [line[:300] for line in lines if line.strip()][-count:]
 
 
-def _die_with(supervisor: int, orphan_signal: signal.Signals) -> Callable[[], None]:
+def _born(supervisor: int, orphan_signal: signal.Signals, *, yields: bool) -> Callable[[], None]:
+    """It ends with the supervisor."""
+
     def between_fork_and_exec() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, orphan_signal)
         if os.getppid() != supervisor:  # it died before the line above
             os._exit(1)
+        if yields:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     return between_fork_and_exec
 

@@ -26,6 +26,7 @@ Life = Callable[[Child], Awaitable[object]]  # returns when it has ended
 class Keeper:
     def __init__(self, home: Home, kin: Kin) -> None:
         self._home, self._kin = home, kin
+        self.beside_engine = False  # of ours, on the same processors
         self._children: list[Child] = []
         self._watchers: dict[Child, asyncio.Task[None]] = {}
         self._alongside: set[asyncio.Task[None]] = set()
@@ -47,7 +48,7 @@ class Keeper:
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
-            **more,
+            **{"yields": self.beside_engine, **more},
         )
         self._children.append(child)
         return child

@@ -108,6 +108,7 @@ class Launches:
             stage=Stage.SERVER,
             inherited=launch_command.without_our_own(os.environ),
             orphan_signal=command.orphan_signal,
+            yields=False,
         )
 
     def _refuse(self, engine: str, why: str) -> None:

@@ -32,9 +32,10 @@ class Servers:
     """All addresses are known before anything runs, so that nobody waits to learn one."""
 
     def __init__(self, options: Options, home: Home, keeper: Keeper) -> None:
+        own_engine = not (options.engines_given or options.roles)
+        keeper.beside_engine = own_engine
         self._postgres = None if options.database_url else _postgres(options, home, keeper)
         self._valkey = None if options.redis_url else Valkey(home, keeper)
-        own_engine = not (options.engines_given or options.roles)
         self.database_url = self._postgres.url if self._postgres else options.database_url or ""
         self._engine = Engine(options, home, keeper, self.database_url) if own_engine else None
         self.redis_url = self._valkey.url if self._valkey else options.redis_url or ""
