@@ -15,11 +15,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
+import psycopg
+
 from bench.processes import Process, all_processes
 from config.environment import PROJECT
 from config.supervisor.ports import find_free
 
 START_S = 60
+_OWNERS = """
+    select array_agg(distinct relowner::regrole::text) from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'S')"""
 # Nobody answers there: these platforms run without llama.cpp, and their /readyz says 503.
 HOSTED = json.dumps({"hosted": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}})
 
@@ -128,6 +133,13 @@ def environment_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
     except OSError:
         return []
+
+
+def owners(platform: Running) -> list[str]:
+    """Who owns the tables of its database."""
+    with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
+        found: list[str] = connection.execute(_OWNERS).fetchone()[0]  # type: ignore[index]
+    return found
 
 
 def get(port: int, path: str) -> int:

@@ -1,4 +1,6 @@
-"""The platform's processes do not own the tables that they write to, from the first start on."""
+"""The platform's processes do not own the tables that they write to. Of the very first start:
+test_start_and_stop.py.
+"""
 
 import json
 import os
@@ -13,12 +15,10 @@ import psycopg
 import pytest
 
 from config.environment import PROJECT
-from tests.supervisor.running import Running
+from tests import prepared
+from tests.supervisor.running import Running, owners
 
 pytestmark = pytest.mark.e2e
-_OWNERS = """
-    select array_agg(distinct relowner::regrole::text) from pg_class
-    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'S')"""
 _AS_BEFORE = """
     do $$ declare one text; begin
         execute 'alter database forebay owner to forebay';
@@ -102,12 +102,6 @@ print(json.dumps(found))
 """
 
 
-def owners(platform: Running) -> list[str]:
-    with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
-        found: list[str] = connection.execute(_OWNERS).fetchone()[0]  # type: ignore[index]
-    return found
-
-
 def as_superuser(platform: Running, statement: str) -> None:
     """The running platform may want the same tables: PostgreSQL then ends one of the two."""
     secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
@@ -187,6 +181,7 @@ def as_the_web(platform: Running) -> dict[str, Any]:
 @pytest.mark.timeout(300)
 @pytest.mark.slow(seconds=45)
 def test_tables_are_handed_over_at_each_start(start: Callable[..., Running], home: Path) -> None:
+    prepared.home(home)
     platform = start().ready()
     assert owners(platform) == ["forebay_owner"]
     found = manage(platform, "audit_check")

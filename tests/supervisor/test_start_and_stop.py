@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.ports import find_free
-from tests.supervisor.running import Running, eventually, get, left_of, refused
+from tests.supervisor.running import Running, eventually, get, left_of, owners, refused
 
 pytestmark = pytest.mark.e2e
 SMALL = {"FOREBAY_SLOTS": "2", "FOREBAY_CONTEXT": "512"}
@@ -60,6 +60,10 @@ def test_a_first_start_asks_the_database_for_nothing_that_is_not_there(platform:
     told = (platform.home / "logs" / "postgres.log").read_text()
 
     assert not [line for line in told.splitlines() if "ERROR:" in line]
+
+
+def test_from_the_first_start_on_its_processes_do_not_own_the_tables(platform: Running) -> None:
+    assert owners(platform) == ["forebay_owner"]
 
 
 def test_no_password_on_a_command_line(platform: Running) -> None:
