@@ -9,6 +9,7 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api.call import Call
 from inference.api.http.request import Request
 from inference.api.openai.delivery import send_events
 from inference.intake import enqueue
@@ -85,9 +86,9 @@ async def test_its_reader_is_told_and_reads_on(
     order, sink = answer.order, answer.sink
     client, out = Client(), Writer(link)
     scope = {"method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
-    delivering = asyncio.create_task(
-        send_events(Request(scope, client.receive, client.send), answer)
-    )
+    call = Call(context, "/v1/x", "198.51.100.7")
+    asked = Request(scope, client.receive, client.send, call)
+    delivering = asyncio.create_task(send_events(asked, answer))
     try:
         async with asyncio.timeout(20):
             for n in range(1, 200):
