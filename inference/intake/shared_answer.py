@@ -7,7 +7,7 @@ import orjson
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
-from audit.keys.keyring import Unreadable, keyring
+from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.keys.master_keys import MasterKeyUnavailable
 from audit.trail.group_commit import StoreUnavailable
 from inference.cache.answers import Answer
@@ -83,7 +83,17 @@ def cut_off(given: list[bytes]) -> Outcome:
 async def is_settled(context: Context, order: Order, outcome: Outcome) -> bool:
     """False where another end is on record, or none can be put there."""
     try:
-        cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+        cipher = await _cipher(order, outcome)
         return await settles(context.settled, settled_row(order, outcome, cipher, time.time()))
     except AWAY:
         return False
+
+
+async def _cipher(order: Order, outcome: Outcome) -> Cipher | None:
+    """None where it was cut off because its person has been erased: no text is kept."""
+    try:
+        return await keyring.of_subject(order.tenant_id, order.subject_id)
+    except Unreadable:
+        if outcome.state != CANCELLED.state:
+            raise
+        return None

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from channels.db import database_sync_to_async
 
+from audit.keys.keyring import Unreadable
 from inference.cache.flights import leader, word
-from inference.intake import kept_answers
+from inference.intake import kept_answers, shared_answer
 from inference.intake.context import Context
 from inference.models import Completion, Usage
 from inference.queue.client import client as redis_client
@@ -142,6 +144,24 @@ async def test_who_goes_leaves_the_others_alone_and_pays_for_what_it_got(
     engine.second_half.set()
     assert {said(await one) for one in (first, stays)} == {TEXT}
     assert len(engine.asked) == 1
+
+
+async def test_who_is_erased_meanwhile_is_settled_without_text(
+    client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.goes_on.clear()
+    first, (gone,) = await started(engine, client, 1)
+    erased = Mock(of_subject=AsyncMock(side_effect=Unreadable))
+    monkeypatch.setattr(shared_answer, "keyring", erased)
+    gone.cancel()
+
+    async def is_settled() -> Usage | None:
+        return await in_database(Usage.objects.first)()
+
+    row = await until(is_settled)
+    assert (row.status, row.cache) == (499, "shared")
+    engine.goes_on.set()
+    assert said(await first) == TEXT
 
 
 async def test_when_the_first_one_breaks_off_they_end_clearly(
