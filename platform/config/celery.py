@@ -8,7 +8,7 @@ from celery.signals import beat_init, task_prerun, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
-# `migrate` has run the checks: here they would load every page of the console, for half a second.
+# Celery drops what the checks find, and they load every page of the console, for half a second.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from django.conf import settings
