@@ -27,7 +27,8 @@ def _text(name: str) -> str:
 AHEAD = 128  # tokens that a request is charged with at most as it begins
 _PACE, _LOWER, _PUSH_OUT = _text("pace"), _text("lower"), _text("push_out")
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
-_LEASES = _CHARGED + _text("headroom")  # what ends or begins with one
+_HEADROOM = _text("headroom")
+_LEASES = _CHARGED + _HEADROOM  # what ends or begins with one
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
 POP = Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _text("pop"))
 SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))

@@ -55,6 +55,10 @@ class Mock:
             return found
 
 
+# The tenant of one test shall have all slots, though that of another was there a moment ago.
+ALL_SLOTS = {"FOREBAY_QUEUE_LIMITS": json.dumps({"realtime": {"headroom": 0}})}
+
+
 class Platform(Forebay):
     """A running platform and ways to hurt its parts. Its first start was another one's."""
 
@@ -68,6 +72,7 @@ class Platform(Forebay):
     ) -> None:
         prepared.home(folder / "home")
         self._commands: Commands | None = None
+        variables = {**ALL_SLOTS, **(variables or {})}
         super().__init__(folder, engines, grpc=grpc, variables=variables)
 
     def new_key(self) -> str:

@@ -174,7 +174,7 @@ def test_models(staged: Platform) -> None:
 def test_those_that_wait_are_told_where_they_stand(
     staged: Platform, mock: Mock, front: FrontEnd
 ) -> None:
-    mock.behave(tokens=10, interval_ms=120)  # the last comes before the first has ended
+    mock.behave(tokens=1, delay_ms=700)  # the last comes before the first has ended
     with front.client(staged.key) as asking:
         answers = asking.at_once(2 * MOCK_SLOTS, "chat")
     assert {answer.status for answer in answers} == {200}
