@@ -215,6 +215,7 @@ def test_a_stop_in_the_queue(connect: Connect, browse: Browse, engine: Mock) -> 
     assert settled(browse("bob"), started)["text"] == ""
     for message in running:
         crowd.say("stop", message=message)
+    eventually(lambda: engine.state()["running"] == 0, 20)
 
 
 # Sending ---------------------------------------------------------------------------------------
