@@ -18,8 +18,22 @@ from audit.redis_servers import CLUSTER
 from inference import policy, pools
 from inference.night_window import Window
 
-PROJECT = Path(__file__).resolve().parents[2]
-HOME = Path(os.environ.get("FOREBAY_HOME") or PROJECT / "var").resolve()
+_HERE = Path(__file__).resolve()
+_OF_WHEEL = _HERE.with_name("files")  # pyproject.toml puts them there: in a checkout there are none
+INSTALLED = _OF_WHEEL.is_dir()
+# Templates, static files, translations.
+PROJECT = _OF_WHEEL if INSTALLED else _HERE.parents[2]
+
+
+def _usual_home() -> Path:
+    """The checkout's var, or the place that the XDG specification has for the state of programs."""
+    if not INSTALLED:
+        return PROJECT / "var"
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state.startswith("/") else Path.home() / ".local/state") / "forebay"
+
+
+HOME = Path(os.environ.get("FOREBAY_HOME") or _usual_home()).resolve()
 
 
 # A server that hangs, or a network that swallows packets, is noticed within seconds.

@@ -1,13 +1,29 @@
-"""What /static/ has, as it is: browsers must not guess what else it might be."""
+"""What /static/ has, as it is: browsers must not guess what else it might be.
+
+Files come from the folders of the packages that bring them: there is nothing to collect, and
+nothing of an older version to be left over.
+"""
 
 from typing import Any
 
 from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.staticfiles import StaticFiles
 
-_files = ExceptionMiddleware(StaticFiles(directory=settings.STATIC_ROOT, check_dir=False))
+
+class _Files(StaticFiles):
+    def get_directories(self, *_args: object, **_kwargs: object) -> list[Any]:
+        """In Django's order: of two files of one name the first is the one."""
+        return [
+            storage.location
+            for finder in get_finders()
+            for storage in finder.storages.values()  # type: ignore[attr-defined]
+        ]
+
+
+_files = ExceptionMiddleware(_Files())
 
 
 async def static_files(scope: Any, receive: Any, send: Any) -> None:

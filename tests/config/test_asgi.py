@@ -17,6 +17,7 @@ from inference.api import probes, readiness
 from inference.engines import reachable
 from tests.console.api.conftest import served
 
+FILE = "/static/console/console.css"
 HTML = "text/html,application/xhtml+xml"
 
 
@@ -28,14 +29,12 @@ def client(transactional_db: None) -> Iterator[TestClient]:
 
 @pytest.mark.unit
 def test_browsers_must_not_guess_what_a_file_is() -> None:
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
-    (settings.STATIC_ROOT / "probe.css").write_text("a {}")
     client = TestClient(static_files)
-    found, missing = client.get("/static/probe.css"), client.get("/static/none.css")
+    found, missing = client.get(FILE), client.get("/static/none.css")
     assert (found.status_code, missing.status_code) == (200, 404)
     for answer in (found, missing):
         assert answer.headers["x-content-type-options"] == "nosniff"
-    refused = client.post("/static/probe.css")
+    refused = client.post(FILE)
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 

@@ -1,6 +1,6 @@
 """Which process this is, in its own figures."""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 
 from audit.metrics import ANY_OF_FEW, Gauge, Label
 
@@ -14,11 +14,11 @@ _BUILD = Gauge(
 
 
 def is_a(role: str) -> None:
-    _BUILD.set_all({(_version(), role): 1})
+    _BUILD.set_all({(version(), role): 1})
 
 
-def _version() -> str:
+def version() -> str:
     try:
-        return version("forebay")
-    except PackageNotFoundError:
+        return metadata.version("forebay")
+    except metadata.PackageNotFoundError:
         return "unknown"

@@ -92,7 +92,7 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
             await Workers(told, keeper, processes, servers).start()
         await processes.start()
 
-    await together(platform(), servers.start_engine(), preparing.collect_static(told))
+    await together(platform(), servers.start_engine())
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
 
 

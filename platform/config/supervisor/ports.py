@@ -80,7 +80,7 @@ def _why(host: str, port: int, error: OSError, variable: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {host} is busy: stop the program that uses it, "
-            f"or choose another port, for example {variable}={port % 65535 + 1} make run"
+            f"or choose another port, for example {variable}={port % 65535 + 1}"
         )
     if error.errno == errno.EACCES:
         return f"port {port} needs root: choose one above 1023 with {variable}"

@@ -1,11 +1,11 @@
 """The platform itself: web, gRPC, jobs, beat, and what a worker of an engine is."""
 
 import json
-import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
+from config import celery_lines
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
@@ -15,24 +15,21 @@ from config.supervisor.options import Options
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.together import together
 
-_CELERY = shlex.split("-m celery -A config")
-_WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
-
 
 class Processes:
     def __init__(
         self, options: Options, home: Home, keeper: Keeper, variables: Mapping[str, str]
     ) -> None:
-        self._options, self._home, self._keeper = options, home, keeper
+        self._options, self._keeper = options, keeper
         self._variables = variables
         self._targets = ScrapeTargets(home, options.metrics_port)
         self._targets.clear()  # of those that ran before
 
     async def worker(self, queue: str, number: int = 1) -> Child:
         """The `number`th of an engine, that is woken by this queue of Celery."""
-        name = queue.replace("engine", "worker", 1).replace("/", "-")
+        name = celery_lines.worker_name(queue)
         scraped = self._targets.variables(name, "worker", number)
-        return await self._celery(name, scraped, "worker", *_WORKER, "-c", "1", "-Q", queue)
+        return await self._celery(name, scraped, celery_lines.worker(queue))
 
     def gone(self, worker: Child) -> None:
         """Its engine was removed, and it has ended."""
@@ -47,9 +44,8 @@ class Processes:
 
     async def _jobs(self) -> None:
         scraped = self._targets.variables("jobs", "jobs")
-        await self._celery("jobs", scraped, "worker", *_WORKER, "-c", "2", "-Q", "jobs")
-        schedule = str(self._home.run / "beat")
-        await self._celery("beat", {}, "beat", "-s", schedule, "--pidfile=", "-l", "warning")
+        await self._celery("jobs", scraped, celery_lines.jobs())
+        await self._celery("beat", {}, celery_lines.beat())
 
     async def _web(self, number: int) -> None:
         name = "web" if self._options.web_processes == 1 else f"web.{number}"
@@ -74,9 +70,8 @@ class Processes:
         listening = await answers(self._options.near_host, self._options.grpc_port or 0)
         return None if listening else "it does not listen yet"
 
-    async def _celery(self, name: str, variables: Mapping[str, str], *arguments: str) -> Child:
-        node = ["-n", f"{name}@%h"] if "worker" in arguments else []
-        command = [sys.executable, *_CELERY, *arguments, *node]
+    async def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
+        command = [sys.executable, "-m", *line]
         variables = {**self._variables, **variables}
         child = self._keeper.child(name, command, variables, stage=Stage.WORK)
         await self._keeper.start(child, _nothing_is_missing)

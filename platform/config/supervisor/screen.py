@@ -3,6 +3,8 @@
 import sys
 import time
 
+from config import environment
+
 _began = time.monotonic()
 
 
@@ -11,6 +13,13 @@ def say(line: str) -> None:
         print(line, flush=True)
     except OSError:  # the terminal or the reader of a pipe has gone; the platform runs on
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+
+
+def manage(arguments: str) -> str:
+    """What to type here for a management command."""
+    if environment.INSTALLED:
+        return f"forebay manage {arguments}"
+    return f"make manage ARGS='{arguments}'"
 
 
 def seconds() -> str:

@@ -4,7 +4,7 @@ import json
 
 from config.supervisor.options import Options
 from config.supervisor.preparing import FirstRun
-from config.supervisor.screen import say, seconds
+from config.supervisor.screen import manage, say, seconds
 
 
 def welcome(options: Options, first: FirstRun, model: str) -> None:
@@ -27,7 +27,7 @@ def _doors(options: Options, first: FirstRun, model: str) -> None:
     if first.demo_api_key:
         say(f"  API key   {first.demo_api_key}  (tenant {first.demo_tenant})")
     else:
-        say("  API key   make one: make manage ARGS='create_api_key TENANT --name NAME'")
+        say(f"  API key   make one: {manage('create_api_key TENANT --name NAME')}")
     say(f"\nTry it:\n\n{_curl(url, first.demo_api_key or 'YOUR_API_KEY', model)}\n")
 
 

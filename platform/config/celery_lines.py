@@ -1,0 +1,30 @@
+"""How Celery's processes are started: what stands behind `python -m`."""
+
+import shlex
+
+from config import environment
+
+_OURS = shlex.split("celery -A config")
+_WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
+
+
+def worker(queue: str) -> list[str]:
+    """Of an engine: its tasks run until the engine's queue is empty, one at a time."""
+    return _worker(worker_name(queue), 1, queue)
+
+
+def jobs() -> list[str]:
+    return _worker("jobs", 2, "jobs")
+
+
+def beat() -> list[str]:
+    schedule = str(environment.HOME / "run" / "beat")
+    return [*_OURS, "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
+
+
+def worker_name(queue: str) -> str:
+    return queue.replace("engine", "worker", 1).replace("/", "-")
+
+
+def _worker(name: str, threads: int, queue: str) -> list[str]:
+    return [*_OURS, "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]

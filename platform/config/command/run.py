@@ -1,0 +1,8 @@
+from collections.abc import Sequence
+from typing import NoReturn
+
+from config.command.becoming import become
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    become("config.supervisor", *arguments)

@@ -1,0 +1,28 @@
+"""Every subcommand of `forebay`: what it does, and the module whose `main(arguments)` does it.
+
+A module is imported once it is wanted: none may cost another its start.
+"""
+
+from typing import NamedTuple
+
+
+class Subcommand(NamedTuple):
+    module: str
+    does: str
+    takes: str = ""
+
+
+_HERE = "config.command"
+SUBCOMMANDS = {
+    "run": Subcommand(f"{_HERE}.run", "the whole platform, with what you have no server for"),
+    "web": Subcommand(f"{_HERE}.web", "one web process: console, chat, /v1, /api/v1"),
+    "grpc": Subcommand(f"{_HERE}.grpc", "the gRPC server"),
+    "worker": Subcommand(
+        f"{_HERE}.worker", "one worker of an engine, or all workers of this host", "ENGINE | --all"
+    ),
+    "jobs": Subcommand(f"{_HERE}.jobs", "sweeper, seals, exports, nightly checks"),
+    "beat": Subcommand(f"{_HERE}.beat", "what sends the jobs; of several one sends"),
+    "migrate": Subcommand(f"{_HERE}.migrate", "makes or changes the tables, once for each version"),
+    "manage": Subcommand(f"{_HERE}.manage", "a management command, `help` lists them", "COMMAND …"),
+    "version": Subcommand(f"{_HERE}.version", "which version this is"),
+}
