@@ -15,9 +15,19 @@ from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, 
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
 from audit.redis_servers import CLUSTER
+from config import configuration
 from inference import policy, pools
 from inference.night_window import Window
 
+
+class EnvironmentProblem(SystemExit):
+    """Ends the program with one line that says what to do."""
+
+
+try:
+    configuration.apply(os.environ)
+except ValueError as problem:
+    raise EnvironmentProblem(str(problem)) from None
 _HERE = Path(__file__).resolve()
 _OF_WHEEL = _HERE.with_name("files")  # pyproject.toml puts them there: in a checkout there are none
 INSTALLED = _OF_WHEEL.is_dir()
@@ -49,10 +59,6 @@ SERVER_PATIENCE = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
     "-c tcp_user_timeout=10000"
 )
-
-
-class EnvironmentProblem(SystemExit):
-    """Ends the program with one line that says what to do."""
 
 
 def found(name: str, default: str = "") -> str:

@@ -5,9 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from config.configuration.variables import unknown
+
 
 def become(*line: str) -> NoReturn:
     """`python -m` these words."""
+    for name, meant in unknown(os.environ).items():
+        hint = f"do you mean {meant}?" if meant else "`forebay check` says more"
+        print(f"forebay: nobody reads {name}: {hint}", file=sys.stderr)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", *line])  # noqa: S606
 

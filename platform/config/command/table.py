@@ -15,6 +15,7 @@ class Subcommand(NamedTuple):
 _HERE = "config.command"
 SUBCOMMANDS = {
     "run": Subcommand(f"{_HERE}.run", "the whole platform, with what you have no server for"),
+    "check": Subcommand(f"{_HERE}.check", "what is missing, before it starts", "[--json]"),
     "web": Subcommand(f"{_HERE}.web", "one web process: console, chat, /v1, /api/v1"),
     "grpc": Subcommand(f"{_HERE}.grpc", "the gRPC server"),
     "worker": Subcommand(

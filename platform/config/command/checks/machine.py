@@ -1,0 +1,67 @@
+"""Python, files and room on this machine."""
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from config import environment
+from config.command.checks.finding import Finding, fail, ok, warn
+
+OLDEST = (3, 11)
+_GIB = 1024**3
+LEAST_FREE, LITTLE_FREE = _GIB // 2, 5 * _GIB
+LEAST_FILES = 4_096  # sockets are files
+_SOME_FILE = Path("static", "console", "console.css")
+
+
+def findings() -> Iterator[Finding]:
+    yield _python()
+    yield _own_files()
+    yield _home()
+    if environment.HOME.exists():
+        yield _room()
+    yield _open_files()
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info < OLDEST:
+        return fail("python", f"{version} is too old: install Python 3.11 or newer")
+    return ok("python", version)
+
+
+def _own_files() -> Finding:
+    place = environment.PROJECT / _SOME_FILE
+    if not place.is_file():
+        return fail("files", f"{place} is not there: install Forebay's wheel again")
+    return ok("files", f"templates, static files and translations in {environment.PROJECT}")
+
+
+def _home() -> Finding:
+    home = environment.HOME
+    above = next(each for each in (home, *home.parents) if each.exists())
+    if os.access(above, os.W_OK | os.X_OK):
+        return ok("home", f"{home}{'' if above == home else ', will be made'}")
+    remedy = "give it to the user that Forebay runs as, or set FOREBAY_HOME to another folder"
+    return fail("home", f"cannot write to {above}: {remedy}")
+
+
+def _room() -> Finding:
+    free = shutil.disk_usage(environment.HOME).free
+    said = f"{free / _GIB:.1f} GiB are free in {environment.HOME}"
+    if free < LEAST_FREE:
+        return fail("disk", f"{said}: make room, or set FOREBAY_HOME to a larger disk")
+    if free < LITTLE_FREE:
+        return warn("disk", f"{said}: logs and exports may need more")
+    return ok("disk", said)
+
+
+def _open_files() -> Finding:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < LEAST_FILES:
+        return warn("open files", f"{most} at most: raise `ulimit -Hn` (systemd: LimitNOFILE=)")
+    return ok("open files", "no limit" if most == resource.RLIM_INFINITY else f"{most} at most")

@@ -1,0 +1,33 @@
+"""What every process asks before it starts: tables, roles, row security, keys."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import django
+
+from config import environment
+from config.command.checks.finding import Finding, fail, ok
+
+
+def findings() -> Iterator[Finding]:
+    """Needs a configuration and servers that are in order."""
+    if not environment.found("DATABASE_URL"):
+        yield ok("tables", "are made and changed at each start")
+        return
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
+    django.setup(set_prefix=False)
+
+    from tenants.isolation import check
+    from tenants.pending_migrations import unapplied
+
+    yield from _tables(unapplied, check.startup_problem)
+
+
+def _tables(unapplied: Callable[[], bool], startup_problem: Callable[[], str]) -> Iterator[Finding]:
+    if unapplied():
+        yield fail("tables", "migrations are missing: run `forebay migrate`")
+        return
+    yield ok("tables", "of this version")
+    problem = startup_problem()
+    yield fail("tenants", problem) if problem else ok("tenants", "are kept apart")

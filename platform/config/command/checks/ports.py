@@ -1,0 +1,39 @@
+"""Our ports: free, or held by a Forebay that runs already."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+from config.command.checks.finding import Finding, fail, ok
+from config.supervisor import options, ports
+from config.supervisor.http_probe import get
+from config.supervisor.options import Options
+from config.supervisor.problem import Problem
+
+_HANDED_OVER = "LISTEN_FDS"  # by systemd's socket unit: its port is taken, by us
+
+
+def findings() -> Iterator[Finding]:
+    told = options.read()
+    if told.has("web"):
+        yield _web(told)
+    if told.has("grpc") and told.grpc_port:
+        yield _port("gRPC port", told.host, told.grpc_port, "FOREBAY_GRPC_PORT")
+
+
+def _web(told: Options) -> Finding:
+    found = _port("port", told.host, told.port, "FOREBAY_PORT")
+    if found.state == "ok" or os.environ.get(_HANDED_OVER):
+        return found
+    answer = asyncio.run(get(told.near_host, told.port, "/livez"))
+    if answer.status == 200:
+        return ok("port", f"{told.port}: a Forebay answers there already")
+    return found
+
+
+def _port(subject: str, host: str, port: int, variable: str) -> Finding:
+    try:
+        ports.require_free(host, port, variable)
+    except Problem as problem:
+        return fail(subject, str(problem))
+    return ok(subject, f"{port} on {host} is free")

@@ -1,0 +1,54 @@
+"""Keys: given, kept, or about to be made; and none that somebody else knows as well."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from config import environment
+from config.command.checks.finding import Finding, fail, ok, warn
+
+_KEYS = (
+    ("master key", "FOREBAY_MASTER_KEY", "master.key", "FOREBAY_KMS_URL"),
+    ("audit signing key", "FOREBAY_AUDIT_SIGNING_KEY", "audit_signing.key", ""),
+)
+_URLS = ("DATABASE_URL", "FOREBAY_REQUESTS_DATABASE_URL", "REDIS_URL", "FOREBAY_BROKER_URL")
+_WELL_KNOWN = ("password", "postgres", "forebay", "changeme", "change-me", "secret", "admin")
+
+
+def findings() -> Iterator[Finding]:
+    for what, name, file, instead in _KEYS:
+        yield _key(what, name, file, instead)
+    for name in _URLS:
+        if url := os.environ.get(name):
+            yield _password(name, url)
+
+
+def _key(what: str, name: str, file: str, instead: str) -> Finding:
+    path = environment.HOME / "secrets" / file
+    if given := os.environ.get(name):
+        if len(set(given.strip("="))) < 8:
+            return fail(what, f"{name} is no random value: openssl rand -base64 32")
+        return ok(what, f"{name} is set")
+    if instead and os.environ.get(instead):
+        return ok(what, f"{instead} is set")
+    if not path.exists():
+        return _none(what, name, f"{path}")
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return fail(what, f"others may read {path}: chmod 600 {path}")
+    return ok(what, f"in {path}; have it in your backup")
+
+
+def _none(what: str, name: str, path: str) -> Finding:
+    if os.environ.get("FOREBAY_ROLES") or os.environ.get("DATABASE_URL"):
+        return fail(what, f"there is none: set {name}_FILE or {name} (openssl rand -base64 32)")
+    return warn(what, f"there is none yet: the first start makes {path}; back that up")
+
+
+def _password(name: str, url: str) -> Finding:
+    """Of a URL. None at all may be a certificate's, or a socket's, matter."""
+    user, _, password = url.partition("://")[2].rpartition("@")[0].partition(":")
+    if password.lower() in {*_WELL_KNOWN, user.lower()} - {""}:
+        return fail(name, "its password is one that anybody would try: choose another")
+    if not password:
+        return warn(name, "it has no password: fine only where the server asks for something else")
+    return ok(name, "has a password")

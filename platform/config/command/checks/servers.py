@@ -1,0 +1,92 @@
+"""PostgreSQL and Redis, as the platform will find them; and whether their clocks are ours."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from redis.exceptions import RedisError, ResponseError
+
+from audit import redis_servers
+from config import environment
+from config.command.checks.finding import Finding, fail, ok, warn
+from config.supervisor import given
+from config.supervisor.problem import Problem
+
+CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
+_ASK = """
+    select current_setting('server_version'), rolsuper, rolbypassrls,
+           extract(epoch from clock_timestamp())::float8
+    from pg_roles where rolname = current_user"""
+
+
+def findings() -> Iterator[Finding]:
+    if url := environment.found("DATABASE_URL"):
+        yield from _postgres("postgresql", url)
+    else:
+        yield ok("postgresql", "embedded: DATABASE_URL names none")
+    if url := environment.found("FOREBAY_REQUESTS_DATABASE_URL"):
+        yield from _postgres("postgresql for requests", url)
+    if url := environment.found("REDIS_URL"):
+        yield from asyncio.run(_redis(url))
+    else:
+        yield ok("redis", "embedded: REDIS_URL names none")
+
+
+def _postgres(subject: str, url: str) -> Iterator[Finding]:
+    try:
+        asyncio.run(given.require_database(url))
+        with psycopg.connect(f"postgresql://{url.partition('://')[2]}", connect_timeout=5) as link:
+            version, superuser, sees_all, there = link.execute(_ASK).fetchone() or ("", 0, 0, 0.0)
+    except (Problem, psycopg.Error) as problem:
+        yield fail(subject, str(problem).splitlines()[0])
+        return
+    yield ok(subject, f"{version} answers at {given.place(url)}")
+    if superuser or sees_all:
+        yield warn(
+            subject,
+            "its role sees through row security: fine for `forebay migrate`, not for what serves "
+            "(docs/deployment-database.md)",
+        )
+    yield _clock(subject, there)
+
+
+async def _redis(url: str) -> list[Finding]:
+    try:
+        await given.require_redis(url)
+        async with redis_servers.async_client(url, socket_connect_timeout=5) as redis:
+            return await _asked(redis, url)
+    except (Problem, RedisError, OSError) as problem:
+        return [fail("redis", str(problem).splitlines()[0])]
+
+
+async def _asked(redis: Any, url: str) -> list[Finding]:
+    found = [ok("redis", f"answers at {given.place(url)}")]
+    if url.startswith(redis_servers.CLUSTER):
+        return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
+    seconds, micros = await redis.time()
+    return [*found, await _eviction(redis), _clock("redis", seconds + micros / 1e6)]
+
+
+async def _eviction(redis: Any) -> Finding:
+    try:
+        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+    except ResponseError:
+        return warn("redis", "does not tell its maxmemory-policy: it must be noeviction")
+    if policy != "noeviction":
+        return fail(
+            "redis",
+            f"maxmemory-policy is {policy}: queues and limits would vanish; set it to noeviction",
+        )
+    return ok("redis", "maxmemory-policy is noeviction")
+
+
+def _clock(subject: str, there: float) -> Finding:
+    apart = abs(time.time() - there)
+    said = f"its clock and this one are {apart:.1f} s apart"
+    if apart > CLOCK_WRONG_S:
+        return fail(subject, f"{said}: deadlines and seals go wrong; let NTP set both")
+    if apart > CLOCK_S:
+        return warn(subject, f"{said}: let NTP set both")
+    return ok(subject, said)

@@ -1,0 +1,89 @@
+"""The configuration: unknown names, and every value that a process would refuse.
+
+Values are read by the processes' own code, in a process of its own, again and again without what
+was refused: the first wrong value hides no other.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+from config import environment
+from config.command.checks.finding import Finding, fail, ok, warn
+from config.configuration import FILE
+from config.configuration.variables import unknown
+from inference import pools
+
+_READ = """
+import sys
+from config.supervisor import options
+from config.supervisor.problem import Problem
+try:
+    options.read()
+except Problem as problem:
+    sys.exit(str(problem))
+import config.settings
+"""
+_MOST = 20
+_NAME = re.compile(r"(?:FOREBAY_[A-Z0-9_]+|DATABASE_URL|REDIS_URL)")
+_SOME_KEY = base64.b64encode(bytes(32)).decode()
+
+
+def findings() -> Iterator[Finding]:
+    yield _file()
+    for name, meant in unknown(os.environ).items():
+        yield warn("configuration", _nobody_reads(name, meant))
+    wrong = list(_refused(dict(os.environ)))
+    yield from (fail("configuration", line) for line in wrong)
+    if not wrong:
+        yield ok("configuration", "every value can be used")
+        yield _engines()
+
+
+def _file() -> Finding:
+    if path := os.environ.get(FILE):
+        return ok("configuration", f"{path} is read")
+    return ok("configuration", f"from the environment alone ({FILE} names a file)")
+
+
+def _engines() -> Finding:
+    entries = pools.entries(environment.engines())
+    if entries:
+        return ok("engines", f"{len(entries)} in FOREBAY_ENGINES: {entries[0].engine}, …"[:200])
+    return ok("engines", "FOREBAY_ENGINES names none")
+
+
+def _nobody_reads(name: str, meant: str) -> str:
+    if meant:
+        return f"nobody reads {name}: do you mean {meant}?"
+    if re.search(r"_(SERVICE_(HOST|PORT)|PORT_\d+_|TCP)", name):
+        return f"nobody reads {name}: set enableServiceLinks: false in the pod"
+    return f"nobody reads {name}: docs/operations/configuration.md has what there is"
+
+
+def _refused(variables: dict[str, str]) -> Iterator[str]:
+    # Nothing is made by looking: without a key, one would be.
+    for name in ("FOREBAY_MASTER_KEY", "FOREBAY_AUDIT_SIGNING_KEY", "FOREBAY_PLATFORM_SECRET"):
+        if "FOREBAY_KMS_URL" not in variables or name != "FOREBAY_MASTER_KEY":
+            variables.setdefault(name, _SOME_KEY)
+    for _ in range(_MOST):
+        line = _problem(variables)
+        if not line:
+            return
+        yield line
+        named = [name for name in _NAME.findall(line) if name in variables]
+        if not named:
+            return
+        del variables[named[0]]
+
+
+def _problem(variables: Mapping[str, str]) -> str:
+    """The last line of a process that does not take them; "" when it does."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _READ], env=variables, capture_output=True, text=True, check=False
+    )
+    said = ended.stderr.strip().splitlines() or ["it ended without a word"]
+    return said[-1] if ended.returncode else ""

@@ -1,0 +1,83 @@
+"""The configuration file: NAME=VALUE on each line, `#` before a comment.
+
+systemd (EnvironmentFile=), `docker run --env-file`, Compose (env_file:) and `kubectl create
+configmap --from-env-file` read such files, each with rules of its own for quotes, backslashes,
+`$` and a `#` behind a value. What they would read differently is refused here: a file that Forebay
+takes says the same everywhere.
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.configuration.variables import INTERNAL, PRIVATE, SECRETS, nearest, unknown
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_READ_DIFFERENTLY = (
+    (re.compile(r"""^["']"""), "begins with a quote"),
+    (re.compile(r"\\"), "has a backslash"),
+    (re.compile(r"\$"), "has a $"),
+    (re.compile(r"\s#"), "has a # behind a blank"),
+)
+
+
+def read(path: str) -> dict[str, str]:
+    """Raises ValueError: one line for a person."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"FOREBAY_CONFIG: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"FOREBAY_CONFIG: {path} is not UTF-8") from None
+    found: dict[str, str] = {}
+    for place, name, value in _assignments(path, text):
+        if name in found:
+            raise ValueError(f"{place} {name} stands there twice")
+        found[name] = value
+    _check_names(path, found)
+    _check_private(path, found)
+    return {name: value for name, value in found.items() if value}
+
+
+def _assignments(path: str, text: str) -> Iterator[tuple[str, str, str]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        place, line = f"FOREBAY_CONFIG: {path}, line {number}:", line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not _NAME.fullmatch(name):
+            raise ValueError(f"{place} must be NAME=VALUE, without blanks around the =")
+        if value != value.strip():
+            raise ValueError(f"{place} a blank stands before the value of {name}")
+        for sign, what in _READ_DIFFERENTLY:
+            if sign.search(value):
+                raise ValueError(f"{place} the value of {name} {what}: {_remedy(name)}")
+        yield place, name, value
+
+
+def _remedy(name: str) -> str:
+    if name in SECRETS:
+        return f"systemd, Compose and Kubernetes disagree on it; put it into a file, {name}_FILE"
+    return "systemd, Compose and Kubernetes disagree on it; leave it out"
+
+
+def _check_names(path: str, found: dict[str, str]) -> None:
+    for name, meant in unknown(found).items():
+        hint = f"; do you mean {meant}?" if meant else " (docs/operations/configuration.md)"
+        raise ValueError(f"FOREBAY_CONFIG: {path}: there is no variable {name}{hint}")
+    for name in found:
+        if name in INTERNAL:
+            raise ValueError(f"FOREBAY_CONFIG: {path}: {name} is not for you to set: leave it out")
+        meant = nearest(name) if "_URL" in name and name not in SECRETS else ""
+        if meant in ("DATABASE_URL", "REDIS_URL"):
+            raise ValueError(f"FOREBAY_CONFIG: {path}: nobody reads {name}; do you mean {meant}?")
+
+
+def _check_private(path: str, found: dict[str, str]) -> None:
+    told = [name for name in PRIVATE if found.get(name)]
+    if told and Path(path).stat().st_mode & stat.S_IRWXO:
+        raise ValueError(
+            f"FOREBAY_CONFIG: {path} has {told[0]} in it, and everybody may read it: "
+            f"chmod o= {path}, or put it into a file of its own, {told[0]}_FILE"
+        )

@@ -1,0 +1,100 @@
+"""`forebay check`: each thing that is missing has a line, and the exit code says whether any is."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+KEY = "mD1C0m0OQ0Zk0m5cS0gqz4sZ0i7o4Yt1c2c0yq9R0bE="
+
+
+def checked(home: Path, **variables: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    """The exit code, and what is said: by subject, state and text."""
+    ours = ("FOREBAY_", "DATABASE_", "REDIS_")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "config.command", "check", "--json"],
+        env={**bare, "FOREBAY_HOME": str(home), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    answer: dict[str, Any] = json.loads(ended.stdout)
+    assert answer["ok"] is (ended.returncode == 0)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for each in answer["findings"]:
+        found.setdefault(each["subject"], []).append((each["state"], each["says"]))
+    return ended.returncode, found
+
+
+def states(found: list[tuple[str, str]]) -> list[str]:
+    return [state for state, _ in found]
+
+
+@pytest.mark.unit
+def test_an_empty_home_is_fine_for_a_trial_and_nothing_is_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with closing(socket.socket()) as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        code, found = checked(home, FOREBAY_PORT=str(busy.getsockname()[1]))
+    assert states(found.pop("port")) == ["fail"]
+    assert code == 1
+    assert found.pop("master key")[0][0] == "warn"
+    assert found.pop("audit signing key")[0][0] == "warn"
+    assert {state for each in found.values() for state in states(each)} == {"ok"}
+    assert not home.exists()
+
+
+@pytest.mark.unit
+def test_every_wrong_value_has_its_line(tmp_path: Path) -> None:
+    told = {"FOREBAY_IP_PER_MINUTE": "x", "FOREBAY_PORT": "y"}
+    code, found = checked(
+        tmp_path,
+        **told,
+        FOREBAY_PROT="1",
+        FOREBAY_WEB_SERVICE_HOST="10.0.0.1",
+        DATABASE_URL="postgres://forebay:forebay@127.0.0.1:9/forebay",
+        REDIS_URL="redis://:sensible@127.0.0.1:9/0",
+    )
+    assert code == 1
+    failed = [says for state, says in found["configuration"] if state == "fail"]
+    assert {line.split()[0] for line in failed} == set(told)
+    warned = [says for state, says in found["configuration"] if state == "warn"]
+    assert any("do you mean FOREBAY_PORT?" in line for line in warned)
+    assert any("enableServiceLinks: false" in line for line in warned)
+    assert states(found["master key"]) == ["fail"]  # with a database of somebody's none is made up
+    assert states(found["DATABASE_URL"]) == ["fail"]
+    assert states(found["REDIS_URL"]) == ["ok"]
+    assert states(found["postgresql"]) == states(found["redis"]) == ["fail"]
+    assert "sensible" not in str(found)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_servers_and_tables_are_looked_at(tmp_path: Path) -> None:
+    name = settings.DATABASES["default"]["NAME"]
+    base = settings.DATABASE_URL.rpartition("/")[0]
+    told = {"REDIS_URL": settings.REDIS_URL, "FOREBAY_MASTER_KEY": KEY}
+    told |= {"FOREBAY_AUDIT_SIGNING_KEY": KEY}
+    told["FOREBAY_PORT"] = str(_free())
+    _, found = checked(tmp_path, DATABASE_URL=f"{base}/{name}", **told)
+    assert "ok" in states(found["postgresql"])
+    assert ("ok", "maxmemory-policy is noeviction") in found["redis"]
+    assert states(found["tables"]) == ["ok"]
+    _, empty = checked(tmp_path, DATABASE_URL=f"{base}/postgres", **told)
+    assert "forebay migrate" in empty["tables"][0][1]
+
+
+def _free() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
