@@ -58,6 +58,7 @@ check-rest:
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PY) requirements/known_holes.py requirements/base.txt
 	$(PY) -m pytest -m unit -n 2 --dist loadscope $(ARGS)
 
 # An hour or more: everything with the counts that are asked for.
@@ -67,8 +68,8 @@ soak: .venv/.dev
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
 		FOREBAY_SCHEMATHESIS_EXAMPLES=100 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
-		FOREBAY_TEST_BATCH_LINES=50000 \
-		$(PY) -m pytest -s tests/e2e tests/hosts tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
+		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_UPGRADE=1 \
+		$(PY) -m pytest -s tests/e2e tests/hosts tests/upgrades tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch --timeout 5400 $(ARGS)
 

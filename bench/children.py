@@ -20,12 +20,18 @@ class DidNotStart(RuntimeError):
 class Child:
     """One started program with its log file, in a session of its own."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        folder: Path = REPOSITORY,
+    ) -> None:
         self.command, self.log = command, log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                cwd=REPOSITORY,
+                cwd=folder,
                 env=None if env is None else dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

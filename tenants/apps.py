@@ -24,6 +24,7 @@ class TenantsConfig(AppConfig):
         append_only.register("tenants_ledgerentry")
         protection.register(
             hidden=["tenants_scopekey"],
+            read_only=["tenants_schemarelease"],
             read_by_requests=[
                 "auth_permission",
                 "django_content_type",

@@ -13,36 +13,58 @@ from django.core.management import CommandError
 from django.db import connection, transaction
 
 from audit.trail import partitions, protection
+from tenants import schema_release
 from tenants.isolation import row_security, scope_key
 from tenants.pending_migrations import unapplied
 
 APPS = ("audit", "tenants", "inference")
 
 
-def refuse_in_vain(*, plan: list[Any], **_signal: Any) -> None:
-    """Receives pre_migrate."""
+def refuse_in_vain(*, app_config: Any, plan: list[Any], **_signal: Any) -> None:
+    """Receives pre_migrate, once per app; acts before the first one of ours.
+
+    The plan was made before: who waited for another migration would do its work again.
+    """
+    if app_config.label != APPS[0]:
+        return
     if plan and not protection.may_change():
         raise CommandError(
             f"the tables belong to {protection.OWNER}: run `manage.py migrate` as the "
             "administrator of the database (docs/deployment-database.md)"
         )
+    if not schema_release.hold(waits=not plan):
+        raise CommandError(schema_release.ANOTHER_RUNS)
+    standing = schema_release.found()
+    if standing and standing.is_newer and (problem := standing.mismatch):
+        raise CommandError(problem)
 
 
 def put_in_place(*, app_config: Any, using: str, **signal: Any) -> None:
     """Receives post_migrate, once per app; acts when the last one of ours is through.
 
-    Not after a flush, which changes no table, nor after a migration to somewhere in the middle.
+    Not after a flush, which changes no table, nor after a migration to somewhere in the middle, nor
+    where a later version has migrated: older functions would be a step back for it.
     """
-    if app_config.label == APPS[-1] and "plan" in signal and not unapplied():
-        with transaction.atomic(using):
-            if protection.may_change():
-                for path in functions():
-                    _run(path)
-                scope_key.write()
-                row_security.enforce()
-            partitions.make()
-            if settings.APPLICATION_ROLE:
-                hand_over(settings.APPLICATION_ROLE, settings.REQUESTS_ROLE)
+    if app_config.label != APPS[-1] or "plan" not in signal:
+        return
+    try:
+        if not unapplied() and not schema_release.is_newer():
+            with transaction.atomic(using):
+                _put_in_place()
+    finally:
+        schema_release.let_go()
+
+
+def _put_in_place() -> None:
+    if protection.may_change():
+        for path in functions():
+            _run(path)
+        scope_key.write()
+        row_security.enforce()
+        schema_release.write()
+    partitions.make()
+    if settings.APPLICATION_ROLE:
+        hand_over(settings.APPLICATION_ROLE, settings.REQUESTS_ROLE)
 
 
 def hand_over(role: str, for_requests: str) -> None:

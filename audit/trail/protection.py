@@ -21,7 +21,7 @@ OWNER, SYSTEM = "forebay_owner", "forebay_system"
 _READS, _ADDS = {"SELECT"}, {"SELECT", "INSERT"}
 _WRITES = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 # Written by functions, or by migrations, alone.
-_READ_ONLY = {"audit_prunedmonth", "django_migrations"}
+_read_only = {"audit_prunedmonth", "django_migrations"}
 _hidden: set[str] = set()  # read by functions alone
 # Requests only read what the platform's own processes write.
 _read_by_requests = {
@@ -85,13 +85,15 @@ class CannotProtect(Exception):
 def register(
     *,
     hidden: Iterable[str] = (),
+    read_only: Iterable[str] = (),
     read_by_requests: Iterable[str] = (),
     callable_by_requests: Iterable[str] = (),
 ) -> None:
-    """For upper apps: tables that functions alone read, or that requests only read, and functions
-    that run as the owner.
+    """For upper apps: tables that functions alone read, that nobody writes but a migration, or that
+    requests only read, and functions that run as the owner.
     """
     _hidden.update(hidden)
+    _read_only.update(read_only)
     _read_by_requests.update(read_by_requests)
     _callable_by_requests.update(callable_by_requests)
 
@@ -130,7 +132,7 @@ def wanted(table: str, parent: str | None, *, requests: bool = False) -> set[str
     """What the application may do with a table; `requests`: its role for requests."""
     if parent or table in _hidden:
         return set()  # rows are reached through the table that has the policies' rule
-    if table in _READ_ONLY or (requests and table in _read_by_requests):
+    if table in _read_only or (requests and table in _read_by_requests):
         return _READS
     return _ADDS if table in append_only.tables() else _WRITES
 

@@ -96,21 +96,19 @@ def _may_start(**_signal: object) -> None:
     from config.metrics.listener import listen
 
     listen()
+    from config.process_start import follow_engines, release_problem
 
-    if problem := startup_problem() or erasure_problem_at_start(while_erasing=True):
-        raise SystemExit(problem)
-    from config.process_start import follow_engines
-
-    if problem := follow_engines():
+    keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
+    if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)
 
 
 @beat_init.connect
 def _know_the_queues(**_signal: object) -> None:
     """Beat looks at the queue of each pool."""
-    from config.process_start import follow_engines
+    from config.process_start import follow_engines, release_problem
 
-    if problem := follow_engines():
+    if problem := release_problem() or follow_engines():
         raise SystemExit(problem)
 
 

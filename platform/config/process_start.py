@@ -10,6 +10,7 @@ from audit.erasure.tombstones import erasure_problem_at_start
 from audit.keys import key_check
 from inference.registry.following import Following
 from inference.registry.importing import import_file
+from tenants import schema_release
 from tenants.isolation import check
 
 following: list[Following] = []
@@ -17,7 +18,18 @@ YOUNG = 20_000  # objects between two collections of the youngest
 
 
 def startup_problem() -> str:
-    return check.startup_problem() or key_check.startup_problem() or erasure_problem_at_start()
+    """Of a process that serves requests."""
+    return check.startup_problem() or release_problem() or key_check.startup_problem() or erasure_problem_at_start()
+
+
+def release_problem() -> str:
+    """Why this version must not run on the tables of the database, in one line; "" when it may."""
+    try:
+        return schema_release.mismatch()
+    except OperationalError as problem:
+        return f"the database does not answer: {problem}".splitlines()[0]
+    finally:
+        connections.close_all()
 
 
 def follow_engines() -> str:

@@ -34,6 +34,7 @@ UNGUARDED = {
     "audit_sealmark": "how far the sealer has come",
     "audit_witnessmark": "how far the witnesses have heard",
     "tenants_scopekey": "one key, which the application itself cannot read",
+    "tenants_schemarelease": "which version migrated last",
     "audit_prunedmonth": "months that have been dropped, of all tenants at once",
 }
 

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -15,8 +15,9 @@ from django.conf import settings
 from bench.children import Child, wait_until_listening
 from bench.processes import all_processes, trees
 from bench.under_test import FOREIGN
+from config.environment import PROJECT
 from config.supervisor import valkey
-from config.supervisor.postgres import SETTINGS
+from config.supervisor.postgres import REQUESTS_ROLE, ROLE, SETTINGS
 from config.supervisor.postgres_files import binaries
 from config.supervisor.system_user import SystemUser
 from tests import prepared
@@ -32,9 +33,11 @@ START_S, SLOTS = 60, 8
 class DataHost:
     """PostgreSQL, of a platform that was started once, and Valkey."""
 
-    def __init__(self, place: Namespace, folder: Path) -> None:
+    def __init__(
+        self, place: Namespace, folder: Path, prepare: Callable[[Path], None] = prepared.home
+    ) -> None:
         self.place, self.home = place, folder / "home"
-        prepared.home(self.home)
+        prepare(self.home)
         self._children = [self._postgres(folder), self._valkey(folder)]
         for port in (POSTGRES, VALKEY):
             wait_until_listening(port, START_S, place.address)
@@ -76,6 +79,15 @@ class DataHost:
     def key(self) -> str:
         return (self.home / prepared.BENCH_KEY).read_text()
 
+    @property
+    def administrator(self) -> dict[str, str]:
+        """What `migrate` is told beyond that."""
+        return {
+            "DATABASE_URL": self._url("postgres", "postgres.password"),
+            "FOREBAY_APPLICATION_ROLE": ROLE,
+            "FOREBAY_REQUESTS_ROLE": REQUESTS_ROLE,
+        }
+
     def _url(self, role: str, secret: str) -> str:
         place = f"{self.place.address}:{POSTGRES}"
         return f"postgres://{role}:{self._secret(secret)}@{place}/forebay"
@@ -88,7 +100,7 @@ class DataHost:
             return connection.execute(query).fetchall()
 
     def manage(self, *arguments: str) -> str:
-        commands = Commands({**_bare(), **self.shared, "FOREBAY_HOME": str(self.home)})
+        commands = Commands({**bare(), **self.shared, "FOREBAY_HOME": str(self.home)})
         try:
             return commands(*arguments)
         finally:
@@ -101,25 +113,33 @@ class DataHost:
 
 
 class Host:
-    """One with roles: `FOREBAY_ROLES=… make run`."""
+    """One with roles: `FOREBAY_ROLES=… make run`, of the version in `tree`."""
 
-    def __init__(self, place: Namespace, folder: Path, roles: str, told: Mapping[str, str]) -> None:
-        self.place, self.folder = place, folder
+    def __init__(
+        self,
+        place: Namespace,
+        folder: Path,
+        roles: str,
+        told: Mapping[str, str],
+        tree: Path = PROJECT,
+    ) -> None:
+        self.place, self.folder, self.tree = place, folder, tree
         folder.mkdir(exist_ok=True)
         self._env = {
-            **_bare(),
+            **bare(),
             **told,
             "FOREBAY_HOME": str(folder),
             "FOREBAY_HOST": place.address,
             "FOREBAY_PORT": str(WEB),
             "FOREBAY_GRPC_PORT": str(GRPC),
             "FOREBAY_ROLES": roles,
+            "PYTHONPATH": os.pathsep.join(map(str, (tree, tree / "platform"))),
         }
         self.start()
 
     def start(self, **told: str) -> None:
         command = [*self.place.prefix, sys.executable, "-m", "config.supervisor"]
-        self.child = Child(command, self.folder / "forebay.log", self._env | told)
+        self.child = Child(command, self.folder / "forebay.log", self._env | told, self.tree)
 
     @property
     def url(self) -> str:
@@ -160,7 +180,7 @@ def engines(**urls: str) -> str:
     return json.dumps({"mock": {"context_length": 4096, "pools": {"mock": pool}}})
 
 
-def _bare() -> dict[str, str]:
+def bare() -> dict[str, str]:
     """The environment of whoever runs the tests, without what names servers of theirs."""
     ours = ("FOREBAY_", *FOREIGN)
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

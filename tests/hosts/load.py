@@ -35,10 +35,12 @@ class Load:
 
     def _ask(self, stream: bool) -> None:
         headers = {"Authorization": f"Bearer {self.key}"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=90) as asking:
-            while not self._over.is_set():
-                self.ended.append((time.monotonic(), self._one(asking, stream)))
-                time.sleep(0.02)
+        while not self._over.is_set():
+            url = self.url  # another one from time to time, as a load balancer says
+            with httpx.Client(base_url=url, headers=headers, timeout=90) as asking:
+                while url == self.url and not self._over.is_set():
+                    self.ended.append((time.monotonic(), self._one(asking, stream)))
+                    time.sleep(0.02)
 
     def _one(self, asking: httpx.Client, stream: bool) -> str:
         """ "whole", "refused", "error" (a stream's last event), or what was wrong."""

@@ -2,9 +2,9 @@ import platform
 from collections.abc import Sequence
 
 from config.command.becoming import nothing_else
-from config.metrics.process import version
+from audit import release
 
 
 def main(arguments: Sequence[str]) -> None:
     nothing_else(arguments)
-    print(f"forebay {version()}, Python {platform.python_version()}")
+    print(f"forebay {release.VERSION}, Python {platform.python_version()}")

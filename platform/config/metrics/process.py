@@ -1,7 +1,6 @@
 """Which process this is, in its own figures."""
 
-from importlib import metadata
-
+from audit import release
 from audit.metrics import ANY_OF_FEW, Gauge, Label
 
 ROLES = ("web", "grpc", "worker", "jobs")
@@ -14,11 +13,4 @@ _BUILD = Gauge(
 
 
 def is_a(role: str) -> None:
-    _BUILD.set_all({(version(), role): 1})
-
-
-def version() -> str:
-    try:
-        return metadata.version("forebay")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    _BUILD.set_all({(release.VERSION, role): 1})

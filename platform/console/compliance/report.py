@@ -8,13 +8,13 @@ be printed; it carries the signed JSON, and in its last line a signature over al
 import base64
 import json
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Any
 
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from audit import release
 from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import Checkpoint
@@ -33,7 +33,7 @@ def make(found: Standing, tenant: Tenant | None, regime: str, *, by: str) -> Rep
         "made_at": timezone.now().isoformat(),
         "made_by": by,
         "installation": settings.PUBLIC_URL,
-        "version": version("forebay"),
+        "version": release.VERSION,
         "tenant": {"id": str(tenant.id), "name": tenant.name} if tenant else None,
         "profile": tenant.profile if tenant else settings.PROFILE,
         "regimes": {n: text.both() for n, text in REGIMES.items() if regime in ("", n)},

@@ -1,0 +1,53 @@
+"""The code of the last release runs on this version's tables: expand first, contract later."""
+
+import pytest
+from django.db import connection, models
+from django.db.migrations import Migration, operations
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+
+from audit import release
+from tests.upgrades import released
+from tests.upgrades.linting import objections, since_the_release
+
+pytestmark = pytest.mark.django_db
+
+# What takes away that the last release used no more: the name, and why it may go.
+CONTRACTIONS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def loader(django_db_setup: None, django_db_blocker: "pytest.FixtureRequest") -> MigrationLoader:
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]  # pytest-django's own
+        return MigrationLoader(connection)
+
+
+def test_migrations_since_the_last_release_suit_its_code(loader: MigrationLoader) -> None:
+    for migration in since_the_release(loader):
+        name = f"{migration.app_label}.{migration.name}"
+        before = loader.project_state((migration.app_label, migration.name), at_end=False)
+        assert name in CONTRACTIONS or not objections(migration, before), name
+
+
+def test_the_last_release_may_run_beside_this_one() -> None:
+    assert not release.is_before(released.VERSION, release.OLDEST_BESIDE)
+    assert release.is_before(released.VERSION, release.VERSION)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        (operations.RemoveField("price", "model"), "DROP_COLUMN"),
+        (operations.RenameField("price", "model", "named"), "RENAME_COLUMN"),
+        (operations.DeleteModel("Refusal"), "DROP_TABLE"),
+        (operations.AlterModelTable("price", "tenants_prices"), "RENAME_TABLE"),
+        (operations.AddField("price", "note", models.TextField(default="")), "NOT_NULL"),
+        (operations.AddField("price", "note", models.TextField(db_default="")), ""),
+        (operations.AddField("price", "note", models.TextField(null=True)), ""),
+    ],
+)
+def test_what_is_found(loader: MigrationLoader, operation: Operation, code: str) -> None:
+    migration = Migration("9999_next", "tenants")
+    migration.operations = [operation]
+    found = objections(migration, loader.project_state())
+    assert [line.split(":")[0] for line in found] == ([code] if code else [])

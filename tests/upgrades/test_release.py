@@ -1,0 +1,89 @@
+"""What a release consists of, and what is known about what it installs."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from audit import release
+from config.environment import PROJECT
+from deploy import release as script
+from requirements import known_holes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    run(sys.executable, "deploy/release.py", "--folder", str(folder / "dist"), "--unsigned")
+    return folder / "dist"
+
+
+def test_a_release_has_a_wheel_of_this_version_a_bill_and_checksums(made: Path) -> None:
+    wheel = made / f"forebay-{release.VERSION}-py3-none-any.whl"
+    with ZipFile(wheel) as archive:
+        assert f"forebay-{release.VERSION}.dist-info/METADATA" in archive.namelist()
+    bill = json.loads((made / "sbom.cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {"django", "celery", "grpcio"} <= {part["name"].lower() for part in bill["components"]}
+    sums = dict(line.split()[::-1] for line in (made / "SHA256SUMS").read_text().splitlines())
+    assert set(sums) == {path.name for path in made.iterdir()} - {"SHA256SUMS"}
+    assert sums[wheel.name] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="there is no ssh-keygen")
+def test_a_signature_shows_that_the_sums_are_ours(made: Path, tmp_path: Path) -> None:
+    key, sums = tmp_path / "key", tmp_path / "SHA256SUMS"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    sums.write_bytes((made / "SHA256SUMS").read_bytes())
+    script.sign(sums, key)
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"release@forebay {(tmp_path / 'key.pub').read_text()}")
+    assert verified(sums, allowed)
+    sums.write_bytes(sums.read_bytes() + b"0  another.whl\n")
+    assert not verified(sums, allowed)
+
+
+def verified(sums: Path, allowed: Path) -> bool:
+    words = f"-Y verify -f {allowed} -I release@forebay -n forebay-release -s {sums}.sig"
+    with sums.open("rb") as text:
+        return not subprocess.run(["ssh-keygen", *words.split()], stdin=text).returncode
+
+
+def test_a_release_needs_its_tag(tmp_path: Path) -> None:
+    command = [sys.executable, "deploy/release.py", "--folder", str(tmp_path / "dist")]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "release: " in found.stderr
+    assert not (tmp_path / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "said"),
+    [
+        ({"name": "a", "version": "1", "vulns": []}, 0, "none in 1 packages"),
+        ({"name": "a", "skip_reason": "not on PyPI"}, 0, "not looked at: 1 packages, a"),
+        (
+            {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]},
+            1,
+            "a 1: CVE-1, mended in 2",
+        ),
+    ],
+)
+def test_known_holes(package: dict[str, object], code: int, said: str) -> None:
+    given = json.dumps({"dependencies": [package]})
+    found, lines = known_holes.judged(given)
+    assert found == code
+    assert said in "\n".join(lines)
+
+
+def test_no_network_is_no_hole_and_is_said() -> None:
+    assert known_holes.judged("", "no route to host") == (0, ["known holes: not looked at: no route to host"])
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
