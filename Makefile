@@ -58,7 +58,7 @@ check-rest:
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PY) requirements/known_holes.py requirements/base.txt
+	$(PY) -m deploy.known_holes requirements/base.txt
 	$(PY) -m pytest -m unit -n 2 --dist loadscope $(ARGS)
 
 # An hour or more: everything with the counts that are asked for.

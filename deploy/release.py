@@ -1,4 +1,4 @@
-"""python deploy/release.py [--folder dist] [--key FILE | --unsigned]: what a release consists of.
+"""python -m deploy.release [--folder dist] [--key FILE | --unsigned]: what a release consists of.
 
 The wheel and the source archive of the commit that is checked out, a bill of materials (CycloneDX),
 SHA256SUMS over all of them, and a signature of that file: by sigstore where its client is installed
@@ -42,16 +42,16 @@ def main(words: Sequence[str]) -> None:
 def check(*, trial: bool) -> str:
     """The version, which must have its tag here and its chapter in CHANGELOG.md."""
     text = (PROJECT / "audit" / "release.py").read_text()
-    version = re.findall(r'^VERSION = "(\d+\.\d+\.\d+)"$', text, re.MULTILINE)[0]
+    (version,) = re.findall(r'^VERSION = "(\d+\.\d+\.\d+)"$', text, re.MULTILINE)
     if trial:
-        return version
+        return str(version)
     if git("status", "--porcelain"):
         sys.exit("release: the folder has changes that are in no commit: commit them")
     if f"v{version}" not in git("tag", "--points-at", "HEAD").split():
         sys.exit(f"release: this commit has no tag v{version}: git tag -s v{version}")
     if f"\n## [{version}] - " not in (PROJECT / "CHANGELOG.md").read_text():
         sys.exit(f"release: CHANGELOG.md has no chapter [{version}] with a date")
-    return version
+    return str(version)
 
 
 def build(folder: Path) -> None:

@@ -31,6 +31,8 @@ _SCHEMA = (
     "audit/trail/protection.py",
     "audit/trail/append_only.py",
     "audit/trail/partitions.py",
+    "audit/release.py",
+    "tenants/schema_release.py",
     "tenants/sql_installation.py",
     "tenants/isolation/row_security.py",
     "tenants/isolation/scope_key.py",

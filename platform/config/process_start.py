@@ -19,7 +19,12 @@ YOUNG = 20_000  # objects between two collections of the youngest
 
 def startup_problem() -> str:
     """Of a process that serves requests."""
-    return check.startup_problem() or release_problem() or key_check.startup_problem() or erasure_problem_at_start()
+    return (
+        check.startup_problem()
+        or release_problem()
+        or key_check.startup_problem()
+        or erasure_problem_at_start()
+    )
 
 
 def release_problem() -> str:

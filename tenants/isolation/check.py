@@ -19,7 +19,7 @@ from tenants.isolation.catalogue import Catalogue
 from tenants.pending_migrations import unapplied
 from tenants.scope import tenant_scope
 
-REMEDY = "run `manage.py migrate`: it puts tables, policies and keys in their place"
+REMEDY = "run `forebay migrate` of this version: it puts tables, policies and keys in their place"
 PATIENCE_S = 10.0
 _ROLE = """
     select pg_has_role(role.oid, system.oid, 'MEMBER'), exists (

@@ -10,6 +10,7 @@ from django.db import connection
 from audit import release
 from config import celery, process_start
 from tenants import schema_release, sql_installation
+from tenants.isolation import row_security
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,7 +91,7 @@ def test_migrate_on_tables_that_are_too_new_is_refused() -> None:
 def test_half_a_migration_leaves_the_old_version(monkeypatch: pytest.MonkeyPatch) -> None:
     migrated_by("0.1.9")
     with monkeypatch.context() as broken:
-        broken.setattr(sql_installation.row_security, "enforce", fails)
+        broken.setattr(row_security, "enforce", fails)
         with pytest.raises(ZeroDivisionError):
             call_command("migrate", verbosity=0)
     assert OLDER in process_start.release_problem()

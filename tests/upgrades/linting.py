@@ -6,7 +6,10 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
-from django_migration_linter.sql_analyser import analyse_sql_statements, get_sql_analyser_class
+from django_migration_linter.sql_analyser.analyser import (
+    analyse_sql_statements,
+    get_sql_analyser_class,
+)
 
 from tests.upgrades import released
 

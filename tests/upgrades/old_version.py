@@ -29,7 +29,9 @@ class OldVersion:
         command = ["git", "archive", "--format=tar", released.COMMIT]
         found = subprocess.run(command, cwd=PROJECT, capture_output=True)
         if found.returncode:
-            pytest.skip(f"the code of {released.VERSION} is not in this clone: git fetch --unshallow")
+            pytest.skip(
+                f"the code of {released.VERSION} is not in this clone: git fetch --unshallow"
+            )
         with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
             archive.extractall(tree, filter="data")
 

@@ -1,4 +1,4 @@
-"""The last release: what this version's upgrade begins with. `release.py` says when to change it."""
+"""The last release, from which an upgrade to this version begins (docs/operations/upgrade.md)."""
 
 VERSION = "0.1.0"
 COMMIT = "6c21b1fa34ac9fb44344d50ce9049965b3857e8f"

@@ -47,7 +47,6 @@ def test_the_last_release_may_run_beside_this_one() -> None:
     ],
 )
 def test_what_is_found(loader: MigrationLoader, operation: Operation, code: str) -> None:
-    migration = Migration("9999_next", "tenants")
-    migration.operations = [operation]
+    migration = type("Next", (Migration,), {"operations": [operation]})("9999_next", "tenants")
     found = objections(migration, loader.project_state())
     assert [line.split(":")[0] for line in found] == ([code] if code else [])

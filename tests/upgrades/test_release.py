@@ -12,14 +12,14 @@ import pytest
 
 from audit import release
 from config.environment import PROJECT
+from deploy import known_holes
 from deploy import release as script
-from requirements import known_holes
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
-    run(sys.executable, "deploy/release.py", "--folder", str(folder / "dist"), "--unsigned")
+    run(sys.executable, "-m", "deploy.release", "--folder", str(folder / "dist"), "--unsigned")
     return folder / "dist"
 
 
@@ -55,7 +55,7 @@ def verified(sums: Path, allowed: Path) -> bool:
 
 
 def test_a_release_needs_its_tag(tmp_path: Path) -> None:
-    command = [sys.executable, "deploy/release.py", "--folder", str(tmp_path / "dist")]
+    command = [sys.executable, "-m", "deploy.release", "--folder", str(tmp_path / "dist")]
     found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert found.returncode == 1
     assert "release: " in found.stderr
@@ -82,7 +82,10 @@ def test_known_holes(package: dict[str, object], code: int, said: str) -> None:
 
 
 def test_no_network_is_no_hole_and_is_said() -> None:
-    assert known_holes.judged("", "no route to host") == (0, ["known holes: not looked at: no route to host"])
+    assert known_holes.judged("", "no route to host") == (
+        0,
+        ["known holes: not looked at: no route to host"],
+    )
 
 
 def run(*command: str) -> None:

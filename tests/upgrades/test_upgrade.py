@@ -3,7 +3,6 @@ migrate, then workers, then web. None fails, and the books are exact.
 """
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audit import release
+from bench.children import Child
 from config.environment import PROJECT
 from tests.e2e.ask import eventually
 from tests.hosts.hosts import DataHost, Host, MockEngine, engines
@@ -55,15 +55,12 @@ class Upgrade:
         self._hosts.append(Host(self._net.host(), folder, roles, told, tree))
         return self._hosts[-1]
 
-    def migrate(self) -> "subprocess.Popen[str]":
+    def migrate(self) -> Child:
         """By this version, as the administrator."""
         env = {**os.environ, **self.data.shared, **self.data.administrator}
         env["FOREBAY_HOME"] = str(self.data.home)
         command = [sys.executable, "manage.py", "migrate", "--noinput"]
-        out = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=PROJECT, env=env, stdout=out, stderr=subprocess.STDOUT, text=True
-        )
+        return Child(command, self._folder / "migrate.log", env)
 
     def load(self) -> Load:
         return Load(self.door.url, self.data.key, 8)
@@ -97,8 +94,10 @@ def test_the_new_version_does_not_start_before_the_migration(upgrade: Upgrade) -
     for roles in ("web", "workers", "jobs"):
         early = upgrade.start(roles)
         assert early.child.process.wait(START_S) == 1
-        assert f"this is {release.VERSION}" in said(early) or "migrations are missing" in said(early)
-        assert "migrate" in said(early)
+        assert f"Forebay {release.VERSION}" in said(early) or "migrations are missing" in said(
+            early
+        )
+        assert "forebay migrate` of this version" in said(early)
 
 
 def said(host: Host) -> str:
@@ -113,12 +112,11 @@ def test_an_upgrade_under_load_fails_no_request(upgrade: Upgrade) -> None:
         more_answers(load)
         killed = upgrade.migrate()
         time.sleep(1.5)  # somewhere in it
-        killed.kill()
-        killed.wait()
+        killed.process.kill()
+        assert killed.process.wait() != 0
         more_answers(load)  # of the old code, on half an upgrade
         whole = upgrade.migrate()
-        printed, _ = whole.communicate()
-        assert whole.returncode == 0, printed
+        assert whole.process.wait() == 0, whole.log_tail()
         together(load)  # the old code on the new tables
         swap(upgrade, "workers", load)
         swap(upgrade, "web,grpc,jobs", load)

@@ -7,12 +7,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.erasure import tombstones
 from inference.registry.importing import import_file
+from tenants import schema_release
 
 
 class Command(BaseCommand):
     help = (
-        "Checks the keys, erases again what a restored backup brought back, imports the engines of "
-        "FOREBAY_ENGINES, and prepares the first sign-in. Prints what `first_run --json` prints. "
+        "Checks that tables and keys are the right ones, erases again what a restored backup "
+        "brought back, imports the engines of FOREBAY_ENGINES, and prepares the first sign-in. "
+        "Prints what `first_run --json` prints. "
         "`make run` calls it at every start."
     )
     requires_system_checks = ()
@@ -25,6 +27,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if problem := schema_release.mismatch():
+            raise CommandError(problem)
         call_command("check_keys", stdout=self.stderr)
         if tombstones.path().exists():  # erased again before anybody can look
             call_command("apply_tombstones", stdout=self.stderr)

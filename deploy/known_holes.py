@@ -1,4 +1,4 @@
-"""python requirements/known_holes.py LOCK…: whether an advisory names what we install.
+"""python -m deploy.known_holes LOCK…: whether an advisory names what we install.
 
 Asks PyPI's advisories through pip-audit. Exit code 1 where there is one. Where nobody answers (no
 network, an index of one's own) it says what was not looked at, and is no obstacle: `--strict`, for
