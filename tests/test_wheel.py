@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from audit import release
 from config.command.table import SUBCOMMANDS
 from config.environment import PROJECT
 
@@ -90,7 +91,7 @@ def test_the_command_is_there(installed: Path) -> None:
     (entry_points,) = installed.glob("forebay-*.dist-info/entry_points.txt")
     assert "forebay = config.command.line:main" in entry_points.read_text()
     told = ran(installed, "-m", "config.command", "version").stdout
-    assert told.startswith(f"forebay {project()['version']},")
+    assert told.startswith(f"forebay {release.VERSION},")
     listed = ran(installed, "-m", "config.command", "help").stdout
     assert [name for name in SUBCOMMANDS if f"\n  {name} " not in listed] == []
 
