@@ -1,14 +1,16 @@
 """How far proof and erasure are behind, and what PostgreSQL says of itself: for the jobs' metrics.
 
-One statement, over indexes, asked when somebody scrapes (config/metrics/figures.py).
+One statement, over indexes, asked when somebody scrapes (config/metrics/figures.py); one for the
+checks, and the database's size, for which PostgreSQL looks at all its files, once a minute.
 """
 
+import time
 from typing import Any
 
 import psycopg
 from django.conf import settings
 
-from audit.metrics import Gauge
+from audit.metrics import ANY_OF_FEW, Gauge, Label
 from audit.witnesses.delivery import name_of
 
 _OPEN = "from audit_deletionrequest where state not in ('done', 'refused')"
@@ -46,6 +48,15 @@ FIGURES = {
         "forebay_postgresql_connections_limit", "max_connections of PostgreSQL"
     ): "current_setting('max_connections')::int",
 }
+CHECK = Gauge(
+    "forebay_check_ok",
+    "1 where the platform's latest look at a promise of its own found nothing, of the last 3 days",
+    Label("check", ANY_OF_FEW),
+)
+SIZE = Gauge("forebay_postgresql_size_bytes", "Size of the database, looked at once a minute")
+_CHECKS = """
+    select distinct on (name) name, ok::int from audit_checkrun
+    where tenant_id is null and at > now() - interval '3 days' order by name, at desc"""
 _ALL = "select " + ", ".join(f"coalesce({sql}, 0)::float8" for sql in FIGURES.values())
 
 
@@ -56,3 +67,42 @@ def read(connection: psycopg.Connection[Any]) -> None:
     assert row
     for gauge, figure in zip(FIGURES, row, strict=True):
         gauge.set(figure)
+    CHECK.set_all({(name,): ok for name, ok in connection.execute(_CHECKS, prepare=True)})
+    if _seldom.due():
+        SIZE.forget()
+        _read_size(connection)
+
+
+def forget() -> None:
+    _seldom.forget()
+    for gauge in (*FIGURES, CHECK, SIZE):
+        gauge.forget()
+
+
+def _read_size(connection: psycopg.Connection[Any]) -> None:
+    """Where it takes too long there is none: the other figures do not wait for it."""
+    try:
+        row = connection.execute("select pg_database_size(current_database())").fetchone()
+    except psycopg.errors.QueryCanceled:
+        return
+    SIZE.set(row[0] if row else 0)
+
+
+class Seldom:
+    """For what costs too much to be read at each scrape."""
+
+    EVERY_S = 60.0
+
+    def __init__(self) -> None:
+        self._asked = float("-inf")
+
+    def due(self) -> bool:
+        due = time.monotonic() - self._asked >= self.EVERY_S
+        self._asked = time.monotonic() if due else self._asked
+        return due
+
+    def forget(self) -> None:
+        self._asked = float("-inf")
+
+
+_seldom = Seldom()

@@ -247,7 +247,10 @@ async def test_it_is_healthy_and_says_how_busy_it_is(
     engine: VllmEngine, session: EngineSession
 ) -> None:
     assert await engine.answers(session)
-    assert await engine.load(session) == Load(0, 0, 0.0)
+    idle = await engine.load(session)
+    assert idle
+    assert idle == Load(0, 0, 0.0, 0.0, idle.gpu_memory)
+    assert idle.gpu_memory
     order = asked(engine, stream=True, max_tokens=400, ignore_eos=True)
     running = [asyncio.create_task(_read(engine, session, order)) for _ in range(3)]
     busy = await _some_load(engine, session, running=3)
@@ -256,6 +259,8 @@ async def test_it_is_healthy_and_says_how_busy_it_is(
     await asyncio.gather(*running, return_exceptions=True)
     assert busy.kv_cache
     assert busy.kv_cache > 0
+    assert busy.fragmentation
+    assert 0 < busy.fragmentation < 1
     await _some_load(engine, session, running=0)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from inference.engines import reading
+from inference.engines import kv_blocks, reading
 from inference.engines.session import EngineSession
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
@@ -18,11 +18,17 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests that run and wait; `kv_cache` from 0 to 1, None where the engine does not say."""
+    """Requests that run and wait; the others from 0 to 1, None where the engine does not say.
+
+    `fragmentation`: of its KV cache (inference/engines/kv_blocks.py); `gpu_memory`: the share of a
+    GPU's memory that it has taken for good as it started.
+    """
 
     running: int
     waiting: int
     kv_cache: float | None = None
+    fragmentation: float | None = None
+    gpu_memory: float | None = None
 
     @property
     def kv_percent(self) -> int | None:
@@ -61,13 +67,17 @@ async def ask(
 def read(text: str, names: Names) -> Load | None:
     """Of all its engine cores together, the fullest cache; None for metrics of another server."""
     found: dict[str, list[float]] = {}
-    for name, labels, value in _SAMPLE.findall(text):
+    samples = _SAMPLE.findall(text)
+    for name, labels, value in samples:
         if name in names and not _PART.search(labels):
             found.setdefault(name, []).append(float(value))
     if names.running not in found:
         return None
+    running = round(sum(found[names.running]))
     return Load(
-        round(sum(found[names.running])),
+        running,
         round(sum(found.get(names.waiting, ()))),
         max(found.get(names.kv_cache, ()), default=None),
+        kv_blocks.fragmentation(samples, names.kv_cache, running),
+        kv_blocks.gpu_memory(samples),
     )

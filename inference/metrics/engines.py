@@ -36,12 +36,25 @@ UP = Gauge(
 KV_CACHE = Gauge(
     "forebay_kv_cache_usage_ratio", "How full its KV cache is, from 0 to 1, where it says so", *_OF
 )
+FRAGMENTATION = Gauge(
+    "forebay_kv_cache_fragmentation_ratio",
+    "Share of the KV cache's blocks in use that holds no token, from 0 to 1, where it says so",
+    *_OF,
+)
+GPU_MEMORY = Gauge(
+    "forebay_engine_gpu_memory_reserved_ratio",
+    "Share of its GPUs' memory that it has taken for good as it started, where it says so",
+    *_OF,
+)
 OWN_RUNNING = Gauge(
     "forebay_engine_reported_running", "Requests that run in it, as it says itself", *_OF
 )
 OWN_WAITING = Gauge(
     "forebay_engine_reported_waiting", "Requests that wait in it, as it says itself", *_OF
 )
+
+
+_SAID = UP, OWN_RUNNING, OWN_WAITING, KV_CACHE, FRAGMENTATION, GPU_MEMORY
 
 
 class Said(NamedTuple):
@@ -83,13 +96,17 @@ def ask() -> None:
     UP.set_all({name: each.up for name, each in by_key.items()})
     OWN_RUNNING.set_all({name: load.running for name, load in loads.items()})
     OWN_WAITING.set_all({name: load.waiting for name, load in loads.items()})
-    KV_CACHE.set_all(
-        {name: load.kv_cache for name, load in loads.items() if load.kv_cache is not None}
-    )
+    KV_CACHE.set_all(_told({name: load.kv_cache for name, load in loads.items()}))
+    FRAGMENTATION.set_all(_told({name: load.fragmentation for name, load in loads.items()}))
+    GPU_MEMORY.set_all(_told({name: load.gpu_memory for name, load in loads.items()}))
+
+
+def _told(figures: dict[tuple[str, str], float | None]) -> dict[tuple[str, ...], float]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def forget_said() -> None:
-    for gauge in (UP, OWN_RUNNING, OWN_WAITING, KV_CACHE):
+    for gauge in _SAID:
         gauge.forget()
 
 

@@ -1,4 +1,4 @@
-"""Figures of the whole platform, which the jobs process alone exports.
+"""Figures that a process reads elsewhere: of the whole platform (jobs alone), of GPUs (workers).
 
 They are read when somebody scrapes, at most once in EVERY_S, by a thread. A scrape waits WAIT_S for
 that at most; then it gets what is known. What could not be read is left out, and says so.
@@ -15,11 +15,13 @@ from django.conf import settings
 
 from audit import figures as of_audit
 from audit.metrics import Gauge, Label
-from config.metrics import valkey
+from config.metrics import gpus, valkey
 from inference.metrics import engines, queues
+from tenants import figures as of_tenants
 
 log = logging.getLogger(__name__)
 EVERY_S, WAIT_S = 5.0, 4.0
+HANGS_S = 60.0  # a reading that takes longer has not gone well, whatever comes of it
 QUEUES_S = 2.0
 _OPTIONS = (
     f"{settings.SEES_ALL['options']} -c statement_timeout=2000 "
@@ -43,10 +45,11 @@ class Database:
             patience = {**settings.DATABASE_PATIENCE, "options": _OPTIONS}
             self._connection = psycopg.connect(settings.DATABASE_URL, autocommit=True, **patience)
         of_audit.read(self._connection)
+        of_tenants.read(self._connection)
 
     def forget(self) -> None:
-        for gauge in of_audit.FIGURES:
-            gauge.forget()
+        of_audit.forget()
+        of_tenants.forget()
         connection, self._connection = self._connection, None
         if connection:
             connection.close()
@@ -72,10 +75,15 @@ def sources() -> dict[str, Source]:
     }
 
 
+def of_gpus() -> dict[str, Source]:
+    each = gpus.Gpus()
+    return {"gpu": Source(each.read, each.forget)}
+
+
 READABLE = Gauge(
     "forebay_figures_readable",
-    "1 where the last reading of these figures of the whole platform went well",
-    Label.of("source", "queue", "valkey", "engines", "postgresql"),
+    "1 where the last reading of these figures went well",
+    Label.of("source", "queue", "valkey", "engines", "postgresql", "gpu"),
 )
 AGE = Gauge("forebay_figures_age_seconds", "Since the last reading of them has ended")
 
@@ -96,17 +104,23 @@ class Figures:
             reading.start()
         if reading:
             reading.join(WAIT_S)
+        if reading and reading.is_alive() and time.monotonic() - self._began > HANGS_S:
+            READABLE.set_all({(name,): 0 for name in self._sources})
         if self._ended > float("-inf"):
             AGE.set(time.monotonic() - self._ended)
 
     def _read(self) -> None:
-        READABLE.set_all({(name,): _went_well(name, each) for name, each in self._sources.items()})
+        went = {(name,): _went_well(name, each) for name, each in self._sources.items()}
+        READABLE.set_all({name: well for name, well in went.items() if well is not None})
         self._ended = time.monotonic()
 
 
-def _went_well(name: str, source: Source) -> bool:
+def _went_well(name: str, source: Source) -> bool | None:
+    """None where there is nothing to read on this host."""
     try:
         source.read()
+    except gpus.NotHere:
+        return None
     except Exception as problem:  # whatever it is, the others are read
         log.warning("metrics: cannot read the figures of %s: %s", name, problem)
         source.forget()

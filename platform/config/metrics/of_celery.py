@@ -1,9 +1,12 @@
-"""What a process of Celery exports: its tasks; that of jobs also figures of the whole platform."""
+"""What a process of Celery exports: its tasks, and what it reads elsewhere.
+
+That of jobs reads figures of the whole platform, a worker those of the GPUs of its host.
+"""
 
 from celery import Celery
 
 from config.metrics import celery_tasks, exposition, process
-from config.metrics.figures import Figures, sources
+from config.metrics.figures import Figures, of_gpus, sources
 from config.metrics.valkey import JOBS
 
 
@@ -11,5 +14,5 @@ def begin(app: Celery) -> None:
     celery_tasks.count(app)
     has_jobs = JOBS in app.amqp.queues.consume_from
     process.is_a("jobs" if has_jobs else "worker")
-    if has_jobs:
-        exposition.before_each.append(Figures(sources()).bring)
+    read = sources() if has_jobs else of_gpus()
+    exposition.before_each.append(Figures(read).bring)

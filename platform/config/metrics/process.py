@@ -1,4 +1,8 @@
-"""Which process this is, in its own figures."""
+"""Which process this is, and how much room its host has, in its own figures."""
+
+import os
+
+from django.conf import settings
 
 from audit import release
 from audit.metrics import ANY_OF_FEW, Gauge, Label
@@ -10,6 +14,30 @@ _BUILD = Gauge(
     Label("version", ANY_OF_FEW),
     Label.of("role", *ROLES),
 )
+
+
+def _free() -> dict[tuple[str, ...], float]:
+    """For who is not root."""
+    disk = _disk()
+    return {(): disk.f_bavail * disk.f_frsize} if disk else {}
+
+
+def _size() -> dict[tuple[str, ...], float]:
+    disk = _disk()
+    return {(): disk.f_blocks * disk.f_frsize} if disk else {}
+
+
+def _disk() -> os.statvfs_result | None:
+    try:
+        return os.statvfs(settings.FOREBAY_HOME)
+    except OSError:  # the other figures are told all the same
+        return None
+
+
+_FREE = Gauge(
+    "forebay_home_free_bytes", "Free on the file system of FOREBAY_HOME on this host", read=_free
+)
+_SIZE = Gauge("forebay_home_size_bytes", "Size of that file system", read=_size)
 
 
 def is_a(role: str) -> None:

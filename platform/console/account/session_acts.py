@@ -5,10 +5,22 @@ from typing import Any
 from django.http import HttpRequest
 
 from audit.actions import Action
+from audit.metrics import Counter, Label
 from audit.trail.network import network
 from console.client_network import client_ip
 from tenants.accounts import person_acts
 from tenants.models import User
+
+_OUTCOMES = {
+    Action.SESSION_LOGIN: "success",
+    Action.SESSION_DENIED: "denied",
+    Action.SESSION_LOCKED: "locked",
+}
+SIGN_INS = Counter(
+    "forebay_sign_ins_total",
+    "Tries to sign in, by their outcome; `locked`: too many wrong ones have locked an account",
+    Label.of("outcome", *_OUTCOMES.values()),
+)
 
 
 def record(
@@ -19,6 +31,8 @@ def record(
     success: bool,
     detail: dict[str, Any] | None = None,
 ) -> None:
+    if outcome := _OUTCOMES.get(action):
+        SIGN_INS.of(outcome).value += 1
     net = network(client_ip(request))
     person_acts.record(action, user, success=success, client_net=net, detail=detail)
 

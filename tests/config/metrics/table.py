@@ -8,7 +8,9 @@ from audit.metrics import FAMILIES
 
 PROJECT = Path(__file__).resolve().parents[3]
 PAGE = PROJECT / "docs" / "operations" / "metrics.md"
-_ROW = re.compile(r"^\| `(forebay_\w+)` \| (\w+) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
+_ROW = re.compile(
+    r"^\| `((?:forebay|DCGM)_\w+)` \| (\w+) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE
+)
 
 
 def documented() -> dict[str, tuple[str, ...]]:

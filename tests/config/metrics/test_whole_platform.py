@@ -16,16 +16,18 @@ from pytest_django.fixtures import Settings
 
 from audit import figures as of_audit
 from audit.metrics import FAMILIES, registry
-from audit.models import DeletionRequest, DeletionState
+from audit.models import CheckRun, DeletionRequest, DeletionState
 from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
-from config.metrics import valkey
+from config.metrics import process, valkey
 from inference.engines import breakers, forget
 from inference.intake import request_id
 from inference.metrics import engines, queues
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
+from tenants import figures as of_tenants
 from tenants.cluster_link import link_to
+from tenants.models import Reconciliation, Tenant
 from tests.audit.sealed import Trail, empty, superuser
 from tests.inference.orders import an_item
 
@@ -123,6 +125,62 @@ def test_the_clock_of_erasures(database: psycopg.Connection[object]) -> None:
     assert of("forebay_erasure_oldest_age_seconds") == pytest.approx(30 * 3600, abs=60)
 
 
+def test_what_checks_found_last(database: psycopg.Connection[object]) -> None:
+    now = timezone.now()
+    for name, minutes, ok in (
+        ("a", 5, False),
+        ("a", 1, True),
+        ("b", 5, True),
+        ("b", 1, False),
+        ("old", 60 * 24 * 4, False),
+    ):
+        CheckRun.objects.create(name=name, at=now - timedelta(minutes=minutes), ok=ok)
+    CheckRun.objects.create(name="b", tenant_id=uuid4(), at=now, ok=True)
+    of_audit.read(database)
+    assert (of("forebay_check_ok", "a"), of("forebay_check_ok", "b")) == (1, 0)
+    with pytest.raises(StopIteration):
+        of("forebay_check_ok", "old")
+
+
+def test_how_large_the_database_is_is_asked_seldom(database: psycopg.Connection[object]) -> None:
+    of_audit.forget()
+    of_audit.read(database)
+    assert of("forebay_postgresql_size_bytes") > 1_000_000
+    of_audit.SIZE.set(7)
+    of_audit.read(database)
+    assert of("forebay_postgresql_size_bytes") == 7
+    of_audit.forget()
+    of_audit.read(database)
+    assert of("forebay_postgresql_size_bytes") > 1_000_000
+
+
+def test_days_whose_books_differ(database: psycopg.Connection[object]) -> None:
+    today = timezone.now().date()
+    tenant = Tenant.objects.create(name="acme")
+    same = {"requests_ledger": 1, "requests_usage": 1, "tokens_ledger": 9, "tokens_usage": 9}
+    for ago, wrong in (
+        (1, {}),
+        (2, {"tokens_usage": 8}),
+        (3, {"counters_off": 1}),
+        (30, {"tokens_usage": 8}),
+    ):
+        Reconciliation.objects.create(
+            tenant=tenant,
+            day=today - timedelta(days=ago),
+            ran_at=timezone.now(),
+            cost_ledger=0,
+            cost_usage=0,
+            **{**same, **wrong},
+        )
+    of_tenants.forget()
+    of_tenants.read(database)
+    assert of("forebay_reconciliation_differences") == 2
+    Reconciliation.objects.filter(tokens_usage=8).update(tokens_usage=9)  # compared again
+    of_tenants.forget()
+    of_tenants.read(database)
+    assert of("forebay_reconciliation_differences") == 1
+
+
 # Valkey ------------------------------------------------------------------------------------------
 def test_who_waits_and_for_how_long() -> None:
     async def join() -> None:
@@ -185,6 +243,13 @@ def test_how_engines_are() -> None:
     assert of("forebay_engine_breaker_state", *key, breakers.Phase.CLOSED) == 1
     assert of("forebay_engine_breaker_state", *key, breakers.Phase.OPEN) == 0
     assert of("forebay_engine_up", *key) == 0  # nobody listens there
+
+
+def test_how_full_the_disk_is() -> None:
+    process.is_a("web")
+    size = of("forebay_home_size_bytes")
+    assert 0 <= of("forebay_home_free_bytes") <= size
+    assert size > 1_000_000
 
 
 def test_what_valkey_says_of_itself() -> None:

@@ -17,6 +17,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from console.account import lockout
+from console.account.session_acts import SIGN_INS
 from tenants.models import Member, User
 from tests.console.account.conftest import try_password
 from tests.console.conftest import PASSWORD
@@ -92,6 +93,16 @@ def test_a_lock_is_on_record_once_and_each_refusal_too(alice: Member) -> None:
         (alice.actor, alice.tenant_id, False)
     ]
     assert Event.objects.filter(action=Action.SESSION_DENIED).count() == 8
+
+
+@pytest.mark.django_db
+def test_operators_can_count_tries(alice: Member) -> None:
+    before = {outcome: SIGN_INS.of(outcome).value for outcome in ("success", "denied", "locked")}
+    try_password(Client(), EMAIL, PASSWORD)
+    for number in range(6):
+        guess(number)
+    counted = {outcome: SIGN_INS.of(outcome).value - before[outcome] for outcome in before}
+    assert counted == {"success": 1, "denied": 6, "locked": 1}
 
 
 @pytest.mark.django_db

@@ -1,0 +1,30 @@
+"""Whether the books agree, for the jobs' metrics. Once a minute: they are compared once a night."""
+
+from typing import Any
+
+import psycopg
+
+from audit.figures import Seldom
+from audit.metrics import Gauge
+
+DIFFERENCES = Gauge(
+    "forebay_reconciliation_differences",
+    "Days of tenants, of the last 7, for which ledger, usage and counters are not the same",
+)
+_DIFFERENCES = """
+    select count(*) from tenants_tenant t join tenants_reconciliation r on r.tenant_id = t.id
+    where r.day > current_date - 8 and (requests_ledger, tokens_ledger, cost_ledger, counters_off)
+          is distinct from (requests_usage, tokens_usage, cost_usage, 0)"""
+_seldom = Seldom()
+
+
+def read(connection: psycopg.Connection[Any]) -> None:
+    """Of a connection that sees all. Raises psycopg.Error."""
+    if _seldom.due():
+        row = connection.execute(_DIFFERENCES).fetchone()
+        DIFFERENCES.set(row[0] if row else 0)
+
+
+def forget() -> None:
+    _seldom.forget()
+    DIFFERENCES.forget()
