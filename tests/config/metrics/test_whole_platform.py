@@ -256,3 +256,10 @@ def test_what_valkey_says_of_itself() -> None:
     valkey.read()
     assert of("forebay_valkey_memory_bytes") > 100_000
     assert of("forebay_celery_queue_length", "jobs") >= 0
+
+
+def test_a_folder_that_is_gone_takes_no_other_figure_along(settings: Settings) -> None:
+    settings.FOREBAY_HOME = "/nowhere"
+    names = {sample.name for metric in registry().collect() for sample in metric.samples}
+    assert "process_cpu_seconds_total" in names
+    assert "forebay_home_free_bytes" not in names
