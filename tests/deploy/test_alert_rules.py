@@ -13,6 +13,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from config.command.table import SUBCOMMANDS
 from config.urls import urlpatterns
 from tests.config.metrics import table
 
@@ -31,6 +32,7 @@ _STRINGS = re.compile(r'"[^"]*"')
 _GROUPING = re.compile(r"\b(?:by|on|group_left)\s*\(([^)]*)\)")
 _NOT_NAMES = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\b\d[\w.]*")
 _FIRING = 'count(ALERTS{alertname="%s", alertstate="firing"}) or vector(0)'
+_SUFFIX = re.compile("_(?:bucket|sum|count|total)$")
 _PAGE = re.compile(r"/console/[a-z-]*/?")
 
 
@@ -116,18 +118,21 @@ def test_there_is_no_page_of_an_alert_that_is_gone() -> None:
     assert pages == {page_of(rule).name for rule in rules().values()}
 
 
-def test_pages_name_commands_metrics_and_console_pages_that_exist() -> None:
-    table.load_all()
+def test_pages_name_commands_settings_metrics_and_console_pages_that_exist() -> None:
     commands = set(get_commands())
     console = {str(each.pattern) for each in _all(urlpatterns)}
+    code = (path.read_text() for path in (table.PROJECT / "platform" / "config").rglob("*.py"))
+    settings = set(re.findall(r"FOREBAY_[A-Z_]+", "".join(code)))
     told = [page.read_text() for page in RUNBOOKS.glob("*.md")]
     told += [path.read_text() for path in (FOLDER / "rules").glob("*.yml")]
     for text in told:
         assert set(re.findall(r"manage\.py (\w+)", text)) <= commands
         for found in _PAGE.findall(text):
             assert found.strip("/") + "/" in console, found
-        named = set(re.findall(r"`(forebay_\w+)`", text))
-        assert named <= set(table.documented())
+        assert set(re.findall(r"`forebay (\w+)", text)) - {"manage"} <= SUBCOMMANDS.keys()
+        assert set(re.findall(r"FOREBAY_[A-Z_]+", text)) <= settings
+        named = {_SUFFIX.sub("", name) for name in re.findall(r"\b(?:forebay|DCGM)_\w+", text)}
+        assert named <= {_SUFFIX.sub("", name) for name in table.documented()}
 
 
 def _all(patterns: Any, prefix: str = "") -> Any:
