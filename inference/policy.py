@@ -18,8 +18,10 @@ MOST_SHARED = 0.8  # the minimum shares of all classes together
 # Of a class: how many may wait and how long they may be expected to, in seconds; its minimum share
 # of what is handed out, once it has had no turn for so many seconds; each time so long without one
 # it ranks one class higher (0: never); slots that are kept free for it and the classes above: at
-# all times, and while it has had requests lately (then also from its own tenants that have most).
-LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", "reserved", "headroom")
+# all times, and while it has had requests lately (then also from its own tenants that have most);
+# slots in which only tenants of a weight of 2 or more begin.
+SLOTS = ("reserved", "headroom", "reserved_vip")
+LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", *SLOTS)
 KEYS = ("condition", "overflow_after_ms", "limits", "window")  # of a pool in FOREBAY_ENGINES
 
 
@@ -98,7 +100,7 @@ def _check_turns(name: str, limit: Any) -> None:
         value = limit.get(field_name, 0)
         if not _is_number(value) or not 0 <= value <= longest_s:
             raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {longest_s}")
-    for field_name in ("reserved", "headroom"):
+    for field_name in SLOTS:
         value = limit.get(field_name, 0)
         if not _is_int(value) or not 0 <= value <= MOST_SLOTS:
             raise BadPolicy("limits", f"{field_name} of {name} must be 0 to {MOST_SLOTS} slots")

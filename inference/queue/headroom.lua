@@ -4,8 +4,11 @@
 -- them a slot is free, too, whose request of a lower class may be parked.
 -- Of each class `lately` has its tenants by when they last began something, and `runs` how many
 -- leases each of them has. The sweeper forgets what is old (sweep.lua).
+-- A class may also have slots that only tenants with a weight of VIP_WEIGHT or more begin in.
 -- AHEAD stands before this (fair_queue.py).
 local LATELY_MS = 60000
+local VIP_WEIGHT = 2
+local MOST_LOOKED_AT = 64 -- tenants: who has had less than so many others is among them
 local MOST_NEAR = 16 -- tenants that are looked at for whose turn it is
 
 local function begins(p, class, tenant, now)
@@ -24,6 +27,19 @@ local function comes_lately(p, class, now)
   if redis.call('EXISTS', p .. ':' .. class .. ':active') == 1 then return true end
   local last = redis.call('ZREVRANGE', p .. ':' .. class .. ':lately', 0, 0, 'WITHSCORES')[2]
   return last and now - tonumber(last) < LATELY_MS
+end
+
+local function weight_of_next(p, class, tenant)
+  local item = redis.call('LINDEX', p .. ':' .. class .. ':line:' .. tenant, -1)
+  return item and tonumber(string.match(item, '^%d+|%d+|(%d+)|')) or 0
+end
+
+-- The first one that may have the slots for VIPs; nil where none is near its turn.
+local function vips_turn(p, class)
+  local active = redis.call('ZRANGE', p .. ':' .. class .. ':active', 0, MOST_LOOKED_AT - 1)
+  for i, tenant in ipairs(active) do
+    if weight_of_next(p, class, tenant) >= VIP_WEIGHT then return tenant end
+  end
 end
 
 -- Of the tenants that wait, whose turn it is; nil where none of them may have what is free. Their

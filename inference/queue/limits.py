@@ -29,6 +29,7 @@ def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
         "share_after_s": own.share_after_s,
         "ageing_s": own.ageing_s or 0,
         "reserved": 0,
+        "reserved_vip": 0,
     }
     said = {**settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
     usual = _usual_headroom(slots) if own.has_headroom else 0
@@ -55,7 +56,7 @@ def kept_free(pool: str) -> dict[str, int]:
     if found is None:
         return {}
     limits = {name: limits_of(found.policy, name, slots_of(found)) for name in classes.CLASSES}
-    kept = {name: int(max(each["reserved"], each["headroom"])) for name, each in limits.items()}
+    kept = {name: max(_reserved(each), int(each["headroom"])) for name, each in limits.items()}
     return {name: number for name, number in kept.items() if number}
 
 
@@ -92,5 +93,11 @@ def _rules(pool: str, policy: Policy, slots: int) -> str:
 
 def _rule(limits: Mapping[str, float]) -> str:
     share, after_ms = round(limits["share"] * 1000), round(limits["share_after_s"] * 1000)
-    ageing_ms, kept = round(limits["ageing_s"] * 1000), int(limits["reserved"])
-    return f"{share}|{after_ms}|{ageing_ms}|{kept}|{int(limits['headroom'])}"
+    ageing_ms, headroom = round(limits["ageing_s"] * 1000), int(limits["headroom"])
+    vip = int(limits["reserved_vip"])
+    return f"{share}|{after_ms}|{ageing_ms}|{_reserved(limits)}|{headroom}|{vip}"
+
+
+def _reserved(limits: Mapping[str, float]) -> int:
+    """What is for VIPs of a class is not for lower classes either."""
+    return int(max(limits["reserved"], limits["reserved_vip"]))

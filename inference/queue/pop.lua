@@ -2,7 +2,8 @@
 -- least for its weight, inside a tenant first come first served.
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
 --   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
---     ageing in ms | slots that are kept free for it and those above | its headroom (headroom.lua)
+--     ageing in ms | slots that are kept free for it and those above | its headroom | its slots for
+--     VIPs (headroom.lua)
 --   5 slots of the pool, '' where nobody knows them   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
 -- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
@@ -20,16 +21,20 @@ local slots = tonumber(ARGV[5])
 local held = false -- some wait that may not have the slots that are free
 
 -- Hands out up to `most` requests of the class of this rank, whose tenants leave so much headroom
--- for each other. Returns how many there were.
-local function take(rank, most, headroom)
+-- for each other and so many slots to VIPs. Returns how many there were.
+local function take(rank, most, headroom, vip)
   local class = ARGV[5 + rank]
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   local taken = 0
   while taken < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
-    if n - taken <= headroom then -- else the pool has enough, too
-      tenant = whose_turn(p, class, rank, slots, headroom, now)
+    if n - taken <= math.max(headroom, vip) then -- else the pool has enough, too
+      if vip > 0 and slots - redis.call('HLEN', on) <= vip then
+        tenant = vips_turn(p, class)
+      elseif headroom > 0 then
+        tenant = whose_turn(p, class, rank, slots, headroom, now)
+      end
       if not tenant then
         held = true
         break
@@ -71,17 +76,21 @@ local function take(rank, most, headroom)
   return taken
 end
 
+local function known(number) return slots and tonumber(number) or 0 end
+
+local function for_vips(number) return slots and math.min(tonumber(number), slots - 1) or 0 end
+
 -- The same while lower classes wait. Of each that does, a hash keeps what it is owed in thousandths
 -- of a request, since when it has had no turn, and whether it has its minimum share by now: that it
 -- keeps until nobody waits in it.
 local function take_turns()
   local rows, taken_before = {}, redis.call('HLEN', on)
-  for share, after, ageing, kept, headroom in
-      string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
+  for share, after, ageing, kept, headroom, vip in
+      string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
     rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
-      headroom = slots and tonumber(headroom) or 0, after = tonumber(after), ageing = tonumber(ageing),
-      owed = 0, since = now, starves = 0}
+      headroom = known(headroom), vip = for_vips(vip), after = tonumber(after),
+      ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
   end
 
   local function waits(row) return redis.call('EXISTS', p .. ':' .. row.name .. ':active') == 1 end
@@ -128,8 +137,8 @@ local function take_turns()
     end
   end
 
-  local function turn(row, most, headroom)
-    local taken = take(row.rank, most, headroom)
+  local function turn(row, most, is_first)
+    local taken = take(row.rank, most, is_first and 0 or row.headroom, is_first and 0 or row.vip)
     for rank = 2, #rows do
       local each = rows[rank]
       if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
@@ -170,7 +179,7 @@ local function take_turns()
         break
       end
       if one_by_one(rank) then most = 1 end
-      local taken = turn(first or row, most, first and 0 or row.headroom)
+      local taken = turn(first or row, most, first)
       if first and taken > 0 then -- else who waits would at once have its slot (park.lua)
         local id = string.match(out[#out - 1], '([^|]*)$')
         redis.call('SET', p .. ':turn:' .. id, 1, 'PX', 60000)
@@ -188,7 +197,8 @@ local below = there % 2 == 1
 if below then
   take_turns()
 else
-  take(1, n, slots and tonumber(string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)')) or 0)
+  local headroom, vip = string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)|(%d+)')
+  take(1, n, known(headroom), for_vips(vip))
 end
 
 -- A beat may have put one there that was woken meanwhile: it has no free slot any more.

@@ -41,6 +41,7 @@ class PoolChange(Shape):
         "expected to (`wait_s`). Beyond that the answer is 503. `share`: of what is handed out, "
         "once the class has had no turn for `share_after_s` seconds; `ageing_s`: each time so long "
         "without one it ranks one class higher; `reserved`: slots that lower classes leave free, "
+        "`reserved_vip`: those in which only tenants with a weight of 2 or more begin, "
         "`headroom`: those that they do while it has had requests in the last minute, and that a "
         "tenant with more than its part leaves to others; of `realtime` the root of the pool's "
         "slots less one where neither is set.",

@@ -268,3 +268,69 @@ def test_an_engine_that_drains_counts_while_it_may_have_work(
     assert limits.slots_of(engines.pools()["p"]) == SLOTS
     assert limits.slots_of(with_draining(draining=False)) == 2 * SLOTS
     assert limits.slots_of(with_draining(draining=True)) == 2 * SLOTS
+
+
+async def put_vip(queue: FairQueue, tenant: str, n: int) -> None:
+    for _ in range(n):
+        await queue.enqueue(an_item(tenant, weight=4), SEALED)
+
+
+async def test_a_vip_finds_a_slot_that_nobody_else_may_have(
+    queue: FairQueue, declare: Declare
+) -> None:
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    await put(queue, "acme", 40)
+    await put(queue, "acme", 40, "batch")
+    busy = await pop(queue)
+    assert (of(busy), busy.held) == ({"acme": SLOTS - 2}, True)
+    await put_vip(queue, "vip", 2)
+    assert of(await pop(queue, 2)) == {"vip": 2}, "they begin at once, before who waits"
+    await over(queue, list(busy)[:1])
+    assert not await pop(queue, 1), "it is for a VIP"
+    await put_vip(queue, "vip", 1)
+    await over(queue, list(busy)[1:4])
+    assert of(await pop(queue, 4)) == {"acme": 1, "vip": 1}
+
+
+async def test_a_flood_of_vips_has_its_turns_and_not_more(
+    queue: FairQueue, declare: Declare
+) -> None:
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    running: list[tuple[Item, bytes]] = []
+    served: Counter[str] = Counter()
+    for _ in range(60):
+        await put(queue, "acme", 6)
+        await put_vip(queue, "vip", 6)
+        running += await pop(queue, SLOTS - len(running))
+        ended, running = running[:5], running[5:]
+        served.update(item.tenant for item, _ in ended)
+        await over(queue, ended)
+    assert abs(served["vip"] / served["acme"] / 4 - 1) < 0.1
+
+
+async def test_slots_for_vips_are_never_all_there_are(queue: FairQueue, declare: Declare) -> None:
+    declare(limits={"realtime": {"reserved_vip": SLOTS + 5}})
+    await put(queue, "acme", 3)
+    assert of(await pop(queue)) == {"acme": 1}
+
+
+async def test_a_vip_that_comes_wakes_a_runner_with_a_slot_for_it(
+    queue: FairQueue, link: RedisLink, declare: Declare
+) -> None:
+    inbox = f"{prefix(queue.pool)}:inbox:runner-1"
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    await put(queue, "acme", 40)
+    assert (await pop(queue)).held
+    await put(queue, "acme", 1)
+    assert not await link.call("LLEN", inbox)
+    await put_vip(queue, "vip", 1)
+    assert await link.call("LPOP", inbox) == b"wake"
+
+
+async def test_lower_classes_leave_slots_for_vips_free(queue: FairQueue, declare: Declare) -> None:
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    await put(queue, "vip", SLOTS, "batch")
+    busy = await pop(queue)
+    assert (len(busy), busy.held) == (SLOTS - 2, True)
+    await put_vip(queue, "vip", 1)
+    assert of(await pop(queue, 2)) == {"vip": 1}
