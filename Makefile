@@ -81,6 +81,12 @@ test-vllm: .venv/.dev .venv-vllm/.ready
 	@sh tests_vllm/install.sh $(PYTHON) .venv-vllm
 	@touch $@
 
+# Renders the chart in tests, where no helm is installed: Helm's own code, as a library for Python.
+.venv-helm/.ready: deploy/kubernetes/helm.txt
+	@$(PYTHON) -m venv --clear .venv-helm
+	@.venv-helm/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 # What clients have their own stubs made from is proto/; ours are made anew after a change there.
 stubs: .venv/.dev
 	$(PY) proto/generate.py

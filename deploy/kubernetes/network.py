@@ -1,0 +1,144 @@
+"""Who may talk to whom. A pod may do nothing that is not said here."""
+
+from deploy.kubernetes.shapes import METRICS, meta
+from deploy.kubernetes.words import (
+    NAME,
+    RELEASE,
+    Node,
+    Times,
+    When,
+    Whole,
+    joined,
+    named,
+    value,
+)
+
+OURS = {"app.kubernetes.io/name": "forebay", "app.kubernetes.io/instance": joined(RELEASE)}
+ON = value("networkPolicies.enabled")
+DNS = {
+    "to": [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+    ],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+}
+OF_METADATA = "169.254.0.0/16"  # of clouds: keys of the node lie there
+
+
+def policies() -> list[Node]:
+    found = [
+        _policy("default-deny", {"podSelector": {"matchLabels": OURS}, "policyTypes": _BOTH}),
+        _names(),
+        _servers(),
+        _outside(),
+        _doors(),
+        _figures(),
+        _to_engines(),
+        _of_engines(),
+    ]
+    return [When(ON, each) for each in found]
+
+
+_BOTH = ["Ingress", "Egress"]
+
+
+def _policy(name: str, spec: dict[str, Node]) -> Node:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": meta(named(name), "network"),
+        "spec": spec,
+    }
+
+
+def _names() -> Node:
+    spec = {"podSelector": {"matchLabels": OURS}, "policyTypes": ["Egress"], "egress": [DNS]}
+    return _policy("may-resolve", spec)
+
+
+def _servers() -> Node:
+    to = [Times(value("networkPolicies.servers"), {"ipBlock": {"cidr": joined(NAME)}})]
+    egress = {"to": to, "ports": Whole(value("networkPolicies.serverPorts"))}
+    spec = {"podSelector": {"matchLabels": OURS}, "policyTypes": ["Egress"], "egress": [egress]}
+    return _policy("may-reach-servers", spec)
+
+
+def _outside() -> Node:
+    """HTTPS. An engine's pod has no need of it."""
+    port = {"protocol": "TCP", "port": 443}
+    where = {
+        "matchLabels": OURS,
+        "matchExpressions": [
+            {"key": "forebay/role", "operator": "NotIn", "values": ["engine"]},
+            {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["migrate"]},
+        ],
+    }
+    block = {"cidr": joined(NAME), "except": [OF_METADATA]}
+    to = [Times(value("networkPolicies.outside"), {"ipBlock": block})]
+    egress = {"to": to, "ports": [port]}
+    spec = {"podSelector": where, "policyTypes": ["Egress"], "egress": [egress]}
+    return _policy("may-reach-outside", spec)
+
+
+def _doors() -> Node:
+    """The ingress controller reaches web and gRPC."""
+    controller = {
+        "namespaceSelector": {
+            "matchLabels": {
+                "kubernetes.io/metadata.name": value("networkPolicies.ingressNamespace")
+            }
+        }
+    }
+    where = {
+        "matchLabels": OURS,
+        "matchExpressions": [
+            {"key": "app.kubernetes.io/component", "operator": "In", "values": ["web", "grpc"]}
+        ],
+    }
+    ports = [{"protocol": "TCP", "port": 8000}, {"protocol": "TCP", "port": 50051}]
+    ingress = {"from": [controller], "ports": ports}
+    spec = {"podSelector": where, "policyTypes": ["Ingress"], "ingress": [ingress]}
+    return _policy("doors", spec)
+
+
+def _figures() -> Node:
+    """Prometheus reads the figures. (Probes come from the node, which no policy stops.)"""
+    prometheus = {
+        "namespaceSelector": {
+            "matchLabels": {
+                "kubernetes.io/metadata.name": value("networkPolicies.monitoringNamespace")
+            }
+        }
+    }
+    ingress = {"from": [prometheus], "ports": [{"protocol": "TCP", "port": METRICS}]}
+    spec = {
+        "podSelector": {"matchLabels": OURS},
+        "policyTypes": ["Ingress"],
+        "ingress": [ingress],
+    }
+    return _policy("figures", spec)
+
+
+_ENGINE = {"matchLabels": {**OURS, "forebay/role": "engine"}}
+_ASKERS = {
+    "matchLabels": OURS,
+    "matchExpressions": [
+        {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["beat", "migrate"]}
+    ],
+}
+_VLLM = [{"protocol": "TCP", "port": 8000}]
+
+
+def _to_engines() -> Node:
+    """Web, gRPC and jobs look whether an engine answers; workers, its own and others, ask it."""
+    egress = {"to": [{"podSelector": _ENGINE}], "ports": _VLLM}
+    spec = {"podSelector": _ASKERS, "policyTypes": ["Egress"], "egress": [egress]}
+    return _policy("may-reach-engines", spec)
+
+
+def _of_engines() -> Node:
+    ingress = {"from": [{"podSelector": _ASKERS}], "ports": _VLLM}
+    spec = {"podSelector": _ENGINE, "policyTypes": ["Ingress"], "ingress": [ingress]}
+    return _policy("engines", spec)

@@ -1,0 +1,271 @@
+"""Pods as all roles have them: who they run as, what they are given, how long they may finish."""
+
+from typing import Any
+
+from deploy.kubernetes.words import (
+    IN_CHART,
+    NAME,
+    RELEASE,
+    Node,
+    Reckoned,
+    Scope,
+    Spread,
+    Times,
+    When,
+    Whole,
+    Word,
+    joined,
+    named,
+    value,
+)
+
+HOME, SECRETS, ENGINES = "/var/lib/forebay", "/run/secrets/forebay", "/etc/forebay"
+UID = 10001  # of the image
+METRICS = 9100
+BEYOND_S = 90  # a pod may finish what it has: a deadline, a minute for the record, and some
+AWAY_S = 10  # until every proxy has heard that a pod goes
+KEYS = (
+    "DATABASE_URL",
+    "FOREBAY_REQUESTS_DATABASE_URL",
+    "REDIS_URL",
+    "FOREBAY_MASTER_KEY",
+    "FOREBAY_PLATFORM_SECRET",
+    "FOREBAY_AUDIT_SIGNING_KEY",
+    "FOREBAY_METRICS_TOKEN",
+)
+CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+GRACE = Reckoned(
+    f"add (int $.Values.requestDeadlineSeconds) {BEYOND_S}",
+    lambda scope: scope["requestDeadlineSeconds"] + BEYOND_S,
+)
+# So that pods are rolled when what they read has changed. Kustomize has hashes in names for that.
+CONFIGURATION = Reckoned('include "forebay.configuration" $ | quote', lambda scope: "")
+IMAGE = Reckoned(
+    'printf "%s%s" $.Values.image.repository (ternary (printf "@%s" $.Values.image.digest) '
+    '(printf ":%s" $.Values.image.tag) (ne $.Values.image.digest "")) | quote',
+    lambda scope: _image(**scope["image"]),
+)
+
+
+def _image(repository: str, tag: str, digest: str, **_: Any) -> str:
+    return f"{repository}@{digest}" if digest else f"{repository}:{tag}"
+
+
+def labels(component: str | Word) -> dict[str, Node]:
+    return {
+        "app.kubernetes.io/name": "forebay",
+        "app.kubernetes.io/instance": joined(RELEASE),
+        "app.kubernetes.io/component": component,
+    }
+
+
+def meta(name: Node, component: str | Word, **more: Node) -> dict[str, Node]:
+    return {"name": name, "labels": labels(component), **more}
+
+
+def security(uid: int = UID) -> dict[str, Node]:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": uid,
+        "runAsGroup": uid,
+        "fsGroup": uid,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def template(
+    component: str | Word,
+    containers: list[Node],
+    *,
+    before: list[Node] | None = None,
+    volumes: list[Node] | None = None,
+    grace: Node = GRACE,
+    uid: int = UID,
+    **more: Node,
+) -> dict[str, Node]:
+    """Of a pod."""
+    return {
+        "metadata": {
+            "labels": labels(component),
+            "annotations": {
+                "kubectl.kubernetes.io/default-container": "forebay",
+                "forebay/configuration": When(IN_CHART, CONFIGURATION),
+            },
+        },
+        "spec": {
+            "serviceAccountName": named("pods"),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "imagePullSecrets": Whole(value("image.pullSecrets")),
+            "securityContext": security(uid),
+            "terminationGracePeriodSeconds": grace,
+            **more,
+            **({"initContainers": before} if before else {}),
+            "containers": containers,
+            "volumes": [*own_volumes(), *(volumes or [])],
+        },
+    }
+
+
+def container(name: str, args: list[Node], role: str, **more: Node) -> dict[str, Any]:
+    """Of Forebay's image; `role` names its resources."""
+    return {
+        "name": name,
+        "image": IMAGE,
+        "imagePullPolicy": value("image.pullPolicy"),
+        "command": ["forebay"],
+        "args": args,
+        "securityContext": CONTAINER,
+        "resources": Whole(value(f"{role}.resources")),
+        "volumeMounts": own_mounts(),
+        "envFrom": [{"configMapRef": {"name": named("settings")}}],
+        **more,
+    }
+
+
+def waits_for_tables(role: str) -> dict[str, Any]:
+    """Until the Job has migrated: the pod says why it waits, and old pods go on serving."""
+    script = "until forebay migrate --check; do sleep 5; done"
+    return {
+        **container("tables", [script], role),
+        "command": ["sh", "-ec"],
+        "args": [script],
+    }
+
+
+def secret_files() -> dict[Any, Node]:
+    return {f"{key}_FILE": f"{SECRETS}/{key}" for key in KEYS}
+
+
+def variables() -> dict[Any, Node]:
+    """What all pods are told, by a ConfigMap."""
+    more = {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}
+    return {
+        "FOREBAY_PUBLIC_URL": Reckoned(
+            'required "set publicUrl, as people see it" $.Values.publicUrl | quote',
+            lambda scope: scope["publicUrl"],
+        ),
+        "FOREBAY_TRUSTED_PROXIES": _text("trustedProxies"),
+        "FOREBAY_REQUEST_DEADLINE_S": _text("requestDeadlineSeconds"),
+        "FOREBAY_ADMITTING_PROCESSES": ADMITTING,
+        "FOREBAY_HOME": HOME,
+        "FOREBAY_HOST": "0.0.0.0",  # noqa: S104 - of a pod
+        "FOREBAY_ENGINES": f"{ENGINES}/engines.json",
+        "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104
+        "FOREBAY_METRICS_PORT": str(METRICS),
+        **secret_files(),
+        Spread(): Times(value("secrets.more"), more),
+        Spread(2): Whole(value("settings")),
+    }
+
+
+def _text(path: str) -> Word:
+    found = value(path)
+    return Reckoned(f"{found.template} | toString | quote", lambda scope: str(found.of(scope)))
+
+
+def _admitting(scope: Scope) -> str:
+    return str(scope["web"]["replicas"] + scope["grpc"]["replicas"])
+
+
+ADMITTING = Reckoned(
+    "add (int $.Values.web.replicas) (int $.Values.grpc.replicas) | toString | quote", _admitting
+)
+
+
+def own_volumes() -> list[Node]:
+    items = [{"key": key, "path": key} for key in KEYS]
+    more = Times(value("secrets.more"), {"key": joined(NAME), "path": joined(NAME)})
+    return [
+        {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        {
+            "name": "secrets",
+            "secret": {
+                "secretName": value("secrets.name"),
+                "defaultMode": 0o440,
+                "items": [*items, more],
+            },
+        },
+        {"name": "engines", "configMap": {"name": named("engines")}},
+    ]
+
+
+def own_mounts(*more: Node) -> list[Node]:
+    return [
+        {"name": "home", "mountPath": HOME},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+        {"name": "engines", "mountPath": ENGINES, "readOnly": True},
+        *more,
+    ]
+
+
+def spread(component: str | Word) -> list[Node]:
+    """Over zones where there are some, over nodes in any case as far as possible."""
+    selector = {"matchLabels": labels(component)}
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector,
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def asks(path: str, port: str, every: int, failures: int, patience: int = 3) -> dict[str, Node]:
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": every,
+        "timeoutSeconds": patience,
+        "failureThreshold": failures,
+    }
+
+
+def ports(**numbers: int) -> list[Node]:
+    return [{"name": name, "containerPort": number} for name, number in numbers.items()]
+
+
+def goes_quietly() -> dict[str, Node]:
+    """It serves on until every proxy has heard that it goes; only then is it told to end."""
+    return {"preStop": {"sleep": {"seconds": AWAY_S}}}
+
+
+def deployment(
+    component: str, replicas: Node, pod: dict[str, Node], **strategy: Node
+) -> dict[str, Node]:
+    rolling = {"maxUnavailable": 0, "maxSurge": 1, **strategy}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta(named(component), component),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 3,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+            "selector": {"matchLabels": labels(component)},
+            "template": pod,
+        },
+    }
+
+
+def kept_up(name: Node, component: str | Word, **most: Node) -> dict[str, Node]:
+    """A node that is drained takes no more than so many pods at once."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": meta(name, component),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": labels(component)},
+            **most,
+        },
+    }

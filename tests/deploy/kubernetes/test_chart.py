@@ -1,0 +1,93 @@
+"""What the chart refuses, and what it says then."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import jsonschema
+import pytest
+
+from deploy.kubernetes import values
+from tests.deploy.kubernetes.rendered import Refused, helmed, pods, scope
+
+pytestmark = pytest.mark.unit
+
+
+def _with(path: str, given: Any) -> dict[str, Any]:
+    found = deepcopy(scope())
+    *way, last = path.split(".")
+    place = found
+    for name in way:
+        place = place[name]
+    place[last] = given
+    return found
+
+
+WRONG = [
+    ("publicUrl", "forebay.example.com"),
+    ("autoscaling.by", "both"),
+    ("web.replicas", 0),
+    ("web.replica", 3),
+    ("secrets.name", ""),
+    ("secrets.more", ["A B"]),
+    ("engines", [{"name": "Qwen", "model": "q", "kind": "vllm", "slots": 1, "url": "http://q"}]),
+    ("engines", [{"name": "qwen", "model": "q", "kind": "vllm", "slots": 1}]),
+]
+
+
+@pytest.mark.parametrize(("path", "given"), WRONG)
+def test_the_schema_refuses(path: str, given: Any) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(_with(path, given), values.schema())
+
+
+def test_the_schema_takes_what_the_chart_begins_with() -> None:
+    jsonschema.validate(values.defaults(), values.schema())
+
+
+def test_without_a_public_url_helm_says_what_to_set() -> None:
+    with pytest.raises(Refused, match="set publicUrl, as people see it"):
+        helmed({})
+
+
+def test_helm_refuses_what_the_schema_refuses() -> None:
+    with pytest.raises(Refused, match="autoscaling"):
+        helmed({"publicUrl": "https://a.example", "autoscaling": {"by": "both"}})
+
+
+def test_a_chart_without_engines_is_whole() -> None:
+    found = helmed({"publicUrl": "https://a.example"})
+    assert found["ConfigMap", "forebay-engines"]["data"] == {"engines.json": "{}"}
+    assert not any(kind == "StatefulSet" for kind, _ in found)
+
+
+def test_pools_keep_their_order() -> None:
+    """In which they are tried: JSON of Helm's own would sort them."""
+    found = helmed(scope())
+    told = json.loads(found["ConfigMap", "forebay-engines"]["data"]["engines.json"])
+    assert list(told["qwen3-32b"]["pools"]) == ["qwen", "elsewhere"]
+
+
+def test_more_secrets_are_files_too() -> None:
+    given = _with("secrets.more", ["FOREBAY_OIDC"])
+    found = helmed(given)
+    told = found["ConfigMap", "forebay-settings"]["data"]
+    assert told["FOREBAY_OIDC_FILE"] == "/run/secrets/forebay/FOREBAY_OIDC"
+    for pod in pods(found).values():
+        (mounted,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
+        assert {"key": "FOREBAY_OIDC", "path": "FOREBAY_OIDC"} in mounted["items"]
+
+
+def test_a_digest_goes_before_a_tag() -> None:
+    found = helmed(_with("image.digest", "sha256:0123"))
+    (web,) = pods(found)["forebay-web"]["containers"]
+    assert web["image"] == "registry.example.com/forebay@sha256:0123"
+
+
+def test_pods_are_rolled_when_their_configuration_changes() -> None:
+    seen = set()
+    for given in ({}, {"settings": {"FOREBAY_DEMO": "1"}}):
+        found = helmed({"publicUrl": "https://a.example", **given})
+        template = found["Deployment", "forebay-web"]["spec"]["template"]
+        seen.add(template["metadata"]["annotations"]["forebay/configuration"])
+    assert len(seen) == 2

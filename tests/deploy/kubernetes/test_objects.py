@@ -1,0 +1,316 @@
+"""What objects keep to: Kubernetes' schemas, Pod Security "restricted", and what we promise."""
+
+import json
+import re
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from deploy.kubernetes import parts, shapes, values
+from inference import pools
+from tests.deploy.kubernetes.rendered import (
+    OVERLAYS,
+    containers,
+    kustomized,
+    pods,
+    scope,
+    source,
+)
+
+pytestmark = pytest.mark.unit
+OLDEST = "1.31"  # Chart.yaml
+OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # not Kubernetes' own
+DEADLINE_S = values.defaults()["requestDeadlineSeconds"]
+HPA = source("hpa")
+
+
+def test_every_object_keeps_to_the_schemas() -> None:
+    for (kind, _), one in HPA.items():
+        if kind not in OTHERS:
+            kubernetes_validate.validate(one, OLDEST, strict=True)
+
+
+def test_every_pod_is_restricted() -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, and a bit more."""
+    for name, pod in pods(HPA).items():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"], name
+        assert context["runAsUser"] >= 10000, name
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not pod["automountServiceAccountToken"], name
+        assert not pod["enableServiceLinks"], name  # no variables that nobody asked for
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
+        allowed = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"]), name
+        for each in containers(pod):
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, (name, each["name"])
+
+
+def test_the_namespace_lets_nothing_else_in() -> None:
+    labels = parts.namespace()["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_container_has_requests_and_limits() -> None:
+    for name, pod in pods(HPA).items():
+        for each in containers(pod):
+            for bound in ("requests", "limits"):
+                given = each["resources"][bound]
+                assert {"cpu", "memory", "ephemeral-storage"} <= set(given), (name, each["name"])
+
+
+def test_gpus_are_a_limit_of_the_server_alone() -> None:
+    for name, pod in pods(HPA).items():
+        has = [e["name"] for e in containers(pod) if "nvidia.com/gpu" in e["resources"]["limits"]]
+        assert has == (["vllm"] if name == "forebay-engine-qwen" else []), name
+
+
+def test_every_container_that_stays_is_probed() -> None:
+    for name, pod in pods(HPA).items():
+        stay = [e for e in containers(pod) if e["name"] in ("forebay", "vllm")]
+        for each in stay if name != "forebay-migrate-0-1-0" else []:
+            probes = {"startupProbe", "readinessProbe", "livenessProbe"}
+            assert probes <= set(each), (name, each["name"])
+            listed = {port["name"] for port in each.get("ports", [])}
+            asked = [each[probe].get("httpGet", {}).get("port") for probe in probes]
+            assert set(asked) <= listed | {None}, (name, each["name"])
+
+
+def test_liveness_asks_for_nothing_that_others_own() -> None:
+    """A database that is away must not have every process killed."""
+    for pod in pods(HPA).values():
+        for each in containers(pod):
+            path = each.get("livenessProbe", {}).get("httpGet", {}).get("path", "/livez")
+            assert path in ("/livez", "/health"), path  # the latter of vLLM itself
+
+
+def test_readiness_of_web_does_not_ask_for_engines() -> None:
+    """Without them the console is needed most, and a 503 of ours says more than the proxy's."""
+    (web,) = pods(HPA)["forebay-web"]["containers"]
+    assert web["readinessProbe"]["httpGet"]["path"] == "/readyz?without=engines"
+
+
+def test_a_pod_may_finish_its_longest_request() -> None:
+    settled = 60  # s: a runner waits so long for the record
+    for name, pod in pods(HPA).items():
+        if "migrate" not in name:
+            assert pod["terminationGracePeriodSeconds"] >= DEADLINE_S + settled + shapes.AWAY_S
+    for name in ("forebay-web", "forebay-grpc"):
+        (main,) = pods(HPA)[name]["containers"]
+        assert main["lifecycle"]["preStop"] == {"sleep": {"seconds": shapes.AWAY_S}}
+
+
+def test_a_server_outlives_its_worker_and_is_loaded_before_it() -> None:
+    """As a sidecar. Kubernetes ends sidecars after the containers, and starts them before."""
+    pod = pods(HPA)["forebay-engine-qwen"]
+    (server,) = [each for each in pod["initContainers"] if each["name"] == "vllm"]
+    assert server["restartPolicy"] == "Always"
+    assert pod["initContainers"][-1] is server
+    probe = server["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 15 * 60  # loadMinutes
+
+
+def test_a_roll_out_never_has_fewer_pods() -> None:
+    for (kind, name), one in HPA.items():
+        if kind == "Deployment":
+            rolling = one["spec"]["strategy"]["rollingUpdate"]
+            assert rolling == {"maxUnavailable": 0, "maxSurge": 1}, name
+            assert one["spec"]["replicas"] >= 2, name
+
+
+def test_each_role_has_a_budget_for_drained_nodes() -> None:
+    for kind, name in HPA:
+        if kind in ("Deployment", "StatefulSet"):
+            budget = HPA["PodDisruptionBudget", name]["spec"]
+            assert budget["maxUnavailable"] == 1, name
+            assert budget["selector"] == HPA[kind, name]["spec"]["selector"], name
+
+
+def test_tables_are_there_before_any_pod_works() -> None:
+    job = HPA["Job", "forebay-migrate-0-1-0"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    for name, pod in pods(HPA).items():
+        if "migrate" not in name:
+            assert "forebay migrate --check" in pod["initContainers"][0]["args"][0], name
+
+
+def test_the_job_needs_nothing_that_helm_makes_later() -> None:
+    pod = pods(HPA)["forebay-migrate-0-1-0"]
+    assert "serviceAccountName" not in pod
+    assert not any("configMap" in volume for volume in pod["volumes"])
+    assert not any(each.get("envFrom") for each in containers(pod))
+
+
+def test_secrets_are_files_and_nowhere_else() -> None:
+    for name, pod in pods(HPA).items():
+        for each in containers(pod):
+            for variable in each.get("env", []):
+                assert "secretKeyRef" not in variable.get("valueFrom", {}), name
+    told = HPA["ConfigMap", "forebay-settings"]["data"]
+    files = {key for key in told if key.endswith("_FILE")}
+    assert files == {f"{key}_FILE" for key in shapes.KEYS}
+    assert not set(told) & set(shapes.KEYS)
+
+
+def test_a_pod_does_not_start_without_a_secret() -> None:
+    """Each is named, and none is optional: the kubelet says which one is missing."""
+    for name, pod in pods(HPA).items():
+        (mounted,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
+        assert "optional" not in mounted, name
+        assert [item["key"] for item in mounted["items"]] == list(shapes.KEYS), name
+
+
+def test_the_administrator_of_the_database_is_known_to_the_job_alone() -> None:
+    for name, pod in pods(HPA).items():
+        secrets = {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+        assert ("forebay-migration" in secrets) == ("migrate" in name), name
+
+
+def test_engines_are_as_forebay_reads_them_and_each_has_its_worker() -> None:
+    told = json.loads(HPA["ConfigMap", "forebay-engines"]["data"]["engines.json"])
+    entries = pools.entries(told)
+    assert [e.engine for e in entries] == [*(f"qwen.{n}" for n in range(1, 11)), "elsewhere"]
+    stateful = HPA["StatefulSet", "forebay-engine-qwen"]["spec"]
+    assert stateful["ordinals"] == {"start": 1}
+    (worker,) = stateful["template"]["spec"]["containers"]
+    assert worker["args"] == ["worker", "qwen.$(FOREBAY_POD_NUMBER)"]
+    (other,) = pods(HPA)["forebay-worker-elsewhere"]["containers"]
+    assert other["args"] == ["worker", "elsewhere"]
+    service = HPA["Service", "forebay-engine-qwen"]
+    assert entries[0].fields["url"] == (
+        f"http://forebay-engine-qwen-1.{service['metadata']['name']}:8000/v1"
+    )
+    assert service["spec"]["publishNotReadyAddresses"]
+
+
+def test_nothing_is_latest() -> None:
+    for name, pod in pods(HPA).items():
+        for each in containers(pod):
+            assert re.search(r":v?\d", each["image"]), (name, each["image"])
+
+
+# Who may talk to whom ----------------------------------------------------------------------------
+def _chosen(by: dict[str, Any], labels: dict[str, str]) -> bool:
+    if any(labels.get(key) != value for key, value in by.get("matchLabels", {}).items()):
+        return False
+    for each in by.get("matchExpressions", []):
+        inside = labels.get(each["key"]) in each["values"]
+        if inside != (each["operator"] == "In"):
+            return False
+    return True
+
+
+def _labels() -> dict[str, dict[str, str]]:
+    made = ("Deployment", "StatefulSet", "Job")
+    return {
+        name.removeprefix("forebay-"): one["spec"]["template"]["metadata"]["labels"]
+        for (kind, name), one in HPA.items()
+        if kind in made
+    }
+
+
+def _policies() -> list[dict[str, Any]]:
+    return [one["spec"] for (kind, _), one in HPA.items() if kind == "NetworkPolicy"]
+
+
+def _reach_engines() -> set[str]:
+    """Who may, by both ends."""
+    labels = _labels()
+    server, found = labels["engine-qwen"], set()
+    for name, own in labels.items():
+        out = any(
+            _chosen(to.get("podSelector", {"matchLabels": {"": "-"}}), server)
+            for policy in _policies()
+            if _chosen(policy["podSelector"], own)
+            for rule in policy.get("egress", [])
+            for to in rule["to"]
+            if "namespaceSelector" not in to
+        )
+        inside = any(
+            _chosen(each.get("podSelector", {"matchLabels": {"": "-"}}), own)
+            for policy in _policies()
+            if _chosen(policy["podSelector"], server)
+            for rule in policy.get("ingress", [])
+            for each in rule["from"]
+            if "namespaceSelector" not in each
+        )
+        if out and inside:
+            found.add(name)
+    return found
+
+
+def test_every_pod_is_under_the_policy_that_denies() -> None:
+    denying = HPA["NetworkPolicy", "forebay-default-deny"]["spec"]
+    assert denying["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(denying)
+    for name, labels in _labels().items():
+        assert _chosen(denying["podSelector"], labels), name
+
+
+def test_only_who_has_to_reaches_engines() -> None:
+    assert _reach_engines() == {"web", "grpc", "jobs", "engine-qwen", "worker-elsewhere"}
+
+
+def test_a_server_of_an_engine_reaches_nobody_outside() -> None:
+    outside = HPA["NetworkPolicy", "forebay-may-reach-outside"]["spec"]
+    reached = {
+        name for name, labels in _labels().items() if _chosen(outside["podSelector"], labels)
+    }
+    assert reached == {"web", "grpc", "jobs", "beat", "worker-elsewhere"}
+    for rule in outside["egress"]:
+        for to in rule["to"]:  # keys of the node lie there
+            assert to["ipBlock"]["except"] == ["169.254.0.0/16"]
+
+
+# Autoscaling -------------------------------------------------------------------------------------
+def _targets(objects: Any) -> list[tuple[str, str]]:
+    made = ("HorizontalPodAutoscaler", "ScaledObject")
+    found = [one for (kind, _), one in objects.items() if kind in made]
+    return [
+        (o["spec"]["scaleTargetRef"]["kind"], o["spec"]["scaleTargetRef"]["name"]) for o in found
+    ]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_has_two_autoscalers(overlay: str) -> None:
+    targets = _targets(kustomized(f"overlays/{overlay}"))
+    assert len(targets) == len(set(targets)) == (0 if overlay == "fixed" else 1)
+
+
+@pytest.mark.parametrize("autoscaling", OVERLAYS.values())
+def test_the_chart_has_one_or_none(autoscaling: str) -> None:
+    targets = _targets(source(autoscaling))
+    assert targets == ([] if autoscaling == "none" else [("StatefulSet", "forebay-engine-qwen")])
+
+
+def test_the_autoscaler_goes_by_gpus_and_by_the_wait() -> None:
+    spec = HPA["HorizontalPodAutoscaler", "forebay-engine-qwen"]["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 10)
+    by = {metric["type"]: metric[metric["type"].lower()] for metric in spec["metrics"]}
+    assert by["Pods"]["target"] == {"type": "AverageValue", "averageValue": "80"}
+    assert by["External"]["metric"]["selector"] == {"matchLabels": {"pool": "qwen"}}
+    assert "Resource" not in by  # of GPUs there is none
+    down = spec["behavior"]["scaleDown"]
+    loads = 60 * scope()["engines"][0]["gpu"]["loadMinutes"]
+    assert down["stabilizationWindowSeconds"] >= loads
+
+
+@pytest.mark.parametrize("autoscaling", OVERLAYS.values())
+def test_a_roll_out_leaves_an_autoscaler_its_number(autoscaling: str) -> None:
+    spec = source(autoscaling)["StatefulSet", "forebay-engine-qwen"]["spec"]
+    assert spec.get("replicas") == (3 if autoscaling == "none" else None)
+
+
+def test_the_adapter_has_the_figures_that_the_autoscaler_asks_for() -> None:
+    from deploy.kubernetes.scaling import adapter
+
+    rules = adapter()["rules"]
+    spec = HPA["HorizontalPodAutoscaler", "forebay-engine-qwen"]["spec"]
+    asked = {m["type"]: m[m["type"].lower()]["metric"]["name"] for m in spec["metrics"]}
+    assert asked["Pods"] in [rule["name"]["as"] for rule in rules["custom"]]
+    assert asked["External"] in [rule["name"]["as"] for rule in rules["external"]]
