@@ -1,10 +1,11 @@
 """Celery's entries. A message carries no request: it only says that there is work."""
 
 import asyncio
+from typing import Any
 
 import uvloop
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
 from inference.api.batch.driver import driver
@@ -12,6 +13,7 @@ from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
+from inference.registry.elastic import attend_soon, leave_soon
 from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
@@ -19,6 +21,7 @@ from inference.worker.runners import Runners
 from inference.worker.sweeper import sweep_all
 
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
+_attended: set[str] = set()  # Celery's queues of the engines that this worker is there for
 
 
 @shared_task(name="inference.drain", ignore_result=True)
@@ -78,8 +81,17 @@ def _look(**_signal: object) -> None:
         loop.call_soon_threadsafe(runners.look)
 
 
+@worker_ready.connect
+def _is_there(sender: Any, **_: object) -> None:
+    _attended.update(q for q in sender.app.amqp.queues.consume_from if q.startswith("engine."))
+    if _attended:
+        attend_soon(frozenset(_attended))
+
+
 @worker_shutting_down.connect
 def _stop_taking_work(**_: object) -> None:
+    if _attended:
+        leave_soon(frozenset(_attended))
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.stop)
     driver.stop()

@@ -53,6 +53,7 @@ class EngineConfig:
     silence_s: float = SILENCE_S  # without even its health, before what runs there is given up
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
     launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
+    elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never begun by one version and gone on with by another
     id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
     seat: str = ""  # the engine whose place it took, and whose workers it has: see inference/pools

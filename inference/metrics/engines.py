@@ -115,7 +115,13 @@ def key(pool: str, engine: Engine) -> tuple[str, str]:
 
 
 def _each() -> Iterable[tuple[str, Engine]]:
-    return [(pool.name, engine) for pool in pools().values() for engine in pool.all_engines]
+    """Without those whose worker is not there (`elastic`): nothing is wrong with them."""
+    return [
+        (pool.name, engine)
+        for pool in pools().values()
+        for engine in pool.all_engines
+        if not engine.config.elastic or engine in pool.engines
+    ]
 
 
 async def _said(asked: Iterable[Engine]) -> list[Said]:

@@ -334,6 +334,16 @@ class Engine(Declared):
             raise ValidationError(_("A new version has taken its place: roll that back instead."))
         return self._switch("resume", draining=False, by=by)
 
+    def attend(self, *, there: bool, by: str) -> None:
+        """The worker of an elastic one has come, or goes. The file has no say in that."""
+        with transaction.atomic():
+            locked(self)
+            if self.draining != there or (there and self.seat_is_taken):
+                return
+            self.draining = not there
+            self.save(update_fields=["draining"])
+            self.record("resume" if there else "drain", by)
+
     @property
     def seat_is_taken(self) -> bool:
         """By an engine that takes requests: one worker serves both, but not at the same time."""

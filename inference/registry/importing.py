@@ -38,9 +38,14 @@ def import_file(configured: Mapping[str, Fields] | None = None) -> None:
     for entry in found:
         check(entry)
     with system_scope():
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        in_turn()
         _write(found)
+
+
+def in_turn() -> None:
+    """One process at a time from here to the end of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _write(found: list[Entry]) -> None:
@@ -73,8 +78,17 @@ def _columns(entry: Entry) -> dict[str, Any]:
         given["slots"] = _said_last(entry.engine) or given["slots"]
     given["hosted"] = given["hosted"] or given["kind"] in HOSTED
     columns = {name: given[name] for name in _COLUMNS}
-    replaced = Replacement.objects.in_place_of(entry.engine).exists()
-    return {**columns, "options": options, "draining": replaced}
+    return {**columns, "options": options, "draining": _drains(entry)}
+
+
+def _drains(entry: Entry) -> bool:
+    """An elastic one has its worker's last word, which a new one has not had yet."""
+    if Replacement.objects.in_place_of(entry.engine).exists():
+        return True
+    if not entry.fields.get("elastic"):
+        return False
+    known = Engine.objects.filter(name=entry.engine).values_list("draining", flat=True).first()
+    return known is not False
 
 
 def _said_last(engine: str) -> int | None:

@@ -20,7 +20,7 @@ from django.conf import settings
 from config.celery import app as celery_app
 from config.connections import most_connections
 from config.metrics.listener import listen
-from config.metrics.process import is_a
+from config.metrics.process import is_a, ready
 from config.process_start import follow_engines, settle_down, startup_problem
 from inference.api import readiness
 from inference.api.grpc.credentials import credentials
@@ -61,8 +61,10 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     server.listen(_address(), tls)
     await server.start()
     settle_down()
+    ready(it_is=True)
     health = asyncio.create_task(_tell_health(server, context))
     await stopping.wait()
+    ready(it_is=False)
     health.cancel()
     await server.stop(GRACE_S)
     await context.close()

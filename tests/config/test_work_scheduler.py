@@ -1,5 +1,6 @@
 """Beat sends what works off what waits while something waits, and once a minute all the same."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -133,3 +134,12 @@ def test_a_beat_that_does_not_lead_sends_nothing(
     scheduler._waiting.leads = leads
     played.run(1)
     assert bool(sent) is leads
+
+
+def test_a_file_shows_that_it_works(played: Played, tmp_path: Path) -> None:
+    alive = tmp_path / "beat.alive"
+    assert not alive.exists()
+    played.run(2)
+    os.utime(alive, (0, 0))
+    played.run(2)
+    assert alive.stat().st_mtime > 0

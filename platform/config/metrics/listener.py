@@ -13,6 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from config.metrics import process
 from config.metrics.exposition import Page, page
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ AT_ONCE, MOST_OPEN = 8, 64
 AGAIN_S = 5.0  # when somebody else has the port
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 REASONS |= {405: "Method Not Allowed", 500: "Internal Server Error", 503: "Service Unavailable"}
+PROBES = ("/livez", "/readyz")  # of processes that no client asks over HTTP
 TEXT = "text/plain; charset=utf-8"
 Answer = tuple[int, Page]
 
@@ -70,7 +72,10 @@ class Listener:
         line, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = line.partition(" ")
         headers = {name.strip().lower(): value.strip() for name, _, value in map(_parted, lines)}
-        if rest.split(" ")[0].partition("?")[0] != "/metrics":
+        path = rest.split(" ")[0].partition("?")[0]
+        if path in PROBES:
+            return _probed(path)
+        if path != "/metrics":
             return _says(404, "there is /metrics")
         if method != "GET":
             return _says(405, "/metrics takes GET")
@@ -118,6 +123,13 @@ def _serve(listener: Listener) -> None:
 
 def _parted(line: str) -> tuple[str, str, str]:
     return line.partition(":")
+
+
+def _probed(path: str) -> Answer:
+    """Nobody needs a token to ask, and nothing is told."""
+    if path == "/livez":
+        return _says(200, "alive")
+    return _says(200, "ready") if process.is_ready() else _says(503, "it starts, or it ends")
 
 
 def _says(status: int, text: str) -> Answer:

@@ -40,5 +40,18 @@ _FREE = Gauge(
 _SIZE = Gauge("forebay_home_size_bytes", "Size of that file system", read=_size)
 
 
+_ready = False
+
+
+def ready(*, it_is: bool) -> None:
+    """Whether it takes work: not while it starts, nor once it has been told to end."""
+    global _ready
+    _ready = it_is
+
+
+def is_ready() -> bool:
+    return _ready
+
+
 def is_a(role: str) -> None:
     _BUILD.set_all({(release.VERSION, role): 1})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from config.metrics import exposition, listener
+from config.metrics import exposition, listener, process
 from config.metrics.listener import AT_ONCE, Listener, listen
 from config.supervisor.ports import find_free
 
@@ -45,6 +45,20 @@ async def say(port: int, *lines: str) -> str:
 
 async def get(port: int, *headers: str, path: str = "/metrics", method: str = "GET") -> str:
     return await say(port, f"{method} {path} HTTP/1.1", "Host: here", *headers)
+
+
+async def test_a_probe_needs_no_token_and_is_told_nothing_but_whether(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_ready", False)
+    (tmp_path / "token").write_text("secret")
+    async with listening(str(tmp_path / "token")) as port:
+        assert (await get(port, path="/livez")).startswith("HTTP/1.1 200 OK")
+        assert (await get(port, path="/readyz")).startswith("HTTP/1.1 503 ")
+        process.ready(it_is=True)
+        assert (await get(port, path="/readyz")).endswith("\r\n\r\nready\n")
+        process.ready(it_is=False)  # it has been told to end
+        assert (await get(port, path="/readyz")).startswith("HTTP/1.1 503 ")
 
 
 async def test_what_is_told_is_of_this_process() -> None:

@@ -1,6 +1,7 @@
 """Readiness, asked by many at once."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from audit.resilient_connection import ResilientConnection
-from inference.api import readiness
+from inference.api import probes, readiness
 from inference.intake.context import Context
 from tests.audit.weak_line import through, weak_line_to_database
 
@@ -46,6 +47,35 @@ async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPa
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == {"database": True}
+
+
+@pytest.mark.parametrize(
+    ("away", "query", "status"),
+    [
+        ("engines", b"", 503),
+        ("engines", b"without=engines", 200),
+        ("database", b"without=engines", 503),
+        ("engines", b"without=database", 503),
+    ],
+)
+async def test_who_sends_people_may_leave_engines_out(
+    away: str, query: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(_context: object) -> dict[str, bool]:
+        return {name: name != away for name in ("database", "redis", "engines")}
+
+    said = list[Any]()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    limiter = SimpleNamespace(alone=False, outages=0)
+    monkeypatch.setattr(probes.readiness, "recent", look)
+    monkeypatch.setattr(probes, "context_of", lambda _: SimpleNamespace(rate_limiter=limiter))
+    scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": []}
+    await probes.probe({**scope, "query_string": query}, None, send)
+    assert said[0]["status"] == status
+    assert json.loads(said[1]["body"])["checks"][away] is False
 
 
 # The database ------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""Engines that come and go with their workers (`elastic`): a pod with a server and its worker.
+
+Such an engine takes requests only while its worker says that it is there. So one without a pod is
+sent nothing, nobody waits for it, and no wake-up piles up for a worker that is not there.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from threading import Thread
+
+from django.db import DatabaseError, connections, transaction
+
+from inference.models import Engine
+from inference.pools import queue
+from inference.registry.importing import in_turn
+from tenants.scope import system_scope
+
+log = logging.getLogger(__name__)
+BY = "system:worker"
+AGAIN_S, PATIENCE_S = 1.0, 20.0
+
+
+def attend(queues: Collection[str]) -> None:
+    """The first worker of these engines is there."""
+    _switch(queues, there=True)
+
+
+def leave(queues: Collection[str]) -> None:
+    """It takes no more requests, and finishes what it has."""
+    _switch(queues, there=False)
+
+
+def attend_soon(queues: Collection[str]) -> None:
+    """Tries until PostgreSQL answers."""
+    Thread(target=_patiently, args=[partial(attend, queues)], daemon=True).start()
+
+
+def leave_soon(queues: Collection[str]) -> None:
+    """Does not wait, but the process ends after it."""
+    Thread(target=_patiently, args=[partial(leave, queues), PATIENCE_S]).start()
+
+
+def _patiently(tell: Callable[[], None], most_s: float = float("inf")) -> None:
+    until = time.monotonic() + most_s
+    while True:
+        try:
+            return tell()
+        except DatabaseError as problem:
+            log.warning("cannot say whether this worker's engine takes requests: %s", problem)
+        finally:
+            connections.close_all()
+        if time.monotonic() > until:
+            return None
+        time.sleep(AGAIN_S)
+
+
+def _switch(queues: Collection[str], *, there: bool) -> None:
+    with system_scope(), transaction.atomic():
+        in_turn()
+        for engine in Engine.objects.filter(options__elastic=True, staged=False):
+            if queue(engine.seat or engine.name, 1) in queues:
+                engine.attend(there=there, by=BY)
