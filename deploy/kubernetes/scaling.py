@@ -21,7 +21,8 @@ from deploy.kubernetes.words import (
     value,
 )
 
-GPU, WAIT = "forebay_gpu_utilization", "forebay_realtime_wait"
+GPU, SLOTS = "forebay_gpu_utilization", "forebay_slot_utilization"
+WAIT = "forebay_realtime_wait"
 TARGET = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": named("engine-", NAME)}
 UP_PERIOD_S = 60
 
@@ -54,7 +55,11 @@ def by_hpa() -> list[Node]:
             "scaleTargetRef": TARGET,
             "minReplicas": own("gpu.least"),
             "maxReplicas": own("gpu.most"),
-            "metrics": [_gpu(), _wait()],
+            "metrics": [
+                When(_load("gpu"), _gpu()),
+                When(_load("slots"), _external(SLOTS, "slotUtilization")),
+                _external(WAIT, "waitSeconds"),
+            ],
             "behavior": behavior(),
         },
     }
@@ -79,8 +84,9 @@ def by_keda() -> list[Node]:
             },
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}},
             "triggers": [
-                _asked("gpu", GPU_QUERY, "autoscaling.gpuUtilization", "AverageValue"),
-                _asked("wait", WAIT_QUERY, "autoscaling.waitSeconds", "Value"),
+                When(_load("gpu"), _asked("gpu", GPU_QUERY, "gpuUtilization", "AverageValue")),
+                When(_load("slots"), _asked("slots", SLOTS_QUERY, "slotUtilization", "Value")),
+                _asked("wait", WAIT_QUERY, "waitSeconds", "Value"),
             ],
         },
     }
@@ -98,24 +104,29 @@ def _gpu() -> Node:
     }
 
 
-def _wait() -> Node:
+def _external(name: str, target: str) -> Node:
+    """Of the engine's pool."""
     selector = {"matchLabels": {"pool": NAME}}
     return {
         "type": "External",
         "external": {
-            "metric": {"name": WAIT, "selector": selector},
-            "target": {"type": "Value", "value": _quoted("waitSeconds")},
+            "metric": {"name": name, "selector": selector},
+            "target": {"type": "Value", "value": _quoted(target)},
         },
     }
 
 
 # The sum over pods: KEDA's AverageValue divides it by their number.
 GPU_QUERY = joined(
-    'sum(max by (exported_pod) (DCGM_FI_DEV_GPU_UTIL{exported_pod=~"',
+    'sum(avg by (exported_pod) (DCGM_FI_DEV_GPU_UTIL{exported_pod=~"',
     RELEASE,
     "-engine-",
     NAME,
     '-[0-9]+"}))',
+)
+_EACH = "max by (engine) (forebay_engine_slots"  # each process of jobs tells of all
+SLOTS_QUERY = joined(
+    f'100 * sum({_EACH}_busy{{pool="', NAME, f'"}})) / sum({_EACH}{{pool="', NAME, '"}))'
 )
 WAIT_QUERY = joined(
     'max(forebay_expected_wait_seconds{pool="', NAME, '",class="realtime"}) or vector(0)'
@@ -130,7 +141,7 @@ def _asked(name: str, query: Node, threshold: str, kind: str) -> Node:
         "metadata": {
             "serverAddress": value("autoscaling.prometheus"),
             "query": query,
-            "threshold": _quoted(threshold.removeprefix("autoscaling.")),
+            "threshold": _quoted(threshold),
         },
     }
 
@@ -138,6 +149,13 @@ def _asked(name: str, query: Node, threshold: str, kind: str) -> Node:
 def _quoted(name: str) -> Reckoned:
     found = value(f"autoscaling.{name}")
     return Reckoned(f"{found.template} | toString | quote", lambda scope: str(found.of(scope)))
+
+
+def _load(word: str) -> Reckoned:
+    def holds(scope: Scope) -> bool:
+        return bool(scope["autoscaling"]["load"] == word)
+
+    return Reckoned(f'eq $.Values.autoscaling.load "{word}"', holds)
 
 
 def _is(word: str) -> Reckoned:
@@ -148,7 +166,7 @@ def _is(word: str) -> Reckoned:
 
 
 def adapter() -> dict[str, Any]:
-    """Values of prometheus-adapter's chart: both figures by the names that the HPA asks for."""
+    """Values of prometheus-adapter's chart: figures by the names that the HPA asks for."""
     resources = {
         "exported_namespace": {"resource": "namespace"},
         "exported_pod": {"resource": "pod"},
@@ -157,7 +175,14 @@ def adapter() -> dict[str, Any]:
         "seriesQuery": 'DCGM_FI_DEV_GPU_UTIL{exported_namespace!="",exported_pod!=""}',
         "resources": {"overrides": resources},
         "name": {"as": GPU},
-        "metricsQuery": "max by (<<.GroupBy>>) (<<.Series>>{<<.LabelMatchers>>})",
+        "metricsQuery": "avg by (<<.GroupBy>>) (<<.Series>>{<<.LabelMatchers>>})",
+    }
+    slots = {
+        "seriesQuery": 'forebay_engine_slots{pool!=""}',
+        "resources": {"namespaced": False},
+        "name": {"as": SLOTS},
+        "metricsQuery": f"100 * sum({_EACH}_busy{{<<.LabelMatchers>>}}))"
+        f" / sum({_EACH}{{<<.LabelMatchers>>}}))",
     }
     wait = {
         "seriesQuery": 'forebay_expected_wait_seconds{pool!=""}',
@@ -165,4 +190,4 @@ def adapter() -> dict[str, Any]:
         "name": {"as": WAIT},
         "metricsQuery": 'max(<<.Series>>{class="realtime",<<.LabelMatchers>>}) or vector(0)',
     }
-    return {"rules": {"default": False, "custom": [gpu], "external": [wait]}}
+    return {"rules": {"default": False, "custom": [gpu], "external": [slots, wait]}}

@@ -224,12 +224,18 @@ SETTINGS: dict[str, Setting | Group] = {
                 one_of("none", "hpa", "keda"),
                 "hpa: prometheus-adapter with adapter-values.yaml has to be there; keda: KEDA",
             ),
+            "load": Setting(
+                "gpu",
+                one_of("gpu", "slots"),
+                "beside the wait: gpu, how long GPUs work; slots, how many answers they work at",
+            ),
             "gpuUtilization": Setting(
                 80, COUNT, "percent, mean of the pods (DCGM_FI_DEV_GPU_UTIL)"
             ),
+            "slotUtilization": Setting(80, COUNT, "percent of the slots of servers that are there"),
             "waitSeconds": Setting(2, COUNT, "what a real-time request may expect to wait"),
             "downAfterSeconds": Setting(
-                900, NUMBER, "so long must fewer be enough: longer than a model takes to load"
+                1800, NUMBER, "so long must fewer be enough: longer than a model takes to load"
             ),
             "prometheus": Setting(
                 "http://prometheus-operated.monitoring.svc:9090", URL, "whom KEDA asks"

@@ -70,7 +70,7 @@ async def test_who_sends_people_may_leave_engines_out(
         said.append(message)
 
     limiter = SimpleNamespace(alone=False, outages=0)
-    monkeypatch.setattr(probes.readiness, "recent", look)
+    monkeypatch.setattr(readiness, "recent", look)
     monkeypatch.setattr(probes, "context_of", lambda _: SimpleNamespace(rate_limiter=limiter))
     scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": []}
     await probes.probe({**scope, "query_string": query}, None, send)
