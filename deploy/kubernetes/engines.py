@@ -106,9 +106,9 @@ ALL = Reckoned(
 def _stateful_set() -> Node:
     main = container(
         "forebay",
-        ["worker", joined(NAME, ".$(FOREBAY_POD_NUMBER)")],
+        ["worker", joined(NAME, ".$(POD_NUMBER)")],
         "worker",
-        env=[{"name": "FOREBAY_POD_NUMBER", "valueFrom": {"fieldRef": NUMBER}}],
+        env=[{"name": "POD_NUMBER", "valueFrom": {"fieldRef": NUMBER}}],
         ports=ports(metrics=METRICS),
         **probes(),
     )

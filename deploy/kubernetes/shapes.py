@@ -144,7 +144,6 @@ def secret_files() -> dict[Any, Node]:
 
 def variables() -> dict[Any, Node]:
     """What all pods are told, by a ConfigMap."""
-    more = {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}
     return {
         "FOREBAY_PUBLIC_URL": Reckoned(
             'required "set publicUrl, as people see it" $.Values.publicUrl | quote',
@@ -159,8 +158,7 @@ def variables() -> dict[Any, Node]:
         "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104
         "FOREBAY_METRICS_PORT": str(METRICS),
         **secret_files(),
-        Spread(): Times(value("secrets.more"), more),
-        Spread(2): Whole(value("settings")),
+        Spread(): Whole(value("settings")),
     }
 
 

@@ -155,7 +155,9 @@ SETTINGS: dict[str, Setting | Group] = {
                 "its DATABASE_URL is that of the database's administrator; the Job alone reads it",
             ),
             "more": Setting(
-                [], NAMES, "further keys of the first one, such as FOREBAY_OIDC: NAME_FILE is set"
+                [],
+                NAMES,
+                "further keys of the first one: files in /run/secrets/forebay, which settings name",
             ),
         },
     ),

@@ -7,6 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from config.configuration import variables
 from deploy.kubernetes import parts, shapes, values
 from inference import pools
 from tests.deploy.kubernetes.rendered import (
@@ -23,6 +24,7 @@ OLDEST = "1.31"  # Chart.yaml
 OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # not Kubernetes' own
 DEADLINE_S = values.defaults()["requestDeadlineSeconds"]
 HPA = source("hpa")
+VLLM = {"HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"}
 
 
 def test_every_object_keeps_to_the_schemas() -> None:
@@ -157,6 +159,22 @@ def test_secrets_are_files_and_nowhere_else() -> None:
     assert not set(told) & set(shapes.KEYS)
 
 
+def test_what_pods_are_told_is_what_forebay_reads() -> None:
+    told = set(HPA["ConfigMap", "forebay-settings"]["data"])
+    told |= {
+        v["name"] for pod in pods(HPA).values() for e in containers(pod) for v in e.get("env", [])
+    }
+    assert told - variables.KNOWN == {"POD_NUMBER", "HOME", "USER"} | VLLM
+
+
+def test_secrets_are_those_that_forebay_reads_from_files() -> None:
+    assert set(shapes.KEYS) - set(variables.SECRETS) == {"FOREBAY_METRICS_TOKEN"}
+    for pod in pods(HPA).values():  # Forebay refuses files that everybody may read
+        modes = {v["secret"]["defaultMode"] for v in pod["volumes"] if "secret" in v}
+        assert modes == {0o440}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+
+
 def test_a_pod_does_not_start_without_a_secret() -> None:
     """Each is named, and none is optional: the kubelet says which one is missing."""
     for name, pod in pods(HPA).items():
@@ -178,7 +196,7 @@ def test_engines_are_as_forebay_reads_them_and_each_has_its_worker() -> None:
     stateful = HPA["StatefulSet", "forebay-engine-qwen"]["spec"]
     assert stateful["ordinals"] == {"start": 1}
     (worker,) = stateful["template"]["spec"]["containers"]
-    assert worker["args"] == ["worker", "qwen.$(FOREBAY_POD_NUMBER)"]
+    assert worker["args"] == ["worker", "qwen.$(POD_NUMBER)"]
     (other,) = pods(HPA)["forebay-worker-elsewhere"]["containers"]
     assert other["args"] == ["worker", "elsewhere"]
     service = HPA["Service", "forebay-engine-qwen"]
