@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml as pyyaml
 
-from deploy.kubernetes import parts, values
+from deploy.kubernetes import monitoring, parts, values
 from deploy.kubernetes.engines import ENGINES_HELPER, known
 from deploy.kubernetes.scaling import adapter
 from deploy.kubernetes.templates import yaml
@@ -148,6 +148,7 @@ def _chart() -> dict[str, str]:
     files["values.yaml"] = values.values_text({"publicUrl": "", "engines": []})
     files["values.schema.json"] = values.schema_text()
     files["templates/_helpers.tpl"] = HELPERS
+    files[monitoring.ALERTS] = _dumped({"groups": monitoring.groups()}, _WRITTEN)
     files["templates/NOTES.txt"] = NOTES
     return {f"chart/forebay/{name}": text for name, text in files.items()}
 

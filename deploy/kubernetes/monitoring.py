@@ -1,24 +1,63 @@
 """For Prometheus' operator: which pods it reads. The alert rules are those of deploy/prometheus."""
 
+from pathlib import Path
+from typing import Any
+
+import yaml
+
 from deploy.kubernetes.network import OURS
 from deploy.kubernetes.shapes import labels
-from deploy.kubernetes.words import Node, Spread, When, Whole, named, value
+from deploy.kubernetes.words import Node, Reckoned, Spread, When, Whole, named, value
 
 ON = value("monitoring.enabled")
 
 
+_POD = "__meta_kubernetes_pod"
+_COMPONENT = f"{_POD}_label_app_kubernetes_io_component"
+# The labels that rules and dashboards know from a list of targets of `make run`.
+AS_FOREBAY = [
+    {"targetLabel": "job", "replacement": "forebay"},
+    {"sourceLabels": [f"{_POD}_name"], "targetLabel": "process"},
+    {"sourceLabels": [f"{_POD}_node_name"], "targetLabel": "host"},
+    {"sourceLabels": [_COMPONENT], "regex": "(web|grpc|jobs)", "targetLabel": "role"},
+    {
+        "sourceLabels": [_COMPONENT],
+        "regex": "(worker|engine)-.*",
+        "targetLabel": "role",
+        "replacement": "worker",
+    },
+]
+RULES = Path(__file__).parents[1] / "prometheus" / "rules"
+ALERTS = "alerts.yaml"  # of the chart: templates in them are Prometheus', not Helm's
+
+
 def monitors() -> list[Node]:
-    return [When(ON, _figures())]
+    return [When(ON, _figures()), When(ON, _alerts())]
+
+
+def groups() -> list[dict[str, Any]]:
+    """Of deploy/prometheus."""
+    files = [yaml.safe_load(path.read_text()) for path in sorted(RULES.glob("*.yml"))]
+    return [group for file in files for group in file["groups"]]
+
+
+def _alerts() -> Node:
+    said = Reckoned(
+        f'get ($.Files.Get "{ALERTS}" | fromYaml) "groups" | toJson', lambda scope: groups()
+    )
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {
+            "name": named("alerts"),
+            "labels": {**labels("monitoring"), Spread(): Whole(value("monitoring.labels"))},
+        },
+        "spec": {"groups": said},
+    }
 
 
 def _figures() -> Node:
     credentials = {"name": value("secrets.name"), "key": "FOREBAY_METRICS_TOKEN"}
-    relabelled = [
-        {
-            "sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_component"],
-            "targetLabel": "process",
-        }
-    ]
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
@@ -35,7 +74,7 @@ def _figures() -> Node:
                     "interval": "15s",
                     "scrapeTimeout": "9s",
                     "authorization": {"type": "Bearer", "credentials": credentials},
-                    "relabelings": relabelled,
+                    "relabelings": AS_FOREBAY,
                 }
             ],
         },
