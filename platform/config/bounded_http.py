@@ -104,7 +104,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        crowd, address = crowd_of(self.server_state), _counted(self.client)
+        crowd, address = crowd_of(self.server_state), counted_address(self.client)
         if not crowd.join(self, address):
             return self._turn_away()
         self._crowd, self._address = crowd, address
@@ -412,7 +412,7 @@ def _kept(connection: bytes) -> bytes:
     return b", ".join(w for w in words if w.lower() not in (b"upgrade", b"http2-settings"))
 
 
-def _counted(client: tuple[str, int] | None) -> str:
+def counted_address(client: tuple[str, int] | None) -> str:
     try:
         return counted(plain(client[0])) if client else ""
     except ValueError:

@@ -121,10 +121,24 @@ def batch_window() -> Window | None:
 
 def public_url(host: str, port: int) -> str:
     """As people see this installation, without a slash at the end."""
-    url = found("FOREBAY_PUBLIC_URL", f"http://{nearby(host)}:{port}").rstrip("/")
+    scheme = "https" if has_tls() else "http"
+    url = found("FOREBAY_PUBLIC_URL", f"{scheme}://{nearby(host)}:{port}").rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise EnvironmentProblem("FOREBAY_PUBLIC_URL must begin with http:// or https://")
     return url
+
+
+def has_tls() -> bool:
+    """Whether our own ports have it: FOREBAY_TLS=on, or a certificate that is named."""
+    named = bool(found("FOREBAY_TLS_CERTIFICATE"))
+    asked = found("FOREBAY_TLS").lower()
+    if asked not in ("", "on", "off"):
+        raise EnvironmentProblem(f"FOREBAY_TLS must be on or off, not {asked!r}")
+    if asked == "off" and named:
+        raise EnvironmentProblem(
+            "FOREBAY_TLS is off and FOREBAY_TLS_CERTIFICATE is set: unset one of them"
+        )
+    return asked == "on" or named
 
 
 def nearby(host: str) -> str:

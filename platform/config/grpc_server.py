@@ -22,8 +22,10 @@ from config.connections import most_connections
 from config.metrics.listener import listen
 from config.metrics.process import is_a, ready
 from config.process_start import follow_engines, settle_down, startup_problem
+from config.tls.pair import BadCertificate
+from config.tls.served import Served
 from inference.api import readiness
-from inference.api.grpc.credentials import credentials
+from inference.api.grpc.credentials import Secrets, credentials
 from inference.api.grpc.methods import NAMES, handlers
 from inference.api.grpc.server import Server
 from inference.intake.context import Context
@@ -80,9 +82,17 @@ async def _tell_health(server: Server, context: Context) -> None:
 def _credentials() -> grpc.ServerCredentials | None:
     if not settings.GRPC_CERTIFICATE:
         return None
-    return credentials(
-        settings.GRPC_CERTIFICATE, settings.GRPC_PRIVATE_KEY, settings.GRPC_CLIENT_CA
-    )
+    files = settings.GRPC_CERTIFICATE, settings.GRPC_PRIVATE_KEY, settings.GRPC_CLIENT_CA
+    try:
+        served = Served("grpc", *files)
+    except BadCertificate as problem:
+        sys.exit(f"TLS of gRPC: {problem}")
+
+    def current() -> Secrets:
+        pair, clients = served.material
+        return Secrets(pair.chain, pair.key, clients)
+
+    return credentials(current)
 
 
 def _address() -> str:

@@ -27,6 +27,10 @@ def own_origins(public_url: str, further_hosts: Iterable[str]) -> frozenset[str]
     return frozenset(f"{url.scheme}://{name}{suffix}" for name in hosts)
 
 
+def is_loopback(public_url: str) -> bool:
+    return _host(urlsplit(public_url).hostname or "") in _LOOPBACK
+
+
 def _host(name: str) -> str:
     name = name.lower()
     return f"[{name}]" if ":" in name and not name.startswith("[") else name

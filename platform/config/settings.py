@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.redis_servers import channels_host
 from config import environment
-from config.origins import own_origins
+from config.origins import is_loopback, own_origins
+from config.tls import given as tls
 
 BASE_DIR = environment.PROJECT
 FOREBAY_HOME = environment.HOME
@@ -68,11 +69,14 @@ SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
 KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 120)
 _TLS = PUBLIC_URL.startswith("https://")
 
-# gRPC (config/grpc_server.py). Without a certificate it speaks in clear.
+# TLS of our own ports (config/tls): paths of PEM files. Without a certificate all speak in clear.
+TLS_CERTIFICATE, TLS_KEY = tls.own_files()
+TLS_CA = environment.found("FOREBAY_TLS_CA")
+
+# gRPC (config/grpc_server.py)
 GRPC_PORT = int(environment.found("FOREBAY_GRPC_PORT", "0"))
-GRPC_CERTIFICATE = env.str("FOREBAY_GRPC_CERTIFICATE", default="")  # paths of PEM files
-GRPC_PRIVATE_KEY = env.str("FOREBAY_GRPC_PRIVATE_KEY", default="")
-GRPC_CLIENT_CA = env.str("FOREBAY_GRPC_CLIENT_CA", default="")  # then clients need a certificate
+GRPC_CERTIFICATE, GRPC_PRIVATE_KEY = tls.grpc_files((TLS_CERTIFICATE, TLS_KEY))
+GRPC_CLIENT_CA = tls.client_authorities(tls.GRPC_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 GRPC_REFLECTION = env.bool("FOREBAY_GRPC_REFLECTION", default=False)
 
 # Applications ------------------------------------------------------------------------------------
@@ -211,6 +215,7 @@ METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process;
 METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")
 METRICS_TOKEN_FILE = environment.metrics_token_file()
 METRICS_TENANTS = environment.metrics_tenants()
+METRICS_CLIENT_CA = tls.client_authorities(tls.METRICS_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 
 # Files and batches (inference/batch) --------------------------------------------------------------
 BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
@@ -305,7 +310,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-SECURE_HSTS_SECONDS = 31536000 if _TLS else 0
+# Of localhost a browser would hold it against all other programs of a developer, at any port.
+SECURE_HSTS_SECONDS = 31536000 if _TLS and not is_loopback(PUBLIC_URL) else 0
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from types import FrameType
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
@@ -23,6 +24,8 @@ from django.conf import settings
 
 from config.metrics.listener import listen
 from config.metrics.process import is_a
+from config.tls.given import what_to_do
+from config.tls.pair import BadCertificate
 
 GRACE_S = 3  # for requests that run when the process is told to stop
 LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
@@ -56,7 +59,7 @@ def main() -> None:
         sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
     is_a("web")
     listen()
-    server = Server(_config())
+    server = Server(_config(_protocol()))
     server.run(sockets)
     if not server.started:
         sys.exit(FAILED)
@@ -85,11 +88,25 @@ def _bound(family: int, address: object, *, shared: bool) -> socket.socket:
         return one
 
 
-def _config() -> uvicorn.Config:
+def _protocol() -> Any:
+    """As uvicorn takes it: a name, or what makes one."""
+    if not settings.TLS_CERTIFICATE:
+        return "config.bounded_http:Bounded"
+    from config.tls.door import secured
+    from config.tls.served import Served
+
+    files = settings.TLS_CERTIFICATE, settings.TLS_KEY
+    try:
+        return secured(Served("web", *files).context)
+    except BadCertificate as problem:
+        sys.exit(f"TLS: {problem}{what_to_do(files)}")
+
+
+def _config(protocol: Any) -> uvicorn.Config:
     return uvicorn.Config(
         "config.asgi:application",
         loop="uvloop",
-        http="config.bounded_http:Bounded",
+        http=protocol,
         ws="config.bounded_http:BoundedSocket",
         ws_max_size=LARGEST_MESSAGE,
         lifespan="on",

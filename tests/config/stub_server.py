@@ -12,6 +12,8 @@ from uuid import UUID
 import uvicorn
 import uvloop
 
+from config.bounded_http import crowd_of
+
 
 class Stub:
     """Echoes what it gets; `/stream` sends pieces with pauses, `/quick` answers unread."""
@@ -69,14 +71,14 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 
 
 class Served:
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, http: Any = "config.bounded_http:Bounded") -> None:
         self.app = app
         listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port: int = listening.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="config.bounded_http:Bounded",
+                http=http,
                 ws="config.bounded_http:BoundedSocket",
                 lifespan="off",
                 log_level="warning",
@@ -96,6 +98,11 @@ class Served:
     @property
     def connections(self) -> int:
         return len(self._server.server_state.connections)
+
+    @property
+    def crowd(self) -> int:
+        """Of connections, those included that have not agreed on TLS yet."""
+        return crowd_of(self._server.server_state).count
 
     def stop(self) -> None:
         self._server.should_exit = True

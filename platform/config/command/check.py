@@ -5,7 +5,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from config.command.checks import machine, platform_itself, ports, secrets, servers, settings
+from config.command.checks import (
+    certificates,
+    machine,
+    platform_itself,
+    ports,
+    secrets,
+    servers,
+    settings,
+)
 from config.command.checks.finding import FAIL, Finding
 
 
@@ -25,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 def _findings() -> Iterator[Finding]:
     """What stands on what has failed is left out."""
     sound = True
-    for module in (machine, settings, secrets, servers):
+    for module in (machine, settings, secrets, certificates, servers):
         for finding in module.findings():
             sound &= finding.state != FAIL
             yield finding

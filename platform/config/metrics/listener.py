@@ -7,6 +7,8 @@ and a process that is still starting answers too. Time, size and number of excha
 import asyncio
 import hmac
 import logging
+import ssl
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from django.conf import settings
 
 from config.metrics import process
 from config.metrics.exposition import Page, page
+from config.tls.pair import BadCertificate
+from config.tls.served import Served
 
 log = logging.getLogger(__name__)
 HEAD_BYTES = 8 * 1024  # of a request
@@ -29,10 +33,18 @@ Answer = tuple[int, Page]
 
 
 class Listener:
-    """`token`: the path of a file; "" where everybody who gets here may read."""
+    """`token`: the path of a file; "" where everybody who gets here may read. `tls`: for a
+    connection that begins; without, it is in clear.
+    """
 
-    def __init__(self, host: str, port: int, token: str = "") -> None:
-        self._host, self._port, self._token = host, port, token
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        token: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self._host, self._port, self._token, self._tls = host, port, token, tls
         self._open = 0
         self._writing = asyncio.Lock()
 
@@ -55,6 +67,8 @@ class Listener:
         self._open += 1
         try:
             async with asyncio.timeout(EXCHANGE_S if self._open <= MOST_OPEN else 0):
+                if self._tls:
+                    await writer.start_tls(self._tls(), ssl_handshake_timeout=EXCHANGE_S)
                 status, (kind, body) = await self._answer(reader)
                 writer.write(_head(status, kind, len(body)) + body)
                 writer.close()
@@ -111,9 +125,20 @@ def listen(serve: Callable[[Listener], None] | None = None) -> None:
     """From now on, if FOREBAY_METRICS_PORT names a port for this process. Does not wait."""
     if not settings.METRICS_PORT:
         return
-    listener = Listener(settings.METRICS_HOST, settings.METRICS_PORT, settings.METRICS_TOKEN_FILE)
+    where = settings.METRICS_HOST, settings.METRICS_PORT
+    listener = Listener(*where, settings.METRICS_TOKEN_FILE, _tls())
     work = serve or _serve
     threading.Thread(target=work, args=[listener], name="metrics", daemon=True).start()
+
+
+def _tls() -> Callable[[], ssl.SSLContext] | None:
+    if not settings.TLS_CERTIFICATE:
+        return None
+    files = settings.TLS_CERTIFICATE, settings.TLS_KEY
+    try:
+        return Served("metrics", *files, settings.METRICS_CLIENT_CA).context
+    except BadCertificate as problem:
+        sys.exit(f"TLS of metrics: {problem}")
 
 
 def _serve(listener: Listener) -> None:

@@ -15,6 +15,7 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.kin import Kin
 from config.supervisor.options import Options
+from config.supervisor.own_certificates import OwnCertificates
 from config.supervisor.preparing import Preparing
 from config.supervisor.problem import Problem
 from config.supervisor.processes import Processes
@@ -24,6 +25,8 @@ from config.supervisor.servers import Servers
 from config.supervisor.together import together
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
+from config.tls import given
+from config.tls.pair import BadCertificate, read
 
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +59,10 @@ async def _supervise(told: Options, home: Home) -> None:
     told = _with_ports(told)
     say("Forebay is starting")
     keeper = Keeper(home, kin)
+    if certificates := OwnCertificates.wanted(told):
+        certificates.make()
+        keeper.alongside(certificates.keep())
+    _look_at_certificates()
     try:
         await _until_told_to_stop(_start(told, home, keeper), keeper)
     finally:
@@ -75,6 +82,15 @@ def _with_ports(told: Options) -> Options:
     elif told.grpc_port is None:
         return replace(told, grpc_port=ports.first_free(told.host, options.GRPC_PORT))
     return told
+
+
+def _look_at_certificates() -> None:
+    """Those that every port has: whatever is wrong is said once, not by each process."""
+    if (files := given.own_files())[0]:
+        try:
+            read(*files)
+        except BadCertificate as problem:
+            raise Problem(f"TLS: {problem}") from None
 
 
 async def _start(told: Options, home: Home, keeper: Keeper) -> None:

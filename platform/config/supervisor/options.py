@@ -30,6 +30,7 @@ class Options:
     slots: int
     context: int
     metrics_port: int = 0  # of the first process; 0: none listens
+    tls: bool = False
 
     def has(self, role: str) -> bool:
         return not self.roles or role in self.roles
@@ -41,7 +42,8 @@ class Options:
 
     @property
     def url(self) -> str:
-        return f"http://{environment.nearby(self.host)}:{self.port}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{environment.nearby(self.host)}:{self.port}"
 
 
 def read() -> Options:
@@ -66,6 +68,7 @@ def read() -> Options:
         slots=_number("FOREBAY_SLOTS", 16, 1, 256),
         context=_number("FOREBAY_CONTEXT", 2048, 128, 1_000_000),
         metrics_port=_number("FOREBAY_METRICS_PORT", 0, 0, 65535 - MOST_SCRAPED),
+        tls=environment.has_tls(),
     )
 
 

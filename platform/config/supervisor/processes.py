@@ -80,7 +80,8 @@ class Processes:
     async def _what_is_missing(self, web: Child) -> str | None:
         if not listens(web.pid, self._options.port):
             return "it does not answer yet"
-        answer = await get(self._options.near_host, self._options.port, "/readyz")
+        where = self._options.near_host, self._options.port
+        answer = await get(*where, "/readyz", tls=self._options.tls)
         if answer.status == 200 or _only_engines_are_away(answer.body):
             return None
         return answer.body.strip() or "it does not answer yet"

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from config.environment import has_tls
 from config.supervisor import ports
 from config.supervisor.home import Home
 from config.supervisor.options import MOST_SCRAPED
@@ -73,10 +74,16 @@ class ScrapeTargets:
     def _listed(self) -> list[dict[str, object]]:
         host = socket.gethostname() if self.host in _ANYWHERE else self.host
         host = f"[{host}]" if ":" in host else host
+        tls = {"__scheme__": "https"} if has_tls() else {}
         return [
             {
                 "targets": [f"{host}:{target.port}"],
-                "labels": {"process": name, "role": target.role, "number": str(target.number)},
+                "labels": {
+                    "process": name,
+                    "role": target.role,
+                    "number": str(target.number),
+                    **tls,
+                },
             }
             for name, target in self._targets.items()
         ]

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from config import environment
@@ -23,6 +24,7 @@ from config.supervisor.postgres import (
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done
 from config.supervisor.valkey import Valkey
+from config.tls import given
 from inference import pools
 
 ENGINES_TO_COME = 5  # beside those in FOREBAY_ENGINES there is room for so many
@@ -59,6 +61,7 @@ class Servers:
             "REDIS_URL": self.redis_url,
             **self._for_engines,
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
+            **_tls(),
         }
 
     @property
@@ -113,6 +116,15 @@ def _postgres(options: Options, home: Home, keeper: Keeper) -> Postgres:
         ENGINES_TO_COME + options.web_processes - 1 + sum(len(queues) - 1 for queues in workers)
     )
     return Postgres(home, keeper, CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS)
+
+
+def _tls() -> dict[str, str]:
+    certificate, key = given.own_files()
+    if not certificate:
+        return {}
+    told = {"FOREBAY_TLS_CERTIFICATE": certificate, "FOREBAY_TLS_KEY": key}
+    authority = environment.found("FOREBAY_TLS_CA") or str(given.own_authority())
+    return {**told, **({"FOREBAY_TLS_CA": authority} if Path(authority).exists() else {})}
 
 
 def _entries() -> list[pools.Entry]:

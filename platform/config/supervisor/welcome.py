@@ -1,10 +1,12 @@
 """What to open and what to paste, once everything runs."""
 
 import json
+import shlex
 
 from config.supervisor.options import Options
 from config.supervisor.preparing import FirstRun
 from config.supervisor.screen import manage, say, seconds
+from config.tls import given
 
 
 def welcome(options: Options, first: FirstRun, model: str) -> None:
@@ -22,6 +24,8 @@ def _doors(options: Options, first: FirstRun, model: str) -> None:
     if first.operator_link:
         say(f"            first visit, sets the operator's password: {first.operator_link}")
     say(f"  Chat      {url}/chat/")
+    if authority := _own_authority(url):
+        say(f"            let your browser trust {authority}")
     if options.grpc_port:
         say(f"  gRPC      {options.near_host}:{options.grpc_port}")
     if first.demo_api_key:
@@ -34,7 +38,16 @@ def _doors(options: Options, first: FirstRun, model: str) -> None:
 def _curl(url: str, key: str, model: str) -> str:
     messages = [{"role": "user", "content": "Say hello"}]
     body = {"model": model, "messages": messages, "max_tokens": 60}  # soon there, on any machine
+    authority = _own_authority(url)
+    trusting = f"--cacert {shlex.quote(authority)} " if authority else ""
     return (
-        f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}'"
+        f"curl {trusting}{url}/v1/chat/completions -H 'Authorization: Bearer {key}'"
         f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     )
+
+
+def _own_authority(url: str) -> str:
+    """Which nobody trusts by itself, as they do those of other certificates; "" for these."""
+    made = given.own_authority()
+    own = url.startswith("https://") and given.own_files()[0] == str(made.with_name("server.crt"))
+    return str(made) if own else ""

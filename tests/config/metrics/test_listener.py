@@ -1,6 +1,7 @@
 """/metrics over HTTP: who may read, and what it withstands."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,14 +12,18 @@ from django.conf import LazySettings
 from config.metrics import exposition, listener, process
 from config.metrics.listener import AT_ONCE, Listener, listen
 from config.supervisor.ports import find_free
+from config.tls.authority import Authority, Files
+from config.tls.served import Served
 
 pytestmark = pytest.mark.unit
 
 
 @asynccontextmanager
-async def listening(token: str = "") -> AsyncIterator[int]:
+async def listening(
+    token: str = "", tls: Callable[[], ssl.SSLContext] | None = None
+) -> AsyncIterator[int]:
     port = find_free()
-    serving = asyncio.create_task(Listener("127.0.0.1", port, token).serve())
+    serving = asyncio.create_task(Listener("127.0.0.1", port, token, tls).serve())
     try:
         async with asyncio.timeout(10):
             while True:
@@ -34,8 +39,9 @@ async def listening(token: str = "") -> AsyncIterator[int]:
         await asyncio.gather(serving, return_exceptions=True)
 
 
-async def say(port: int, *lines: str) -> str:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def say(port: int, *lines: str, tls: ssl.SSLContext | None = None) -> str:
+    host = "localhost" if tls else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=host)
     writer.write("\r\n".join([*lines, "", ""]).encode())
     try:
         return (await asyncio.wait_for(reader.read(), 10)).decode()
@@ -43,8 +49,48 @@ async def say(port: int, *lines: str) -> str:
         writer.close()
 
 
-async def get(port: int, *headers: str, path: str = "/metrics", method: str = "GET") -> str:
-    return await say(port, f"{method} {path} HTTP/1.1", "Host: here", *headers)
+async def get(
+    port: int,
+    *headers: str,
+    path: str = "/metrics",
+    method: str = "GET",
+    tls: ssl.SSLContext | None = None,
+) -> str:
+    return await say(port, f"{method} {path} HTTP/1.1", "Host: here", *headers, tls=tls)
+
+
+def trusting(folder: Path, client: Files | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    if client:
+        context.load_cert_chain(client.certificate, client.key)
+    return context
+
+
+async def test_over_tls_1_3_alone(tmp_path: Path) -> None:
+    server = Authority.make(tmp_path).server(["localhost"])
+    served = Served("metrics", str(server.certificate), str(server.key))
+    async with listening(tls=served.context) as port:
+        assert (await get(port, tls=trusting(tmp_path))).startswith("HTTP/1.1 200")
+        older = trusting(tmp_path)
+        older.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(OSError):
+            await get(port, tls=older)
+        with pytest.raises((AssertionError, OSError)):
+            assert await get(port)
+
+
+async def test_only_who_shows_a_certificate_may_read(tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path / "own")
+    server, client = authority.server(["localhost"]), authority.client("prometheus")
+    stranger = Authority.make(tmp_path / "strange").client("mallory")
+    clients = str(tmp_path / "own" / "ca.crt")
+    served = Served("metrics", str(server.certificate), str(server.key), clients)
+    async with listening(tls=served.context) as port:
+        knows = trusting(tmp_path / "own", client)
+        assert (await get(port, tls=knows)).startswith("HTTP/1.1 200")
+        for other in (None, stranger):
+            with pytest.raises((AssertionError, OSError)):
+                assert await get(port, tls=trusting(tmp_path / "own", other))
 
 
 async def test_a_probe_needs_no_token_and_is_told_nothing_but_whether(

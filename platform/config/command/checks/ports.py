@@ -25,7 +25,7 @@ def _web(told: Options) -> Finding:
     found = _port("port", told.host, told.port, "FOREBAY_PORT")
     if found.state == "ok" or os.environ.get(_HANDED_OVER):
         return found
-    answer = asyncio.run(get(told.near_host, told.port, "/livez"))
+    answer = asyncio.run(get(told.near_host, told.port, "/livez", tls=told.tls))
     if answer.status == 200:
         return ok("port", f"{told.port}: a Forebay answers there already")
     return found

@@ -4,18 +4,20 @@ As config/grpc_server.py starts: gRPC reads its environment just once.
 """
 
 # isort: off
-from inference.api.grpc.credentials import credentials
+from inference.api.grpc.credentials import Secrets, credentials
 # isort: on
 
 import asyncio
 import sys
+from pathlib import Path
 
 from inference.api.grpc.server import Server
 
 
 async def serve(certificate: str, key: str) -> None:
     server = Server([], [], largest=1024, grace_s=1, connections=10)
-    port = server.listen("127.0.0.1:0", credentials(certificate, key))
+    secrets = Secrets(Path(certificate).read_bytes(), Path(key).read_bytes())
+    port = server.listen("127.0.0.1:0", credentials(lambda: secrets))
     await server.start()
     print(port, flush=True)
     await asyncio.Event().wait()

@@ -10,17 +10,21 @@ import grpc
 import pytest
 
 from config.environment import PROJECT
-from inference.api.grpc.credentials import credentials
+from inference.api.grpc.credentials import Secrets, credentials
 from tests.inference.api.grpc.certificates import Authority, Signed
 from tests.inference.api.grpc.conftest import Serve, echo_of
 
 pytestmark = pytest.mark.unit
 
 
+def secrets(signed: Signed, clients: Signed | None = None) -> Secrets:
+    pair = signed.certificate.read_bytes(), signed.key.read_bytes()
+    return Secrets(*pair, clients.certificate.read_bytes() if clients else None)
+
+
 def of_server(authority: Authority, *, mutual: bool = False) -> grpc.ServerCredentials:
-    signed = authority.sign("server")
-    clients = str(authority.own.certificate) if mutual else ""
-    return credentials(str(signed.certificate), str(signed.key), clients)
+    found = secrets(authority.sign("server"), authority.own if mutual else None)
+    return credentials(lambda: found)
 
 
 async def asked(address: str, authority: Authority, client: Signed | None = None) -> bytes:
@@ -92,6 +96,15 @@ async def test_a_client_without_one_or_with_a_strangers(
         assert problem.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        credentials(str(tmp_path / "none.crt"), str(tmp_path / "none.key"))
+async def test_a_renewal_holds_for_who_comes_then(
+    serve: Serve, authority: Authority, tmp_path: Path
+) -> None:
+    new = Authority(tmp_path, "new")
+    current = secrets(authority.sign("server"), authority.own)
+    address = await serve(credentials(lambda: current))
+    client, later = authority.sign("client"), new.sign("later")
+    assert await asked(address, authority, client) == b"hello"
+    current = secrets(new.sign("renewed"), new.own)
+    assert await asked(address, new, later) == b"hello"
+    with pytest.raises(grpc.aio.AioRpcError):
+        await asked(address, new, client)

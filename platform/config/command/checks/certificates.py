@@ -1,0 +1,43 @@
+"""Certificates of our own ports: whole, of the key beside them, and not near their end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from config.command.checks.finding import Finding, fail, ok, warn
+from config.tls import given
+from config.tls.pair import BadCertificate, read, read_authorities
+
+SOON = timedelta(days=14)
+
+
+def findings() -> Iterator[Finding]:
+    own = given.own_files()
+    if own[0]:
+        yield _pair("certificate", own)
+    if (of_grpc := given.grpc_files(own)) != own:
+        yield _pair("certificate of gRPC", of_grpc)
+    for name in (given.GRPC_CLIENTS, given.METRICS_CLIENTS):
+        if path := given.client_authorities(name, own):
+            yield _authorities(name, path)
+
+
+def _pair(subject: str, files: given.Files) -> Finding:
+    if given.what_to_do(files) and not Path(files[0]).exists():
+        return warn(subject, "`forebay run` makes one; others need it before: forebay certificates")
+    try:
+        ends = read(*files).leaf.not_valid_after_utc
+    except BadCertificate as problem:
+        return fail(subject, str(problem))
+    says = f"{files[0]} until {ends:%F %R} UTC"
+    return (
+        warn(subject, f"{says}: renew it") if ends - datetime.now(UTC) < SOON else ok(subject, says)
+    )
+
+
+def _authorities(name: str, path: str) -> Finding:
+    try:
+        read_authorities(path)
+    except BadCertificate as problem:
+        return fail(name, str(problem))
+    return ok(name, f"clients show a certificate of {path}")

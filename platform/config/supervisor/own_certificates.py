@@ -1,0 +1,76 @@
+"""With FOREBAY_TLS=on and no certificate given: an authority and a certificate of our own.
+
+They are made at the first start, and renewed while we run: the processes see that by themselves.
+"""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config import environment
+from config.supervisor.options import Options
+from config.supervisor.problem import Problem
+from config.supervisor.screen import say
+from config.tls import given
+from config.tls.authority import Authority, Files, is_due, lacks
+from config.tls.pair import BadCertificate
+
+EVERY_S = 3600.0
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104
+
+
+class OwnCertificates:
+    def __init__(self, folder: Path, hosts: list[str]) -> None:
+        self._folder, self._hosts = folder, hosts
+        self._files = Files.of(folder, "server")
+
+    @classmethod
+    def wanted(cls, options: Options) -> "OwnCertificates | None":
+        """None where somebody else sees to them, or nothing has TLS."""
+        if not options.tls or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
+            return None
+        return cls(given.FOLDER, _hosts(options))
+
+    def make(self) -> None:
+        """What is missing, or near its end. Raises Problem."""
+        try:
+            if self._is_missing():
+                authority = self._authority()
+                authority.server(self._hosts)
+                say(f"  certificate made for {', '.join(self._hosts)}")
+        except (BadCertificate, OSError) as problem:
+            raise Problem(f"FOREBAY_TLS: {problem}") from None
+
+    async def keep(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                self.make()
+            except Problem as problem:
+                say(f"ALERT tls: {problem}")
+
+    def _authority(self) -> Authority:
+        if Files.of(self._folder, "ca").certificate.exists():
+            return Authority.open(self._folder)
+        return Authority.make(self._folder)
+
+    def _is_missing(self) -> bool:
+        try:
+            leaf = self._files.read().leaf
+        except BadCertificate:
+            return True
+        return is_due(leaf) or lacks(leaf, self._hosts)
+
+
+def _hosts(options: Options) -> list[str]:
+    """By which names and addresses somebody gets here."""
+    public = environment.public_url(options.host, options.port)
+    listed = [name.strip() for name in os.environ.get("FOREBAY_ALLOWED_HOSTS", "").split(",")]
+    further = [f"*{name}" if name.startswith(".") else name for name in listed]
+    below = [name for name in further if name not in ("", "*")]
+    here = [socket.gethostname()] if options.host in _ANYWHERE else [options.host]
+    named = urlsplit(public).hostname or "localhost"
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", named, *here, *below]))

@@ -1,0 +1,221 @@
+"""A small authority of our own, for those who have no other: keys are ECDSA P-256, which browsers,
+gRPC and OpenSSL all take.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from audit.keys.master_keys.private_file import replace
+from config.tls.pair import BadCertificate, Pair, read, read_authorities
+
+YEARS_10, DAYS = 3650, 90
+SKEW = timedelta(hours=1)  # of clocks
+_SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
+_DNS = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
+_LEAF = x509.BasicConstraints(ca=False, path_length=None)
+
+
+@dataclass(frozen=True)
+class Files:
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> "Files":
+        return cls(folder / f"{name}.crt", folder / f"{name}.key")
+
+    def read(self) -> Pair:
+        return read(self.certificate, self.key)
+
+
+class Authority:
+    def __init__(
+        self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> None:
+        self._folder, self.certificate, self._key = folder, certificate, key
+
+    @classmethod
+    def open(cls, folder: Path) -> "Authority":
+        """Raises BadCertificate."""
+        files = Files.of(folder, "ca")
+        if not files.certificate.exists():
+            raise BadCertificate(f"there is no authority in {folder}: make one first")
+        read_authorities(files.certificate)
+        pair = files.read()
+        key = load_pem_private_key(pair.key, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise BadCertificate(f"{files.key}: not a key that was made here")
+        return cls(folder, pair.leaf, key)
+
+    @classmethod
+    def make(cls, folder: Path, *, force: bool = False) -> "Authority":
+        """Raises BadCertificate where there is one, unless forced."""
+        files = Files.of(folder, "ca")
+        if not force and (files.certificate.exists() or files.key.exists()):
+            raise BadCertificate(
+                f"{folder} has an authority: whoever trusts it would refuse what a new one signs. "
+                "--force makes one all the same"
+            )
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        number = x509.random_serial_number()
+        name = _named(f"Forebay authority {number & 0xFFFFFF:06x}")
+        built = _built(name, name, key, number, YEARS_10)
+        built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        built = built.add_extension(_usage(signs=True), critical=True)
+        certificate = built.sign(key, SHA256())
+        _keep(files, certificate, key)
+        return cls(folder, certificate, key)
+
+    def server(self, hosts: Sequence[str], days: int = DAYS, name: str = "server") -> Files:
+        """For names and addresses."""
+        return self._issue(name, hosts[0], [_host(each) for each in hosts], [_SERVER], days)
+
+    def client(self, name: str, days: int = DAYS) -> Files:
+        return self._issue(name, name, [], [_CLIENT], days)
+
+    def again(self, name: str) -> Files:
+        """The same once more: for the same names, use and time, with a new key."""
+        old = _leaf(self._folder / f"{name}.crt")
+        days = max(1, (old.not_valid_after_utc - old.not_valid_before_utc - SKEW).days)
+        use = old.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        common = old.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        return self._issue(name, str(common), list(names_of(old)), list(use), days)
+
+    def has_signed(self, certificate: x509.Certificate) -> bool:
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except Exception:  # whatever it is, it is not ours
+            return False
+        return True
+
+    def _issue(
+        self,
+        file: str,
+        common: str,
+        names: list[x509.GeneralName],
+        use: list[x509.ObjectIdentifier],
+        days: int,
+    ) -> Files:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", file) or file == "ca":
+            raise BadCertificate(f"{file!r} cannot name files: use letters, digits and -")
+        if not 1 <= days <= YEARS_10:
+            raise BadCertificate(f"a certificate holds for 1 to {YEARS_10} days, not {days}")
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer, number = self.certificate.subject, x509.random_serial_number()
+        built = _built(_named(common[:64]), issuer, key, number, days, self.certificate)
+        built = built.add_extension(_LEAF, critical=True)
+        built = built.add_extension(_usage(signs=False), critical=True)
+        built = built.add_extension(x509.ExtendedKeyUsage(use), critical=False)
+        if names:
+            built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        files = Files.of(self._folder, file)
+        _keep(files, built.sign(self._key, SHA256()), key)
+        return files
+
+
+def is_due(certificate: x509.Certificate) -> bool:
+    """Whether its last third has begun."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return datetime.now(UTC) > ends - (ends - begins) / 3
+
+
+def lacks(certificate: x509.Certificate, hosts: Iterable[str]) -> bool:
+    """Whether it is not for one of them."""
+    return not {_host(each) for each in hosts} <= set(names_of(certificate))
+
+
+def names_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return list(found.value)
+
+
+def _host(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text.strip("[]")))
+    except ValueError:
+        pass
+    name = text.lower().rstrip(".")
+    if not name.isascii():
+        name = name.encode("idna").decode()
+    if not _DNS.fullmatch(name) or len(name) > 253:
+        raise BadCertificate(f"{text!r} is neither a host name nor an address")
+    return x509.DNSName(name)
+
+
+def _leaf(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(path.read_bytes())[0]
+
+
+def _built(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    number: int,
+    days: int,
+    authority: x509.Certificate | None = None,
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    ends = now + timedelta(days=days)
+    if authority:
+        ends = min(ends, authority.not_valid_after_utc)
+    public = key.public_key()
+    signer: x509.AuthorityKeyIdentifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
+        authority.public_key() if authority else public  # type: ignore[arg-type]
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(number)
+        .not_valid_before(now - SKEW)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(signer, critical=False)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _keep(files: Files, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    """The key first: who reads in between takes neither, since they do not belong together."""
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    replace(files.key, private.decode())
+    replace(files.certificate, certificate.public_bytes(Encoding.PEM).decode())
+    files.certificate.chmod(0o644)

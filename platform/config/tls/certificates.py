@@ -1,0 +1,116 @@
+"""`forebay certificates`: an authority of our own, and certificates for servers and clients."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from config.supervisor.screen import say
+from config.tls.authority import DAYS, Authority, Files, is_due, names_of
+from config.tls.given import FOLDER
+from config.tls.pair import BadCertificate
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    told = _parser().parse_args(arguments)
+    try:
+        told.run(told)
+    except (BadCertificate, OSError) as problem:
+        sys.exit(f"forebay certificates: {problem}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("forebay certificates", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    made = commands.add_parser("authority", help="make the authority: ca.crt, ca.key")
+    made.add_argument("--force", action="store_true", help="though there is one already")
+    made.set_defaults(run=_authority)
+
+    made = commands.add_parser("server", help="a certificate for a server, by names and addresses")
+    made.add_argument("hosts", nargs="*", default=["localhost", "127.0.0.1", "::1"])
+    made.add_argument("--name", default="server", help="of the files; default: %(default)s")
+    _days(made)
+    made.set_defaults(run=_server)
+
+    made = commands.add_parser("client", help="one for a client: Prometheus, a program, an engine")
+    made.add_argument("name")
+    _days(made)
+    made.set_defaults(run=_client)
+
+    made = commands.add_parser("renew", help="those again whose last third has begun")
+    made.add_argument("--all", action="store_true", help="all of them")
+    made.set_defaults(run=_renew)
+
+    commands.add_parser("list", help="what is there").set_defaults(run=_list)
+    return parser
+
+
+def _days(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--days", type=int, default=DAYS, help="it holds; default: %(default)s")
+
+
+def _authority(told: argparse.Namespace) -> None:
+    Authority.make(told.folder, force=told.force)
+    _say("made", Files.of(told.folder, "ca"))
+    say("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
+
+
+def _opened(folder: Path) -> Authority:
+    if not Files.of(folder, "ca").certificate.exists():
+        Authority.make(folder)
+        _say("made", Files.of(folder, "ca"))
+    return Authority.open(folder)
+
+
+def _server(told: argparse.Namespace) -> None:
+    _say("made", _opened(told.folder).server(told.hosts, told.days, told.name))
+
+
+def _client(told: argparse.Namespace) -> None:
+    _say("made", _opened(told.folder).client(told.name, told.days))
+
+
+def _renew(told: argparse.Namespace) -> None:
+    authority = Authority.open(told.folder)
+    for name, certificate in _signed(told.folder, authority):
+        if told.all or is_due(certificate):
+            _say("renewed", authority.again(name))
+        else:
+            say(f"not due   {told.folder / name}.crt until {_until(certificate)}")
+    if is_due(authority.certificate):
+        say(f"The authority itself ends {_until(authority.certificate)}: plan for another.")
+
+
+def _list(told: argparse.Namespace) -> None:
+    authority = Authority.open(told.folder)
+    _say("authority", Files.of(told.folder, "ca"))
+    for name, certificate in _signed(told.folder, authority):
+        names = ", ".join(str(each.value) for each in names_of(certificate)) or "a client"
+        say(f"{told.folder / name}.crt until {_until(certificate)}: {names}")
+
+
+def _signed(folder: Path, authority: Authority) -> Iterator[tuple[str, x509.Certificate]]:
+    for path in sorted(folder.glob("*.crt")):
+        try:
+            certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        except ValueError:
+            say(f"{path} is no certificate")
+            continue
+        if path.stem != "ca" and authority.has_signed(certificate):
+            yield path.stem, certificate
+
+
+def _say(how: str, files: Files) -> None:
+    say(f"{how:9} {files.certificate} and {files.key.name}, until {_until(files.read().leaf)}")
+
+
+def _until(certificate: x509.Certificate) -> str:
+    return f"{certificate.not_valid_after_utc:%F %R} UTC"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A certificate with its key, read from files and looked at before anybody gets it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+LARGEST = 1024 * 1024  # bytes of a file
+LEAST_RSA = 2048  # bits
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class BadCertificate(ValueError):
+    """One line that names the file and says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    chain: bytes  # PEM: of the server or client first, then who signed it
+    key: bytes  # PEM
+    leaf: x509.Certificate
+
+    @property
+    def not_after(self) -> float:
+        """Unix time."""
+        return self.leaf.not_valid_after_utc.timestamp()
+
+
+def read(certificate: str | Path, key: str | Path) -> Pair:
+    """Raises BadCertificate: for half a file, another's key, a time that is over, and so on."""
+    chain, private = _bytes(certificate), _bytes(key)
+    found = _certificates(certificate, chain)
+    _require_key_of(found[0], _private_key(key, private), certificate, key)
+    _require_order(found, certificate)
+    _require_now(found[0], certificate)
+    return Pair(chain, private, found[0])
+
+
+def read_authorities(path: str | Path) -> bytes:
+    """PEM of those whose certificates are accepted. Raises BadCertificate."""
+    text = _bytes(path)
+    for found in _certificates(path, text):
+        if not _may_sign(found):
+            name = found.subject.rfc4514_string()
+            raise BadCertificate(f"{path}: {name} is no authority: it may sign no certificates")
+        _require_now(found, path)
+    return text
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            found = file.read(LARGEST + 1)
+    except OSError as problem:
+        raise BadCertificate(f"{path}: {(problem.strerror or str(problem)).lower()}") from None
+    if len(found) > LARGEST:
+        raise BadCertificate(f"{path}: too large for a certificate or a key")
+    return found
+
+
+def _certificates(path: str | Path, text: bytes) -> list[x509.Certificate]:
+    # Whatever begins must end: the parser itself passes over a last one that is cut off.
+    begun, ended = text.count(b"-----BEGIN CERTIFICATE"), text.count(b"-----END CERTIFICATE-----")
+    try:
+        found = x509.load_pem_x509_certificates(text)
+    except ValueError:
+        found = []
+    if not found or begun != ended:
+        raise BadCertificate(f"{path}: no whole certificate in PEM: it may be half written")
+    return found
+
+
+def _private_key(path: str | Path, text: bytes) -> PrivateKey:
+    try:
+        found = load_pem_private_key(text, None)
+    except TypeError:
+        raise BadCertificate(
+            f"{path}: the key is encrypted: write it without a passphrase (openssl pkey -in … "
+            "-out …), readable for this user only"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadCertificate(f"{path}: no whole private key in PEM: it may be half written") from (
+            None
+        )
+    if isinstance(found, rsa.RSAPrivateKey) and found.key_size >= LEAST_RSA:
+        return found
+    if isinstance(found, ec.EllipticCurvePrivateKey) and found.key_size >= 256:
+        return found
+    raise BadCertificate(
+        f"{path}: browsers and gRPC do not take such a key: use ECDSA P-256, or RSA with "
+        f"{LEAST_RSA} bits or more"
+    )
+
+
+def _require_key_of(
+    leaf: x509.Certificate, key: PrivateKey, certificate: str | Path, path: str | Path
+) -> None:
+    if leaf.public_key() != key.public_key():
+        raise BadCertificate(f"{path} is not the key of {certificate}: one may not be renewed yet")
+
+
+def _require_order(chain: list[x509.Certificate], path: str | Path) -> None:
+    for signed, signer in pairwise(chain):
+        try:
+            signed.verify_directly_issued_by(signer)
+        except (ValueError, TypeError, InvalidSignature):
+            raise BadCertificate(
+                f"{path}: {signer.subject.rfc4514_string()} did not sign the certificate before it"
+            ) from None
+
+
+def _require_now(found: x509.Certificate, path: str | Path) -> None:
+    now = datetime.now(UTC)
+    if found.not_valid_after_utc < now:
+        raise BadCertificate(f"{path}: the certificate ended at {found.not_valid_after_utc:%F %R}")
+    if found.not_valid_before_utc > now:
+        begins = f"{found.not_valid_before_utc:%F %R}"
+        raise BadCertificate(f"{path}: the certificate begins at {begins} only")
+
+
+def _may_sign(found: x509.Certificate) -> bool:
+    try:
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints)
+        if not constraints.value.ca:
+            return False
+        return bool(found.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign)
+    except x509.ExtensionNotFound as missing:
+        return missing.oid == x509.KeyUsage.oid

@@ -1,0 +1,130 @@
+"""What a port shows its clients, and how it changes when the files do, without a restart.
+
+Nobody watches: whoever takes a connection asks, and every EVERY_S that looks at the files. New ones
+are taken only when they are whole and belong together; else the old ones stay, and a line says why.
+"""
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from audit.metrics import Gauge, Label
+from config.tls.pair import BadCertificate, Pair, read, read_authorities
+
+log = logging.getLogger(__name__)
+EVERY_S = 5.0
+_served: dict[str, "Served"] = {}
+
+
+class Material(NamedTuple):
+    pair: Pair
+    clients: bytes | None  # PEM of the authorities whose certificates clients must show
+
+
+def _ends() -> Mapping[tuple[str, ...], float]:
+    return {(name,): served.material.pair.not_after for name, served in _served.items()}
+
+
+NOT_AFTER = Gauge(
+    "forebay_certificate_not_after_seconds",
+    "Unix time at which the certificate ends that this process shows",
+    Label.of("certificate", "web", "grpc", "metrics"),
+    read=_ends,
+)
+
+
+class Served:
+    """`name`: of the port, in figures. Paths of PEM files; `clients` "" asks for no certificate."""
+
+    def __init__(self, name: str, certificate: str, key: str, clients: str = "") -> None:
+        self._name, self._certificate, self._key, self._clients = name, certificate, key, clients
+        self._seen = self._stamps()
+        self._kept = self._read()
+        self._context: ssl.SSLContext | None = None
+        self._looked, self._told = time.monotonic(), ""
+        _served[name] = self
+
+    @property
+    def material(self) -> Material:
+        """The one in force: another object only when another one is."""
+        now = time.monotonic()
+        if now - self._looked > EVERY_S:
+            self._looked = now
+            self._look()
+        return self._kept
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection that is about to begin."""
+        before, material = self._kept, self.material
+        if self._context is None or material is not before:
+            self._context = server_context(material)
+        return self._context
+
+    def _look(self) -> None:
+        if (stamps := self._stamps()) == self._seen:
+            return
+        try:
+            self._kept = self._read()
+        except BadCertificate as problem:
+            self._keep_old(str(problem))
+            return
+        self._seen, self._told, self._context = stamps, "", None
+        log.info("TLS of %s: renewed, until %s", self._name, _day(self._kept.pair))
+
+    def _keep_old(self, why: str) -> None:
+        if why != self._told:
+            until = _day(self._kept.pair)
+            log.error("TLS of %s: keeps the certificate that ends %s: %s", self._name, until, why)
+        self._told = why
+
+    def _read(self) -> Material:
+        """Raises BadCertificate."""
+        pair = read(self._certificate, self._key)
+        found = Material(pair, read_authorities(self._clients) if self._clients else None)
+        server_context(found)  # what OpenSSL does not take, nobody gets
+        return found
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(path) for path in (self._certificate, self._key, self._clients) if path]
+
+
+def server_context(material: Material) -> ssl.SSLContext:
+    """TLS 1.3 and nothing older. Raises BadCertificate."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.set_alpn_protocols(["http/1.1"])
+    try:
+        _load(made, material.pair)
+        if material.clients:
+            made.load_verify_locations(cadata=material.clients.decode("latin-1"))
+            made.verify_mode = ssl.CERT_REQUIRED
+    except ssl.SSLError as problem:
+        raise BadCertificate(f"OpenSSL does not take it: {problem.reason or problem}") from None
+    return made
+
+
+def _load(context: ssl.SSLContext, pair: Pair) -> None:
+    """Just the bytes that were looked at: the files may be others by now. OpenSSL takes paths."""
+    file = os.memfd_create("forebay-tls", os.MFD_CLOEXEC)
+    try:
+        with open(file, "wb", closefd=False) as whole:
+            whole.write(pair.key + b"\n" + pair.chain)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _day(pair: Pair) -> str:
+    return f"{pair.leaf.not_valid_after_utc:%F %R} UTC"
