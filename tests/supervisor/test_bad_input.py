@@ -86,7 +86,7 @@ def test_a_certificate_that_is_not_there(home: Path) -> None:
         FOREBAY_GRPC_PRIVATE_KEY="/no/server.key",
     )
 
-    assert "gRPC cannot listen" in line
+    assert "TLS of gRPC: /no/server.crt: no such file" in line
     assert "/no/server" in line
 
 

@@ -25,7 +25,7 @@ SUBCOMMANDS = {
     "beat": Subcommand(f"{_HERE}.beat", "what sends the jobs; of several one sends"),
     "migrate": Subcommand(f"{_HERE}.migrate", "makes or changes the tables, once for each version"),
     "certificates": Subcommand(
-        "config.tls.certificates", "an authority of your own, and what it signs", "COMMAND …"
+        f"{_HERE}.certificates", "an authority of your own, and what it signs", "COMMAND …"
     ),
     "manage": Subcommand(f"{_HERE}.manage", "a management command, `help` lists them", "COMMAND …"),
     "version": Subcommand(f"{_HERE}.version", "which version this is"),

@@ -27,8 +27,7 @@ def grpc_files(own: Files) -> Files:
     named = [os.environ.get(f"FOREBAY_GRPC_{name}", "") for name in ("CERTIFICATE", "PRIVATE_KEY")]
     if any(named) and not all(named):
         raise EnvironmentProblem("set FOREBAY_GRPC_CERTIFICATE and FOREBAY_GRPC_PRIVATE_KEY both")
-    files = (named[0], named[1]) if any(named) else own
-    return files
+    return (named[0], named[1]) if any(named) else own
 
 
 def client_authorities(name: str, own: Files) -> str:

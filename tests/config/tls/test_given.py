@@ -52,13 +52,14 @@ def test_a_certificate_that_is_named(say: Say) -> None:
         ({"TLS_CERTIFICATE": "/a.crt"}, "set FOREBAY_TLS_KEY as well"),
         ({"TLS_KEY": "/a.key"}, "set FOREBAY_TLS_CERTIFICATE as well"),
         ({"GRPC_CLIENT_CA": "/ca.crt"}, "FOREBAY_GRPC_CLIENT_CA needs TLS"),
-        ({"GRPC_CERTIFICATE": "/a.crt"}, "FOREBAY_GRPC_PRIVATE_KEY both"),
+        ({"GRPC_CERTIFICATE": "/a.crt"}, "and FOREBAY_GRPC_PRIVATE_KEY both"),
         ({"METRICS_CLIENT_CA": "/ca.crt"}, "FOREBAY_METRICS_CLIENT_CA needs TLS"),
     ],
 )
 def test_what_cannot_be(say: Say, variables: dict[str, str], what: str) -> None:
     say(**variables)
     with pytest.raises(EnvironmentProblem, match=what):
+        given.grpc_files(given.own_files())
         for name in (given.GRPC_CLIENTS, given.METRICS_CLIENTS):
             given.client_authorities(name, given.own_files())
 

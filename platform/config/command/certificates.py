@@ -7,13 +7,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from config.supervisor.screen import say
 from config.tls.authority import DAYS, Authority, Files, is_due, names_of
 from config.tls.given import FOLDER
 from config.tls.pair import BadCertificate
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     told = _parser().parse_args(arguments)
     try:
         told.run(told)
@@ -56,7 +55,7 @@ def _days(parser: argparse.ArgumentParser) -> None:
 def _authority(told: argparse.Namespace) -> None:
     Authority.make(told.folder, force=told.force)
     _say("made", Files.of(told.folder, "ca"))
-    say("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
+    print("Keep ca.key off machines that do not sign; give ca.crt to whoever shall trust it.")
 
 
 def _opened(folder: Path) -> Authority:
@@ -80,9 +79,9 @@ def _renew(told: argparse.Namespace) -> None:
         if told.all or is_due(certificate):
             _say("renewed", authority.again(name))
         else:
-            say(f"not due   {told.folder / name}.crt until {_until(certificate)}")
+            print(f"not due   {told.folder / name}.crt until {_until(certificate)}")
     if is_due(authority.certificate):
-        say(f"The authority itself ends {_until(authority.certificate)}: plan for another.")
+        print(f"The authority itself ends {_until(authority.certificate)}: plan for another.")
 
 
 def _list(told: argparse.Namespace) -> None:
@@ -90,7 +89,7 @@ def _list(told: argparse.Namespace) -> None:
     _say("authority", Files.of(told.folder, "ca"))
     for name, certificate in _signed(told.folder, authority):
         names = ", ".join(str(each.value) for each in names_of(certificate)) or "a client"
-        say(f"{told.folder / name}.crt until {_until(certificate)}: {names}")
+        print(f"{told.folder / name}.crt until {_until(certificate)}: {names}")
 
 
 def _signed(folder: Path, authority: Authority) -> Iterator[tuple[str, x509.Certificate]]:
@@ -98,19 +97,15 @@ def _signed(folder: Path, authority: Authority) -> Iterator[tuple[str, x509.Cert
         try:
             certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
         except ValueError:
-            say(f"{path} is no certificate")
+            print(f"{path} is no certificate")
             continue
         if path.stem != "ca" and authority.has_signed(certificate):
             yield path.stem, certificate
 
 
 def _say(how: str, files: Files) -> None:
-    say(f"{how:9} {files.certificate} and {files.key.name}, until {_until(files.read().leaf)}")
+    print(f"{how:9} {files.certificate} and {files.key.name}, until {_until(files.read().leaf)}")
 
 
 def _until(certificate: x509.Certificate) -> str:
     return f"{certificate.not_valid_after_utc:%F %R} UTC"
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from config.command.certificates import main
 from config.tls.authority import Authority, Files, is_due
-from config.tls.certificates import main
 
 pytestmark = pytest.mark.unit
 
