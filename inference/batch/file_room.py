@@ -24,8 +24,19 @@ class StorageFull(Exception):
         self.stored = stored
 
 
+class TooManyFiles(Exception):
+    """Of a tenant, uploads that have begun and their parts among them."""
+
+
 class FileGone(Exception):
     """It was deleted while it was being written: its person is erased, or its tenant closed."""
+
+
+def check_number(tenant_id: UUID) -> None:
+    """Within the tenant's scope. Raises TooManyFiles: bytes do not bound how many empty ones are."""
+    there = File.objects.filter(tenant_id=tenant_id).order_by()
+    if there[: settings.FILES_MOST].count() >= settings.FILES_MOST:
+        raise TooManyFiles
 
 
 def check(tenant_id: UUID) -> None:

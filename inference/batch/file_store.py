@@ -41,7 +41,8 @@ class Owner:
 class FileWriter:
     """Of a file that exists for nobody before `finish`. Raises Barred for who is erased.
 
-    `is_limited`: whether the limit of the tenant's files holds it; then it raises StorageFull.
+    `is_limited`: whether the limits of the tenant's files hold it; then it raises TooManyFiles and
+    StorageFull.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class FileWriter:
         self._piece, self._number, self._room = bytearray(), 0, 0
         try:
             with tenant_scope(owner.tenant_id):
+                if is_limited:
+                    file_room.check_number(owner.tenant_id)
                 self.file.save(force_insert=True)
                 self._reserve(1)
         except IntegrityError:  # a part of what is there no more

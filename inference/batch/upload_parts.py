@@ -8,6 +8,7 @@ from hashlib import md5
 from uuid import UUID
 
 from audit.keys.keyring import keyring
+from inference.batch import file_room
 from inference.batch.encryption import name_aad, name_of
 from inference.batch.file_room import FileGone
 from inference.batch.file_store import FileReader, FileWriter, Owner
@@ -32,7 +33,7 @@ class OtherContent(Exception):
 
 
 def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> File:
-    """Raises Barred."""
+    """Raises Barred, TooManyFiles."""
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     upload = File(
         tenant_id=owner.tenant_id,
@@ -45,6 +46,7 @@ def begin(owner: Owner, name: str, size: int, expires_after_s: int | None) -> Fi
     )
     upload.name_ciphertext = cipher.encrypt(name.encode(), name_aad(upload))
     with tenant_scope(owner.tenant_id):
+        file_room.check_number(owner.tenant_id)
         upload.save(force_insert=True)
     return upload
 

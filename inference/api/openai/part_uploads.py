@@ -15,7 +15,7 @@ from inference.api.openai import expiry, files, uploads
 from inference.api.openai.callers import owner_of, reader
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
-from inference.batch.file_room import FileGone
+from inference.batch.file_room import FileGone, TooManyFiles
 from inference.batch.upload_parts import NoSuchPart, OtherContent, OtherSize
 from inference.errors import BadRequest, Forbidden, NotFound
 from inference.intake.refusals import denied
@@ -153,6 +153,8 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         raise BadRequest("the parts have another MD5", param="md5") from None
     except (FileGone, Unreadable):
         raise NotFound("the upload is over already", code="upload_not_found") from None
+    except TooManyFiles:
+        raise uploads.too_many_files() from None
     except Barred:
         raise Forbidden(RESTRICTED_TEXT, code=RESTRICTED) from None
 

@@ -24,7 +24,7 @@ from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
 from inference.api.openai import expiry
 from inference.api.openai.callers import owner_of
-from inference.batch.file_room import FileGone, StorageFull
+from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileWriter, Owner
 from inference.errors import (
     ApiError,
@@ -167,6 +167,8 @@ class _Upload(FileUploadHandler):
     def _told(self, problem: BaseException) -> BaseException:
         if isinstance(problem, StorageFull):
             return storage_full(problem.stored)
+        if isinstance(problem, TooManyFiles):
+            return too_many_files()
         return _gone(self._owner) if isinstance(problem, FileGone) else problem
 
     def _taken(self) -> File:
@@ -252,6 +254,13 @@ def storage_full(stored: int) -> ApiError:
     return LimitReached(
         f"this tenant's files have {stored} bytes; {settings.FILES_BYTES} is the most: delete some",
         code="file_storage_full",
+    )
+
+
+def too_many_files() -> ApiError:
+    return LimitReached(
+        f"this tenant has {settings.FILES_MOST} files and parts of uploads: delete some",
+        code="too_many_files",
     )
 
 

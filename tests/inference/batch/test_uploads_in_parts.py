@@ -188,3 +188,19 @@ async def test_anothers_upload_does_not_exist(
     for asks in (sdk, other):
         with pytest.raises(openai.NotFoundError):
             await asks.files.content(file_id)
+
+
+async def test_uploads_and_parts_are_bounded(
+    sdk: openai.AsyncOpenAI, shop: Shop, settings: Settings
+) -> None:
+    settings.FILES_MOST = 3
+    upload = await began(sdk)
+    await sdk.uploads.parts.create(upload.id, data=b"x")
+    other = await began(sdk)
+    for more in (began(sdk), sdk.uploads.parts.create(upload.id, data=b"y")):
+        with pytest.raises(openai.RateLimitError) as refused:
+            await more
+        assert refused.value.code == "too_many_files"
+    assert (await shop.upload(b"x")).json()["error"]["code"] == "too_many_files"
+    await sdk.uploads.cancel(other.id)
+    await sdk.uploads.parts.create(upload.id, data=b"y")
