@@ -33,7 +33,7 @@ class FileGone(Exception):
 
 
 def check_number(tenant_id: UUID) -> None:
-    """Within the tenant's scope. Raises TooManyFiles: bytes do not bound how many empty ones are."""
+    """Within the tenant's scope. Raises TooManyFiles: bytes do not bound how many are empty."""
     there = File.objects.filter(tenant_id=tenant_id).order_by()
     if there[: settings.FILES_MOST].count() >= settings.FILES_MOST:
         raise TooManyFiles
