@@ -1,23 +1,16 @@
 """Who waits in Valkey, for how long, and how fair it is: for the jobs' metrics.
 
-What is asked for is bounded, however many tenants wait: of a class, ENDS tenants who come next and
-as many who come last are looked at.
+What is asked for is bounded, however many tenants wait (lines/ends.py).
 """
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 from audit.metrics import Gauge
 from inference.engines import pools
-from inference.lines.overview import ClassLines, overview, waited_s
+from inference.lines.ends import ends, oldest_s
+from inference.lines.overview import ClassLines, overview
 from inference.metrics.labels import CLASS, POOL
-from inference.order import Item
-from inference.queue.client import client
-from inference.queue.fair_queue import prefix
 
-ENDS = 250
-MAY_BE_GONE = 20  # cancelled requests stay in their line until their turn
 _OF = POOL, CLASS
 WAITING = Gauge("forebay_requests_waiting", "Requests in the queue", *_OF)
 RUNNING = Gauge(
@@ -59,33 +52,7 @@ def _read_class(pool: str, of_class: ClassLines, found: _Figures) -> None:
     found[WAITING][key], found[RUNNING][key] = of_class.waiting, of_class.running
     found[PARKED][key], found[TENANTS][key] = of_class.parked, of_class.tenants
     found[EXPECTED][key] = of_class.wait_ms / 1000
-    tenants = _ends(pool, of_class.name) if of_class.waiting else []
+    tenants = ends(pool, of_class.name) if of_class.waiting else []
     scores = [score for _, score in tenants]
     found[DRIFT][key] = max(scores) - min(scores) if scores else 0
-    found[OLDEST][key] = _oldest_s(pool, of_class.name, [name for name, _ in tenants])
-
-
-def _ends(pool: str, klass: str) -> list[tuple[str, float]]:
-    """Tenants who come next and last, with the tokens that they have had for their weight."""
-    active = f"{prefix(pool)}:{klass}:active"
-    with client().pipeline(transaction=False) as ask:
-        ask.zrange(active, 0, ENDS - 1, withscores=True)
-        ask.zrange(active, -ENDS, -1, withscores=True)
-        first, last = ask.execute()
-    return [(name.decode(), score) for name, score in dict([*first, *last]).items()]
-
-
-def _oldest_s(pool: str, klass: str, tenants: list[str]) -> float:
-    with client().pipeline(transaction=False) as ask:
-        for tenant in tenants:
-            ask.lindex(f"{prefix(pool)}:{klass}:line:{tenant}", -1)
-        heads = [Item.parse(item) for item in ask.execute() if item] if tenants else []
-    ids = sorted(item.id for item in heads)[:MAY_BE_GONE]  # they begin with their time
-    return next((waited_s(request) or 0.0 for request in _that_wait(pool, ids)), 0.0)
-
-
-def _that_wait(pool: str, ids: list[str]) -> Iterator[str]:
-    if not ids:
-        return
-    known: Any = client().hmget(f"{prefix(pool)}:orders", ids)
-    yield from (one for one, order in zip(ids, known, strict=True) if order is not None)
+    found[OLDEST][key] = oldest_s(pool, of_class.name, [name for name, _ in tenants])

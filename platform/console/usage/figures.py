@@ -7,20 +7,24 @@ A scope is one tenant, or None for all of them. Answers are kept for a moment, s
 of people watching does not matter to the database.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from django.core.cache import caches
-from django.db.models import Aggregate, Count, IntegerField, QuerySet, Sum
+from django.db.models import Aggregate, Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
-from console.usage import minutes, queue_length
+from console.usage import minutes, standing
+from console.usage.standing import Standing
+from console.usage.waiting import Waiting, waiting
 from inference.models import Completion, State, Usage
-from tenants.models import Tenant
+from tenants.models import Refusal, Tenant
+from tenants.roles import Permission
 
 LIVE_WINDOW, LATENCY_WINDOW, CHART_MINUTES = 60, 300, 30
+REFUSED_MINUTES = 5  # the present one and those before it
 LIVE_FOR, CHART_FOR = 2, 10  # seconds an answer is good for
 T = TypeVar("T")
 
@@ -40,7 +44,11 @@ class Live:
     ttft_p50: int | None
     ttft_p95: int | None
     in_progress: int
-    queued: int | None  # None: Redis is unavailable
+    waiting: Waiting | None  # None: Redis is unavailable
+
+    @property
+    def requests_per_second(self) -> float:
+        return self.requests_per_minute / LIVE_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,22 @@ def chart(tenant: Tenant | None) -> dict[str, Any]:
     return _kept("chart", tenant, CHART_FOR, lambda: asdict(_chart(tenant)))
 
 
+def refused(tenant: Tenant | None) -> int:
+    """By limits and quotas in the last minutes."""
+    return _kept("refused", tenant, CHART_FOR, lambda: _refused(tenant))
+
+
+def standing_of_platform() -> Standing:
+    return _kept("standing", None, CHART_FOR, standing.of_platform)
+
+
+def standing_of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:
+    """As far as a role that holds these permissions may know."""
+    known = (int(needed in held) for needed in standing.PERMISSIONS)
+    what = "standing{}{}".format(*known)
+    return _kept(what, tenant, CHART_FOR, lambda: standing.of_tenant(tenant, held))
+
+
 def by_model(tenant: Tenant | None) -> list[Share]:
     return _kept("models", tenant, CHART_FOR, lambda: _shares(tenant, "model"))
 
@@ -91,8 +115,22 @@ def _live(tenant: Tenant | None) -> Live:
         ttft_p50=latency["p50"],
         ttft_p95=latency["p95"],
         in_progress=_in_progress(tenant),
-        queued=queue_length.total(),
+        waiting=waiting(tenant),
     )
+
+
+def _refused(tenant: Tenant | None) -> int:
+    """Tenant by tenant: that is what the index on refusals begins with."""
+    since = timezone.now().replace(second=0, microsecond=0)
+    since -= (REFUSED_MINUTES - 1) * minutes.MINUTE
+    rows = Refusal.objects.filter(last_at__gte=since).order_by()
+    if tenant:
+        own: int = rows.filter(tenant=tenant).aggregate(n=Sum("count", default=0))["n"]
+        return own
+    of_each = rows.filter(tenant=OuterRef("pk")).values("tenant").annotate(n=Sum("count"))
+    each = Tenant.objects.order_by().annotate(refused=Subquery(of_each.values("n")))
+    found: int = each.aggregate(n=Sum("refused", default=0))["n"]
+    return found
 
 
 def _chart(tenant: Tenant | None) -> Chart:

@@ -1,6 +1,7 @@
 """What goes on right now: in one tenant, or over the whole platform for operators."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
@@ -67,8 +68,7 @@ def platform_shares(request: ConsoleRequest) -> HttpResponse:
 def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
     tenant = request.tenant
     context = {
-        "live": figures.live(tenant),
-        "engines_down": _engines_down(),
+        **_figures(request),
         "empty": empty,
         "model": next(iter(served()), "MODEL"),
         "public_url": settings.PUBLIC_URL,
@@ -82,8 +82,19 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
 
 @never_cache
 def _live(request: ConsoleRequest) -> HttpResponse:
-    context = {"live": figures.live(request.tenant), "engines_down": _engines_down()}
-    return render(request, "console/overview/_live.html", context)
+    return render(request, "console/overview/_live.html", _figures(request))
+
+
+def _figures(request: ConsoleRequest) -> dict[str, Any]:
+    tenant = request.tenant
+    return {
+        "live": figures.live(tenant),
+        "refused": figures.refused(tenant),
+        "standing": figures.standing_of_tenant(tenant, request.permissions)
+        if tenant
+        else figures.standing_of_platform(),
+        "engines_down": _engines_down(),
+    }
 
 
 def _engines_down() -> list[tuple[str, datetime]]:

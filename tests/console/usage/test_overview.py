@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from redis import RedisError
 
-from console.usage import figures, minutes, queue_length
+from console.usage import figures, minutes
+from console.usage.waiting import Waiting
 from inference.engines import reachable
 from inference.models import State, Usage
 from tenants.models import Member, Tenant, User
@@ -14,7 +14,7 @@ from tests.console.conftest import SignIn
 
 @pytest.fixture(autouse=True)
 def _queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_length, "lengths", lambda: {"smollm2": 2, "deepseek-r1": 3})
+    monkeypatch.setattr(figures, "waiting", lambda tenant: Waiting(5, 12.0))
 
 
 def test_live_figures_of_a_tenant(acme: Tenant, globex: Tenant) -> None:
@@ -31,7 +31,7 @@ def test_live_figures_of_a_tenant(acme: Tenant, globex: Tenant) -> None:
         ttft_p50=60,
         ttft_p95=1000,
         in_progress=1,
-        queued=5,
+        waiting=Waiting(5, 12.0),
     )
 
 
@@ -89,18 +89,6 @@ def test_a_tenant_is_not_told_about_others(
     client = sign_in(alice)
     for part in ("", "shares/", "chart/", "live/"):
         assert "globex" not in client.get(f"/console/t/acme/{part}").content.decode()
-
-
-def test_without_redis_the_rest_stands(
-    alice: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone() -> dict[str, int]:
-        raise RedisError
-
-    monkeypatch.setattr(queue_length, "lengths", gone)
-    page = sign_in(alice).get("/console/t/acme/")
-    assert page.status_code == 200
-    assert "Redis is unavailable" in page.content.decode()
 
 
 def test_the_first_request_is_explained_until_it_has_come(alice: Member, sign_in: SignIn) -> None:

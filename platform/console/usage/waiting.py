@@ -1,0 +1,43 @@
+"""How many requests wait, and for how long the oldest has. A view of Redis: it may be missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redis import RedisError
+
+from inference.engines import pools
+from inference.lines.ends import ends, oldest_s
+from inference.lines.of_tenant import own_lines
+from inference.queue.occupancy import occupancy
+from tenants.models import Tenant
+
+_Line = tuple[int, float]  # requests, and how long the first of them has waited
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    requests: int
+    oldest_s: float | None  # None: none waits
+
+
+def waiting(tenant: Tenant | None) -> Waiting | None:
+    """Of a tenant its own; None: Redis is unavailable."""
+    try:
+        lines = list(_own(tenant) if tenant else _all())
+    except RedisError:
+        return None
+    requests = sum(number for number, _oldest in lines)
+    return Waiting(requests, max(oldest for _n, oldest in lines) if requests else None)
+
+
+def _all() -> Iterator[_Line]:
+    for pool, full in occupancy(pools()).items():
+        for line in full.by_class:
+            tenants = [name for name, _tokens in ends(pool, line.name)]
+            yield line.waiting, oldest_s(pool, line.name, tenants)
+
+
+def _own(tenant: Tenant) -> Iterator[_Line]:
+    names = tenant.completions.open().exclude(pool="").order_by().values_list("pool", flat=True)
+    for line in own_lines(str(tenant.pk), names.distinct(), most=1):
+        yield line.waiting, max((each.waited_s or 0.0 for each in line.requests), default=0.0)
