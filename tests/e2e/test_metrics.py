@@ -1,6 +1,8 @@
 """What each process of a running platform tells Prometheus."""
 
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -29,10 +31,12 @@ def targets(platform: Platform) -> dict[str, tuple[str, dict[str, str]]]:
     return {each["labels"]["role"]: (each["targets"][0], each["labels"]) for each in listed}
 
 
-def scrape(address: str, token: str = METRICS_TOKEN, accept: str = "text/plain") -> str:
+def scrape(
+    address: str, token: str = METRICS_TOKEN, accept: str = "text/plain", within_s: float = 20
+) -> str:
     headers = {"Authorization": f"Bearer {token}", "Accept": accept}
     asked = urllib.request.Request(f"http://{address}/metrics", headers=headers)
-    with urllib.request.urlopen(asked, timeout=20) as answer:
+    with urllib.request.urlopen(asked, timeout=within_s) as answer:
         return str(answer.read().decode())
 
 
@@ -73,7 +77,7 @@ def ask(platform: Platform, key: str = "", **fields: Any) -> int:
 def is_up(platform: Platform, role: str) -> bool:
     try:
         return figure(platform, role, "forebay_build_info", role=role) == 1
-    except urllib.error.URLError:
+    except OSError:
         return False
 
 
@@ -163,3 +167,29 @@ def test_without_the_token_nothing_is_told(staged: Platform, token: str) -> None
     for address, _ in targets(staged).values():
         with pytest.raises(urllib.error.HTTPError, match="401"):
             scrape(address, token)
+
+
+OTHERS = ("web", "grpc", "jobs")
+
+
+def test_one_that_hangs_keeps_no_other_from_answering(staged: Platform) -> None:
+    (hangs,) = staged.pids("worker")
+    address, _labels = targets(staged)["worker"]
+    os.kill(hangs, signal.SIGSTOP)
+    try:
+        with pytest.raises(OSError, match="timed out"):
+            scrape(address, within_s=0.5)
+        assert all(is_up(staged, role) for role in OTHERS)
+    finally:
+        os.kill(hangs, signal.SIGCONT)
+    eventually(lambda: is_up(staged, "worker"))
+
+
+def test_one_that_died_stays_on_the_list_and_comes_back(staged: Platform) -> None:
+    (dies,) = staged.pids("worker")
+    os.kill(dies, signal.SIGKILL)
+    eventually(lambda: not is_up(staged, "worker"))
+    assert "worker" in targets(staged)
+    assert all(is_up(staged, role) for role in OTHERS)
+    eventually(lambda: is_up(staged, "worker"), 60)
+    assert ask(staged) == 200
