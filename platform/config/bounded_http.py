@@ -101,6 +101,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     _address = ""
     _refused = False
+    _last_call = False  # the server ends: the next answer says that it is the last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -227,6 +228,8 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._upgrade_ignored = True
             return  # _parse goes on
         super().on_headers_complete()
+        if self._last_call and self.cycle is not None:
+            self.cycle.keep_alive = False
         pipelined = bool(self.pipeline)  # its turn has not come, and nobody reads its body
         if pipelined:
             self._due = inf
@@ -280,6 +283,8 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         """Until the next request, which may have begun."""
         self._between_requests = self._head == 0
         most = settings.KEEP_ALIVE_S if self._between_requests else settings.HEAD_TIMEOUT_S
+        if self._last_call and self._between_requests:
+            most = settings.LAST_CALL_S
         self._due = self.loop.time() + most
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -306,6 +311,20 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self._due = self._body_due()
         if now >= self._due:
             self._close_with(_too_slow(in_body=in_body))
+
+    def shutdown(self) -> None:
+        """The server ends. A client that keeps its connection may be sending its next request, and
+        nothing would tell it that nobody saw it: it is answered, with `connection: close`.
+        """
+        if not settings.LAST_CALL_S or not self._crowd:
+            return super().shutdown()
+        self._last_call = True
+        if self._is_idle:
+            if self._head == 0:
+                self._due = min(self._due, self.loop.time() + settings.LAST_CALL_S)
+        elif not self.cycle.response_started:
+            self.cycle.keep_alive = False
+        return None
 
     def give_way(self) -> None:
         self._close_with(_too_many())

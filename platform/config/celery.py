@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from audit.redis_servers import celery_broker
+from config.telling_systemd import tell
 
 _BROKER, _BROKER_OPTIONS = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER)
@@ -110,6 +111,7 @@ def _know_the_queues(**_signal: object) -> None:
 
     if problem := release_problem() or follow_engines():
         raise SystemExit(problem)
+    tell("READY=1")
 
 
 @task_prerun.connect
@@ -125,3 +127,4 @@ def _settle_down(**_signal: object) -> None:
 
     of_celery.begin(app)
     settle_down()
+    tell("READY=1")

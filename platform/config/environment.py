@@ -46,6 +46,7 @@ def _usual_home() -> Path:
 HOME = Path(os.environ.get("FOREBAY_HOME") or _usual_home()).resolve()
 
 
+SHORT_DRAIN_S = 3  # of `make run`: Ctrl-C takes ten seconds at most
 # A server that hangs, or a network that swallows packets, is noticed within seconds.
 DATABASE_PATIENCE: dict[str, Any] = {
     "connect_timeout": 2,

@@ -22,6 +22,7 @@ from config.connections import most_connections
 from config.metrics.listener import listen
 from config.metrics.process import is_a, ready
 from config.process_start import follow_engines, settle_down, startup_problem
+from config.telling_systemd import tell
 from config.tls.pair import BadCertificate
 from config.tls.served import Served
 from inference.api import readiness
@@ -31,7 +32,6 @@ from inference.api.grpc.server import Server
 from inference.intake.context import Context
 
 USUAL_PORT = 50051
-GRACE_S = 2.0  # for calls that run when the process is told to stop
 HEALTH_S = 2.0
 
 
@@ -63,12 +63,14 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     server.listen(_address(), tls)
     await server.start()
     settle_down()
+    tell("READY=1")
     ready(it_is=True)
     health = asyncio.create_task(_tell_health(server, context))
     await stopping.wait()
+    tell("STOPPING=1")
     ready(it_is=False)
     health.cancel()
-    await server.stop(GRACE_S)
+    await server.stop(settings.DRAIN_S)
     await context.close()
 
 

@@ -67,6 +67,10 @@ SEND_TIMEOUT_S = environment.number("FOREBAY_SEND_TIMEOUT_S", 60)
 # Longer than clients keep an idle connection (OpenAI's SDK 5 s, nginx 60 s, Go 90 s), so that they
 # close first, and none sends a request into our closing.
 KEEP_ALIVE_S = environment.number("FOREBAY_KEEP_ALIVE_S", 120)
+# For requests that run when a web or gRPC process is told to stop; and, where that is long, for the
+# next request of a connection between two: it may be on its way.
+DRAIN_S = environment.number("FOREBAY_DRAIN_S", environment.SHORT_DRAIN_S)
+LAST_CALL_S = 5 if DRAIN_S > 10 else 0
 _TLS = PUBLIC_URL.startswith("https://")
 
 # TLS of our own ports (config/tls): paths of PEM files. Without a certificate all speak in clear.

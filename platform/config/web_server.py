@@ -4,6 +4,9 @@ Where there are several (FOREBAY_WEB_PROCESSES), each binds the port for itself 
 and the kernel deals out connections by a hash of their addresses. Of one socket that all inherit,
 whoever wakes first would take a whole burst, and clients that keep their connections would stay
 there. A process that dies leaves the group with its socket: the others get all that is new.
+
+Under systemd two or more share a socket that it holds (handed_over.py): one is restarted after the
+other, and no connection is refused meanwhile.
 """
 
 import asyncio
@@ -22,12 +25,13 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
+from config.handed_over import handed_over
 from config.metrics.listener import listen
 from config.metrics.process import is_a
+from config.telling_systemd import tell
 from config.tls.given import what_to_do
 from config.tls.pair import BadCertificate
 
-GRACE_S = 3  # for requests that run when the process is told to stop
 LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
 FAILED = 3  # uvicorn's own exit code for a start that failed
 TICK_S = 1.0  # the Date of answers has seconds
@@ -39,6 +43,7 @@ class Server(uvicorn.Server):
     _tell: Callable[[], object] | None = None
 
     async def main_loop(self) -> None:
+        tell("READY=1")
         told = asyncio.Event()
         self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.set)
         while not await self.on_tick(0):
@@ -48,13 +53,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        tell("STOPPING=1")
         if self._tell:
             self._tell()
 
 
 def main() -> None:
     try:
-        sockets = bound(settings.HOST, settings.PORT, shared=settings.WEB_PROCESSES > 1)
+        sockets = handed_over() or bound(
+            settings.HOST, settings.PORT, shared=settings.WEB_PROCESSES > 1
+        )
     except OSError as error:
         sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
     is_a("web")
@@ -111,7 +119,7 @@ def _config(protocol: Any) -> uvicorn.Config:
         ws_max_size=LARGEST_MESSAGE,
         lifespan="on",
         access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=settings.DRAIN_S,
         log_level="warning",
         proxy_headers=False,
         server_header=False,

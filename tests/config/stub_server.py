@@ -71,6 +71,8 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 
 
 class Served:
+    patience = 1  # seconds, of its end
+
     def __init__(self, app: Any, http: Any = "config.bounded_http:Bounded") -> None:
         self.app = app
         listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -105,6 +107,7 @@ class Served:
         return crowd_of(self._server.server_state).count
 
     def stop(self) -> None:
+        self._server.config.timeout_graceful_shutdown = self.patience
         self._server.should_exit = True
         self._thread.join(10)
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from config import environment
 from config.configuration.variables import unknown
 
 
@@ -20,3 +21,9 @@ def become(*line: str) -> NoReturn:
 def nothing_else(arguments: Sequence[str]) -> None:
     if arguments:
         sys.exit(f"forebay: takes no {arguments[0]!r}: everything else is said by variables")
+
+
+def drain_well() -> None:
+    """By itself a process may take all the time that its longest request has."""
+    longest = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
+    os.environ.setdefault("FOREBAY_DRAIN_S", str(longest + 5))

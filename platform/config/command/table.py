@@ -28,5 +28,6 @@ SUBCOMMANDS = {
         f"{_HERE}.certificates", "an authority of your own, and what it signs", "COMMAND …"
     ),
     "manage": Subcommand(f"{_HERE}.manage", "a management command, `help` lists them", "COMMAND …"),
+    "healthy": Subcommand(f"{_HERE}.healthy", "is it? for the health check of a container"),
     "version": Subcommand(f"{_HERE}.version", "which version this is"),
 }

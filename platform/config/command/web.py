@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.becoming import become, nothing_else
+from config.command.becoming import become, drain_well, nothing_else
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
     nothing_else(arguments)
+    drain_well()
     become("config.web_server")

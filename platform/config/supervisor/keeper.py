@@ -16,7 +16,7 @@ from config.supervisor.screen import say, seconds
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten seconds
 STEADY = 20.0  # seconds of life after which a death counts as the first again
-# Together under the ten seconds that Ctrl-C may take.
+# Together under the ten seconds that Ctrl-C may take, unless FOREBAY_DRAIN_S asks for more.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
 # Nothing, once it is ready.
 WhatIsMissing = Callable[[], Awaitable[str | None]]
@@ -124,12 +124,17 @@ class Keeper:
             task.cancel()
         for stage in Stage:
             going = [child for child in self._children if child.running and child.stage == stage]
-            await asyncio.gather(*(child.stop(PATIENCE[stage]) for child in going))
+            await asyncio.gather(*(child.stop(_patience(stage)) for child in going))
         self._kin.end_rest()
 
     def kill(self) -> None:
         for child in self._children:
             child.send(signal.SIGKILL)
+
+
+def _patience(stage: Stage) -> float:
+    drain = environment.number("FOREBAY_DRAIN_S", 0) if stage is not Stage.SERVER else 0
+    return max(PATIENCE[stage], drain + 0.5)
 
 
 async def _ready_or_ended(

@@ -1,0 +1,59 @@
+"""`forebay healthy`: whether the Forebay of this container works, for its health check.
+
+Which one it is, is what process 1 was started as. A web process answers /livez, the gRPC server
+takes connections; of the others it is known that they run.
+"""
+
+import http.client
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import configuration
+
+PATIENCE_S = 4
+
+
+def main(arguments: Sequence[str]) -> int:
+    role = arguments[0] if arguments else _role(Path("/proc/1/cmdline").read_bytes())
+    try:
+        configuration.apply(os.environ)
+        problem = {"web": _web, "grpc": _grpc}.get(role, lambda: "")()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        problem = str(error) or type(error).__name__
+    if problem:
+        print(f"{role}: {problem}", file=sys.stderr)
+    return int(bool(problem))
+
+
+def _role(command: bytes) -> str:
+    for role in ("web", "grpc"):
+        if f"config.{role}_server".encode() in command:
+            return role
+    return "other"
+
+
+def _web() -> str:
+    port = int(os.environ.get("FOREBAY_PORT") or 8000)
+    link = http.client.HTTPConnection(_host(), port, timeout=PATIENCE_S)
+    if os.environ.get("FOREBAY_TLS") == "on" or os.environ.get("FOREBAY_TLS_CERTIFICATE"):
+        # It asks itself: whose certificate that is does not matter.
+        trusting = ssl._create_unverified_context()  # noqa: S323
+        link = http.client.HTTPSConnection(_host(), port, timeout=PATIENCE_S, context=trusting)
+    link.request("GET", "/livez")
+    answer = link.getresponse()
+    return "" if answer.status == 200 else f"/livez answers {answer.status}"
+
+
+def _grpc() -> str:
+    port = int(os.environ.get("FOREBAY_GRPC_PORT") or 50051)
+    socket.create_connection((_host(), port), timeout=PATIENCE_S).close()
+    return ""
+
+
+def _host() -> str:
+    host = os.environ.get("FOREBAY_HOST") or "127.0.0.1"
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

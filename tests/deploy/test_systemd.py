@@ -1,0 +1,89 @@
+"""The units of deploy/systemd: systemd takes them, they are shut tight, and say what we read."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from config.command.table import SUBCOMMANDS
+from config.configuration import lines
+from config.configuration.variables import KNOWN
+from config.environment import PROJECT
+
+pytestmark = pytest.mark.unit
+UNITS = PROJECT / "deploy" / "systemd"
+SERVICES = sorted(UNITS.glob("*.service"))
+MOST_EXPOSED = 1.5  # of 10, by systemd-analyze
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="needs systemd-analyze (Debian: systemd)"
+)
+
+
+def values(unit: Path, name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.M)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> list[Path]:
+    """Templates as instances, and a program that is there."""
+    for unit in UNITS.glob("*.[st]*"):
+        text = unit.read_text().replace("/opt/forebay/bin/forebay", "/bin/true")
+        (tmp_path / unit.name.replace("@", "@1")).write_text(text)
+    return sorted(tmp_path.iterdir())
+
+
+@needs_systemd
+def test_systemd_takes_them(installed: list[Path]) -> None:
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *installed], capture_output=True, text=True
+    )
+    ours = [line for line in told.stderr.splitlines() if "forebay" in line]
+    assert (told.returncode, ours) == (0, [])
+
+
+@needs_systemd
+def test_they_are_shut_tight(installed: list[Path]) -> None:
+    for unit in installed:
+        if unit.suffix != ".service":
+            continue
+        told = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
+            capture_output=True,
+            text=True,
+        )
+        found = re.search(r"exposure level for \S+: ([\d.]+)", told.stdout)
+        assert found, told.stderr
+        assert float(found[1]) <= MOST_EXPOSED, unit.name
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_it_says_what_forebay_reads(unit: Path) -> None:
+    (start,) = values(unit, "ExecStart")
+    assert start.split()[0] == "/opt/forebay/bin/forebay"
+    assert start.split()[1] in SUBCOMMANDS
+    told = dict(line.split("=", 1) for line in values(unit, "Environment"))
+    assert told.keys() <= KNOWN
+    secrets = {name: path for name, path in told.items() if name.endswith("_FILE")}
+    loaded = {line.split(":")[0] for line in values(unit, "LoadCredential")}
+    assert {path.removeprefix("%d/") for path in secrets.values()} == loaded
+    assert not re.search(r"-----BEGIN|[A-Za-z0-9+/]{43}=", unit.read_text())
+
+
+def test_streams_end_before_systemd_kills() -> None:
+    from config.environment import number
+
+    for name in ("forebay-web@", "forebay-grpc", "forebay-worker@", "forebay-workers"):
+        (patience,) = values(UNITS / f"{name}.service", "TimeoutStopSec")
+        assert int(patience) > number("FOREBAY_REQUEST_DEADLINE_S", 600) + 10
+
+
+def test_the_example_can_be_used() -> None:
+    """systemd's port and Forebay's are the same."""
+    told = lines.read(str(UNITS / "forebay.env"))
+    assert values(UNITS / "forebay-web.socket", "ListenStream") == [told["FOREBAY_PORT"]]
+    assert int(told["FOREBAY_ADMITTING_PROCESSES"]) == int(told["FOREBAY_WEB_PROCESSES"]) + 1
+    wanted = " ".join(values(UNITS / "forebay.target", "Wants")).split()
+    web = [name for name in wanted if name.startswith("forebay-web@")]
+    assert len(web) == int(told["FOREBAY_WEB_PROCESSES"])
