@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from audit import redis_alone as redis_alone  # before redis
+
+# isort: split
 import redis
 import redis.asyncio
 import redis.asyncio.sentinel

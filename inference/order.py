@@ -41,6 +41,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     local_only_by: str = ""  # who says so: tenants.caller.LocalOnlyBy
     cached: bytes = b""  # the name under which its answer is kept (inference/cache); b"": it is not
 
+    trace: str = ""  # that it is a part of, as W3C's `traceparent tracestate`; "": of none
+
     @property
     def queue(self) -> str:
         """Its pool's; orders of earlier versions name none: there it had the model's name."""

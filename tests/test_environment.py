@@ -42,6 +42,8 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
     [
         ("FOREBAY_IP_PER_MINUTE", "many"),
         ("FOREBAY_PROFILE", "none"),
+        ("FOREBAY_LOG_FORMAT", "xml"),
+        ("FOREBAY_LOG_LEVEL", "loud"),
         ("FOREBAY_QUEUE_LIMITS", '{"realtime": {"waiting": 0}}'),
         ("FOREBAY_QUEUE_LIMITS", "none"),
         ("FOREBAY_OIDC", "[{}]"),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 # Fixtures of a session that take long to set up.
-_SHARED = ("staged", "real", "chatting", "doubled")
+_SHARED = ("staged", "real", "chatting", "doubled", "echoing")
 _SECONDS = {"e2e": 4.0, "browser": 4.0, "unit": 0.02}
 _OTHERWISE_S = 0.3
 

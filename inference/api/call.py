@@ -1,12 +1,14 @@
 """What every call of the inference API has in common, whichever front end took it."""
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from audit.proof import receipts
 from inference.api import limits, quotas
 from inference.api.refusing import as_error, is_on_record
+from inference.current import works_for
 from inference.errors import ApiError, Headers
 from inference.intake import address_limit, allowed
 from inference.intake.answer_stream import AnswerStream
@@ -22,6 +24,8 @@ from inference.intake.work_class import HEADER as CLASS
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, upstream
+from inference.tracing import attributes, spans, words
+from inference.tracing.spans import OFF, Span, Value
 from inference.validation.forms import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
@@ -52,11 +56,27 @@ class Call:
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
         self.found_no_place = False  # where it would have waited: it is refused before that
+        self.span: Span = OFF  # once it has begun
+        works_for(self)
 
     @cached_property
     def request_id(self) -> str:
         """Of a completion its id; of anything else one that only the answer and the log know."""
         return str(uuid4())
+
+    @property
+    def tenant_id(self) -> UUID | None:
+        return self.counted.tenant_id
+
+    @property
+    def over(self) -> bool:
+        return self.counted.over
+
+    def end(self, name: str, wire: Mapping[str, Value]) -> None:
+        """Its answer has left. `name`, `wire`: what its span says of the way that it came."""
+        self.counted.ended(self.route)
+        if self.span is not OFF:
+            words.end(self.span, self.counted, self.request_id, name, wire)
 
     def told(self) -> Headers:
         """What every answer and every refusal carries, on whatever wire."""
@@ -64,10 +84,11 @@ class Call:
 
     async def authenticate(self, key: str, scope: str = Scope.INFERENCE) -> Caller:
         """Raises ApiError, NotAllowed, NotAdmitted."""
-        self.address_counted_at = await address_limit.charge(
-            self.context, key, self.client_ip, self.route
-        )
-        self.caller = caller = await identify(self.context, key)
+        with spans.step("authenticate"):
+            self.address_counted_at = await address_limit.charge(
+                self.context, key, self.client_ip, self.route
+            )
+            self.caller = caller = await identify(self.context, key)
         self.counted.tenant_id = caller.tenant_id
         allowed.check_address(caller, self.client_ip)
         allowed.check_scope(caller, scope)
@@ -105,7 +126,7 @@ class Call:
         self.tell_place(answer.place)
         self.headers += limits.headers(answer.admission)
         if answer.order.cached:
-            self.headers.append((CACHE, b"hit" if answer.is_kept else b"miss"))
+            self._tell_cache("hit" if answer.is_kept else "miss")
         if submission.stream:  # a whole answer tells what remains once it is settled
             self.headers += quotas.headers(answer.verdict)
         return answer
@@ -124,6 +145,10 @@ class Call:
     def _tell(self, name: bytes, value: bytes) -> None:
         self.headers = [line for line in self.headers if line[0] != name]
         self.headers.append((name, value))
+
+    def _tell_cache(self, found: str) -> None:
+        self.headers.append((CACHE, found.encode()))
+        self.span.tell({attributes.CACHE: found})
 
     def tell_receipt(self, answer: AnswerStream) -> None:
         self.headers.append((receipts.HEADER, answer.receipt))

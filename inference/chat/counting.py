@@ -9,6 +9,7 @@ from inference.intake.allowed import NoSuchModel, NotAllowed
 from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.metrics.labels import ROUTES
 from inference.metrics.requests import Counted
+from inference.tracing import spans, words
 
 ROUTE = "chat"
 ROUTES.add(ROUTE)
@@ -18,6 +19,7 @@ ROUTES.add(ROUTE)
 def counted(tenant_id: UUID) -> Iterator[Counted]:
     request = Counted("chat")
     request.tenant_id = tenant_id
+    span = spans.front(ROUTE, nothing_told)
     try:
         yield request
     except Exception as problem:
@@ -26,6 +28,12 @@ def counted(tenant_id: UUID) -> Iterator[Counted]:
         raise
     finally:
         request.ended(ROUTE)
+        words.end(span, request, request.request_id, "chat message", {})
+
+
+def nothing_told(_name: str) -> str:
+    """A page's socket has no headers for each of its messages."""
+    return ""
 
 
 def _told(problem: Exception) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from inference.chat.counting import ROUTE, counted
 from inference.chat.protocol import Send
 from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
+from inference.current import works_for
 from inference.engines.base import Engine
 from inference.intake import allowed
 from inference.intake import submit as intake
@@ -53,6 +54,7 @@ async def _submit(
     if before := await off_loop(member, asking.asked_before)(member, send.message):
         return before
     with counted(caller.tenant_id) as request:
+        works_for(request)
         return await _ask(context, caller, member, send, client_ip, request)
 
 

@@ -36,6 +36,16 @@ class Codec:
         self._ours = {"id": public_id, "model": model}
         self._hides_cache, self._gives_usage = hides_cache, gives_usage
         self._names: list[tuple[bytes, bytes]] = []  # theirs, ours
+        self._model = b"{}"  # as the engine named it
+
+    @property
+    def engines_model(self) -> str:
+        """As the engine has named it; "" where it has not."""
+        try:
+            name = orjson.loads(self._model).get("model")
+        except ValueError:
+            return ""
+        return name[:200] if isinstance(name, str) else ""
 
     # Streams -------------------------------------------------------------------------------------
     def learn(self, event: bytes) -> None:
@@ -43,6 +53,7 @@ class Codec:
         if theirs := events.id_field(event):
             self._names.append((theirs, b'"id":%b' % orjson.dumps(self._ours["id"])))
         if theirs := events.model_field(event):
+            self._model = b"{%b}" % theirs
             self._names.append((theirs, b'"model":%b' % orjson.dumps(self._ours["model"])))
 
     def piece(self, event: bytes) -> bytes:
@@ -89,6 +100,8 @@ class Codec:
             raise ValueError("no answer in OpenAI's form") from None
         if self._hides_cache:
             cache_figures.take_out(answer)
+        if isinstance(model := answer.get("model"), str):
+            self._model = orjson.dumps({"model": model[:200]})
         usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
         return Whole(orjson.dumps(answer | self._ours), finish_reason, usage)
 

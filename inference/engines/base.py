@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import orjson
+from django.conf import settings
 
 from inference.engines import taking_up
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
@@ -27,6 +28,7 @@ from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
+from inference.tracing.spans import header_lines
 from tenants.redis_link import RedisLink
 
 SILENCE_S, LONGEST_SILENCE_S = 10.0, 3600.0
@@ -186,6 +188,7 @@ class Engine:
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
         self.computes_here = False  # on the processors that we run on (gathering.py)
+        self._hears_of_traces = not config.hosted or settings.TRACES_HOSTED
         self.told_slots = 0  # 0: it has not said how many
         self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
@@ -373,7 +376,8 @@ class Engine:
         return order.body
 
     def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
-        return session.post(self.endpoint(order), self.outgoing(order), self.headers())
+        traced = header_lines() if self._hears_of_traces else b""
+        return session.post(self.endpoint(order), self.outgoing(order), self.headers(), traced)
 
     def endpoint(self, order: Order) -> str:
         return self.base + (self.chat_path if order.chat else self.text_path)

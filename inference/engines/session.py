@@ -52,9 +52,11 @@ class EngineSession:
         self._idle.clear()
         await self.http.close()
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> "_Post":
-        """A context: raises NoConnection, and BrokenOff where the engine may have had it."""
-        return _Post(self, url, body, headers)
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], more: bytes = b"") -> "_Post":
+        """`more`: whole lines of its head that differ each time.
+
+        A context: raises NoConnection, and BrokenOff where the engine may have had it."""
+        return _Post(self, url, body, headers, more)
 
     async def connection(self, origin: Origin) -> Connection:
         """Raises NoConnection. Whoever takes it gives it back: `over`."""
@@ -101,14 +103,20 @@ class _Post(AbstractAsyncContextManager[Answer]):
     """One order on its way. A class costs less than a generator does."""
 
     def __init__(
-        self, session: EngineSession, url: str, body: bytes, headers: Mapping[str, str]
+        self,
+        session: EngineSession,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        more: bytes,
     ) -> None:
         self._session, self._url, self._body, self._headers = session, url, body, headers
+        self._more = more
         self._origin, self._target = _parsed(url)
         self._connection: Connection
 
     async def __aenter__(self) -> Answer:
-        head = _request(self._url, self._target, self._headers, len(self._body))
+        head = _request(self._url, self._target, self._headers, len(self._body), self._more)
         self._connection = connection = await self._session.connection(self._origin)
         try:
             return await connection.ask(head + self._body)
@@ -147,8 +155,9 @@ def _parsed(url: str) -> tuple[Origin, str]:
     return Origin(secure, found.hostname or "", found.port or (443 if secure else 80)), target
 
 
-def _request(url: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
-    return _head(url, target, tuple(headers.items())) + b"Content-Length: %d\r\n\r\n" % length
+def _request(url: str, target: str, headers: Mapping[str, str], length: int, more: bytes) -> bytes:
+    head = _head(url, target, tuple(headers.items()))
+    return b"%b%bContent-Length: %d\r\n\r\n" % (head, more, length)
 
 
 @lru_cache(256)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.cache.second_level import SecondLevel
+from inference.current import about
 from inference.engines import pools_of
 from inference.intake.background import Background
 from inference.order import Order
@@ -83,14 +84,16 @@ class Cancellation:
                 if where != "gone":
                     return
         except (RedisGone, StoreUnavailable) as problem:
-            log.warning("request %s is not taken out of the queue: %s", order.id, problem)
+            what = "request %s is not taken out of the queue: %s"
+            log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
 
     async def never_queued(self, order: Order) -> None:
         """Settled as not run, also where the queue has it all the same."""
         try:
             await self._put_on_record(order, NOT_RUN)
         except StoreUnavailable as problem:  # then the sweeper closes it
-            log.warning("request %s is not settled yet: %s", order.id, problem)
+            what = "request %s is not settled yet: %s"
+            log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
         self._background.run(self._take_out(order))
 
     async def _take_out(self, order: Order) -> None:

@@ -17,6 +17,7 @@ from inference.intake.room import has_a_turn
 from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
+from inference.tracing.spans import continuation
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
 from tenants.redis_link import RedisGone
@@ -60,6 +61,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         idempotent=submission.claim is not None,
         body_form=submission.engine.body_form,
         cached=submission.cache.name if submission.cache else b"",
+        trace=continuation(),
     )
 
 

@@ -17,6 +17,7 @@ import psycopg
 
 from audit.resilient_connection import ResilientConnection
 from inference import classes
+from inference.current import about
 from inference.errors import error_body
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -179,7 +180,8 @@ class Revocation:
         return "" if reaches else "access_revoked"
 
     def _condemn(self, request: _Request, why: str) -> None:
-        log.info("ending request %s: %s", request.order.id, why)
+        order = request.order
+        log.info("ending request %s: %s", order.id, why, extra=about(order.id, order.tenant_id))
         request.condemned = True
         if request.sink:
             request.sink.put(_error(request.sink.last, why))

@@ -22,6 +22,7 @@ from inference.intake.put_on_record import put_on_record
 from inference.intake.replay_kept import Replay, replay_kept
 from inference.intake.submission import Submission
 from inference.order import Order
+from inference.tracing.spans import step
 
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
 
@@ -59,7 +60,8 @@ async def submit(
         GoingAlong(context, order, answer.on_record.ciphertext, answer.sink).begin(found)
         return answer
     try:
-        answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
+        with step("join queue"):
+            answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.sink)
     except asyncio.CancelledError:  # this process stops
         leave(context, order)
         raise
@@ -69,7 +71,8 @@ async def submit(
 async def _on_record(
     context: Context, submission: Submission, order: Order
 ) -> tuple[AnswerStream, Replay | Leader | None]:
-    admitted = await admit(context, submission, order)
+    with step("admit"):
+        admitted = await admit(context, submission, order)
     found, replay = None, None
     if submission.cache:
         found, order = await _kept(context, submission, order, admitted)
@@ -78,9 +81,10 @@ async def _on_record(
     settled = replay.settled if replay and replay.fits_at_once else None
     sink = context.returns.expect(order.id.bytes, order.tenant_id.bytes)
     try:
-        recorded = await put_on_record(
-            context, order, submission.caller.time_zone, submission.claim, settled=settled
-        )
+        with step("put on record"):
+            recorded = await put_on_record(
+                context, order, submission.caller.time_zone, submission.claim, settled=settled
+            )
     except BaseException:
         context.returns.forget(order.id.bytes)
         _leave_nothing(context, order, admitted)

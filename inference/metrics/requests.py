@@ -68,18 +68,26 @@ LASTED = Histogram(
 class Counted:
     """One request, counted when it ends."""
 
-    __slots__ = ("began", "front_end", "order", "status", "tenant_id")
+    __slots__ = ("began", "front_end", "order", "over", "reason", "status", "tenant_id")
 
     def __init__(self, front_end: str) -> None:
         self.front_end, self.began = front_end, time.monotonic()
         self.status = CANCELLED  # until something else has been told
         self.order: Order | None = None  # once it is on record
         self.tenant_id: UUID | None = None
+        self.over = False
+        self.reason = ""  # it was refused for
 
     def refused(self, reason: str) -> None:
+        self.reason = reason
         REFUSED.of(self.front_end, reason, self._tenant).value += 1
 
+    @property
+    def request_id(self) -> str:
+        return str(self.order.id) if self.order else ""
+
     def ended(self, route: str) -> None:
+        self.over = True
         model, klass = (self.order.model, self.order.klass) if self.order else ("", "")
         status = str(self.status)
         ANSWERED.of(self.front_end, route, model, klass, status, self._tenant).value += 1

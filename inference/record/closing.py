@@ -10,6 +10,7 @@ from django.db import connection
 from audit.actions import Action
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from audit.models import Event
+from inference.current import about
 from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
@@ -55,7 +56,8 @@ def abort(completion: Completion, order: Order | None) -> None:
     order = _served_by(completion, order or _outline(completion))
     outcome = Outcome(state="failed", status=504, finish_reason="error", error_code="aborted")
     _close(completion, order, outcome, _cipher(order) if order.keeps_text else None)
-    log.warning("request %s aborted: not finished by its deadline", order.id)
+    what = "request %s aborted: not finished by its deadline"
+    log.warning(what, order.id, extra=about(order.id, order.tenant_id))
 
 
 def _cipher(order: Order) -> Cipher | None:

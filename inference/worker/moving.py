@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from inference.current import about
 from inference.engines import pools, pools_of
 from inference.lines.telling import tell_end
 from inference.models import Completion, Pool
@@ -80,7 +81,10 @@ def _move(pool: str, *, is_gone: bool) -> None:
             _give_up(completion, order)
         elif _put_on_record(completion.id, pool, to):
             enqueue_again(to, completion.id)
-            log.warning("request %s moved from pool %s to %s", completion.id, pool, to)
+            what = "request %s moved from pool %s to %s"
+            log.warning(
+                what, completion.id, pool, to, extra=about(completion.id, completion.tenant_id)
+            )
 
 
 def _taken_out(pool: str, completion_id: UUID) -> bool:
@@ -103,6 +107,9 @@ def _put_on_record(completion_id: UUID, pool: str, to: str) -> bool:
 
 def _give_up(completion: Completion, order: Order | None) -> None:
     closing.end(completion, NO_POOL)
-    log.warning("request %s ended: its pool %s was removed", completion.id, completion.pool)
+    what = "request %s ended: its pool %s was removed"
+    log.warning(
+        what, completion.id, completion.pool, extra=about(completion.id, completion.tenant_id)
+    )
     if order and order.reply_to:
         tell_end(order, NO_POOL.status, NO_POOL.error_code, MESSAGE, RETRY_AFTER_S)

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 
+from inference.current import about
 from inference.models import Completion
 from inference.models.completion import CompletionQuerySet
 from inference.queue import fair_queue
@@ -115,6 +116,7 @@ def enqueue_again(pool: str, completion_id: UUID) -> None:
     )
     keys, args = reacquire_arguments(slots.slot(order), settings.REQUEST_DEADLINE_S)
     client().register_script(REACQUIRE.text)(keys=keys, args=args)
-    log.warning("%s: requeued request %s", pool, completion_id)
+    extra = about(completion_id, order.tenant_id)
+    log.warning("%s: requeued request %s", pool, completion_id, extra=extra)
     if told == 0:
         wake_up(pool)

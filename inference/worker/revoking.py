@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
 
+from inference.current import about
 from inference.models import Completion
 from inference.queue import fair_queue
 from inference.queue.client import client
@@ -40,4 +41,5 @@ def _end(completion: Completion) -> None:
     if where == b"running" or (where == b"gone" and on_its_way):
         return
     closing.end(completion, REVOKED)
-    log.warning("request %s ended: its key was revoked or has expired", completion.id)
+    what = "request %s ended: its key was revoked or has expired"
+    log.warning(what, completion.id, extra=about(completion.id, completion.tenant_id))

@@ -25,6 +25,7 @@ from audit.trail.group_commit import GroupCommit
 from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.codec.events import split
+from inference.current import Named, works_for
 from inference.engines import Pool, breaker_watch, pools, served
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
@@ -40,6 +41,7 @@ from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.sink import unseen
 from inference.stream.writer import Writer
+from inference.tracing import spans, words
 from inference.worker.charging import Charging
 from inference.worker.colleagues import Colleagues
 from inference.worker.guard import Guard
@@ -218,6 +220,7 @@ class Runner:
 
     # One request ---------------------------------------------------------------------------------
     async def _run(self, item: Item, ciphertext: bytes) -> None:
+        works_for(Named(item.id, UUID(item.tenant)))
         if earlier := self.running.get(item.id):
             earlier.abandon()  # its lease ran out, and it came back to us
         settling = earlier.settling if earlier else None
@@ -312,7 +315,13 @@ class Runner:
             handler.cancel()
         if classes.of(item.klass).preemptible:
             await self._offer(handler)
-        return await handler.run(self.session, self.writer, self.commits, cipher)
+        if item.attempt == 1 and not parked.times:
+            spans.past(order.trace, "queue", order.created_at, handler.popped_at)
+        with spans.going_on(order.trace, "work") as span:
+            outcome = await handler.run(self.session, self.writer, self.commits, cipher)
+            if span.is_on:
+                span.tell(words.of_work(handler.order, item, self.engine.config.id, outcome))
+            return outcome
 
     async def _settle(
         self, item: Item, order: Order | None, outcome: Outcome, before: Parked

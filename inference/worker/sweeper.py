@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError
 
 from audit.models import Event
+from inference.current import about
 from inference.engines import Pool, pools
 from inference.lines.lowering import mend_lowered
 from inference.models import Completion
@@ -63,4 +64,8 @@ def _close_overdue() -> None:
         try:
             closing.abort(completion, found[1] if found else None)
         except (DatabaseError, Event.DoesNotExist):  # the others must not wait for it
-            log.exception("cannot close request %s", completion.id)
+            log.exception(
+                "cannot close request %s",
+                completion.id,
+                extra=about(completion.id, completion.tenant_id),
+            )

@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, task_prerun, worker_init, worker_ready
+from celery.signals import beat_init, setup_logging, task_prerun, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")  # asgi.py, which imports this, is first
@@ -87,6 +87,11 @@ app.conf.update(
 app.autodiscover_tasks()
 
 
+@setup_logging.connect
+def _leave_logging_alone(**_signal: object) -> None:
+    """It is that of the settings in every process."""
+
+
 @worker_init.connect
 def _may_start(**_signal: object) -> None:
     """With a wrong master key a worker would take texts for erased, and after a restore it would
@@ -94,11 +99,12 @@ def _may_start(**_signal: object) -> None:
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
+    from config import tracing
     from config.metrics.listener import listen
-
-    listen()
     from config.process_start import follow_engines, release_problem
 
+    listen()
+    tracing.begin()
     keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
     if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)

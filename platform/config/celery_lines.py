@@ -4,7 +4,6 @@ import shlex
 
 from config import environment
 
-_OURS = shlex.split("celery -A config")
 _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
 
 
@@ -19,7 +18,7 @@ def jobs() -> list[str]:
 
 def beat() -> list[str]:
     schedule = str(environment.HOME / "run" / "beat")
-    return [*_OURS, "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
+    return [*_ours(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
 
 
 def worker_name(queue: str) -> str:
@@ -27,4 +26,9 @@ def worker_name(queue: str) -> str:
 
 
 def _worker(name: str, threads: int, queue: str) -> list[str]:
-    return [*_OURS, "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
+    return [*_ours(), "worker", *_WORKER, "-c", str(threads), "-Q", queue, "-n", f"{name}@%h"]
+
+
+def _ours() -> list[str]:
+    """In JSON, without the banner."""
+    return ["celery", *(["-q"] if environment.log_format() == "json" else []), "-A", "config"]

@@ -44,6 +44,7 @@ def _usual_home() -> Path:
 
 
 HOME = Path(os.environ.get("FOREBAY_HOME") or _usual_home()).resolve()
+TRACES_TENANTS = "FOREBAY_TRACES_TENANTS"
 
 
 SHORT_DRAIN_S = 3  # of `make run`: Ctrl-C takes ten seconds at most
@@ -261,13 +262,34 @@ def metrics_token_file() -> str:
 
 def metrics_tenants() -> frozenset[str]:
     """FOREBAY_METRICS_TENANTS, ids with commas in between: who may have a label of their own."""
-    given = os.environ.get("FOREBAY_METRICS_TENANTS", "")
+    return _ids("FOREBAY_METRICS_TENANTS")
+
+
+def _ids(name: str) -> frozenset[str]:
+    given = os.environ.get(name, "")
     try:
         return frozenset(str(UUID(word.strip())) for word in given.split(",") if word.strip())
     except ValueError:
         raise EnvironmentProblem(
-            f"FOREBAY_METRICS_TENANTS must be ids of tenants with commas in between, not {given!r}"
+            f"{name} must be ids of tenants with commas in between, not {given!r}"
         ) from None
+
+
+def traces() -> bool:
+    """FOREBAY_TRACES. OpenTelemetry's variables say where they go; of its protocols gRPC alone is
+    here.
+    """
+    if one_of("FOREBAY_TRACES", "off", "on") == "off":
+        return False
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if (protocol := os.environ.get(name, "")) not in ("", "grpc"):
+            raise EnvironmentProblem(f"{name} must be grpc, not {protocol!r}: port 4317 takes it")
+    return True
+
+
+def traces_tenants() -> frozenset[str]:
+    """FOREBAY_TRACES_TENANTS, ids with commas in between, or `all`: whose id a span may have."""
+    return frozenset({"all"}) if os.environ.get(TRACES_TENANTS) == "all" else _ids(TRACES_TENANTS)
 
 
 def model_folders() -> list[Path]:
@@ -296,6 +318,14 @@ def one_of(name: str, default: str, *others: str) -> str:
         known = " or ".join((default, *others))
         raise EnvironmentProblem(f"{name} must be {known}, not {word!r}")
     return word
+
+
+def log_format() -> str:
+    return one_of("FOREBAY_LOG_FORMAT", "text", "json")
+
+
+def log_level() -> str:
+    return one_of("FOREBAY_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 
 
 def oidc() -> list[dict[str, Any]]:

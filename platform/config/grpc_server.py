@@ -17,6 +17,7 @@ import grpc
 import uvloop
 from django.conf import settings
 
+from config import tracing
 from config.celery import app as celery_app
 from config.connections import most_connections
 from config.metrics.listener import listen
@@ -38,6 +39,7 @@ HEALTH_S = 2.0
 def main() -> None:
     is_a("grpc")
     listen()
+    tracing.begin()
     celery_app.set_default()  # wake-ups are published from here
     if problem := startup_problem() or follow_engines():
         sys.exit(problem)

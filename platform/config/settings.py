@@ -11,12 +11,16 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.redis_servers import channels_host
 from config import environment
+from config.logs import printed
 from config.origins import is_loopback, own_origins
 from config.tls import given as tls
 
 BASE_DIR = environment.PROJECT
 FOREBAY_HOME = environment.HOME
 env = environ.Env()
+LOG_FORMAT = environment.log_format()
+if LOG_FORMAT == "json":
+    printed.begin()
 
 # Secrets -----------------------------------------------------------------------------------------
 MASTER_KEYS = environment.master_keys()
@@ -220,6 +224,11 @@ METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")
 METRICS_TOKEN_FILE = environment.metrics_token_file()
 METRICS_TENANTS = environment.metrics_tenants()
 METRICS_CLIENT_CA = tls.client_authorities(tls.METRICS_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
+TRACES = environment.traces()
+# What of a client's traceparent counts: its ids, also whether it is sampled, or nothing.
+TRACES_CLIENTS = environment.one_of("FOREBAY_TRACES_CLIENTS", "ids", "sampling", "off")
+TRACES_HOSTED = environment.one_of("FOREBAY_TRACES_HOSTED", "off", "on") == "on"  # may hear of them
+TRACES_TENANTS = environment.traces_tenants()
 
 # Files and batches (inference/batch) --------------------------------------------------------------
 BATCH_LINES = environment.number("FOREBAY_BATCH_LINES", 50_000)
@@ -381,12 +390,22 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "config.log_lines.WithoutKeys",
+            "()": "config.logs.lines.WithoutKeys",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
         },
+        "json": {"()": "config.logs.lines.AsJson"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"django.security.DisallowedHost": {"handlers": [], "propagate": False}},
-    "root": {"handlers": ["console"], "level": env.str("FOREBAY_LOG_LEVEL", default="INFO")},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if LOG_FORMAT == "json" else "line",
+        }
+    },
+    "loggers": {
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "celery": {"level": "WARNING"},  # else two lines for each task
+        "kombu": {"level": "WARNING"},
+    },
+    "root": {"handlers": ["console"], "level": environment.log_level()},
 }

@@ -25,6 +25,7 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
+from config import tracing
 from config.handed_over import handed_over
 from config.metrics.listener import listen
 from config.metrics.process import is_a
@@ -67,6 +68,7 @@ def main() -> None:
         sys.exit(f"cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}")
     is_a("web")
     listen()
+    tracing.begin()
     server = Server(_config(_protocol()))
     server.run(sockets)
     if not server.started:
@@ -120,7 +122,8 @@ def _config(protocol: Any) -> uvicorn.Config:
         lifespan="on",
         access_log=False,
         timeout_graceful_shutdown=settings.DRAIN_S,
-        log_level="warning",
+        log_level="warning",  # below it, what stands in a websocket's messages
+        log_config=None,  # that of the settings
         proxy_headers=False,
         server_header=False,
     )

@@ -17,7 +17,10 @@ from bench.processes import all_processes, role, trees
 from bench.under_test import Forebay
 from config.supervisor.ports import find_free
 from tests import prepared
+from tests.collector import Collector, collecting
+from tests.e2e import json_lines
 from tests.e2e.commands import Commands
+from tests.e2e.echo_engine import EchoEngine, echo
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import FrontEnd
 
@@ -134,6 +137,39 @@ def staged(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iter
     platform = Platform(folder, {"mock": engine}, grpc=True, variables=metrics)
     yield platform
     platform.stop()
+
+
+@pytest.fixture(scope="session")
+def echo_engine() -> Iterator[EchoEngine]:
+    with echo() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def echoing(
+    echo_engine: EchoEngine, collector: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """Its engine says back what it is asked. Logs in JSON, traces for the collector."""
+    url = f"http://127.0.0.1:{echo_engine.port}/v1"
+    served = {"echo": {"kind": "openai", "url": url, "slots": 8}}
+    told = {
+        "FOREBAY_REQUEST_DEADLINE_S": "4",  # of answers that never end
+        "FOREBAY_LOG_FORMAT": "json",
+        "FOREBAY_TRACES": "on",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    folder = tmp_path_factory.mktemp("echoing")
+    platform = Platform(folder, served, grpc=True, variables=told)
+    yield platform
+    platform.stop()
+    assert not json_lines.odd(platform.home), "not JSON, to the last word"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """An OpenAI-compatible engine that says back what it was asked, and fails when it is told to.
 
 The last word of the prompt is the stage direction: SLOW never ends, BREAK breaks off in the middle,
-FAIL is a 500 and REFUSE a 400, both with the prompt in their message.
+CUT ends an answer that is longer, FAIL is a 500 and REFUSE a 400, both with the prompt in their message.
 """
 
 import json
@@ -19,6 +19,7 @@ class EchoEngine(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.over = Event()
+        self.traces: list[str] = []  # the traceparent of each request
 
     @property
     def port(self) -> int:
@@ -33,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         self._json(200, {"data": [{"id": "echo"}]})
 
     def do_POST(self) -> None:
+        self.server.traces.append(self.headers["traceparent"] or "")
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.chat = "messages" in body
         prompt = body["messages"][-1]["content"] if self.chat else body["prompt"]
@@ -52,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
         )
         choice = {"index": 0, "finish_reason": "stop", **message}
-        self._json(200, {"id": "x", "object": "x", "choices": [choice], "usage": usage(text)})
+        answer = {"id": "x", "object": "x", "choices": [choice], "usage": usage(text)}
+        self._json(200, answer, missing=text.endswith("CUT"))
 
     def _stream(self, text: str) -> None:
         self.send_response(200)
@@ -78,11 +81,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
         self.wfile.flush()
 
-    def _json(self, status: int, answer: dict[str, Any]) -> None:
+    def _json(self, status: int, answer: dict[str, Any], *, missing: bool = False) -> None:
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,13 +1,13 @@
 """Fifty prompts planted on every path, and their answers: found nowhere in clear.
 
 Not in PostgreSQL's files and WAL, Valkey's dump, memory and traffic (Celery's messages among it),
-logs or error pages; neither as they are nor in hex or base64. The engine says every prompt back,
-so answers and errors carry them too. Marks that were planted in clear are found by the same search.
+logs in JSON, traces or error pages; neither as they are nor in hex or base64. The engine says every
+prompt back, so answers and errors carry them too. Marks that were planted in clear are found by the
+same search.
 """
 
 import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,14 @@ import pytest
 import redis
 from django.conf import settings
 
+from tests.collector import Collector
 from tests.e2e import sinks
 from tests.e2e.ask import client, eventually
 from tests.e2e.conftest import Platform
-from tests.e2e.echo_engine import echo
 from tests.inference.chat.page import Socket
 from tests.inference.chat.people import sessions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-DEADLINE_S = 4
 
 
 @dataclass
@@ -46,19 +45,9 @@ class Planting:
         self.answered += self.marker in text
 
 
-@pytest.fixture(scope="module")
-def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with echo() as engine, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOREBAY_REQUEST_DEADLINE_S", str(DEADLINE_S))
-        served = {"kind": "openai", "url": f"http://127.0.0.1:{engine.port}/v1", "slots": 8}
-        platform = Platform(tmp_path_factory.mktemp("echoing"), {"echo": served})
-        yield platform
-        platform.stop()
-
-
 @pytest.mark.slow(seconds=20)
 def test_no_prompt_and_no_answer_rests_in_clear(
-    echoing: Platform, capsys: pytest.CaptureFixture[str]
+    echoing: Platform, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted, mark = Planting(), f"clear{secrets.token_hex(8)}"
     in_clear(echoing, mark)
@@ -77,6 +66,7 @@ def test_no_prompt_and_no_answer_rests_in_clear(
         "files": sinks.in_files(echoing.home.parent, planted.marker),
         "memory": sinks.in_bytes(memory, planted.marker),
         "traffic": sinks.in_bytes(traffic.text, planted.marker),
+        "traces": sinks.in_bytes(collector.text, planted.marker),
         "error pages": [
             f"{answer.request.url.path} {answer.status_code}"
             for answer in planted.refusals
@@ -92,6 +82,18 @@ def test_no_prompt_and_no_answer_rests_in_clear(
     assert len(planted.refusals) >= 10
     assert found == {place: [] for place in found}
     the_search_finds(echoing, mark, traffic.text, memory)
+    every_way_was_traced(collector)
+
+
+def every_way_was_traced(collector: Collector) -> None:
+    """From each door to the engine."""
+
+    def begun_at() -> set[str]:
+        spans = collector.spans()
+        asked = {span.trace for span in spans if span.name.endswith(" echo")}
+        return {span.name for span in spans if not span.parent and span.trace in asked}
+
+    eventually(lambda: begun_at() >= {"POST /v1/inference", "chat message", "batch line"}, 30)
 
 
 def in_clear(platform: Platform, mark: str) -> None:

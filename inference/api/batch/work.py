@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,11 +29,14 @@ from inference.api.batch.threads import in_thread
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
+from inference.current import Named, works_for
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken
 from inference.models import Batch, BatchLine, BatchState
 from inference.stream.frames import Kind
+from inference.tracing import words
+from inference.tracing.spans import front_step
 
 log = logging.getLogger(__name__)
 LONG_S = 20.0  # a pause that is longer is not waited for here
@@ -226,6 +229,7 @@ class Work:
             answer = await self._submitted(line)
         except KeyTaken:  # a driver that was taken for dead has asked it
             return await self._adopt(line)
+        works_for(Named(str(answer.order.id), answer.order.tenant_id))
         frame = await self._flight.final(answer, line)
         if not frame.body:  # it was cancelled, or only the record knows
             self._flight.adopted[answer.order.id] = line
@@ -242,9 +246,16 @@ class Work:
             async with self._reading:
                 text = await in_thread(self._reader.read, line.offset, line.length)
             among = windows.open_pools(line.model, self._now(), self._zone)
-            answer = await self._asking.submit(text, claim, among)
+            answer = await self._traced(line, self._asking.submit(text, claim, among))
         self._holds.hold(room_s(answer))
         return answer
+
+    async def _traced(self, line: BatchLine, asked: Awaitable[AnswerStream]) -> AnswerStream:
+        with front_step("batch line") as span:
+            answer = await asked
+            if span.is_on:
+                span.tell(words.of_line(self._batch.public_id, line.number, answer.order))
+            return answer
 
     async def _adopt(self, line: BatchLine) -> None:
         """What a quota had no room for is asked again instead of that."""

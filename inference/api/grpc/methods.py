@@ -84,6 +84,6 @@ def _answering(
             rpc.end()
             return None if message is None else message.SerializeToString()
         finally:
-            rpc.call.counted.ended(route)
+            rpc.over()
 
     return answer

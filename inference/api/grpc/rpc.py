@@ -6,6 +6,7 @@ from contextlib import suppress
 from math import inf
 from typing import NoReturn
 
+import grpc
 from google.protobuf.message import Message
 
 from inference.api import idempotency
@@ -18,6 +19,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.at_once import AtOnce
 from inference.intake.context import Context
 from inference.intake.submission import Submission
+from inference.tracing import attributes, spans
 from tenants.caller import Caller
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
         self._wire = wire
         self.call = Call(context, route, peers.address(wire), "grpc")
+        self.call.span = spans.front(route, lambda name: peers.told(wire, name))
+        self._code = grpc.StatusCode.CANCELLED  # until something else has been told
 
     @property
     def key(self) -> str:
@@ -91,8 +95,18 @@ class Rpc:
             raise
 
     def end(self) -> None:
-        self.call.counted.status = 200
+        self.call.counted.status, self._code = 200, grpc.StatusCode.OK
         self._wire.set_trailing_metadata(_metadata(self._headers()))
+
+    def over(self) -> None:
+        """However it has ended."""
+        method = self.call.route.removeprefix("/")
+        wire = {
+            attributes.RPC_SYSTEM: "grpc",
+            attributes.RPC_METHOD: method,
+            attributes.RPC_STATUS: self._code.name,
+        }
+        self.call.end(method, wire)
 
     def _headers(self) -> Headers:
         return self.call.told()
@@ -102,10 +116,10 @@ class Rpc:
         if not isinstance(problem, REFUSALS):
             log.exception("%s (%s)", self.call.route, self.call.request_id)
         error = await self.call.refused(problem)
-        self.call.counted.status = error.status
+        self.call.counted.status, self._code = error.status, errors.code_of(error)
         metadata = _metadata([*self._headers(), *error.headers()])
         await self._wire.abort(
-            errors.code_of(error),
+            self._code,
             errors.message_of(error),
             (*metadata, (errors.DETAILS, errors.details_of(error))),
         )

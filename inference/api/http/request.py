@@ -45,6 +45,9 @@ class Request:
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
 
+    def told(self, name: str) -> str:
+        return self.header(name.encode())
+
     async def body(self) -> bytes:
         """Raises TooLarge before more than the limit is read."""
         most = settings.MAX_BODY_BYTES

@@ -12,10 +12,15 @@ from inference.api.refusing import LONGEST_NAME, REFUSALS
 from inference.errors import ApiError, MethodNotAllowed, NotFound
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.context import context_of
+from inference.metrics.labels import CANCELLED
+from inference.tracing import attributes, spans
+from inference.tracing.spans import Value
 from tenants import secret_keys
 from tenants.rate_limits.client_address import client_ip
 
 log = logging.getLogger(__name__)
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OTHER = "_OTHER"  # OpenTelemetry's word for a method that a client has made up
 View = Callable[..., Awaitable[None]]
 
 
@@ -49,6 +54,7 @@ class Router:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
         request = Request(scope, receive, send, call)
+        call.span = spans.front(request.method, request.told)
         try:
             if b"origin" in request.headers:
                 await cors.greet(request)
@@ -61,7 +67,7 @@ class Router:
             log.exception("%s %s (%s)", request.method, call.route, call.request_id)
             await self._refuse(request, await call.refused(problem))
         finally:
-            call.counted.ended(call.route)
+            self._end(request)
 
     async def _dispatch(self, request: Request) -> None:
         route = self._find(request.path)
@@ -77,6 +83,13 @@ class Router:
                 headers += cors.preflight(request, route.allow)
             return await request.answer_empty(headers)
         raise MethodNotAllowed(route.template, route.allow)
+
+    def _end(self, request: Request) -> None:
+        call, method = request.call, request.method if request.method in METHODS else OTHER
+        wire: dict[str, Value] = {attributes.HTTP_METHOD: method, attributes.HTTP_ROUTE: call.route}
+        if call.counted.status != CANCELLED:
+            wire[attributes.HTTP_STATUS] = call.counted.status
+        call.end(f"{'HTTP' if method == OTHER else method} {call.route}".strip(), wire)
 
     async def _refuse(self, request: Request, error: ApiError) -> None:
         if request.started:

@@ -31,6 +31,7 @@ from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
+from inference.tracing.spans import step
 from inference.worker.guard import Guard
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ def nowhere() -> None:
 
 class _StopsHere(Exception):
     """It was told to wait again, and can be gone on with from here."""
+
+    is_no_failure = True  # for its span
 
 
 def _why_it_stays(order: Order) -> str:
@@ -212,8 +215,9 @@ class Handler(ABC):
         """The last frame; None where another end is on record (intake/recovery.py tells it)."""
         self.settling = asyncio.Event()
         try:
-            if not await settles(commits, row):
-                return None
+            with step("settle"):
+                if not await settles(commits, row):
+                    return None
         except StoreUnavailable:
             failure = EngineFailed(503, "not_recorded", "the answer could not be put on record")
         finally:

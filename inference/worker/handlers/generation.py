@@ -33,6 +33,8 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
+from inference.tracing import attributes, words
+from inference.tracing.spans import Value, asking
 from inference.worker import backoff, figures
 from inference.worker.handlers.base import Handler
 
@@ -149,6 +151,22 @@ class Generation(Handler):
         return None if texts is None else engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
+        with asking(words.call_name(self.order, self.engine.config.model)) as span:
+            began = time.time()
+            try:
+                await self._ask_engine(session, writer)
+            finally:
+                if span.is_on:
+                    span.tell(self._told(began))
+
+    def _told(self, began: float) -> dict[str, Value]:
+        """What its span says of an answer, whole or not."""
+        said = words.of_engine(self.order, self.engine.config, stream=self.in_pieces)
+        if self.in_pieces and self.first_at:
+            said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
+        return said | words.of_answer(self.codec.engines_model, self.finish_reason, self.usage)
+
+    async def _ask_engine(self, session: EngineSession, writer: Writer) -> None:
         if not self.in_pieces:
             body = await self.engine.answer(session, self.order)
             self.first_at = time.time()

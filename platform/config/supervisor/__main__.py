@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import json
+import logging
 import signal
 import sys
 import traceback
@@ -10,6 +11,9 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
+from config import environment
+from config.logs import printed
+from config.logs.lines import AsJson
 from config.supervisor import options, ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
@@ -34,6 +38,8 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     if "--end-with-parent" in sys.argv:  # a `make` that is killed takes us along, in order
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if environment.log_format() == "json":
+        _log_in_json()
     try:
         told = options.read()
         home = Home(told.home)
@@ -50,6 +56,14 @@ def main() -> None:
         log = home.logs / "supervisor.log"
         log.write_text(traceback.format_exc())
         sys.exit(f"forebay: internal error, {type(error).__name__}: {error} (see {log})")
+
+
+def _log_in_json() -> None:
+    """What it says to the person at the terminal, too."""
+    printed.begin()
+    handler = logging.StreamHandler()
+    handler.setFormatter(AsJson())
+    logging.basicConfig(handlers=[handler])
 
 
 async def _supervise(told: Options, home: Home) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from config.logs.lines import message
+
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _LOG_BYTES = 20_000_000
@@ -119,7 +121,7 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(self._log_start, self.log.stat().st_size - 8192))
             lines = log.read().decode(errors="replace").splitlines()
-        return [line[:300] for line in lines if line.strip()][-count:]
+        return [message(line)[:300] for line in lines if line.strip()][-count:]
 
 
 def _born(supervisor: int, orphan_signal: signal.Signals, *, yields: bool) -> Callable[[], None]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from config import environment
+from config.logs.naming import NAME
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.kin import RUN_ID, Kin
@@ -44,7 +45,7 @@ class Keeper:
         child = Child(
             name,
             command,
-            environment={**inherited, **variables, RUN_ID: self._kin.run_id},
+            environment={**inherited, **variables, NAME: name, RUN_ID: self._kin.run_id},
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,

@@ -3,6 +3,7 @@
 import json
 import shlex
 
+from config import environment
 from config.supervisor.options import Options
 from config.supervisor.preparing import FirstRun
 from config.supervisor.screen import manage, say, seconds
@@ -11,11 +12,14 @@ from config.tls import given
 
 def welcome(options: Options, first: FirstRun, model: str) -> None:
     say(f"\nForebay is ready ({seconds()})\n")
+    if environment.log_format() == "json":  # no link and no key belongs into a log
+        return say("python manage.py first_run gives the link for the first visit")
     if options.has("web"):
         _doors(options, first, model)
     else:
         say(f"  Here      {', '.join(sorted(options.roles))}\n")
     say(f"Ctrl-C stops everything. Logs: {options.home / 'logs'}")
+    return None
 
 
 def _doors(options: Options, first: FirstRun, model: str) -> None:

@@ -1,0 +1,93 @@
+"""In JSON, what a server prints is a record too: a library's banner, the last words of a process.
+
+Only what the log is for: of a command that is asked something, the answer stays as it is.
+"""
+
+import logging
+import os
+import sys
+import threading
+from types import TracebackType
+from typing import TextIO, cast
+
+from config.logs.lines import PRINTED, AsJson
+from config.logs.naming import NAME, is_a_server
+
+OURS = '{"time":"'  # how a line begins that is one already
+_format = AsJson().format
+
+
+class Records:
+    """Takes the place of a stream of text."""
+
+    def __init__(self, stream: TextIO, name: str, level: int) -> None:
+        self._stream, self._name, self._level = stream, name, level
+        self._rest, self._turn = "", threading.RLock()
+
+    def write(self, text: str) -> int:
+        with self._turn:
+            *lines, self._rest = (self._rest + text).split("\n")
+            found = "".join(f"{self._line(line)}\n" for line in lines if line.strip())
+            if found:
+                self._stream.write(found)
+                self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """A line that has not ended waits for its end."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> object:
+        if name == "fileno":  # nobody writes past us
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+    def _line(self, line: str) -> str:
+        if line.startswith(OURS):
+            return line
+        return _format(logging.LogRecord(self._name, self._level, "", 0, line.strip(), None, None))
+
+
+def begin() -> None:
+    """Of a process that serves; from now on."""
+    if not is_a_server() or isinstance(sys.stderr, Records):
+        return
+    if _is_the_log():
+        out = cast("TextIO", Records(sys.stdout, PRINTED[0], logging.INFO))
+        sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
+    errors = cast("TextIO", Records(sys.stderr, PRINTED[1], logging.ERROR))
+    sys.stderr = sys.__stderr__ = errors  # type: ignore[assignment, misc]
+    logging.captureWarnings(capture=True)
+    sys.excepthook, threading.excepthook = _broke_off, _thread_broke_off
+
+
+def _is_the_log() -> bool:
+    """Where an answer is asked for, it is read from somewhere else."""
+    try:
+        one, other = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.path.samestat(one, other) or not os.environ.get(NAME)
+
+
+def _broke_off(
+    kind: type[BaseException], problem: BaseException, trace: TracebackType | None
+) -> None:
+    _say("the process broke off", (kind, problem, trace))
+
+
+def _thread_broke_off(broke: threading.ExceptHookArgs) -> None:
+    if broke.exc_type is SystemExit:
+        return
+    problem = broke.exc_value or broke.exc_type()
+    name = broke.thread.name if broke.thread else "unknown"
+    _say(f"thread {name} broke off", (broke.exc_type, problem, broke.exc_traceback))
+
+
+def _say(text: str, problem: object) -> None:
+    """Past `logging`, which may not be set up yet."""
+    record = logging.LogRecord("python", logging.CRITICAL, "", 0, text, None, problem)  # type: ignore[arg-type]
+    sys.stderr.write(f"{_format(record)}\n")
