@@ -13,6 +13,7 @@ from inference.tracing.spans import Span, Value
 
 EVERYBODY = frozenset({"all"})
 CANCELLED = 499
+FINISHES = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call", "abort"))
 
 
 class Config(Protocol):
@@ -142,7 +143,7 @@ def of_answer(model: str, finish_reason: str, usage: Mapping[str, Any]) -> dict[
     if model:
         said[names.RESPONSE_MODEL] = model
     if finish_reason:
-        said[names.FINISH_REASONS] = [finish_reason[:20]]
+        said[names.FINISH_REASONS] = [finish_reason if finish_reason in FINISHES else "other"]
     return said
 
 

@@ -1,7 +1,8 @@
 """An OpenAI-compatible engine that says back what it was asked, and fails when it is told to.
 
 The last word of the prompt is the stage direction: SLOW never ends, BREAK breaks off in the middle,
-CUT ends an answer that is longer, FAIL is a 500 and REFUSE a 400, both with the prompt in their message.
+CUT ends sooner than it has announced, FAIL is a 500 and REFUSE a 400, both with the prompt in their
+message.
 """
 
 import json
