@@ -8,7 +8,8 @@ from uuid import UUID
 
 class Current(Protocol):
     @property
-    def request_id(self) -> str: ...
+    def log_id(self) -> str:
+        """Its id, as its answer tells it; "" as long as it has none."""
 
     @property
     def tenant_id(self) -> UUID | None:
@@ -23,7 +24,7 @@ class Current(Protocol):
 class Named:
     """Of a task that ends with it."""
 
-    request_id: str
+    log_id: str
     tenant_id: UUID | None
     over: bool = False
 

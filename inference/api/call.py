@@ -65,6 +65,10 @@ class Call:
         return str(uuid4())
 
     @property
+    def log_id(self) -> str:
+        return str(self.__dict__.get("request_id", ""))
+
+    @property
     def tenant_id(self) -> UUID | None:
         return self.counted.tenant_id
 
@@ -166,6 +170,7 @@ class Call:
     # Refusals ------------------------------------------------------------------------------------
     async def refused(self, refusal: Exception) -> ApiError:
         """The error to tell. It is noted where it has to be, and counts for the limits."""
+        assert self.request_id  # by which the lines about it name it, from here on
         error = as_error(refusal)
         self.caller = self.caller or error.caller
         if error.is_refusal:

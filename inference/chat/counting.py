@@ -28,7 +28,7 @@ def counted(tenant_id: UUID) -> Iterator[Counted]:
         raise
     finally:
         request.ended(ROUTE)
-        words.end(span, request, request.request_id, "chat message", {})
+        words.end(span, request, request.log_id, "chat message", {})
 
 
 def nothing_told(_name: str) -> str:

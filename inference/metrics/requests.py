@@ -83,7 +83,7 @@ class Counted:
         REFUSED.of(self.front_end, reason, self._tenant).value += 1
 
     @property
-    def request_id(self) -> str:
+    def log_id(self) -> str:
         return str(self.order.id) if self.order else ""
 
     def ended(self, route: str) -> None:

@@ -24,6 +24,7 @@ from inference.tracing.attributes import ERROR_TYPE
 from inference.tracing.spans import OFF, Carrier, Span, Value
 
 NANOSECONDS = 1_000_000_000
+LONGEST_STATE = 512  # characters, as many as W3C asks of those who pass it on
 END_S = 1.0  # for what waits, as the process ends
 _HEADERS = ("traceparent", "tracestate")
 _w3c = TraceContextTextMapPropagator()
@@ -133,6 +134,8 @@ class Recorder:
         if self._clients == "off":
             return Context()
         told = {header: value for header in _HEADERS if (value := carrier(header))}
+        if len(told.get("tracestate", "")) > LONGEST_STATE:
+            del told["tracestate"]
         context = _w3c.extract(told, Context())
         parent = api.get_current_span(context).get_span_context()
         if not parent.is_valid or self._clients == "sampling":

@@ -86,7 +86,9 @@ class Router:
 
     def _end(self, request: Request) -> None:
         call, method = request.call, request.method if request.method in METHODS else OTHER
-        wire: dict[str, Value] = {attributes.HTTP_METHOD: method, attributes.HTTP_ROUTE: call.route}
+        wire: dict[str, Value] = {attributes.HTTP_METHOD: method}
+        if call.route:
+            wire[attributes.HTTP_ROUTE] = call.route
         if call.counted.status != CANCELLED:
             wire[attributes.HTTP_STATUS] = call.counted.status
         call.end(f"{'HTTP' if method == OTHER else method} {call.route}".strip(), wire)

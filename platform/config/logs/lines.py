@@ -49,7 +49,7 @@ def _about(record: logging.LogRecord) -> dict[str, str]:
     if (request := current()) is None:
         return {}
     trace, span = spans.ids()
-    return _told(request.request_id, request.tenant_id, trace, span)
+    return _told(request.log_id, request.tenant_id, trace, span)
 
 
 def _told(

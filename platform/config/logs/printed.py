@@ -60,6 +60,7 @@ def begin() -> None:
         sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
     errors = cast("TextIO", Records(sys.stderr, PRINTED[1], logging.ERROR))
     sys.stderr = sys.__stderr__ = errors  # type: ignore[assignment, misc]
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to the file itself
     logging.captureWarnings(capture=True)
     sys.excepthook, threading.excepthook = _broke_off, _thread_broke_off
 

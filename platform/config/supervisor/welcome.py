@@ -13,7 +13,7 @@ from config.tls import given
 def welcome(options: Options, first: FirstRun, model: str) -> None:
     say(f"\nForebay is ready ({seconds()})\n")
     if environment.log_format() == "json":  # no link and no key belongs into a log
-        return say("python manage.py first_run gives the link for the first visit")
+        return say("`forebay manage first_run` gives the link for the first visit")
     if options.has("web"):
         _doors(options, first, model)
     else:

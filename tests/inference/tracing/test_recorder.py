@@ -120,6 +120,13 @@ async def test_an_odd_traceparent_begins_a_trace_of_our_own(kept: Kept, odd: str
     assert span.parent is None
 
 
+async def test_of_a_long_tracestate_nothing_is_passed_on(kept: Kept) -> None:
+    told = {**THEIRS, "tracestate": f"vendor={'x' * 200}," * 3 + f"v2={'y' * 200}"}
+    spans.front("x", lambda name: told.get(name, "")).end()
+    assert spans.continuation().startswith(f"00-{TRACE}")
+    assert "vendor" not in spans.continuation()
+
+
 async def test_a_failure_is_a_code_and_no_text(kept: Kept) -> None:
     class Refused(Exception):
         code = "queue_full"
@@ -148,8 +155,9 @@ async def test_what_belongs_to_no_request_is_not_recorded(kept: Kept) -> None:
 
 
 def test_while_they_are_off_a_span_is_nothing() -> None:
-    assert spans.front("x", from_client) is spans.step("y") is spans.asking("z") is spans.OFF
-    assert spans.going_on("00-a", "x") is spans.front_step("y") is spans.OFF
+    begun: list[object] = [spans.front("x", from_client), spans.front_step("y"), spans.step("z")]
+    begun += [spans.asking("x"), spans.going_on("00-a", "y")]
+    assert {id(span) for span in begun} == {id(spans.OFF)}
     assert (spans.continuation(), spans.header_lines(), spans.ids()) == ("", b"", ("", ""))
 
 
