@@ -140,7 +140,7 @@ class Recorder:
         parent = api.get_current_span(context).get_span_context()
         if not parent.is_valid or self._clients == "sampling":
             return context
-        result = self._provider.sampler.should_sample(None, parent.trace_id, name)
+        result = self._provider.sampler.should_sample(Context(), parent.trace_id, name)
         sampled = result.decision is Decision.RECORD_AND_SAMPLE
         flags = api.TraceFlags.SAMPLED if sampled else api.TraceFlags.DEFAULT
         chosen = api.SpanContext(

@@ -120,6 +120,20 @@ async def test_an_odd_traceparent_begins_a_trace_of_our_own(kept: Kept, odd: str
     assert span.parent is None
 
 
+async def test_of_two_requests_neither_hears_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one connection may come in one task."""
+    kept = Kept(clients="sampling")
+    try:
+        spans.front("first", from_client)
+        spans.front("second", lambda _name: "").end()
+        assert kept.spans()["second"].parent is None
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+        Kept()
+        assert not spans.front("third", from_client).is_on
+    finally:
+        spans.record_with(None)
+
+
 async def test_of_a_long_tracestate_nothing_is_passed_on(kept: Kept) -> None:
     told = {**THEIRS, "tracestate": f"vendor={'x' * 200}," * 3 + f"v2={'y' * 200}"}
     spans.front("x", lambda name: told.get(name, "")).end()
