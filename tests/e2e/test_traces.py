@@ -14,7 +14,7 @@ from tests.e2e.conftest import Platform
 from tests.e2e.echo_engine import EchoEngine
 from tests.e2e.front_ends import FRONT_ENDS
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 CHAT = "/v1/chat/completions"
 STEPS = {"authenticate", "admit", "put on record", "join queue"}
 
