@@ -2,14 +2,15 @@
 
 from deploy.kubernetes.shapes import (
     HOME,
+    KEYS,
+    SECRETS,
     container,
     labels,
     own_mounts,
     own_volumes,
-    secret_files,
     security,
 )
-from deploy.kubernetes.words import Node, Reckoned, named, value
+from deploy.kubernetes.words import NAME, Node, Reckoned, Times, When, joined, named, value
 
 ADMINISTRATOR = "/run/secrets/migration"
 HOOK = {
@@ -64,17 +65,22 @@ def _roles() -> list[Node]:
 
 
 def _step(name: str, args: list[Node]) -> Node:
-    files = {**secret_files(), "DATABASE_URL_FILE": f"{ADMINISTRATOR}/DATABASE_URL"}
-    del files["FOREBAY_METRICS_TOKEN_FILE"]
-    given = {**files, "FOREBAY_HOME": HOME}
+    files = {"name": joined(NAME, "_FILE"), "value": joined(f"{SECRETS}/", NAME)}
     mounts = [each for each in own_mounts() if each["name"] != "engines"]
     administrator = {"name": "administrator", "mountPath": ADMINISTRATOR, "readOnly": True}
     return {
         **container(name, args, "migrate"),
         "envFrom": [],
-        "env": [{"name": key, "value": path} for key, path in given.items()],
+        "env": [
+            {"name": "DATABASE_URL_FILE", "value": f"{ADMINISTRATOR}/DATABASE_URL"},
+            {"name": "FOREBAY_HOME", "value": HOME},
+            Times(KEYS, When(_ANOTHER, files)),
+        ],
         "volumeMounts": [*mounts, administrator],
     }
+
+
+_ANOTHER = Reckoned('ne $name "DATABASE_URL"', lambda scope: scope["name"] != "DATABASE_URL")
 
 
 def _volumes() -> list[Node]:

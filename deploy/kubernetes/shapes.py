@@ -24,15 +24,7 @@ UID = 10001  # of the image
 METRICS = 9100
 BEYOND_S = 90  # a pod may finish what it has: a deadline, a minute for the record, and some
 AWAY_S = 10  # until every proxy has heard that a pod goes
-KEYS = (
-    "DATABASE_URL",
-    "FOREBAY_REQUESTS_DATABASE_URL",
-    "REDIS_URL",
-    "FOREBAY_MASTER_KEY",
-    "FOREBAY_PLATFORM_SECRET",
-    "FOREBAY_AUDIT_SIGNING_KEY",
-    "FOREBAY_METRICS_TOKEN",
-)
+KEYS = value("secrets.keys")
 CONTAINER = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -138,10 +130,6 @@ def waits_for_tables(role: str) -> dict[str, Any]:
     }
 
 
-def secret_files() -> dict[Any, Node]:
-    return {f"{key}_FILE": f"{SECRETS}/{key}" for key in KEYS}
-
-
 def variables() -> dict[Any, Node]:
     """What all pods are told, by a ConfigMap."""
     return {
@@ -157,8 +145,8 @@ def variables() -> dict[Any, Node]:
         "FOREBAY_ENGINES": f"{ENGINES}/engines.json",
         "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104
         "FOREBAY_METRICS_PORT": str(METRICS),
-        **secret_files(),
-        Spread(): Whole(value("settings")),
+        Spread(): Times(KEYS, {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}),
+        Spread(2): Whole(value("settings")),
     }
 
 
@@ -177,8 +165,7 @@ ADMITTING = Reckoned(
 
 
 def own_volumes() -> list[Node]:
-    items = [{"key": key, "path": key} for key in KEYS]
-    more = Times(value("secrets.more"), {"key": joined(NAME), "path": joined(NAME)})
+    item = {"key": joined(NAME), "path": joined(NAME)}
     return [
         {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
@@ -187,7 +174,7 @@ def own_volumes() -> list[Node]:
             "secret": {
                 "secretName": value("secrets.name"),
                 "defaultMode": 0o440,
-                "items": [*items, more],
+                "items": [Times(KEYS, item), Times(value("secrets.more"), item)],
             },
         },
         {"name": "engines", "configMap": {"name": named("engines")}},

@@ -154,6 +154,19 @@ SETTINGS: dict[str, Setting | Group] = {
                 FILLED,
                 "its DATABASE_URL is that of the database's administrator; the Job alone reads it",
             ),
+            "keys": Setting(
+                [
+                    "DATABASE_URL",
+                    "FOREBAY_REQUESTS_DATABASE_URL",
+                    "REDIS_URL",
+                    "FOREBAY_MASTER_KEY",
+                    "FOREBAY_PLATFORM_SECRET",
+                    "FOREBAY_AUDIT_SIGNING_KEY",
+                    "FOREBAY_METRICS_TOKEN",
+                ],
+                NAMES,
+                "keys of the first one that Forebay reads as NAME_FILE; without one no pod starts",
+            ),
             "more": Setting(
                 [],
                 NAMES,

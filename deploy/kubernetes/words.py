@@ -163,8 +163,9 @@ def _entries(node: Mapping[Any, Node], scope: Scope) -> Iterator[tuple[str, Any]
 def _items(node: list[Node], scope: Scope) -> Iterator[Any]:
     for each in node:
         if isinstance(each, Times):
-            for name in each.names.of(scope) or ():
-                yield plain(each.node, {**scope, "name": name})
+            named_ones = ({**scope, "name": name} for name in each.names.of(scope) or ())
+            every = [plain(each.node, one) for one in named_ones]
+            yield from (one for one in every if one is not NOTHING)
             continue
         found = plain(each, scope)
         if found is NOTHING:

@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from django.conf import settings
 
 from bench.under_test import UNLIMITED
 from tests.e2e.ask import body, eventually
@@ -113,3 +115,32 @@ def test_what_waits_in_a_removed_pool_is_told_and_what_runs_is_finished(
     remove = f"Pool.objects.get(name='{MODEL}').remove(by='test')"
     statuses = asyncio.run(while_asking(late, 4, partial(all_work, mock), remove))
     assert sorted(statuses) == [200, 503, 503, 503]
+
+
+@pytest.mark.slow(seconds=25)
+def test_a_worker_that_is_told_to_end_finishes_first_and_takes_no_more(
+    late: Platform, mock: Mock
+) -> None:
+    """As on a node of Kubernetes that is drained. Whoever waits is served once it is back."""
+    do(late, "Engine.objects.get(name='late-1').change(by='test', options={'elastic': True})")
+    asyncio.run(asked(late, new_key(late, *UNLIMITED), 1))  # its worker has come
+    mock.behave(tokens=1, delay_ms=2000)
+    statuses = asyncio.run(while_asking(late, 3, partial(all_work, mock), END))
+    assert statuses == [200] * 3
+    eventually(lambda: _told_by_worker(late) == ["engine:drain", "engine:resume"])
+
+
+END = """
+from pathlib import Path
+import os, signal
+for path in Path("/proc").glob("[0-9]*/cmdline"):
+    words = path.read_bytes().split(b"\\0") if path.exists() else []
+    if b"engine.late-1" in words:
+        os.kill(int(path.parent.name), signal.SIGTERM)
+"""
+
+
+def _told_by_worker(platform: Platform) -> list[str]:
+    query = "select action from audit_event where actor = 'system:worker' order by at, id"
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
+        return [action for (action,) in database.execute(query).fetchall()]

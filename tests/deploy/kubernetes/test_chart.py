@@ -75,6 +75,12 @@ def test_more_secrets_are_files_too() -> None:
         assert {"key": "FOREBAY_OIDC", "path": "FOREBAY_OIDC"} in mounted["items"]
 
 
+def test_a_kms_needs_no_master_key() -> None:
+    keys = [key for key in scope()["secrets"]["keys"] if key != "FOREBAY_MASTER_KEY"]
+    found = helmed(_with("secrets.keys", keys))
+    assert "FOREBAY_MASTER_KEY" not in json.dumps([*found.values()])
+
+
 def test_a_digest_goes_before_a_tag() -> None:
     found = helmed(_with("image.digest", "sha256:0123"))
     (web,) = pods(found)["forebay-web"]["containers"]

@@ -24,6 +24,7 @@ OLDEST = "1.31"  # Chart.yaml
 OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # not Kubernetes' own
 DEADLINE_S = values.defaults()["requestDeadlineSeconds"]
 HPA = source("hpa")
+KEYS: list[str] = values.defaults()["secrets"]["keys"]
 VLLM = {"HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"}
 
 
@@ -155,8 +156,8 @@ def test_secrets_are_files_and_nowhere_else() -> None:
                 assert "secretKeyRef" not in variable.get("valueFrom", {}), name
     told = HPA["ConfigMap", "forebay-settings"]["data"]
     files = {key for key in told if key.endswith("_FILE")}
-    assert files == {f"{key}_FILE" for key in shapes.KEYS}
-    assert not set(told) & set(shapes.KEYS)
+    assert files == {f"{key}_FILE" for key in KEYS}
+    assert not set(told) & set(KEYS)
 
 
 def test_what_pods_are_told_is_what_forebay_reads() -> None:
@@ -168,7 +169,7 @@ def test_what_pods_are_told_is_what_forebay_reads() -> None:
 
 
 def test_secrets_are_those_that_forebay_reads_from_files() -> None:
-    assert set(shapes.KEYS) - set(variables.SECRETS) == {"FOREBAY_METRICS_TOKEN"}
+    assert set(KEYS) - set(variables.SECRETS) == {"FOREBAY_METRICS_TOKEN"}
     for pod in pods(HPA).values():  # Forebay refuses files that everybody may read
         modes = {v["secret"]["defaultMode"] for v in pod["volumes"] if "secret" in v}
         assert modes == {0o440}
@@ -180,7 +181,7 @@ def test_a_pod_does_not_start_without_a_secret() -> None:
     for name, pod in pods(HPA).items():
         (mounted,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
         assert "optional" not in mounted, name
-        assert [item["key"] for item in mounted["items"]] == list(shapes.KEYS), name
+        assert [item["key"] for item in mounted["items"]] == KEYS, name
 
 
 def test_the_administrator_of_the_database_is_known_to_the_job_alone() -> None:
