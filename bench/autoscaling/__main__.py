@@ -42,7 +42,7 @@ def picture(days: dict[str, Day]) -> str:
     need = [sum(any_day.load[m : m + EVERY]) / EVERY / SLOTS for m in range(0, 1440, EVERY)]
     pods = {by: [float(n) for n in day.pods[::EVERY]] for by, day in shown.items()}
     charts = [
-        Lines(by, hours, {"pods": ran, "needed at 100 %": need[: len(hours)]}, "hours")
+        Lines(by, hours, {"pods": ran, "needed": need[: len(hours)]}, "hours")
         for by, ran in pods.items()
     ]
     return document(charts, "python -m bench.autoscaling")
