@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak test-vllm
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak test-vllm image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
+	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
 	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
 	@echo
@@ -69,7 +70,8 @@ soak: .venv/.dev
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
 		FOREBAY_SCHEMATHESIS_EXAMPLES=100 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
 		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_UPGRADE=1 \
-		$(PY) -m pytest -s tests/e2e tests/hosts tests/upgrades tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
+		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_WHEEL=1 \
+		$(PY) -m pytest -s tests/e2e tests/hosts tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch --timeout 5400 $(ARGS)
 
@@ -96,6 +98,19 @@ bench: .venv/.dev
 
 bench-check: .venv/.dev
 	$(PY) -m bench.check $(ARGS)
+
+# With podman or docker, whichever is there. ARGS are for its `build`; EMBEDDED=1 in them puts
+# PostgreSQL, Valkey, llama.cpp and the small model in: ARGS='--build-arg EMBEDDED=1'
+CONTAINERS ?= $(shell command -v podman || command -v docker || echo podman)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+image:
+	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=`git rev-parse HEAD` \
+		--build-arg CREATED=`git log -1 --format=%cI` -t forebay:$(VERSION) $(ARGS) .
+	@mkdir -p var
+	@$(CONTAINERS) run --rm --entrypoint cat $(RUN_ARGS) forebay:$(VERSION) \
+		/opt/forebay/forebay.cdx.json >var/forebay-$(VERSION).cdx.json
+	@echo 'forebay:$(VERSION), and what is in it: var/forebay-$(VERSION).cdx.json'
 
 # The stamps are newer than the locks they were installed from: a warm start installs nothing.
 # To stderr, so that the JSON of `make manage` stays alone on stdout.

@@ -1,7 +1,7 @@
 """`forebay healthy`: whether the Forebay of this container works, for its health check.
 
 Which one it is, is what process 1 was started as. A web process answers /livez, the gRPC server
-takes connections; of the others it is known that they run.
+takes connections, workers and jobs do where Prometheus asks; of the beat it is known that it runs.
 """
 
 import http.client
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     role = arguments[0] if arguments else _role(Path("/proc/1/cmdline").read_bytes())
     try:
         configuration.apply(os.environ)
-        problem = {"web": _web, "grpc": _grpc}.get(role, lambda: "")()
+        problem = _LOOKS.get(role, lambda: "")()
     except (OSError, ValueError, http.client.HTTPException) as error:
         problem = str(error) or type(error).__name__
     if problem:
@@ -33,7 +33,7 @@ def _role(command: bytes) -> str:
     for role in ("web", "grpc"):
         if f"config.{role}_server".encode() in command:
             return role
-    return "other"
+    return "worker" if b"worker" in command else "other"
 
 
 def _web() -> str:
@@ -49,11 +49,22 @@ def _web() -> str:
 
 
 def _grpc() -> str:
-    port = int(os.environ.get("FOREBAY_GRPC_PORT") or 50051)
-    socket.create_connection((_host(), port), timeout=PATIENCE_S).close()
+    return _takes_connections(_host(), int(os.environ.get("FOREBAY_GRPC_PORT") or 50051))
+
+
+def _figures() -> str:
+    port = int(os.environ.get("FOREBAY_METRICS_PORT") or 0)
+    return _takes_connections(_host("FOREBAY_METRICS_HOST"), port) if port else ""
+
+
+def _takes_connections(host: str, port: int) -> str:
+    socket.create_connection((host, port), timeout=PATIENCE_S).close()
     return ""
 
 
-def _host() -> str:
-    host = os.environ.get("FOREBAY_HOST") or "127.0.0.1"
+_LOOKS = {"web": _web, "grpc": _grpc, "worker": _figures, "jobs": _figures}
+
+
+def _host(variable: str = "FOREBAY_HOST") -> str:
+    host = os.environ.get(variable) or "127.0.0.1"
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

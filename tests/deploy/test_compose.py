@@ -1,0 +1,114 @@
+"""deploy/compose: what Compose is told fits together, and nothing is left open."""
+
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.command.table import SUBCOMMANDS
+from config.configuration.variables import KNOWN
+from config.environment import PROJECT
+
+pytestmark = pytest.mark.unit
+FOLDER = PROJECT / "deploy" / "compose"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: each for name, each in SERVICES.items() if "FOREBAY_IMAGE" in each["image"]}
+each_service = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+@each_service
+def test_it_has_limits_a_health_check_and_a_version(name: str) -> None:
+    service = SERVICES[name]
+    assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
+    assert service.get("healthcheck") or name == "migrate"
+    assert service.get("restart")
+    if name not in OURS:
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", service["image"])
+    assert service.get("networks")
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_ours_have_a_root_that_nobody_writes_to_and_no_privilege(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["command"][0] in SUBCOMMANDS
+    told = {each for each in service["environment"] if "FOREBAY" in each or "_URL" in each}
+    assert told <= KNOWN
+    for variable, place in service["environment"].items():
+        if variable.endswith("_FILE"):
+            assert place.removeprefix("/run/secrets/") in service["secrets"], variable
+    if name != "migrate":
+        assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+
+
+def test_every_role_is_there() -> None:
+    commands = {service["command"][0] for service in OURS.values()}
+    assert commands == {"migrate", "web", "grpc", "worker", "jobs", "beat"}
+    assert SERVICES["vllm"]["profiles"] == ["gpu"]
+
+
+def test_nothing_is_used_that_is_not_there_and_nothing_is_there_for_nobody() -> None:
+    for kind in ("secrets", "configs", "networks"):
+        used = {
+            word if isinstance(word, str) else word["source"]
+            for service in SERVICES.values()
+            for word in service.get(kind, ())
+        }
+        assert used == COMPOSE[kind].keys(), kind
+    volumes = {
+        volume.partition(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", ())
+        if re.match(r"\w+:", volume)
+    }
+    assert volumes == COMPOSE["volumes"].keys()
+
+
+def test_files_that_it_names_are_there() -> None:
+    named = [each["file"] for each in COMPOSE["configs"].values()]
+    named = [re.sub(r"^\$\{\w+:-(.+)\}$", r"\1", path) for path in named]
+    assert [path for path in named if not (FOLDER / path).is_file()] == []
+    assert (FOLDER / "../prometheus/rules").is_dir()
+
+
+def test_a_variable_without_which_nothing_works_is_asked_for() -> None:
+    text = (FOLDER / "compose.yaml").read_text()
+    known = dict.fromkeys(re.findall(r"^([A-Z_]+)=", (FOLDER / ".env.example").read_text(), re.M))
+    asked = set(re.findall(r"\$\{([A-Z_]+)", text))
+    assert asked == known.keys()
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", text)) == {"FOREBAY_IMAGE", "FOREBAY_PUBLIC_URL"}
+
+
+def test_a_stream_ends_before_its_container_is_killed() -> None:
+    for name in ("web", "grpc", "worker"):
+        assert SERVICES[name]["stop_grace_period"] == "630s"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away: needs root")
+def test_secrets_are_made_once_for_those_who_need_them(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    command = ["sh", str(FOLDER / "make_secrets.sh"), str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    files = {path.name: path for path in folder.iterdir()}
+    assert files.keys() == COMPOSE["secrets"].keys()
+    for path in files.values():
+        assert path.stat().st_size
+        assert not path.stat().st_mode & stat.S_IRWXO
+        assert path.stat().st_uid != 0
+    from config.configuration import apply
+
+    ours = {"DATABASE_URL_FILE": str(files["database_url"])}
+    ours |= {"FOREBAY_MASTER_KEY_FILE": str(files["master_key"])}
+    apply(ours)
+    assert ours["DATABASE_URL"].startswith("postgres://forebay:")
+    assert len(ours["FOREBAY_MASTER_KEY"]) == 44
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, "nothing was changed" in again.stderr) == (1, True)

