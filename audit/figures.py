@@ -14,6 +14,9 @@ from audit.metrics import ANY_OF_FEW, Gauge, Label
 from audit.witnesses.delivery import name_of
 
 _OPEN = "from audit_deletionrequest where state not in ('done', 'refused')"
+# A restriction that has begun is kept until retention ends; whoever is late then has been told.
+_COUNTS = """held_at is null and (mode <> 'restrict' or started_at is null
+    or alerted_at > started_at + interval '7 days')"""
 _UNSEALED_S = """
     extract(epoch from now() - (
         select at from audit_event
@@ -39,8 +42,9 @@ FIGURES = {
     ): f"(select count(*) {_OPEN})",
     Gauge(
         "forebay_erasure_oldest_age_seconds",
-        "Age of the oldest open deletion request that no legal hold keeps; 72 h is the most",
-    ): f"(select extract(epoch from now() - min(requested_at)) {_OPEN} and held_at is null)",
+        "How far the clock is of the open deletion request that is due first, without those that a "
+        "legal hold keeps and restrictions that have begun; 72 h is the most",
+    ): f"(select extract(epoch from now() + interval '72 h' - min(due_at)) {_OPEN} and {_COUNTS})",
     Gauge(
         "forebay_postgresql_connections", "Connections to this database, of whomever"
     ): "(select count(*) from pg_stat_activity where datname = current_database())",

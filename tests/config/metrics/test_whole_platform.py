@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from audit import figures as of_audit
 from audit.metrics import FAMILIES, registry
-from audit.models import CheckRun, DeletionRequest, DeletionState
+from audit.models import CheckRun, DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
 from config.metrics import figures, process, valkey
@@ -103,26 +103,47 @@ def test_how_far_witnesses_are_behind(
     assert of("forebay_witness_lag_checkpoints") == 0
 
 
+def asked(age_h: float, state: str = DeletionState.REQUESTED, **fields: object) -> DeletionRequest:
+    now = timezone.now()
+    given = {
+        "tenant_id": uuid4(),
+        "subject_id": uuid4(),
+        "requested_by": "test",
+        "requested_at": now - timedelta(hours=age_h),
+        "due_at": now + timedelta(hours=72 - age_h),
+    }
+    return DeletionRequest.objects.create(state=state, **{**given, **fields})
+
+
+def clock_h(database: psycopg.Connection[object]) -> float:
+    of_audit.read(database)
+    return of("forebay_erasure_oldest_age_seconds") / 3600
+
+
 def test_the_clock_of_erasures(database: psycopg.Connection[object]) -> None:
     now = timezone.now()
-    for age_h, state, held_at in (
-        (5, DeletionState.REQUESTED, None),
-        (30, DeletionState.RUNNING, None),
-        (60, DeletionState.HELD, now),
-        (90, DeletionState.DONE, None),
-    ):
-        DeletionRequest.objects.create(
-            tenant_id=uuid4(),
-            subject_id=uuid4(),
-            state=state,
-            requested_by="test",
-            requested_at=now - timedelta(hours=age_h),
-            due_at=now + timedelta(hours=72 - age_h),
-            held_at=held_at,
-        )
-    of_audit.read(database)
+    asked(5)
+    asked(30, DeletionState.RUNNING)
+    asked(60, DeletionState.HELD, held_at=now)
+    asked(90, DeletionState.DONE)
+    assert clock_h(database) == pytest.approx(30, abs=0.1)
     assert of("forebay_erasures_open") == 3
-    assert of("forebay_erasure_oldest_age_seconds") == pytest.approx(30 * 3600, abs=60)
+    asked(500, due_at=now + timedelta(hours=32))  # a hold has stopped its clock
+    assert clock_h(database) == pytest.approx(40, abs=0.1)
+
+
+def test_a_restriction_that_has_begun_is_late_only_when_it_is_over(
+    database: psycopg.Connection[object],
+) -> None:
+    began = timezone.now() - timedelta(hours=900)
+    restricted = {"mode": DeletionMode.RESTRICT, "started_at": began}
+    asked(901, DeletionState.RUNNING, **restricted)
+    asked(970, DeletionState.RUNNING, **restricted, alerted_at=began)  # late before it began
+    assert clock_h(database) == 0
+    asked(50, mode=DeletionMode.RESTRICT)  # not begun
+    assert clock_h(database) == pytest.approx(50, abs=0.1)
+    asked(901, DeletionState.RUNNING, **restricted, alerted_at=timezone.now())  # retention is over
+    assert clock_h(database) == pytest.approx(901, abs=0.1)
 
 
 def test_what_checks_found_last(database: psycopg.Connection[object]) -> None:
