@@ -13,7 +13,7 @@ from django.utils import timezone
 from redis import RedisError
 
 from audit.actions import Action
-from audit.models import DeletionRequest, Event
+from audit.models import DeletionMode, DeletionRequest, Event
 from audit.models.event import REQUESTS
 from audit.proof.seal_mark import CannotSeal, unsealed_age
 from inference.engines import pools
@@ -141,10 +141,13 @@ def _seals() -> Seals:
 
 
 def _erasures(tenant: Tenant | None) -> Erasures:
+    """A restriction that has begun stays open until retention ends: no clock runs."""
     rows = DeletionRequest.objects.open()
     if tenant:
         rows = rows.filter(tenant_id=tenant.id)
-    found = rows.aggregate(open=Count("pk"), due=Min("due_at", filter=Q(held_at=None)))
+    begun = Q(mode=DeletionMode.RESTRICT, started_at__isnull=False)
+    runs = Q(held_at=None) & ~begun
+    found = rows.aggregate(open=Count("pk"), due=Min("due_at", filter=runs))
     left = found["due"] and (found["due"] - timezone.now()) / timedelta(hours=1)
     return Erasures(found["open"], left)
 

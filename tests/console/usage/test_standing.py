@@ -12,7 +12,7 @@ from django.utils import timezone
 from redis import RedisError
 
 from audit.actions import Action
-from audit.models import DeletionRequest, DeletionState
+from audit.models import DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal_mark import MarkLost
 from audit.trail.record import act
 from console.usage import figures, standing, waiting
@@ -137,12 +137,14 @@ def test_the_erasure_that_is_due_first(acme: Tenant, globex: Tenant) -> None:
     erasure(acme, 10)
     erasure(acme, 90, state=DeletionState.DONE)
     erasure(acme, 80, state=DeletionState.HELD, held_at=timezone.now())
+    begun = {"mode": DeletionMode.RESTRICT, "started_at": timezone.now()}
+    erasure(acme, 200, state=DeletionState.RUNNING, **begun)
     erasure(globex, 50)
     own = standing.of_tenant(acme, {Permission.MANAGE_DELETIONS}).erasures
     everybody = standing.of_platform().erasures
     assert own
     assert everybody
-    assert (own.open, own.near, everybody.open) == (2, False, 3)
+    assert (own.open, own.near, everybody.open) == (3, False, 4)
     assert own.hours_left == pytest.approx(62, abs=0.1)
     assert everybody.hours_left == pytest.approx(22, abs=0.1)
     assert (everybody.near, everybody.overdue, Erasures(1, -0.5).overdue) == (True, False, True)
