@@ -79,7 +79,8 @@ _PEOPLE = (
     number(
         "Oldest deletion request",
         "s",
-        "That no legal hold keeps. 72 hours is the most; at 48 somebody has to look.",
+        "How far its clock is, without those that a legal hold keeps and restrictions that have "
+        "begun. 72 hours is the most; at 48 somebody has to look.",
         "max(forebay_erasure_oldest_age_seconds)",
         limits=((24 * _HOUR, WARN), (48 * _HOUR, BAD)),
     ),
