@@ -88,5 +88,8 @@ class Window:
 
 
 def _minutes(text: str) -> int:
-    at = time.fromisoformat(text.strip())
+    try:
+        at = time.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is no time of day like 22:00") from None
     return at.hour * 60 + at.minute

@@ -20,6 +20,7 @@ from audit.trail.record import act
 from inference import classes
 from inference.models.pool_order import FileFirst, places
 from inference.policy import KEYS, BadPolicy, Policy, RouteCondition, check
+from inference.policy_words import in_words
 from inference.pools import HOSTED, MOST_SLOTS, SLOTS, in_numbers, name_problem, url_problem
 from tenants.models.changing import changed, locked
 
@@ -151,7 +152,7 @@ class Pool(Declared):
         try:
             check(self.policy, classes.names())
         except BadPolicy as problem:
-            raise ValidationError({problem.field: problem.reason}) from None
+            raise ValidationError({problem.field: in_words(problem.reason)}) from None
 
     def change(self, *, by: str, **fields: Any) -> "Pool":
         """When it takes requests, and how many wait. Raises FromFile, ValidationError."""

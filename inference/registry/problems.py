@@ -2,27 +2,26 @@
 
 import re
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-_WORDS = [
-    gettext_noop("slots must be 1 to %s"),
-    gettext_noop("silence_s must be 1 to %s seconds"),
-    gettext_noop("normal_form must be empty or one of %s"),
-    gettext_noop("unknown capability %s; known are %s"),
-    gettext_noop("capabilities must be an object like %s"),
-    gettext_noop("Expected %s, got %s - at %s"),
-    gettext_noop("a name is %s characters too long"),
-    gettext_noop("the url must begin with http:// or https:// and name a host"),
-]
-_PATTERNS = [(re.compile(re.escape(each).replace("%s", "(.+)")), each) for each in _WORDS]
+from inference.translating import Wordings
+
+_WORDS = Wordings(
+    [
+        gettext_noop("slots must be 1 to %s"),
+        gettext_noop("silence_s must be 1 to %s seconds"),
+        gettext_noop("normal_form must be empty or one of %s"),
+        gettext_noop("unknown capability %s; known are %s"),
+        gettext_noop("capabilities must be an object like %s"),
+        gettext_noop("Expected %s, got %s - at %s"),
+        gettext_noop("a name is %s characters too long"),
+        gettext_noop("the url must begin with http:// or https:// and name a host"),
+    ]
+)
 _WHOSE = re.compile(r"^engine '[^']*': ")
 
 
 def in_words(problem: str) -> str:
     """Unchanged where nobody has foreseen it."""
     what = _WHOSE.sub("", problem)
-    for pattern, words in _PATTERNS:
-        if found := pattern.fullmatch(what):
-            return _(words) % found.groups() if found.groups() else _(words)
-    return problem
+    return _WORDS.of(what) or problem

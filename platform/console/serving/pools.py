@@ -12,6 +12,7 @@ from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.serving.forms import NewPoolForm, PolicyForm
+from console.serving.limit_words import limit_words
 from console.serving.outcome import acted, saved
 from console.serving.pool_lines import pool_lines
 from console.serving.pools_page import page
@@ -95,7 +96,8 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
         messages.success(request, said % {"name": found.name})
         return redirect("console:pool", pool=pool)
     found = _found(pool)
-    told = {"pool": found, "form": form, "kept_free": kept_free(found.name)}
+    limits = limit_words(found.limits)
+    told = {"pool": found, "form": form, "kept_free": kept_free(found.name), "limits": limits}
     return render(request, "console/serving/pool.html", told)
 
 

@@ -3,36 +3,33 @@
 Engines, breakers and logs say it in English (`engines/why_away.py`, `EngineFailed.cause`).
 """
 
-import re
-
 from django import template
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from inference.translating import Wordings
+
 register = template.Library()
-_WORDS = [
-    gettext_noop("it answered %s"),
-    gettext_noop("it broke off an answer"),
-    gettext_noop("it did not answer in time"),
-    gettext_noop("it did not answer within %s s"),
-    gettext_noop("it holds connections and says nothing"),
-    gettext_noop("it says that it is in trouble"),
-    gettext_noop("its certificate is not accepted: %s"),
-    gettext_noop("no connection: connection refused"),
-    gettext_noop("no connection: timed out"),
-    gettext_noop("no connection: %s"),
-    gettext_noop("no TLS: %s"),
-    gettext_noop("the probe was answered"),
-    gettext_noop("one request is let through"),
-    gettext_noop("an operator"),
-]
-_PATTERNS = [(re.compile(re.escape(each).replace("%s", "(.+)")), each) for each in _WORDS]
+_WORDS = Wordings(
+    [
+        gettext_noop("it answered %s"),
+        gettext_noop("it broke off an answer"),
+        gettext_noop("it did not answer in time"),
+        gettext_noop("it did not answer within %s s"),
+        gettext_noop("it holds connections and says nothing"),
+        gettext_noop("it says that it is in trouble"),
+        gettext_noop("its certificate is not accepted: %s"),
+        gettext_noop("no connection: connection refused"),
+        gettext_noop("no connection: timed out"),
+        gettext_noop("no connection: %s"),
+        gettext_noop("no TLS: %s"),
+        gettext_noop("the probe was answered"),
+        gettext_noop("one request is let through"),
+        gettext_noop("an operator"),
+    ]
+)
 
 
 @register.filter
 def in_words(reason: str) -> str:
     """Unchanged where nobody has foreseen it."""
-    for pattern, words in _PATTERNS:
-        if found := pattern.fullmatch(reason):
-            return _(words) % found.groups() if found.groups() else _(words)
-    return reason
+    return _WORDS.of(reason) or reason

@@ -161,6 +161,55 @@ def test_what_a_policy_may_not_say(client: Client, pools: list[Pool]) -> None:
     assert not acts("pool:change")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("limits", '{"fast": {}}', "没有 &#x27;fast&#x27; 这个类别"),
+        ("limits", '{"batch": 1}', "batch 可包含 waiting"),
+        ("limits", '{"batch": {"waiting": 0}}', "waiting（batch）必须是 1 到 10000000"),
+        ("limits", '{"batch": {"wait_s": 0}}', "wait_s（batch）必须大于 0 且不超过 86400"),
+        ("limits", '{"batch": {"ageing_s": -1}}', "ageing_s（batch）必须是 0 到 86400"),
+        (
+            "limits",
+            '{"realtime": {"headroom": -1}}',
+            "headroom（realtime）必须是 0 到 100000 个槽位",
+        ),
+        (
+            "limits",
+            '{"batch": {"share": 0.8}, "finetune": {"share": 0.1}}',
+            "所有份额之和不得超过 0.8",
+        ),
+        ("window", '{"hours": "22-6h"}', "&#x27;6h&#x27; 不是 22:00 这样的时刻"),
+        ("window", '{"hours": "08:00-08:00"}', "开始与结束时间相同"),
+        ("window", '{"hours": "22:00-23:00", "ramp_minutes": 31}', "渐变时间超过时段的一半"),
+        ("window", '{"from": "22:00"}', "不能有 &#x27;from&#x27;"),
+        ("window", '{"hours": 22}', "`hours` 必须是"),
+        ("window", '{"hours": "", "outside": "2"}', "outside 必须是整数"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field_in_the_readers_language(
+    client: Client, pools: list[Pool], field: str, value: str, said: str
+) -> None:
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": MODELS})
+    path = f"{POOLS}{pools[0].pk}/"
+    shown = {name: field.value() for name, field in _fields(client, path).items()}
+    answer = client.post(path, {**shown, field: value})
+    assert list(answer.context["form"].errors) == [field]
+    assert said in answer.content.decode()
+
+
+def test_each_limit_that_is_set_is_told(client: Client, pools: list[Pool]) -> None:
+    batch = {"share": 0.1, "share_after_s": 30, "ageing_s": 600}
+    realtime = {"headroom": 0, "reserved": 3, "reserved_vip": 2}
+    pools[0].change(by=BY, limits={"realtime": realtime, "batch": batch})
+    found = page(client, f"{POOLS}{pools[0].pk}/")
+    for told in (
+        "realtime: 3 slots kept free, 0 slots kept free while it comes, 2 slots for VIPs alone",
+        "batch: share 0.1, share after 30 s without a turn, one class higher each 600 s without a",
+    ):
+        assert told in found
+
+
 @pytest.fixture
 def declared(settings: Settings) -> Iterator[Model]:
     there = {name: {"kind": "openai", "url": URL} for name in ("here", "there")}
