@@ -24,6 +24,8 @@ from tests.e2e.test_faults import kill, settled_exactly_once
 
 WORKER_KILLS = int(os.environ.get("FOREBAY_TEST_PARKING_KILLS", "3"))
 REDIS_LOSSES = int(os.environ.get("FOREBAY_TEST_PARKING_LOSSES", "2"))
+SOAKS = WORKER_KILLS > 3
+RECOVERED_S = 10.0  # somebody who cannot wait is served again: on a machine that does nothing else
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900 + 240 * (WORKER_KILLS + REDIS_LOSSES))]
 SLOTS, WORDS = 4, 60
 WHOLE = "".join(f" t{n}" for n in range(WORDS))
@@ -157,6 +159,7 @@ def test_every_request_ends_once_whatever_dies(platform: Platform, engine: Mock)
     print("\nended:", dict(askers.told), "parked:", parked_in_all(platform))  # noqa: T201
     print("longest until somebody was served again, s:", slowest_s)  # noqa: T201
     assert askers.wrong == []
+    assert max(slowest_s.values()) < RECOVERED_S or not SOAKS
     assert askers.told["whole done"] > 0
     assert askers.told["stream done"] > 0
     eventually(lambda: left(platform) == [0, 0, 0], 60)

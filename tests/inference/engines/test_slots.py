@@ -11,10 +11,11 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engines.base import EngineAway
+from inference.engines.base import Engine, EngineAway
 from inference.engines.llama_cpp import LlamaCppEngine as LlamaCpp
 from inference.engines.salted import salt
 from inference.engines.session import EngineSession
+from inference.engines.sglang import SglangEngine
 from inference.engines.slots import Count, Slots, common_prefix
 from inference.engines.vllm import VllmEngine
 from tests.inference.engines.served import Served, an_engine
@@ -314,11 +315,11 @@ async def test_orders_that_waited_while_the_engine_was_away(
     assert not any(body.get("cache_prompt", True) for body in bodies)
 
 
-async def test_vllm_is_told_a_secret_of_the_tenant(
-    served: Served,
-    session: EngineSession,
+@pytest.mark.parametrize("kind", [VllmEngine, SglangEngine])
+async def test_who_shares_a_prefix_cache_is_told_a_secret_of_the_tenant(
+    served: Served, session: EngineSession, kind: type[Engine]
 ) -> None:
-    engine = an_engine(served.url, VllmEngine)
+    engine = an_engine(served.url, kind)
     for tenant in (ACME, ACME, GLOBEX):
         await engine.answer(session, an_order(tenant_id=tenant, body=b'{"a":1}'))
     salts = [orjson.loads(body)["cache_salt"] for _, body, _ in served.asked]

@@ -77,6 +77,19 @@ def test_a_changed_policy_is_in_force_and_its_engine_stays() -> None:
 
 
 @pytest.mark.usefixtures("followed")
+def test_a_change_is_in_force_within_a_second() -> None:
+    """The quickest of five: other work on the machine may hold up some."""
+    pool, took = an_engine().pool, []
+    eventually(lambda: "second" in engines.served())
+    for after_ms in range(1000, 6000, 1000):
+        began, policy = time.monotonic(), Policy("overflow", after_ms)
+        pool.change(by=BY, condition="overflow", overflow_after_ms=after_ms)
+        eventually(lambda policy=policy: engines.pools()["second"].policy == policy)
+        took.append(time.monotonic() - began)
+    assert min(took) < 1
+
+
+@pytest.mark.usefixtures("followed")
 def test_what_is_told_while_it_reads_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
     has_read, goes_on = Event(), Event()
 
