@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from random import Random
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from bench.simulation.virtual_link import VirtualLink
 
 async def simulated(policy: Policy, seed: int, redis_url: str) -> SimulationReport:
     """What is left in the queues stays in Redis."""
+    policy = replace(policy, day=replace(policy.day, pools=_pools_with_engines(policy)))
     link = VirtualLink(redis_url)
     try:
         pools = [f"simulated-{uuid4().hex}" for _ in range(policy.day.pools)]
@@ -39,6 +41,10 @@ async def _simulated(
     report = summed(tallies, policy, seed)
     report.wall = Wall(time.perf_counter() - began, await _script_us(link))
     return report
+
+
+def _pools_with_engines(policy: Policy) -> int:
+    return min(policy.day.pools, policy.day.engines)
 
 
 def _pool(

@@ -76,6 +76,11 @@ async def test_a_seed_gives_the_same_day_again(tmp_path: Path) -> None:
     assert "Busy slots" in picture(first)
 
 
+async def test_no_pool_is_without_an_engine(tmp_path: Path) -> None:
+    report = await a_day(tmp_path, engines=1, pools=2, hours=0.2)
+    assert report.pops
+
+
 async def test_strict_order_starves_and_a_minimum_share_does_not(tmp_path: Path) -> None:
     none = "[classes.batch]\nminimum_share = 0\nageing_s = 0\n"
     strict = of(await a_day(tmp_path, CROWDED + none), "batch")
