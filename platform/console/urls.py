@@ -198,6 +198,7 @@ urlpatterns = [
     path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
     path("console/prices/", prices.prices, name="prices"),
+    path("console/prices/<int:price>/ending/", prices.ending, name="price_ending"),
     path("console/raises/", raises.all_raises, name="all_raises"),
     path("console/refusals/", refusals.all_refusals, name="all_refusals"),
     path("console/refusals/find/", refusals.all_refusal_search, name="all_refusal_search"),

@@ -30,7 +30,7 @@ class PriceQuerySet(models.QuerySet["Price"]):
         past = self.filter(since__lte=timezone.now())
         same = past.filter(model=models.OuterRef("model"), pool=models.OuterRef("pool"))
         latest = same.order_by("-since").values("pk")[:1]
-        return past.filter(pk=models.Subquery(latest)).order_by("model", "pool")
+        return past.filter(pk=models.Subquery(latest), ended=False).order_by("model", "pool")
 
 
 class Price(models.Model):
@@ -41,7 +41,7 @@ class Price(models.Model):
     `peak_hours` (see peak_hours.py) all three are multiplied by `peak_factor`.
 
     With a `pool`, it is the price where that pool of the model serves; else where a pool serves
-    that has no price of its own.
+    that has no price of its own. One that is `ended` says that from then on its pool has none.
     """
 
     model = models.CharField(_("model"), max_length=120)
@@ -72,6 +72,7 @@ class Price(models.Model):
         db_default=Decimal(1),
         validators=_NOT_NEGATIVE,
     )
+    ended = models.BooleanField(default=False, db_default=False, editable=False)
     since = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[PriceQuerySet] = PriceQuerySet.as_manager()  # type: ignore[assignment]
@@ -115,7 +116,24 @@ class Price(models.Model):
             act(Action.PRICE_CHANGE, actor=by, detail=price._described())
         return price
 
+    def end(self, *, by: str) -> "Price":
+        """From now on the pool costs what its model does. Requests on record keep their price.
+
+        Raises ValidationError for a model's price, and for one that holds no longer.
+        """
+        if not self.pool:
+            raise ValidationError(_("Only a pool's own price can end: set the model's to 0."))
+        with transaction.atomic():
+            if not Price.objects.holding().filter(pk=self.pk).exists():
+                raise ValidationError(_("This price holds no longer."))
+            none = {"prompt": 0, "cached": 0, "completion": 0, "ended": True}
+            ended = Price.objects.create(model=self.model, pool=self.pool, **none)
+            act(Action.PRICE_CHANGE, actor=by, detail=ended._described())
+        return ended
+
     def _described(self) -> dict[str, str]:
+        if self.ended:
+            return {"model": self.model, "pool": self.pool, "ended": "yes"}
         told = {
             "model": self.model,
             "prompt": str(self.prompt),

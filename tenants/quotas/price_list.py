@@ -13,18 +13,22 @@ FRESH_S = 1.0  # older ones are looked up again, while requests go on with them
 KEPT_S = 5.0  # nobody goes on with ones that are older
 _PRICES = """
     select model, pool, extract(epoch from since)::float8, prompt::float8, cached::float8,
-           completion::float8, peak_hours, peak_factor::float8
+           completion::float8, peak_hours, peak_factor::float8, ended
     from tenants_price order by model, since desc"""
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """`since` in seconds since the epoch; `peak` in the hours of the week that are dearer."""
+    """`since` in seconds since the epoch; `peak` in the hours of the week that are dearer.
+
+    `ended`: its pool has no price of its own from then on.
+    """
 
     since: float
     prices: Prices
     hours: PeakHours | None
     peak: Prices
+    ended: bool
 
     def at(self, moment: float) -> Prices:
         return self.peak if self.hours and self.hours.covers(moment) else self.prices
@@ -95,14 +99,21 @@ class PriceList:
 
 
 def _held(tariffs: Iterable[Tariff], at: float) -> Prices | None:
-    return next((tariff.at(at) for tariff in tariffs if tariff.since <= at), None)
+    held = next((tariff for tariff in tariffs if tariff.since <= at), None)
+    return held.at(at) if held and not held.ended else None
 
 
 def _tariff(
-    since: float, prompt: float, cached: float, completion: float, hours: str, factor: float
+    since: float,
+    prompt: float,
+    cached: float,
+    completion: float,
+    hours: str,
+    factor: float,
+    ended: bool,
 ) -> Tariff:
-    prices = Prices(prompt, cached, completion)
-    return Tariff(since, prices, PeakHours.parse(hours) if hours else None, prices.times(factor))
+    prices, peak = Prices(prompt, cached, completion), PeakHours.parse(hours) if hours else None
+    return Tariff(since, prices, peak, prices.times(factor), ended)
 
 
 async def _asked(connection: Connection) -> list[Any]:

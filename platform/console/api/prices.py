@@ -63,7 +63,8 @@ class NewPrice(Shape):
 class PriceShape(NewPrice):
     id = s.IntegerField()
     since = s.DateTimeField()
-    EXAMPLE = {"id": 3, **NewPrice.EXAMPLE, "since": "2026-01-31T08:00:00Z"}
+    ended = s.BooleanField(help_text="From then on the pool has no price of its own.")
+    EXAMPLE = {"id": 3, **NewPrice.EXAMPLE, "since": "2026-01-31T08:00:00Z", "ended": False}
 
 
 class PriceFilter(f.FilterSet):
@@ -72,7 +73,12 @@ class PriceFilter(f.FilterSet):
 
 
 class Prices(Resource):
-    needs = {"list": Who.OPERATOR, "create": Who.OPERATOR, "retrieve": Who.OPERATOR}
+    needs = {
+        "list": Who.OPERATOR,
+        "create": Who.OPERATOR,
+        "retrieve": Who.OPERATOR,
+        "end": Who.OPERATOR,
+    }
     shape = PriceShape
     takes = {"create": NewPrice}
     asks = {"list": PriceFilter}
@@ -92,3 +98,10 @@ class Prices(Resource):
     def retrieve(self, request: Any, price: int) -> Response:
         """Show a price."""
         return self.one(self.found(Price.objects.all(), pk=price))
+
+    def end(self, request: Any, price: int) -> Response:
+        """End a pool's own price: from now on it costs what its model does.
+
+        It has to be the one that holds.
+        """
+        return self.one(self.found(Price.objects.all(), pk=price).end(by=self.by))

@@ -128,6 +128,7 @@ urlpatterns = [
     at("tiers/", Tiers, get="show_all"),
     at("tiers/<slug:tier>/", Tiers, get="retrieve", patch="partial_update"),
     *several("prices/", "int:price", Prices),
+    at("prices/<int:price>/end/", Prices, post="end"),
     *several("models/", "uuid:served_model", Models),
     *several("pools/", "uuid:pool", Pools),
     at("pools/<uuid:pool>/queue/", Queues, get="retrieve"),

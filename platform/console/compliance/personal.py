@@ -228,7 +228,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id created_at",
     },
     "tenants.Price": {
-        D.NONE: "id model pool prompt cached completion peak_hours peak_factor since"
+        D.NONE: "id model pool prompt cached completion peak_hours peak_factor since ended"
     },
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",

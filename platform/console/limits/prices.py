@@ -7,11 +7,12 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
+from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
 from console.limits.priced_pool import check_pool
@@ -87,3 +88,18 @@ def prices(request: ConsoleRequest) -> HttpResponse:
         "history": Price.objects.order_by("-since", "-pk")[:50],
     }
     return render(request, "console/prices.html", context)
+
+
+@require_POST
+@operators_only
+@recently_proven
+def ending(request: ConsoleRequest, price: int) -> HttpResponse:
+    """Of a pool's own price."""
+    found = get_object_or_404(Price, pk=price)
+    try:
+        found.end(by=request.actor)
+        said = _("Requests that the pool %(name)s serves cost what its model does from now on.")
+        messages.success(request, said % {"name": found.pool})
+    except ValidationError as problem:
+        messages.error(request, " ".join(problem.messages))
+    return redirect("console:prices")

@@ -173,7 +173,7 @@ ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_
 ELSEWHERE |= {"acceptance"}
 # tests/console/privacy/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
-ELSEWHERE |= {"deletion_lifting"}
+ELSEWHERE |= {"deletion_lifting", "price_ending"}
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
 ELSEWHERE |= {"all_deletions", "keys_at_rest"}
 # tests/console/serving

@@ -72,6 +72,11 @@ def test_for_operators(
     _asks_first(sign_in, operator, path, form)
 
 
+def test_the_end_of_a_price(acme: Tenant, operator: User, sign_in: SignIn) -> None:
+    own = Price.set("large", 1, 1, 1, pool="here", by="test")
+    _asks_first(sign_in, operator, f"/console/prices/{own.pk}/ending/", {})
+
+
 def _asks_first(sign_in: SignIn, person: User, path: str, form: dict[str, Any]) -> None:
     client, before = sign_in(person), as_it_stands()
     prove(client, person, seconds_ago=STALE_S)

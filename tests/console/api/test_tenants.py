@@ -136,3 +136,8 @@ def test_a_price_holds_from_now_on_and_the_past_stays(api: Api) -> None:
         wrong = api.post("prices/", model="large", **{**prices, "cached": bad})
         assert (wrong.status_code, list(errors(wrong))) == (400, ["cached"]), bad
     assert Price.objects.count() == 3
+    ended = api.post(f"prices/{there['id']}/end/")
+    assert (ended.status_code, ended.json()["ended"], ended.json()["pool"]) == (200, True, "there")
+    for other in (there["id"], answer.json()["id"]):
+        assert api.post(f"prices/{other}/end/").status_code == 400
+    assert Price.objects.count() == 4

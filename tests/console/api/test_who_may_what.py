@@ -145,6 +145,7 @@ TABLE = {
     "GET prices/": OPERATOR,
     "POST prices/": OPERATOR,
     "GET prices/0/": OPERATOR,
+    "POST prices/0/end/": OPERATOR,
     "GET models/": OPERATOR,
     "POST models/": OPERATOR,
     f"GET models/{NIL}/": OPERATOR,

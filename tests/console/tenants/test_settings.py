@@ -163,6 +163,21 @@ def test_a_pool_may_have_a_price_of_its_own(operator: User, sign_in: SignIn) -> 
     wrong = client.post("/console/prices/", {**form, "pool": "near"}).content.decode()
     assert "This pool is of the model small." in wrong
     assert Price.objects.count() == 2
+    own = Price.objects.get(pool="there").pk
+    for said in ("cost what its model does from now on", "This price holds no longer."):
+        told = client.post(f"/console/prices/{own}/ending/", follow=True)
+        assert said in told.content.decode()
+        assert [(price.model, price.pool) for price in told.context["holding"]] == [("mock", "")]
+    assert "ended: as its model" in client.get("/console/prices/").content.decode()
+    whole = Price.objects.get(pool="").pk
+    told = client.post(f"/console/prices/{whole}/ending/", follow=True)
+    assert "Only a pool&#x27;s own price can end" in told.content.decode()
+
+
+def test_nobody_else_ends_a_price(alice: Member, sign_in: SignIn) -> None:
+    own = Price.set("mock", 1, 1, 1, pool="there", by="test")
+    assert sign_in(alice).post(f"/console/prices/{own.pk}/ending/").status_code == 403
+    assert list(Price.objects.holding()) == [own]
 
 
 def test_nights_with_a_difference_stand_out(

@@ -83,6 +83,19 @@ async def test_a_pool_may_have_a_price_of_its_own(prices: PriceList) -> None:
     assert prices.in_pools("large", now) == {}
 
 
+async def test_where_a_pools_own_price_has_ended_the_models_holds(prices: PriceList) -> None:
+    @database_sync_to_async
+    def ended() -> tuple[float, float]:
+        Price.set("mock", 1, 1, 1, by="test")
+        own = Price.set("mock", 9, 9, 9, pool="there", by="test")
+        return own.since.timestamp(), own.end(by="test").since.timestamp()
+
+    began, over = await ended()
+    assert await prices.of("mock", over) == Prices(1, 1, 1)
+    assert prices.in_pools("mock", over) == {}
+    assert prices.in_pools("mock", (began + over) / 2) == {"there": Prices(9, 9, 9)}
+
+
 async def test_a_changed_price_arrives_and_nobody_waits_for_it(
     prices: PriceList, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,20 @@ def test_the_price_that_holds_is_the_latest(acme: Tenant) -> None:
     assert Decimal(details[2]["prompt"]) == Decimal("3.5")
 
 
+def test_a_pools_own_price_ends() -> None:
+    whole = Price.set("mock", 1, 1, 1, by="test")
+    own = Price.set("mock", 9, 9, 9, pool="there", by="test")
+    own.end(by="operator:erin")
+    assert list(Price.objects.holding()) == [whole]
+    event = Event.objects.filter(action="price:change").latest("id")
+    assert event.detail == {"model": "mock", "pool": "there", "ended": "yes"}
+    for price in (own, whole):
+        with pytest.raises(ValidationError):
+            price.end(by="operator:erin")
+    again = Price.set("mock", 3, 3, 3, pool="there", by="test")
+    assert list(Price.objects.holding()) == [whole, again]
+
+
 def test_commands_set_quotas(acme: Tenant) -> None:
     call_command("create_tenant", "hooli", "--quota", "requests/day=5", "--quota", "cost/month=9")
     hooli = Tenant.objects.get(name="hooli")
