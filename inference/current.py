@@ -1,5 +1,7 @@
 """The request that a task works for: what its log lines say of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +14,7 @@ class Current(Protocol):
         """Its id, as its answer tells it; "" as long as it has none."""
 
     @property
-    def tenant_id(self) -> UUID | None:
+    def tenant_id(self) -> UUID | str | None:
         """Once it is known."""
 
     @property
@@ -22,15 +24,23 @@ class Current(Protocol):
 
 @dataclass(slots=True)
 class Named:
-    """Of a task that ends with it."""
-
     log_id: str
-    tenant_id: UUID | None
+    tenant_id: UUID | str | None
     over: bool = False
 
 
 _current = ContextVar[Current | None]("current", default=None)
 works_for = _current.set  # from here on, in this task and what it starts
+
+
+@contextmanager
+def working_for(log_id: str, tenant_id: UUID | str) -> Iterator[None]:
+    named = Named(log_id, tenant_id)
+    works_for(named)
+    try:
+        yield
+    finally:
+        named.over = True
 
 
 def about(request_id: object, tenant_id: object = None) -> dict[str, object]:

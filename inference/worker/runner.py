@@ -25,7 +25,7 @@ from audit.trail.group_commit import GroupCommit
 from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.codec.events import split
-from inference.current import Named, works_for
+from inference.current import working_for
 from inference.engines import Pool, breaker_watch, pools, served
 from inference.engines.base import Engine
 from inference.engines.session import EngineSession
@@ -220,7 +220,10 @@ class Runner:
 
     # One request ---------------------------------------------------------------------------------
     async def _run(self, item: Item, ciphertext: bytes) -> None:
-        works_for(Named(item.id, UUID(item.tenant)))
+        with working_for(item.id, item.tenant):
+            await self._run_one(item, ciphertext)
+
+    async def _run_one(self, item: Item, ciphertext: bytes) -> None:
         if earlier := self.running.get(item.id):
             earlier.abandon()  # its lease ran out, and it came back to us
         settling = earlier.settling if earlier else None

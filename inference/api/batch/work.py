@@ -29,7 +29,7 @@ from inference.api.batch.threads import in_thread
 from inference.batch import windows
 from inference.batch.encryption import cipher_of
 from inference.batch.file_store import FileReader
-from inference.current import Named, works_for
+from inference.current import working_for
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken
@@ -229,8 +229,8 @@ class Work:
             answer = await self._submitted(line)
         except KeyTaken:  # a driver that was taken for dead has asked it
             return await self._adopt(line)
-        works_for(Named(str(answer.order.id), answer.order.tenant_id))
-        frame = await self._flight.final(answer, line)
+        with working_for(str(answer.order.id), answer.order.tenant_id):
+            frame = await self._flight.final(answer, line)
         if not frame.body:  # it was cancelled, or only the record knows
             self._flight.adopted[answer.order.id] = line
             return None

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextvars import copy_context
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import pytest
 from config.environment import PROJECT
 from config.logs.lines import LONGEST, AsJson, message
 from config.logs.naming import started_as
-from inference.current import Named, about, works_for
+from inference.current import about, working_for
 from tenants import secret_keys
 from tests.test_environment import started
 
@@ -40,14 +41,14 @@ def test_a_line_has_its_time_and_its_place() -> None:
 
 
 def test_a_line_names_the_request_that_its_task_works_for() -> None:
-    tenant, request = uuid4(), Named("one", uuid4())
-    works_for(request)
-    found = line("slow", exc_info=None)
-    assert (found["request_id"], found["tenant_id"]) == ("one", str(request.tenant_id))
-    other = line("lost", exc_info=None, extra=about("two", tenant))
-    assert (other["request_id"], other["tenant_id"]) == ("two", str(tenant))
-    request.over = True
-    assert line("later", exc_info=None).keys() == USUAL
+    tenant, other_tenant = uuid4(), uuid4()
+    with working_for("one", tenant):
+        started = copy_context()  # of what it starts, and what may outlive it
+        found = line("slow", exc_info=None)
+        other = line("lost", exc_info=None, extra=about("two", other_tenant))
+    assert (found["request_id"], found["tenant_id"]) == ("one", str(tenant))
+    assert (other["request_id"], other["tenant_id"]) == ("two", str(other_tenant))
+    assert started.run(line, "later", exc_info=None).keys() == USUAL
 
 
 def test_an_exception_is_one_field_and_is_bounded() -> None:
