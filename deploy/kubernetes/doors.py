@@ -1,6 +1,6 @@
 """The way in from outside, by ingress-nginx: HTTP, websockets and streams."""
 
-from deploy.kubernetes.shapes import meta
+from deploy.kubernetes.shapes import TLS, meta
 from deploy.kubernetes.words import Node, Reckoned, When, named, value
 
 ON = value("ingress.enabled")
@@ -13,6 +13,7 @@ _DEADLINE = Reckoned(
 
 def ingress() -> list[Node]:
     http = {
+        f"{_BY}backend-protocol": When(TLS, "HTTPS"),
         # Tokens leave as they come; bodies are collected, so that slow clients cost no process.
         f"{_BY}proxy-buffering": "off",
         f"{_BY}proxy-request-buffering": "on",
@@ -24,7 +25,10 @@ def ingress() -> list[Node]:
         f"{_BY}ssl-redirect": "true",
     }
     grpc = {
-        f"{_BY}backend-protocol": "GRPC",
+        f"{_BY}backend-protocol": Reckoned(
+            'ternary "GRPC" "GRPCS" (empty $.Values.tls.secret)',
+            lambda scope: "GRPCS" if scope["tls"]["secret"] else "GRPC",
+        ),
         f"{_BY}proxy-read-timeout": _DEADLINE,
         f"{_BY}proxy-send-timeout": _DEADLINE,
         f"{_BY}ssl-redirect": "true",

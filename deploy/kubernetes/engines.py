@@ -140,7 +140,7 @@ def _stateful_set() -> Node:
 
 
 def _server() -> Node:
-    health = asks("/health", "http", 5, 3)
+    health = asks("/health", "http", 5, 3, ours=False)
     return {
         "name": "vllm",
         "image": own("gpu.image"),
@@ -173,7 +173,7 @@ def _server() -> Node:
         # The model is loaded meanwhile. The worker begins after it.
         "startupProbe": {**health, "periodSeconds": 5, "failureThreshold": LOADS},
         "readinessProbe": health,
-        "livenessProbe": asks("/health", "http", 10, 6, patience=5),
+        "livenessProbe": asks("/health", "http", 10, 6, patience=5, ours=False),
         "securityContext": CONTAINER,
         "resources": {
             "requests": Whole(own("gpu.resources.requests")),

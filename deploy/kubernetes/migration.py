@@ -66,7 +66,7 @@ def _roles() -> list[Node]:
 
 def _step(name: str, args: list[Node]) -> Node:
     files = {"name": joined(NAME, "_FILE"), "value": joined(f"{SECRETS}/", NAME)}
-    mounts = [each for each in own_mounts() if each["name"] != "engines"]
+    mounts = [each for each in own_mounts() if _has(each)]
     administrator = {"name": "administrator", "mountPath": ADMINISTRATOR, "readOnly": True}
     return {
         **container(name, args, "migrate"),
@@ -89,5 +89,10 @@ def _volumes() -> list[Node]:
         "defaultMode": 0o440,
         "items": [{"key": "DATABASE_URL", "path": "DATABASE_URL"}],
     }
-    own = [each for each in own_volumes() if each["name"] != "engines"]
+    own = [each for each in own_volumes() if _has(each)]
     return [*own, {"name": "administrator", "secret": administrator}]
+
+
+def _has(one: Node) -> bool:
+    """It listens nowhere, and knows no engine."""
+    return isinstance(one, dict) and one["name"] != "engines"

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from deploy.kubernetes.network import OURS
-from deploy.kubernetes.shapes import labels
+from deploy.kubernetes.shapes import TLS, labels
 from deploy.kubernetes.words import Node, Reckoned, Spread, When, Whole, named, value
 
 ON = value("monitoring.enabled")
@@ -27,6 +27,11 @@ AS_FOREBAY = [
         "replacement": "worker",
     },
 ]
+# All pods have one certificate: that of a Service's name.
+VERIFIED = {
+    "ca": {"secret": {"name": TLS, "key": "ca.crt"}},
+    "serverName": named("web"),
+}
 RULES = Path(__file__).parents[1] / "prometheus" / "rules"
 ALERTS = "alerts.yaml"  # of the chart: templates in them are Prometheus', not Helm's
 
@@ -71,6 +76,8 @@ def _figures() -> Node:
                 {
                     "port": "metrics",
                     "path": "/metrics",
+                    "scheme": When(TLS, "https"),
+                    "tlsConfig": When(TLS, VERIFIED),
                     "interval": "15s",
                     "scrapeTimeout": "9s",
                     "authorization": {"type": "Bearer", "credentials": credentials},

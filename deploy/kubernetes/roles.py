@@ -55,7 +55,7 @@ def web() -> list[Node]:
     )
     return [
         deployment("web", value("web.replicas"), pod),
-        _service("web", {"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}),
+        _service("web", {"name": "http", "port": 80, "targetPort": "http"}),
         kept_up(named("web"), "web"),
     ]
 
@@ -75,7 +75,7 @@ def grpc() -> list[Node]:
         before=[waits_for_tables("grpc")],
         topologySpreadConstraints=spread("grpc"),
     )
-    port = {"name": "grpc", "port": 50051, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"}
+    port = {"name": "grpc", "port": 50051, "targetPort": "grpc"}
     return [
         deployment("grpc", value("grpc.replicas"), pod),
         _service("grpc", port),

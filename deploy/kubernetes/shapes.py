@@ -25,6 +25,7 @@ METRICS = 9100
 BEYOND_S = 90  # a pod may finish what it has: a deadline, a minute for the record, and some
 AWAY_S = 10  # until every proxy has heard that a pod goes
 KEYS = value("secrets.keys")
+TLS, CERTIFICATE = value("tls.secret"), "/run/secrets/tls"
 CONTAINER = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -145,6 +146,8 @@ def variables() -> dict[Any, Node]:
         "FOREBAY_ENGINES": f"{ENGINES}/engines.json",
         "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104
         "FOREBAY_METRICS_PORT": str(METRICS),
+        "FOREBAY_TLS_CERTIFICATE": When(TLS, f"{CERTIFICATE}/tls.crt"),
+        "FOREBAY_TLS_KEY": When(TLS, f"{CERTIFICATE}/tls.key"),
         Spread(): Times(KEYS, {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}),
         Spread(2): Whole(value("settings")),
     }
@@ -178,6 +181,7 @@ def own_volumes() -> list[Node]:
             },
         },
         {"name": "engines", "configMap": {"name": named("engines")}},
+        When(TLS, {"name": "tls", "secret": {"secretName": TLS, "defaultMode": 0o440}}),
     ]
 
 
@@ -187,6 +191,7 @@ def own_mounts(*more: Node) -> list[Node]:
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
         {"name": "engines", "mountPath": ENGINES, "readOnly": True},
+        When(TLS, {"name": "tls", "mountPath": CERTIFICATE, "readOnly": True}),
         *more,
     ]
 
@@ -205,9 +210,13 @@ def spread(component: str | Word) -> list[Node]:
     ]
 
 
-def asks(path: str, port: str, every: int, failures: int, patience: int = 3) -> dict[str, Node]:
+def asks(
+    path: str, port: str, every: int, failures: int, patience: int = 3, *, ours: bool = True
+) -> dict[str, Node]:
+    """`ours`: a port that has TLS where we have it."""
+    scheme = {"scheme": When(TLS, "HTTPS")} if ours else {}
     return {
-        "httpGet": {"path": path, "port": port},
+        "httpGet": {"path": path, "port": port, **scheme},
         "periodSeconds": every,
         "timeoutSeconds": patience,
         "failureThreshold": failures,

@@ -174,6 +174,17 @@ SETTINGS: dict[str, Setting | Group] = {
             ),
         },
     ),
+    "tls": Group(
+        "TLS 1.3 of the pods' own ports",
+        {
+            "secret": Setting(
+                "",
+                TEXT,
+                "a Secret of the type kubernetes.io/tls, as cert-manager makes it, for the names "
+                "of the Services. Without it they are plain inside the cluster",
+            ),
+        },
+    ),
     "migrate": Group(
         "the Job before each roll-out",
         {

@@ -42,6 +42,10 @@ def scope(autoscaling: str = "none") -> dict[str, Any]:
 @cache
 def source(autoscaling: str = "none") -> Objects:
     """All of them, also the Job."""
+    return made_of(scope(autoscaling))
+
+
+def made_of(given: dict[str, Any]) -> Objects:
     groups = (
         parts.BASE,
         parts.CONFIGURATION,
@@ -50,7 +54,7 @@ def source(autoscaling: str = "none") -> Objects:
         parts.MIGRATION,
     )
     nodes = [node for group in groups for each in group.values() for node in each]
-    return by_name(layout.objects(nodes, scope(autoscaling)))
+    return by_name(layout.objects(nodes, given))
 
 
 @cache

@@ -8,7 +8,15 @@ import jsonschema
 import pytest
 
 from deploy.kubernetes import values
-from tests.deploy.kubernetes.rendered import Refused, helmed, pods, scope
+from tests.deploy.kubernetes.rendered import (
+    Refused,
+    alike,
+    containers,
+    helmed,
+    made_of,
+    pods,
+    scope,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -79,6 +87,26 @@ def test_a_kms_needs_no_master_key() -> None:
     keys = [key for key in scope()["secrets"]["keys"] if key != "FOREBAY_MASTER_KEY"]
     found = helmed(_with("secrets.keys", keys))
     assert "FOREBAY_MASTER_KEY" not in json.dumps([*found.values()])
+
+
+def test_with_a_certificate_every_port_of_ours_has_tls() -> None:
+    given = _with("tls.secret", "forebay-inside")
+    found = helmed(given)
+    assert alike(found) == alike(made_of(given))
+    told = found["ConfigMap", "forebay-settings"]["data"]
+    assert told["FOREBAY_TLS_CERTIFICATE"] == "/run/secrets/tls/tls.crt"
+    for name, pod in pods(found).items():
+        assert ("migrate" in name) != any(v["name"] == "tls" for v in pod["volumes"]), name
+        for each in containers(pod):
+            asked = [
+                each.get(f"{kind}Probe", {}).get("httpGet") for kind in ("startup", "liveness")
+            ]
+            schemes = {probe.get("scheme") for probe in asked if probe}
+            assert schemes <= ({None} if each["name"] == "vllm" else {"HTTPS"}), name
+    by = found["Ingress", "forebay-grpc"]["metadata"]["annotations"]
+    assert by["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPCS"
+    (endpoint,) = found["PodMonitor", "forebay-pods"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
 
 
 def test_a_digest_goes_before_a_tag() -> None:
