@@ -30,12 +30,13 @@ class Gathering:
 
     def __init__(self) -> None:
         self._streams: set[Held] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # until all has been delivered
+        self._holds = False
         self._last = 0.0
 
     def join(self, stream: Held) -> None:
         self._streams.add(stream)
-        if self._timer:
+        if self._holds:
             stream.hold(on=True)
 
     def leave(self, stream: Held) -> None:
@@ -43,7 +44,7 @@ class Gathering:
         stream.hold(on=False)
         if self._timer and not self._streams:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._holds = None, False
 
     def came(self) -> None:
         """Something of a stream, which it keeps until `deliver`."""
@@ -51,12 +52,14 @@ class Gathering:
             self._hold(asyncio.get_running_loop().time() + STEP_S)
 
     def _hold(self, until: float) -> None:
+        self._holds = True
         for stream in self._streams:
             stream.hold(on=True)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(max(until, self._last + PICTURE_S), self._let_come)
 
     def _let_come(self) -> None:
+        self._holds = False
         for stream in self._streams:
             stream.hold(on=False)
         # The loop has read what was held once it has been round.

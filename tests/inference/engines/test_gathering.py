@@ -141,6 +141,30 @@ async def test_a_kept_connection_is_held_no_more(monkeypatch: pytest.MonkeyPatch
         again.cancel()
 
 
+class Quiet:
+    """A stream of which nothing comes."""
+
+    held = False
+
+    def hold(self, *, on: bool) -> None:
+        self.held = on
+
+    def deliver(self) -> int:
+        return 0
+
+
+async def test_who_joins_while_a_step_is_read_is_not_held_for_ever() -> None:
+    together, first, second = gathering.Gathering(), Quiet(), Quiet()
+    together.join(first)
+    together.came()
+    assert first.held
+    async with asyncio.timeout(SOON):
+        while first.held:
+            await asyncio.sleep(0)
+    together.join(second)
+    assert not second.held, "nobody else may say anything any more"
+
+
 @pytest.mark.parametrize(
     ("url", "here"),
     [
