@@ -27,13 +27,16 @@ if joins then
   end
 end
 
-local parked = redis.call('SPOP', p .. ':parked')
-  or length <= SHORT and redis.call('SPOP', p .. ':keeping')
-if parked then
-  redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
-  redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)
-  return {1}
+local function wake(runners)
+  local runner = redis.call('SPOP', p .. runners)
+  if not runner then return false end
+  redis.call('LPUSH', p .. ':inbox:' .. runner, 'wake')
+  redis.call('PEXPIRE', p .. ':inbox:' .. runner, 5000)
+  return true
 end
+
+if wake(':parked') then return {1} end
+local perhaps = length <= SHORT and wake(':keeping') -- it begins, where what is kept free is for it
 
 -- Of keys once, twice and four times, each sum says which of them exist: it saves a command.
 local parkable = p .. ':parkable'
@@ -41,7 +44,7 @@ local there, lower = redis.call('EXISTS', p .. ':lower', p .. ':lower', p .. ':r
   parkable, parkable, parkable, parkable), 0
 if there >= 4 then
   there = there - 4
-  if joins then
+  if joins and not perhaps then -- else pop.lua sees to it
     local above = {unpack(ARGV, 7)}
     above[#above + 1] = class
     push_out(p, above, 1)

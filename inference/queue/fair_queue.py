@@ -30,10 +30,10 @@ _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _HEADROOM = _text("headroom")
 _LEASES = _CHARGED + _HEADROOM  # what ends or begins with one
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _text("enqueue"))  # a full Redis takes nothing new
-POP = Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _text("pop"))
 SETTLE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("settle"))
-SWEEP, PARK = (
-    Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _text(name)) for name in ("sweep", "park")
+POP, SWEEP, PARK = (
+    Script.of(WHEN_FULL + _PACE + _LOWER + _LEASES + _PUSH_OUT + _text(name))
+    for name in ("pop", "sweep", "park")
 )
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
 CHARGE = Script.of(WHEN_FULL + _CHARGED + _text("charge"))

@@ -19,6 +19,7 @@ local DEAD = 1000 -- requests cancelled in their lines that one pop clears away:
 local dead = 0
 local slots = tonumber(ARGV[5])
 local held = false -- some wait that may not have the slots that are free
+local lacks = false -- the rank of those among them whose slots are for VIPs alone
 
 -- Hands out up to `most` requests of the class of this rank, whose tenants leave so much headroom
 -- for each other and so many slots to VIPs. Returns how many there were.
@@ -32,6 +33,7 @@ local function take(rank, most, headroom, vip)
     if n - taken <= math.max(headroom, vip) then -- else the pool has enough, too
       if vip > 0 and slots - redis.call('HLEN', on) <= vip then
         tenant = vips_turn(p, class)
+        lacks = lacks or not tenant and rank
       elseif headroom > 0 then
         tenant = whose_turn(p, class, rank, slots, headroom, now)
       end
@@ -205,6 +207,8 @@ end
 held = held and n > 0
 redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. ':parked', runner)
 if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', keeping, runner) end
+-- As one that came told nobody to make room: it found a slot free.
+if held and lacks then push_out(p, {unpack(ARGV, 6, 5 + lacks)}, 1) end
 if n == 0 and not more then
   if below then
     more = redis.call('HLEN', orders) > redis.call('HLEN', on)

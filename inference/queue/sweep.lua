@@ -34,7 +34,9 @@ end
 
 local waits, wake, idle = false, 0, redis.call('EXISTS', p .. ':leases') == 0
 for i = 2, #ARGV do
-  redis.call('ZREMRANGEBYSCORE', p .. ':' .. ARGV[i] .. ':lately', '-inf', now - LATELY_MS)
+  local lately = p .. ':' .. ARGV[i] .. ':lately'
+  redis.call('ZREMRANGEBYSCORE', lately, '-inf', now - LATELY_MS)
+  redis.call('ZREMRANGEBYSCORE', lately, '(' .. now, '+inf') -- the clock was set back
   if idle then redis.call('DEL', p .. ':' .. ARGV[i] .. ':runs') end
   if redis.call('EXISTS', p .. ':' .. ARGV[i] .. ':active') == 1 then
     waits = true
@@ -55,6 +57,7 @@ end
 if waits then
   for i = 3, #ARGV do push_out(p, {unpack(ARGV, 2, i - 1)}, MOST) end
 end
-local out = {wake, now - tonumber(redis.call('GET', p .. ':epoch'))}
+local age = math.abs(now - tonumber(redis.call('GET', p .. ':epoch'))) -- also of a clock set back
+local out = {wake, age}
 for _, id in ipairs(requeued) do out[#out + 1] = id end
 return out

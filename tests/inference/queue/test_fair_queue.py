@@ -10,6 +10,7 @@ from inference.classes import CLASSES
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
+from inference.worker.sweeper import SETTLING_MS
 from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item
@@ -233,6 +234,16 @@ async def test_a_beat_renews_and_tells_what_was_lost(
     assert await swept(link, pool) == [lost.id]
     waits, _, gone = await queue.beat("runner-1", False, [kept, lost])
     assert (waits, gone) == (True, [lost])
+
+
+async def test_an_epoch_is_over_its_first_moments_though_the_clock_was_set_back(
+    link: RedisLink, pool: str
+) -> None:
+    """Else nothing that is missing would be put back for as long as that."""
+    await link.run(SWEEP, [prefix(pool)], *sweep_arguments(500))
+    await link.call("INCRBY", f"{prefix(pool)}:epoch", 3_600_000)
+    _, age_ms, *_ = await link.run(SWEEP, [prefix(pool)], *sweep_arguments(500))
+    assert age_ms > SETTLING_MS
 
 
 async def test_an_epoch_begins_with_the_first_sweep_and_ends_with_the_data(

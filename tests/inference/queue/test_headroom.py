@@ -10,7 +10,7 @@ from inference import engines
 from inference.engines.snapshot import Pool
 from inference.order import Item
 from inference.pools import Entry
-from inference.queue import limits
+from inference.queue import expected_wait, limits
 from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
 from tenants.redis_link import RedisLink
 from tests.inference.orders import an_item
@@ -253,6 +253,15 @@ async def test_nobody_is_counted_for_ever(queue: FairQueue, link: RedisLink) -> 
     assert not await link.call("EXISTS", *left)
 
 
+async def test_who_came_before_the_clock_was_set_back_is_forgotten(
+    queue: FairQueue, link: RedisLink
+) -> None:
+    await has_come(queue, "globex")
+    await later(queue, link, -3600)
+    await link.run(SWEEP, [prefix(queue.pool)], *sweep_arguments(500))
+    assert not await link.call("EXISTS", f"{prefix(queue.pool)}:realtime:lately")
+
+
 def test_an_engine_that_drains_counts_while_it_may_have_work(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,3 +343,38 @@ async def test_lower_classes_leave_slots_for_vips_free(queue: FairQueue, declare
     assert (len(busy), busy.held) == (SLOTS - 2, True)
     await put_vip(queue, "vip", 1)
     assert of(await pop(queue, 2)) == {"vip": 1}
+
+
+async def test_who_waits_while_slots_are_free_for_vips_is_counted(
+    queue: FairQueue, declare: Declare
+) -> None:
+    """Else a queue would never be full, and no pool for overflow would relieve it."""
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    await put(queue, "acme", SLOTS - 2)
+    assert len(await pop(queue)) == SLOTS - 2
+    places = []
+    for n in range(4):
+        joined = await queue.join(an_item(f"tenant-{n}"), SEALED)
+        places.append(joined.place.position)
+        assert (await pop(queue, 2)).held
+    assert places[1:] == [2, 3, 4], "the first one might have found a slot"
+    assert expected_wait.waiting(queue.pool, "realtime") == 4
+
+
+@pytest.mark.parametrize("waiting", [0, 5])
+async def test_lower_classes_make_room_while_slots_are_free_for_vips(
+    waiting: int, queue: FairQueue, link: RedisLink, declare: Declare
+) -> None:
+    """At once, not when the sweeper comes by; also where no more of them wait."""
+    inbox = f"{prefix(queue.pool)}:inbox:runner-1"
+    declare(limits={"realtime": {"reserved_vip": 2, "headroom": 0}})
+    await put(queue, "acme", SLOTS - 2 + waiting, "batch")
+    for item, _ in await pop(queue):
+        await queue.offer(item, 1_000.0)
+    await put(queue, "globex", 1)
+    assert await link.call("LPOP", inbox) == b"wake"
+    assert (await pop(queue, 2)).held
+    (note,) = await link.call("LRANGE", inbox, 0, -1)
+    assert note.startswith(b"park ")
+    await put_vip(queue, "vip", 1)
+    assert of(await pop(queue, 2)) == {"vip": 1}, "theirs are free all the same"
