@@ -25,6 +25,7 @@ from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.prompt_templates import FIELD
 from inference.intake.submission import Submission, read
 from inference.intake.submit import submit
+from inference.lines import cancelling
 from inference.models import Batch
 from inference.validation import requests
 from inference.validation.forms import Form
@@ -188,5 +189,6 @@ def ended_elsewhere(status: int, code: str) -> bytes:
     known: dict[str, Any] = {
         "not_queued": "the request was not queued",
         "aborted": "it took too long",
+        cancelling.CODE: cancelling.MESSAGE,
     }
     return error_body(known.get(code, "the request failed"), code or "failed", status)

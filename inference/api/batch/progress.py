@@ -2,10 +2,13 @@
 
 from uuid import UUID
 
+import orjson
+
 from audit.keys.keyring import Cipher
 from inference.api.batch import lines
 from inference.api.batch.threads import in_thread
 from inference.batch.results import encrypted_error
+from inference.lines import cancelling
 from inference.metrics.labels import ROUTES, tenant
 from inference.metrics.requests import ANSWERED
 from inference.models import Batch, BatchLine, LineState
@@ -24,10 +27,12 @@ class Progress:
         self._tries: dict[int, int] = {}  # by the line's number
         self.instead_of: dict[int, UUID] = {}  # of lines that are tried again
 
-    def try_again_after_s(self, line: BatchLine, completion: UUID, status: int) -> float | None:
+    def try_again_after_s(
+        self, line: BatchLine, completion: UUID, status: int, error: bytes
+    ) -> float | None:
         """None: it has ended."""
         tried = self._tries.get(line.number, 0) + 1
-        if status not in PASSES or tried >= TRIES:
+        if status not in PASSES or tried >= TRIES or _is_final(error):
             return None
         self._tries[line.number], self.instead_of[line.number] = tried, completion
         return PAUSE_S * float(2 ** (tried - 1))
@@ -51,3 +56,9 @@ class Progress:
         except BaseException:
             self._ended = ended + self._ended
             raise
+
+
+def _is_final(error: bytes) -> bool:
+    """An operator's word is not to be tried again."""
+    found = orjson.loads(error) if error else {}
+    return bool(found) and found["error"]["code"] == cancelling.CODE

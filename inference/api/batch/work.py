@@ -270,7 +270,7 @@ class Work:
     def _over(self, line: BatchLine, completion: UUID, status: int, error: bytes) -> None:
         if self._closing and status == CANCELLED:
             return  # it waited when its batch ended: it counts as not run
-        again_s = self._progress.try_again_after_s(line, completion, status)
+        again_s = self._progress.try_again_after_s(line, completion, status, error)
         if again_s is None or self._closing:
             self._progress.end(line, completion, status, error)
         else:

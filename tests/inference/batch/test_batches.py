@@ -12,9 +12,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
-from inference.api.batch import asking, driver, in_flight
+from inference.api.batch import asking, driver, in_flight, turns
 from inference.api.batch.work import Work
 from inference.engines.base import EngineFailed
+from inference.lines import cancelling, waiting_items
 from inference.models import Batch, BatchLine, Completion, FileChunk, IdempotencyKey, Usage
 from inference.night_window import Window
 from inference.stream.returns import Returns
@@ -312,6 +313,29 @@ async def test_cancelled_it_keeps_what_has_ended(
     assert await in_database(Event.objects.filter(action="batch:cancel").count)() == 1
 
 
+async def test_a_line_that_an_operator_cancels_is_not_asked_again(
+    shop: Shop, echo: Echo, settings: Settings
+) -> None:
+    settings.BATCH_IN_FLIGHT, echo.free = 8, 0
+    batch = await shop.begin([line(n) for n in range(6)])
+    task = asyncio.ensure_future(shop.done(batch))
+    await until(lambda: asyncio.sleep(0.02, echo.speaking == 4))
+    await until(in_database(lambda: Completion.objects.count() == 6))
+
+    def cancel_what_waits() -> int:
+        one = Completion.objects.earliest("created_at")
+        chosen = waiting_items.of_tenant(one.pool, "batch", one.tenant_id, 100)
+        return cancelling.cancel(chosen, by="test")
+
+    assert await in_database(cancel_what_waits)() == 2
+    echo.gate.set()
+    ended = await task
+    assert ended["request_counts"] == {"total": 6, "completed": 4, "failed": 2}
+    rest = await shop.lines(ended["error_file_id"])
+    codes = {row["response"]["body"]["error"]["code"] for row in rest}
+    assert (codes, len(echo.asked)) == ({"cancelled_by_operator"}, 4)
+
+
 async def test_answers_that_went_astray_are_found(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,7 +456,7 @@ async def test_paused_it_finishes_what_runs_and_nobody_drives_it(
     paused = await shop.batch(batch)
     assert paused["status"] == "in_progress"
     assert paused["request_counts"]["completed"] == 3
-    assert await in_database(driver.take)(10) == []
+    assert await in_database(turns.take)(10, Counter()) == []
     await in_database(row.resume)()
     assert (await shop.done(batch))["request_counts"]["completed"] == 8
     assert Counter(echo.said).most_common(1)[0][1] == 1
