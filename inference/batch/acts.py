@@ -8,8 +8,9 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
-from inference.batch import file_room
+from inference.batch import file_room, file_store
 from inference.batch.encryption import metadata_aad
+from inference.batch.file_room import FileGone
 from inference.batch.file_store import Owner
 from inference.models import Batch, BatchState, File
 from inference.models.batch import WINDOW
@@ -26,7 +27,9 @@ def create(
     metadata: dict[str, str] | None = None,
     output_expires_after_s: int | None = None,
 ) -> Batch:
-    """Within the owner's scope. A driver finds it. Raises TooMany, StorageFull, Barred."""
+    """Within the owner's scope. A driver finds it. Raises FileGone, TooMany, StorageFull, Barred."""
+    if not file_store.is_kept(file):
+        raise FileGone
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
     if under_way.count() >= settings.BATCHES_UNDER_WAY:
         raise TooMany

@@ -199,5 +199,20 @@ def forget_expired() -> None:
     due = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=read)
     for file in due.order_by("expires_at")[:EXPIRED_AT_ONCE]:
         with transaction.atomic():
-            on_record(Action.FILE_DELETE, file, BY)
-            file.delete()
+            if is_kept(file) and not is_read(file):  # as it is by now
+                on_record(Action.FILE_DELETE, file, BY)
+                file.delete()
+
+
+def is_kept(file: File) -> bool:
+    """Whether it is there, and from now until the transaction ends: who deletes it and who begins a
+    batch of it, both ask here first.
+    """
+    rows = File.objects.whole().filter(pk=file.pk)
+    return rows.select_for_update(no_key=True).values_list("pk").first() is not None
+
+
+def is_read(file: File) -> bool:
+    """By a batch under way."""
+    batches = Batch.objects.filter(tenant_id=file.tenant_id, input_file_id=file.pk)
+    return batches.under_way().exists()

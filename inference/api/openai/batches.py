@@ -17,7 +17,7 @@ from inference.api.openai.listing import Page, asked_page
 from inference.batch import acts
 from inference.batch.encryption import metadata_of
 from inference.batch.endpoints import ENDPOINTS
-from inference.batch.file_room import StorageFull
+from inference.batch.file_room import FileGone, StorageFull
 from inference.errors import ApiError, BadRequest, Conflict, Forbidden, LimitReached, NotFound
 from inference.intake.refusals import denied
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
@@ -153,6 +153,8 @@ def _create(caller: Caller, file: File, asked: _Asked, client_ip: str) -> dict[s
                 owner, file, asked.endpoint, asked.metadata, asked.output_expires_after_s
             )
             return _as_openai(batch)
+    except FileGone:
+        raise files.gone("input_file_id") from None
     except acts.TooMany:
         raise _too_many() from None
     except StorageFull as full:

@@ -16,10 +16,10 @@ from inference.api.openai import uploads
 from inference.api.openai.callers import reader
 from inference.api.openai.listing import Page, asked_page
 from inference.batch.encryption import name_of
-from inference.batch.file_store import FileReader, on_record
+from inference.batch.file_store import FileReader, is_kept, is_read, on_record
 from inference.errors import BadRequest, Conflict, NotFound
 from inference.intake.refusals import denied
-from inference.models import Batch, File, FilePurpose
+from inference.models import File, FilePurpose
 from inference.models.file import FileQuerySet
 from tenants.caller import Caller
 from tenants.key_scopes import Scope
@@ -79,8 +79,12 @@ async def own(call: Call, caller: Caller, file_id: str, param: str | None = None
     if found is None:
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="file_not_found")
-        raise NotFound("there is no such file", code="file_not_found", param=param)
+        raise gone(param)
     return found
+
+
+def gone(param: str | None = None) -> NotFound:
+    return NotFound("there is no such file", code="file_not_found", param=param)
 
 
 def parsed_id(text: str, prefix: str) -> UUID:
@@ -134,8 +138,9 @@ def _opened(caller: Caller, file: File, client_ip: str) -> FileReader:
 @database_sync_to_async
 def _delete(caller: Caller, file: File, client_ip: str) -> None:
     with tenant_scope(caller.tenant_id):
-        batches = Batch.objects.filter(tenant_id=caller.tenant_id, input_file_id=file.pk)
-        if batches.under_way().exists():
+        if not is_kept(file):
+            raise gone()
+        if is_read(file):
             raise Conflict(
                 "a batch is under way with this file; cancel it first", code="file_in_use"
             )

@@ -2,7 +2,8 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -10,16 +11,18 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 from channels.db import database_sync_to_async
+from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.erasure import erasers
 from audit.keys.keyring import Barred, keyring
 from audit.models import DataKey, Event
-from inference.batch import file_room, file_store
+from inference.batch import acts, file_room, file_store
 from inference.models import Batch, File, FileChunk, FilePurpose
 from inference.tasks import forget_files
 from tenants.models import ApiKey, Tenant
+from tenants.scope import tenant_scope
 from tests.inference.batch.conftest import CHAT, Shop, jsonl, line, rows_of
 from tests.inference.running import until
 
@@ -360,6 +363,52 @@ async def test_what_a_batch_reads_stays_and_its_results_expire(shop: Shop) -> No
     assert found["expires_at"] == found["created_at"] + 7200
     await in_database(forget_files)()
     assert [row.public_id for row in await rows_of(File.objects.all())] == [found["id"]]
+
+
+def in_own_thread(work: Callable[[], Any]) -> "asyncio.Future[Any]":
+    def clean() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return asyncio.ensure_future(asyncio.to_thread(clean))
+
+
+async def test_nobody_deletes_what_a_batch_begins_to_read(shop: Shop) -> None:
+    """Not while that is being written down, either."""
+    stored = (await shop.upload(jsonl([line(1)]))).json()
+    past = timezone.now() - timedelta(seconds=1)
+    await in_database(File.objects.update)(expires_at=past)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        file = File.objects.get()
+        who = file_store.Owner(file.tenant_id, file.subject_id, file.api_key_id, "test")
+        with tenant_scope(file.tenant_id):
+            acts.create(who, file, CHAT)
+            begun.set()
+            assert go_on.wait(20)
+
+    def others_wait() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from pg_stat_activity "
+                "where wait_event_type = 'Lock' and datname = current_database()"
+            )
+            return bool(cursor.fetchone() == (2,))
+
+    beginning = in_own_thread(begin)
+    await asyncio.to_thread(begun.wait, 20)
+    forgetting = in_own_thread(forget_files)
+    deleting = asyncio.ensure_future(shop.client.delete(f"/v1/files/{stored['id']}"))
+    try:
+        await until(lambda: in_own_thread(others_wait), 10)
+    finally:
+        go_on.set()
+        await asyncio.gather(beginning, forgetting)
+    assert await code(await deleting) == (409, "file_in_use")
+    assert await in_database(File.objects.exists)()
 
 
 @pytest.mark.parametrize(

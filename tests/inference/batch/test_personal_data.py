@@ -12,6 +12,7 @@ from inference.batch import acts, encryption, file_store
 from inference.models import Batch, BatchLine, BatchState, File, FileChunk, FilePurpose
 from inference.personal_data import files
 from tenants.models import ApiKey, Tenant
+from tenants.scope import tenant_scope
 from tests.inference.batch.conftest import CHAT, jsonl, line
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +31,8 @@ def a_file(key: ApiKey, content: bytes = b"x", purpose: FilePurpose = FilePurpos
 
 def a_batch(key: ApiKey) -> Batch:
     file = a_file(key, jsonl([line(1)]))
-    batch = acts.create(owner(key), file, CHAT, {"for": "them"})
+    with tenant_scope(key.tenant_id):
+        batch = acts.create(owner(key), file, CHAT, {"for": "them"})
     BatchLine.objects.create(tenant_id=key.tenant_id, batch=batch, number=1, offset=0, length=9)
     return batch
 
