@@ -27,7 +27,10 @@ def create(
     metadata: dict[str, str] | None = None,
     output_expires_after_s: int | None = None,
 ) -> Batch:
-    """Within the owner's scope. A driver finds it. Raises FileGone, TooMany, StorageFull, Barred."""
+    """Within the owner's scope. A driver finds it.
+
+    Raises FileGone, TooMany, StorageFull, Barred.
+    """
     if not file_store.is_kept(file):
         raise FileGone
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()

@@ -7,17 +7,17 @@ an idle platform has no driver, and a driver that dies is missed within seconds.
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import uvloop
-from django.db import DatabaseError, transaction
-from django.db.models.functions import Now
+from django.db import DatabaseError
 from django.utils import timezone
 
-from inference.api.batch import run as running
+from inference.api.batch import turns
 from inference.api.batch.run import BatchRun
 from inference.api.batch.shares import Shares
 from inference.api.batch.threads import in_thread
@@ -29,16 +29,6 @@ LOOK_S = 1.0
 MOST = 100  # batches of one driver
 
 
-def take(most: int) -> list[Batch]:
-    """Batches that are due and that nobody has: from now on they are ours."""
-    with transaction.atomic():
-        due = Batch.objects.due().order_by("due_at").select_for_update(skip_locked=True)
-        taken = [batch.pk for batch in due[:most]]
-        mine = {"leased_until": Now() + running.LEASE, "lease": uuid4()}
-        Batch.objects.filter(pk__in=taken).update(**mine)
-    return list(Batch.objects.filter(pk__in=taken).select_related("api_key", "tenant"))
-
-
 async def drive(
     context: Context, stop: asyncio.Event, now: Callable[[], datetime] = timezone.now
 ) -> None:
@@ -46,7 +36,7 @@ async def drive(
     runs: dict[UUID, tuple[BatchRun, asyncio.Task[None]]] = {}
     stopping, shares = asyncio.create_task(stop.wait()), Shares()
     while not stop.is_set():
-        for batch in await _taken(MOST - len(runs)):
+        for batch in await _taken([run for run, _task in runs.values()]):
             run = BatchRun(context, batch, now, shares)
             runs[batch.pk] = run, asyncio.create_task(run.go())
         if not runs:
@@ -62,9 +52,15 @@ async def drive(
         await asyncio.wait([task for _run, task in runs.values()], timeout=LOOK_S * 5)
 
 
-async def _taken(most: int) -> list[Batch]:
+async def _taken(runs: list[BatchRun]) -> list[Batch]:
+    """Where there is room for no more, some that have had their turn make it."""
+    has = Counter(run.batch.tenant_id for run in runs)
     try:
-        return await in_thread(take, most)
+        if len(runs) < MOST:
+            return await in_thread(turns.take, MOST - len(runs), has)
+        for run in turns.who_gives_way(runs, await in_thread(turns.due_in_turn, has)):
+            run.stop()
+        return []
     except DatabaseError as problem:
         log.warning("cannot look for batches: %s", problem)
         return []

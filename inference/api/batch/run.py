@@ -8,6 +8,7 @@ no line runs a second time that has run, and none is forgotten.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -41,11 +42,15 @@ class BatchRun:
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
         self._work: Work | None = None
-        self._stopped = False
+        self.began, self._stopped = time.monotonic(), False
         self._turn = asyncio.Lock()  # of who uses self.batch in a thread
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped
+
     def stop(self) -> None:
-        """This process ends; another goes on."""
+        """It ends here; another driver goes on, or this one in its turn."""
         self._stopped = True
         if self._work:
             self._work.stop()

@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api.batch import driver, turns
 from inference.api.batch.progress import Progress
 from inference.api.batch.shares import Shares
 from inference.engines import Pool
@@ -18,6 +19,7 @@ from inference.intake import draft, route
 from inference.intake.errors import EnginesPaused
 from inference.models import Batch, BatchLine, IdempotencyKey
 from tenants.caller import Caller
+from tenants.models import ApiKey, Tenant
 from tests.inference.batch.conftest import Echo, Shop, line
 from tests.inference.running import Bench, until
 
@@ -93,6 +95,31 @@ def test_batches_of_a_tenant_share_what_it_may_have(settings: Settings) -> None:
     assert shares.of_a_batch(acme) == 50
     settings.BATCH_TENANT_IN_FLIGHT = 1
     assert shares.of_a_batch(acme) == 1
+
+
+async def test_a_driver_that_is_full_takes_turns_among_tenants(
+    shop: Shop, echo: Echo, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tenant's batches would take all there is for a day, and those of others expire."""
+    monkeypatch.setattr(driver, "MOST", 2)
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    settings.BATCH_TENANT_IN_FLIGHT, echo.gate = 2, asyncio.Event()
+    echo.free = 2
+    for _ in range(3):
+        await shop.begin([line(1), line(2)])
+    driving = shop.drive()
+    running = Batch.objects.filter(state="in_progress")
+    await until(in_database(lambda: running.count() == 2))
+    globex = await in_database(Tenant.open)("globex", by="test")
+    _key, text = await in_database(ApiKey.issue)(globex, "ci", by="test")
+    shop.client.headers["Authorization"] = f"Bearer {text}"
+    batch = await shop.begin([line(9)])
+    theirs = Batch.objects.filter(tenant=globex)
+    await until(in_database(lambda: theirs.get().state == "in_progress"))
+    echo.gate.set()
+    await asyncio.wait_for(driving, 30)
+    assert (await shop.batch(batch))["status"] == "completed"
+    assert len(echo.asked) == 7, "no line has run twice"
 
 
 async def test_whose_key_was_rotated_goes_on_with_the_new_one(
