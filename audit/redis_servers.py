@@ -4,11 +4,14 @@
     redis+sentinel://:PASSWORD@HOST:26379,HOST:26379,HOST:26379/NAME/0
     redis+cluster://:PASSWORD@HOST:6379,HOST:6379,HOST:6379
 
-NAME is what the sentinels call it; `?sentinel_password=…` where they ask for one. Nothing of
-Django is imported: the supervisor reads this before anything is set up.
+NAME is what the sentinels call it; `?sentinel_password=…` where they ask for one. Each begins with
+`rediss` where it is in TLS, sentinels and all (outgoing_tls.py). Nothing of Django is imported: the
+supervisor reads this before anything is set up.
 """
 
+import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -22,7 +25,10 @@ import redis.asyncio.sentinel
 from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from audit.outgoing_tls import redis_options
+
 SCHEME, CLUSTER = "redis+sentinel", "redis+cluster"
+SECURE = {"rediss": "redis", "rediss+sentinel": SCHEME, "rediss+cluster": CLUSTER}
 PORT, SENTINEL_PORT = 6379, 26379
 # Of TCP, in seconds: a network that swallows packets is noticed by who only listens, too.
 KEEPALIVE = {
@@ -52,25 +58,36 @@ class Servers:
     name: str = ""
     sentinel_password: str = ""
     seeds: tuple[Address, ...] = ()  # some nodes of a cluster
+    secure: bool = False  # in TLS
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """As redis-py takes it where no URL says so."""
+        return {"ssl": True, **self.tls_options} if self.secure else {}
+
+    @property
+    def tls_options(self) -> Mapping[str, Any]:
+        return redis_options(self.address.host) if self.secure else {}
 
     @property
     def to_sentinels(self) -> dict[str, Any]:
         """How redis-py connects to them."""
         patience = SENTINEL_PATIENCE_S
         found: dict[str, Any] = {"socket_timeout": patience, "socket_connect_timeout": patience}
+        found |= self.tls
         return found | ({"password": self.sentinel_password} if self.sentinel_password else {})
 
     @property
     def to_primary(self) -> dict[str, Any]:
         """The same, for the server that they name."""
         given = {"username": self.username, "password": self.password, "db": self.database}
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in given.items() if value} | self.tls
 
     def url_of(self, address: Address) -> str:
         """Of one node of a cluster."""
         host = f"[{address.host}]" if ":" in address.host else address.host
         user = f"{quote(self.username)}:{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis://{user}{host}:{address.port}"
+        return f"redis{'s' if self.secure else ''}://{user}{host}:{address.port}"
 
     async def primary(self) -> Address:
         """Raises redis.RedisError where no sentinel knows one."""
@@ -87,13 +104,14 @@ class Servers:
 def servers(url: str) -> Servers:
     """Raises ValueError."""
     parts = urlsplit(url)
+    secure, scheme = parts.scheme in SECURE, SECURE.get(parts.scheme, parts.scheme)
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if parts.scheme == CLUSTER:
+    if scheme == CLUSTER:
         seeds = tuple(_address(each, PORT) for each in parts.netloc.rpartition("@")[2].split(","))
-        return Servers(seeds[0], username, password, seeds=seeds)
-    if parts.scheme != SCHEME:
+        return Servers(seeds[0], username, password, seeds=seeds, secure=secure)
+    if scheme != SCHEME:
         address = Address(parts.hostname or "127.0.0.1", parts.port or PORT)
-        return Servers(address, username, password, parts.path.strip("/"))
+        return Servers(address, username, password, parts.path.strip("/"), secure=secure)
     sentinels = tuple(map(_address, parts.netloc.rpartition("@")[2].split(",")))
     name, _, database = parts.path.removeprefix("/").partition("/")
     if not name or not (database or "0").isdecimal():
@@ -101,7 +119,13 @@ def servers(url: str) -> Servers:
             f"sentinels must be named as {SCHEME}://:PASSWORD@HOST:26379,HOST:26379/NAME/0"
         )
     told = parse_qs(parts.query).get("sentinel_password", [""])[0]
-    return Servers(sentinels[0], username, password, database, sentinels, name, told)
+    given = username, password, database, sentinels, name, told
+    return Servers(sentinels[0], *given, secure=secure)
+
+
+def is_cluster(url: str) -> bool:
+    scheme = urlsplit(url).scheme
+    return SECURE.get(scheme, scheme) == CLUSTER
 
 
 def _address(text: str, port: int = SENTINEL_PORT) -> Address:
@@ -147,11 +171,12 @@ def keep_alive(connected: socket.socket) -> None:
 
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
     """Of a cluster one node."""
-    found, options = servers(url), PATIENCE | options
+    found = servers(url)
+    options = PATIENCE | options
     if found.seeds:
-        return redis.asyncio.Redis.from_url(found.url_of(found.address), **options)
+        url = found.url_of(found.address)
     if not found.sentinels:
-        return redis.asyncio.Redis.from_url(url, **options)
+        return redis.asyncio.Redis.from_url(url, **found.tls_options, **options)
     asked = _async_watch(found)
     connected: redis.asyncio.Redis = asked.master_for(found.name, **found.to_primary, **options)
     return connected
@@ -164,7 +189,7 @@ class Pool(redis.ConnectionPool):
     def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]
         found, options = servers(url), PATIENCE | options
         if not found.sentinels:
-            return redis.ConnectionPool.from_url(url, **options)
+            return redis.ConnectionPool.from_url(url, **found.tls_options, **options)
         primary = found.to_primary | options
         return SentinelConnectionPool(found.name, watch(found), **primary)  # type: ignore[no-untyped-call]
 
@@ -173,18 +198,26 @@ def channels_host(url: str) -> dict[str, Any]:
     """As channels_redis takes it."""
     found = servers(url)
     if not found.sentinels:
-        return {"address": url, **PATIENCE}
+        return {"address": url, **found.tls_options, **PATIENCE}
     named = {"sentinels": list(found.sentinels), "master_name": found.name}
     return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary, **PATIENCE}
 
 
-def celery_broker(url: str) -> tuple[str, dict[str, Any]]:
-    """As Celery takes it: the URL, and options of the transport."""
+class Broker(NamedTuple):
+    """As Celery takes it."""
+
+    url: str
+    options: dict[str, Any]  # of the transport
+    tls: dict[str, Any]  # empty where there is none
+
+
+def celery_broker(url: str) -> Broker:
     found = servers(url)
-    if not found.sentinels:
-        return url, dict(PATIENCE)
+    tls = dict(found.tls_options)
+    if not found.sentinels:  # kombu takes TLS from its options, and has rules of its own for rediss
+        return Broker(re.sub("^rediss:", "redis:", url), dict(PATIENCE), tls)
     user = urlsplit(url).netloc.rpartition("@")[0]
     first = f"{user}@" if user else ""
     each = [f"{first}{host}:{port}/{found.database or 0}" for host, port in found.sentinels]
     options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels, **PATIENCE}
-    return ";".join(f"sentinel://{one}" for one in each), options
+    return Broker(";".join(f"sentinel://{one}" for one in each), options, tls)

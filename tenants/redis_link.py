@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 import hiredis
 from redis.exceptions import RedisError
 
+from audit import outgoing_tls
 from audit.metrics import Histogram
 from audit.redis_servers import keep_alive, servers
 
@@ -231,7 +232,9 @@ class RedisLink(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._timeout_s or math.inf)):
-                await loop.create_connection(lambda: self, *await self._servers.primary())
+                address = await self._servers.primary()
+                tls = outgoing_tls.context(address.host) if self._servers.secure else None
+                await loop.create_connection(lambda: self, *address, ssl=tls)
                 for words in self._greeting():
                     answer = await self._send(words)
                     if isinstance(answer, hiredis.ReplyError):

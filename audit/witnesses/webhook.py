@@ -8,6 +8,7 @@ import base64
 import http.client
 from urllib.parse import urlsplit
 
+from audit import outgoing_tls
 from audit.keys import signing
 
 TIMEOUT_S = 3.0
@@ -37,11 +38,13 @@ class Webhook:
         return (self._url.path or "/") + query
 
     def _connection(self) -> http.client.HTTPConnection:
-        secure = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        if not self._url.hostname:
+        host, port = self._url.hostname, self._url.port
+        if not host:
             raise ValueError("the URL names no host")
-        return kind(self._url.hostname, self._url.port, timeout=TIMEOUT_S)
+        if self._url.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        tls = outgoing_tls.context(host)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=tls)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         headers = {

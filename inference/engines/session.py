@@ -7,12 +7,13 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from audit import outgoing_tls
 from inference.engines.connection import Answer, Connection, NoConnection
 from inference.engines.gathering import Gathering
 from inference.engines.why_away import why_away
@@ -28,12 +29,19 @@ class Origin(NamedTuple):
     port: int
 
 
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp has one context for all hosts, or one for each call: ours are of each host."""
+
+    def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:
+        return outgoing_tls.context(req.url.host or "") if req.url.scheme == "https" else None
+
+
 class EngineSession:
     """Needs a running loop. Use it as a context: at its end all connections are closed."""
 
     def __init__(self) -> None:
         self.http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=_tls()),
+            connector=_Connector(limit=0, keepalive_timeout=KEPT_S),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
         )
         self.gathering = Gathering()
@@ -130,8 +138,9 @@ class _Post(AbstractAsyncContextManager[Answer]):
 
 async def _connected(origin: Origin) -> Connection:
     """Raises NoConnection."""
-    loop, secure = asyncio.get_running_loop(), _tls() if origin.secure else None
+    loop = asyncio.get_running_loop()
     try:
+        secure = outgoing_tls.context(origin.host) if origin.secure else None
         async with asyncio.timeout(CONNECT_S):
             _, connection = await loop.create_connection(
                 Connection, origin.host, origin.port, ssl=secure
@@ -139,11 +148,6 @@ async def _connected(origin: Origin) -> Connection:
     except (OSError, TimeoutError, UnicodeError) as problem:
         raise NoConnection(why_away(problem)) from None
     return connection
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 @lru_cache(256)

@@ -3,6 +3,8 @@
 import os
 import ssl
 
+from audit import outgoing_tls
+
 _CERTIFICATE = "its certificate is not accepted"
 
 
@@ -12,6 +14,8 @@ def why_away(problem: BaseException) -> str:
         problem = problem.__cause__
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"{_CERTIFICATE}: {problem.verify_message.rstrip('.')}"
+    if isinstance(problem, outgoing_tls.WrongFiles):
+        return str(problem)
     if isinstance(problem, ssl.SSLError):
         return f"no TLS: {(problem.reason or 'it failed').replace('_', ' ').lower()}"
     if isinstance(problem, TimeoutError):

@@ -8,12 +8,14 @@ What is told goes to FOREBAY_DELETION_WEBHOOK, signed, and in any case into a lo
 import json
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Max, Min
 from django.utils import timezone
 
+from audit import outgoing_tls
 from audit.actions import Action
 from audit.erasure import line_file
 from audit.erasure.erasers import Evidence
@@ -94,7 +96,10 @@ def _post(notice: dict[str, Any]) -> None:
         "X-Forebay-Signature": signing.sign(body, PURPOSE).hex(),
     }
     request = urllib.request.Request(settings.DELETION_WEBHOOK, body, headers)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=PATIENCE_S):  # noqa: S310  # the operator's URL
+    url = urlsplit(settings.DELETION_WEBHOOK)
+    tls = outgoing_tls.context(url.hostname or "") if url.scheme == "https" else None
+    # The operator's own URL.
+    with urllib.request.urlopen(request, timeout=PATIENCE_S, context=tls):  # noqa: S310
         pass
 
 

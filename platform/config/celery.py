@@ -17,8 +17,8 @@ from django.db import close_old_connections
 from audit.redis_servers import celery_broker
 from config.telling_systemd import tell
 
-_BROKER, _BROKER_OPTIONS = celery_broker(settings.BROKER_URL)
-app = Celery("forebay", broker=_BROKER)
+_BROKER = celery_broker(settings.BROKER_URL)
+app = Celery("forebay", broker=_BROKER.url)
 app.conf.update(
     task_ignore_result=True,
     task_acks_late=False,  # a lost wake-up is emitted again by the sweeper within a second
@@ -40,8 +40,9 @@ app.conf.update(
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
         "health_check_interval": 10,
-        **_BROKER_OPTIONS,
+        **_BROKER.options,
     },
+    broker_use_ssl=_BROKER.tls or None,
     task_default_queue="jobs",
     beat_scheduler="config.work_scheduler:WorkScheduler",
     # Beside the tasks of work_schedule.py, which it sends while something waits for them.

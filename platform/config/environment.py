@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import ssl
 import tomllib
 from math import inf
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import environ
+
+from audit import outgoing_tls
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
-from audit.redis_servers import CLUSTER
+from audit.redis_servers import is_cluster
 from config import configuration
 from inference import policy, pools
 from inference.night_window import Window
@@ -79,7 +83,7 @@ def _running() -> dict[str, str]:
 def broker_url(redis_url: str) -> str:
     """FOREBAY_BROKER_URL: Celery, Channels and Django's cache do not speak to a cluster."""
     given = found("FOREBAY_BROKER_URL")
-    if urlsplit(given or redis_url).scheme == CLUSTER:
+    if is_cluster(given or redis_url):
         raise EnvironmentProblem(
             "set FOREBAY_BROKER_URL to one Redis or Valkey, or to one behind sentinels, beside the "
             "cluster: wake-ups of workers and websockets go through it"
@@ -141,6 +145,33 @@ def has_tls() -> bool:
             "FOREBAY_TLS is off and FOREBAY_TLS_CERTIFICATE is set: unset one of them"
         )
     return asked == "on" or named
+
+
+def tell_libraries() -> None:
+    """What libpq and audit/outgoing_tls.py read, which know the environment alone."""
+    for name in ("FOREBAY_TLS", "FOREBAY_TLS_CERTIFICATE", "FOREBAY_TLS_CA"):
+        if value := found(name):
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("FOREBAY_TLS_PEERS", str(HOME / "tls" / "peers"))
+    asked = one_of("FOREBAY_TLS_OUTGOING", "", *outgoing_tls.VERSIONS)
+    if not has_tls():
+        return
+    os.environ.setdefault("PGSSLMINPROTOCOLVERSION", f"TLSv{asked or '1.3'}")
+    if not _is_here(urlsplit(found("DATABASE_URL")).hostname or ""):
+        os.environ.setdefault("PGSSLMODE", "verify-full")
+        system = ssl.get_default_verify_paths().openssl_cafile
+        os.environ.setdefault("PGSSLROOTCERT", found("FOREBAY_TLS_CA") or system)
+
+
+def _is_here(host: str) -> bool:
+    """Loopback, or a socket in a folder."""
+    return host in ("", "localhost", "::1") or host.startswith(("127.", "/"))
+
+
+def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    """As Django takes it; what the URL itself asks for (`?sslmode=verify-full`) stays."""
+    told = environ.Env.db_url_config(url)
+    return {**told, "OPTIONS": {**told.get("OPTIONS", {}), **DATABASE_PATIENCE, **options}}
 
 
 def nearby(host: str) -> str:

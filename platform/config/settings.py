@@ -17,6 +17,7 @@ from config.tls import given as tls
 
 BASE_DIR = environment.PROJECT
 FOREBAY_HOME = environment.HOME
+environment.tell_libraries()
 env = environ.Env()
 LOG_FORMAT = environment.log_format()
 if LOG_FORMAT == "json":
@@ -162,14 +163,8 @@ REQUESTS_DATABASE_URL = environment.found("FOREBAY_REQUESTS_DATABASE_URL", DATAB
 # For `migrate` as a superuser: who the application is, so that the tables are handed over.
 APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
 REQUESTS_ROLE = env.str("FOREBAY_REQUESTS_ROLE", default="")
-_SYSTEM = {
-    **env.db_url_config(DATABASE_URL),
-    "OPTIONS": {**DATABASE_PATIENCE, **SEES_ALL},
-}
-_REQUESTS = {
-    **env.db_url_config(REQUESTS_DATABASE_URL),
-    "OPTIONS": {**DATABASE_PATIENCE, **_PATIENT},
-}
+_SYSTEM = environment.database(DATABASE_URL, SEES_ALL)
+_REQUESTS = environment.database(REQUESTS_DATABASE_URL, _PATIENT)
 # Celery's threads keep theirs between tasks; nobody else's outlives a request.
 CELERYS_CONNECTION = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (

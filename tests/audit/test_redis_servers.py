@@ -9,7 +9,7 @@ def test_a_single_server() -> None:
     found = servers("redis://me:secret@valkey:7000/1")
     assert (found.address, found.sentinels) == (Address("valkey", 7000), ())
     assert (found.username, found.password, found.database) == ("me", "secret", "1")
-    assert celery_broker("redis://valkey/1") == ("redis://valkey/1", PATIENCE)
+    assert celery_broker("redis://valkey/1") == ("redis://valkey/1", PATIENCE, {})
     assert channels_host("redis://valkey/1") == {"address": "redis://valkey/1", **PATIENCE}
 
 
@@ -22,7 +22,7 @@ def test_a_primary_that_sentinels_watch() -> None:
 
 
 def test_as_celery_takes_it() -> None:
-    url, options = celery_broker(WATCHED.replace(",[::1]:26379", ""))
+    url, options, _tls = celery_broker(WATCHED.replace(",[::1]:26379", ""))
     assert url == "sentinel://:pass%2Fword@a:26380/2;sentinel://:pass%2Fword@b:26379/2"
     assert options["master_name"] == "forebay"
     assert options["sentinel_kwargs"]["password"] == "hush"

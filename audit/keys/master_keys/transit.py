@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from audit import outgoing_tls
 from audit.keys.master_keys.keeper import MasterKeyAway, MasterKeyProblem
 
 PATIENCE_S = 3.0
@@ -32,7 +33,7 @@ class Transit:
         self._host, self._port = parts.hostname, parts.port
         self._base, self._tls = parts.path.rstrip("/"), parts.scheme == "https"
         self._token, self._token_file, self._namespace = token, token_file, namespace
-        self._context = ssl.create_default_context(cafile=ca or None) if self._tls else None
+        self._context = _trusting(parts.hostname, ca) if self._tls else None
 
     @classmethod
     def found(cls, variables: Mapping[str, str]) -> "Transit":
@@ -83,6 +84,15 @@ class Transit:
         token = Path(self._token_file).read_text().strip() if self._token_file else self._token
         headers = {"X-Vault-Token": token, "Content-Type": "application/json"}
         return {**headers, **({"X-Vault-Namespace": self._namespace} if self._namespace else {})}
+
+
+def _trusting(host: str, ca: str) -> ssl.SSLContext:
+    """Of FOREBAY_KMS_CA where it is set, else as every connection of ours. Raises OSError."""
+    if not ca:
+        return outgoing_tls.context(host)
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = outgoing_tls.oldest()
+    return context
 
 
 def _data(status: int, body: bytes) -> dict[str, Any]:

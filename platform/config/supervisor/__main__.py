@@ -41,6 +41,7 @@ def main() -> None:
     if environment.log_format() == "json":
         _log_in_json()
     try:
+        environment.tell_libraries()
         told = options.read()
         home = Home(told.home)
         home.take()

@@ -65,7 +65,7 @@ CLAUSES = (
             "trail.",
             "信封加密、租户间双重隔离、双因素、可发现篡改的审计。",
         ),
-        "row_security aead keys second_factors trail browsers hops",
+        "row_security aead keys second_factors trail browsers ports hops",
         T("Availability of machines and networks.", "主机与网络的可用性。"),
     ),
     _c(

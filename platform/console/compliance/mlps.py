@@ -31,16 +31,17 @@ CLAUSES = (
             "采用密码技术保证通信过程中数据的完整性与保密性。",
         ),
         T(
-            "TLS at the reverse proxy; TLS to database, Redis and engines on other machines; "
-            "Secure cookies and HSTS as soon as the public address is https.",
-            "反向代理终结 TLS；到其他机器上的数据库、Redis 与引擎使用 TLS；"
+            "TLS 1.3 at its own ports, or TLS at the reverse proxy; TLS to database, Redis and "
+            "engines on other machines; Secure cookies and HSTS as soon as the public address is "
+            "https.",
+            "自身端口使用 TLS 1.3，或由反向代理终结 TLS；"
+            "到其他机器上的数据库、Redis 与引擎使用 TLS；"
             "公开地址为 https 时启用 Secure Cookie 与 HSTS。",
         ),
-        "browsers hops",
+        "browsers ports hops",
         T(
-            "Certificates, TLS versions and ciphers of the proxy; SM algorithms where they are "
-            "owed.",
-            "代理的证书、TLS 版本与密码套件；需要时的国密算法。",
+            "Certificates; TLS versions and ciphers of a proxy; SM algorithms where they are owed.",
+            "证书；代理的 TLS 版本与密码套件；需要时的国密算法。",
         ),
     ),
     _c(
@@ -293,7 +294,7 @@ CLAUSES = (
             "and Ed25519 signatures over the trail.",
             "认证加密绑定租户、行与字段；审计采用 Merkle 树、封存链与 Ed25519 签名。",
         ),
-        "aead trail hops",
+        "aead trail ports hops",
         T("Checksums of the database's storage.", "数据库存储的校验和。"),
     ),
     _c(
@@ -308,7 +309,7 @@ CLAUSES = (
             "one for each tenant, under the master key.",
             "提示词、回答与会话以 AES-256-GCM 加密；主密钥、租户密钥、个人密钥逐级加密。",
         ),
-        "aead keys hops browsers",
+        "aead keys ports hops browsers",
         T(
             "The master key's safe keeping; SM algorithms where they are owed.",
             "主密钥的保管；需要时的国密算法。",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from audit import outgoing_tls
 from inference.engines import reachable
-from inference.engines import session as sessions
-from inference.engines.base import EngineAway
+from inference.engines.base import AnswerBroken, EngineAway
 from inference.engines.session import EngineSession
 from tests.inference.api.grpc.certificates import Authority, Signed
 from tests.inference.engines.served import an_engine, heard
@@ -26,9 +26,19 @@ class TlsServer:
         self.url = ""
 
     @asynccontextmanager
-    async def running(self, signed: Signed) -> AsyncIterator["TlsServer"]:
+    async def running(
+        self,
+        signed: Signed,
+        *,
+        clients: Signed | None = None,
+        newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    ) -> AsyncIterator["TlsServer"]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(signed.certificate, signed.key)
+        context.maximum_version = newest
+        if clients:
+            context.load_verify_locations(clients.certificate)
+            context.verify_mode = ssl.CERT_REQUIRED
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
         self.url = f"https://localhost:{server.sockets[0].getsockname()[1]}/v1"
         async with server:
@@ -51,8 +61,7 @@ def _nothing_known() -> Iterator[None]:
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     """Which this machine trusts."""
     made = Authority(tmp_path)
-    trusting = ssl.create_default_context(cafile=str(made.own.certificate))
-    monkeypatch.setattr(sessions, "_tls", lambda: trusting)
+    monkeypatch.setenv("FOREBAY_TLS_CA", str(made.own.certificate))
     return made
 
 
@@ -111,3 +120,72 @@ async def test_nobody_there(session: EngineSession) -> None:
     with pytest.raises(EngineAway) as away:
         await heard(an_engine("http://127.0.0.1:9"), session, an_order())
     assert away.value.cause == "no connection: connection refused"
+
+
+async def works(server: TlsServer) -> bool:
+    engine = an_engine(server.url)
+    await reachable.look([engine])
+    looked = reachable.silent_because("smol") == ""
+    try:
+        async with EngineSession() as session:
+            await heard(engine, session, an_order())
+    except (EngineAway, AnswerBroken):
+        return False
+    return looked
+
+
+async def test_an_engine_that_asks_for_ours(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mTLS, by files of that host; renewed by replacing them."""
+    clients = Authority(tmp_path, "clients")
+    peer = tmp_path / "peers" / "localhost"
+    peer.mkdir(parents=True)
+    monkeypatch.setenv("FOREBAY_TLS_PEERS", str(peer.parent))
+    async with TlsServer().running(authority.sign("engine"), clients=clients.own) as server:
+        assert not await works(server)
+        for signed in (authority.sign("wrong"), clients.sign("forebay")):
+            (peer / "tls.crt").write_bytes(signed.certificate.read_bytes())
+            (peer / "tls.key").write_bytes(signed.key.read_bytes())
+            assert await works(server) == (signed.certificate.stem == "forebay")
+        (peer / "tls.key").write_text("half")
+        assert await works(server), "half a renewal keeps what was there"
+
+
+async def test_an_engine_of_its_own_authority_alone(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = tmp_path / "peers" / "localhost"
+    peer.mkdir(parents=True)
+    other = Authority(tmp_path, "other")
+    (peer / "ca.crt").write_bytes(other.own.certificate.read_bytes())
+    monkeypatch.setenv("FOREBAY_TLS_PEERS", str(peer.parent))
+    async with TlsServer().running(other.sign("engine")) as server:
+        assert await works(server)
+    async with TlsServer().running(authority.sign("engine")) as server:
+        assert not await works(server), "whom all others may be signed by does not hold for it"
+
+
+async def test_how_old_a_version_may_be(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed, old = authority.sign("engine"), ssl.TLSVersion.TLSv1_2
+    async with TlsServer().running(signed, newest=old) as server:
+        monkeypatch.setenv("FOREBAY_TLS", "on")
+        assert not await works(server)
+        assert reachable.silent_because("smol") != ""
+        monkeypatch.setenv("FOREBAY_TLS_OUTGOING", "1.2")
+        assert await works(server)
+
+
+async def test_files_that_are_wrong_from_the_start(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.crt"
+    broken.write_text("half")
+    monkeypatch.setenv("FOREBAY_TLS_CA", str(broken))
+    outgoing_tls._last.clear()
+    async with TlsServer().running(authority.sign("engine")) as server, EngineSession() as session:
+        with pytest.raises(EngineAway) as away:
+            await heard(an_engine(server.url), session, an_order())
+        assert "the files of TLS for localhost" in away.value.cause

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from audit import outgoing_tls
 from inference.engines import session as sessions
 from inference.engines.connection import UNREAD, Answer, BrokenOff, NoConnection
 from inference.engines.session import EngineSession
@@ -225,6 +226,6 @@ async def test_who_does_not_read_fills_no_memory(session: EngineSession, paused:
 
 
 def test_tls_is_checked() -> None:
-    context = sessions._tls()
+    context = outgoing_tls.context("engine.example.com")
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname

@@ -63,7 +63,7 @@ async def _redis(url: str) -> list[Finding]:
 
 async def _asked(redis: Any, url: str) -> list[Finding]:
     found = [ok("redis", f"answers at {given.place(url)}")]
-    if url.startswith(redis_servers.CLUSTER):
+    if redis_servers.is_cluster(url):
         return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()
     return [*found, await _eviction(redis), _clock("redis", seconds + micros / 1e6)]

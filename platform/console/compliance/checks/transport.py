@@ -8,11 +8,14 @@ from django.conf import settings
 from django.db import connection
 
 from console.compliance.check import Check, Found, Problem, Reach
+from console.compliance.own_ports import own_ports
 from console.compliance.texts import Text
+from console.compliance.tls_probe import AWAY, OLDER, TLS13, probe_all
 from inference.engines import engines as served_by
 from tenants.models import Tenant
 
 TLS, INSIDE, CLEAR, OFF = "tls", "same_machine", "clear", "off"
+_SEEN = {TLS13: "TLS 1.3", OLDER: "TLS ≤ 1.2", INSIDE: "127.0.0.1", CLEAR: "TCP", AWAY: "–"}
 
 
 def _browsers(_tenant: Tenant | None) -> Found:
@@ -30,7 +33,8 @@ def _browsers(_tenant: Tenant | None) -> Found:
     kept = figures["cookies_http_only"] and figures["same_site"] in ("Lax", "Strict")
     if not kept or "'unsafe-inline'" in figures["scripts_from"]:
         return Found("loosened", figures)
-    safe = figures["tls_at_proxy"] and figures["cookies_secure"] and figures["hsts_days"]
+    hsts = figures["hsts_days"] or _is_here(urlsplit(settings.PUBLIC_URL).hostname or "")
+    safe = figures["tls_at_proxy"] and figures["cookies_secure"] and hsts
     return Found("" if safe else "no_tls", figures)
 
 
@@ -42,6 +46,20 @@ def _hops(_tenant: Tenant | None) -> Found:
         hops[f"engines_{kind}"] = engines.count(kind)
     clear = CLEAR in hops.values() or hops[f"engines_{CLEAR}"]
     return Found("clear" if clear else "", hops)
+
+
+def _ports(_tenant: Tenant | None) -> Found:
+    """Asks each port of the platform that is reached from here, and shows what it answers."""
+    ports = own_ports()
+    seen: dict[str, str] = {**probe_all(ports)}
+    for port in ports:
+        if seen[port.name] == CLEAR and port.speaks != "http" and _is_here(port.host):
+            seen[port.name] = INSIDE
+    kinds = (TLS13, OLDER, INSIDE, CLEAR, AWAY)
+    figures: dict[str, Any] = {f"ports_{kind}": list(seen.values()).count(kind) for kind in kinds}
+    figures["found"] = [f"{name}: {_SEEN[kind]}" for name, kind in seen.items()]
+    clear = settings.TLS_CERTIFICATE and figures[f"ports_{CLEAR}"]  # else "browsers" tells it
+    return Found("not_tls13" if clear or figures[f"ports_{OLDER}"] else "", figures)
 
 
 def _database() -> str:
@@ -62,7 +80,7 @@ def _grpc() -> str:
 
 def _of(url: str, safe: str) -> Any:
     parts = urlsplit(url)
-    if parts.scheme == safe:
+    if parts.scheme.partition("+")[0] == safe:
         return TLS
     return INSIDE if parts.scheme == "unix" or _is_here(parts.hostname or "") else CLEAR
 
@@ -81,9 +99,9 @@ CHECKS = (
         "browsers",
         Text("TLS, cookies and headers towards browsers", "面向浏览器的 TLS、Cookie 与响应头"),
         Text(
-            "Reads the settings in force. TLS ends at your reverse proxy: which versions and "
-            "ciphers it takes is not seen from here.",
-            "读取生效的设置。TLS 由您的反向代理终结：其协议版本与密码套件在此不可见。",
+            "Reads the settings in force. Which versions of TLS are taken is asked of the ports "
+            "themselves, by another check.",
+            "读取生效的设置。接受哪些 TLS 版本由另一项检查直接向端口探测。",
         ),
         _browsers,
         {
@@ -93,10 +111,10 @@ CHECKS = (
                     "本安装未通过 TLS 提供访问。",
                 ),
                 Text(
-                    "Put a reverse proxy with TLS 1.3 before it and set "
+                    "Set FOREBAY_TLS=on, or put a reverse proxy with TLS 1.3 before it and set "
                     "FOREBAY_PUBLIC_URL=https://…: cookies and HSTS follow by themselves.",
-                    "请在前面部署支持 TLS 1.3 的反向代理，并设置 FOREBAY_PUBLIC_URL=https://…；"
-                    "Cookie 与 HSTS 将自动生效。",
+                    "请设置 FOREBAY_TLS=on，或在前面部署支持 TLS 1.3 的反向代理并设置 "
+                    "FOREBAY_PUBLIC_URL=https://…；Cookie 与 HSTS 将自动生效。",
                 ),
             ),
             "loosened": Problem(
@@ -109,6 +127,30 @@ CHECKS = (
                     "请恢复 Cookie 与内容安全策略的出厂设置。",
                 ),
             ),
+        },
+        Reach.GENERAL,
+    ),
+    Check(
+        "ports",
+        Text("TLS 1.3 at each port, tried out", "逐端口实测 TLS 1.3"),
+        Text(
+            "Connects to the platform's own ports (web, gRPC, metrics, PostgreSQL, Redis) three "
+            "times each: with TLS 1.3, with TLS 1.2 and older, and in clear.",
+            "对平台自身的各端口（Web、gRPC、指标、PostgreSQL、Redis）各连接三次："
+            "使用 TLS 1.3、使用 TLS 1.2 及更早版本、使用明文。",
+        ),
+        _ports,
+        {
+            "not_tls13": Problem(
+                Text(
+                    "A port answers to an older TLS, or in clear.",
+                    "有端口接受旧版 TLS 或明文。",
+                ),
+                Text(
+                    "docs/operations/tls.md says for each port how it speaks TLS 1.3 alone.",
+                    "各端口如何只使用 TLS 1.3，见 docs/operations/tls.md。",
+                ),
+            )
         },
         Reach.GENERAL,
     ),

@@ -1,0 +1,58 @@
+"""Every port of this platform, as far as this machine knows them."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from audit.redis_servers import servers
+from console.compliance.tls_probe import Port
+
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+MOST = 32
+
+
+def own_ports() -> list[Port]:
+    return list(dict.fromkeys(_all()))[:MOST]
+
+
+def _all() -> Iterator[Port]:
+    host = _ANYWHERE.get(settings.HOST, settings.HOST)
+    public = urlsplit(settings.PUBLIC_URL)
+    if public.scheme == "https" and public.hostname:
+        yield Port(f"web {public.netloc}", public.hostname, public.port or 443)
+    if settings.TLS_CERTIFICATE or public.scheme != "https":  # else a proxy stands before it
+        yield Port(f"web {host}:{settings.PORT}", host, settings.PORT)
+    if settings.GRPC_PORT:
+        yield Port(f"grpc {host}:{settings.GRPC_PORT}", host, settings.GRPC_PORT)
+    yield from _metrics()
+    yield from _database()
+    yield from _redis()
+
+
+def _metrics() -> Iterator[Port]:
+    """One that the supervisor has listed is enough of each role."""
+    try:
+        listed = json.loads((settings.FOREBAY_HOME / "metrics" / "targets.json").read_text())
+        found = {each["labels"]["role"]: each["targets"][0] for each in listed}
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    for role, address in found.items():
+        host, _, port = address.rpartition(":")
+        yield Port(f"metrics of {role} {address}", host.strip("[]"), int(port))
+
+
+def _database() -> Iterator[Port]:
+    found = settings.DATABASES["default"]
+    host = str(found.get("HOST") or "")
+    if host and not host.startswith("/"):
+        port = int(found.get("PORT") or 5432)
+        yield Port(f"database {host}:{port}", host, port, "postgres")
+
+
+def _redis() -> Iterator[Port]:
+    for url in (settings.REDIS_URL, settings.BROKER_URL):
+        given = servers(url)
+        for host, port in given.sentinels or given.seeds or (given.address,):
+            yield Port(f"Redis {host}:{port}", host, port, "redis")

@@ -1,0 +1,99 @@
+"""Does a port speak TLS 1.3 and nothing else? Asked of the port itself, in bounded time.
+
+A certificate is not looked at: whoever connects does that. This shows which versions get an answer.
+"""
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+PATIENCE_S = 2.0  # of each step
+AT_ONCE = 8
+Verdict = Literal["tls13", "older_tls", "clear", "away"]
+TLS13: Verdict = "tls13"  # and nothing older, and nothing in clear
+OLDER: Verdict = "older_tls"
+CLEAR: Verdict = "clear"
+AWAY: Verdict = "away"  # from here nobody answers
+
+_ALERT = 0x15  # the record by which TLS refuses
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)  # PostgreSQL's protocol, 55.2.10
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    name: str
+    host: str
+    port: int
+    speaks: Literal["http", "postgres", "redis"] = "http"
+
+
+def probe_all(ports: Iterable[Port]) -> dict[str, Verdict]:
+    """By name."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        known = list(ports)
+        return dict(zip((each.name for each in known), threads.map(probe, known), strict=True))
+
+
+def probe(port: Port) -> Verdict:
+    try:
+        if _answers_in_clear(port):
+            return CLEAR
+        any_older = ssl.TLSVersion.MINIMUM_SUPPORTED
+        if _agreed(port, oldest=any_older, newest=ssl.TLSVersion.TLSv1_2):
+            return OLDER
+    except (OSError, ValueError):
+        return AWAY
+    newest = ssl.TLSVersion.TLSv1_3
+    return TLS13 if _agreed(port, oldest=newest, newest=newest) else AWAY
+
+
+def _agreed(port: Port, *, oldest: ssl.TLSVersion, newest: ssl.TLSVersion) -> bool:
+    """Whether there was a handshake. Raises OSError where nobody takes the connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # With what is weak, too: whoever refuses refuses the version.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = oldest, newest
+    if port.speaks == "http":
+        context.set_alpn_protocols(["h2", "http/1.1"])
+    with _connected(port) as plain:
+        try:
+            if port.speaks == "postgres":
+                plain.sendall(_SSL_REQUEST)
+                if plain.recv(1) != b"S":
+                    return False
+            with context.wrap_socket(plain, server_hostname=port.host) as secured:
+                return secured.version() is not None
+        except OSError:
+            return False
+
+
+def _answers_in_clear(port: Port) -> bool:
+    """Raises OSError where nobody takes the connection."""
+    with _connected(port) as plain:
+        try:
+            plain.sendall(_asked_in_clear(port))
+            answer = plain.recv(64)
+        except OSError:
+            return False
+    if port.speaks == "postgres":
+        return answer[:1] == b"R"  # asks who we are; who takes TLS alone ends with an error
+    return bool(answer) and answer[0] != _ALERT
+
+
+def _asked_in_clear(port: Port) -> bytes:
+    if port.speaks == "redis":
+        return b"PING\r\n"
+    if port.speaks == "postgres":
+        told = b"user\0forebay\0database\0forebay\0\0"
+        return struct.pack("!II", 8 + len(told), 196608) + told
+    return _HTTP2
+
+
+def _connected(port: Port) -> socket.socket:
+    return socket.create_connection((port.host, port.port), timeout=PATIENCE_S)
