@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from audit.metrics import FAMILIES, Histogram
 from config.environment import PROJECT
@@ -181,3 +182,18 @@ def test_the_docs_show_each() -> None:
         picture = f"images/dashboard-{board.name}.svg"
         assert f"../{picture}" in page
         assert (PROJECT / "docs" / picture).read_text().endswith("</svg>\n")
+
+
+def test_grafana_is_told_of_the_same_folder_as_the_docs_say() -> None:
+    told = PROJECT / "deploy" / "grafana" / "provisioning"
+    (provider,) = yaml.safe_load((told / "dashboards" / "forebay.yaml").read_text())["providers"]
+    (source,) = yaml.safe_load((told / "datasources" / "prometheus.yaml").read_text())[
+        "datasources"
+    ]
+    page = (PROJECT / "docs" / "operations" / "monitoring.md").read_text()
+    assert f"`{provider['options']['path']}/`" in page
+    assert (source["type"], source["url"]) == ("prometheus", "$PROMETHEUS_URL")
+    compose = yaml.safe_load((PROJECT / "deploy" / "compose" / "compose.yaml").read_text())
+    grafana = compose["services"]["grafana"]
+    assert f"../grafana/dashboards:{provider['options']['path']}:ro" in grafana["volumes"]
+    assert "PROMETHEUS_URL" in grafana["environment"]
