@@ -36,7 +36,7 @@ COMPLETED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
     client_net inet, route text, model text, upstream text, status int, error_code text,
     response_length int, processing_ms int, tokens_in int, tokens_out int, data_key_id uuid,
-    response text, payload_sha256 text, preemptions int"""
+    response text, payload_sha256 text, preemptions int, engine text"""
 COMPLETED = f"""
     completed as (
         insert into audit_event (at, action, tenant_id, request_id, actor, subject_id, api_key_id,
@@ -46,8 +46,8 @@ COMPLETED = f"""
         select at, '{Action.COMPLETION_COMPLETED}', tenant_id, id, actor, subject_id, api_key_id,
                client_net, route, model, upstream, error_code = '', status, error_code,
                response_length, processing_ms, tokens_in, tokens_out,
-               decode(payload_sha256, 'hex'), case when preemptions > 0
-                   then jsonb_build_object('preemptions', preemptions) else '{{}}' end
+               decode(payload_sha256, 'hex'), jsonb_strip_nulls(jsonb_build_object(
+                   'preemptions', nullif(preemptions, 0), 'engine', nullif(engine, '')))
         from j on conflict (request_id, action, at) do nothing),
     response_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)

@@ -115,6 +115,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     queue_ms: int | None = None
     ttft_ms: int | None = None
     upstream: str = ""  # which engine or service was asked
+    engine: str = ""  # its name, where it is not that of its pool
     text: str = ""  # what the reader got
     reasoning: str = ""  # that came before it
     response: bytes = b""  # as the audit trail keeps it
@@ -182,6 +183,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
     return {
         **_common(order, now),
         "upstream": outcome.upstream,
+        "engine": outcome.engine,
         "hosted": " " in outcome.upstream,  # with its host: see Engine.upstream
         "status": outcome.status,
         "error_code": outcome.error_code,

@@ -335,10 +335,15 @@ class Generation(Handler):
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
             ttft_ms=self._ttft_ms() if self.order.stream else None,
             upstream=self.upstream,
+            engine=self._engine_apart(),
             text=said.text,
             reasoning=said.reasoning,
             response=self.body or self._recorded(said, failure),
         )
+
+    def _engine_apart(self) -> str:
+        name = self.engine.config.id
+        return name if self.upstream and name != self.order.queue else ""
 
     def _ttft_ms(self) -> int | None:
         before = self.parked_before.ttft_ms

@@ -306,6 +306,12 @@ async def test_another_engine_of_the_pool_takes_what_one_fails_at(
     assert len(broken.asked) <= 5, "then it rests"
     rows = await bench.served(bench.pool, 3)
     assert {row.error_code for row in rows} == {""}
+    assert {one.detail["engine"] for one in await completed()} == {well.config.id}
+
+
+@in_database
+def completed() -> list[Event]:
+    return list(Event.objects.filter(action="completion:completed", error_code=""))
 
 
 @pytest.mark.parametrize("to", ["", "-second"])
