@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from audit.actions import Action
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
@@ -19,7 +20,17 @@ from audit.trail.record import act
 from inference.batch.encryption import cipher_of, error_aad
 from inference.batch.file_store import FileReader, FileWriter, Owner
 from inference.batch.input_lines import Problem
-from inference.models import Batch, BatchLine, BatchState, File, FilePurpose, LineState
+from inference.batch.line_keys import key_of, number_of
+from inference.models import (
+    Batch,
+    BatchLine,
+    BatchState,
+    File,
+    FilePurpose,
+    IdempotencyKey,
+    LineState,
+    Usage,
+)
 
 LINES = 200  # that are read at once
 _NOT_RUN = {
@@ -28,6 +39,7 @@ _NOT_RUN = {
     BatchState.FAILED: ("batch_failed", "the batch ended before this request ran"),
     BatchState.COMPLETED: ("not_run", "this request did not run"),
 }
+_CUT_OFF = ("cut_off", "this request had begun and was cut off; what it had taken is billed")
 _GONE = {"code": "answer_gone", "message": "the answer is no longer on record"}
 
 
@@ -108,9 +120,9 @@ class _Outputs:
     def write(self) -> None:
         told = _Told(self._batch)
         for lines in _in_groups(self._batch):
-            answers = _answers(lines)
+            answers, cut_off = _answers(lines), _cut_off(self._batch, lines)
             for line in lines:
-                where, row = told.of(line, answers)
+                where, row = told.of(line, answers, cut_off)
                 self._writer(where).write(orjson.dumps(row) + b"\n")
 
     def finished(self) -> dict[str, UUID]:
@@ -136,7 +148,9 @@ class _Told:
         self._batch, self._cipher = batch, cipher_of(batch)
         self._input = FileReader(File.objects.get(pk=batch.input_file_id))
 
-    def of(self, line: BatchLine, answers: dict[UUID, Payload]) -> tuple[str, dict[str, Any]]:
+    def of(
+        self, line: BatchLine, answers: dict[UUID, Payload], cut_off: set[int]
+    ) -> tuple[str, dict[str, Any]]:
         """Which file, and the row."""
         row = {
             "id": f"batch_req_{self._batch.id.hex}_{line.number}",
@@ -145,7 +159,8 @@ class _Told:
             "error": None,
         }
         if line.state == LineState.WAITING:
-            code, message = _NOT_RUN[BatchState(self._batch.ends_as)]
+            not_run = _NOT_RUN[BatchState(self._batch.ends_as)]
+            code, message = _CUT_OFF if line.number in cut_off else not_run
             return "error", row | {"error": {"code": code, "message": message}}
         body = self._error(line) if line.state == LineState.FAILED else _opened(answers, line)
         if body is None:
@@ -180,6 +195,15 @@ def _answers(lines: list[BatchLine]) -> dict[UUID, Payload]:
     ids = [line.completion_id for line in lines if line.completion_id]
     found = Payload.objects.filter(request_id__in=ids, field="response")
     return {payload.request_id: payload for payload in found}
+
+
+def _cut_off(batch: Batch, lines: list[BatchLine]) -> set[int]:
+    """Numbers of those that have no end, and have taken something: their access was taken away."""
+    keys = [key_of(line.number) for line in lines if line.state == LineState.WAITING]
+    used = Usage.objects.filter(completion_id=OuterRef("completion_id"))
+    billed = used.filter(Q(prompt_tokens__gt=0) | Q(completion_tokens__gt=0))
+    claims = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk, key__in=keys)
+    return {number_of(key) for key in claims.filter(Exists(billed)).values_list("key", flat=True)}
 
 
 def _opened(answers: dict[UUID, Payload], line: BatchLine) -> bytes | None:

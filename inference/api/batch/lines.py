@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from inference.batch.file_store import FileReader
+from inference.batch.line_keys import key_of, number_of
 from inference.intake.claim import Claim
 from inference.models import (
     Batch,
@@ -28,8 +29,7 @@ AHEAD = 200  # rows that are read at once
 
 def claim_of(batch: Batch, number: int, instead_of: UUID | None) -> Claim:
     """Makes a line run once: of two that submit it, one is received (record/claiming.py)."""
-    key = number.to_bytes(4, "big")
-    return Claim(key, b"", owner=batch.pk, instead_of=instead_of)
+    return Claim(key_of(number), b"", owner=batch.pk, instead_of=instead_of)
 
 
 def models_of(batch: Batch) -> list[str]:
@@ -46,12 +46,12 @@ def waiting(batch: Batch, model: str, after: int) -> list[BatchLine]:
 def begun(batch: Batch) -> dict[int, UUID]:
     """Lines that are on record as requests already, by their number: their completions."""
     rows = _claims(batch).filter(_ON_RECORD).values_list("key", "completion_id")
-    return {int.from_bytes(key, "big"): completion for key, completion in rows}
+    return {number_of(key): completion for key, completion in rows}
 
 
 def claimed_as(batch: Batch, number: int) -> tuple[UUID | None, bool]:
     """By which completion, and whether that is on record: not when a quota had no room for it."""
-    claim = _claims(batch).filter(key=number.to_bytes(4, "big"))
+    claim = _claims(batch).filter(key=key_of(number))
     found = claim.values_list("completion_id", _ON_RECORD).first()
     return found or (None, False)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
@@ -14,11 +15,13 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference.api.batch import asking, driver, in_flight, turns
 from inference.api.batch.work import Work
+from inference.batch.file_store import FileReader
 from inference.engines.base import EngineFailed
 from inference.lines import cancelling, waiting_items
-from inference.models import Batch, BatchLine, Completion, FileChunk, IdempotencyKey, Usage
+from inference.models import Batch, BatchLine, Completion, File, FileChunk, IdempotencyKey, Usage
 from inference.night_window import Window
 from inference.stream.returns import Returns
+from inference.worker.handlers.generation import Generation
 from tenants.models import Price, Quota
 from tests.inference.batch.conftest import CHAT, TEXT, Echo, Shop, line, rows_of
 from tests.inference.running import until
@@ -424,6 +427,29 @@ async def test_whose_input_is_gone_fails(shop: Shop) -> None:
     ended = await shop.done(batch)
     assert ended["status"] == "failed"
     assert [e["code"] for e in ended["errors"]["data"]] == ["input_gone"]
+
+
+async def test_a_line_that_was_cut_off_and_is_billed_says_so(
+    shop: Shop, echo: Echo, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def has_begun(*_: Any) -> int:
+        return 5
+
+    monkeypatch.setattr(Generation, "_prompt", has_begun)
+    settings.BATCH_IN_FLIGHT, echo.free = 2, 0
+    await shop.begin([line(n) for n in range(4)])
+    task = shop.drive()
+    await until(lambda: asyncio.sleep(0.02, echo.speaking == 2))
+    await in_database(shop.key.revoke)(by="test")
+    await asyncio.wait_for(task, 30)
+
+    def told() -> list[dict[str, Any]]:
+        content = FileReader(File.objects.get(pk=Batch.objects.get().error_file_id)).piece(0)
+        return [orjson.loads(each) for each in content.splitlines()]
+
+    codes = Counter(row["error"]["code"] for row in await in_database(told)())
+    assert codes == {"cut_off": 2, "batch_failed": 2}
+    assert await in_database(lambda: Usage.objects.filter(prompt_tokens=5).count())() == 2
 
 
 async def test_a_revoked_key_ends_it(shop: Shop, echo: Echo, settings: Settings) -> None:

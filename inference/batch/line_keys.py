@@ -1,0 +1,9 @@
+"""Under which idempotency key a line of a batch becomes a request (inference/models)."""
+
+
+def key_of(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def number_of(key: bytes) -> int:
+    return int.from_bytes(key, "big")
