@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.release import VERSION
 from config.command.table import SUBCOMMANDS
 from config.configuration.variables import KNOWN
 from config.environment import PROJECT
@@ -61,3 +62,13 @@ def test_a_part_of_the_lock_is_whole() -> None:
         text=True,
     )
     assert "the lock has no nothing" in ended.stderr
+
+
+def test_make_image_names_the_version_that_runs() -> None:
+    told = subprocess.run(
+        ["make", "-n", "image", "CONTAINERS=podman"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert f"-t forebay:{VERSION} " in told.stdout
+    assert f"--build-arg VERSION={VERSION} " in told.stdout
+    example = (PROJECT / "deploy" / "compose" / ".env.example").read_text()
+    assert f"FOREBAY_IMAGE=forebay:{VERSION}\n" in example
