@@ -1,7 +1,11 @@
-"""Every port of this platform, as far as this machine knows them."""
+"""Every port of this platform, as far as this machine knows them.
+
+Tenants see how a check ended: names of ports tell no address.
+"""
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -21,11 +25,11 @@ def _all() -> Iterator[Port]:
     host = _ANYWHERE.get(settings.HOST, settings.HOST)
     public = urlsplit(settings.PUBLIC_URL)
     if public.scheme == "https" and public.hostname:
-        yield Port(f"web {public.netloc}", public.hostname, public.port or 443)
+        yield Port("web, public address", public.hostname, public.port or 443)
     if settings.TLS_CERTIFICATE or public.scheme != "https":  # else a proxy stands before it
-        yield Port(f"web {host}:{settings.PORT}", host, settings.PORT)
+        yield Port("web", host, settings.PORT)
     if settings.GRPC_PORT:
-        yield Port(f"grpc {host}:{settings.GRPC_PORT}", host, settings.GRPC_PORT)
+        yield Port("gRPC", host, settings.GRPC_PORT)
     yield from _metrics()
     yield from _database()
     yield from _redis()
@@ -40,7 +44,7 @@ def _metrics() -> Iterator[Port]:
         return
     for role, address in found.items():
         host, _, port = address.rpartition(":")
-        yield Port(f"metrics of {role} {address}", host.strip("[]"), int(port))
+        yield Port(f"metrics of {role}", host.strip("[]"), int(port))
 
 
 def _database() -> Iterator[Port]:
@@ -48,11 +52,11 @@ def _database() -> Iterator[Port]:
     host = str(found.get("HOST") or "")
     if host and not host.startswith("/"):
         port = int(found.get("PORT") or 5432)
-        yield Port(f"database {host}:{port}", host, port, "postgres")
+        yield Port("database", host, port, "postgres")
 
 
 def _redis() -> Iterator[Port]:
-    for url in (settings.REDIS_URL, settings.BROKER_URL):
-        given = servers(url)
-        for host, port in given.sentinels or given.seeds or (given.address,):
-            yield Port(f"Redis {host}:{port}", host, port, "redis")
+    given = map(servers, (settings.REDIS_URL, settings.BROKER_URL))
+    named = [each.sentinels or each.seeds or (each.address,) for each in given]
+    for number, (host, port) in enumerate(dict.fromkeys(chain(*named)), start=1):
+        yield Port(f"Redis {number}", host, port, "redis")
