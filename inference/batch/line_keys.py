@@ -5,5 +5,5 @@ def key_of(number: int) -> bytes:
     return number.to_bytes(4, "big")
 
 
-def number_of(key: bytes) -> int:
+def number_of(key: bytes | memoryview) -> int:
     return int.from_bytes(key, "big")

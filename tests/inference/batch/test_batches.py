@@ -444,7 +444,9 @@ async def test_a_line_that_was_cut_off_and_is_billed_says_so(
     await asyncio.wait_for(task, 30)
 
     def told() -> list[dict[str, Any]]:
-        content = FileReader(File.objects.get(pk=Batch.objects.get().error_file_id)).piece(0)
+        batch = Batch.objects.get()
+        assert batch.error_file_id
+        content = FileReader(File.objects.get(pk=batch.error_file_id)).piece(0)
         return [orjson.loads(each) for each in content.splitlines()]
 
     codes = Counter(row["error"]["code"] for row in await in_database(told)())
