@@ -1,6 +1,7 @@
 """Celery's entries. A message carries no request: it only says that there is work."""
 
 import asyncio
+import threading
 from typing import Any
 
 import uvloop
@@ -20,6 +21,7 @@ from inference.usage import rollup
 from inference.worker.runners import Runners
 from inference.worker.sweeper import sweep_all
 
+_ending = threading.Event()  # what begins now would not hear of it, and under load never end
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
 _attended: set[str] = set()  # Celery's queues of the engines that this worker is there for
 
@@ -67,6 +69,8 @@ def reconcile() -> None:
 
 
 async def _drain(pool: str, engine: str, worker: int) -> None:
+    if _ending.is_set():
+        return  # a wake-up that waited behind another; the sweeper sends it again
     me = asyncio.get_running_loop(), Runners(pool, queue_of(pool, engine, worker), worker)
     _live.add(me)
     try:
@@ -92,6 +96,7 @@ def _is_there(sender: Any, **_: object) -> None:
 def _stop_taking_work(**_: object) -> None:
     if _attended:
         leave_soon(frozenset(_attended))
+    _ending.set()
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.stop)
     driver.stop()
