@@ -3,11 +3,12 @@
 variables     what each is called, and which hold a secret
 lines         the configuration file
 secret_files  DATABASE_URL_FILE and its like
+addresses     URLs with a password in them
 """
 
 from collections.abc import MutableMapping
 
-from config.configuration import lines, secret_files
+from config.configuration import addresses, lines, secret_files
 from config.configuration.variables import SECRETS
 
 FILE = "FOREBAY_CONFIG"
@@ -25,6 +26,8 @@ def apply(variables: MutableMapping[str, str]) -> None:
     for name in SECRETS:
         if path := variables.pop(f"{name}_FILE", ""):
             variables[name] = secret_files.read(name, path, variables.get(name, ""))
+        if name.endswith("_URL"):
+            addresses.check(name, variables.get(name, ""))
 
 
 def _said(name: str, variables: MutableMapping[str, str]) -> bool:

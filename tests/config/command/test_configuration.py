@@ -123,6 +123,48 @@ def test_a_secret_that_is_none_is_refused(
     assert URL not in line
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://u:s3c/ret@db/f",
+        "postgres://u:s3c#ret@db/f",
+        "postgres://u:s3c?ret@db/f",
+        "postgres://u:s3c@ret@db/f",
+        "postgres://u:s3c%ret@db/f",
+        "postgres://u:s3c ret@db/f",
+        "postgres://u:s3c[ret@db/f",
+        "redis://:s3c/ret@db/0",
+        "redis://:s3c#ret@db/0",
+        "rediss+sentinel://:s3c/ret@a:26379,b:26379/main/0",
+    ],
+)
+def test_a_password_that_is_no_part_of_a_url_is_told_to_nobody(url: str) -> None:
+    """PostgreSQL's and Redis' own words would have it, or half of it."""
+    name = "DATABASE_URL" if url.startswith("postgres") else "REDIS_URL"
+    line = refused({name: url})
+    assert line.startswith(f"{name}: its password must be percent-encoded")
+    assert "s3c" not in line
+    assert "ret" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL,
+        "postgres:///forebay?host=/run/postgresql",
+        "postgres://forebay@%2Frun%2Fpostgresql/forebay?sslmode=verify-full",
+        "postgresql://u:a%2Fb%40c@a:1,b:2/f?application_name=a@b",
+        "redis://127.0.0.1:6379/0",
+        "redis://:a@b%c@[::1]:6379/0",
+        "redis+sentinel://:p@a:26379,b:26379/main/0?sentinel_password=p@q",
+        "unix:///run/valkey.sock?db=1",
+    ],
+)
+def test_what_works_is_not_refused(url: str) -> None:
+    name = "DATABASE_URL" if url.startswith("postgres") else "REDIS_URL"
+    assert applied({name: url}) == {name: url}
+
+
 def test_a_secret_that_is_said_twice_must_be_the_same(file: Path) -> None:
     private(file, URL)
     both = {"DATABASE_URL_FILE": str(file), "DATABASE_URL": URL}
