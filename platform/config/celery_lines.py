@@ -31,4 +31,5 @@ def _worker(name: str, threads: int, queue: str) -> list[str]:
 
 def _ours() -> list[str]:
     """In JSON, without the banner."""
-    return ["celery", *(["-q"] if environment.log_format() == "json" else []), "-A", "config"]
+    quiet = ["-q"] if environment.log_format() == "json" else []
+    return ["config.celery_process", *quiet, "-A", "config"]

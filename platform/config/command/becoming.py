@@ -10,12 +10,12 @@ from config.configuration.variables import unknown
 
 
 def become(*line: str) -> NoReturn:
-    """`python -m` these words."""
+    """`python -m` these words. What lies in the working folder is not for us to import (-P)."""
     for name, meant in unknown(os.environ).items():
         hint = f"do you mean {meant}?" if meant else "`forebay check` says more"
         print(f"forebay: nobody reads {name}: {hint}", file=sys.stderr)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", *line])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *line])  # noqa: S606
 
 
 def nothing_else(arguments: Sequence[str]) -> None:

@@ -82,8 +82,7 @@ def _refused(variables: dict[str, str]) -> Iterator[str]:
 
 def _problem(variables: Mapping[str, str]) -> str:
     """The last line of a process that does not take them; "" when it does."""
-    ended = subprocess.run(
-        [sys.executable, "-c", _READ], env=variables, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-P", "-c", _READ]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     said = ended.stderr.strip().splitlines() or ["it ended without a word"]
     return said[-1] if ended.returncode else ""
