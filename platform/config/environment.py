@@ -137,7 +137,7 @@ def public_url(host: str, port: int) -> str:
 def has_tls() -> bool:
     """Whether our own ports have it: FOREBAY_TLS=on, or a certificate that is named."""
     named = bool(found("FOREBAY_TLS_CERTIFICATE"))
-    asked = found("FOREBAY_TLS").lower()
+    asked = found("FOREBAY_TLS")  # as it is written: others read it too
     if asked not in ("", "on", "off"):
         raise EnvironmentProblem(f"FOREBAY_TLS must be on or off, not {asked!r}")
     if asked == "off" and named:

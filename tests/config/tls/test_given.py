@@ -48,6 +48,8 @@ def test_a_certificate_that_is_named(say: Say) -> None:
     ("variables", "what"),
     [
         ({"TLS": "maybe"}, "must be on or off"),
+        # Or our ports had TLS, while what we connect to could be older, and `healthy` asked in clear.
+        ({"TLS": "ON"}, "must be on or off"),
         ({"TLS": "off", "TLS_CERTIFICATE": "/a.crt", "TLS_KEY": "/a.key"}, "unset one of them"),
         ({"TLS_CERTIFICATE": "/a.crt"}, "set FOREBAY_TLS_KEY as well"),
         ({"TLS_KEY": "/a.key"}, "set FOREBAY_TLS_CERTIFICATE as well"),
