@@ -5,6 +5,7 @@ from deploy.kubernetes.words import (
     NAME,
     RELEASE,
     Node,
+    Reckoned,
     Times,
     When,
     Whole,
@@ -24,15 +25,20 @@ DNS = {
     ],
     "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
 }
+SERVERS, OUTSIDE = value("networkPolicies.servers"), value("networkPolicies.outside")
 OF_METADATA = "169.254.0.0/16"  # of clouds: keys of the node lie there
+# Kubernetes takes as an exception only what the block has in it.
+IS_EVERYWHERE = Reckoned(
+    'eq $name "0.0.0.0/0"', lambda scope: bool(scope["name"] == "0.0.0.0/0")
+)
 
 
 def policies() -> list[Node]:
     found = [
         _policy("default-deny", {"podSelector": {"matchLabels": OURS}, "policyTypes": _BOTH}),
         _names(),
-        _servers(),
-        _outside(),
+        When(SERVERS, _servers()),  # a rule without addresses would be one for all of them
+        When(OUTSIDE, _outside()),
         _doors(),
         _figures(),
         _to_engines(),
@@ -59,7 +65,7 @@ def _names() -> Node:
 
 
 def _servers() -> Node:
-    to = [Times(value("networkPolicies.servers"), {"ipBlock": {"cidr": joined(NAME)}})]
+    to = [Times(SERVERS, {"ipBlock": {"cidr": joined(NAME)}})]
     egress = {"to": to, "ports": Whole(value("networkPolicies.serverPorts"))}
     spec = {"podSelector": {"matchLabels": OURS}, "policyTypes": ["Egress"], "egress": [egress]}
     return _policy("may-reach-servers", spec)
@@ -75,8 +81,8 @@ def _outside() -> Node:
             {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["migrate"]},
         ],
     }
-    block = {"cidr": joined(NAME), "except": [OF_METADATA]}
-    to = [Times(value("networkPolicies.outside"), {"ipBlock": block})]
+    block = {"cidr": joined(NAME), "except": When(IS_EVERYWHERE, [OF_METADATA])}
+    to = [Times(OUTSIDE, {"ipBlock": block})]
     egress = {"to": to, "ports": [port]}
     spec = {"podSelector": where, "policyTypes": ["Egress"], "egress": [egress]}
     return _policy("may-reach-outside", spec)

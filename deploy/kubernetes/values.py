@@ -16,6 +16,11 @@ FILLED: Schema = {"type": "string", "minLength": 1}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}}
 LIST: Schema = {"type": "array"}
+CIDRS: Schema = {
+    "type": "array",
+    "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"},
+}
+PORTS: Schema = {"type": "array", "minItems": 1}  # a rule without any would be one for all
 MAPPING: Schema = {"type": "object"}
 STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": 40}
@@ -296,17 +301,17 @@ SETTINGS: dict[str, Setting | Group] = {
             "monitoringNamespace": Setting("monitoring", FILLED, "of Prometheus"),
             "servers": Setting(
                 ["10.0.0.0/8"],
-                {"type": "array", "items": TEXT},
-                "addresses of PostgreSQL and Valkey",
+                CIDRS,
+                "addresses of PostgreSQL and Valkey. None: bring a policy of your own",
             ),
             "serverPorts": Setting(
                 [{"protocol": "TCP", "port": 5432}, {"protocol": "TCP", "port": 6379}],
-                LIST,
+                PORTS,
                 "their ports",
             ),
             "outside": Setting(
                 ["0.0.0.0/0"],
-                {"type": "array", "items": TEXT},
+                CIDRS,
                 "where witnesses, webhooks, hosted engines and identity providers are reached by "
                 "HTTPS",
             ),

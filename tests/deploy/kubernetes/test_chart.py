@@ -38,6 +38,8 @@ WRONG = [
     ("web.replica", 3),
     ("secrets.name", ""),
     ("secrets.more", ["A B"]),
+    ("networkPolicies.servers", ["db.example.com"]),
+    ("networkPolicies.serverPorts", []),  # which would be all ports
     ("engines", [{"name": "Qwen", "model": "q", "kind": "vllm", "slots": 1, "url": "http://q"}]),
     ("engines", [{"name": "qwen", "model": "q", "kind": "vllm", "slots": 1}]),
 ]
@@ -122,3 +124,27 @@ def test_pods_are_rolled_when_their_configuration_changes() -> None:
         template = found["Deployment", "forebay-web"]["spec"]["template"]
         seen.add(template["metadata"]["annotations"]["forebay/configuration"])
     assert len(seen) == 2
+
+
+def _allowed(found: Any, policy: str) -> Any:
+    (rule,) = found["NetworkPolicy", f"forebay-may-reach-{policy}"]["spec"]["egress"]
+    return rule
+
+
+@pytest.mark.parametrize("policy", ["servers", "outside"])
+def test_no_addresses_are_none_and_not_all(policy: str) -> None:
+    """To Kubernetes a rule without addresses allows every one of them."""
+    given = scope()
+    given["networkPolicies"][policy] = []
+    for found in (made_of(given), helmed(given)):
+        assert ("NetworkPolicy", f"forebay-may-reach-{policy}") not in found
+
+
+def test_an_exception_stands_only_in_a_block_that_has_it() -> None:
+    """Kubernetes refuses the policy otherwise."""
+    given = scope()
+    given["networkPolicies"]["outside"] = ["0.0.0.0/0", "10.1.0.0/16", "fd00::/8"]
+    wanted = [{"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}, {"cidr": "10.1.0.0/16"}]
+    for found in (made_of(given), helmed(given)):
+        blocks = [each["ipBlock"] for each in _allowed(found, "outside")["to"]]
+        assert blocks == [*wanted, {"cidr": "fd00::/8"}]
