@@ -14,7 +14,7 @@ from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
-from inference.registry.elastic import attend_soon, leave_soon
+from inference.registry.elastic import attend_soon, leave_soon, stay_soon
 from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
@@ -83,6 +83,8 @@ async def _drain(pool: str, engine: str, worker: int) -> None:
 def _look(**_signal: object) -> None:
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.look)
+    if _attended:
+        stay_soon(frozenset(_attended))
 
 
 @worker_ready.connect
@@ -96,6 +98,7 @@ def _is_there(sender: Any, **_: object) -> None:
 def _stop_taking_work(**_: object) -> None:
     if _attended:
         leave_soon(frozenset(_attended))
+        _attended.clear()
     _ending.set()
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.stop)

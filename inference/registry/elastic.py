@@ -12,6 +12,7 @@ from threading import Thread
 
 from django.db import DatabaseError, connections, transaction
 
+from inference.engines import pools
 from inference.models import Engine
 from inference.pools import queue
 from inference.registry.importing import in_turn
@@ -32,9 +33,22 @@ def leave(queues: Collection[str]) -> None:
     _switch(queues, there=False)
 
 
+def stay(queues: Collection[str]) -> None:
+    """Another worker of theirs has left, and this one has not. What an operator can drain stays
+    drained.
+    """
+    _switch(queues, there=True, from_file=True)
+
+
 def attend_soon(queues: Collection[str]) -> None:
     """Tries until PostgreSQL answers."""
     Thread(target=_patiently, args=[partial(attend, queues)], daemon=True).start()
+
+
+def stay_soon(queues: Collection[str]) -> None:
+    """Where it has to be said, as far as this process knows."""
+    if not _left_out().isdisjoint(queues):
+        Thread(target=_patiently, args=[partial(stay, queues)], daemon=True).start()
 
 
 def leave_soon(queues: Collection[str]) -> None:
@@ -56,9 +70,16 @@ def _patiently(tell: Callable[[], None], most_s: float = float("inf")) -> None:
         time.sleep(AGAIN_S)
 
 
-def _switch(queues: Collection[str], *, there: bool) -> None:
+def _left_out() -> set[str]:
+    """Queues of the elastic engines that take no requests."""
+    each = ((pool, engine) for pool in pools().values() for engine in pool.all_engines)
+    drained = [e.config for pool, e in each if e.config.elastic and e not in pool.engines]
+    return {queue(config.seat or config.id, 1) for config in drained}
+
+
+def _switch(queues: Collection[str], *, there: bool, **which: bool) -> None:
     with system_scope(), transaction.atomic():
         in_turn()
-        for engine in Engine.objects.filter(options__elastic=True, staged=False):
+        for engine in Engine.objects.filter(options__elastic=True, staged=False, **which):
             if queue(engine.seat or engine.name, 1) in queues:
                 engine.attend(there=there, by=BY)

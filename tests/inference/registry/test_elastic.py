@@ -1,5 +1,6 @@
 """An elastic engine takes requests only while its worker says that it is there."""
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from audit.models import Event
 from inference import tasks
 from inference.metrics import engines as figures
 from inference.models import Engine
-from inference.registry.elastic import BY, attend, leave
+from inference.registry.elastic import BY, attend, leave, stay
 from inference.registry.importing import import_file
 from inference.registry.loading import load_once
 from tests.e2e.ask import eventually
@@ -89,3 +90,41 @@ def test_celery_tells_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks._stop_taking_work()
     tasks._ending.clear()  # this process goes on
     eventually(lambda: taking() == {"other"})
+
+
+def worker_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_attended", {f"engine.{name}"})
+    monkeypatch.setattr(tasks, "_ending", threading.Event())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_stays_says_so_when_another_one_has_left(
+    pools_in_force: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an upgrade, or when a node comes back that was taken for lost."""
+    import_file(FILE)
+    attend({"engine.gpus.1"})
+    leave({"engine.gpus.1"})
+    load_once()
+    worker_of("other", monkeypatch)
+    tasks._look()
+    worker_of("gpus.1", monkeypatch)
+    tasks._look()
+    eventually(lambda: taking() == {"gpus.1", "other"})
+    load_once()
+    tasks._stop_taking_work()
+    eventually(lambda: taking() == {"other"})
+    said: list[object] = []
+    monkeypatch.setattr(tasks, "stay_soon", said.append)
+    tasks._look()  # it hears of its own leaving
+    assert said == []
+
+
+@pytest.mark.django_db
+def test_what_an_operator_drains_stays_drained(pools_in_force: None) -> None:
+    import_file(FILE)
+    Engine.objects.filter(name="gpus.1").update(from_file=False)
+    attend({"engine.gpus.1"})
+    Engine.objects.get(name="gpus.1").drain(by="operator:1")
+    stay({"engine.gpus.1"})
+    assert taking() == {"other"}
