@@ -28,9 +28,7 @@ DNS = {
 SERVERS, OUTSIDE = value("networkPolicies.servers"), value("networkPolicies.outside")
 OF_METADATA = "169.254.0.0/16"  # of clouds: keys of the node lie there
 # Kubernetes takes as an exception only what the block has in it.
-IS_EVERYWHERE = Reckoned(
-    'eq $name "0.0.0.0/0"', lambda scope: bool(scope["name"] == "0.0.0.0/0")
-)
+IS_EVERYWHERE = Reckoned('eq $name "0.0.0.0/0"', lambda scope: bool(scope["name"] == "0.0.0.0/0"))
 
 
 def policies() -> list[Node]:

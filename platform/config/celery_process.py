@@ -3,8 +3,9 @@
 By itself it looks for `config` in the working folder first, where anybody's project may have one.
 """
 
-import config.celery  # noqa: F401  # from here on it is known
 from celery.__main__ import main
+
+import config.celery  # noqa: F401  # from here on it is known
 
 if __name__ == "__main__":
     main()

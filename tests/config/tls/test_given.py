@@ -48,7 +48,7 @@ def test_a_certificate_that_is_named(say: Say) -> None:
     ("variables", "what"),
     [
         ({"TLS": "maybe"}, "must be on or off"),
-        # Or our ports had TLS, while what we connect to could be older, and `healthy` asked in clear.
+        # Or our ports had TLS, while connections of ours could be older.
         ({"TLS": "ON"}, "must be on or off"),
         ({"TLS": "off", "TLS_CERTIFICATE": "/a.crt", "TLS_KEY": "/a.key"}, "unset one of them"),
         ({"TLS_CERTIFICATE": "/a.crt"}, "set FOREBAY_TLS_KEY as well"),
