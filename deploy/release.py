@@ -18,6 +18,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 NAMESPACE = "forebay-release"  # of the SSH signature
 SUMS = "SHA256SUMS"
+_PARTS = ("*.whl", "*.tar.gz", "sbom.cdx.json", f"{SUMS}*")
 
 
 def main(words: Sequence[str]) -> None:
@@ -27,8 +28,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--unsigned", action="store_true", help="for a trial")
     told = parser.parse_args(words)
     version = check(trial=told.unsigned)
-    shutil.rmtree(told.folder, ignore_errors=True)
-    told.folder.mkdir(parents=True)
+    empty(told.folder)
     build(told.folder)
     bill(told.folder)
     write_sums(told.folder)
@@ -52,6 +52,16 @@ def check(*, trial: bool) -> str:
     if f"\n## [{version}] - " not in (PROJECT / "CHANGELOG.md").read_text():
         sys.exit(f"release: CHANGELOG.md has no chapter [{version}] with a date")
     return str(version)
+
+
+def empty(folder: Path) -> None:
+    """Of a release of before; whatever else lies there is not for us to take away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = list(folder.iterdir())
+    if others := [each.name for each in before if not any(map(each.match, _PARTS))]:
+        sys.exit(f"release: {folder} has {others[0]} in it, which is of no release: name another")
+    for each in before:
+        each.unlink()
 
 
 def build(folder: Path) -> None:

@@ -62,6 +62,18 @@ def test_a_release_needs_its_tag(tmp_path: Path) -> None:
     assert not (tmp_path / "dist").exists()
 
 
+def test_a_folder_with_anything_else_stays_as_it_is(tmp_path: Path) -> None:
+    """`--folder .` would have been the end of the repository."""
+    for name in ("forebay-0.1.0.tar.gz", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit, match="notes.txt"):
+        script.empty(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "notes.txt").unlink()
+    script.empty(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("package", "code", "said"),
     [
