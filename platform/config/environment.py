@@ -6,10 +6,12 @@ import os
 import secrets
 import ssl
 import tomllib
+from collections.abc import Iterator
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
 import environ
@@ -157,10 +159,20 @@ def tell_libraries() -> None:
     if not has_tls():
         return
     os.environ.setdefault("PGSSLMINPROTOCOLVERSION", f"TLSv{asked or '1.3'}")
-    if not _is_here(urlsplit(found("DATABASE_URL")).hostname or ""):
+    urls = found("DATABASE_URL"), found("FOREBAY_REQUESTS_DATABASE_URL")
+    if not all(map(_is_here, chain(*map(_database_hosts, urls)))):
         os.environ.setdefault("PGSSLMODE", "verify-full")
         system = ssl.get_default_verify_paths().openssl_cafile
         os.environ.setdefault("PGSSLROOTCERT", found("FOREBAY_TLS_CA") or system)
+
+
+def _database_hosts(url: str) -> Iterator[str]:
+    """All that libpq may connect to: several with commas in between, or as `?host=`."""
+    parts = urlsplit(url)
+    for each in parts.netloc.rpartition("@")[2].split(","):
+        yield unquote(urlsplit(f"//{each}").hostname or "")
+    for hosts in parse_qs(parts.query).get("host", ()):
+        yield from hosts.split(",")
 
 
 def _is_here(host: str) -> bool:

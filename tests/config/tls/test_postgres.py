@@ -159,3 +159,23 @@ def test_with_tls_of_our_own_other_machines_need_it(monkeypatch: pytest.MonkeyPa
     }
     near = {"DATABASE_URL": "postgres://u:p@127.0.0.1/f", "FOREBAY_TLS_OUTGOING": "1.2"}
     assert told(monkeypatch, near) == {"PGSSLMINPROTOCOLVERSION": "TLSv1.2"}
+
+
+NEAR = "postgres://u:p@localhost/f"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "far"),
+    [
+        ("postgres:///f?host=db.example.com", "", True),
+        ("postgres://u:p@localhost,db.example.com/f", "", True),
+        (NEAR, "postgres://u:p@db.example.com/f", True),
+        (NEAR, "postgres://u@%2Frun%2Fpostgresql/f", False),
+        ("postgres:///f?host=/run/postgresql", NEAR, False),
+    ],
+)
+def test_every_way_to_name_another_machine(
+    monkeypatch: pytest.MonkeyPatch, one: str, other: str, far: bool
+) -> None:
+    variables = {"DATABASE_URL": one, "FOREBAY_REQUESTS_DATABASE_URL": other, "FOREBAY_TLS": "on"}
+    assert ("PGSSLMODE" in told(monkeypatch, variables)) is far
