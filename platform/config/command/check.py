@@ -5,16 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from config.command.checks import (
-    certificates,
-    machine,
-    platform_itself,
-    ports,
-    secrets,
-    servers,
-    settings,
-)
-from config.command.checks.finding import FAIL, Finding
+from config.command.checks.finding import FAIL, Finding, fail
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,8 +23,28 @@ def main(arguments: Sequence[str]) -> int:
 
 def _findings() -> Iterator[Finding]:
     """What stands on what has failed is left out."""
+    try:  # a file that is wrong ends whoever imports this
+        import config.environment  # noqa: F401
+    except SystemExit as problem:
+        yield fail("configuration", str(problem))
+        return
+    yield from _all()
+
+
+def _all() -> Iterator[Finding]:
+    from config.command.checks import (
+        certificates,
+        exposed,
+        machine,
+        platform_itself,
+        ports,
+        secrets,
+        servers,
+        settings,
+    )
+
     sound = True
-    for module in (machine, settings, secrets, certificates, servers):
+    for module in (machine, settings, secrets, certificates, exposed, servers):
         for finding in module.findings():
             sound &= finding.state != FAIL
             yield finding

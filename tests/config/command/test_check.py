@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from config.command.checks import exposed
+
 KEY = "mD1C0m0OQ0Zk0m5cS0gqz4sZ0i7o4Yt1c2c0yq9R0bE="
 
 
@@ -77,6 +79,30 @@ def test_every_wrong_value_has_its_line(tmp_path: Path) -> None:
     assert states(found["REDIS_URL"]) == ["ok"]
     assert states(found["postgresql"]) == states(found["redis"]) == ["fail"]
     assert "sensible" not in str(found)
+
+
+@pytest.mark.unit
+def test_what_others_on_the_network_could_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"METRICS_PORT": "9100", "GRPC_PORT": "50051"}.items():
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    for host, found in (("0.0.0.0", ["metrics", "gRPC"]), ("127.0.0.1", [])):
+        monkeypatch.setenv("FOREBAY_HOST", host)
+        monkeypatch.setenv("FOREBAY_METRICS_HOST", host)
+        assert [each.subject for each in exposed.findings()] == found
+    monkeypatch.setenv("FOREBAY_METRICS_HOST", "0.0.0.0")
+    monkeypatch.setenv("FOREBAY_METRICS_TOKEN_FILE", "/token")
+    assert list(exposed.findings()) == []
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "wrong",
+    [{"FOREBAY_TLS_CERTIFICATE": "/a.crt"}, {"REDIS_URL_FILE": "/none"}],
+)
+def test_whatever_is_wrong_the_answer_is_json(tmp_path: Path, wrong: dict[str, str]) -> None:
+    code, found = checked(tmp_path, **wrong)
+    assert code == 1
+    assert "fail" in states(found["configuration"])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,10 +1,12 @@
 """Certificates of our own ports: whole, of the key beside them, and not near their end."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from config.command.checks.finding import Finding, fail, ok, warn
+from config.environment import EnvironmentProblem
 from config.tls import given
 from config.tls.pair import BadCertificate, read, read_authorities
 
@@ -12,6 +14,12 @@ SOON = timedelta(days=14)
 
 
 def findings() -> Iterator[Finding]:
+    """What the variables themselves have wrong is told elsewhere (settings.py)."""
+    with suppress(EnvironmentProblem):
+        yield from _files()
+
+
+def _files() -> Iterator[Finding]:
     own = given.own_files()
     if own[0]:
         yield _pair("certificate", own)

@@ -1,0 +1,38 @@
+"""What others on the network could read: answers that nobody has to sign in for, or in clear."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+from config.command.checks.finding import Finding, warn
+from config.environment import EnvironmentProblem
+from config.tls import given
+
+_HERE = ("127.0.0.1", "localhost", "::1")
+
+
+def findings() -> Iterator[Finding]:
+    """What the variables themselves have wrong is told elsewhere (settings.py)."""
+    with suppress(EnvironmentProblem):
+        yield from _exposed(given.own_files())
+
+
+def _exposed(own: given.Files) -> Iterator[Finding]:
+    if _is_open("FOREBAY_METRICS_PORT", "FOREBAY_METRICS_HOST") and not (
+        os.environ.get("FOREBAY_METRICS_TOKEN_FILE")
+        or given.client_authorities(given.METRICS_CLIENTS, own)
+    ):
+        yield warn(
+            "metrics",
+            "who reaches their ports may read them: set FOREBAY_METRICS_TOKEN_FILE",
+        )
+    if _is_open("FOREBAY_GRPC_PORT", "FOREBAY_HOST") and not given.grpc_files(own)[0]:
+        yield warn(
+            "gRPC", "keys and prompts come in clear: set FOREBAY_TLS=on, or let TLS end before it"
+        )
+
+
+def _is_open(port: str, host: str) -> bool:
+    """To other machines."""
+    told = os.environ.get(host) or _HERE[0]
+    return os.environ.get(port, "0") not in ("", "0") and told not in _HERE
