@@ -36,7 +36,7 @@ def read(path: str) -> dict[str, str]:
             raise ValueError(f"{place} {name} stands there twice")
         found[name] = value
     _check_names(path, found)
-    _check_private(path, found)
+    _check_modes(path, found)
     return {name: value for name, value in found.items() if value}
 
 
@@ -74,9 +74,12 @@ def _check_names(path: str, found: dict[str, str]) -> None:
             raise ValueError(f"FOREBAY_CONFIG: {path}: nobody reads {name}; do you mean {meant}?")
 
 
-def _check_private(path: str, found: dict[str, str]) -> None:
+def _check_modes(path: str, found: dict[str, str]) -> None:
+    mode = Path(path).stat().st_mode
+    if mode & stat.S_IWOTH:  # it names programs that are run, too
+        raise ValueError(f"FOREBAY_CONFIG: everybody may write to {path}: chmod o-w {path}")
     told = [name for name in PRIVATE if found.get(name)]
-    if told and Path(path).stat().st_mode & stat.S_IRWXO:
+    if told and mode & stat.S_IRWXO:
         raise ValueError(
             f"FOREBAY_CONFIG: {path} has {told[0]} in it, and everybody may read it: "
             f"chmod o= {path}, or put it into a file of its own, {told[0]}_FILE"

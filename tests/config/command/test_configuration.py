@@ -88,6 +88,12 @@ def test_a_secret_in_a_file_that_everybody_reads_is_refused(file: Path) -> None:
     assert applied({"FOREBAY_CONFIG": str(file)})["FOREBAY_MASTER_KEY"] == "abc"
 
 
+def test_a_file_that_everybody_writes_is_refused(file: Path) -> None:
+    """FOREBAY_ENGINES may have commands in it."""
+    private(file, "FOREBAY_PORT=1\n", 0o666)
+    assert f"chmod o-w {file}" in refused({"FOREBAY_CONFIG": str(file)})
+
+
 def test_a_secret_comes_from_its_file(file: Path) -> None:
     found = applied({"DATABASE_URL_FILE": str(private(file, f"{URL}\n", 0o440))})
     assert found == {"DATABASE_URL": URL}  # a child is told the value alone
