@@ -6,7 +6,8 @@ between. A family has MOST children at most: who would be one more is counted as
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf
+from itertools import product
+from math import inf, prod
 from typing import Any, Generic, TypeVar
 
 from prometheus_client.core import (
@@ -21,6 +22,7 @@ from prometheus_client.utils import floatToGoString
 from audit.metrics.labels import OTHER, Label
 
 MOST = 2_000
+FEW = 16
 Child = TypeVar("Child")
 Values = tuple[str, ...]  # of the labels, in their order
 
@@ -85,6 +87,16 @@ class Family(Collector, Generic[Child]):
 
 
 class Counter(Family[Count]):
+    """One with few children that never change has them from the start: of a figure that begins at 1
+    Prometheus sees no increase, and the first failure of a process would wake nobody.
+    """
+
+    def __init__(self, name: str, text: str, *labels: Label) -> None:
+        super().__init__(name, text, *labels)
+        if prod(len(label.known) for label in labels) <= FEW:
+            for values in product(*(label.known for label in labels)):
+                self.of(*values)
+
     def _made(self) -> Count:
         return Count()
 

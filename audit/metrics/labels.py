@@ -22,15 +22,18 @@ class _Anything:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`words`: what it may say, asked for when a value is new. All else is OTHER."""
+    """`words`: what it may say, asked for when a value is new. All else is OTHER. `known`: all of
+    them, where they never change.
+    """
 
     name: str
     words: Callable[[], Container[str]]
+    known: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, *words: str) -> "Label":
-        known = frozenset(words)
-        return cls(name, lambda: known)
+        among = frozenset(words)
+        return cls(name, lambda: among, words)
 
     def bounded(self, value: str) -> str:
         return value if value == NOTHING or value in self.words() else OTHER

@@ -40,6 +40,16 @@ def test_a_counter_counts_by_its_labels() -> None:
     assert told()["test_balls_total", ""] == 1
 
 
+def test_the_first_failure_is_an_increase() -> None:
+    """Of a series that begins at 1 Prometheus sees none."""
+    Counter("test_balls_total", "Balls", COLOUR)
+    Counter("test_all_total", "All")
+    Counter("test_named_total", "Named", COLOUR, Label("name", ANY_OF_FEW))
+    wanted = {("test_balls_total", "red"): 0, ("test_balls_total", "blue"): 0}
+    wanted[("test_all_total",)] = 0
+    assert {name: value for name, value in told().items() if "test_" in name[0]} == wanted
+
+
 def test_a_value_that_nobody_knows_is_other() -> None:
     family = Counter("test_balls_total", "Balls", COLOUR)
     for n in range(1000):
