@@ -8,6 +8,7 @@ from inference.metrics.labels import (
     CANCELLED,
     CLASS,
     FRONT_END,
+    FRONT_ENDS,
     MODEL,
     ROUTE,
     STATUS,
@@ -56,6 +57,8 @@ REFUSED = Counter(
     Label.of("reason", *REASONS),
     TENANT,
 )
+for _front_end in FRONT_ENDS:  # a first burst is an increase, too: ForebayQueueFull asks for it
+    REFUSED.of(_front_end, "queue_full", "")
 LASTED = Histogram(
     "forebay_request_duration_seconds",
     "From the head of a request to the last byte of its answer",

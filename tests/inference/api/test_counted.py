@@ -16,7 +16,7 @@ from inference.chat.refusal import Refused
 from inference.errors import ApiError
 from inference.intake.allowed import NotAllowed
 from inference.intake.errors import OutOfService, QueueFull
-from inference.metrics.labels import ROUTE, ROUTES, STATUS, TENANT, tenant
+from inference.metrics.labels import FRONT_ENDS, ROUTE, ROUTES, STATUS, TENANT, tenant
 from inference.metrics.requests import ANSWERED, REASONS, REFUSED
 
 pytestmark = pytest.mark.unit
@@ -94,3 +94,7 @@ def test_every_code_in_the_front_ends_is_a_reason() -> None:
             found |= set(re.findall(r'\bcode="([a-z_]+)"', path.read_text()))
     unsent = {"recorded_late", "aborted"}  # ends on record that no client is refused with
     assert found - unsent <= set(REASONS)
+
+
+def test_a_full_queue_is_an_increase_from_the_first_time_on() -> None:
+    assert {(each, "queue_full", "") for each in FRONT_ENDS} <= set(REFUSED._children)
