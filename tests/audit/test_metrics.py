@@ -45,8 +45,8 @@ def test_the_first_failure_is_an_increase() -> None:
     Counter("test_balls_total", "Balls", COLOUR)
     Counter("test_all_total", "All")
     Counter("test_named_total", "Named", COLOUR, Label("name", ANY_OF_FEW))
-    wanted = {("test_balls_total", "red"): 0, ("test_balls_total", "blue"): 0}
-    wanted[("test_all_total",)] = 0
+    red, blue = ("test_balls_total", "red"), ("test_balls_total", "blue")
+    wanted = dict.fromkeys([red, blue, ("test_all_total",)], 0)
     assert {name: value for name, value in told().items() if "test_" in name[0]} == wanted
 
 
