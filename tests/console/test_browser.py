@@ -132,9 +132,9 @@ def test_live_figures_move_and_admit_when_they_do_not(
 ) -> None:
     sign_in("alice@acme.example")
     live = page.locator("#live")
-    expect(live).to_contain_text("0 / min")
+    expect(live).to_contain_text("0 in the last 60 s")
     completion(alice.tenant)
-    expect(live).to_contain_text("1 / min", timeout=8000)
+    expect(live).to_contain_text("1 in the last 60 s", timeout=8000)
     expect(page.get_by_text("Live figures are paused")).to_be_hidden()
     context.route("**/live/", lambda route: route.abort())
     expect(page.get_by_text("Live figures are paused")).to_be_visible(timeout=8000)
