@@ -105,7 +105,7 @@ def test_a_vllm_is_started_as_the_file_has_it(launched: Launched) -> None:
 def test_no_secret_goes_where_it_is_not_needed(launched: Launched) -> None:
     given = launched.told["env"]
     names = {name for name in given if name.startswith(("FOREBAY_", "DATABASE_", "REDIS_"))}
-    assert names <= {"FOREBAY_HOME", "FOREBAY_RUN_ID"}
+    assert names <= {"FOREBAY_HOME", "FOREBAY_RUN_ID", "FOREBAY_PROCESS_NAME"}
     (web,) = launched.pids("web")
     assert SECRET not in "".join(environment_of(web))
     assert SECRET not in json.dumps(launched.row("far"))
