@@ -172,7 +172,8 @@ async def test_behind_sentinels(watched: str, trusting: Tls) -> None:
 
 
 async def test_a_cluster(trusting: Tls) -> None:
-    with trusting.redis("cluster-enabled yes", "tls-cluster yes") as port:
+    bus = f"cluster-port {find_free()}"  # else 10,000 above the other, which may be taken
+    with trusting.redis("cluster-enabled yes", "tls-cluster yes", bus) as port:
         url = f"rediss+cluster://:{QUOTED}@127.0.0.1:{port}"
         async with async_client(url) as asked:
             node: Any = asked

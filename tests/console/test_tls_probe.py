@@ -1,6 +1,5 @@
 """The prober tells apart TLS 1.3 alone, older TLS, clear text and nobody."""
 
-import asyncio
 import contextlib
 import socket
 import ssl
@@ -16,41 +15,58 @@ from console.compliance.checks.transport import _ports
 from console.compliance.tls_probe import Port, probe, probe_all
 from tests.inference.api.grpc.certificates import Authority
 
-pytestmark = [
-    pytest.mark.unit,
-    # The stubs have not closed all when they end.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-]
+pytestmark = pytest.mark.unit
 Serve = Callable[[ssl.SSLContext | None], int]
+ANSWER = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+class Stub:
+    """Answers whatever it is told, one after the other."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context, self._is_over = context, False
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listening.accept()
+            with connection:
+                if self._is_over:
+                    return
+                connection.settimeout(5)
+                with contextlib.suppress(OSError):
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        if self._context is None:
+            connection.recv(1000)
+            connection.sendall(ANSWER)
+            return
+        with self._context.wrap_socket(connection, server_side=True) as agreed:
+            agreed.recv(1000)
+            agreed.sendall(ANSWER)
+
+    def stop(self) -> None:
+        self._is_over = True
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self._thread.join()
+        self._listening.close()
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Each answers whatever it is told."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    servers: list[asyncio.Server] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read(1000)
-            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            writer.close()
+    stubs: list[Stub] = []
 
     def begin(context: ssl.SSLContext | None) -> int:
-        starting = asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-        server = asyncio.run_coroutine_threadsafe(starting, loop).result(10)
-        servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        stubs.append(Stub(context))
+        return stubs[-1].port
 
     yield begin
-    for server in servers:
-        loop.call_soon_threadsafe(server.close)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    for stub in stubs:
+        stub.stop()
 
 
 @pytest.fixture

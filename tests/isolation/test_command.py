@@ -197,7 +197,7 @@ def test_a_gap_in_the_catalogue_fails_it(capsys: pytest.CaptureFixture[str]) -> 
     with connection.cursor() as cursor:
         cursor.execute("alter table tenants_team no force row level security")
     try:
-        with pytest.raises(CommandError, match="manage.py migrate"):
+        with pytest.raises(CommandError, match="forebay migrate"):
             call_command("isolation", processes=1)
     finally:
         row_security.enforce()

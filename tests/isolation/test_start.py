@@ -44,7 +44,7 @@ async def test_with_a_gap_it_does_not_start(gap: None) -> None:
     said = await started()
     assert said["type"] == "lifespan.startup.failed"
     assert "tenants_quota: policy forebay_tenant is missing" in said["message"]
-    assert "manage.py migrate" in said["message"]
+    assert "forebay migrate" in said["message"]
 
 
 async def test_with_another_secret_than_the_databases_it_does_not_start(settings: Any) -> None:

@@ -64,7 +64,7 @@ def join(*tenants: Tenant) -> None:
 def test_a_tenant_is_told_of_its_own_line_alone(pool: str, acme: Tenant, globex: Tenant) -> None:
     join(globex, globex, acme)
     completion(acme, state=State.OPEN, pool=pool), completion(globex, state=State.OPEN, pool=pool)
-    everybody, own = waiting.waiting(None), waiting.waiting(acme)
+    own, everybody = waiting.waiting(acme), waiting.waiting(None)
     assert everybody
     assert own
     assert (everybody.requests, own.requests) == (3, 1)
