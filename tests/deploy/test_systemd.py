@@ -1,5 +1,6 @@
 """The units of deploy/systemd: systemd takes them, they are shut tight, and say what we read."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -87,3 +88,18 @@ def test_the_example_can_be_used() -> None:
     wanted = " ".join(values(UNITS / "forebay.target", "Wants")).split()
     web = [name for name in wanted if name.startswith("forebay-web@")]
     assert len(web) == int(told["FOREBAY_WEB_PROCESSES"])
+
+
+def test_prometheus_finds_every_process_and_none_takes_anothers_port() -> None:
+    listed = json.loads((UNITS / "targets.json").read_text())
+    ports = {each["labels"]["process"]: each["targets"][0].split(":")[1] for each in listed}
+    units = {"web.1": "web@", "web.2": "web@", "grpc": "grpc", "jobs": "jobs"}
+    told = {
+        name: dict(
+            line.split("=", 1) for line in values(UNITS / f"forebay-{unit}.service", "Environment")
+        )["FOREBAY_METRICS_PORT"].replace("%i", name.rpartition(".")[2])
+        for name, unit in units.items()
+    }
+    assert told == ports
+    assert len(set(ports.values())) == len(ports)
+    assert {each["labels"]["role"] for each in listed} == {"web", "grpc", "jobs"}

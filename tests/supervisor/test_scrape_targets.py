@@ -1,6 +1,7 @@
 """Ports for metrics, and the file by which Prometheus finds them."""
 
 import json
+import os
 import socket
 import stat
 from pathlib import Path
@@ -70,3 +71,15 @@ def test_a_list_of_before_is_emptied_when_metrics_are_off_now(home: Home) -> Non
     ScrapeTargets(home, find_free()).variables("web", "web")
     ScrapeTargets(home, 0).clear()
     assert listed(home) == []
+
+
+def test_prometheus_gets_into_the_folder_whatever_the_umask(home: Home) -> None:
+    """systemd's units have 0077."""
+    before = os.umask(0o077)
+    try:
+        targets = ScrapeTargets(home, find_free())
+        targets.variables("web", "web")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(targets.file.parent.stat().st_mode) == 0o755
+    assert stat.S_IMODE(targets.file.stat().st_mode) == 0o644

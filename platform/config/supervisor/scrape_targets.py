@@ -65,7 +65,8 @@ class ScrapeTargets:
 
     def _write(self) -> None:
         """Whole or not at all; readable for Prometheus, which is another user."""
-        self._folder.mkdir(mode=0o755, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
+        self._folder.chmod(0o755)  # whatever the umask says
         draft = self._folder / ".targets.draft"
         draft.write_text(json.dumps(self._listed(), indent=2) + "\n")
         draft.chmod(0o644)
