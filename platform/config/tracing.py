@@ -65,3 +65,6 @@ class Seldom(logging.Handler):
 def speak_seldom() -> None:
     theirs = logging.getLogger("opentelemetry")
     theirs.propagate, theirs.handlers = False, [Seldom()]
+    # It repeats what is odd in a client's headers: the client would write to our log, and in the
+    # place of what is said of the collector.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.CRITICAL)

@@ -1,5 +1,6 @@
 """What is recorded of a request, and what never is."""
 
+import logging
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, rpc_
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
 
 from config.supervisor.ports import find_free
+from config.tracing import speak_seldom
 from inference.tracing import attributes, spans
 from inference.tracing.recorder import END_S, Recorder
 from tests.test_environment import started
@@ -119,6 +121,27 @@ async def test_an_odd_traceparent_begins_a_trace_of_our_own(kept: Kept, odd: str
     spans.front("x", lambda _name: odd).end()
     (span,) = kept.spans().values()
     assert span.parent is None
+
+
+@pytest.fixture
+def speaking_seldom() -> Iterator[None]:
+    theirs, of_clients = map(logging.getLogger, ("opentelemetry", "opentelemetry.trace"))
+    before = theirs.propagate, theirs.handlers, of_clients.level
+    speak_seldom()
+    yield
+    theirs.propagate, theirs.handlers = before[:2]
+    of_clients.setLevel(before[2])
+
+
+async def test_an_odd_tracestate_is_in_no_log(
+    kept: Kept, speaking_seldom: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {**THEIRS, "tracestate": "canary of a prompt,also=one,also=twice"}
+    spans.front("x", lambda name: told.get(name, "")).end()
+    logging.getLogger("opentelemetry.exporter").warning("the collector is away")
+    assert "canary" not in caplog.text
+    assert "twice" not in caplog.text
+    assert "the collector is away" in caplog.text
 
 
 async def test_of_two_requests_neither_hears_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
