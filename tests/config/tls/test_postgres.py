@@ -145,7 +145,7 @@ def told(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> dict[
     environment.tell_libraries()
     new = {name: value for name, value in os.environ.items() if name not in before}
     for name in new:
-        monkeypatch.setenv(name, "")  # so that it goes with the test
+        del os.environ[name]  # else all later tests of this process would ask for TLS
     return {name: value for name, value in new.items() if name.startswith("PG")}
 
 
