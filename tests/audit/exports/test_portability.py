@@ -226,7 +226,7 @@ def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
         acme.id,
         by="member:2",
         subject_id=alice.id,
-        reason="inquiry 4711, informant: Bob Brown",
+        reason="inquiry FK-4711, informant: Bob Brown",
         expires_at=now + timedelta(days=3),
     )
     deletion.ask(*alice.who, by="member:3", reason="they left, says Bob Brown")
@@ -243,7 +243,7 @@ def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
     acts = rows(archive, "acts")
     assert {"deletion:request", "audit:search"} <= {row["action"] for row in acts}
     everything = b"".join(archive.read(name) for name in archive.namelist())
-    for secret in (b"hold", b"Bob Brown", b"4711"):
+    for secret in (b"hold", b"Bob Brown", b"FK-4711"):
         assert secret not in everything
 
 
