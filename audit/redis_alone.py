@@ -9,7 +9,7 @@ from importlib import import_module
 _UNWANTED = "opentelemetry"
 
 if _UNWANTED not in sys.modules:
-    sys.modules[_UNWANTED] = None  # type: ignore[assignment]
+    sys.modules[_UNWANTED] = None  # type: ignore[assignment]  # None: not to be imported
     try:
         import_module("redis.observability.providers")
     finally:

@@ -89,7 +89,7 @@ def _attribute(told: KeyValue) -> tuple[str, Any]:
 @contextmanager
 def collecting() -> Iterator[Collector]:
     collector, server = Collector(), grpc.server(ThreadPoolExecutor(2))
-    add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
+    add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]  # generated
     collector.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -87,7 +87,7 @@ class Dashboard:
 def number(title: str, unit: str, text: str, expr: str, **rest: object) -> Panel:
     """One figure, six in a row."""
     shape = {"kind": Kind.NUMBER, "span": 4, **rest}
-    return Panel(title, unit, text, (Query(expr),), **shape)  # type: ignore[arg-type]
+    return Panel(title, unit, text, (Query(expr),), **shape)  # type: ignore[arg-type]  # fields of Panel
 
 
 def share(part: str, whole: str) -> str:

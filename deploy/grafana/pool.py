@@ -25,12 +25,12 @@ _BUSY = latest("forebay_engine_slots_busy", "pool, engine", _ENGINE)
 
 def _by_class(title: str, unit: str, text: str, metric: str, **rest: object) -> Panel:
     found = (Query(latest(metric, "pool, class", _POOL), "{{pool}} {{class}}"),)
-    return Panel(title, unit, text, found, **rest)  # type: ignore[arg-type]
+    return Panel(title, unit, text, found, **rest)  # type: ignore[arg-type]  # fields of Panel
 
 
 def _by_engine(title: str, unit: str, text: str, metric: str, **rest: object) -> Panel:
     found = (Query(latest(metric, "pool, engine", _ENGINE), "{{engine}}"),)
-    return Panel(title, unit, text, found, **rest)  # type: ignore[arg-type]
+    return Panel(title, unit, text, found, **rest)  # type: ignore[arg-type]  # fields of Panel
 
 
 _NOW = (

@@ -185,8 +185,8 @@ def _server() -> Node:
         "volumeMounts": [
             {"name": "models", "mountPath": "/models", "readOnly": True},
             {"name": "cache", "mountPath": "/cache"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # of a pod, a volume of its own
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  # of a pod, a volume of its own
         ],
     }
 

@@ -144,7 +144,7 @@ def variables() -> dict[Any, Node]:
         "FOREBAY_HOME": HOME,
         "FOREBAY_HOST": "0.0.0.0",  # noqa: S104 - of a pod
         "FOREBAY_ENGINES": f"{ENGINES}/engines.json",
-        "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104
+        "FOREBAY_METRICS_HOST": "0.0.0.0",  # noqa: S104 - of a pod
         "FOREBAY_METRICS_PORT": str(METRICS),
         "FOREBAY_TLS_CERTIFICATE": When(TLS, f"{CERTIFICATE}/tls.crt"),
         "FOREBAY_TLS_KEY": When(TLS, f"{CERTIFICATE}/tls.key"),
@@ -188,7 +188,7 @@ def own_volumes() -> list[Node]:
 def own_mounts(*more: Node) -> list[Node]:
     return [
         {"name": "home", "mountPath": HOME},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # of a pod, a volume of its own
         {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
         {"name": "engines", "mountPath": ENGINES, "readOnly": True},
         When(TLS, {"name": "tls", "mountPath": CERTIFICATE, "readOnly": True}),

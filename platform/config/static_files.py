@@ -19,7 +19,7 @@ class _Files(StaticFiles):
         return [
             storage.location
             for finder in get_finders()
-            for storage in finder.storages.values()  # type: ignore[attr-defined]
+            for storage in finder.storages.values()  # type: ignore[attr-defined]  # of each finder that has files
         ]
 
 

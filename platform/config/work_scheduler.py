@@ -27,7 +27,7 @@ class WorkScheduler(PersistentScheduler):
         self._sent = dict.fromkeys((work.task for work in WORK), NEVER)
         self._waiting = WaitingWork(settings.DATABASE_URL)
         super().__init__(app, *arguments, **more)
-        schedule_file: str = self.schedule_filename  # type: ignore[attr-defined]
+        schedule_file: str = self.schedule_filename  # type: ignore[attr-defined]  # Celery sets it
         self._alive = Path(f"{schedule_file}.alive")  # for a probe: nobody asks a beat
 
     def tick(self, *arguments: Any, **more: Any) -> float:

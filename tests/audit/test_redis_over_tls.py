@@ -34,7 +34,7 @@ pytestmark += [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
-PASSWORD = "se/cret"  # noqa: S105
+PASSWORD = "se/cret"
 QUOTED = "se%2Fcret"
 
 

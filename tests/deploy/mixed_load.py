@@ -79,7 +79,7 @@ class Load:
 
     async def _stream(self, asking: httpx.AsyncClient) -> httpx.Response:
         asked = {"json": self._body(stream=True), "headers": _of(self.keys.large)}
-        async with asking.stream("POST", CHAT, **asked) as answer:  # type: ignore[arg-type]
+        async with asking.stream("POST", CHAT, **asked) as answer:  # type: ignore[arg-type]  # httpx checks them
             async for _line in answer.aiter_lines():
                 pass
         return answer

@@ -15,7 +15,7 @@ def become(*line: str) -> NoReturn:
         hint = f"do you mean {meant}?" if meant else "`forebay check` says more"
         print(f"forebay: nobody reads {name}: {hint}", file=sys.stderr)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", *line])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *line])  # noqa: S606  # no shell: our own module
 
 
 def nothing_else(arguments: Sequence[str]) -> None:

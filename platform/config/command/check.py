@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
 def _findings() -> Iterator[Finding]:
     """What stands on what has failed is left out."""
     try:  # a file that is wrong ends whoever imports this
-        import config.environment  # noqa: F401
+        import config.environment  # noqa: F401  # it says what is wrong as it is imported
     except SystemExit as problem:
         yield fail("configuration", str(problem))
         return

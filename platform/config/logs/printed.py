@@ -57,9 +57,9 @@ def begin() -> None:
         return
     if _is_the_log():
         out = cast("TextIO", Records(sys.stdout, PRINTED[0], logging.INFO))
-        sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]
+        sys.stdout = sys.__stdout__ = out  # type: ignore[assignment, misc]  # written to like a file
     errors = cast("TextIO", Records(sys.stderr, PRINTED[1], logging.ERROR))
-    sys.stderr = sys.__stderr__ = errors  # type: ignore[assignment, misc]
+    sys.stderr = sys.__stderr__ = errors  # type: ignore[assignment, misc]  # the same
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to the file itself
     logging.captureWarnings(capture=True)
     sys.excepthook, threading.excepthook = _broke_off, _thread_broke_off
@@ -90,5 +90,5 @@ def _thread_broke_off(broke: threading.ExceptHookArgs) -> None:
 
 def _say(text: str, problem: object) -> None:
     """Past `logging`, which may not be set up yet."""
-    record = logging.LogRecord("python", logging.CRITICAL, "", 0, text, None, problem)  # type: ignore[arg-type]
+    record = logging.LogRecord("python", logging.CRITICAL, "", 0, text, None, problem)  # type: ignore[arg-type]  # its own exc_info
     sys.stderr.write(f"{_format(record)}\n")

@@ -18,7 +18,7 @@ from config.tls.authority import Authority, Files, is_due, lacks
 from config.tls.pair import BadCertificate
 
 EVERY_S = 3600.0
-_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # read, not bound
 
 
 class OwnCertificates:

@@ -180,7 +180,7 @@ def _built(
         ends = min(ends, authority.not_valid_after_utc)
     public = key.public_key()
     signer: x509.AuthorityKeyIdentifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
-        authority.public_key() if authority else public  # type: ignore[arg-type]
+        authority.public_key() if authority else public  # type: ignore[arg-type]  # of a kind that certificates have
     )
     return (
         x509.CertificateBuilder()

@@ -13,7 +13,7 @@ from django.conf import settings
 from audit.redis_servers import servers
 from console.compliance.tls_probe import Port
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bound
 MOST = 32
 
 

@@ -27,7 +27,7 @@ class Driver:
 
     NVMLError = pynvml.NVMLError
     NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
-    nvmlMemory_v2 = pynvml.nvmlMemory_v2  # noqa: N815
+    nvmlMemory_v2 = pynvml.nvmlMemory_v2
 
     def __init__(self, count: int = 2) -> None:
         self.count, self.begun, self.calls = count, 0, 0
@@ -46,46 +46,46 @@ class Driver:
         if code:
             raise pynvml.NVMLError(code)
 
-    def nvmlInit(self) -> None:  # noqa: N802
+    def nvmlInit(self) -> None:
         self._at("init")
         self.begun += 1
 
-    def nvmlShutdown(self) -> None:  # noqa: N802
+    def nvmlShutdown(self) -> None:
         self._at("shutdown")
 
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+    def nvmlDeviceGetCount(self) -> int:
         self._at("count")
         return self.count
 
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         self._at("handle", index)
         return index
 
-    def nvmlDeviceGetUUID(self, gpu: int) -> str:  # noqa: N802
+    def nvmlDeviceGetUUID(self, gpu: int) -> str:
         return f"GPU-{gpu}"
 
-    def nvmlDeviceGetName(self, gpu: int) -> bytes:  # noqa: N802
+    def nvmlDeviceGetName(self, gpu: int) -> bytes:
         return b"NVIDIA H100"
 
-    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:  # noqa: N802
+    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:
         self._at("use", gpu)
         return SimpleNamespace(gpu=75 + gpu, memory=40)
 
-    def nvmlDeviceGetTemperature(self, gpu: int, sensor: int) -> int:  # noqa: N802
+    def nvmlDeviceGetTemperature(self, gpu: int, sensor: int) -> int:
         self._at("temperature", gpu)
         return 61 + gpu
 
-    def nvmlDeviceGetMemoryInfo(self, gpu: int, version: int = 0) -> Any:  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, gpu: int, version: int = 0) -> Any:
         self._at("memory_v2" if version else "memory", gpu)
         kept = 500 * MIB if version else 0
         used = 70_000 * MIB
         return SimpleNamespace(used=used, free=11_059 * MIB, total=used + 11_059 * MIB + kept)
 
-    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:  # noqa: N802
+    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:
         self._at("power", gpu)
         return 412_500
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, gpu: int) -> int:  # noqa: N802
+    def nvmlDeviceGetTotalEnergyConsumption(self, gpu: int) -> int:
         self._at("energy", gpu)
         return 9_000_000_000
 
