@@ -13,4 +13,5 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "https": Webhook,
     "syslog": Syslog,
     "syslog+tcp": Syslog,
+    "syslog+tls": Syslog,
 }
