@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from deploy.kubernetes.network import OURS
-from deploy.kubernetes.shapes import TLS, labels
+from deploy.kubernetes.shapes import METRICS_TOKEN, TLS, labels
 from deploy.kubernetes.words import Node, Reckoned, Spread, When, Whole, named, value
 
 ON = value("monitoring.enabled")
@@ -33,6 +33,7 @@ VERIFIED = {
     "serverName": named("web"),
 }
 RULES = Path(__file__).parents[1] / "prometheus" / "rules"
+DOCS = "https://forebay.example/docs"  # as the rules have it
 ALERTS = "alerts.yaml"  # of the chart: templates in them are Prometheus', not Helm's
 
 
@@ -40,15 +41,17 @@ def monitors() -> list[Node]:
     return [When(ON, _figures()), When(ON, _alerts())]
 
 
-def groups() -> list[dict[str, Any]]:
-    """Of deploy/prometheus."""
-    files = [yaml.safe_load(path.read_text()) for path in sorted(RULES.glob("*.yml"))]
-    return [group for file in files for group in file["groups"]]
+def groups(docs: str = DOCS) -> list[dict[str, Any]]:
+    """Of deploy/prometheus, with runbooks below `docs`."""
+    texts = [path.read_text().replace(DOCS, docs) for path in sorted(RULES.glob("*.yml"))]
+    return [group for text in texts for group in yaml.safe_load(text)["groups"]]
 
 
 def _alerts() -> Node:
+    docs = f'replace "{DOCS}" (trimSuffix "/" $.Values.monitoring.docs)'
     said = Reckoned(
-        f'get ($.Files.Get "{ALERTS}" | fromYaml) "groups" | toJson', lambda scope: groups()
+        f'get ($.Files.Get "{ALERTS}" | {docs} | fromYaml) "groups" | toJson',
+        lambda scope: groups(scope["monitoring"]["docs"].removesuffix("/")),
     )
     return {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -62,7 +65,7 @@ def _alerts() -> Node:
 
 
 def _figures() -> Node:
-    credentials = {"name": value("secrets.name"), "key": "FOREBAY_METRICS_TOKEN"}
+    credentials = {"name": value("secrets.metrics"), "key": METRICS_TOKEN}
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",

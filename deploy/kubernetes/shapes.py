@@ -25,6 +25,7 @@ METRICS = 9100
 BEYOND_S = 90  # a pod may finish what it has: a deadline, a minute for the record, and some
 AWAY_S = 10  # until every proxy has heard that a pod goes
 KEYS = value("secrets.keys")
+METRICS_TOKEN = "FOREBAY_METRICS_TOKEN"  # noqa: S105 - its name
 TLS, CERTIFICATE = value("tls.secret"), "/run/secrets/tls"
 CONTAINER = {
     "allowPrivilegeEscalation": False,
@@ -148,6 +149,7 @@ def variables() -> dict[Any, Node]:
         "FOREBAY_METRICS_PORT": str(METRICS),
         "FOREBAY_TLS_CERTIFICATE": When(TLS, f"{CERTIFICATE}/tls.crt"),
         "FOREBAY_TLS_KEY": When(TLS, f"{CERTIFICATE}/tls.key"),
+        f"{METRICS_TOKEN}_FILE": f"{SECRETS}/{METRICS_TOKEN}",
         Spread(): Times(KEYS, {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}),
         Spread(2): Whole(value("settings")),
     }
@@ -168,20 +170,23 @@ ADMITTING = Reckoned(
 
 
 def own_volumes() -> list[Node]:
-    item = {"key": joined(NAME), "path": joined(NAME)}
     return [
         {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
-        {
-            "name": "secrets",
-            "secret": {
-                "secretName": value("secrets.name"),
-                "defaultMode": 0o440,
-                "items": [Times(KEYS, item), Times(value("secrets.more"), item)],
-            },
-        },
+        {"name": "secrets", "projected": {"defaultMode": 0o440, "sources": _secrets()}},
         {"name": "engines", "configMap": {"name": named("engines")}},
         When(TLS, {"name": "tls", "secret": {"secretName": TLS, "defaultMode": 0o440}}),
+    ]
+
+
+def _secrets() -> list[Node]:
+    """Two, so that who reads the metrics' token need not see the master key; in one folder."""
+    item = {"key": joined(NAME), "path": joined(NAME)}
+    items = [Times(KEYS, item), Times(value("secrets.more"), item)]
+    token = {"key": METRICS_TOKEN, "path": METRICS_TOKEN}
+    return [
+        {"secret": {"name": value("secrets.name"), "items": items}},
+        {"secret": {"name": value("secrets.metrics"), "items": [token]}},
     ]
 
 

@@ -15,6 +15,10 @@ TEXT: Schema = {"type": "string"}
 FILLED: Schema = {"type": "string", "minLength": 1}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}}
+KEYS: Schema = {
+    "type": "array",
+    "items": {**NAMES["items"], "not": {"const": "FOREBAY_METRICS_TOKEN"}},
+}
 LIST: Schema = {"type": "array"}
 CIDRS: Schema = {
     "type": "array",
@@ -159,6 +163,11 @@ SETTINGS: dict[str, Setting | Group] = {
                 FILLED,
                 "its DATABASE_URL is that of the database's administrator; the Job alone reads it",
             ),
+            "metrics": Setting(
+                "forebay-metrics",
+                FILLED,
+                "its FOREBAY_METRICS_TOKEN is what Prometheus shows. It needs to read no other",
+            ),
             "keys": Setting(
                 [
                     "DATABASE_URL",
@@ -167,9 +176,8 @@ SETTINGS: dict[str, Setting | Group] = {
                     "FOREBAY_MASTER_KEY",
                     "FOREBAY_PLATFORM_SECRET",
                     "FOREBAY_AUDIT_SIGNING_KEY",
-                    "FOREBAY_METRICS_TOKEN",
                 ],
-                NAMES,
+                KEYS,
                 "keys of the first one that Forebay reads as NAME_FILE; without one no pod starts",
             ),
             "more": Setting(
@@ -288,6 +296,11 @@ SETTINGS: dict[str, Setting | Group] = {
             "enabled": Setting(False, FLAG, "a PodMonitor and the alert rules"),
             "labels": Setting(
                 {"release": "prometheus"}, STRINGS, "by which your Prometheus selects"
+            ),
+            "docs": Setting(
+                "https://forebay.example/docs",
+                {"type": "string", "pattern": "^https?://[^/ ]+[^ ]*$"},
+                "where you keep docs/: alerts link to operations/runbooks/ there",
             ),
         },
     ),

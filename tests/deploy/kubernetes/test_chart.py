@@ -38,6 +38,8 @@ WRONG = [
     ("web.replica", 3),
     ("secrets.name", ""),
     ("secrets.more", ["A B"]),
+    ("secrets.keys", ["FOREBAY_METRICS_TOKEN"]),  # it has a Secret of its own
+    ("monitoring.docs", "docs"),
     ("networkPolicies.servers", ["db.example.com"]),
     ("networkPolicies.serverPorts", []),  # which would be all ports
     ("engines", [{"name": "Qwen", "model": "q", "kind": "vllm", "slots": 1, "url": "http://q"}]),
@@ -81,8 +83,17 @@ def test_pools_keep_their_order() -> None:
 def test_more_secrets_are_files_too() -> None:
     found = helmed(_with("secrets.more", ["FOREBAY_OIDC"]))
     for pod in pods(found).values():
-        (mounted,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
-        assert {"key": "FOREBAY_OIDC", "path": "FOREBAY_OIDC"} in mounted["items"]
+        (folder,) = [v["projected"] for v in pod["volumes"] if v["name"] == "secrets"]
+        items = folder["sources"][0]["secret"]["items"]
+        assert {"key": "FOREBAY_OIDC", "path": "FOREBAY_OIDC"} in items
+
+
+def test_runbooks_are_where_the_operator_keeps_them() -> None:
+    given = _with("monitoring.docs", "https://wiki.example/forebay/")
+    found, ours = helmed(given), made_of(given)
+    rules = "PrometheusRule", "forebay-alerts"
+    assert found[rules]["spec"] == ours[rules]["spec"]
+    assert "https://wiki.example/forebay/operations/runbooks/" in json.dumps(found[rules])
 
 
 def test_a_kms_needs_no_master_key() -> None:

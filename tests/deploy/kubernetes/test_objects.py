@@ -14,6 +14,7 @@ from tests.deploy.kubernetes.rendered import (
     OVERLAYS,
     containers,
     kustomized,
+    made_of,
     pods,
     scope,
     source,
@@ -24,6 +25,7 @@ OLDEST = "1.31"  # Chart.yaml
 OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # not Kubernetes' own
 DEADLINE_S = values.defaults()["requestDeadlineSeconds"]
 HPA = source("hpa")
+METRICS_TOKEN = "FOREBAY_METRICS_TOKEN"  # noqa: S105 - its name
 KEYS: list[str] = values.defaults()["secrets"]["keys"]
 VLLM = {"HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"}
 
@@ -44,7 +46,7 @@ def test_every_pod_is_restricted() -> None:
         assert not pod["automountServiceAccountToken"], name
         assert not pod["enableServiceLinks"], name  # no variables that nobody asked for
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
-        allowed = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        allowed = {"emptyDir", "secret", "configMap", "projected", "persistentVolumeClaim"}
         assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"]), name
         for each in containers(pod):
             assert each["securityContext"] == {
@@ -156,7 +158,7 @@ def test_secrets_are_files_and_nowhere_else() -> None:
                 assert "secretKeyRef" not in variable.get("valueFrom", {}), name
     told = HPA["ConfigMap", "forebay-settings"]["data"]
     files = {key for key in told if key.endswith("_FILE")}
-    assert files == {f"{key}_FILE" for key in KEYS}
+    assert files == {f"{key}_FILE" for key in [*KEYS, METRICS_TOKEN]}
     assert not set(told) & set(KEYS)
 
 
@@ -169,19 +171,46 @@ def test_what_pods_are_told_is_what_forebay_reads() -> None:
 
 
 def test_secrets_are_those_that_forebay_reads_from_files() -> None:
-    assert set(KEYS) - set(variables.SECRETS) == {"FOREBAY_METRICS_TOKEN"}
+    assert set(KEYS) <= set(variables.SECRETS)
     for pod in pods(HPA).values():  # Forebay refuses files that everybody may read
-        modes = {v["secret"]["defaultMode"] for v in pod["volumes"] if "secret" in v}
-        assert modes == {0o440}
+        kinds = [v.get("secret", v.get("projected")) for v in pod["volumes"]]
+        assert {each["defaultMode"] for each in kinds if each} == {0o440}
         assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
 
 def test_a_pod_does_not_start_without_a_secret() -> None:
     """Each is named, and none is optional: the kubelet says which one is missing."""
     for name, pod in pods(HPA).items():
-        (mounted,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
-        assert "optional" not in mounted, name
-        assert [item["key"] for item in mounted["items"]] == KEYS, name
+        keys = {}
+        for each in mounted(pod):
+            assert "optional" not in each, name
+            keys[each["name"]] = [item["key"] for item in each["items"]]
+        assert keys == {"forebay": KEYS, "forebay-metrics": [METRICS_TOKEN]}, name
+
+
+def mounted(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """The Secrets of which files are made in the one folder."""
+    (found,) = [v["projected"]["sources"] for v in pod["volumes"] if v["name"] == "secrets"]
+    return [each["secret"] for each in found]
+
+
+def test_prometheus_needs_a_secret_that_has_nothing_else() -> None:
+    """Whoever may read what a scrape shows need not see the master key."""
+    (endpoint,) = HPA["PodMonitor", "forebay-pods"]["spec"]["podMetricsEndpoints"]
+    asked = endpoint["authorization"]["credentials"]
+    assert asked == {"name": "forebay-metrics", "key": METRICS_TOKEN}
+    for pod in pods(HPA).values():
+        other = next(each for each in mounted(pod) if each["name"] != asked["name"])
+        assert METRICS_TOKEN not in [item["key"] for item in other["items"]]
+
+
+def test_runbooks_are_where_the_operator_keeps_them() -> None:
+    given = scope()
+    given["monitoring"]["docs"] = "https://wiki.example/forebay/"
+    rules = made_of(given)["PrometheusRule", "forebay-alerts"]["spec"]["groups"]
+    links = [rule["annotations"]["runbook_url"] for group in rules for rule in group["rules"]]
+    assert len(links) > 20
+    assert all(link.startswith("https://wiki.example/forebay/operations/") for link in links)
 
 
 def test_the_administrator_of_the_database_is_known_to_the_job_alone() -> None:
