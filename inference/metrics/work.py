@@ -8,7 +8,7 @@ from inference.order import Order
 from inference.record.statements import Outcome
 
 _WORK = MODEL, POOL, CLASS
-_WAITS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600)
+_WAITS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 120, 300, 3600)
 
 COMPLETIONS = Counter(
     "forebay_completions_total",
