@@ -29,10 +29,12 @@ class Authority:
         certificate = self._sign(name, self._key, authority=True)
         self.own = self._kept(name, certificate, self._key)
 
-    def sign(self, name: str, *, host: str = "localhost", days: int = 1) -> Signed:
-        """For `host`, and so many days; those before today have passed."""
+    def sign(
+        self, name: str, *, host: str = "localhost", days: int = 1, begins: int = -3
+    ) -> Signed:
+        """For `host`, from one day to another; 0 is today."""
         key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._sign(name, key, authority=False, host=host, days=days)
+        signed = self._sign(name, key, authority=False, host=host, days=days, begins=begins)
         return self._kept(name, signed, key)
 
     def _sign(
@@ -43,6 +45,7 @@ class Authority:
         authority: bool,
         host: str = "localhost",
         days: int = 1,
+        begins: int = -3,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         names: list[x509.GeneralName] = [x509.DNSName(host)]
@@ -54,7 +57,7 @@ class Authority:
             .issuer_name(_named(self._name))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 3 * DAY)
+            .not_valid_before(now + begins * DAY)
             .not_valid_after(now + days * DAY)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
