@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from console.compliance.tls_probe import Port, probe_all
 from tests import prepared
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock
+from tests.inference.chat.page import Socket
 from tests.supervisor.running import Running
 
 pytestmark = pytest.mark.e2e
+PASSWORD = "a forebay holds the river"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,34 @@ def test_cookies_and_redirects_are_of_https(running: Running, trusting: ssl.SSLC
         away = browser.get("/console/").headers["location"]
         assert not away.startswith("http://")
     assert running.told["FOREBAY_PUBLIC_URL"] == url
+
+
+@pytest.fixture(scope="module")
+def operator(running: Running) -> httpx.Cookies:
+    """Of the first one, who came by the link that was printed."""
+    trusting = ssl.create_default_context(cafile=str(running.home / "tls" / "ca.crt"))
+    (link,) = re.findall(r"https://\S+/welcome/\S+", "\n".join(running.lines))
+    form = {"name": "Grace", "email": "grace@forebay.example", "password": PASSWORD}
+    with httpx.Client(verify=trusting, headers={"referer": link}) as browser:
+        (token,) = set(re.findall(r'csrfmiddlewaretoken" value="(\w+)"', browser.get(link).text))
+        answer = browser.post(link, data={**form, "again": PASSWORD, "csrfmiddlewaretoken": token})
+        assert answer.status_code == 302
+        assert "strict-transport-security" not in answer.headers, "that of a host of its own"
+        (session,) = [c for c in browser.cookies.jar if c.name == "forebay_session"]
+        assert session.secure
+        return browser.cookies
+
+
+def test_a_chat_over_wss(
+    running: Running, trusting: ssl.SSLContext, operator: httpx.Cookies, mock: Mock
+) -> None:
+    """The socket of the real web process, from the handshake to the last piece of an answer."""
+    url = f"https://localhost:{running.port}"
+    with closing(Socket(url, operator["forebay_session"], "demo", tls=trusting)) as socket:
+        started = socket.send("What is a forebay?")
+        assert started["type"] == "started", started
+        assert socket.answer()
+        assert socket.ended["finish_reason"]
 
 
 async def test_websockets_of_own_pages(running: Running, trusting: ssl.SSLContext) -> None:

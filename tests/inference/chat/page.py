@@ -1,6 +1,7 @@
 """What the page's scripts do on the socket, for tests that need no browser."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,14 @@ PATIENCE_S = 20
 
 
 class Socket:
-    def __init__(self, url: str, session: str, tenant: str = "", origin: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        session: str,
+        tenant: str = "",
+        origin: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         path = f"/ws/chat/?tenant={tenant}&language=en"
         self._stack = ExitStack()
         opening = open_socket(
@@ -23,6 +31,7 @@ class Socket:
             origin=Origin(origin or url),
             additional_headers={"Cookie": f"forebay_session={session}"},
             max_size=None,
+            ssl=tls,
             close_timeout=1,  # what a test left unread would hold up the closing
         )
         self._socket: ClientConnection = self._stack.enter_context(opening)
