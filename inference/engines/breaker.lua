@@ -15,6 +15,11 @@ local s = known and cjson.decode(known)
   or {state = 'closed', failures = 0, since = now, due = 0, probe = '', probe_until = 0,
       forced = '', reason = ''}
 
+if s.since > now then -- the clock was set back: nothing lasts longer than it was to
+  local ahead = s.since - now
+  s.since, s.due, s.probe_until = now, s.due - ahead, s.probe_until - ahead
+end
+
 -- One request counts once, and what one tenant's requests may have caused does not close an engine
 -- to others that it answers.
 local function count()

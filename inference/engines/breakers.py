@@ -24,6 +24,7 @@ OPEN_S = 30.0
 PROBE_S = 10.0  # a probe that has not been renewed for so long has died with its worker
 FORCED_OPEN_S = 30  # when to ask again, where only an operator knows
 HISTORY = 50  # changes
+AHEAD_MS = 1000  # so much earlier than Redis's our clock may be by the way of an answer
 STATES_KEY, CHANGES_KEY = "{breaker}:states", "{breaker}:changes"
 _HERE = Path(__file__).parent
 REPORT = Script.load(_HERE / "breaker.lua", when_full=True)
@@ -53,6 +54,8 @@ class State(msgspec.Struct, frozen=True):
     def phase(self, now_ms: float) -> Phase:
         if self.forced or self.state == "closed":
             return Phase(self.forced or "closed")
+        if now_ms < self.since - AHEAD_MS:  # set back: the next request has Redis put it right
+            return Phase.DUE
         if now_ms < self.due:
             return Phase.OPEN
         return Phase.HALF_OPEN if now_ms < self.probe_until else Phase.DUE
@@ -92,7 +95,9 @@ def retry_after(engine: str) -> int:
     state = _known.states.get(engine)
     if state and state.forced == "open":
         return FORCED_OPEN_S
-    return max(1, ceil((state.due - _now_ms()) / 1000)) if state else 1
+    if state is None or state.phase(_now_ms()) is Phase.DUE:
+        return 1
+    return max(1, ceil((state.due - _now_ms()) / 1000))
 
 
 def any_trouble() -> bool:

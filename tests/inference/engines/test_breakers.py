@@ -71,6 +71,35 @@ async def test_five_failures_in_a_row_open_it(asker: Asker) -> None:
     assert await asker.history() == ["open"]
 
 
+async def test_a_clock_that_is_set_back_keeps_it_open_no_longer(asker: Asker) -> None:
+    """Or another Redis has taken over, whose clock is behind."""
+    await asker.fail()
+    assert asker.phase() is Phase.OPEN
+    await set_back(asker, hours=1)
+    assert asker.phase() is Phase.DUE, "not for an hour"
+    assert breakers.retry_after(asker.engine) == 1
+    assert not await asker.report("probe"), "its 30 seconds begin again"
+    assert asker.phase() is Phase.OPEN
+    assert 29 <= breakers.retry_after(asker.engine) <= 30
+    await set_back(asker, hours=1, due=-30_000)
+    assert await asker.report("probe")
+    assert asker.phase() is Phase.HALF_OPEN
+    await set_back(asker, hours=1)
+    assert not await asker.report("probe", "other"), "one is under way"
+    await set_back(asker, hours=1, probe_until=-10_000)
+    assert await asker.report("probe", "other"), "it died with its worker"
+
+
+async def set_back(asker: Asker, *, hours: int, **more: int) -> None:
+    """The same as that what is known lies so far ahead."""
+    link, ahead = asker.link, hours * 3_600_000
+    state = orjson.loads(await link.call("HGET", breakers.STATES_KEY, asker.engine))
+    for time in ("since", "due", "probe_until"):
+        state[time] += ahead + more.get(time, 0)
+    await link.call("HSET", breakers.STATES_KEY, asker.engine, orjson.dumps(state))
+    breakers.learn_all(await link.run(breakers.STATES, [breakers.STATES_KEY, breakers.CHANGES_KEY]))
+
+
 async def test_a_request_counts_once_however_often_it_fails(asker: Asker) -> None:
     for attempt in range(8):
         await asker.report("failed", f"{attempt}|100|1|realtime|acme|one")
