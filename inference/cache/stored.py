@@ -2,14 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 from inference.cache.second_level import prefix
-from inference.queue.client import client
+from inference.queue.client import ask_script, client
+from tenants.redis_link import Script
 
 BATCH = 500
+DROP = Script.load(Path(__file__).parent / "drop.lua", when_full=True)
 
 
 @dataclass(slots=True)
@@ -31,12 +34,12 @@ def stored(tenant_id: UUID) -> Stored:
 
 def purge(tenant_id: UUID) -> int:
     """How many answers went. Raises redis.RedisError."""
-    return _drop(tenant_id, lambda _: True)
+    return _drop(tenant_id, "")
 
 
 def purge_subject(tenant_id: UUID, subject_id: UUID) -> int:
     """Those that a person asked for first. Raises redis.RedisError."""
-    return _drop(tenant_id, lambda subject: subject == subject_id.hex)
+    return _drop(tenant_id, subject_id.hex)
 
 
 def left_of(tenant_id: UUID, subject_id: UUID) -> int:
@@ -44,18 +47,15 @@ def left_of(tenant_id: UUID, subject_id: UUID) -> int:
     return sum(subject == subject_id.hex for _, _, subject, _ in _lines(tenant_id))
 
 
-def _drop(tenant_id: UUID, wanted: Callable[[str], bool]) -> int:
-    names = [(name, size) for name, size, subject, _ in _lines(tenant_id) if wanted(subject)]
-    where = prefix(tenant_id)
+def _drop(tenant_id: UUID, wanted: str) -> int:
+    """Workers keep and drop answers meanwhile."""
+    names = [name for name, _, subject, _ in _lines(tenant_id) if wanted in ("", subject)]
+    where, went = prefix(tenant_id), 0
     for start in range(0, len(names), BATCH):
-        some = names[start : start + BATCH]
         with client().pipeline(transaction=False) as ask:
-            ask.unlink(*(f"{where}:e:{name}" for name, _ in some))
-            ask.hdel(f"{where}:about", *(name for name, _ in some))
-            ask.zrem(f"{where}:index", *(name for name, _ in some))
-            ask.hincrby(f"{where}:about", "bytes", -sum(size for _, size in some))
-            ask.execute()
-    return len(names)
+            ask_script(ask, DROP, where, wanted, *names[start : start + BATCH])
+            went += sum(ask.execute())
+    return went
 
 
 _LINE = re.compile(r"(\d{1,12})\|([0-9a-f]{32})\|(.*)", re.DOTALL)

@@ -12,6 +12,7 @@ from audit import redis_servers
 from audit.redis_servers import Address
 from config.environment import PROJECT
 from console.api import rate
+from inference.cache import stored
 from inference.cache.flights import word
 from inference.cache.second_level import KEEP, SecondLevel
 from inference.cache.second_level import prefix as kept_prefix
@@ -133,6 +134,20 @@ def everywhere(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     client().close()
     client.cache_clear()
+
+
+@pytest.mark.usefixtures("everywhere")
+async def test_kept_answers_go_by_person(link: RedisLink) -> None:
+    orders = [an_order(cached=uuid4().bytes) for _ in range(20)]
+    for order in orders:
+        about = order.subject_id.hex, "mock", word(order), 0
+        words = order.cached.hex(), b"answer", 60_000, 1_000, *about
+        await link.run(KEEP, [kept_prefix(order.tenant_id)], *words)
+        whose = order.tenant_id, order.subject_id
+        assert await asyncio.to_thread(stored.purge_subject, order.tenant_id, uuid4()) == 0
+        assert await asyncio.to_thread(stored.purge_subject, *whose) == 1
+        assert await asyncio.to_thread(stored.left_of, *whose) == 0
+    RUN.add(stored.DROP.text)
 
 
 @pytest.mark.usefixtures("everywhere")

@@ -437,3 +437,23 @@ async def test_a_tenants_bytes_are_bounded(
     assert held.entries["small"] == len(list(valkey.scan_iter(f"{prefix(acme.id)}:e:*"))) < 20
     assert await in_database(stored.purge)(acme.id) == held.entries["small"]
     assert not list(valkey.scan_iter(f"{prefix(acme.id)}:e:*"))
+    assert valkey.hgetall(f"{prefix(acme.id)}:about") == {b"bytes": b"0"}
+
+
+async def test_what_goes_while_a_purge_runs_is_counted_once(
+    client: httpx.AsyncClient, valkey: Redis, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a tenant would have less and less room, or more than its part."""
+    await ask(client, text="one")
+    await ask(client, text="other")
+    listed = list(stored._lines(acme.id))
+    assert len(listed) == 2
+    monkeypatch.setattr(stored, "_lines", lambda _: iter(listed))
+    assert await in_database(stored.purge)(acme.id) == 2
+    await ask(client, text="one")  # kept anew meanwhile
+    held = int(valkey.hget(f"{prefix(acme.id)}:about", "bytes") or 0)
+    assert held > 0
+    assert await in_database(stored.purge)(acme.id) == 1
+    assert valkey.hget(f"{prefix(acme.id)}:about", "bytes") == b"0"
+    assert await in_database(stored.purge)(acme.id) == 0
+    assert valkey.hget(f"{prefix(acme.id)}:about", "bytes") == b"0"
