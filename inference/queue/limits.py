@@ -9,14 +9,12 @@ from django.conf import settings
 
 from inference import classes
 from inference.engines import Pool, pools, reachable
-from inference.engines.base import Engine
 from inference.policy import Policy
 
 NO_POLICY = Policy()
 LOOK_S = 0.25  # an engine that goes or comes is seen after so long
 _known: dict[str, tuple[tuple[Any, ...], str]] = {}  # rules by pool
 _slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were counted
-_draining: dict[str, float] = {}  # engines by id, and since when
 
 
 def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
@@ -44,10 +42,13 @@ def _usual_headroom(slots: int) -> int:
 
 
 def turns(pool: str) -> tuple[str, str]:
-    """As pop.lua wants them: the rules of each class, and the pool's slots."""
+    """As pop.lua wants them: the rules of each class, and the pool's slots with what drains."""
     found = pools().get(pool)
     slots = slots_of(found) if found else 0
-    return _rules(pool, found.policy if found else NO_POLICY, slots), str(slots or "")
+    rules = _rules(pool, found.policy if found else NO_POLICY, slots)
+    if found and slots and found.draining:
+        return rules, " ".join([str(slots), *(engine.config.id for engine in found.draining)])
+    return rules, str(slots or "")
 
 
 def kept_free(pool: str) -> dict[str, int]:
@@ -61,24 +62,13 @@ def kept_free(pool: str) -> dict[str, int]:
 
 
 def slots_of(pool: Pool) -> int:
-    """Of the engines that can be asked: slots of others are not free.
-
-    One that drains counts for as long as what it has left may run: that is among what runs.
-    """
+    """Of the engines that can be asked: slots of others are not free."""
     known, now = _slots.get(pool.name), time.monotonic()
     if known is None or known[0] is not pool or now - known[1] > LOOK_S:
         up = [engine for engine in pool.engines if reachable.available(engine)]
-        for engine in pool.engines:
-            _draining.pop(engine.config.id, None)
-        busy = [engine for engine in pool.draining if _may_have_work(engine, now)]
-        counted = sum(engine.config.slots for engine in [*(up or pool.engines), *busy])
+        counted = sum(engine.config.slots for engine in up or pool.engines)
         known = _slots[pool.name] = pool, now, counted
     return known[2]
-
-
-def _may_have_work(draining: Engine, now: float) -> bool:
-    since = _draining.setdefault(draining.config.id, now)
-    return bool(now - since < settings.REQUEST_DEADLINE_S)
 
 
 def _rules(pool: str, policy: Policy, slots: int) -> str:

@@ -4,7 +4,8 @@
 --   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
 --     ageing in ms | slots that are kept free for it and those above | its headroom | its slots for
 --     VIPs (headroom.lua)
---   5 slots of the pool, '' where nobody knows them   6.. names of classes, the highest first
+--   5 slots of the pool and the engines that drain, '' where nobody knows them
+--   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
 -- 'held' after them, some wait for a slot that is not kept free: they may begin when one ends. With
 -- 'again', there was much to clear away: the runner asks again at once.
@@ -18,6 +19,14 @@ local more = false -- wait that were not taken, as far as is known
 local DEAD = 1000 -- requests cancelled in their lines that one pop clears away: others must not wait
 local dead = 0
 local slots = tonumber(ARGV[5])
+if not slots and ARGV[5] ~= '' then -- some drain: what they run is among what runs, so it counts
+  local names = {}
+  for name in string.gmatch(ARGV[5], '%S+') do names[name] = true end
+  slots = tonumber(string.match(ARGV[5], '^%d+'))
+  for _, by in ipairs(redis.call('HVALS', on)) do
+    if names[string.match(by, '^(.*)%-')] then slots = slots + 1 end
+  end
+end
 local held = false -- some wait that may not have the slots that are free
 local lacks = false -- the rank of those among them whose slots are for VIPs alone
 

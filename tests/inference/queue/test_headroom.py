@@ -7,7 +7,6 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.engines.snapshot import Pool
 from inference.order import Item
 from inference.pools import Entry
 from inference.queue import expected_wait, limits
@@ -262,21 +261,27 @@ async def test_who_came_before_the_clock_was_set_back_is_forgotten(
     assert not await link.call("EXISTS", f"{prefix(queue.pool)}:realtime:lately")
 
 
-def test_an_engine_that_drains_counts_while_it_may_have_work(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+async def test_of_an_engine_that_drains_what_it_runs_counts_and_no_slot_that_it_has_freed(
+    queue: FairQueue,
 ) -> None:
-    def with_draining(draining: bool) -> Pool:
-        kept = [Entry("m", "p", f"e{n}", ENGINE, draining=draining and n == 0) for n in range(2)]
-        engines.put_in_force(kept)
-        return engines.pools()["p"]
+    def one_drains(drains: bool) -> None:
+        each = [
+            Entry("m", queue.pool, f"e-{n}", ENGINE, draining=drains and n == 0) for n in (0, 1)
+        ]
+        engines.put_in_force(each)
 
-    now = 1_000.0
-    monkeypatch.setattr("inference.queue.limits.time.monotonic", lambda: now)
-    assert limits.slots_of(with_draining(draining=True)) == 2 * SLOTS
-    now += settings.REQUEST_DEADLINE_S
-    assert limits.slots_of(engines.pools()["p"]) == SLOTS
-    assert limits.slots_of(with_draining(draining=False)) == 2 * SLOTS
-    assert limits.slots_of(with_draining(draining=True)) == 2 * SLOTS
+    one_drains(False)
+    await put(queue, "acme", 60, "batch")
+    gone = list(await queue.pop(SLOTS, "e-0-0a1b"))
+    assert len(gone) == SLOTS
+    one_drains(True)
+    assert limits.slots_of(engines.pools()[queue.pool]) == SLOTS
+    await has_come(queue, "globex")
+    begun = list(await queue.pop(2, "e-1-0a1b"))
+    assert len(begun) == 2, "what the other one still runs takes none of them"
+    await over(queue, gone)
+    begun += list(await queue.pop(SLOTS, "e-1-0a1b"))
+    assert len(begun) == SLOTS - 3, "nor has it any to give: three are kept free as before"
 
 
 async def put_vip(queue: FairQueue, tenant: str, n: int) -> None:
