@@ -57,7 +57,11 @@ class Refusal(models.Model):
     objects: ClassVar[RefusalQuerySet] = RefusalQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "-last_at"], name="tenants_refusal_last")]
+        indexes = [
+            models.Index(fields=["tenant", "-last_at"], name="tenants_refusal_last"),
+            # Of all tenants, as operators see them.
+            models.Index(fields=["-last_at", "-id"], name="tenants_refusal_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.tier} {self.minute:%H:%M}"
