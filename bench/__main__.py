@@ -28,6 +28,7 @@ from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
 from bench.children import REPOSITORY
+from bench.counting import CountingReport
 from bench.dispatch import DispatchReport
 from bench.fairness import FairnessReport
 from bench.grpc_unary import GrpcReport
@@ -57,6 +58,7 @@ APART = (
     "dispatch",
     "preemption",
     "utilisation",
+    "metrics",
 )
 PARTS = ("mock", "engine", *APART)
 FEW = 500_000  # rows of a quick run
@@ -177,6 +179,14 @@ def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -
     if "load" in parts:
         rounds = options.rounds or (1 if results.quick else 5)
         results.loads = measured_apart("bench.new_versions", LoadsReport, rounds=rounds)
+    if "metrics" in parts:
+        rounds, seconds = (2, 3.0) if results.quick else (8, 4.0)
+        results.counting = measured_apart(
+            "bench.counting",
+            CountingReport,
+            rounds=options.rounds or rounds,
+            seconds=options.seconds or seconds,
+        )
     scheduling(results, options, parts)
 
 

@@ -21,6 +21,7 @@ from bench.compared import (
     STREAMS_64,
     Compared,
 )
+from bench.counting import CountingReport
 from bench.dispatch import RATE as DISPATCHED
 from bench.dispatch import DispatchReport
 from bench.dispatch import median_of as dispatched
@@ -192,6 +193,10 @@ def of_dispatch(report: DispatchReport) -> Iterator[Aim]:
         name = metric.removesuffix("_ms")
         text = f"{DISPATCHED} requests/s: from the client until the engine has it, {name}"
         yield at_most(text, dispatched(report.through, metric), "ms", limit)
+
+
+def of_counting(report: CountingReport) -> Iterator[Aim]:
+    yield at_most("metrics: CPU that they add to a request", report.cost, "%", 2)
 
 
 def of_preemption(report: PreemptionReport) -> Iterator[Aim]:

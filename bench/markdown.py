@@ -10,6 +10,7 @@ from bench import (
     batching,
     big_bodies,
     cache_trace,
+    counting,
     dispatch,
     fairness,
     grpc_unary,
@@ -128,6 +129,9 @@ def scheduling(results: Results) -> Iterator[str]:
     if results.utilisation is not None:
         yield f"## A day in {results.utilisation.seconds:g} s"
         yield utilisation.section(results.utilisation)
+    if results.counting is not None:
+        yield "## What metrics cost"
+        yield counting.section(results.counting)
 
 
 def aim_cells(aim: Aim) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bench.aims import (
     of_bodies,
     of_cache,
     of_comparison,
+    of_counting,
     of_dispatch,
     of_engine,
     of_fairness,
@@ -33,6 +34,7 @@ from bench.batching import BatchingReport
 from bench.big_bodies import BodiesReport
 from bench.cache_trace import CacheReport
 from bench.compare import Row
+from bench.counting import CountingReport
 from bench.dispatch import DispatchReport
 from bench.engine import EngineRow
 from bench.fairness import FairnessReport
@@ -73,6 +75,7 @@ class Results:
     loads: LoadsReport | None = None
     fairness: FairnessReport | None = None
     dispatch: DispatchReport | None = None
+    counting: CountingReport | None = None
     preemption: PreemptionReport | None = None
     utilisation: UtilisationReport | None = None
 
@@ -116,6 +119,8 @@ class Results:
             yield from of_preemption(self.preemption)
         if self.utilisation is not None:
             yield from of_utilisation(self.utilisation)
+        if self.counting is not None:
+            yield from of_counting(self.counting)
 
     def as_json(self) -> dict[str, Any]:
         listed = [asdict(aim) | {"met": aim.met} for aim in self.aims()]

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from bench import dispatch, fairness, preemption, utilisation
-from bench.aims import of_dispatch, of_fairness, of_preemption, of_utilisation
+from bench import counting, dispatch, fairness, preemption, utilisation
+from bench.aims import of_counting, of_dispatch, of_fairness, of_preemption, of_utilisation
+from bench.counting import CountingReport, CountingSlice
 from bench.day_load import SWING, arrivals, height
 from bench.dispatch import DispatchReport, DispatchSlice
 from bench.fairness import FairnessReport, Shared, Waited
@@ -54,6 +55,24 @@ def test_dispatch_is_the_median_of_its_rounds() -> None:
     assert "| through Forebay | 4.00 | 12.0 | 3,000 | 0 |" in dispatch.section(report)
     assert [aim.met for aim in of_dispatch(report)] == [True, True]
     assert report.added("p50_ms") == pytest.approx(3.9)
+
+
+def counted(*costs: float) -> CountingReport:
+    def sliced(ms: float) -> CountingSlice:
+        return CountingSlice({"web": ms / 2, "worker": ms / 2}, 100, 0)
+
+    off = [2.0 + n for n in range(len(costs))]  # other work makes rounds slower, and both alike
+    on = [ms * cost for ms, cost in zip(off, costs, strict=True)]
+    return CountingReport(len(costs), 4.0, [sliced(ms) for ms in on], [sliced(ms) for ms in off])
+
+
+def test_what_metrics_cost_is_the_median_of_the_rounds_own_ratios() -> None:
+    report = counted(1.01, 1.5, 0.99)
+    assert report.cost == pytest.approx(1.0)
+    assert "| without metrics | 1.50 | 1.50 | 3.00 | 300 | 0 |" in counting.section(report)
+    assert "1.00 % more with metrics" in counting.section(report)
+    assert [aim.met for aim in of_counting(report)] == [True]
+    assert [aim.met for aim in of_counting(counted(1.03, 1.03, 1.0))] == [False]
 
 
 def test_preemption_wants_every_answer_whole() -> None:
