@@ -282,28 +282,32 @@ GIVES = {
 }
 
 
-@pytest.mark.parametrize("giver", GIVES)
-def test_roles_are_given_from_above_only(giver: str, givers: dict[str, Api], acme: Tenant) -> None:
-    given = set()
-    for role in ("owner", "admin", "developer", "auditor", "member"):
-        body = {"email": f"{role}@new.example", "role": role}
-        answer = givers[giver].post(f"{T}invitations/", **body)
+def test_roles_are_given_from_above_only(givers: dict[str, Api], acme: Tenant) -> None:
+    def gives(number: int, api: Api, role: str) -> bool:
+        body = {"email": f"{role}@new-{number}.example", "role": role}
+        answer = api.post(f"{T}invitations/", **body)
         assert answer.status_code in (201, 403), answer.content
-        given |= {role} if answer.status_code == 201 else set()
-    assert given == set(GIVES[giver].split())
+        return bool(answer.status_code == 201)
+
+    roles = ("owner", "admin", "developer", "auditor", "member")
+    given = {
+        giver: {role for role in roles if gives(number, givers[giver], role)}
+        for number, giver in enumerate(GIVES)
+    }
+    assert given == {giver: set(names.split()) for giver, names in GIVES.items()}
 
 
-@pytest.mark.parametrize("giver", ["admin", "management:write", "all scopes"])
 def test_nobody_unmakes_who_stands_above_them(
-    giver: str, givers: dict[str, Api], alice: Member, erin: Member, carol: Member
+    givers: dict[str, Api], alice: Member, erin: Member, carol: Member
 ) -> None:
-    above = [alice, carol] if giver == "admin" else [alice, erin, carol]
-    for member in above:
-        path, tag = f"{T}members/{member.pk}/", givers["owner"]
-        etag = tag.get(path).headers["ETag"]
-        assert givers[giver].patch(path, etag, role="member").status_code == 403
-        assert givers[giver].delete(path, etag).status_code == 403
-        member.refresh_from_db()
+    for giver in ("admin", "management:write", "all scopes"):
+        above = [alice, carol] if giver == "admin" else [alice, erin, carol]
+        for member in above:
+            path, tag = f"{T}members/{member.pk}/", givers["owner"]
+            etag = tag.get(path).headers["ETag"]
+            assert givers[giver].patch(path, etag, role="member").status_code == 403, giver
+            assert givers[giver].delete(path, etag).status_code == 403, giver
+            member.refresh_from_db()
     assert (alice.role, erin.role, carol.role) == ("owner", "admin", "auditor")
 
 
