@@ -19,6 +19,7 @@ class InferenceConfig(AppConfig):
         served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
         protection.register(read_by_requests=["inference_rollupmark", *served])
         check_queue_limits()
+        check_work_classes()
 
 
 def check_queue_limits() -> None:
@@ -29,3 +30,17 @@ def check_queue_limits() -> None:
         policy.check(policy.Policy(limits=settings.QUEUE_LIMITS), classes.names())
     except policy.BadPolicy as problem:
         raise ImproperlyConfigured(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
+
+
+def check_work_classes() -> None:
+    """Raises ImproperlyConfigured."""
+    from inference import classes
+    from tenants.models.tier import Tier
+
+    known = {"plan": ["*", *Tier.values], "class": classes.names()}
+    for plan, _route, name in settings.WORK_CLASSES:
+        for what, said in ("plan", plan), ("class", name):
+            if said not in known[what]:
+                there = ", ".join(known[what])
+                text = f"FOREBAY_WORK_CLASSES: there is no {what} {said!r}, only {there}"
+                raise ImproperlyConfigured(text)

@@ -5,6 +5,7 @@ handler. "Add a class of work" in CONTRIBUTING.md names what else a new one touc
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 
 from django.conf import settings
@@ -75,7 +76,7 @@ CLASSES = table(
 
 
 # Plan (tenants.models.Tier), route ("*": any) and the class of such requests. The first line that
-# fits counts.
+# fits counts; those of settings.WORK_CLASSES come before these.
 ASSIGNED: list[tuple[str, str, str]] = [
     ("*", "/v1/batches", "batch"),
     ("*", "*", "realtime"),
@@ -83,7 +84,7 @@ ASSIGNED: list[tuple[str, str, str]] = [
 
 
 def assigned(plan: str, route: str) -> str:
-    for plans, routes, name in ASSIGNED:
+    for plans, routes, name in chain(settings.WORK_CLASSES, ASSIGNED):
         if plans in ("*", plan) and routes in ("*", route):
             return name
     raise LookupError("the last line of ASSIGNED fits everything")

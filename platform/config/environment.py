@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
 import environ
+import msgspec
 
 from audit import outgoing_tls
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
@@ -352,6 +353,17 @@ def queue_limits() -> dict[str, dict[str, float]]:
     except ValueError as problem:
         raise EnvironmentProblem(f"FOREBAY_QUEUE_LIMITS: {problem}") from None
     return dict(limits)
+
+
+def work_classes() -> list[tuple[str, str, str]]:
+    """FOREBAY_WORK_CLASSES, inline JSON: a list of [plan, route, class], `*` for any plan or route.
+    The first that fits a request counts.
+    """
+    raw = os.environ.get("FOREBAY_WORK_CLASSES", "").strip()
+    try:
+        return msgspec.json.decode(raw or "[]", type=list[tuple[str, str, str]])
+    except (ValueError, msgspec.DecodeError) as problem:
+        raise EnvironmentProblem(f"FOREBAY_WORK_CLASSES: {problem}") from None
 
 
 def one_of(name: str, default: str, *others: str) -> str:

@@ -204,6 +204,7 @@ SEVERAL_HOSTS = bool(environment.found("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()
 ENGINE_KEYS_FILE = FOREBAY_HOME / "secrets" / "engines.key"  # of servers that `make run` starts
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
+WORK_CLASSES = environment.work_classes()  # of plans and routes, before inference/classes.py
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
 MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
 CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas

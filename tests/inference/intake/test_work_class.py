@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from pytest_django.fixtures import Settings
 
-from inference import classes
+from inference import apps, classes
 from inference.errors import BadRequest
 from inference.intake.work_class import HEADER, work_class
 from tests.tenants.callers import caller
@@ -21,6 +23,27 @@ def test_plan_and_route_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert work_class(standard, ROUTE) == "realtime"
     assert work_class(replace(standard, tier="vip"), "/v1/inference") == "realtime"
     assert work_class(standard, "/v1/batches") == "batch"
+
+
+def test_an_installation_says_it_for_its_plans_and_routes(settings: Settings) -> None:
+    settings.WORK_CLASSES = [("vip", "/v1/completions", "preprocess"), ("vip", "*", "finetune")]
+    apps.check_work_classes()
+    standard, vip = caller(tier="standard"), caller(tier="vip")
+    assert work_class(standard, ROUTE) == "realtime"
+    assert work_class(vip, "/v1/completions") == "preprocess"
+    assert work_class(vip, ROUTE) == work_class(vip, ROUTE, "finetune") == "finetune"
+    for higher in ("realtime", "batch", "preprocess"):
+        with pytest.raises(BadRequest, match="may be `finetune` here"):
+            work_class(vip, ROUTE, higher)
+
+
+@pytest.mark.parametrize(("plan", "name"), [("gold", "batch"), ("vip", "nights"), ("*", "")])
+def test_a_plan_or_a_class_that_there_is_not_is_an_error(
+    settings: Settings, plan: str, name: str
+) -> None:
+    settings.WORK_CLASSES = [(plan, "*", name)]
+    with pytest.raises(ImproperlyConfigured, match="FOREBAY_WORK_CLASSES: there is no"):
+        apps.check_work_classes()
 
 
 @pytest.mark.parametrize("asked", ["batch", " Batch "])
