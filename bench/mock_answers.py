@@ -1,5 +1,6 @@
 """The bytes the mock engine answers with, shaped like those of OpenAI and vLLM."""
 
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ STREAM_HEAD = (
 )
 STREAM_END = b"0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
+_SAID = re.compile(r"( t\d+)+$")  # behind a prompt: words of its own
 
 
 @dataclass(slots=True)
@@ -50,12 +52,16 @@ def read_ask(body: bytes, chat: bool) -> Ask:
         include_usage=bool(options.get("include_usage")),
         max_tokens=data.get("max_completion_tokens") or data.get("max_tokens"),
         chat=chat,
-        begun=_begun(data) if data.get("continue_final_message") else 0,
+        begun=_begun(data, chat),
     )
 
 
-def _begun(data: dict[str, Any]) -> int:
-    return len(str(data["messages"][-1].get("content") or "").split())
+def _begun(data: dict[str, Any], chat: bool) -> int:
+    if chat:
+        last = data["messages"][-1] if data.get("continue_final_message") else {}
+        return len(str(last.get("content") or "").split())
+    said = _SAID.search(data["prompt"]) if isinstance(data["prompt"], str) else None
+    return len(said[0].split()) if said else 0
 
 
 def word(number: int) -> str:

@@ -21,7 +21,7 @@ from django.conf import settings
 from inference.engines import reading
 from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import rest_of, said_last, takes_prefix
+from inference.engines.taking_up import after_prompt, rest_of, said_last, takes_prefix
 from inference.order import Order
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,8 @@ class DeepSeekEngine(Engine):
             messages = body["messages"]
             said_last(messages, text, open_ended=takes_prefix(messages))
             messages[-1]["prefix"] = True
-        elif isinstance(body["prompt"], str):
-            body["prompt"] += text
-        else:
-            return None
-        return orjson.dumps(body)
+            return orjson.dumps(body)
+        return after_prompt(body, text)
 
     # Answers --------------------------------------------------------------------------------------
     @property

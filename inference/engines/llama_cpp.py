@@ -31,7 +31,7 @@ from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
-from inference.engines.taking_up import rest_of, said_last
+from inference.engines.taking_up import after_prompt, rest_of, said_last
 from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
 from inference.engines.why_away import why_away
@@ -204,8 +204,12 @@ class LlamaCppEngine(Engine):
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
         """An answer that ends with the assistant is gone on with; only what is new comes back."""
-        body = rest_of(order, tokens) if order.chat else None
-        if body is None or body["messages"][-1]["role"] == "assistant":
+        body = rest_of(order, tokens)
+        if body is None:
+            return None
+        if not order.chat:
+            return after_prompt(body, text)
+        if body["messages"][-1]["role"] == "assistant":
             return None
         said_last(body["messages"], text, open_ended=False)
         return orjson.dumps(body)

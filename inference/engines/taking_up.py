@@ -38,16 +38,25 @@ _NOT_AS_BEFORE = (
 def keeps_course(order: Order) -> bool:
     """Whether an answer that is stopped and taken up is what it would have been.
 
-    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it. Without
-    a chat, prompt and answer are one text: the tokens where they meet may be others when it is read
-    again.
+    Of one drawn by chance: as likely as it would have been, unless a seed was to repeat it.
     """
-    if not order.chat:
-        return False
     body: dict[str, Any] = orjson.loads(order.body)
     drawn = body.get("seed") is not None and body.get("temperature") != 0
     special = body.get("skip_special_tokens") is False  # read again, they are no text
     return not (drawn or special or any(body.get(name) for name in _NOT_AS_BEFORE))
+
+
+def meets(order: Order, text: str) -> bool:
+    """Whether an answer that begins so is read again with the tokens that it was made of.
+
+    Without a chat, prompt and answer are one text, and where they meet a tokenizer could join them
+    to other tokens. Before a space that a word follows none does, unless there is one more.
+    """
+    if order.chat:
+        return True
+    prompt = orjson.loads(order.body)["prompt"]
+    begins_a_word = text[:1] == " " and text[1:2].isalnum()
+    return begins_a_word and isinstance(prompt, str) and not prompt[-1:].isspace()
 
 
 def stops_of(order: Order) -> list[str]:
@@ -87,6 +96,12 @@ def rest_of(order: Order, tokens: int) -> dict[str, Any] | None:
 def _asks(value: Any) -> bool:
     """`logprobs`: 0 does."""
     return value is not False and value not in (None, [], "")
+
+
+def after_prompt(body: dict[str, Any], text: str) -> bytes | None:
+    """Without a chat; None for a prompt of tokens."""
+    prompt = body["prompt"]
+    return orjson.dumps({**body, "prompt": prompt + text}) if isinstance(prompt, str) else None
 
 
 def said_last(messages: list[dict[str, Any]], text: str, *, open_ended: bool) -> None:

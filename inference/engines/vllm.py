@@ -22,7 +22,7 @@ from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
 from inference.engines.salted import SaltedEngine
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import rest_of, said_last, takes_prefix
+from inference.engines.taking_up import after_prompt, rest_of, said_last, takes_prefix
 from inference.order import Order
 
 log = logging.getLogger(__name__)
@@ -94,11 +94,8 @@ class VllmEngine(SaltedEngine):
         if order.chat:
             said_last(body["messages"], text, open_ended=bool(body.get("continue_final_message")))
             _open_ended(body)
-        elif isinstance(body["prompt"], str):
-            body["prompt"] += text
-        else:
-            return None  # tokens
-        return orjson.dumps(body)
+            return orjson.dumps(body)
+        return after_prompt(body, text)
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:

@@ -24,7 +24,7 @@ from inference.engines.base import (
 )
 from inference.engines.breakers import Phase
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import LONGEST_STOP, in_pieces, is_inside_a_stop, stops_of
+from inference.engines.taking_up import LONGEST_STOP, in_pieces, is_inside_a_stop, meets, stops_of
 from inference.metrics.work import Gaps
 from inference.order import Item, Order
 from inference.reasoning import Said, as_one_text
@@ -258,9 +258,13 @@ class Generation(Handler):
         """While nothing has come, or where the engine goes on as if it had not been stopped."""
         if self.held or self.over:
             return False
-        return not self.sent_events or (
-            self._texts() is not None and self.engine.keeps_course(self.asked)
-        )
+        return not self.sent_events or self._goes_on_alike()
+
+    def _goes_on_alike(self) -> bool:
+        texts = self._texts()
+        if texts is None or not self.engine.keeps_course(self.asked):
+            return False
+        return meets(self.asked, "".join(texts[:2]))
 
     def stops_well(self) -> bool:
         """Some templates cut spaces off the end of a text that is to be gone on with."""

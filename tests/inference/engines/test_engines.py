@@ -412,7 +412,11 @@ def test_llama_cpp_goes_on_from_a_text_when_it_can() -> None:
     assert continued(tools=[{}]) is None
     assert continued(response_format={"type": "json_object"}) is None
     assert continued(messages=[{"role": "assistant", "content": "x"}]) is None
-    assert engine.continued(an_order(body=b'{"prompt":"x"}', chat=False), "Hel", 1) is None
+    text = an_order(chat=False, body=b'{"prompt":"Say:","max_tokens":9}')
+    gone_on = {"prompt": "Say: Hel", "max_tokens": 8}
+    assert orjson.loads(engine.continued(text, " Hel", 1) or b"") == gone_on
+    tokens = an_order(chat=False, body=b'{"prompt":[1,2]}')
+    assert engine.continued(tokens, " Hel", 1) is None
     assert an_engine("http://x").continued(an_order(), "Hel", 1) is None
 
 

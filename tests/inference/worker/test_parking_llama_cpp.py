@@ -58,11 +58,13 @@ async def _is_healthy(url: str) -> bool:
         return False
 
 
-def asked(engine: LlamaCppEngine, *, stream: bool, **more: Any) -> Order:
-    body: dict[str, Any] = {"temperature": 0, "max_tokens": TOKENS, "messages": PLAIN, **more}
+def asked(engine: LlamaCppEngine, *, stream: bool, chat: bool = True, **more: Any) -> Order:
+    said: dict[str, Any] = {"messages": PLAIN} if chat else {"prompt": "The capital of France is"}
+    body = {"temperature": 0, "max_tokens": TOKENS, **said, **more}
     return an_order(
-        body=orjson.dumps(engine.prepare(body | {"stream": stream}, chat=True)),
+        body=orjson.dumps(engine.prepare(body | {"stream": stream}, chat=chat)),
         stream=stream,
+        chat=chat,
         deadline=time.time() + PATIENCE_S,
     )
 
@@ -85,8 +87,8 @@ async def run(session: EngineSession, work: Generation, *, parks: bool = False) 
 @pytest.mark.slow(seconds=15)
 async def test_an_answer_that_was_parked_is_the_undisturbed_one(engine: LlamaCppEngine) -> None:
     async with EngineSession() as session:
-        for stream in (False, True):
-            order = asked(engine, stream=stream)
+        for stream, chat in (False, True), (True, True), (False, False):
+            order = asked(engine, stream=stream, chat=chat)
             whole = await run(session, generation(engine, order))
             assert whole
             assert whole.completion_tokens == TOKENS
