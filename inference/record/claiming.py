@@ -9,7 +9,8 @@ from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
 
 _GIVEN = "with asked as (select %s::jsonb as rows),"
 _GIVEN_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
-# Inserted in one order, so that two groups with the same keys cannot wait for each other.
+# Inserted in one order, so that two groups with the same keys cannot wait for each other. What is
+# taken over is looked up row by row: for a join PostgreSQL reads all keys, more with each request.
 _CLAIMS = """
     claims as (select x.* from given, jsonb_to_recordset(given.rows) as x(
         id uuid, at timestamptz, tenant_id uuid, claim_owner uuid, claim_key text,
@@ -24,7 +25,12 @@ _CLAIMS = """
         update inference_idempotencykey k
         set body = decode(c.claim_body, 'hex'), completion_id = c.id, created_at = c.at
         from claims c
-        where k.tenant_id = c.tenant_id and k.owner = c.claim_owner
+        where k.id = any(array(
+                select (select o.id from inference_idempotencykey o
+                        where o.tenant_id = n.tenant_id and o.owner = n.claim_owner
+                          and o.key = decode(n.claim_key, 'hex'))
+                from claims n where n.claim_instead_of is not null))
+          and k.tenant_id = c.tenant_id and k.owner = c.claim_owner
           and k.key = decode(c.claim_key, 'hex') and k.completion_id = c.claim_instead_of
         returning k.completion_id),
     won as materialized (
