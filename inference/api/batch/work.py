@@ -118,6 +118,7 @@ class Work:
         while self._batch.state == BatchState.IN_PROGRESS:
             self._news.clear()
             await self._collect()
+            await self._progress.write_if_due()
             await self._source.fill()
             if ends_as := self._end():
                 self.ends_as = ends_as
@@ -137,6 +138,7 @@ class Work:
         over = await self._flight.end(lambda: self._stopped)
         self._flight.leave()
         await self._collect()
+        await self._progress.write()
         return over
 
     async def _collect(self) -> None:
@@ -144,7 +146,6 @@ class Work:
             line = self._flight.adopted.pop(completion)
             error = b"" if status == OK else ended_elsewhere(status, code)
             self._over(line, completion, status, error)
-        await self._progress.write()
 
     def _end(self) -> BatchState | None:
         if self.lost:
