@@ -91,7 +91,9 @@ def test_each_line_is_answered_once_whoever_is_killed(doubled: Platform, mock: M
         stored_s = time.monotonic() - began
         for part, role in (1 / 4, "jobs"), (1 / 2, "worker"):
             batch.reaches(lambda b: b["request_counts"]["completed"] > LINES * part)  # noqa: B023
-            os.kill(doubled.pids(role)[0], signal.SIGKILL)
+            before = doubled.pids(role)
+            os.kill(before[0], signal.SIGKILL)
+            eventually(lambda: len(set(doubled.pids(role)) - {before[0]}) == len(before), 60)  # noqa: B023
         running = batch.reaches(lambda b: b["status"] in ("finalizing", "completed"))
         ran_s = time.monotonic() - began
         ended = batch.reaches(lambda b: b["status"] == "completed")
