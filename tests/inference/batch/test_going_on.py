@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.api.batch import driver, turns
+from inference.api.batch import driver, lines, progress, turns
 from inference.api.batch.progress import Progress
 from inference.api.batch.shares import Shares
 from inference.engines import Pool
@@ -172,3 +173,17 @@ async def test_what_has_run_is_known_until_the_batch_has_ended(shop: Shop) -> No
     assert await in_database(IdempotencyKey.objects.over().count)() == 1
     await in_database(Batch.objects.update)(state="in_progress", ended_at=None)
     assert await in_database(IdempotencyKey.objects.over().count)() == 0
+
+
+async def test_ends_of_lines_are_written_together(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone would be a transaction, and cost as much as its request."""
+    written = Mock(side_effect=lines.save)
+    monkeypatch.setattr(lines, "save", written)
+    monkeypatch.setattr(progress, "WRITE_S", 60)
+    ended = await shop.done(await shop.begin([line(n) for n in range(12)]))
+    assert ended["request_counts"] == {"total": 12, "completed": 12, "failed": 0}
+    groups = [len(ended) for _batch, ended in (call.args for call in written.call_args_list)]
+    assert sum(groups) == 12
+    assert len(groups) <= 2  # the first ones, and the rest
