@@ -1,6 +1,7 @@
 """Where Redis is: one server, the primary of those that sentinels watch, or a cluster.
 
     redis://:PASSWORD@HOST:6379/0
+    unix://:PASSWORD@/PATH/OF/A.sock?db=0
     redis+sentinel://:PASSWORD@HOST:26379,HOST:26379,HOST:26379/NAME/0
     redis+cluster://:PASSWORD@HOST:6379,HOST:6379,HOST:6379
 
@@ -27,7 +28,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from audit.outgoing_tls import redis_options
 
-SCHEME, CLUSTER = "redis+sentinel", "redis+cluster"
+SCHEME, CLUSTER, SOCKET = "redis+sentinel", "redis+cluster", "unix"
 SECURE = {"rediss": "redis", "rediss+sentinel": SCHEME, "rediss+cluster": CLUSTER}
 PORT, SENTINEL_PORT = 6379, 26379
 # Of TCP, in seconds: a network that swallows packets is noticed by who only listens, too.
@@ -59,6 +60,12 @@ class Servers:
     sentinel_password: str = ""
     seeds: tuple[Address, ...] = ()  # some nodes of a cluster
     secure: bool = False  # in TLS
+    path: str = ""  # of a socket, instead of an address
+
+    @property
+    def patience(self) -> dict[str, Any]:
+        """A socket is on this machine: TCP's ways to notice a lost one are of no use."""
+        return {} if self.path else dict(PATIENCE)
 
     @property
     def tls(self) -> dict[str, Any]:
@@ -106,6 +113,10 @@ def servers(url: str) -> Servers:
     parts = urlsplit(url)
     secure, scheme = parts.scheme in SECURE, SECURE.get(parts.scheme, parts.scheme)
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if scheme == SOCKET:
+        database = parse_qs(parts.query).get("db", [""])[0]
+        local = Address("localhost", 0)
+        return Servers(local, username, password, database, path=unquote(parts.path))
     if scheme == CLUSTER:
         seeds = tuple(_address(each, PORT) for each in parts.netloc.rpartition("@")[2].split(","))
         return Servers(seeds[0], username, password, seeds=seeds, secure=secure)
@@ -164,6 +175,8 @@ def _cluster(found: Servers, **options: Any) -> Any:
 
 
 def keep_alive(connected: socket.socket) -> None:
+    if connected.family == socket.AF_UNIX:
+        return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEPALIVE.items():
         connected.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -172,7 +185,7 @@ def keep_alive(connected: socket.socket) -> None:
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
     """Of a cluster one node."""
     found = servers(url)
-    options = PATIENCE | options
+    options = found.patience | options
     if found.seeds:
         url = found.url_of(found.address)
     if not found.sentinels:
@@ -187,7 +200,8 @@ class Pool(redis.ConnectionPool):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> redis.ConnectionPool:  # type: ignore[override]
-        found, options = servers(url), PATIENCE | options
+        found = servers(url)
+        options = found.patience | options
         if not found.sentinels:
             return redis.ConnectionPool.from_url(url, **found.tls_options, **options)
         primary = found.to_primary | options
@@ -198,7 +212,7 @@ def channels_host(url: str) -> dict[str, Any]:
     """As channels_redis takes it."""
     found = servers(url)
     if not found.sentinels:
-        return {"address": url, **found.tls_options, **PATIENCE}
+        return {"address": url, **found.tls_options, **found.patience}
     named = {"sentinels": list(found.sentinels), "master_name": found.name}
     return {**named, "sentinel_kwargs": found.to_sentinels, **found.to_primary, **PATIENCE}
 
@@ -214,6 +228,8 @@ class Broker(NamedTuple):
 def celery_broker(url: str) -> Broker:
     found = servers(url)
     tls = dict(found.tls_options)
+    if found.path:
+        return Broker(_kombus_socket(found), {}, {})
     if not found.sentinels:  # kombu takes TLS from its options, and has rules of its own for rediss
         return Broker(re.sub("^rediss:", "redis:", url), dict(PATIENCE), tls)
     user = urlsplit(url).netloc.rpartition("@")[0]
@@ -221,3 +237,8 @@ def celery_broker(url: str) -> Broker:
     each = [f"{first}{host}:{port}/{found.database or 0}" for host, port in found.sentinels]
     options = {"master_name": found.name, "sentinel_kwargs": found.to_sentinels, **PATIENCE}
     return Broker(";".join(f"sentinel://{one}" for one in each), options, tls)
+
+
+def _kombus_socket(found: Servers) -> str:
+    user = f"{quote(found.username)}:{quote(found.password, safe='')}@" if found.password else ""
+    return f"redis+socket://{user}{quote(found.path)}?virtual_host={found.database or 0}"

@@ -232,9 +232,7 @@ class RedisLink(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._timeout_s or math.inf)):
-                address = await self._servers.primary()
-                tls = outgoing_tls.context(address.host) if self._servers.secure else None
-                await loop.create_connection(lambda: self, *address, ssl=tls)
+                await self._open(loop)
                 for words in self._greeting():
                     answer = await self._send(words)
                     if isinstance(answer, hiredis.ReplyError):
@@ -247,6 +245,14 @@ class RedisLink(asyncio.Protocol):
             self._drop(RedisGone(f"no connection to Redis: {problem}"))
             raise RedisGone(f"no connection to Redis: {problem}") from None
         self._greeted = True
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._servers.path:
+            await loop.create_unix_connection(lambda: self, self._servers.path)
+            return
+        address = await self._servers.primary()
+        tls = outgoing_tls.context(address.host) if self._servers.secure else None
+        await loop.create_connection(lambda: self, *address, ssl=tls)
 
     def _greeting(self) -> list[tuple[Any, ...]]:
         given, words = self._servers, list[tuple[Any, ...]]()

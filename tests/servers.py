@@ -20,7 +20,13 @@ class ForgetfulPostgres(Postgres):
     Nor do plans depend on when an autovacuum came by.
     """
 
+    has_port = True  # for tests that stand between it and who asks
+
     settings = {**SETTINGS, "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+class ValkeyAtAPort(Valkey):
+    has_port = True
 
 
 class Servers:
@@ -40,7 +46,7 @@ class Servers:
             self.addresses["DATABASE_URL"] = postgres.url
             self._servers.append(postgres)
         if redis:
-            valkey = Valkey(self.home, self._keeper)
+            valkey = ValkeyAtAPort(self.home, self._keeper)
             self.addresses["REDIS_URL"] = valkey.url
             self._servers.append(valkey)
 

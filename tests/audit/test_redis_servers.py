@@ -13,6 +13,19 @@ def test_a_single_server() -> None:
     assert channels_host("redis://valkey/1") == {"address": "redis://valkey/1", **PATIENCE}
 
 
+def test_a_socket_in_a_folder() -> None:
+    url = "unix://:pass%2Fword@/home/Us%20er/valkey.sock?db=2"
+    found = servers(url)
+    assert (found.path, found.password, found.database) == (
+        "/home/Us er/valkey.sock",
+        "pass/word",
+        "2",
+    )
+    broker = "redis+socket://:pass%2Fword@/home/Us%20er/valkey.sock?virtual_host=2"
+    assert celery_broker(url) == (broker, {}, {})
+    assert channels_host(url) == {"address": url}
+
+
 def test_a_primary_that_sentinels_watch() -> None:
     found = servers(WATCHED)
     assert found.sentinels == (("a", 26380), ("b", 26379), ("::1", 26379))

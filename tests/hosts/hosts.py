@@ -47,7 +47,8 @@ class DataHost:
         data, user = self.home / "postgres", SystemUser()
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 10.77.0.0/16 scram-sha-256\n")
-        given = {**SETTINGS, "listen_addresses": "*", "port": str(POSTGRES)}
+        ours = {"listen_addresses": "*", "unix_socket_directories": "", "port": str(POSTGRES)}
+        given = {**SETTINGS, **ours}
         flags = [part for item in given.items() for part in ("-c", "=".join(item))]
         program = str(binaries(user) / "postgres")
         command = [*self.place.prefix, *user.prefix(data), program, "-D", str(data), *flags]

@@ -132,7 +132,8 @@ def protected_at_once(platform: Running, times: int) -> list[str]:
     """What each `audit_protect` says while the platform runs and others do the same."""
     secret = (platform.home / "secrets" / "postgres.password").read_text().strip()
     where = urlsplit(platform.told["DATABASE_URL"])
-    superuser = f"postgres://postgres:{secret}@{where.hostname}:{where.port}{where.path}"
+    place = where.netloc.rpartition("@")[2]
+    superuser = where._replace(netloc=f"postgres:{secret}@{place}").geturl()
     command = [sys.executable, "manage.py", "audit_protect", "--requests-role", "forebay_requests"]
     told = {"FOREBAY_HOME": str(platform.home), **platform.told, "DATABASE_URL": superuser}
     running = [

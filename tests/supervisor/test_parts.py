@@ -14,8 +14,12 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.engine import model_name
 from config.supervisor.given import place, redis_version, require_redis
 from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.kin import Kin
+from config.supervisor.postgres_address import address, let_sockets_in
 from config.supervisor.problem import Problem
 from config.supervisor.together import together
+from config.supervisor.valkey import Valkey
 from tests.tenants.played_redis import Command, PlayedRedis
 
 pytestmark = pytest.mark.unit
@@ -88,6 +92,33 @@ def test_a_port_is_given_to_one_alone_and_its_server_can_restart(
     for _ in range(2):
         with socket.create_server(("127.0.0.1", port)):
             pass
+
+
+def test_in_a_folder_with_a_long_name_servers_have_ports(tmp_path: Path) -> None:
+    """A socket's path has room for 107 bytes."""
+    short, long = tmp_path / "postgres", tmp_path / ("x" * 90) / "postgres"
+    assert len(str(long)) > 107
+    assert address(short).url("me", "secret") == (
+        f"postgres://me:secret@/forebay?host={short}&port=5432"
+    )
+    assert address(short).settings["listen_addresses"] == ""
+    assert address(long).url("me", "secret").startswith("postgres://me:secret@127.0.0.1:")
+    assert address(long).settings["unix_socket_directories"] == ""
+
+    home = Home(long)
+    home.take()
+    assert Valkey(home, Keeper(home, Kin(home))).url.startswith("redis://:")
+
+
+def test_a_database_of_an_earlier_version_lets_sockets_in_once(tmp_path: Path) -> None:
+    rules = tmp_path / "pg_hba.conf"
+    rules.write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+    for _ in range(2):
+        let_sockets_in(rules)
+    assert rules.read_text().splitlines() == [
+        "host all all 127.0.0.1/32 scram-sha-256",
+        "local all all scram-sha-256",
+    ]
 
 
 def test_a_host_that_is_none() -> None:

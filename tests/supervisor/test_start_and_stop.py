@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from audit import redis_servers
 from config.supervisor.ports import find_free
 from tests.supervisor.running import Running, eventually, get, left_of, owners, refused
 
@@ -64,6 +66,18 @@ def test_a_first_start_asks_the_database_for_nothing_that_is_not_there(platform:
 
 def test_from_the_first_start_on_its_processes_do_not_own_the_tables(platform: Running) -> None:
     assert owners(platform) == ["forebay_owner"]
+
+
+def test_its_servers_have_no_ports_but_sockets_of_ours_alone(platform: Running) -> None:
+    with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
+        assert connection.execute("show listen_addresses").fetchone() == ("",)
+    with redis_servers.client(platform.told["REDIS_URL"], decode_responses=True) as redis:
+        assert redis.config_get("port") == {"port": "0"}
+
+    sockets = [found for found in platform.home.glob("*/*") if found.is_socket()]
+    sockets += (platform.home / "postgres").glob(".s.PGSQL.5432")
+    assert len(set(sockets)) == 2
+    assert not [found for found in sockets if found.stat().st_mode & 0o077]
 
 
 def test_no_password_on_a_command_line(platform: Running) -> None:

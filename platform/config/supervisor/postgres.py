@@ -12,7 +12,7 @@ from psycopg import sql
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.ports import find_free
+from config.supervisor.postgres_address import RULES, address, at_port, let_sockets_in
 from config.supervisor.postgres_files import VERSION, binaries
 from config.supervisor.problem import Problem
 from config.supervisor.system_user import SystemUser
@@ -25,8 +25,6 @@ _INITDB = shlex.split(
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 20
 SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
     "fsync": "on",
     "jit": "off",
     "timezone": "UTC",
@@ -38,13 +36,14 @@ SETTINGS = {
 
 class Postgres:
     settings: Mapping[str, str] = SETTINGS
+    has_port = False  # rather than a socket, if the folder's name is short enough for one
 
     def __init__(self, home: Home, keeper: Keeper, connections: int = CONNECTIONS) -> None:
         self._home, self._keeper, self._connections = home, keeper, connections
         self._data = home.root / "postgres"
         self._user = SystemUser()
         self._binaries = binaries(self._user)
-        self._port = find_free()
+        self._address = at_port() if self.has_port else address(self._data)
         for name in ("database.password", "postgres.password"):
             if self._data.exists() and not (home.secrets / name).exists():
                 raise Problem(f"{home.secrets}/{name} is gone: restore it from your backup")
@@ -55,12 +54,13 @@ class Postgres:
         self.administrators_url = self._url("postgres", "postgres.password")
 
     def _url(self, role: str, secret: str) -> str:
-        return f"postgres://{role}:{self._home.password(secret)}@127.0.0.1:{self._port}/forebay"
+        return self._address.url(role, self._home.password(secret))
 
     async def start(self) -> None:
         if not self._data.exists():
             await self._create()
         self._check_version()
+        let_sockets_in(self._data / "pg_hba.conf")
         await self._keeper.start(self._server(), self._what_is_missing)
         await self._let_requests_in()
 
@@ -71,7 +71,7 @@ class Postgres:
         draft.mkdir(mode=0o700)
         self._user.own(draft)
         await self._keeper.run(self._child("initdb", "initdb", *_INITDB, "-D", str(draft)))
-        (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        (draft / "pg_hba.conf").write_text("\n".join(RULES) + "\n")
         single = self._child("initdb", "postgres", "--single", "-D", str(draft), "postgres")
         await self._keeper.run(single, given=self._first_statements())
         draft.rename(self._data)
@@ -114,8 +114,8 @@ class Postgres:
             )
 
     def _server(self) -> Child:
-        ours = {"port": str(self._port), "max_connections": str(self._connections)}
-        settings = {**self.settings, **ours}
+        ours = {"max_connections": str(self._connections)}
+        settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return self._child("postgres", "postgres", "-D", str(self._data), *flags)
 

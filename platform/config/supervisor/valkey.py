@@ -2,7 +2,9 @@
 
 import importlib.util
 import platform
+import secrets
 from pathlib import Path
+from urllib.parse import quote
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -12,10 +14,10 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
 from config.supervisor.problem import Problem
+from config.supervisor.socket_files import fits
 
 _CONFIG = """\
-bind 127.0.0.1
-port {port}
+{listening}
 requirepass {password}
 save ""
 appendonly no
@@ -27,15 +29,31 @@ loglevel warning
 
 
 class Valkey:
+    has_port = False  # rather than a socket, if the folder's name is short enough for one
+
     def __init__(self, home: Home, keeper: Keeper) -> None:
         self._home, self._keeper = home, keeper
-        self._port = find_free()
         self._password = home.password("redis.password")
-        self.url = f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        # Of this start alone: an earlier one that is about to end takes its own away with it.
+        self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
+        has_socket = fits(self._socket) and not self.has_port
+        self._listening, self.url = self._by_socket() if has_socket else self._by_port()
+
+    def _by_socket(self) -> tuple[str, str]:
+        """As postgres_address.py does, and for its reasons."""
+        path = quote(str(self._socket.absolute()), safe="/")
+        listening = f'port 0\nunixsocket "{self._socket.absolute()}"\nunixsocketperm 700'
+        return listening, f"unix://:{self._password}@{path}?db=0"
+
+    def _by_port(self) -> tuple[str, str]:
+        port = find_free()
+        return f"bind 127.0.0.1\nport {port}", f"redis://:{self._password}@127.0.0.1:{port}/0"
 
     async def start(self) -> None:
         config = self._home.run / "valkey.conf"  # a file: others can read a command line
-        text = _CONFIG.format(port=self._port, password=self._password)
+        for left in self._home.run.glob("valkey.*.sock"):
+            left.unlink(missing_ok=True)
+        text = _CONFIG.format(listening=self._listening, password=self._password)
         self._home.write_private(config, text)
         command = [str(binary()), str(config), "--dir", str(self._home.run)]
         child = self._keeper.child("valkey", command, {}, stage=Stage.SERVER)

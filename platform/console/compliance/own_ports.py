@@ -56,7 +56,8 @@ def _database() -> Iterator[Port]:
 
 
 def _redis() -> Iterator[Port]:
+    """Where it is a socket in a folder, there is no port."""
     given = map(servers, (settings.REDIS_URL, settings.BROKER_URL))
-    named = [each.sentinels or each.seeds or (each.address,) for each in given]
+    named = [each.sentinels or each.seeds or (each.address,) for each in given if not each.path]
     for number, (host, port) in enumerate(dict.fromkeys(chain(*named)), start=1):
         yield Port(f"Redis {number}", host, port, "redis")
