@@ -33,8 +33,8 @@ METHOD = f"""\
 Streams of {TOKENS} tokens, {AT_ONCE} at once; CPU of web process and worker together, from /proc,
 medians over the rounds. "With" counts and has all its ports scraped every {EVERY_S:g} s, three
 times as often as by `deploy/prometheus`; "without" counts nothing. Each round has a slice of both,
-one after the other, and the cost is the median of the rounds: whatever else the machine does
-falls on both."""
+one after the other, and the cost is the median of what each round has found by itself: whatever
+else the machine does falls on both."""
 
 
 @dataclass(slots=True)
