@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # One that was cut off leaves an index that is no good, in the way of the next try.
+        migrations.RunSQL(
+            'drop index concurrently if exists tenants_refusal_newest', migrations.RunSQL.noop
+        ),
         AddIndexConcurrently(
             model_name='refusal',
             index=models.Index(fields=['-last_at', '-id'], name='tenants_refusal_newest'),
