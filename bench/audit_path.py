@@ -37,7 +37,7 @@ OUTCOME = Outcome(
     text="x" * KB,
     response=b"x" * KB,
 )
-AUDIT_OF_RECEIVED = f"{record.RECEIVED},"
+AUDIT_OF_RECEIVED = f",{record.RECEIVED}"
 AUDIT_OF_SETTLED = f"{record.COMPLETED},"
 _OLD = """
     insert into inference_completion

@@ -2,7 +2,9 @@
 
 `act` runs inside the caller's transaction, so an act and its event stand or fall together.
 RECEIVED and COMPLETED are parts of larger statements (group commits, see group_commit.py): each
-is a list of CTEs over a relation `j` that offers at least the columns named beside it.
+is a list of CTEs over a relation that offers at least the columns named beside it: RECEIVED over
+`opened`, the requests that are new, COMPLETED over `j`, those that end here. So no row is there
+already, and none is looked for: in a partitioned table that costs a tenth of the statement.
 """
 
 from typing import Any
@@ -26,11 +28,11 @@ RECEIVED = f"""
                                  payload_sha256, detail)
         select at, '{Action.COMPLETION_RECEIVED}', tenant_id, id, actor, subject_id, api_key_id,
                client_net, route, model, '', true, '', decode(payload_sha256, 'hex'), '{{}}'
-        from j on conflict (request_id, action, at) do nothing),
+        from opened),
     request_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)
         select at, tenant_id, id, 'request', data_key_id, decode(request, 'base64')
-        from j on conflict (request_id, field, at) do nothing)"""
+        from opened)"""
 
 COMPLETED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
@@ -48,11 +50,11 @@ COMPLETED = f"""
                response_length, processing_ms, tokens_in, tokens_out,
                decode(payload_sha256, 'hex'), jsonb_strip_nulls(jsonb_build_object(
                    'preemptions', nullif(preemptions, 0), 'engine', nullif(engine, '')))
-        from j on conflict (request_id, action, at) do nothing),
+        from j),
     response_text as (
         insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)
         select at, tenant_id, id, 'response', data_key_id, decode(response, 'base64')
-        from j where response is not null on conflict (request_id, field, at) do nothing)"""
+        from j where response is not null)"""
 
 
 def act(

@@ -36,14 +36,14 @@ RECEIVED = f"""
         {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text,
         klass text)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
-    {record.RECEIVED},
-    opened as (
+    begun as (
         insert into inference_completion
             (id, tenant_id, api_key_id, member_id, model, route, stream, state, created_at,
              deadline, pool, klass)
         select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline,
                pool, klass
-        from j on conflict (id) do nothing)
+        from j on conflict (id) do nothing returning id),
+    opened as (select j.* from begun join j using (id)),{record.RECEIVED}
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
 _TEXTS = "select %s::jsonb as rows, %b::bytea[] as texts"
@@ -62,7 +62,7 @@ OVERRUN = f"""
                                  detail)
         select at, '{Action.QUOTA_OVERRUN}', tenant_id, id, actor, subject_id, api_key_id,
                client_net, route, model, upstream, false, status, '', beyond
-        from j where beyond is not null on conflict (request_id, action, at) do nothing),"""
+        from j where beyond is not null),"""
 
 # Whoever had it last: an earlier attempt may have left this installation (worker/handing_over.py).
 LEFT = """

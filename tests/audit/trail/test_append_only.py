@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.actions import Action
@@ -157,12 +157,11 @@ class TestRoles:
         row = {"id": str(uuid4()), "at": timezone.now().isoformat(), "actor": "key", "route": ""}
         row |= {"tenant_id": str(uuid4()), "data_key_id": str(uuid4()), "model": "", "request": ""}
         columns, into = record.RECEIVED_COLUMNS, record.RECEIVED
-        for _ in range(2):
-            run(
-                f"with j as (select * from jsonb_to_recordset(%s::jsonb) as x({columns})), {into} "
-                "select",
-                [orjson.dumps([row]).decode()],
-            )
+        rows = f"select * from jsonb_to_recordset(%s::jsonb) as x({columns})"
+        statement = f"with opened as ({rows}),{into} select"
+        run(statement, [orjson.dumps([row]).decode()])
+        with pytest.raises(IntegrityError, match="unique"), transaction.atomic():
+            run(statement, [orjson.dumps([row]).decode()])
         assert Event.objects.filter(request_id=row["id"]).count() == 1
         assert Payload.objects.filter(request_id=row["id"]).count() == 1
 

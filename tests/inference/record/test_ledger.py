@@ -103,6 +103,17 @@ def test_a_received_request_is_on_record(
     assert not Usage.objects.exists()
 
 
+def test_received_again_it_is_on_record_once(
+    database: psycopg.Connection[Any], order: Order, key: ApiKey
+) -> None:
+    """A group is sent again where nobody can tell whether it was committed."""
+    row = received(order, key)
+    run(database, statements.RECEIVED, row)
+    run(database, statements.RECEIVED, row)
+    for table in (Completion, Event, Payload, LedgerEntry):
+        assert table._default_manager.count() == 1
+
+
 def test_the_request_can_be_opened_from_the_record(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
