@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml as pyyaml
 
+from audit.release import VERSION
 from deploy.kubernetes import monitoring, parts, values
 from deploy.kubernetes.engines import ENGINES_HELPER, known
 from deploy.kubernetes.scaling import adapter
@@ -14,7 +15,6 @@ from deploy.kubernetes.templates import yaml
 from deploy.kubernetes.words import NOTHING, Each, Node, Scope, When, plain
 
 HERE = Path(__file__).parent
-VERSION = "0.1.0"
 OVERLAYS = {"hpa": "hpa", "keda": "keda", "fixed": ""}
 _SCALED = ("components/hpa", "components/keda")
 # The autoscaler's from then on.

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from audit.release import VERSION
+
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "integer", "minimum": 0}
 COUNT: Schema = {"type": "integer", "minimum": 1}
@@ -132,7 +134,7 @@ SETTINGS: dict[str, Setting | Group] = {
         "the image of Forebay, as `make image` makes it",
         {
             "repository": Setting("registry.example.com/forebay", FILLED, "where it is"),
-            "tag": Setting("0.1.0", FILLED, "never latest: an upgrade is an act"),
+            "tag": Setting(VERSION, FILLED, "never latest: an upgrade is an act"),
             "digest": Setting("", TEXT, "sha256:… goes before the tag: that image and no other"),
             "pullPolicy": Setting(
                 "IfNotPresent", one_of("IfNotPresent", "Always", "Never"), "Always where tags move"

@@ -4,12 +4,15 @@ import json
 import re
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 
+from audit.release import VERSION
 from config.configuration import variables
 from deploy.kubernetes import parts, shapes, values
 from inference import pools
+from tests.deploy.kubernetes import custom
 from tests.deploy.kubernetes.rendered import (
     OVERLAYS,
     containers,
@@ -22,7 +25,7 @@ from tests.deploy.kubernetes.rendered import (
 
 pytestmark = pytest.mark.unit
 OLDEST = "1.31"  # Chart.yaml
-OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # not Kubernetes' own
+MIGRATE = f"forebay-migrate-{VERSION.replace('.', '-')}"
 DEADLINE_S = values.defaults()["requestDeadlineSeconds"]
 HPA = source("hpa")
 METRICS_TOKEN = "FOREBAY_METRICS_TOKEN"  # noqa: S105 - its name
@@ -32,8 +35,15 @@ VLLM = {"HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"}
 
 def test_every_object_keeps_to_the_schemas() -> None:
     for (kind, _), one in HPA.items():
-        if kind not in OTHERS:
+        if kind not in custom.SCHEMAS:
             kubernetes_validate.validate(one, OLDEST, strict=True)
+
+
+def test_every_object_of_an_operator_keeps_to_its_schema() -> None:
+    found = [one for one in source("keda").values() if one["kind"] in custom.SCHEMAS]
+    assert {one["kind"] for one in found} == custom.SCHEMAS.keys()
+    for one in found:
+        jsonschema.validate(one, custom.SCHEMAS[one["kind"]])
 
 
 def test_every_pod_is_restricted() -> None:
@@ -78,7 +88,7 @@ def test_gpus_are_a_limit_of_the_server_alone() -> None:
 def test_every_container_that_stays_is_probed() -> None:
     for name, pod in pods(HPA).items():
         stay = [e for e in containers(pod) if e["name"] in ("forebay", "vllm")]
-        for each in stay if name != "forebay-migrate-0-1-0" else []:
+        for each in stay if name != MIGRATE else []:
             probes = {"startupProbe", "readinessProbe", "livenessProbe"}
             assert probes <= set(each), (name, each["name"])
             listed = {port["name"] for port in each.get("ports", [])}
@@ -137,7 +147,7 @@ def test_each_role_has_a_budget_for_drained_nodes() -> None:
 
 
 def test_tables_are_there_before_any_pod_works() -> None:
-    job = HPA["Job", "forebay-migrate-0-1-0"]
+    job = HPA["Job", MIGRATE]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     for name, pod in pods(HPA).items():
         if "migrate" not in name:
@@ -145,7 +155,7 @@ def test_tables_are_there_before_any_pod_works() -> None:
 
 
 def test_the_job_needs_nothing_that_helm_makes_later() -> None:
-    pod = pods(HPA)["forebay-migrate-0-1-0"]
+    pod = pods(HPA)[MIGRATE]
     assert "serviceAccountName" not in pod
     assert not any("configMap" in volume for volume in pod["volumes"])
     assert not any(each.get("envFrom") for each in containers(pod))

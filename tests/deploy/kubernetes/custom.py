@@ -1,0 +1,121 @@
+"""What the operators' own kinds may have in them: as much as we use, and not a field more.
+
+kubernetes-validate knows Kubernetes' kinds alone, and an operator drops a field that it does not
+know, without a word. Sources: https://prometheus-operator.dev/docs/api-reference/api/ and
+https://keda.sh/docs/latest/reference/scaledobject-spec/.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+TEXT: Schema = {"type": "string", "minLength": 1}
+WHOLE: Schema = {"type": "integer", "minimum": 0}
+DURATION: Schema = {"type": "string", "pattern": r"^(\d+(ms|[smhd]))+$"}
+TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+def one_of(*words: str) -> Schema:
+    return {"enum": list(words)}
+
+
+def closed(required: dict[str, Schema], **optional: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": required | optional,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def several(each: Schema) -> Schema:
+    return {"type": "array", "items": each, "minItems": 1}
+
+
+def kind(group: str, spec: Schema) -> Schema:
+    metadata = closed({"name": TEXT}, labels=TEXTS, annotations=TEXTS, namespace=TEXT)
+    return closed({"apiVersion": one_of(group), "kind": TEXT, "metadata": metadata, "spec": spec})
+
+
+_KEY = closed({"name": TEXT, "key": TEXT})
+_RELABELING = closed(
+    {"targetLabel": TEXT}, sourceLabels=several(TEXT), regex=TEXT, replacement=TEXT
+)
+_ENDPOINT = closed(
+    {"port": TEXT, "path": TEXT},
+    scheme=one_of("http", "https"),
+    tlsConfig=closed({"ca": closed({"secret": _KEY})}, serverName=TEXT),
+    interval=DURATION,
+    scrapeTimeout=DURATION,
+    authorization=closed({"credentials": _KEY}, type=TEXT),
+    relabelings=several(_RELABELING),
+)
+_RULE = {
+    "oneOf": [
+        closed({"record": TEXT, "expr": TEXT}, labels=TEXTS),
+        closed(
+            {"alert": TEXT, "expr": TEXT},
+            labels=TEXTS,
+            annotations=TEXTS,
+            keep_firing_for=DURATION,
+            **{"for": DURATION},
+        ),
+    ]
+}
+_POLICY = closed({"type": one_of("Pods", "Percent"), "value": WHOLE, "periodSeconds": WHOLE})
+_WAY = closed(
+    {"policies": several(_POLICY)},
+    stabilizationWindowSeconds=WHOLE,
+    selectPolicy=one_of("Max", "Min", "Disabled"),
+)
+_FALLBACK = closed(
+    {"failureThreshold": WHOLE, "replicas": WHOLE},
+    behavior=one_of(
+        "static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"
+    ),
+)
+_TRIGGER = closed(
+    {
+        "type": one_of("prometheus"),
+        "metadata": closed({"serverAddress": TEXT, "query": TEXT, "threshold": TEXT}),
+    },
+    name=TEXT,
+    metricType=one_of("AverageValue", "Value"),
+)
+
+SCHEMAS = {
+    "PodMonitor": kind(
+        "monitoring.coreos.com/v1",
+        closed(
+            {
+                "selector": closed({"matchLabels": TEXTS}),
+                "podMetricsEndpoints": several(_ENDPOINT),
+            }
+        ),
+    ),
+    "PrometheusRule": kind(
+        "monitoring.coreos.com/v1",
+        closed(
+            {"groups": several(closed({"name": TEXT, "rules": several(_RULE)}, interval=DURATION))}
+        ),
+    ),
+    "ScaledObject": kind(
+        "keda.sh/v1alpha1",
+        closed(
+            {
+                "scaleTargetRef": closed({"apiVersion": TEXT, "kind": TEXT, "name": TEXT}),
+                "triggers": several(_TRIGGER),
+            },
+            minReplicaCount=WHOLE,
+            maxReplicaCount=WHOLE,
+            pollingInterval=WHOLE,
+            fallback=_FALLBACK,
+            advanced=closed(
+                {
+                    "horizontalPodAutoscalerConfig": closed(
+                        {"behavior": closed({"scaleUp": _WAY, "scaleDown": _WAY})}
+                    )
+                }
+            ),
+        ),
+    ),
+}
