@@ -1,9 +1,10 @@
 """python -m deploy.release [--folder dist] [--key FILE | --unsigned]: what a release consists of.
 
-The wheel and the source archive of the commit that is checked out, a bill of materials (CycloneDX),
-SHA256SUMS over all of them, and a signature of that file: by sigstore where its client is installed
-and reachable, else with an SSH key (`--key`; verify with `ssh-keygen -Y verify`).
-docs/operations/upgrade.md says what comes before and after.
+The wheel and the source archive of the commit that is checked out, Helm's chart, the image that
+`make image` made of it, a bill of materials (CycloneDX), SHA256SUMS over all of them, and a
+signature of that file: by sigstore where its client is installed and reachable, else with an SSH
+key (`--key`; verify with `ssh-keygen -Y verify`). docs/operations/upgrade.md says what comes before
+and after.
 """
 
 import argparse
@@ -15,10 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy import packed
+
 PROJECT = Path(__file__).resolve().parent.parent
 NAMESPACE = "forebay-release"  # of the SSH signature
 SUMS = "SHA256SUMS"
-_PARTS = ("*.whl", "*.tar.gz", "sbom.cdx.json", f"{SUMS}*")
+_PARTS = ("*.whl", "*.tar.gz", "*.tgz", "sbom.cdx.json", f"{SUMS}*")
 
 
 def main(words: Sequence[str]) -> None:
@@ -31,10 +34,16 @@ def main(words: Sequence[str]) -> None:
     empty(told.folder)
     build(told.folder)
     bill(told.folder)
+    packed.chart(PROJECT / "deploy" / "kubernetes" / "chart" / "forebay", version, told.folder)
+    problem = packed.image(version, git("rev-parse", "HEAD").strip(), told.folder)
+    if problem and not told.unsigned:
+        sys.exit(f"release: {problem}")
     write_sums(told.folder)
     if not told.unsigned:
         sign(told.folder / SUMS, told.key)
     print(f"Forebay {version} in {told.folder}:")
+    if problem:
+        print(f"  without the image: {problem}")
     for path in sorted(told.folder.iterdir()):
         print(f"  {path.name}  {path.stat().st_size:,} bytes")
 

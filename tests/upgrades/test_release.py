@@ -1,25 +1,48 @@
 """What a release consists of, and what is known about what it installs."""
 
+import gzip
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 from audit import release
 from config.environment import PROJECT
-from deploy import known_holes
+from deploy import known_holes, packed
 from deploy import release as script
+
+# Stands in for podman: an image of a commit, whose archive is these words.
+_PODMAN = """\
+#!/bin/sh
+case "$1" in
+    image) echo {revision} ;;
+    save) echo "$2 as it is" ;;
+esac
+"""
+
+
+def podman(folder: Path, revision: str) -> str:
+    place = folder / f"podman-{revision}"
+    place.write_text(_PODMAN.format(revision=revision))
+    place.chmod(0o755)
+    return str(place)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
-    run(sys.executable, "-m", "deploy.release", "--folder", str(folder / "dist"), "--unsigned")
+    command = [sys.executable, "-m", "deploy.release", "--folder", str(folder / "dist")]
+    tool = podman(folder, script.git("rev-parse", "HEAD").strip())
+    told = {**os.environ, "CONTAINERS": tool}
+    subprocess.run([*command, "--unsigned"], cwd=PROJECT, env=told, check=True, capture_output=True)
     return folder / "dist"
 
 
@@ -33,6 +56,35 @@ def test_a_release_has_a_wheel_of_this_version_a_bill_and_checksums(made: Path) 
     sums = dict(line.split()[::-1] for line in (made / "SHA256SUMS").read_text().splitlines())
     assert set(sums) == {path.name for path in made.iterdir()} - {"SHA256SUMS"}
     assert sums[wheel.name] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def test_the_chart_is_in_it_as_helm_packs_it(made: Path) -> None:
+    with tarfile.open(made / f"forebay-{release.VERSION}.tgz") as archive:
+        names = archive.getnames()
+        said = archive.extractfile("forebay/Chart.yaml")
+        assert said
+        about = yaml.safe_load(said)
+    assert {"forebay/values.yaml", "forebay/values.schema.json"} <= set(names)
+    assert all(name.startswith("forebay/") for name in names)
+    assert (about["version"], about["appVersion"]) == (release.VERSION, release.VERSION)
+
+
+def test_the_image_is_in_it_as_podman_loads_it(made: Path) -> None:
+    packed_image = made / f"forebay-{release.VERSION}-image.tar.gz"
+    said = gzip.decompress(packed_image.read_bytes())
+    assert said == f"forebay:{release.VERSION} as it is\n".encode()
+
+
+def test_an_image_of_another_commit_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTAINERS", podman(tmp_path, "abc"))
+    assert packed.image("1.0.0", "abd", tmp_path) == (
+        "the image forebay:1.0.0 is of commit abc: make image"
+    )
+    monkeypatch.setenv("CONTAINERS", "false")
+    assert packed.image("1.0.0", "abd", tmp_path) == "there is no image forebay:1.0.0: make image"
+    assert not list(tmp_path.glob("*.gz"))
 
 
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="there is no ssh-keygen")
