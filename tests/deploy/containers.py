@@ -3,6 +3,7 @@ needs where no image registry, no overlay and no cgroups are to be had (docs/tes
 """
 
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -10,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from bench.children import Child
 from config.environment import PROJECT
 
 BASE = "docker.io/library/debian:bookworm-slim"
 _PODMAN = shlex.split(os.environ.get("FOREBAY_TEST_PODMAN", "podman"))
 _BUILD = shlex.split(os.environ.get("FOREBAY_TEST_PODMAN_BUILD", ""))
+_NOT_IN_SLIM = (
+    *(f"usr/share/{name}" for name in ("doc", "man", "info", "locale")),
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 _RUN = shlex.split(os.environ.get("FOREBAY_TEST_PODMAN_RUN", ""))
 needed = pytest.mark.skipif(
     not (os.environ.get("FOREBAY_TEST_CONTAINERS") and shutil.which(_PODMAN[0])),
@@ -30,19 +37,41 @@ def podman(*arguments: str, check: bool = True, patience: float = 900) -> str:
     return told.stdout.strip()
 
 
-def build(tag: str, folder: Path) -> None:
-    if subprocess.run([*_PODMAN, "image", "exists", BASE]).returncode:
-        _make_base(folder)
-    podman("build", "--format", "docker", "--pull=missing", *_BUILD, "-t", tag, str(PROJECT))
+def is_there(tag: str) -> bool:
+    return not subprocess.run([*_PODMAN, "image", "exists", tag]).returncode
 
 
-def _make_base(folder: Path) -> None:
-    """From Debian's packages, where no registry is."""
+def build_ours(tag: str, folder: Path) -> None:
+    """The Dockerfile of the project, on Debian's slim image or what stands in for it."""
+    if not is_there(BASE):
+        make_base(BASE, "bookworm", folder)
+    build(tag, PROJECT, "--pull=missing")
+
+
+def build(tag: str, context: Path, *options: str) -> None:
+    podman("build", "--format", "docker", *options, *_BUILD, "-t", tag, str(context))
+
+
+def make_base(tag: str, release: str, folder: Path, *packages: str) -> None:
+    """From Debian's packages, where no registry is; without what Debian's slim images lack."""
     root = folder / "base"
-    subprocess.run(["debootstrap", "--variant=minbase", "bookworm", root], check=True)
-    with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as packed:
-        subprocess.run([*_PODMAN, "import", "-", BASE], stdin=packed.stdout, check=True)
+    include = [f"--include={','.join(packages)}"] if packages else []
+    subprocess.run(["debootstrap", "--variant=minbase", *include, release, root], check=True)
+    left_out = [f"--exclude=./{each}/*" for each in _NOT_IN_SLIM]
+    with subprocess.Popen(
+        ["tar", "-C", root, *left_out, "-c", "."], stdout=subprocess.PIPE
+    ) as packed:
+        subprocess.run([*_PODMAN, "import", "-", tag], stdin=packed.stdout, check=True)
     shutil.rmtree(root)
+
+
+def server(socket: Path, log: Path) -> Child:
+    """podman's answer to Docker's API, which `docker-compose` asks."""
+    told = socket.with_suffix(".conf")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    told.write_text(f'[containers]\ndefault_ulimits = ["nofile={most}:{most}"]\n')
+    command = [*_PODMAN, "system", "service", "--time", "0", f"unix://{socket}"]
+    return Child(command, log, {**os.environ, "CONTAINERS_CONF_OVERRIDE": str(told)})
 
 
 def run(name: str, tag: str, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:

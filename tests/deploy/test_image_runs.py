@@ -1,7 +1,6 @@
 """The image is built and does its work: as nobody special, with a root that nobody writes to."""
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.e2e.ask import body, eventually
 from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, containers.needed, pytest.mark.timeout(3600)]
-TAG = "forebay:under-test"
 USER = 10001
 MOST_BYTES = 400_000_000
 NEEDED = ("DATABASE_URL", "FOREBAY_REQUESTS_DATABASE_URL", "REDIS_URL")
@@ -24,15 +22,6 @@ KEYS = {
     "FOREBAY_MASTER_KEY": "master.key",
     "FOREBAY_AUDIT_SIGNING_KEY": "audit_signing.key",
 }
-
-
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """FOREBAY_TEST_IMAGE, or one that is built now."""
-    if given := os.environ.get("FOREBAY_TEST_IMAGE"):
-        return given
-    containers.build(TAG, tmp_path_factory.mktemp("image"))
-    return TAG
 
 
 def secrets_of(platform: Platform, folder: Path) -> list[str]:
@@ -55,7 +44,11 @@ def test_it_is_small_and_says_what_it_is(image: str) -> None:
     print("bytes:", told["Size"])
     assert told["Size"] < MOST_BYTES
     assert told["Config"]["User"] == f"{USER}:0"
-    assert told["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    labels = told["Config"]["Labels"]
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert {"version", "revision", "created"} <= {name.rpartition(".")[2] for name in labels}
+    looked = told.get("Healthcheck") or told["Config"]["Healthcheck"]
+    assert looked["Test"] == ["CMD", "forebay", "healthy"]
 
 
 def test_its_bill_of_materials_has_what_is_in_it(image: str) -> None:

@@ -5,6 +5,7 @@ each, the rest is how late the platform notices that the engine is ready.
 """
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -47,8 +48,9 @@ def test_it_notices_a_ready_engine_soon_however_long_that_took(
     load_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading = Loading(load_s)
-    monkeypatch.setattr(warming.time, "monotonic", loading.monotonic)
-    monkeypatch.setattr(warming.asyncio, "sleep", loading.sleep)
+    clock = SimpleNamespace(sleep=loading.sleep, timeout=asyncio.timeout)
+    monkeypatch.setattr(warming, "asyncio", clock)
+    monkeypatch.setattr(warming, "time", loading)
     asyncio.run(warming.until_it_answers(cast(Spoken, loading), cast(EngineSession, None)))
     assert load_s <= loading.now <= load_s + MOST_WAIT_S
 
