@@ -110,8 +110,8 @@ def test_received_again_it_is_on_record_once(
     row = received(order, key)
     run(database, statements.RECEIVED, row)
     run(database, statements.RECEIVED, row)
-    for table in (Completion, Event, Payload, LedgerEntry):
-        assert table._default_manager.count() == 1
+    assert Completion.objects.count() == LedgerEntry.objects.count() == 1
+    assert Event.objects.filter(request_id=order.id).count() == Payload.objects.count() == 1
 
 
 def test_the_request_can_be_opened_from_the_record(
