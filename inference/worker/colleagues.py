@@ -55,6 +55,11 @@ class Colleagues:
         me = _found(workers, engine, number)
         return me, [worker for worker in workers if worker != me]
 
+    @property
+    def worker(self) -> str:
+        """What this one is called among those of its engine, on all hosts."""
+        return f"{here()}:{self._name[2]}"
+
     def share(self, slots: int) -> int:
         """Of its engine's."""
         return self._me.share(slots) if self._me else slots

@@ -56,6 +56,7 @@ from inference.worker.handlers import handler_of
 from inference.worker.handlers.base import Handler
 from inference.worker.putting_aside import put_aside
 from inference.worker.silence import SilenceWatch
+from inference.worker.watching import EngineWatch
 from tenants.cluster_link import link_to
 from tenants.rate_limits.release import Slot, reacquire, releasing
 from tenants.redis_link import RedisGone
@@ -76,6 +77,7 @@ class Runner:
         self.colleagues = colleagues or Colleagues(pool)
         self.slots = self.colleagues.share(engine.config.slots)
         self.guard = Guard(engine.config.id)
+        self.watch = EngineWatch(pool, engine.config.id, self.colleagues.worker)
         self.running: dict[str, Handler] = {}  # by request id
         self.leased: dict[str, tuple[Item, bytes]] = {}  # with the encrypted order
         self.stopping = False
@@ -96,6 +98,7 @@ class Runner:
             return self.redis.close()
         self._notes = link_to(settings.REDIS_URL, timeout_s=None)
         self.guard = Guard(self.engine.config.id, self.redis)
+        await self.watch.begin(self.redis)
         self.queue = FairQueue(self.redis, self.pool)
         self.inbox = FairQueue(self._notes, self.pool)
         self.charging = Charging(self.queue, self.running)
@@ -121,6 +124,7 @@ class Runner:
                     helper.cancel()
                 self.charging.stop()
                 await self.guard.close()
+                await self.watch.end(self.redis)
                 await self.colleagues.leave(self.redis)
                 await self.writer.drained()
                 await self.commits.close()
@@ -321,7 +325,11 @@ class Runner:
         if item.attempt == 1 and not parked.times:
             spans.past(order.trace, "queue", order.created_at, handler.popped_at)
         with spans.going_on(order.trace, "work") as span:
-            outcome = await handler.run(self.session, self.writer, self.commits, cipher)
+            outcome = None
+            try:
+                outcome = await handler.run(self.session, self.writer, self.commits, cipher)
+            finally:
+                self.watch.over(handler, outcome)
             if span.is_on:
                 span.tell(words.of_work(handler.order, item, self.engine.config.id, outcome))
             return outcome
@@ -419,6 +427,8 @@ class Runner:
         if waits and self._free():
             self._parked = False
             self._wake.set()
+        self.watch.look(self.running.values())
+        await self.watch.tell(self.redis)
 
     async def _after_a_loss(self) -> None:
         """Redis came back empty: put leases and events back before the sweeper looks."""

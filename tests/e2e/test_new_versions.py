@@ -24,8 +24,8 @@ import pytest
 from tests.e2e.ask import HI, eventually
 from tests.e2e.conftest import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 TIMES = int(os.environ.get("FOREBAY_TEST_VERSIONS", "1"))
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + 90 * TIMES)]
 MODEL = "smollm2-135m"
 STREAMS, WHOLE = 8, 2
 BEGIN = """

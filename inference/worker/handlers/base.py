@@ -85,6 +85,7 @@ class Handler(ABC):
         self.moves: Pool | None = None  # and has to: nothing, or half of it, has come of it here
         self.settling: asyncio.Event | None = None  # set when that has ended
         self.lost: EngineFailed | None = None  # the engine has gone silent
+        self.failure: EngineFailed | None = None  # as it ended here
         self.has_left = False  # this installation: a hosted engine may have read it
         self.answers: SecondLevel | None = None  # where what is asked for again is kept
         self.parked_before = self.charged_for = NEVER
@@ -177,7 +178,7 @@ class Handler(ABC):
         The final frame leaves after the settlement is durable, and only if it is this one that is
         on record.
         """
-        failure = await self._failure(session, writer)
+        failure = self.failure = await self._failure(session, writer)
         stops = self._stops_here and not failure
         self.guard.tell(self.item, failure, cancelled=self.cancelled or stops)
         if stops and await self._wait_again(session, writer):

@@ -13,11 +13,13 @@ from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is
 from console.api.problem import bad_request
 from console.api.resource import Who
 from console.api.strict import Shape
+from console.serving.engine_figures import figures_of
 from inference.engines import KINDS
 from inference.engines.standing import Condition, ability, standing
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import AUTO, MOST_SLOTS, SLOTS, url_problem
+from inference.queue.engine_figures import EngineFigures
 from inference.registry.checking import OPTIONS, check_given
 from inference.registry.launched import with_server
 
@@ -27,6 +29,7 @@ _EXAMPLE = {
     "hosted": False,
     "options": {"model": "deepseek-ai/DeepSeek-R1", "context_length": 65536},
 }
+_FIRST = "Until the first token of a stream, from its receipt."
 _OPTIONS = f"As in an entry of FOREBAY_ENGINES: {', '.join(sorted(OPTIONS))}."
 
 
@@ -79,6 +82,31 @@ class NewEngine(EngineChange):
     EXAMPLE = {"name": "gpu-1", "pool": "here", "kind": "vllm", **_EXAMPLE}
 
 
+class FailureShape(Shape):
+    at = s.DateTimeField(source="failed_at")
+    status = s.IntegerField(source="failure.status", help_text="That the client was given.")
+    code = s.CharField(source="failure.code")
+    reason = s.CharField(source="failure.reason", help_text="For operators; never a text.")
+
+
+class FiguresShape(Shape):
+    """As the engine's workers have seen it: of the last five minutes where nothing else is said."""
+
+    requests = s.IntegerField(help_text="That ended here, or went on to another engine.")
+    errors = s.IntegerField(help_text="Of the engine, not of its clients.")
+    tokens_per_second = s.FloatField(help_text="Of answers, in the last minute.")
+    tokens_per_second_15m = s.FloatField()
+    ttft_p50_ms = s.IntegerField(source="ttft_p50", allow_null=True, help_text=_FIRST)
+    ttft_p95_ms = s.IntegerField(source="ttft_p95", allow_null=True)
+    wait_p50_ms = s.IntegerField(source="queue_p50", allow_null=True, help_text="In the queue.")
+    wait_p95_ms = s.IntegerField(source="queue_p95", allow_null=True)
+    last_error = s.SerializerMethodField(help_text="Of the last day.")
+
+    @extend_schema_field(FailureShape(allow_null=True))
+    def get_last_error(self, figures: EngineFigures) -> Any:
+        return FailureShape(figures).data if figures.failure else None
+
+
 class EngineShape(DeclaredShape):
     model = s.CharField(source="pool.model.name")
     pool = s.CharField(source="pool.name")
@@ -98,6 +126,7 @@ class EngineShape(DeclaredShape):
     )
     starting_since = s.SerializerMethodField(help_text="Of a server that Forebay starts.")
     down_since = s.SerializerMethodField()
+    figures = s.SerializerMethodField(help_text="null where Redis does not answer.")
     EXAMPLE = {
         "id": "0192e6a0-5d0b-7c6e-9f6e-1f2a3b4c5d6e",
         "name": "gpu-1",
@@ -114,6 +143,22 @@ class EngineShape(DeclaredShape):
         "state_reason": "",
         "starting_since": None,
         "down_since": None,
+        "figures": {
+            "requests": 4210,
+            "errors": 1,
+            "tokens_per_second": 1840.5,
+            "tokens_per_second_15m": 1712.3,
+            "ttft_p50_ms": 180,
+            "ttft_p95_ms": 420,
+            "wait_p50_ms": 12,
+            "wait_p95_ms": 95,
+            "last_error": {
+                "at": "2026-01-31T08:00:00Z",
+                "status": 502,
+                "code": "engine_failed",
+                "reason": "it answered 500",
+            },
+        },
     }
 
     def get_has_api_key(self, engine: Engine) -> bool:
@@ -131,6 +176,11 @@ class EngineShape(DeclaredShape):
 
     def get_down_since(self, engine: Engine) -> str | None:
         return _since(engine, Condition.DOWN)
+
+    @extend_schema_field(FiguresShape(allow_null=True))
+    def get_figures(self, engine: Engine) -> Any:
+        figures = figures_of(engine.name)
+        return FiguresShape(figures).data if figures else None
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:
@@ -153,7 +203,7 @@ class Engines(DeclaredResource):
     shape = EngineShape
     takes = {"create": NewEngine, "partial_update": EngineChange}
     asks = {"list": NameFilter}
-    volatile = ("state", "state_reason", "starting_since", "down_since")
+    volatile = ("state", "state_reason", "starting_since", "down_since", "figures")
 
     def list(self, request: Any) -> Response:
         """List the engines of all pools."""

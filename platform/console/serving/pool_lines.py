@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from redis import RedisError
 
+from console.serving.engine_figures import figures_of
 from console.serving.pool_figures import PoolFigures, by_pool
 from inference.engines.breaker_override import Breaker, breakers_of
 from inference.engines.standing import Standing, standing
 from inference.models import Engine, Pool
 from inference.queue.client import client
+from inference.queue.engine_figures import EngineFigures
 from inference.queue.occupancy import Occupancy, occupancy
 
 
@@ -18,6 +20,7 @@ class EngineLine:
     standing: Standing
     busy: int | None  # None: Redis is unavailable
     breaker: Breaker | None
+    figures: EngineFigures | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ def engine_line(engine: Engine) -> EngineLine:
 def _line(engine: Engine, pool: Pool, known: _InRedis) -> EngineLine:
     full = known.occupancy.get(pool.name)
     busy = full.by_engine[engine.name] if full else None
-    return EngineLine(engine, standing(engine), busy, known.breakers.get(engine.name))
+    breaker, figures = known.breakers.get(engine.name), figures_of(engine.name)
+    return EngineLine(engine, standing(engine), busy, breaker, figures)
 
 
 def _in_redis(pools: list[Pool]) -> _InRedis:

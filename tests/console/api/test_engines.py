@@ -1,14 +1,18 @@
 """Models, pools and engines are made, changed, drained and removed over the API."""
 
+import time
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from redis import Redis
 
 from audit.models import Event
 from inference import engines
 from inference.engines import breakers
 from inference.models import Engine, Model, Pool
+from inference.queue.engine_window import EngineWindow, Failure, packed
+from inference.queue.engine_window import key as window_key
 from inference.registry.importing import import_file
 from inference.registry.loading import load_once
 from tenants.models import User
@@ -49,6 +53,31 @@ def test_a_model_is_made_with_its_pool_and_engine(api: Api, engine: str) -> None
     assert api.get("models/").json()["results"][0]["pools"] == ["here"]
     assert api.get("pools/", name="here").json()["results"][0]["engines"] == ["gpu-1"]
     assert actions()[-3:] == ["model:add", "pool:add", "engine:add"]
+
+
+def test_what_it_has_done_lately(api: Api, engine: str, valkey: Redis) -> None:
+    told, tag = api.get(engine).json()["figures"], api.get(engine).headers["ETag"]
+    assert (told["requests"], told["ttft_p50_ms"], told["last_error"]) == (0, None, None)
+    window, name, now = EngineWindow(), window_key("here", "gpu-1"), time.time()
+    window.came(600, now)
+    window.ended(now, 50, 400)
+    window.failed(Failure(now, 502, "engine_failed", "it answered 500"))
+    valkey.hset(name, "one", packed(window))
+    caches["process"].clear()
+    read = api.get(engine)
+    told = read.json()["figures"]
+    assert (told["requests"], told["errors"]) == (1, 1)
+    assert 8 < told["tokens_per_second"] <= 10
+    assert told["ttft_p95_ms"] == pytest.approx(400, rel=0.2)
+    assert told["wait_p50_ms"] == pytest.approx(50, rel=0.2)
+    failed = told["last_error"]
+    assert (failed.pop("at")[:2], failed) == (
+        "20",
+        {"status": 502, "code": "engine_failed", "reason": "it answered 500"},
+    )
+    assert read.headers["ETag"] == tag, "figures change nothing that somebody edits"
+    assert api.get("engines/").json()["results"][0]["figures"]["requests"] == 1
+    valkey.delete(name)
 
 
 def test_slots_follow_the_engine_until_a_number_is_sent(api: Api, engine: str) -> None:

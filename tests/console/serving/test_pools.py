@@ -1,5 +1,6 @@
 """Pools and engines: what an operator sees of them, makes of them, and takes away."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +18,8 @@ from console.serving import pool_figures, pool_lines
 from inference import engines
 from inference.engines import reachable
 from inference.models import Engine, Model, Pool, State, Usage
+from inference.queue.engine_window import EngineWindow, Failure, packed
+from inference.queue.engine_window import key as window_key
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.runner_ids import new_id
 from inference.registry.importing import import_file
@@ -103,6 +106,36 @@ def test_figures_of_the_last_minutes(
     assert (found.queue_p50, found.queue_p95) == (7, 7)
     with django_assert_num_queries(0):
         pool_figures.by_pool()
+
+
+def test_each_engine_says_what_it_has_done(
+    client: Client, engine: Engine, sign_in: SignIn, alice: User, valkey: Redis
+) -> None:
+    """Added up from its workers; nothing of it is a tenant's, and only operators see it."""
+    name = window_key("here", "gpu-1")
+    now = time.time()
+    for worker in ("one", "two"):
+        window = EngineWindow()
+        window.came(3600, now)
+        window.ended(now, 50, 400)
+        window.failed(Failure(now, 502, "engine_failed", "it broke off an answer"))
+        valkey.hset(name, worker, packed(window))
+    failed = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S}"
+    for path in (f"{POOLS}live/", url(engine, "live/"), url(engine)):
+        found = page(client, path)
+        for text in ("15 min: ", "engine_failed", failed):
+            assert text in found, path
+    assert "it broke off an answer" in page(client, url(engine))
+    (line,) = pool_lines.pool_lines()
+    figures = line.engines[0].figures
+    assert figures
+    assert (figures.requests, figures.errors) == (2, 2)
+    assert 100 < figures.tokens_per_second <= 120
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": POOLS})
+    assert "最近一次错误" in page(client, POOLS)
+    assert "它中断了一次应答" in page(client, url(engine))
+    assert sign_in(alice).get(url(engine)).status_code in (403, 404)
+    valkey.delete(name)
 
 
 def test_an_engine_that_is_down_says_since_when_and_why(

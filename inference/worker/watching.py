@@ -1,0 +1,103 @@
+"""What a runner sees of its engine, for pages: tokens, waits, first tokens, the last failure.
+
+A request costs it a few additions. Tokens of streams are counted as they come, twice a second; how
+many they were is put right in the end. The window stays with the process while runners come and
+go, and goes on from what Redis has where the worker was started again.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable
+
+import hiredis
+
+from inference.engines.base import EngineFailed, EnginePaused, WorkerLost
+from inference.queue.engine_window import (
+    KEPT_S,
+    EngineWindow,
+    Failure,
+    key,
+    packed,
+    unpacked,
+)
+from inference.record.statements import Outcome
+from inference.worker.handlers.base import Handler
+from tenants.redis_link import RedisGone, RedisLink
+
+EVERY_S = 1.0
+_OURS = (EnginePaused, WorkerLost)  # of which the engine knows nothing
+_windows: dict[str, EngineWindow] = {}  # of this process, by their keys
+
+
+class EngineWatch:
+    """Of one runner. `worker`: its name among those of its engine, on all hosts."""
+
+    def __init__(self, pool: str, engine: str, worker: str) -> None:
+        self._key, self._worker = key(pool, engine), worker
+        self._window = _windows.get(self._key)
+        self._seen: dict[Handler, int] = {}  # pieces of its answer
+        self._changed, self._told_at = False, 0.0
+
+    async def begin(self, redis: RedisLink) -> None:
+        """Takes up what this worker knew before it was started again."""
+        if self._window is None:
+            known = None
+            with contextlib.suppress(RedisGone, hiredis.ReplyError):
+                known = await redis.call("HGET", self._key, self._worker)
+            found = unpacked([known] if known else [])
+            self._window = _windows.setdefault(self._key, *found or [EngineWindow()])
+
+    def look(self, running: Iterable[Handler]) -> None:
+        """How far answers are that run."""
+        now = time.time()
+        for handler in running:
+            self._count(handler, len(handler.sent_events), now)
+
+    def over(self, handler: Handler, outcome: Outcome | None) -> None:
+        """`outcome`: None where it goes on elsewhere, or later."""
+        now = time.time()
+        pieces = len(handler.sent_events)
+        self._count(handler, outcome.completion_tokens if outcome else pieces, now, ends=True)
+        self._seen.pop(handler, None)
+        failure = None if handler.cancelled else handler.failure
+        if isinstance(failure, _OURS):
+            failure = None
+        if outcome or failure:
+            self._changed = True
+            self._own.ended(now, handler.queue_ms, outcome.ttft_ms if outcome else None)
+        if failure and failure.status >= 500:
+            self._own.failed(_told(failure, now))
+
+    async def tell(self, redis: RedisLink) -> None:
+        """Once a second at most, and only what is new. Raises RedisGone, ReplyError."""
+        if not self._changed or time.monotonic() < self._told_at + EVERY_S:
+            return
+        self._told_at = time.monotonic()
+        write = "HSET", self._key, self._worker, packed(self._own)
+        self._changed = False
+        try:
+            await redis.many([write, ("EXPIRE", self._key, KEPT_S)])
+        except RedisGone:
+            self._changed = True
+            raise
+
+    async def end(self, redis: RedisLink) -> None:
+        self._told_at = 0.0
+        with contextlib.suppress(RedisGone, hiredis.ReplyError):
+            await self.tell(redis)
+
+    @property
+    def _own(self) -> EngineWindow:
+        self._window = self._window or _windows.setdefault(self._key, EngineWindow())
+        return self._window
+
+    def _count(self, handler: Handler, now_there: int, now: float, *, ends: bool = False) -> None:
+        new = now_there - self._seen.get(handler, handler.sent_before)
+        self._seen[handler] = now_there
+        if new > 0 or (new and ends):
+            self._own.came(new, now)
+            self._changed = True
+
+
+def _told(failure: EngineFailed, at: float) -> Failure:
+    return Failure(at, failure.status, failure.code, failure.cause[:200])
