@@ -15,6 +15,8 @@ from typing import Any
 class Capabilities:
     """Of one model. Each is a yes or a no, and True where it is not known."""
 
+    text: bool = True  # it answers; else it makes embeddings or scores alone
+    embeddings: bool = True
     images: bool = True
     audio: bool = True
     video: bool = True

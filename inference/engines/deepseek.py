@@ -41,7 +41,13 @@ class DeepSeekEngine(Engine):
     found in the cache stays untold.
     """
 
-    can = {"audio": False, "video": False, "files": False, "json_schema": False}
+    can = {
+        "embeddings": False,
+        "audio": False,
+        "video": False,
+        "files": False,
+        "json_schema": False,
+    }
     parts = ("text", "image_url")
     tool_types = ("function",)
 

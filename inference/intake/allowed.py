@@ -89,7 +89,7 @@ def engines_for(caller: Caller) -> list[Engine]:
 
 
 def models_for(member: Member) -> list[str]:
-    """The names that a person sees to choose from."""
+    """The names that a person sees to choose from: none that only makes embeddings."""
     hidden = withheld_from(member)
     return [name for name in _models_of(member.tenant) if name not in hidden]
 
@@ -104,7 +104,7 @@ class NoModels(StrEnum):
 
 def why_no_models(member: Member) -> NoModels:
     """For a member for whom `models_for` finds none."""
-    if not served():
+    if not any(engine.capabilities.text for engine in served().values()):
         return NoModels.NONE_SERVED
     return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
 
@@ -113,6 +113,7 @@ def _models_of(tenant: Tenant) -> list[str]:
     """A tenant that is local-only has no models that only hosted pools serve."""
     return [
         name
-        for name in served()
-        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
+        for name, engine in served().items()
+        if engine.capabilities.text
+        and not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
     ]

@@ -108,6 +108,7 @@ def check_completion(body: Body, engine: Engine) -> None:
 
 
 def _check(body: Body, engine: Engine, *, chat: bool) -> None:
+    _check_answers(engine)
     fields = engine.fields(chat=chat)
     for name, value in body.items():
         if value is None:
@@ -131,6 +132,17 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
     most = body.get("max_completion_tokens") or body.get("max_tokens") or engine.context_length
     if (body.get("min_tokens") or 0) > most:
         raise BadRequest(f"`min_tokens` must be at most {most}", param="min_tokens")
+
+
+def _check_answers(engine: Engine) -> None:
+    if engine.capabilities.text:
+        return
+    what = "makes embeddings, no text" if engine.known.get("embeddings") else "makes no text"
+    raise BadRequest(
+        f"the model `{engine.config.name}` {what}: it takes neither chats nor completions",
+        code="unsupported_value",
+        param="model",
+    )
 
 
 def _check_capabilities(body: Body, engine: Engine) -> None:

@@ -309,6 +309,23 @@ def can(engine: Engine = LLAMA, **told: bool) -> Engine:
     return type(engine)(replace(engine.config, capabilities=told))
 
 
+@pytest.mark.parametrize("engine", [ENGINE, LLAMA])
+def test_a_model_of_embeddings_takes_neither_chats_nor_completions(engine: Engine) -> None:
+    alone = can(engine, text=False, embeddings=True)
+    asked = (
+        lambda: requests.check_chat(chat(), alone),
+        lambda: requests.check_text(text(), alone),
+        lambda: requests.plain_call({"prompt": "x"}, alone),
+    )
+    for ask in asked:
+        with pytest.raises(BadRequest, match="makes embeddings, no text") as refused:
+            ask()
+        assert (refused.value.code, refused.value.param) == ("unsupported_value", "model")
+    both = can(engine, embeddings=True)
+    requests.check_chat(chat(), both)
+    assert both.known["embeddings"]
+
+
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
