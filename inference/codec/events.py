@@ -12,6 +12,7 @@ DONE = b"data: [DONE]"
 NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
 _MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # than text, perhaps
+_ROLE = re.compile(rb'"role":\s*"')  # SGLang names it in each event, most often as null
 _ID = re.compile(rb'"id":\s*"[^"]*"')
 _MODEL = re.compile(rb'"model":\s*"[^"]*"')
 
@@ -48,7 +49,7 @@ def ends(event: bytes) -> bool:
 
 def opens(event: bytes) -> bool:
     """The event that names the assistant's role, before any text."""
-    return b'"role"' in event and not any(said_in(event))
+    return _ROLE.search(event) is not None and not (ends(event) or any(said_in(event)))
 
 
 def id_field(event: bytes) -> bytes | None:

@@ -483,7 +483,9 @@ def error_in(body: bytes) -> dict[str, Any]:
         found = orjson.loads(body)
     except ValueError:
         return {}
-    error = found.get("error") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    error = found if found.get("object") == "error" else found.get("error")  # SGLang's is bare
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, dict) else {}

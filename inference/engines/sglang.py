@@ -6,29 +6,98 @@ from typing import Any
 import aiohttp
 import orjson
 
+from inference import classes
 from inference.engines import load, reading
+from inference.engines.base import EngineFailed, error_in
+from inference.engines.fields import STRING
 from inference.engines.load import Load
-from inference.engines.salted import SaltedEngine
+from inference.engines.open_ended import OpenEndedEngine
+from inference.engines.openai import OpenAIEngine
 from inference.engines.session import EngineSession
+from inference.order import Order
 
+PRIORITY_STEP = 10  # between classes; SGLang serves the higher number first
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
+_TAKEN = (
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "min_tokens",
+    "stop_token_ids",
+    "ignore_eos",
+    "skip_special_tokens",
+    "continue_final_message",
+    "separate_reasoning",
+)
 
 
-class SglangEngine(SaltedEngine):
-    """Needs SGLang 0.5.3 or newer: older ones do not know `cache_salt`."""
+_SAYS = {
+    "text": "is_generation",
+    "images": "has_image_understanding",
+    "audio": "has_audio_understanding",
+}
 
+
+class SglangEngine(OpenEndedEngine):
+    """Needs SGLang 0.5.3 or newer: older ones do not know `cache_salt`.
+
+    What it does not know it ignores, so of others' fields only those are taken that it has.
+    `stream_reasoning` stays outside: it would let an answer that is cut seem shorter than it was.
+    """
+
+    product = "SGLang"
+    own_fields = {
+        **{name: OpenAIEngine.own_fields[name] for name in _TAKEN},
+        "regex": STRING,
+        "ebnf": STRING,
+    }
+    can = {"files": False}
+    tool_types = ("function",)
+
+    @property
+    def health_url(self) -> str:
+        """By itself it generates a token for that: a list of models comes from a frozen one too."""
+        return self._root + "/health"
+
+    def outgoing(self, order: Order) -> bytes:
+        """With priorities in force, a request without one would come last."""
+        body = super().outgoing(order)
+        if not self.config.priority_scheduling:
+            return body
+        return body[:-1] + b',"priority":%d}' % (-classes.rank(order.klass) * PRIORITY_STEP)
+
+    def broken(self, event: bytes) -> EngineFailed:
+        """A full queue, and what its scheduler gives up, is told in a stream that has begun."""
+        return (
+            self.refusal(503, event)
+            if error_in(event).get("code") == 503
+            else super().broken(event)
+        )
+
+    # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:
-        if not self.config.auto_slots:
-            return True
+        """Asks what its model is, for its context, and where that counts for its slots."""
         try:
-            for path in ("/server_info", "/get_server_info"):  # its name until 2026
+            with contextlib.suppress(*_UNREADABLE):
+                self.learn_model(await self._ask(session, self.base + "/models"))
+            if said := await self._said(session, "/model_info", "/get_model_info"):
+                self.learn(_can(said))
+            if self.config.auto_slots:
                 with contextlib.suppress(*_UNREADABLE):
-                    self.learn_slots(_slots(await self._ask(session, path)))
-                    break
+                    self.learn_slots(
+                        _slots(await self._said(session, "/server_info", "/get_server_info"))
+                    )
         except (aiohttp.ClientConnectionError, TimeoutError):
             return False
         return True
+
+    async def _said(self, session: EngineSession, *paths: str) -> Any:
+        """By the first of the paths that there is: the second was its name until 2026."""
+        for path in paths:
+            with contextlib.suppress(*_UNREADABLE):
+                return await self._ask(session, self._root + path)
+        return None
 
     async def load(self, session: EngineSession) -> Load | None:
         """Of one that was started with --enable-metrics."""
@@ -39,12 +108,9 @@ class SglangEngine(SaltedEngine):
         """What is not OpenAI's API is beside it."""
         return self.base.removesuffix("/v1")
 
-    async def _ask(self, session: EngineSession, path: str) -> Any:
+    async def _ask(self, session: EngineSession, url: str) -> Any:
         async with session.http.get(
-            self._root + path,
-            headers=self.headers(),
-            timeout=_TIMEOUT,
-            allow_redirects=False,
+            url, headers=self.headers(), timeout=_TIMEOUT, allow_redirects=False
         ) as response:
             response.raise_for_status()
             return orjson.loads(await reading.whole(response))
@@ -54,3 +120,10 @@ def _slots(told: Any) -> int:
     """Requests that all of its data-parallel ranks run at once."""
     ranks = told["internal_states"]
     return sum(int(rank["effective_max_running_requests_per_dp"]) for rank in ranks)
+
+
+def _can(told: Any) -> dict[str, bool]:
+    """What it says that its model is. Of one that does not generate: embeddings, or scores."""
+    found = {name: told[theirs] for name, theirs in _SAYS.items() if theirs in told}
+    known = {name: said for name, said in found.items() if isinstance(said, bool)}
+    return known | ({"embeddings": False} if known.get("text") else {})

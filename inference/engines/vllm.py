@@ -1,7 +1,6 @@
 """vLLM's OpenAI-compatible server. `url` is its base, e.g. http://gpu-1:8000/v1."""
 
 import contextlib
-import logging
 from functools import partial
 from typing import Any
 
@@ -18,14 +17,12 @@ from inference.engines.fields import (
     tokens,
 )
 from inference.engines.load import Load
+from inference.engines.open_ended import OpenEndedEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
-from inference.engines.salted import SaltedEngine
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import after_prompt, rest_of, said_last, takes_prefix
 from inference.order import Order
 
-log = logging.getLogger(__name__)
 PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _UNREADABLE = (aiohttp.ClientResponseError, LookupError, ValueError, TypeError, AttributeError)
@@ -43,7 +40,7 @@ _OF_A_PROMPT = (
 )
 
 
-class VllmEngine(SaltedEngine):
+class VllmEngine(OpenEndedEngine):
     """Needs vLLM 0.9 or newer: older ones do not know `cache_salt`.
 
     `stream_interval` stays outside: it would let an answer that is cut seem shorter than it was.
@@ -61,6 +58,7 @@ class VllmEngine(SaltedEngine):
         "return_tokens_as_token_ids": BOOL,
     }
     own_text_fields = {"response_format": FORMAT}
+    product = "vLLM"
     can = {"files": False}
     tool_types = ("function",)
 
@@ -73,36 +71,21 @@ class VllmEngine(SaltedEngine):
     def health_url(self) -> str:
         return self.root + "/health"
 
-    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
-        if chat and takes_prefix(body.get("messages") or []):
-            *before, last = body["messages"]
-            body["messages"] = [*before, {k: v for k, v in last.items() if k != "prefix"}]
-            _open_ended(body)
-        return super().prepare(body, chat=chat)
+    def open_ended(self, body: dict[str, Any]) -> None:
+        super().open_ended(body)
+        body["add_generation_prompt"] = False
 
     def outgoing(self, order: Order) -> bytes:
         body = super().outgoing(order)
         rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
         return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
 
-    def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        body = rest_of(order, tokens)
-        if body is None:
-            return None
-        if not text:
-            return order.body
-        if order.chat:
-            said_last(body["messages"], text, open_ended=bool(body.get("continue_final_message")))
-            _open_ended(body)
-            return orjson.dumps(body)
-        return after_prompt(body, text)
-
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:
         """Asks for the context of its model, and for the tokens of its chat template."""
         try:
             with contextlib.suppress(*_UNREADABLE):
-                self._learn_model(await self._ask(session, self.base + "/models"))
+                self.learn_model(await self._ask(session, self.base + "/models"))
             with contextlib.suppress(*_UNREADABLE):
                 await self._learn_slots(session)
             with contextlib.suppress(*_UNREADABLE):
@@ -111,17 +94,6 @@ class VllmEngine(SaltedEngine):
         except (aiohttp.ClientConnectionError, TimeoutError):
             return False
         return True
-
-    def _learn_model(self, listed: Any) -> None:
-        """A LoRA adapter stands in the list, and has the context of its parent."""
-        served = {model["id"]: model for model in listed["data"]}
-        if (mine := served.get(self.config.model)) is None:
-            name, known = self.config.model, ", ".join(sorted(served))
-            log.warning("%s: vLLM has no model %s, but %s", self.config.id, name, known)
-            return
-        parent = served.get(mine.get("parent")) or {}
-        if longest := mine.get("max_model_len") or parent.get("max_model_len"):
-            self.learn_context(int(longest))
 
     async def _learn_slots(self, session: EngineSession) -> None:
         """Its servers in development mode say what they were started with; others answer 404."""
@@ -161,8 +133,3 @@ class VllmEngine(SaltedEngine):
         ) as response:
             response.raise_for_status()
             return orjson.loads(await reading.whole(response))
-
-
-def _open_ended(body: dict[str, Any]) -> None:
-    """The last message is gone on with, and only what is new comes back."""
-    body["continue_final_message"], body["add_generation_prompt"] = True, False

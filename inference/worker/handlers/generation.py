@@ -41,6 +41,7 @@ from inference.worker.handlers.base import Handler
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
 BYTES_OF_A_TOKEN = 4  # on average, of text
+ABORTED = "abort"  # by vLLM or SGLang themselves, as they end: no answer is over that way
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
 
 
@@ -239,6 +240,8 @@ class Generation(Handler):
             self.over = True
             return
         tail = self.codec.tail(event, self.tokens_before)
+        if tail.finish_reason == ABORTED:
+            raise AnswerBroken
         self.finish_reason = tail.finish_reason or self.finish_reason
         if tail.usage is not None:
             self.usage = tail.usage
@@ -323,6 +326,8 @@ class Generation(Handler):
             whole = self.codec.whole(body)
         except ValueError:
             raise EngineFailed(502, "engine_failed", "the engine sent no valid answer") from None
+        if whole.finish_reason == ABORTED:
+            raise AnswerBroken
         self.body, self.finish_reason, self.usage = whole.body, whole.finish_reason, whole.usage
 
     # The end --------------------------------------------------------------------------------------
