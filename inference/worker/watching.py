@@ -35,7 +35,6 @@ class EngineWatch:
     def __init__(self, pool: str, engine: str, worker: str) -> None:
         self._key, self._worker = key(pool, engine), worker
         self._window = _windows.get(self._key)
-        self._seen: dict[Handler, int] = {}  # pieces of its answer
         self._changed, self._told_at = False, 0.0
 
     async def begin(self, redis: RedisLink) -> None:
@@ -51,14 +50,14 @@ class EngineWatch:
         """How far answers are that run."""
         now = time.time()
         for handler in running:
-            self._count(handler, len(handler.sent_events), now)
+            self._count(handler, len(handler.sent_events) - handler.watched, now)
 
     def over(self, handler: Handler, outcome: Outcome | None) -> None:
         """`outcome`: None where it goes on elsewhere, or later."""
         now = time.time()
         pieces = len(handler.sent_events)
-        self._count(handler, outcome.completion_tokens if outcome else pieces, now, ends=True)
-        self._seen.pop(handler, None)
+        taken = outcome.completion_tokens if outcome else pieces
+        self._count(handler, taken - handler.watched, now, ends=True)
         failure = None if handler.cancelled else handler.failure
         if isinstance(failure, _OURS):
             failure = None
@@ -91,9 +90,9 @@ class EngineWatch:
         self._window = self._window or _windows.setdefault(self._key, EngineWindow())
         return self._window
 
-    def _count(self, handler: Handler, now_there: int, now: float, *, ends: bool = False) -> None:
-        new = now_there - self._seen.get(handler, handler.sent_before)
-        self._seen[handler] = now_there
+    def _count(self, handler: Handler, new: int, now: float, *, ends: bool = False) -> None:
+        """Only in the end they may turn out to be fewer than there seemed to be."""
+        handler.watched = len(handler.sent_events)
         if new > 0 or (new and ends):
             self._own.came(new, now)
             self._changed = True

@@ -76,6 +76,7 @@ class Handler(ABC):
         self.sent_before = len(sent_before or ())  # by an earlier attempt: cannot be taken back
         self.sent_events = list(sent_before or ())
         self.sent = len(self.sent_events)
+        self.watched = self.sent_before  # events that pages have been told of (watching.py)
         self.of_another_version = False  # what was sent before
         self.popped_at = time.time()
         self.cancelled = False

@@ -82,18 +82,18 @@ class NewEngine(EngineChange):
     EXAMPLE = {"name": "gpu-1", "pool": "here", "kind": "vllm", **_EXAMPLE}
 
 
-class FailureShape(Shape):
+class EngineFailureShape(Shape):
     at = s.DateTimeField(source="failed_at")
     status = s.IntegerField(source="failure.status", help_text="That the client was given.")
     code = s.CharField(source="failure.code")
     reason = s.CharField(source="failure.reason", help_text="For operators; never a text.")
 
 
-class FiguresShape(Shape):
+class EngineFiguresShape(Shape):
     """As the engine's workers have seen it: of the last five minutes where nothing else is said."""
 
     requests = s.IntegerField(help_text="That ended here, or went on to another engine.")
-    errors = s.IntegerField(help_text="Of the engine, not of its clients.")
+    failed = s.IntegerField(source="errors", help_text="By the engine, not by its clients.")
     tokens_per_second = s.FloatField(help_text="Of answers, in the last minute.")
     tokens_per_second_15m = s.FloatField()
     ttft_p50_ms = s.IntegerField(source="ttft_p50", allow_null=True, help_text=_FIRST)
@@ -102,9 +102,9 @@ class FiguresShape(Shape):
     wait_p95_ms = s.IntegerField(source="queue_p95", allow_null=True)
     last_error = s.SerializerMethodField(help_text="Of the last day.")
 
-    @extend_schema_field(FailureShape(allow_null=True))
+    @extend_schema_field(EngineFailureShape(allow_null=True))
     def get_last_error(self, figures: EngineFigures) -> Any:
-        return FailureShape(figures).data if figures.failure else None
+        return EngineFailureShape(figures).data if figures.failure else None
 
 
 class EngineShape(DeclaredShape):
@@ -145,7 +145,7 @@ class EngineShape(DeclaredShape):
         "down_since": None,
         "figures": {
             "requests": 4210,
-            "errors": 1,
+            "failed": 1,
             "tokens_per_second": 1840.5,
             "tokens_per_second_15m": 1712.3,
             "ttft_p50_ms": 180,
@@ -177,10 +177,10 @@ class EngineShape(DeclaredShape):
     def get_down_since(self, engine: Engine) -> str | None:
         return _since(engine, Condition.DOWN)
 
-    @extend_schema_field(FiguresShape(allow_null=True))
+    @extend_schema_field(EngineFiguresShape(allow_null=True))
     def get_figures(self, engine: Engine) -> Any:
         figures = figures_of(engine.name)
-        return FiguresShape(figures).data if figures else None
+        return EngineFiguresShape(figures).data if figures else None
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:

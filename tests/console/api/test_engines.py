@@ -66,7 +66,7 @@ def test_what_it_has_done_lately(api: Api, engine: str, valkey: Redis) -> None:
     caches["process"].clear()
     read = api.get(engine)
     told = read.json()["figures"]
-    assert (told["requests"], told["errors"]) == (1, 1)
+    assert (told["requests"], told["failed"]) == (1, 1)
     assert 8 < told["tokens_per_second"] <= 10
     assert told["ttft_p95_ms"] == pytest.approx(400, rel=0.2)
     assert told["wait_p50_ms"] == pytest.approx(50, rel=0.2)
