@@ -57,7 +57,7 @@ class Answers:
 
     def take(self, answer: httpx.Response, text: str, *, stream: bool) -> None:
         whole = text.rstrip().endswith("data: [DONE]") if stream else '"choices"' in text
-        if answer.status_code != 200 or not whole or "error" in text:
+        if answer.status_code != 200 or not whole or '"error"' in text:  # a word it may say, too
             self.faults.append(f"{answer.status_code} {text[-300:]}")
         self.by[answer.headers.get("x-forebay-upstream", "")] += 1
 
@@ -75,7 +75,7 @@ async def asked_all_the_time(platform: Platform) -> AsyncIterator[Answers]:
                 text = (await answer.aread()).decode()
             found.take(answer, text, stream=stream)
 
-    async with httpx.AsyncClient(base_url=platform.url, headers=headers, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=platform.url, headers=headers, timeout=180) as client:
         kinds = [True] * STREAMS + [False] * WHOLE
         asking = [asyncio.create_task(ask(client, stream=stream)) for stream in kinds]
         try:

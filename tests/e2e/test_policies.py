@@ -12,6 +12,7 @@ from bench.under_test import UNLIMITED
 from tests.e2e.ask import body, eventually
 from tests.e2e.broke_service import BrokeService, broke_service
 from tests.e2e.conftest import Mock, Platform, start_mock
+from tests.e2e.front_ends.grpc import Grpc
 from tests.e2e.test_engines_come_and_go import do
 from tests.e2e.test_limits import new_key
 
@@ -164,6 +165,12 @@ def test_a_hosted_service_that_wants_money_fails_over_to_a_pool_here(
 ) -> None:
     here = {"x-forebay-residency": "local"}
     eventually(lambda: served_by(api_first, "api-first", **here) == "api-here", 30)
+    with Grpc(api_first).client(api_first.key, headers=here) as asking:
+        answer = asking.chat(model="api-first", max_tokens=1)
+    assert answer.status == 200
+    assert answer.figures["x-forebay-upstream"].startswith("api-here/")
+    with Grpc(api_first).client(api_first.key, headers=dict.fromkeys(here, "moon")) as asking:
+        assert asking.chat(model="api-first").param == "x-forebay-residency"
     assert broke.bytes == 0
     assert served_by(api_first, "api-first") == "api-here"
     assert broke.bytes > 0, "it was asked first"
