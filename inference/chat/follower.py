@@ -39,6 +39,7 @@ class Follower:
         self.message_id, self.completion_id = message_id, completion_id
         self.last = after
         self._gap = False
+        self._upstream = ""
         self._waiting: Waiting | None = None  # as it was said last
 
     async def run(self) -> None:
@@ -74,6 +75,7 @@ class Follower:
             await self._say(waiting)
 
     async def _pass_on(self, frame: Frame) -> None:
+        self._upstream = frame.upstream or self._upstream
         if frame.kind != Kind.ERROR:
             said = [said_in(event) for event in split(frame.body)]
             # Redis was lost with events in it that nobody had read: the record has them.
@@ -90,7 +92,7 @@ class Follower:
         if found and not found.streaming:
             if self._gap:
                 await self._say(Whole(self.message_id, found.text, found.reasoning))
-            await self._say(end(found))
+            await self._say(end(found, self._upstream))
         else:
             await self._say(self._failed(frame, found))
 
@@ -120,8 +122,8 @@ def _delta(message_id: UUID, last: int, said: list[Said]) -> Delta:
     )
 
 
-def end(found: Turn) -> End:
-    return End(found.id, found.finish_reason, found.figures, found.error)
+def end(found: Turn, upstream: str = "") -> End:
+    return End(found.id, found.finish_reason, found.figures, found.error, upstream)
 
 
 def on_record(message_id: UUID) -> Turn | None:

@@ -114,10 +114,13 @@ class Whole(msgspec.Struct, frozen=True, tag="text"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
+    """`upstream`: pool and engine that served it, while its events are kept."""
+
     message: UUID
     finish_reason: str
     figures: Figures | None = None
     error: Problem | None = None
+    upstream: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="error"):

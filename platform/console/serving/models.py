@@ -14,6 +14,7 @@ from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
 from console.serving.forms import NewModelForm
 from console.serving.outcome import acted, saved
+from console.serving.trying import tenants_by_model
 from inference.engines import served
 from inference.engines.standing import Condition, standing
 from inference.models import Model, Pool
@@ -44,6 +45,7 @@ class ModelLine:
     context_length: int | None  # None: it is not served
     takes: list[tuple[str, bool]]  # what is known of it
     price: Price | None
+    tried_in: list[str]  # tenants in which who looks may try it
 
 
 @operators_only
@@ -54,13 +56,13 @@ def models(request: ConsoleRequest) -> HttpResponse:
         said = _("The model %(name)s is there. It is served once a pool of it has an engine.")
         messages.success(request, said % form.cleaned_data)
         return redirect("console:served_models")
-    context = {"lines": _lines(), "form": form, "public_url": settings.PUBLIC_URL}
+    context = {"lines": _lines(request), "form": form, "public_url": settings.PUBLIC_URL}
     return render(request, "console/serving/models.html", context)
 
 
 @operators_only
 def live(request: ConsoleRequest) -> HttpResponse:
-    context = {"lines": _lines(), "public_url": settings.PUBLIC_URL}
+    context = {"lines": _lines(request), "public_url": settings.PUBLIC_URL}
     return render(request, "console/serving/_models.html", context)
 
 
@@ -78,13 +80,14 @@ def _add(form: NewModelForm, request: ConsoleRequest) -> None:
     Model.add(form.cleaned_data["name"], by=request.actor)
 
 
-def _lines() -> list[ModelLine]:
+def _lines(request: ConsoleRequest) -> list[ModelLine]:
+    tried_in = tenants_by_model(request.user)
     prices = {(price.model, price.pool): price for price in Price.objects.holding()}
     rows = Model.objects.prefetch_related("pools__engines")
-    return [_line(model, prices) for model in rows]
+    return [_line(model, prices, tried_in.get(model.name, [])) for model in rows]
 
 
-def _line(model: Model, prices: dict[tuple[str, str], Price]) -> ModelLine:
+def _line(model: Model, prices: dict[tuple[str, str], Price], tried_in: list[str]) -> ModelLine:
     price = prices.get((model.name, ""))
     engine, pools = served().get(model.name), list(model.pools.all())
     turns = sorted(pools, key=_comes_later)
@@ -93,8 +96,9 @@ def _line(model: Model, prices: dict[tuple[str, str], Price]) -> ModelLine:
         for at, pool in enumerate(pools)
     ]
     if engine is None:
-        return ModelLine(model, places, None, [], price)
-    return ModelLine(model, places, engine.context_length, sorted(engine.known.items()), price)
+        return ModelLine(model, places, None, [], price, [])
+    known = sorted(engine.known.items())
+    return ModelLine(model, places, engine.context_length, known, price, tried_in)
 
 
 def _comes_later(pool: Pool) -> bool:

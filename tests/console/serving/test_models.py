@@ -10,7 +10,8 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.models import Engine, Model, Pool
 from inference.registry.importing import import_file
-from tenants.models import Member, Price, User
+from tenants.models import Member, Price, Tenant, User
+from tenants.roles import Role
 from tests.console.conftest import SignIn
 from tests.console.serving.conftest import BY, MODELS, POOLS, URL, acts, page, sent
 
@@ -40,6 +41,22 @@ def test_what_a_model_takes_and_costs(client: Client, settings: Settings, db: No
         for code in ("curl", 'OpenAI(base_url="', "new OpenAI({"):
             assert code in found
         assert found.count("max_tokens") == 3, "the answer to a try is soon there"
+
+
+def test_who_may_chat_in_a_tenant_may_try_it(
+    client: Client, settings: Settings, operator: User, acme: Tenant
+) -> None:
+    entry = {"kind": "openai", "url": URL, "slots": 4}
+    alone = {"capabilities": {"text": False, "embeddings": True}}
+    settings.ENGINES = {"smol": entry, "vectors": entry | alone}
+    import_file()
+    assert "be a member of a tenant" in page(client, MODELS)
+    acme.add_member(operator, Role.MEMBER, by=BY)
+    for path in (MODELS, f"{MODELS}live/"):
+        found = page(client, path)
+        assert "A prompt for smol" in found
+        assert "A prompt for vectors" not in found
+        assert "A prompt for a model" not in found
 
 
 def test_what_it_costs_in_a_pool_with_its_own_price(client: Client, pools: list[Pool]) -> None:

@@ -6,6 +6,7 @@ from textwrap import dedent
 from tests.e2e.conftest import Platform
 
 PASSWORD = "a forebay holds the river"
+# olga operates the platform and chats in acme.
 # alice owns acme, bob chats there and in globex, carol audits acme; charlie is of globex only.
 _MAKE = dedent("""
     import json
@@ -14,8 +15,8 @@ _MAKE = dedent("""
     from tenants.models import Quota, Tenant, User
     from tenants.roles import Role
 
-    def person(email, **roles):
-        user = User.objects.create_user(email, {password!r})
+    def person(email, is_operator=False, **roles):
+        user = User.objects.create_user(email, {password!r}, is_operator=is_operator)
         for tenant, role in roles.items():
             tenants[tenant].add_member(user, role, by="test")
         session = SessionStore()
@@ -38,6 +39,7 @@ _MAKE = dedent("""
         "leaver": person("leaver@acme.example", acme=Role.MEMBER),
         "sleeper": person("sleeper@acme.example", acme=Role.MEMBER),
         "quinn": person("quinn@spent.example", spent=Role.MEMBER),
+        "olga": person("olga@forebay.example", is_operator=True, acme=Role.MEMBER),
         "tim": person("tim@tiny.example", tiny=Role.MEMBER),
     }}))
 """)

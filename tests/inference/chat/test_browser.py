@@ -508,3 +508,35 @@ def test_a_growing_answer_ends_as_the_whole_would(render: Callable[[str], dict[s
     assert "".join(found["text"].split()).startswith("".join(found["grown"].split())[:-1])
     assert found["html"].count("<li>") == 3
     assert found["html"].count("<tr>") == 2
+
+
+def test_an_operator_tries_a_model_from_its_page(enter: Enter, browse: Browse) -> None:
+    """By keyboard, through the chat's door: the answer streams, and it is on record."""
+    page = enter("olga", "/console/models/")
+    page.get_by_text("Try it").click()
+    page.get_by_label("A prompt for mock").fill("Say something.")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Send")).to_be_focused()
+    page.keyboard.press("Enter")
+    answer = page.get_by_role("region", name="Answer")
+    expect(answer).to_contain_text("t5", timeout=10_000)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    told = page.get_by_text("Served by mock/mock/openai")
+    expect(told).to_contain_text(re.compile(r"First token after \d+ ms, 100 tokens, end: stop"))
+    expect(answer).to_contain_text("t99")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    link = page.get_by_role("link", name="Open it in the chat").get_attribute("href")
+    messages = browse("olga").get(f"{link}messages/").json()["messages"]
+    assert [found["author"] for found in messages] == ["user", "assistant"]
+    assert messages[0]["text"] == "Say something."
+
+
+def test_a_try_is_stopped(enter: Enter, engine: Mock) -> None:
+    page = enter("olga", "/console/models/", locale="zh-CN")
+    page.get_by_text("试一试").click()
+    page.get_by_label("给 mock 的提示").fill("Say something.")
+    engine.behave(tokens=500, interval_ms=20)
+    page.get_by_role("button", name="发送").click()
+    expect(page.get_by_role("region", name="答复")).to_contain_text("t5", timeout=10_000)
+    page.get_by_role("button", name="停止").click()
+    expect(page.get_by_text("cancelled")).to_be_visible(timeout=10_000)
