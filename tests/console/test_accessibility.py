@@ -83,6 +83,7 @@ FOR_OTHERS = {  # than an owner with second factors: visited below, one by one
 }
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important; }"
+UNFOLDED = "document.querySelectorAll('#live details').forEach((each) => (each.open = true))"
 # What all pages share is looked at once, and of a long table its first rows.
 KNOWN = ["header.navbar", ".page-tabs", "footer.footer", "tbody tr:nth-child(n+13)"]
 # A theme changes colours and nothing else. Contrasts, which take axe far longer than all else, are
@@ -154,6 +155,7 @@ class Inspector:
     def look(self) -> None:
         assert self.page.locator("html[lang] h1").count() == 1, self.page.url
         self.page.add_style_tag(content=STILL)
+        self.page.evaluate(UNFOLDED)
         found, self.looks = self.page.evaluate(RUN, [self.known, self.looks])
         self.found += [f"{self.page.url} {said}" for said in found]
 
