@@ -11,19 +11,22 @@ from pathlib import Path
 from bench.children import Child
 from config.environment import PROJECT
 from tests.deploy import containers
+from tests.deploy.stand_ins import IMAGES
 from tests.e2e.ask import eventually
 
 PROGRAM = shutil.which("docker-compose")
 ADDRESS = "127.0.0.7"  # of this host alone, and likely nobody else's
 URL = f"http://{ADDRESS}:8000"
-# What a machine without GPUs and with little to give leaves out; and the mock engine's code.
+NAME = "forebay-under-test"  # beside a Forebay that somebody uses
+# What a machine without a registry, without GPUs and with little to give has in place of it.
 HERE = f"""
 services:
   vllm:
     volumes: ["{PROJECT}/bench:/opt/bench/bench:ro"]
     ulimits: !reset null
     deploy: {{resources: {{reservations: !reset null}}}}
-"""
+    image: {IMAGES["vllm"]}
+""" + "".join(f"  {name}: {{image: {tag}}}\n" for name, tag in IMAGES.items() if name != "vllm")
 
 
 class Compose:
@@ -41,6 +44,7 @@ class Compose:
             "FOREBAY_PUBLIC_URL": URL,
             "PUBLISH": ADDRESS,
             "MODELS": str(folder / "models"),
+            "COMPOSE_PROJECT_NAME": NAME,
             "COMPOSE_FILE": "compose.yaml:here.yaml",
             "COMPOSE_PROFILES": "gpu",
             "DOCKER_HOST": f"unix://{self._socket}",
@@ -97,7 +101,8 @@ def _health_checks() -> Iterator[None]:
 def _not_yet_well() -> list[str]:
     format_ = "{{.Names}} {{.Status}}"
     lines = containers.podman("ps", "--format", format_, check=False).splitlines()
-    return [line.split()[0] for line in lines if "(healthy)" not in line]
+    ours = [line for line in lines if line.startswith(NAME)]
+    return [line.split()[0] for line in ours if "(healthy)" not in line]
 
 
 def is_well(name: str) -> bool:

@@ -1,7 +1,6 @@
 """deploy/compose comes up by `docker compose up` as it is shipped, and answers over the real wire.
 
-The images of others are stand-ins with Debian's servers where no registry is (stand_ins/); Grafana
-stays away.
+In place of others' images it has stand-ins with Debian's servers (stand_ins/); Grafana stays away.
 """
 
 import json
@@ -14,8 +13,8 @@ import httpx
 import pytest
 
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
-from tests.deploy import compose_up, containers, stand_ins
-from tests.deploy.compose_up import ADDRESS, URL, Compose
+from tests.deploy import compose_up, stand_ins
+from tests.deploy.compose_up import ADDRESS, NAME, URL, Compose
 from tests.deploy.containers import podman
 from tests.deploy.test_compose import OURS, SERVICES
 from tests.e2e.ask import eventually
@@ -39,7 +38,7 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_to
 def compose(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     folder = tmp_path_factory.mktemp("compose")
     folder.chmod(0o755)  # users of containers read it
-    stand_ins.build(SERVICES, image, folder)
+    stand_ins.build(image, folder)
     made = Compose(folder, image)
     try:
         yield made
@@ -85,7 +84,7 @@ def test_all_come_up_in_order_and_are_well(compose: Compose, key: str) -> None:
     (migrate,) = (each for each in _listed(compose) if each["Service"] == "migrate")
     assert (migrate["State"], migrate["ExitCode"]) == ("exited", 0)
     names = [each["Name"] for each in _listed(compose) if each["Service"] != "migrate"]
-    assert {"forebay-web-1", "forebay-web-2"} <= set(names)
+    assert {f"{NAME}-web-1", f"{NAME}-web-2"} <= set(names)
     for name in names:
         eventually(lambda name=name: compose_up.is_well(name), 300)  # type: ignore[misc]
 
@@ -120,7 +119,7 @@ def test_a_chat_goes_over_grpc(key: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS.keys() - {"migrate"}))
 def test_it_is_as_hard_as_compose_yaml_says(compose: Compose, key: str, name: str) -> None:
-    container = f"forebay-{name}-1"
+    container = f"{NAME}-{name}-1"
     assert "Read-only" in podman("exec", container, "sh", "-c", "touch /x 2>&1 || true")
     assert podman("exec", container, "id", "-u") == "10001"
     status = podman("exec", container, "cat", "/proc/1/status")
@@ -138,7 +137,7 @@ def _bytes(size: str) -> int:
 
 def test_who_speaks_to_no_other_host_cannot(compose: Compose, key: str) -> None:
     for name in ("postgres", "valkey", "beat"):
-        assert podman("exec", f"forebay-{name}-1", "cat", "/proc/net/route").count("00000000\t") < 2
+        assert podman("exec", f"{NAME}-{name}-1", "cat", "/proc/net/route").count("00000000\t") < 2
 
 
 def test_prometheus_has_the_rules_and_scrapes_every_process(compose: Compose, key: str) -> None:
@@ -148,9 +147,9 @@ def test_prometheus_has_the_rules_and_scrapes_every_process(compose: Compose, ke
 
     def asked(path: str) -> Any:
         words = ("wget", "-q", "-O", "-", f"http://127.0.0.1:9090/api/v1/{path}")
-        return json.loads(podman("exec", "forebay-prometheus-1", *words))["data"]
+        return json.loads(podman("exec", f"{NAME}-prometheus-1", *words))["data"]
 
-    eventually(lambda: {*roles()} >= {"grpc", "jobs", "web", "worker"}, 120)
+    eventually(lambda: {*roles()} >= {"grpc", "jobs", "web", "worker"}, 180)
     eventually(lambda: roles().count("web") == 2, 60)
     alerts = [rule for group in asked("rules?type=alert")["groups"] for rule in group["rules"]]
     assert len(alerts) > 20
@@ -166,9 +165,9 @@ def test_a_new_first_person_gets_a_link(compose: Compose, key: str) -> None:
 def test_a_web_process_is_replaced_and_the_proxy_finds_the_new_one(
     compose: Compose, key: str
 ) -> None:
-    podman("kill", "forebay-web-1")
+    podman("kill", f"{NAME}-web-1")
     compose.up("web")
     with httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {key}"}) as asking:
         sent = {"json": CHAT, "timeout": 120}
         assert asking.post("/v1/chat/completions", **sent).status_code == 200  # type: ignore[arg-type]
-    assert containers.podman("ps", "--filter", "name=forebay-web-1", "-q")
+    assert podman("ps", "--filter", f"name={NAME}-web-1", "-q")

@@ -1,25 +1,28 @@
-"""Images of Debian's servers, called as compose.yaml calls those of others: no registry is needed.
+"""Images of Debian's servers in place of those that compose.yaml names: no registry is needed.
 
-What is there already, also from a registry, stays. `vllm` is the mock engine in the image of
-Forebay; Grafana has no place here.
+They have names of their own, so that nobody takes one for what it stands for. `vllm` is the mock
+engine in the image of Forebay; Grafana has no place here.
 """
 
 from pathlib import Path
-from typing import Any
 
 from tests.deploy import containers
 
 HERE = Path(__file__).parent
-SERVERS = "localhost/forebay-test/servers"
+OURS = "localhost/forebay-test"
+SERVERS = f"{OURS}/servers"
 PACKAGES = ("postgresql", "valkey-server", "valkey-tools", "prometheus", "haproxy", "busybox")
-TARGETS = ("postgres", "valkey", "prometheus", "proxy", "vllm")
+IMAGES = {
+    service: f"{OURS}/{service}"
+    for service in ("postgres", "valkey", "prometheus", "proxy", "vllm")
+}
 
 
-def build(services: dict[str, dict[str, Any]], forebay: str, folder: Path) -> None:
-    wanted = {name: services[name]["image"] for name in TARGETS}
-    missing = {name: tag for name, tag in wanted.items() if not containers.is_there(tag)}
-    if missing and not containers.is_there(SERVERS):
+def build(forebay: str, folder: Path) -> None:
+    """`forebay`: the image under test."""
+    if not containers.is_there(SERVERS):
         containers.make_base(SERVERS, "trixie", folder, *PACKAGES)
-    for name, tag in missing.items():
-        given = (f"--build-arg=FOREBAY={forebay}", f"--build-arg=SERVERS={SERVERS}")
-        containers.build(tag, HERE, *given, "--pull=never", "--target", name)
+    for service, tag in IMAGES.items():
+        if not containers.is_there(tag) or service == "vllm":
+            given = (f"--build-arg=FOREBAY={forebay}", f"--build-arg=SERVERS={SERVERS}")
+            containers.build(tag, HERE, *given, "--pull=never", "--target", service)
