@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import redis
+from psycopg.conninfo import make_conninfo
 
+from audit.redis_servers import Servers, servers
 from tests.e2e.conftest import Platform
 
 
@@ -58,9 +59,8 @@ def write_down(platform: Platform) -> None:
 
 
 def _as_administrator(platform: Platform) -> str:
-    url = urlsplit(platform.running()["DATABASE_URL"])
     password = (platform.home / "secrets" / "postgres.password").read_text().strip()
-    return f"postgres://postgres:{password}@{url.hostname}:{url.port}{url.path}"
+    return make_conninfo(platform.running()["DATABASE_URL"], user="postgres", password=password)
 
 
 def memory(platform: Platform) -> bytes:
@@ -99,9 +99,9 @@ class Traffic:
 
 @contextmanager
 def overheard(platform: Platform) -> Iterator[Traffic]:
-    url, traffic = urlsplit(platform.running()["REDIS_URL"]), Traffic()
-    link = socket.create_connection((url.hostname or "", url.port or 0))
-    link.sendall(f"AUTH {url.password}\r\nMONITOR\r\n".encode())
+    valkey, traffic = servers(platform.running()["REDIS_URL"]), Traffic()
+    link = _connected(valkey)
+    link.sendall(f"AUTH {valkey.password}\r\nMONITOR\r\n".encode())
 
     def listen() -> None:
         while data := link.recv(1 << 20):
@@ -116,3 +116,11 @@ def overheard(platform: Platform) -> Iterator[Traffic]:
         thread.join(10)
         link.close()
         traffic.lines = [b"".join(traffic.lines)]
+
+
+def _connected(valkey: Servers) -> socket.socket:
+    if not valkey.path:
+        return socket.create_connection(valkey.address)
+    link = socket.socket(socket.AF_UNIX)
+    link.connect(valkey.path)
+    return link

@@ -1,12 +1,16 @@
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kombu import Connection
 
+from audit import redis_servers
 from config.environment import PROJECT, nearby
 from config.supervisor import child as child_module
 from config.supervisor import openmp, ports
@@ -40,6 +44,8 @@ def test_what_the_readme_shows_has_the_address_that_is_printed(readme: str) -> N
 
 def test_an_address_is_shown_without_its_password() -> None:
     assert place("postgres://user:secret@db.internal:5432/x") == "db.internal:5432"
+    assert place("postgres://user:secret@/x?host=/home/a%20b&port=5432") == "/home/a b"
+    assert place("unix://:secret@/home/a%20b/valkey.sock?db=0") == "/home/a b/valkey.sock"
 
 
 @pytest.mark.parametrize("version", ["6.2.17", "5.0.14", "4.0.0"])
@@ -110,15 +116,48 @@ def test_in_a_folder_with_a_long_name_servers_have_ports(tmp_path: Path) -> None
     assert Valkey(home, Keeper(home, Kin(home))).url.startswith("redis://:")
 
 
+def test_in_a_folder_that_can_have_no_sockets_servers_have_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those that Docker Desktop or WSL mount from another system."""
+
+    class Socket(socket.socket):
+        def bind(self, where: Any) -> None:
+            if self.family == socket.AF_UNIX:
+                raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+            super().bind(where)
+
+    assert address(tmp_path / "postgres").folder
+    assert not list(tmp_path.iterdir()), "nothing is left of the try"
+    assert not address(tmp_path / "no \udcff UTF-8" / "postgres").folder
+    monkeypatch.setattr(socket, "socket", Socket)
+    assert not address(tmp_path / "postgres").folder
+
+
+async def test_valkey_has_its_socket_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    home = Home(tmp_path / """a 'b" \\n%41,é""")
+    home.take()
+    keeper = Keeper(home, Kin(home))
+    try:
+        valkey = Valkey(home, keeper)
+        assert valkey.url.startswith("unix:")
+        await valkey.start()
+        with Connection(redis_servers.celery_broker(valkey.url).url) as broker:
+            broker.connect()
+    finally:
+        await keeper.stop()
+
+
 def test_a_database_of_an_earlier_version_lets_sockets_in_once(tmp_path: Path) -> None:
     rules = tmp_path / "pg_hba.conf"
-    rules.write_text("host all all 127.0.0.1/32 scram-sha-256\n")
-    for _ in range(2):
-        let_sockets_in(rules)
-    assert rules.read_text().splitlines() == [
-        "host all all 127.0.0.1/32 scram-sha-256",
-        "local all all scram-sha-256",
-    ]
+    for end in ("\n", ""):  # somebody may have edited it
+        rules.write_text(f"host all all 127.0.0.1/32 scram-sha-256{end}")
+        for _ in range(2):
+            let_sockets_in(rules)
+        assert rules.read_text().splitlines() == [
+            "host all all 127.0.0.1/32 scram-sha-256",
+            "local all all scram-sha-256",
+        ]
 
 
 def test_a_host_that_is_none() -> None:

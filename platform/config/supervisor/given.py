@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg
 from redis.exceptions import RedisError
@@ -65,4 +65,6 @@ def _reason(error: Exception) -> str:
 
 def place(url: str) -> str:
     """Without the password."""
-    return urlsplit(url).netloc.rpartition("@")[2] or "the address in it"
+    parts = urlsplit(url)
+    path = parts.path if parts.scheme == "unix" else parse_qs(parts.query).get("host", [""])[0]
+    return parts.netloc.rpartition("@")[2] or unquote(path) or "the address in it"

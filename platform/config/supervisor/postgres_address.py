@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from config.supervisor.ports import find_free
-from config.supervisor.socket_files import fits
+from config.supervisor.socket_files import can_be
 
 RULES = ("local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256")
 _PORT = 5432  # a part of the socket's name
@@ -38,7 +38,7 @@ class Address:
 
 def address(data: Path) -> Address:
     # PostgreSQL takes a list of folders, with commas in between.
-    if fits(data / f".s.PGSQL.{_PORT}") and "," not in str(data):
+    if can_be(data / f".s.PGSQL.{_PORT}") and "," not in str(data):
         return Address(folder=str(data.absolute()))
     return at_port()
 
@@ -49,6 +49,8 @@ def at_port() -> Address:
 
 def let_sockets_in(rules: Path) -> None:
     """Into a pg_hba.conf of an earlier version, which knew none."""
-    if RULES[0] not in rules.read_text().splitlines():
+    told = rules.read_text(errors="replace")
+    if RULES[0] not in told.splitlines():
+        end = "" if told.endswith("\n") else "\n"  # of what somebody else has written
         with rules.open("a") as file:
-            file.write(f"{RULES[0]}\n")
+            file.write(f"{end}{RULES[0]}\n")

@@ -14,7 +14,7 @@ from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.ports import find_free
 from config.supervisor.problem import Problem
-from config.supervisor.socket_files import fits
+from config.supervisor.socket_files import can_be
 
 _CONFIG = """\
 {listening}
@@ -36,14 +36,14 @@ class Valkey:
         self._password = home.password("redis.password")
         # Of this start alone: an earlier one that is about to end takes its own away with it.
         self._socket = home.run / f"valkey.{secrets.token_hex(4)}.sock"
-        has_socket = fits(self._socket) and not self.has_port
+        has_socket = can_be(self._socket) and not self.has_port
         self._listening, self.url = self._by_socket() if has_socket else self._by_port()
 
     def _by_socket(self) -> tuple[str, str]:
         """As postgres_address.py does, and for its reasons."""
-        path = quote(str(self._socket.absolute()), safe="/")
-        listening = f'port 0\nunixsocket "{self._socket.absolute()}"\nunixsocketperm 700'
-        return listening, f"unix://:{self._password}@{path}?db=0"
+        path = str(self._socket.absolute())
+        listening = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 700"
+        return listening, f"unix://:{self._password}@{quote(path, safe='/')}?db=0"
 
     def _by_port(self) -> tuple[str, str]:
         port = find_free()
@@ -66,6 +66,12 @@ class Valkey:
         except (RedisError, OSError) as error:
             return str(error)
         return None
+
+
+def _quoted(word: str) -> str:
+    """As its configuration takes it."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def binary() -> Path:
