@@ -71,6 +71,11 @@ def served() -> dict[str, Engine]:
     return in_force().served
 
 
+def answering() -> dict[str, Engine]:
+    """Those of them that make text, not embeddings alone."""
+    return {name: engine for name, engine in served().items() if engine.capabilities.text}
+
+
 def pools_of(model: str) -> tuple[Pool, ...]:
     """Those with an engine that takes requests; where all drain, all of them."""
     return in_force().pools_of.get(model, ())

@@ -7,7 +7,7 @@ others have. Of the rest, the caller is told what is missing.
 
 from enum import StrEnum
 
-from inference.engines import pools_of, served
+from inference.engines import answering, pools_of, served
 from inference.engines.base import Engine
 from inference.intake import residency
 from inference.intake.route import open_to
@@ -79,8 +79,8 @@ def listed(caller: Caller, model: str) -> Engine:
 
 
 def first_for(caller: Caller) -> str:
-    """The first model that may serve them, or would if they were not local-only; "" for none."""
-    allowed = [name for name in served() if caller.may_use(name)]
+    """The first model that may answer them, or would if they were not local-only; "" for none."""
+    allowed = [name for name in answering() if caller.may_use(name)]
     return next((name for name in allowed if open_to(caller, name)), "".join(allowed[:1]))
 
 
@@ -104,7 +104,7 @@ class NoModels(StrEnum):
 
 def why_no_models(member: Member) -> NoModels:
     """For a member for whom `models_for` finds none."""
-    if not any(engine.capabilities.text for engine in served().values()):
+    if not answering():
         return NoModels.NONE_SERVED
     return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
 
@@ -113,7 +113,6 @@ def _models_of(tenant: Tenant) -> list[str]:
     """A tenant that is local-only has no models that only hosted pools serve."""
     return [
         name
-        for name, engine in served().items()
-        if engine.capabilities.text
-        and not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
+        for name in answering()
+        if not (tenant.local_only and all(pool.hosted for pool in pools_of(name)))
     ]

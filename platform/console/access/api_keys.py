@@ -15,7 +15,7 @@ from console.access.key_forms import NewKeyForm
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
-from inference.engines import served
+from inference.engines import answering
 from tenants.models import ApiKey
 from tenants.roles import Permission
 
@@ -56,7 +56,7 @@ def revocation(request: TenantRequest, key: UUID) -> HttpResponse:
 
 def example() -> dict[str, Any]:
     """What the command line beside a new key needs."""
-    return {"model": next(iter(served()), "MODEL"), "public_url": settings.PUBLIC_URL}
+    return {"model": next(iter(answering()), "MODEL"), "public_url": settings.PUBLIC_URL}
 
 
 def _page(request: TenantRequest, form: NewKeyForm, **shown: Any) -> HttpResponse:

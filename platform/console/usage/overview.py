@@ -17,7 +17,7 @@ from console.authorization import (
 )
 from console.home import landing
 from console.usage import figures
-from inference.engines import engines_of, reachable, served
+from inference.engines import answering, engines_of, reachable, served
 from inference.models import Completion
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -70,7 +70,7 @@ def _overview(request: ConsoleRequest, *, empty: bool) -> HttpResponse:
     context = {
         **_figures(request),
         "empty": empty,
-        "model": next(iter(served()), "MODEL"),
+        "model": next(iter(answering()), "MODEL"),
         "public_url": settings.PUBLIC_URL,
         "live_url": _beside(tenant, "live"),
         "chart_url": _beside(tenant, "chart"),

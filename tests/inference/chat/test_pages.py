@@ -90,6 +90,7 @@ def test_who_else_can_read_is_told(
     ("engines", "local_only", "restricted", "said"),
     [
         ({}, False, [], "No model is served yet."),
+        ({"near": {"capabilities": {"text": False}}}, False, [], "No model is served yet."),
         ({"far": {"hosted": True}}, True, [], "only models that run on this installation"),
         ({"near": {}, "other": {}}, False, ["near", "other"], "All models here are restricted"),
         ({"near": {}, "far": {"hosted": True}}, True, ["near"], "All models here are restricted"),

@@ -70,6 +70,15 @@ def test_a_plain_call_without_a_name_is_for_the_first_model() -> None:
     assert orjson.loads(found.body)["stop"] == ["."]
 
 
+def test_one_that_makes_no_text_is_not_the_first(settings: Settings) -> None:
+    vectors = {**settings.ENGINES["small"], "capabilities": {"text": False}}
+    settings.ENGINES = {"vectors": vectors, **settings.ENGINES}
+    engines.forget()
+    assert submission(Form.PLAIN, {"prompt": "Hi"}).engine.config.name == "small"
+    with pytest.raises(BadRequest, match="makes no text"):
+        submission(Form.PLAIN, {"prompt": "Hi", "model": "vectors"})
+
+
 def test_what_is_streamed_comes_with_its_usage() -> None:
     found = submission(Form.PLAIN, TEXT, streamed=True)
     assert found.stream
