@@ -71,6 +71,13 @@ class VllmEngine(OpenEndedEngine):
     def health_url(self) -> str:
         return self.root + "/health"
 
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        """Also a body that was prepared for SGLang, which knows the one field alone."""
+        body = super().prepare(body, chat=chat)
+        if chat and body.get("continue_final_message") is True:
+            body.setdefault("add_generation_prompt", False)
+        return body
+
     def open_ended(self, body: dict[str, Any]) -> None:
         super().open_ended(body)
         body["add_generation_prompt"] = False

@@ -110,6 +110,16 @@ def test_deepseeks_prefix_is_an_open_ended_message() -> None:
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
 
 
+def test_an_open_ended_message_may_come_from_sglang() -> None:
+    """vLLM refuses it with a new answer's beginning behind it, which is its default."""
+    begun = {"role": "assistant", "content": "Hel", "prefix": True}
+    theirs = an_engine("http://x/v1", SglangEngine)
+    body = theirs.prepare({"model": "smol", "messages": [QUESTION, begun]}, chat=True)
+    adopted = orjson.loads(an_vllm().adopted(an_order(body=orjson.dumps(body))).body)
+    assert adopted["messages"][-1] == {"role": "assistant", "content": "Hel"}
+    assert (adopted["continue_final_message"], adopted["add_generation_prompt"]) == (True, False)
+
+
 # Taking up --------------------------------------------------------------------------------------
 def continued(text: str = "Hel", *, chat: bool = True, **body: Any) -> Any:
     asked = {"messages": [QUESTION], **body} if chat else {"prompt": "Say: ", **body}
