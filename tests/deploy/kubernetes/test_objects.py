@@ -10,6 +10,7 @@ import pytest
 
 from audit.release import VERSION
 from config.configuration import variables
+from config.environment import PROJECT
 from deploy.kubernetes import parts, shapes, values
 from inference import pools
 from tests.deploy.kubernetes import custom
@@ -152,6 +153,11 @@ def test_tables_are_there_before_any_pod_works() -> None:
     for name, pod in pods(HPA).items():
         if "migrate" not in name:
             assert "forebay migrate --check" in pod["initContainers"][0]["args"][0], name
+
+
+def test_the_docs_wait_for_the_job_of_this_version() -> None:
+    told = (PROJECT / "docs" / "operations" / "kubernetes.md").read_text()
+    assert set(re.findall(r"forebay-migrate-\d[\d-]*\d", told)) == {MIGRATE}
 
 
 def test_the_job_needs_nothing_that_helm_makes_later() -> None:
