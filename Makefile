@@ -105,7 +105,8 @@ CONTAINERS ?= $(shell command -v podman || command -v docker || echo podman)
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' audit/release.py)
 image:
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) \
-		--build-arg VERSION=$(VERSION) --build-arg REVISION=`git rev-parse HEAD` \
+		--build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=`git rev-parse HEAD``git status --porcelain | sed -n '1s/.*/-changed/p'` \
 		--build-arg CREATED=`git log -1 --format=%cI` -t forebay:$(VERSION) $(ARGS) .
 	@mkdir -p var
 	@$(CONTAINERS) run --rm --entrypoint cat $(RUN_ARGS) forebay:$(VERSION) \
