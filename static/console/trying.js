@@ -26,7 +26,7 @@
     begin(form, socket, asked);
     socket.onopen = () => asked.say(question);
     socket.onmessage = ({ data }) => heard(form, asked, JSON.parse(data));
-    socket.onclose = () => over(form, socket, form.dataset.lost);
+    socket.onclose = ({ code }) => over(form, socket, why(form, asked, code));
     asked.over = (said) => over(form, socket, said);
   }
 
@@ -47,16 +47,24 @@
       link.href = said.conversation.url;
       link.hidden = false;
     } else if (said.type === "waiting") {
-      tell(form, filled(form.dataset.waiting, said));
+      tell(form, said.before ? filled(form.dataset.waiting, { n: said.before }) : form.dataset.next);
     } else if (said.type === "delta") {
-      show(form, said.pieces.join(""), true);
+      grow(form, said);
     } else if (said.type === "text") {
-      show(form, said.text, false);
+      show(form, said.text);
     } else if (said.type === "end") {
       asked.over(said.error ? said.error.text : done(form, said));
+    } else if (said.type === "error" && said.message === asked.message) {
+      tell(form, said.text); // it could not be stopped, and goes on
     } else if (said.type === "error") {
       asked.over(said.text);
     }
+  }
+
+  // Why the socket is closed; a prompt that was not acknowledged is in no chat.
+  function why(form, asked, code) {
+    const { dataset } = form;
+    return dataset[`closed-${code}`] ?? (asked.message ? dataset.lost : dataset.unsent);
   }
 
   function done(form, { figures, upstream, finish_reason: reason }) {
@@ -74,14 +82,23 @@
     tell(form, said);
   }
 
-  function show(form, text, more) {
+  function grow(form, { pieces, reasoning = [] }) {
+    const text = pieces.join("");
+    if (text || reasoning.length) tell(form, text ? "" : form.dataset.thinking);
+    if (text) show(form, part(form, "answer").textContent + text);
+  }
+
+  function show(form, text) {
     const answer = part(form, "answer");
     answer.hidden = false;
-    answer.textContent = more ? answer.textContent + text : text;
+    answer.textContent = text;
   }
 
   const part = (form, name) => form.querySelector(`[data-${name}]`);
-  const tell = (form, text) => (part(form, "told").textContent = text);
+  const tell = (form, text) => {
+    const told = part(form, "told"); // is read out when it changes
+    if (told.textContent !== text) told.textContent = text;
+  };
   const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
   function uuid() {
