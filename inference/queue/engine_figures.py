@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from inference.queue.client import client
 from inference.queue.engine_window import (
+    KEPT_S,
     MINUTE_S,
     MINUTES,
     TEN_S,
@@ -65,8 +66,12 @@ def figures(windows: Sequence[EngineWindow], now: float) -> EngineFigures:
         first.p95,
         waited.p50,
         waited.p95,
-        max((w.failure for w in windows if w.failure), key=lambda it: it.at, default=None),
+        max(_failures(windows, now - KEPT_S), key=lambda it: it.at, default=None),
     )
+
+
+def _failures(windows: Sequence[EngineWindow], since: float) -> Iterable[Failure]:
+    return (window.failure for window in windows if window.failure and window.failure.at >= since)
 
 
 def _recent(windows: Sequence[EngineWindow], since: int) -> Iterable[Minute]:

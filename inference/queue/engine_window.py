@@ -16,7 +16,7 @@ from inference.usage.histogram import bucket
 TEN_S, MINUTE_S = 10, 60
 MINUTES = 5  # before the present one, of all but tokens
 TOKENS_S = 900
-KEPT_S = 24 * 3600  # since its last change: for its last failure
+KEPT_S = 24 * 3600  # for its last failure
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):
@@ -60,6 +60,11 @@ class EngineWindow(msgspec.Struct, array_like=True):
     def failed(self, failure: Failure) -> None:
         self._minute(failure.at).errors += 1
         self.failure = failure
+
+    def is_over(self, now: float) -> bool:
+        """Its worker has told nothing new for KEPT_S."""
+        tokens, minutes = max(self.tokens, default=0), max(self.minutes, default=0)
+        return max(tokens * TEN_S, minutes * MINUTE_S) < now - KEPT_S
 
     def _minute(self, now: float) -> Minute:
         index = int(now) // MINUTE_S

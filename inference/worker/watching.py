@@ -22,7 +22,7 @@ from inference.queue.engine_window import (
 )
 from inference.record.statements import Outcome
 from inference.worker.handlers.base import Handler
-from tenants.redis_link import RedisGone, RedisLink
+from tenants.redis_link import RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
 _OURS = (EnginePaused, WorkerLost)  # of which the engine knows nothing
@@ -40,11 +40,19 @@ class EngineWatch:
     async def begin(self, redis: RedisLink) -> None:
         """Takes up what this worker knew before it was started again."""
         if self._window is None:
-            known = None
+            found = None
             with contextlib.suppress(RedisGone, hiredis.ReplyError):
-                known = await redis.call("HGET", self._key, self._worker)
-            found = unpacked([known] if known else [])
-            self._window = _windows.setdefault(self._key, *found or [EngineWindow()])
+                found = await self._known(redis)
+            self._window = _windows.setdefault(self._key, found or EngineWindow())
+
+    async def _known(self, redis: RedisLink) -> EngineWindow | None:
+        """Those of workers that are gone go: in a cluster each has a name of its own."""
+        words, now = iter(await redis.call("HGETALL", self._key)), time.time()
+        known = {name.decode(): unpacked([text]) for name, text in zip(words, words, strict=True)}
+        gone = [name for name, found in known.items() if found and found[0].is_over(now)]
+        if gone:
+            await redis.call("HDEL", self._key, *gone)
+        return next(iter(known.get(self._worker, ())), None)
 
     def look(self, running: Iterable[Handler]) -> None:
         """How far answers are that run."""
@@ -76,6 +84,8 @@ class EngineWatch:
         self._changed = False
         try:
             await redis.many([write, ("EXPIRE", self._key, KEPT_S)])
+        except RedisFull:  # there is more important matter to write
+            self._changed = True
         except RedisGone:
             self._changed = True
             raise

@@ -64,6 +64,9 @@ def test_what_is_old_does_not_count_but_for_the_last_failure() -> None:
     assert found.tokens_per_second_15m == pytest.approx(600 / 900, rel=0.1)
     assert found.failure
     assert seen(window, now=NOW + 1000).tokens_per_second_15m == 0
+    assert seen(window, now=NOW + 23 * 3600).failure
+    window.came(1, NOW + 24 * 3600)  # its worker goes on
+    assert seen(window, now=NOW + 24 * 3600).failure is None
 
 
 @pytest.mark.unit
@@ -159,6 +162,11 @@ async def test_pages_hear_of_it_and_a_worker_that_starts_again_goes_on_from_it(
     assert (found.errors, found.failure) == (0, None)
     await bench.drains[0]
     watching._windows.clear()  # as another process
+    pods = EngineWindow(), EngineWindow()
+    pods[0].came(9, time.time() - 25 * 3600)
+    pods[1].came(9, time.time() - 23 * 3600)
+    for n, pod in enumerate(pods):
+        await bench.link.call("HSET", key(bench.pool, bench.pool), f"pod-{n}:1", packed(pod))
     await bench.submit(1)
     broken: list[Step] = [EngineFailed(502, "engine_failed", "no")]
     engine = ScriptedEngine(broken)
@@ -172,7 +180,9 @@ async def test_pages_hear_of_it_and_a_worker_that_starts_again_goes_on_from_it(
 
     found = await until(all_four)
     assert (found.errors, found.failure.code) == (1, "engine_failed")
-    assert await bench.link.call("HLEN", key(bench.pool, bench.pool)) == 1
+    names = await bench.link.call("HKEYS", key(bench.pool, bench.pool))
+    assert len(names) == 2, "one worker, whose name stays"
+    assert b"pod-1:1" in names, "the other one has long gone"
 
 
 async def test_a_redis_that_lost_it_hears_all_of_it_again(
