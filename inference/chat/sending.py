@@ -15,6 +15,7 @@ from inference.chat.refusal import Refused
 from inference.chat.threads import off_loop
 from inference.current import works_for
 from inference.engines.base import Engine
+from inference.errors import Unavailable
 from inference.intake import allowed
 from inference.intake import submit as intake
 from inference.intake.context import Context
@@ -66,7 +67,7 @@ async def _ask(
     client_ip: str,
     request: Counted,
 ) -> Asked:
-    engine = _engine(context, caller, send.model, client_ip)
+    engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, asking.earlier)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine)
     asked: list[Asked] = []
@@ -88,10 +89,12 @@ async def _ask(
     return replace(asked[0], place=lambda: answer.place_now)
 
 
-def _engine(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
-    """Raises Refused."""
+def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:
+    """What the page does not offer is refused, whatever the page said. Raises Refused."""
     try:
-        return allowed.engine_for(caller, model)
+        engine = allowed.engine_for(caller, model)
+    except Unavailable:  # whoever asks is local-only by now, and it is hosted
+        raise Refused("model_not_found") from None
     except allowed.NoSuchModel as unknown:
         if unknown.hidden:
             denied(
@@ -104,6 +107,9 @@ def _engine(context: Context, caller: Caller, model: str, client_ip: str) -> Eng
                 model=unknown.name,
             )
         raise Refused("model_not_found") from None
+    if not engine.capabilities.text:
+        raise Refused("model_not_found")
+    return engine
 
 
 def _submission(caller: Caller, engine: Engine, body: dict[str, Any], client_ip: str) -> Submission:
