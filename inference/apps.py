@@ -2,6 +2,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+ROUTES = ("/v1/", "/forebay.v1.", "/DeepSeekService/")  # as they count, whatever a client wrote
+
 
 class InferenceConfig(AppConfig):
     name = "inference"
@@ -38,9 +40,12 @@ def check_work_classes() -> None:
     from tenants.models.tier import Tier
 
     known = {"plan": ["*", *Tier.values], "class": classes.names()}
-    for plan, _route, name in settings.WORK_CLASSES:
+    for plan, route, name in settings.WORK_CLASSES:
         for what, said in ("plan", plan), ("class", name):
             if said not in known[what]:
                 there = ", ".join(known[what])
                 text = f"FOREBAY_WORK_CLASSES: there is no {what} {said!r}, only {there}"
                 raise ImproperlyConfigured(text)
+        if route not in ("*", "chat") and not route.startswith(ROUTES):
+            text = f"FOREBAY_WORK_CLASSES: there is no route {route!r}: write '*', 'chat', a path"
+            raise ImproperlyConfigured(f"{text} that begins with /v1/, or a method of gRPC")

@@ -27,6 +27,8 @@ def test_plan_and_route_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_installation_says_it_for_its_plans_and_routes(settings: Settings) -> None:
     settings.WORK_CLASSES = [("vip", "/v1/completions", "preprocess"), ("vip", "*", "finetune")]
+    grpc = "/forebay.v1.InferenceService/Chat", "/DeepSeekService/Inference"
+    settings.WORK_CLASSES += [("*", route, "batch") for route in ("chat", *grpc)]
     apps.check_work_classes()
     standard, vip = caller(tier="standard"), caller(tier="vip")
     assert work_class(standard, ROUTE) == "realtime"
@@ -37,11 +39,21 @@ def test_an_installation_says_it_for_its_plans_and_routes(settings: Settings) ->
             work_class(vip, ROUTE, higher)
 
 
-@pytest.mark.parametrize(("plan", "name"), [("gold", "batch"), ("vip", "nights"), ("*", "")])
-def test_a_plan_or_a_class_that_there_is_not_is_an_error(
-    settings: Settings, plan: str, name: str
+@pytest.mark.parametrize(
+    ("plan", "route", "name"),
+    [
+        ("gold", "*", "batch"),
+        ("vip", "*", "nights"),
+        ("*", "*", ""),
+        ("*", "v1/completions", "batch"),
+        ("*", "/beta/completions", "batch"),  # counts as /v1/completions
+        ("*", "", "batch"),
+    ],
+)
+def test_a_plan_a_route_or_a_class_that_there_is_not_is_an_error(
+    settings: Settings, plan: str, route: str, name: str
 ) -> None:
-    settings.WORK_CLASSES = [(plan, "*", name)]
+    settings.WORK_CLASSES = [(plan, route, name)]
     with pytest.raises(ImproperlyConfigured, match="FOREBAY_WORK_CLASSES: there is no"):
         apps.check_work_classes()
 
