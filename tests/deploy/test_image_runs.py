@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from config.supervisor.ports import find_free
 from tests.deploy import containers
 from tests.deploy.containers import podman
 from tests.e2e.ask import body, eventually
-from tests.e2e.conftest import Platform
+from tests.e2e.conftest import Mock, Platform
 
 pytestmark = [pytest.mark.e2e, containers.needed, pytest.mark.timeout(3600)]
 USER = 10001
@@ -22,6 +23,17 @@ KEYS = {
     "FOREBAY_MASTER_KEY": "master.key",
     "FOREBAY_AUDIT_SIGNING_KEY": "audit_signing.key",
 }
+
+
+@pytest.fixture(scope="module")
+def with_ports(session_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Sockets are for its own user alone; where their path is too long, its servers have ports."""
+    url = f"http://127.0.0.1:{session_mock.port}/v1"
+    engine = {"kind": "openai", "url": url, "slots": 4, "context_length": 4096}
+    platform = Platform(tmp_path_factory.mktemp("x" * 90), {"mock": engine})
+    assert "@127.0.0.1:" in platform.running()["DATABASE_URL"]
+    yield platform
+    platform.stop()
 
 
 def secrets_of(platform: Platform, folder: Path) -> list[str]:
@@ -75,13 +87,15 @@ def test_a_missing_secret_is_one_line(image: str) -> None:
     assert "Traceback" not in said
 
 
-def test_a_request_is_answered_by_a_container(image: str, staged: Platform, tmp_path: Path) -> None:
+def test_a_request_is_answered_by_a_container(
+    image: str, with_ports: Platform, tmp_path: Path
+) -> None:
     port = find_free()
-    options = [*secrets_of(staged, tmp_path), "--network=host", "--tmpfs=/tmp"]
+    options = [*secrets_of(with_ports, tmp_path), "--network=host", "--tmpfs=/tmp"]
     options += ["--tmpfs=/var/lib/forebay:mode=0770", f"--env=FOREBAY_PORT={port}"]
     options += ["--env=FOREBAY_HOST=127.0.0.1", "--env=FOREBAY_DRAIN_S=20"]
     process = containers.run("forebay-web", image, *options)
-    url, key = f"http://127.0.0.1:{port}", staged.new_key()
+    url, key = f"http://127.0.0.1:{port}", with_ports.new_key()
     try:
         eventually(lambda: process.poll() is None and _lives(url), 300)
         answer = httpx.post(

@@ -22,6 +22,7 @@ async def require_database(url: str) -> None:
         connect = psycopg.AsyncConnection.connect(f"postgresql://{rest}", connect_timeout=5)
         async with await connect as connection:
             version = connection.info.server_version // 10000
+            encoding = connection.info.parameter_status("server_encoding")
     except (psycopg.Error, ValueError) as error:
         raise Problem(
             f"DATABASE_URL does not answer ({_reason(error)}): check that PostgreSQL runs at "
@@ -29,6 +30,11 @@ async def require_database(url: str) -> None:
         ) from None
     if version < _OLDEST_POSTGRES:
         raise Problem(f"PostgreSQL {version} is too old: {_OLDEST_POSTGRES} or newer is needed")
+    if encoding != "UTF8":
+        raise Problem(
+            f"the database at {place(url)} has the encoding {encoding}: make it anew with "
+            "`create database forebay encoding 'UTF8' template template0`"
+        )
 
 
 async def require_redis(url: str) -> None:

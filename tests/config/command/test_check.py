@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 
@@ -118,6 +119,22 @@ def test_servers_and_tables_are_looked_at(tmp_path: Path) -> None:
     assert states(found["tables"]) == ["ok"]
     _, empty = checked(tmp_path, DATABASE_URL=f"{base}/postgres", **told)
     assert "forebay migrate" in empty["tables"][0][1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    """Its texts would come back as bytes."""
+    base = settings.DATABASE_URL.rpartition("/")[0]
+    how = "encoding 'SQL_ASCII' locale_provider libc locale 'C' template template0"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as server:
+        server.execute(f"create database ascii_alone {how}")
+        try:
+            _, found = checked(tmp_path, DATABASE_URL=f"{base}/ascii_alone")
+        finally:
+            server.execute("drop database ascii_alone")
+    assert states(found["postgresql"]) == ["fail"]
+    assert "has the encoding SQL_ASCII" in found["postgresql"][0][1]
+    assert "encoding 'UTF8' template template0" in found["postgresql"][0][1]
 
 
 def _free() -> int:
