@@ -9,7 +9,6 @@ import orjson
 from inference import classes
 from inference.engines import load, reading
 from inference.engines.base import EngineFailed, error_in
-from inference.engines.fields import STRING
 from inference.engines.load import Load
 from inference.engines.open_ended import OpenEndedEngine
 from inference.engines.openai import OpenAIEngine
@@ -44,14 +43,11 @@ class SglangEngine(OpenEndedEngine):
 
     What it does not know it ignores, so of others' fields only those are taken that it has.
     `stream_reasoning` stays outside: it would let an answer that is cut seem shorter than it was.
+    So do `regex` and `ebnf`, as for vLLM: one that takes long to compile holds up everybody.
     """
 
     product = "SGLang"
-    own_fields = {
-        **{name: OpenAIEngine.own_fields[name] for name in _TAKEN},
-        "regex": STRING,
-        "ebnf": STRING,
-    }
+    own_fields = {name: OpenAIEngine.own_fields[name] for name in _TAKEN}
     can = {"files": False}
     tool_types = ("function",)
 

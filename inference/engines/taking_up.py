@@ -13,8 +13,6 @@ _NOT_BY_TEXT = (
     "response_format",
     "logprobs",
     "structured_outputs",
-    "regex",
-    "ebnf",
     "guided_json",
     "guided_choice",
     "echo",
