@@ -13,12 +13,14 @@ from inference.engines.base import Engine, EngineConfig
 from inference.engines.fields import CHAT, IGNORED, TEXT
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
+from inference.engines.sglang import SglangEngine
 from inference.errors import BadRequest
 from inference.validation import requests, schemas
 
 pytestmark = pytest.mark.unit
 ENGINE = OpenAIEngine(EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=2048))
 LLAMA = LlamaCppEngine(EngineConfig("smol", "llama_cpp", "http://x", "smol", context_length=2048))
+SGLANG = SglangEngine(EngineConfig("smol", "sglang", "http://x/v1", "smol", context_length=2048))
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -171,6 +173,7 @@ OUTSIDE = [
     "audio",
     "cache_salt",
     "chat_template",
+    "ebnf",
     "dry_penalty_last_n",
     "functions",
     "grammar",
@@ -190,6 +193,7 @@ OUTSIDE = [
     "priority",
     "prompt_embeds",
     "prompt_logprobs",
+    "regex",
     "request_id",
     "response_fields",
     "samplers",
@@ -202,7 +206,7 @@ OUTSIDE = [
 ]
 
 
-@pytest.mark.parametrize("engine", [ENGINE, LLAMA])
+@pytest.mark.parametrize("engine", [ENGINE, LLAMA, SGLANG])
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_field_that_is_not_listed_is_refused(name: str, engine: OpenAIEngine) -> None:
     for check, body in ((requests.check_chat, chat()), (requests.check_text, text())):
