@@ -8,7 +8,7 @@ import orjson
 
 from inference import classes
 from inference.engines import load, reading
-from inference.engines.base import EngineFailed, error_in
+from inference.engines.base import EngineFailed, EngineFull, error_in
 from inference.engines.load import Load
 from inference.engines.open_ended import OpenEndedEngine
 from inference.engines.openai import OpenAIEngine
@@ -63,13 +63,14 @@ class SglangEngine(OpenEndedEngine):
             return body
         return body[:-1] + b',"priority":%d}' % (-classes.rank(order.klass) * PRIORITY_STEP)
 
-    def broken(self, event: bytes) -> EngineFailed:
-        """A full queue, and what its scheduler gives up, is told in a stream that has begun."""
-        return (
-            self.refusal(503, event)
-            if error_in(event).get("code") == 503
-            else super().broken(event)
-        )
+    def refusal(self, status: int, body: bytes) -> EngineFailed:
+        """503 by itself, in a stream too: its queue is full, or a higher priority took the place.
+
+        Another engine may do, and this one works: its breaker counts none of that.
+        """
+        if error_in(body).get("code") == 503:
+            return EngineFull(hosted=self.config.hosted)
+        return super().refusal(status, body)
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:

@@ -176,6 +176,8 @@ async def test_tools(served: Served, run: Any) -> None:
             "maximum context length",
         ),
         (500, an_error("CUDA out of memory", "InternalServerError", 500), "engine_failed", "500"),
+        (503, an_error("The request queue is full.", "X", 503), "server_overloaded", "is full"),
+        (503, b"Bad gateway", "engine_unavailable", "refused"),  # not in its own words
         (400, b'{"error": {"message": "no", "code": 400}}', "invalid_request", "no"),
     ],
 )
@@ -186,7 +188,7 @@ async def test_an_error_answer(
     with pytest.raises(EngineFailed, match=says) as failed:
         await an_sglang(served.url + "/v1").answer(session, an_order(stream=False))
     assert failed.value.code == code
-    assert failed.value.counts is (code == "engine_failed")
+    assert failed.value.counts is (code in ("engine_failed", "engine_unavailable"))
     assert "CUDA" not in failed.value.message, "an engine's own trouble is no client's"
 
 
@@ -203,7 +205,7 @@ async def test_what_its_scheduler_gives_up(
 ) -> None:
     served.streams(in_stream(message, "SERVICE_UNAVAILABLE", status), DONE)
     outcome, traces = await run()
-    wanted = (503, "engine_unavailable") if status == 503 else (502, "engine_failed")
+    wanted = (503, "server_overloaded") if status == 503 else (502, "engine_failed")
     assert (outcome.status, outcome.error_code) == wanted
     assert traces.error["code"] == wanted[1]
 
