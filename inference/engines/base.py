@@ -172,6 +172,7 @@ class Engine:
     """An OpenAI-compatible server. Kinds override what theirs does differently."""
 
     health_path = "/models"
+    gets_on_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
     own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
@@ -239,6 +240,12 @@ class Engine:
             self.health_url, headers=self.headers(), allow_redirects=False
         ) as response:
             return response.status < 500
+
+    async def gets_on(self, session: EngineSession) -> bool:
+        """Whether it is not frozen, asked while requests wait for it; for as long as
+        `gets_on_within_s`. Raises like `answers`.
+        """
+        return await self.answers(session)
 
     @property
     def health_url(self) -> str:

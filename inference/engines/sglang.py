@@ -50,11 +50,7 @@ class SglangEngine(OpenEndedEngine):
     own_fields = {name: OpenAIEngine.own_fields[name] for name in _TAKEN}
     can = {"files": False}
     tool_types = ("function",)
-
-    @property
-    def health_url(self) -> str:
-        """By itself it generates a token for that: a list of models comes from a frozen one too."""
-        return self._root + "/health"
+    gets_on_within_s = 25.0  # it gives itself 20
 
     def outgoing(self, order: Order) -> bytes:
         """With priorities in force, a request without one would come last."""
@@ -71,6 +67,16 @@ class SglangEngine(OpenEndedEngine):
         if error_in(body).get("code") == 503:
             return EngineFull(hosted=self.config.hosted)
         return super().refusal(status, body)
+
+    async def gets_on(self, session: EngineSession) -> bool:
+        """Its /health waits for a token, of whatever request: a second at least, and through the
+        reading of long prompts. So it is no sign of who is there, as its list of models is, which
+        comes from a frozen one too.
+        """
+        async with session.http.get(
+            self._root + "/health", headers=self.headers(), allow_redirects=False
+        ) as response:
+            return response.status < 500
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:

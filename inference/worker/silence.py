@@ -18,7 +18,6 @@ from inference.worker.handlers.base import Handler
 log = logging.getLogger(__name__)
 EVERY_S, EVERY_HOSTED_S = 1.0, 10.0
 SILENT_S = 2.0
-PATIENCE_S = 2.0  # with a look at its health
 LOOKS = 2  # in vain, in a row, at least
 
 
@@ -75,8 +74,8 @@ class SilenceWatch:
 
     async def _answers(self) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._engine.answers(self._session)
+            async with asyncio.timeout(self._engine.gets_on_within_s):
+                return await self._engine.gets_on(self._session)
         except TimeoutError:
             return False
         except (aiohttp.ClientError, OSError):  # it is away: connections tell that themselves

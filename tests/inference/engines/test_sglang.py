@@ -322,5 +322,7 @@ async def test_its_context_and_its_health(served: Served, session: EngineSession
     engine = an_sglang(served.url + "/v1")
     assert await probe([engine]) == []
     assert engine.context_length == 4096
-    assert not await engine.answers(session)
+    assert not await engine.gets_on(session)
     assert served.asked[-1][0] == "/health"
+    assert await engine.answers(session), "that would take a token, and so long as one takes"
+    assert served.asked[-1][0] == "/v1/models"

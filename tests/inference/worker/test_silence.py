@@ -46,8 +46,9 @@ class Quiet(ScriptedEngine):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EVERY_S", "SILENT_S", "PATIENCE_S"):
+    for name in ("EVERY_S", "SILENT_S"):
         monkeypatch.setattr(silence, name, 0.01)
+    monkeypatch.setattr(Quiet, "gets_on_within_s", 0.01)
 
 
 @contextmanager
