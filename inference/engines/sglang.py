@@ -59,6 +59,11 @@ class SglangEngine(OpenEndedEngine):
             return body
         return body[:-1] + b',"priority":%d}' % (-classes.rank(order.klass) * PRIORITY_STEP)
 
+    def keeps_course(self, order: Order) -> bool:
+        """It counts repetitions in what it has generated itself, not in what it reads."""
+        factor = orjson.loads(order.body).get("repetition_penalty")
+        return factor in (None, 1) and super().keeps_course(order)
+
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         """503 by itself, in a stream too: its queue is full, or a higher priority took the place.
 

@@ -276,6 +276,13 @@ def test_an_answer_is_taken_up_by_its_text() -> None:
     assert given["continue_final_message"] is True
 
 
+def test_repetitions_are_counted_from_where_it_begins() -> None:
+    """So an answer that is parked would not be what it would have been."""
+    for factor, keeps in ((None, True), (1.0, True), (1.1, False)):
+        body = orjson.dumps({"messages": [QUESTION], "repetition_penalty": factor})
+        assert an_sglang().keeps_course(an_order(body=body)) is keeps
+
+
 async def test_a_stream_goes_on_where_another_worker_died(
     served: Served, session: EngineSession
 ) -> None:
