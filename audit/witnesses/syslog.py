@@ -7,6 +7,7 @@ lost: take TLS, or a second witness.
 
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -51,26 +52,40 @@ def _over_tcp(to: Address, messages: list[bytes]) -> None:
 
 
 def _over_tls(to: Address, messages: list[bytes]) -> None:
-    tls = outgoing_tls.context(to[0])
-    with (
-        socket.create_connection(to, TIMEOUT_S) as plain,
-        tls.wrap_socket(plain, server_hostname=to[0]) as line,
-    ):
-        line.sendall(_counted(messages))
-        _take_leave(line)
+    """By OpenSSL's buffers, not its sockets: those cannot say goodbye without listening at once,
+    and then a refusal looks like a goodbye.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    talk = outgoing_tls.context(to[0]).wrap_bio(incoming, outgoing, server_hostname=to[0])
+    with socket.create_connection(to, TIMEOUT_S) as line:
+        _through(talk.do_handshake, line, incoming, outgoing)
+        talk.write(_counted(messages))
+        with suppress(ssl.SSLWantReadError):
+            talk.unwrap()
+        # In TLS 1.3 whoever refuses our certificate says so after all of that was sent. Others
+        # say goodbye, close, or are silent.
+        with suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError, TimeoutError):
+            _through(lambda: talk.read(1), line, incoming, outgoing)
 
 
-def _take_leave(line: ssl.SSLSocket) -> None:
-    """In TLS 1.3 whoever refuses our certificate says so after all of that was sent."""
-    line.settimeout(0)
-    try:
-        line.unwrap()
-    except ssl.SSLWantReadError:
-        line.settimeout(TIMEOUT_S)
-        with suppress(TimeoutError):  # not everybody answers
-            line.recv(1)
-    else:  # OpenSSL tells a refusal and a goodbye apart in reading only
-        raise OSError("it hung up before it had heard everything")
+def _through(
+    step: Callable[[], object],
+    line: socket.socket,
+    incoming: ssl.MemoryBIO,
+    outgoing: ssl.MemoryBIO,
+) -> None:
+    while True:
+        line.sendall(outgoing.read())
+        try:
+            step()
+        except ssl.SSLWantReadError:
+            line.sendall(outgoing.read())
+            if heard := line.recv(16384):
+                incoming.write(heard)
+            else:
+                incoming.write_eof()
+        else:
+            return line.sendall(outgoing.read())
 
 
 def _counted(messages: list[bytes]) -> bytes:
