@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from config.environment import PROJECT
+from config.environment import PROJECT, database
 
 pytestmark = pytest.mark.unit
 SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.TRUSTED_PROXIES, s.PROFILE)"
@@ -74,3 +74,20 @@ def test_how_many_admit_requests_and_which_one_this_is(
 ) -> None:
     show = "import config.settings as s; print(s.ADMITTING_PROCESSES, s.PROCESS_NUMBER)"
     assert started(show, **variables).stdout.strip() == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("postgres://u:p@/forebay?host=/home/a%20b&port=5432", "/home/a b", 5432),
+        ("postgres://u:p@/forebay?host=db.internal&sslmode=require", "db.internal", ""),
+        ("postgres://u:p@db.internal:5433/forebay", "db.internal", 5433),
+        ("postgres://u:p@/forebay?host=one,other&port=5432,5433", "", ""),  # libpq's own
+    ],
+)
+def test_django_knows_where_the_database_is(url: str, host: str, port: int | str) -> None:
+    """Its `dbshell` goes there, and the compliance page says what is between."""
+    told = database(url, {})
+    assert (told["HOST"], told["PORT"]) == (host, port)
+    assert ("host" in told["OPTIONS"]) is ("," in url)
+    assert told["OPTIONS"].get("sslmode") == ("require" if "sslmode" in url else None)

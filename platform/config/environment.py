@@ -184,7 +184,11 @@ def _is_here(host: str) -> bool:
 def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
     """As Django takes it; what the URL itself asks for (`?sslmode=verify-full`) stays."""
     told = environ.Env.db_url_config(url)
-    return {**told, "OPTIONS": {**told.get("OPTIONS", {}), **DATABASE_PATIENCE, **options}}
+    asked, where = dict(told.get("OPTIONS", {})), dict[str, Any]()
+    if not told["HOST"] and "," not in f"{asked.get('host', '')}{asked.get('port', '')}":
+        # `?host=` as Django names it: `dbshell` and the compliance page look there.
+        where = {name.upper(): asked.pop(name) for name in ("host", "port") if name in asked}
+    return {**told, **where, "OPTIONS": {**asked, **DATABASE_PATIENCE, **options}}
 
 
 def nearby(host: str) -> str:

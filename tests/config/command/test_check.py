@@ -61,6 +61,7 @@ def test_an_empty_home_is_fine_for_a_trial_and_nothing_is_made(tmp_path: Path) -
 @pytest.mark.unit
 def test_every_wrong_value_has_its_line(tmp_path: Path) -> None:
     told = {"FOREBAY_IP_PER_MINUTE": "x", "FOREBAY_PORT": "y"}
+    told["FOREBAY_WORK_CLASSES"] = '[["gold", "*", "batch"]]'
     code, found = checked(
         tmp_path,
         **told,
@@ -71,7 +72,7 @@ def test_every_wrong_value_has_its_line(tmp_path: Path) -> None:
     )
     assert code == 1
     failed = [says for state, says in found["configuration"] if state == "fail"]
-    assert {line.split()[0] for line in failed} == set(told)
+    assert {line.split()[0].rstrip(":") for line in failed} == set(told)
     warned = [says for state, says in found["configuration"] if state == "warn"]
     assert any("do you mean FOREBAY_PORT?" in line for line in warned)
     assert any("enableServiceLinks: false" in line for line in warned)

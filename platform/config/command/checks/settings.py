@@ -18,7 +18,7 @@ from config.configuration.variables import unknown
 from inference import pools
 
 _READ = """
-import sys
+import os, sys
 from config.supervisor import options
 from config.supervisor.problem import Problem
 try:
@@ -26,6 +26,13 @@ try:
 except Problem as problem:
     sys.exit(str(problem))
 import config.settings
+import django
+from django.core.exceptions import ImproperlyConfigured
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+try:
+    django.setup()
+except ImproperlyConfigured as problem:
+    sys.exit(str(problem))
 """
 _MOST = 20
 _NAME = re.compile(r"(?:FOREBAY_[A-Z0-9_]+|DATABASE_URL|REDIS_URL)")
