@@ -72,5 +72,6 @@ def _reason(error: Exception) -> str:
 def place(url: str) -> str:
     """Without the password."""
     parts = urlsplit(url)
-    path = parts.path if parts.scheme == "unix" else parse_qs(parts.query).get("host", [""])[0]
-    return parts.netloc.rpartition("@")[2] or unquote(path) or "the address in it"
+    folder = parse_qs(parts.query).get("host", [""])[0]
+    path = unquote(parts.path) if parts.scheme == "unix" else folder
+    return parts.netloc.rpartition("@")[2] or path or "the address in it"
