@@ -55,3 +55,10 @@ def test_a_part_that_was_measured_by_itself_stays(tmp_path: Path) -> None:
     newest.write_text('{"quick": false, "rounds": 3, "comparison": [1]}')
     assert superseded.remove(tmp_path, newest) == []
     assert alone.exists()
+
+
+def test_a_simulated_day_stays(tmp_path: Path) -> None:
+    """It has no rounds: bench/simulate.py writes such."""
+    (tmp_path / "2026-11-27-simulated-day.json").write_text('{"seed": 1, "tenants": 10000}')
+    newer = ran(tmp_path, "new", "comparison")
+    assert superseded.remove(tmp_path, newer) == []
