@@ -72,7 +72,7 @@ class EngineWatch:
         if outcome or failure:
             self._changed = True
             self._own.ended(now, handler.queue_ms, outcome.ttft_ms if outcome else None)
-        if failure and failure.status >= 500:
+        if failure and failure.counts:
             self._own.failed(_told(failure, now))
 
     async def tell(self, redis: RedisLink) -> None:

@@ -9,16 +9,23 @@ from console.usage.figures import LIVE_FOR
 from inference.models import Engine
 from inference.queue.engine_figures import EngineFigures, engine_figures
 
-_Figures = dict[str, EngineFigures] | None
+Figures = dict[str, EngineFigures] | None  # None: Redis is unavailable
 
 
 def figures_of(engine: str) -> EngineFigures | None:
-    """None: Redis is unavailable. Read for all at once, and kept for a moment."""
-    found = cast(_Figures, caches["process"].get_or_set("figures:engines", _of_all, LIVE_FOR))
-    return None if found is None else found.get(engine, EngineFigures())
+    return of(all_figures(), engine)
 
 
-def _of_all() -> _Figures:
+def of(figures: Figures, engine: str) -> EngineFigures | None:
+    return None if figures is None else figures.get(engine, EngineFigures())
+
+
+def all_figures() -> Figures:
+    """Read for all engines at once, and kept for a moment."""
+    return cast(Figures, caches["process"].get_or_set("figures:engines", _of_all, LIVE_FOR))
+
+
+def _of_all() -> Figures:
     try:
         return engine_figures(Engine.objects.values_list("pool__name", "name").order_by())
     except RedisError:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis import RedisError
 
-from console.serving.engine_figures import figures_of
+from console.serving import engine_figures
 from console.serving.pool_figures import PoolFigures, by_pool
 from inference.engines.breaker_override import Breaker, breakers_of
 from inference.engines.standing import Standing, standing
@@ -35,6 +35,7 @@ class PoolLine:
 class _InRedis:
     occupancy: dict[str, Occupancy]
     breakers: dict[str, Breaker]
+    figures: engine_figures.Figures
 
 
 def pool_lines() -> list[PoolLine]:
@@ -60,13 +61,15 @@ def engine_line(engine: Engine) -> EngineLine:
 def _line(engine: Engine, pool: Pool, known: _InRedis) -> EngineLine:
     full = known.occupancy.get(pool.name)
     busy = full.by_engine[engine.name] if full else None
-    breaker, figures = known.breakers.get(engine.name), figures_of(engine.name)
-    return EngineLine(engine, standing(engine), busy, breaker, figures)
+    figures = engine_figures.of(known.figures, engine.name)
+    return EngineLine(engine, standing(engine), busy, known.breakers.get(engine.name), figures)
 
 
 def _in_redis(pools: list[Pool]) -> _InRedis:
     names = [engine.name for pool in pools for engine in pool.engines.all()]
+    figures = engine_figures.all_figures()
     try:
-        return _InRedis(occupancy(pool.name for pool in pools), breakers_of(client(), names))
+        full, breakers = occupancy(pool.name for pool in pools), breakers_of(client(), names)
     except RedisError:
-        return _InRedis({}, {})
+        return _InRedis({}, {}, figures)
+    return _InRedis(full, breakers, figures)
