@@ -28,7 +28,13 @@ WORKER_KILLS = int(os.environ.get("FOREBAY_TEST_PARKING_KILLS", "3"))
 REDIS_LOSSES = int(os.environ.get("FOREBAY_TEST_PARKING_LOSSES", "2"))
 SOAKS = WORKER_KILLS > 3
 RECOVERED_S = 10.0  # somebody who cannot wait is served again: on a machine that does nothing else
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900 + 240 * (WORKER_KILLS + REDIS_LOSSES))]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(900 + 240 * (WORKER_KILLS + REDIS_LOSSES)),
+    pytest.mark.skipif(
+        "FOREBAY_TEST_PARKING_KILLS" not in os.environ, reason="takes half a minute: make soak"
+    ),
+]
 SLOTS, WORDS = 8, 60
 WORK = ["batch whole", "batch stream", "finetune whole", "finetune stream", "preprocess text"]
 WHOLE = "".join(f" t{n}" for n in range(WORDS))

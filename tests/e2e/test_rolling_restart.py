@@ -11,7 +11,13 @@ from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock, Platform
 from tests.e2e.rolling import held, people
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        "FOREBAY_TEST_RESTARTS" not in os.environ, reason="takes half a minute: make soak"
+    ),
+]
 RESTARTS = int(os.environ.get("FOREBAY_TEST_RESTARTS", "1"))
 
 

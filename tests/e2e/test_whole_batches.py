@@ -22,7 +22,13 @@ from tests.e2e.conftest import Mock, Platform
 
 LINES = int(os.environ.get("FOREBAY_TEST_BATCH_LINES", "300"))
 PATIENCE_S = 120 + LINES / 20
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60 + 3 * PATIENCE_S)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(60 + 3 * PATIENCE_S),
+    pytest.mark.skipif(
+        "FOREBAY_TEST_BATCH_LINES" not in os.environ, reason="takes half a minute: make soak"
+    ),
+]
 CHAT = "/v1/chat/completions"
 MOST_TOKENS = 5  # each line has a length of its own, by its number
 TENANT = "lines"
