@@ -139,7 +139,7 @@ EACH = pytest.mark.parametrize(
 
 def refused(say: Say, signed: Signed | None, because: str, **how: object) -> None:
     with (
-        listening(signed, **how) as listener,  # type: ignore[arg-type]
+        listening(signed, **how) as listener,  # type: ignore[arg-type]  # as each case says
         pytest.raises(OSError, match=because),
     ):
         say(listener.port)

@@ -86,7 +86,7 @@ def test_all_come_up_in_order_and_are_well(compose: Compose, key: str) -> None:
     names = [each["Name"] for each in _listed(compose) if each["Service"] != "migrate"]
     assert {f"{NAME}-web-1", f"{NAME}-web-2"} <= set(names)
     for name in names:
-        eventually(lambda name=name: compose_up.is_well(name), 300)  # type: ignore[misc]
+        eventually(lambda name=name: compose_up.is_well(name), 300)  # type: ignore[misc]  # mypy knows no default of it
 
 
 def _listed(compose: Compose) -> list[dict[str, Any]]:
@@ -169,5 +169,5 @@ def test_a_web_process_is_replaced_and_the_proxy_finds_the_new_one(
     compose.up("web")
     with httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {key}"}) as asking:
         sent = {"json": CHAT, "timeout": 120}
-        assert asking.post("/v1/chat/completions", **sent).status_code == 200  # type: ignore[arg-type]
+        assert asking.post("/v1/chat/completions", **sent).status_code == 200  # type: ignore[arg-type]  # its parts
     assert podman("ps", "--filter", f"name={NAME}-web-1", "-q")

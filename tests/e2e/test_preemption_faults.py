@@ -156,7 +156,7 @@ def serves_again(platform: Platform) -> float:
 def of_classes(platform: Platform, asked: str) -> dict[str, int]:
     """By class, of the usage rows: how many, or how often they were parked."""
     with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
-        query = f"select klass, {asked} from inference_usage group by klass"  # noqa: S608
+        query = f"select klass, {asked} from inference_usage group by klass"  # noqa: S608  # ours alone
         return {klass: int(found) for klass, found in database.execute(query).fetchall()}
 
 
@@ -191,9 +191,9 @@ def test_every_request_ends_once_whatever_dies(platform: Platform, engine: Mock)
             slowest_s[fault] = max(slowest_s[fault], serves_again(platform))
     settled_exactly_once(platform, 300)
     rows, parked = of_classes(platform, "count(*)"), of_classes(platform, PARKED)
-    print("\nended:", dict(sorted(askers.told.items())), states(platform))  # noqa: T201
-    print("rows:", rows, "parked:", parked)  # noqa: T201
-    print("longest until somebody was served again, s:", slowest_s)  # noqa: T201
+    print("\nended:", dict(sorted(askers.told.items())), states(platform))  # noqa: T201  # what make soak tells
+    print("rows:", rows, "parked:", parked)  # noqa: T201  # what make soak tells
+    print("longest until somebody was served again, s:", slowest_s)  # noqa: T201  # what make soak tells
     assert askers.wrong == []
     assert states(platform).keys() <= {"done", "failed", "cancelled"}
     assert max(slowest_s.values()) < RECOVERED_S or not SOAKS

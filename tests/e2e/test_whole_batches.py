@@ -96,17 +96,17 @@ def test_each_line_is_answered_once_whoever_is_killed(doubled: Platform, mock: M
         batch = Watched(asking, doubled, begun(asking))
         stored_s = time.monotonic() - began
         for part, role in (1 / 4, "jobs"), (1 / 2, "worker"):
-            batch.reaches(lambda b: b["request_counts"]["completed"] > LINES * part)  # noqa: B023
+            batch.reaches(lambda b: b["request_counts"]["completed"] > LINES * part)  # noqa: B023  # called at once
             before = doubled.pids(role)
             os.kill(before[0], signal.SIGKILL)
-            eventually(lambda: len(set(doubled.pids(role)) - {before[0]}) == len(before), 60)  # noqa: B023
+            eventually(lambda: len(set(doubled.pids(role)) - {before[0]}) == len(before), 60)  # noqa: B023  # called at once
         running = batch.reaches(lambda b: b["status"] in ("finalizing", "completed"))
         ran_s = time.monotonic() - began
         ended = batch.reaches(lambda b: b["status"] == "completed")
         took_s = time.monotonic() - began
         output = asking.get(f"/v1/files/{ended['output_file_id']}/content", timeout=600).text
-    print(f"\n{LINES} lines: stored {stored_s:.1f} s, ran {ran_s:.1f} s, all {took_s:.1f} s")  # noqa: T201
-    print("most MB:", dict(batch.most_mb), "killed while", running["request_counts"])  # noqa: T201
+    print(f"\n{LINES} lines: stored {stored_s:.1f} s, ran {ran_s:.1f} s, all {took_s:.1f} s")  # noqa: T201  # for make soak
+    print("most MB:", dict(batch.most_mb), "killed while", running["request_counts"])  # noqa: T201  # for make soak
     assert ended["request_counts"] == {"total": LINES, "completed": LINES, "failed": 0}
     assert ended["error_file_id"] is None
     rows = [json.loads(row) for row in output.splitlines()]

@@ -4,7 +4,6 @@ Each chunk has all of its fields, null or not; errors are bare objects; what its
 is an error event in a stream that has begun with 200, or an answer with the reason `abort`.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -93,7 +92,7 @@ THOUGHT = (
 
 
 @pytest.fixture
-async def run(served: Served, session: EngineSession) -> AsyncIterator[Any]:
+async def run(served: Served, session: EngineSession) -> Any:
     """What comes of an order, as a worker runs it: its outcome and its traces."""
 
     async def run(**order: Any) -> tuple[Outcome, Traces]:
@@ -103,7 +102,7 @@ async def run(served: Served, session: EngineSession) -> AsyncIterator[Any]:
         assert outcome
         return outcome, traces
 
-    return run  # type: ignore[return-value]
+    return run
 
 
 # Answers ----------------------------------------------------------------------------------------
