@@ -52,7 +52,7 @@ def meets(order: Order, text: str) -> bool:
     Without a chat, prompt and answer are one text, and where they meet a tokenizer could join them
     to other tokens. Before a space that a word follows none does, unless there is one more.
     """
-    if order.chat:
+    if order.chat or not text:
         return True
     prompt = orjson.loads(order.body)["prompt"]
     begins_a_word = text[:1] == " " and text[1:2].isalnum()

@@ -149,7 +149,10 @@ class Generation(Handler):
 
     @staticmethod
     def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
-        return None if texts is None else engine.continued(order, "".join(texts), len(texts))
+        """The body that goes on after these texts; None where that might be another answer."""
+        if texts is None or not meets(order, "".join(texts[:2])):
+            return None
+        return engine.continued(order, "".join(texts), len(texts))
 
     async def _ask(self, session: EngineSession, writer: Writer) -> None:
         with asking(words.call_name(self.order, self.engine.config.model)) as span:
@@ -264,10 +267,9 @@ class Generation(Handler):
         return not self.sent_events or self._goes_on_alike()
 
     def _goes_on_alike(self) -> bool:
-        texts = self._texts()
-        if texts is None or not self.engine.keeps_course(self.asked):
+        if not self.engine.keeps_course(self.asked):
             return False
-        return meets(self.asked, "".join(texts[:2]))
+        return self._continued(self.engine, self.asked, self._texts()) is not None
 
     def stops_well(self) -> bool:
         """Some templates cut spaces off the end of a text that is to be gone on with."""
