@@ -2,8 +2,6 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-ROUTES = ("/v1/", "/forebay.v1.", "/DeepSeekService/")  # as they count, whatever a client wrote
-
 
 class InferenceConfig(AppConfig):
     name = "inference"
@@ -39,13 +37,13 @@ def check_work_classes() -> None:
     from inference import classes
     from tenants.models.tier import Tier
 
-    known = {"plan": ["*", *Tier.values], "class": classes.names()}
-    for plan, route, name in settings.WORK_CLASSES:
-        for what, said in ("plan", plan), ("class", name):
-            if said not in known[what]:
-                there = ", ".join(known[what])
-                text = f"FOREBAY_WORK_CLASSES: there is no {what} {said!r}, only {there}"
+    known = {
+        "plan": ["*", *Tier.values],
+        "route of requests": ["*", *classes.ROUTES],
+        "class": classes.names(),
+    }
+    for line in settings.WORK_CLASSES:
+        for (what, there), said in zip(known.items(), line, strict=True):
+            if said not in there:
+                text = f"FOREBAY_WORK_CLASSES: there is no {what} {said!r}, only {', '.join(there)}"
                 raise ImproperlyConfigured(text)
-        if route not in ("*", "chat") and not route.startswith(ROUTES):
-            text = f"FOREBAY_WORK_CLASSES: there is no route {route!r}: write '*', 'chat', a path"
-            raise ImproperlyConfigured(f"{text} that begins with /v1/, or a method of gRPC")

@@ -83,6 +83,20 @@ ASSIGNED: list[tuple[str, str, str]] = [
 ]
 
 
+# Routes of requests, as they count, whatever a client wrote. Lines of batches have no choice.
+ROUTES = (
+    "chat",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/inference",
+    "/forebay.v1.InferenceService/Inference",
+    "/forebay.v1.InferenceService/InferenceStream",
+    "/forebay.v1.InferenceService/Chat",
+    "/forebay.v1.InferenceService/ChatStream",
+    "/DeepSeekService/Inference",
+)
+
+
 def assigned(plan: str, route: str) -> str:
     for plans, routes, name in chain(settings.WORK_CLASSES, ASSIGNED):
         if plans in ("*", plan) and routes in ("*", route):

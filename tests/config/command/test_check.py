@@ -61,7 +61,7 @@ def test_an_empty_home_is_fine_for_a_trial_and_nothing_is_made(tmp_path: Path) -
 @pytest.mark.unit
 def test_every_wrong_value_has_its_line(tmp_path: Path) -> None:
     told = {"FOREBAY_IP_PER_MINUTE": "x", "FOREBAY_PORT": "y"}
-    told["FOREBAY_WORK_CLASSES"] = '[["gold", "*", "batch"]]'
+    told["FOREBAY_WORK_CLASSES"] = '[["vip", "/v1/chat/completion", "batch"]]'
     code, found = checked(
         tmp_path,
         **told,

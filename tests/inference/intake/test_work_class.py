@@ -7,6 +7,9 @@ from django.core.exceptions import ImproperlyConfigured
 from pytest_django.fixtures import Settings
 
 from inference import apps, classes
+from inference.api.grpc.methods import SERVICES
+from inference.api.openai import routes
+from inference.chat import counting
 from inference.errors import BadRequest
 from inference.intake.work_class import HEADER, work_class
 from tests.tenants.callers import caller
@@ -48,6 +51,10 @@ def test_an_installation_says_it_for_its_plans_and_routes(settings: Settings) ->
         ("*", "v1/completions", "batch"),
         ("*", "/beta/completions", "batch"),  # counts as /v1/completions
         ("*", "", "batch"),
+        ("*", "/v1/chat/completion", "batch"),
+        ("*", "/v1/models", "batch"),  # asks for no work
+        ("*", "/v1/batches", "realtime"),  # its lines stay what they are
+        ("*", "/forebay.v1.InferenceService/Chats", "batch"),
     ],
 )
 def test_a_plan_a_route_or_a_class_that_there_is_not_is_an_error(
@@ -56,6 +63,15 @@ def test_a_plan_a_route_or_a_class_that_there_is_not_is_an_error(
     settings.WORK_CLASSES = [(plan, route, name)]
     with pytest.raises(ImproperlyConfigured, match="FOREBAY_WORK_CLASSES: there is no"):
         apps.check_work_classes()
+
+
+def test_every_route_of_requests_can_have_a_class() -> None:
+    """Those that ask for no work, or for work of a class of its own, cannot."""
+    posted = {path: views["POST"] for path, views in routes.ROUTES.items() if "POST" in views}
+    http = {path for path, view in posted.items() if view.__module__ == routes.views.__name__}
+    grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
+    others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
+    assert {counting.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
 
 
 @pytest.mark.parametrize("asked", ["batch", " Batch "])
