@@ -76,11 +76,9 @@ CLASSES = table(
 
 
 # Plan (tenants.models.Tier), route ("*": any) and the class of such requests. The first line that
-# fits counts; those of settings.WORK_CLASSES come before these.
-ASSIGNED: list[tuple[str, str, str]] = [
-    ("*", "/v1/batches", "batch"),
-    ("*", "*", "realtime"),
-]
+# fits counts; those of settings.WORK_CLASSES stand between these two lists.
+ALWAYS: list[tuple[str, str, str]] = [("*", "/v1/batches", "batch")]
+ASSIGNED: list[tuple[str, str, str]] = [("*", "*", "realtime")]
 
 
 # Routes of requests, as they count, whatever a client wrote. Lines of batches have no choice.
@@ -98,7 +96,7 @@ ROUTES = (
 
 
 def assigned(plan: str, route: str) -> str:
-    for plans, routes, name in chain(settings.WORK_CLASSES, ASSIGNED):
+    for plans, routes, name in chain(ALWAYS, settings.WORK_CLASSES, ASSIGNED):
         if plans in ("*", plan) and routes in ("*", route):
             return name
     raise LookupError("the last line of ASSIGNED fits everything")

@@ -8,10 +8,11 @@ from pytest_django.fixtures import Settings
 
 from inference import apps, classes
 from inference.api.grpc.methods import SERVICES
-from inference.api.openai import routes
+from inference.api.openai import routes, views
 from inference.chat import counting
 from inference.errors import BadRequest
 from inference.intake.work_class import HEADER, work_class
+from inference.record.slots import takes_slot
 from tests.tenants.callers import caller
 
 pytestmark = pytest.mark.unit
@@ -67,11 +68,19 @@ def test_a_plan_a_route_or_a_class_that_there_is_not_is_an_error(
 
 def test_every_route_of_requests_can_have_a_class() -> None:
     """Those that ask for no work, or for work of a class of its own, cannot."""
-    posted = {path: views["POST"] for path, views in routes.ROUTES.items() if "POST" in views}
-    http = {path for path, view in posted.items() if view.__module__ == routes.views.__name__}
+    posted = {path: by["POST"] for path, by in routes.ROUTES.items() if "POST" in by}
+    http = {path for path, view in posted.items() if view.__module__ == views.__name__}
     grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
     others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
     assert {counting.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
+
+
+@pytest.mark.parametrize("name", ["realtime", "finetune"])
+def test_a_line_for_all_routes_is_not_for_lines_of_batches(settings: Settings, name: str) -> None:
+    """They would count among the requests at once of their tenant, as if a client waited."""
+    settings.WORK_CLASSES = [("*", "*", name)]
+    assert not takes_slot("batch", "/v1/batches")
+    assert takes_slot(work_class(caller(), ROUTE), ROUTE)
 
 
 @pytest.mark.parametrize("asked", ["batch", " Batch "])
@@ -95,5 +104,5 @@ def test_a_client_cannot_raise_it() -> None:
 
 
 def test_every_class_of_the_table_is_one_of_work() -> None:
-    assert {name for *_, name in classes.ASSIGNED} <= set(classes.CLASSES)
+    assert {name for *_, name in classes.ALWAYS + classes.ASSIGNED} <= set(classes.CLASSES)
     assert classes.ASSIGNED[-1][:2] == ("*", "*")
