@@ -12,16 +12,22 @@ REVISION = "org.opencontainers.image.revision"
 
 
 def chart(source: Path, version: str, folder: Path) -> None:
-    """As `helm package` makes it; the same files make the same bytes."""
+    """As `helm package` makes it, of what git tracks; the same files make the same bytes."""
     place = folder / f"{source.name}-{version}.tgz"
     with (
         place.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as smaller,
         tarfile.open(fileobj=smaller, mode="w") as archive,
     ):
-        for path in sorted(path for path in source.rglob("*") if path.is_file()):
-            name = f"{source.name}/{path.relative_to(source).as_posix()}"
-            archive.add(path, name, filter=_nobodys)
+        for path in sorted(_tracked(source)):
+            archive.add(source / path, f"{source.name}/{path.as_posix()}", filter=_nobodys)
+
+
+def _tracked(folder: Path) -> list[Path]:
+    """Relative to it. A clean work tree may still have files that git ignores."""
+    asked = ["git", "ls-files", "-z"]
+    found = subprocess.run(asked, cwd=folder, check=True, capture_output=True, text=True)
+    return [Path(name) for name in found.stdout.split("\0") if name]
 
 
 def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:

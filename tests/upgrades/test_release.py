@@ -69,6 +69,20 @@ def test_the_chart_is_in_it_as_helm_packs_it(made: Path) -> None:
     assert (about["version"], about["appVersion"]) == (release.VERSION, release.VERSION)
 
 
+def test_what_git_ignores_is_not_in_the_chart(tmp_path: Path) -> None:
+    chart = tmp_path / "forebay"
+    (chart / "templates").mkdir(parents=True)
+    for name in ("Chart.yaml", "templates/web.yaml", "templates/.web.yaml.swp", "values-ours.yaml"):
+        (chart / name).write_text(name)
+    (chart / ".gitignore").write_text("*.swp\n")
+    for words in "init -q", "add .gitignore Chart.yaml templates":
+        subprocess.run(["git", *words.split()], cwd=chart, check=True)
+    packed.chart(chart, "1.0.0", tmp_path)
+    with tarfile.open(tmp_path / "forebay-1.0.0.tgz") as archive:
+        names = archive.getnames()
+    assert names == ["forebay/.gitignore", "forebay/Chart.yaml", "forebay/templates/web.yaml"]
+
+
 def test_the_image_is_in_it_as_podman_loads_it(made: Path) -> None:
     packed_image = made / f"forebay-{release.VERSION}-image.tar.gz"
     said = gzip.decompress(packed_image.read_bytes())
