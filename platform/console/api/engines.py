@@ -1,5 +1,6 @@
 """Engines: made, changed, drained and removed while the platform runs."""
 
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is
 from console.api.problem import bad_request
 from console.api.resource import Who
 from console.api.strict import Shape
-from console.serving.engine_figures import figures_of
+from console.serving import engine_figures
 from inference.engines import KINDS
 from inference.engines.standing import Condition, ability, standing
 from inference.models import Engine, Pool
@@ -179,8 +180,13 @@ class EngineShape(DeclaredShape):
 
     @extend_schema_field(EngineFiguresShape(allow_null=True))
     def get_figures(self, engine: Engine) -> Any:
-        figures = figures_of(engine.name)
+        figures = engine_figures.of(self._figures, engine.name)
         return EngineFiguresShape(figures).data if figures else None
+
+    @cached_property
+    def _figures(self) -> engine_figures.Figures:
+        """Of all engines: read once for a list."""
+        return engine_figures.all_figures()
 
 
 def _since(engine: Engine, condition: Condition) -> str | None:

@@ -82,7 +82,7 @@ class Resource(TransactionalView):
             rows = self.asked(rows).qs
         query = self.request.GET
         found, following = cursor.page(rows, query, self.orderings, self._place())
-        results = [self.shape(one).data for one in found]
+        results = self.shape(found, many=True).data
         return Response({"results": results, "next_cursor": following})
 
     def asked(self, rows: QuerySet[Any]) -> FilterSet:

@@ -12,10 +12,6 @@ from inference.queue.engine_figures import EngineFigures, engine_figures
 Figures = dict[str, EngineFigures] | None  # None: Redis is unavailable
 
 
-def figures_of(engine: str) -> EngineFigures | None:
-    return of(all_figures(), engine)
-
-
 def of(figures: Figures, engine: str) -> EngineFigures | None:
     return None if figures is None else figures.get(engine, EngineFigures())
 

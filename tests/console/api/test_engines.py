@@ -2,6 +2,7 @@
 
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.cache import caches
@@ -78,6 +79,20 @@ def test_what_it_has_done_lately(api: Api, engine: str, valkey: Redis) -> None:
     assert read.headers["ETag"] == tag, "figures change nothing that somebody edits"
     assert api.get("engines/").json()["results"][0]["figures"]["requests"] == 1
     valkey.delete(name)
+
+
+def test_a_list_reads_the_figures_once(
+    api: Api, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.post("engines/", **{**NEW, "name": "gpu-2"})
+    read = Mock(return_value={})
+    monkeypatch.setattr("console.serving.engine_figures.all_figures", read)
+    figures = [each["figures"] for each in api.get("engines/").json()["results"]]
+    assert (len(figures), read.call_count) == (2, 1)
+    assert figures[0]["requests"] == 0
+    read.return_value = None  # Redis is unavailable
+    assert api.get("engines/").json()["results"][1]["figures"] is None
+    assert read.call_count == 2
 
 
 def test_slots_follow_the_engine_until_a_number_is_sent(api: Api, engine: str) -> None:
