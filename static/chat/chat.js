@@ -1,9 +1,10 @@
 // The chat page: one socket, one open conversation, a list of all. What is sent keeps its own id
 // until the platform has confirmed it, so a lost connection neither swallows nor doubles it.
+import { uuid } from "../console/uuid.js";
 import { Composer } from "./composer.js";
 import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, TOO_MANY } from "./connection.js";
 import * as notices from "./notices.js";
-import { at, data, say, uuid } from "./page.js";
+import { at, data, say } from "./page.js";
 import { fetched, Sidebar } from "./sidebar.js";
 import { Thread } from "./thread.js";
 
