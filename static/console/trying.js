@@ -71,7 +71,9 @@ function why(form, asked, code) {
 function done(form, { figures, upstream, finish_reason: reason }) {
   const ttft = figures?.ttft_ms == null ? "–" : `${figures.ttft_ms} ms`;
   const known = upstream || figures?.pool || form.dataset.model;
-  return filled(form.dataset.done, { upstream: known, ttft, tokens: figures?.tokens ?? "–", reason });
+  const ends = form.getAttribute(`data-end-${reason}`) ?? form.dataset.end; // others are rare
+  const end = filled(ends, { reason });
+  return filled(form.dataset.done, { upstream: known, ttft, tokens: figures?.tokens ?? "–", end });
 }
 
 function over(form, socket, said) {
