@@ -21,7 +21,7 @@ from django.conf import settings
 from inference.engines import reading
 from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once
 from inference.engines.session import EngineSession
-from inference.engines.taking_up import after_prompt, rest_of, said_last, takes_prefix
+from inference.engines.taking_up import said_last, taken_up, takes_prefix
 from inference.order import Order
 
 log = logging.getLogger(__name__)
@@ -79,17 +79,7 @@ class DeepSeekEngine(Engine):
         return order.body[:-1] + b',"user_id":"%b"}' % user_id(order.tenant_id).encode()
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        body = rest_of(order, tokens)
-        if body is None:
-            return None
-        if not text:
-            return order.body
-        if order.chat:
-            messages = body["messages"]
-            said_last(messages, text, open_ended=takes_prefix(messages))
-            messages[-1]["prefix"] = True
-            return orjson.dumps(body)
-        return after_prompt(body, text)
+        return taken_up(order, text, tokens, _say_last)
 
     # Answers --------------------------------------------------------------------------------------
     @property
@@ -127,6 +117,12 @@ class DeepSeekEngine(Engine):
             if response.status in _OPERATORS or response.status >= 500:
                 return False
             return response.status != 200 or await _is_available(response)
+
+
+def _say_last(body: dict[str, Any], text: str) -> None:
+    messages = body["messages"]
+    said_last(messages, text, open_ended=takes_prefix(messages))
+    messages[-1]["prefix"] = True
 
 
 async def _is_available(response: aiohttp.ClientResponse) -> bool:

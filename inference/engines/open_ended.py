@@ -3,10 +3,8 @@
 import logging
 from typing import Any, ClassVar
 
-import orjson
-
 from inference.engines.salted import SaltedEngine
-from inference.engines.taking_up import after_prompt, rest_of, said_last, takes_prefix
+from inference.engines.taking_up import said_last, taken_up, takes_prefix
 from inference.order import Order
 
 log = logging.getLogger(__name__)
@@ -25,16 +23,11 @@ class OpenEndedEngine(SaltedEngine):
         return super().prepare(body, chat=chat)
 
     def continued(self, order: Order, text: str, tokens: int) -> bytes | None:
-        body = rest_of(order, tokens)
-        if body is None:
-            return None
-        if not text:
-            return order.body
-        if order.chat:
-            said_last(body["messages"], text, open_ended=bool(body.get("continue_final_message")))
-            self.open_ended(body)
-            return orjson.dumps(body)
-        return after_prompt(body, text)
+        return taken_up(order, text, tokens, self._say_last)
+
+    def _say_last(self, body: dict[str, Any], text: str) -> None:
+        said_last(body["messages"], text, open_ended=bool(body.get("continue_final_message")))
+        self.open_ended(body)
 
     def open_ended(self, body: dict[str, Any]) -> None:
         """The last message is gone on with, and only what is new comes back."""

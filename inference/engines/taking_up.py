@@ -1,5 +1,6 @@
 """Taking up an answer where it broke off, by the text that its reader already has."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -96,6 +97,24 @@ def rest_of(order: Order, tokens: int) -> dict[str, Any] | None:
 def _asks(value: Any) -> bool:
     """`logprobs`: 0 does."""
     return value is not False and value not in (None, [], "")
+
+
+def taken_up(
+    order: Order, text: str, tokens: int, say: Callable[[dict[str, Any], str], None]
+) -> bytes | None:
+    """The body that makes an engine go on after `text` (its first `tokens` tokens), or None.
+
+    `say` puts the text at the end of a chat's body, as the engine wants it.
+    """
+    body = rest_of(order, tokens)
+    if body is None:
+        return None
+    if not text:
+        return order.body
+    if not order.chat:
+        return after_prompt(body, text)
+    say(body, text)
+    return orjson.dumps(body)
 
 
 def after_prompt(body: dict[str, Any], text: str) -> bytes | None:
