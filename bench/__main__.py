@@ -8,61 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import (
-    audit_search,
-    audit_verify,
-    compare,
-    engine,
-    idle,
-    machine,
-    markdown,
-    memory,
-    report,
-)
-from bench.admission import AdmissionReport
-from bench.apart import measured_apart
-from bench.audit import AuditReport
-from bench.audit_search import SearchReport
-from bench.audit_verify import VerifyReport
-from bench.batching import BatchingReport
-from bench.big_bodies import BodiesReport
-from bench.cache_trace import CacheReport
+from bench import compare, engine, idle, machine, markdown, report
 from bench.children import REPOSITORY
-from bench.counting import CountingReport
-from bench.dispatch import DispatchReport
-from bench.fairness import FairnessReport
-from bench.grpc_unary import GrpcReport
-from bench.memory import MemoryReport
 from bench.mock_targets import mock_targets
-from bench.new_versions import LoadsReport
-from bench.preemption import PreemptionReport
+from bench.parts import APART
 from bench.results import Results
-from bench.scaling import ScalingReport
-from bench.usage import FULL, UsageReport
-from bench.utilisation import UtilisationReport
 
-APART = (
-    "batching",
-    "memory",
-    "bodies",
-    "admission",
-    "grpc",
-    "scaling",
-    "cache",
-    "usage",
-    "audit",
-    "audit-verify",
-    "audit-search",
-    "load",
-    "fairness",
-    "dispatch",
-    "preemption",
-    "utilisation",
-    "metrics",
-)
 PARTS = ("mock", "engine", *APART)
-FEW = 500_000  # rows of a quick run
-FEW_VERIFIED = 100_000
 
 
 def read_options() -> argparse.Namespace:
@@ -104,120 +56,11 @@ def main() -> None:
     name += "".join(f"-{part}" for part in options.only or ())
     paths = report.write(results, name)  # should one of those that follow fail
     if not options.no_forebay:
-        apart(results, options, parts)
+        for part in (APART[name] for name in APART if name in parts):
+            part.measure(results, options.rounds, options.seconds)
         paths = report.write(results, name)
     print(markdown.page(results))
     compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
-
-
-def apart(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
-    """What has servers of its own."""
-    if "batching" in parts:
-        rounds, seconds = (1, 5.0) if results.quick else (3, 20.0)
-        results.batching = measured_apart(
-            "bench.batching",
-            BatchingReport,
-            rounds=options.rounds or rounds,
-            seconds=options.seconds or seconds,
-        )
-    if "memory" in parts:
-        requests, held = (
-            (memory.FEW, memory.FEW_HELD) if results.quick else (memory.FULL, memory.HELD)
-        )
-        results.memory = measured_apart("bench.memory", MemoryReport, requests=requests, held=held)
-    if "bodies" in parts:
-        results.bodies = measured_apart(
-            "bench.big_bodies",
-            BodiesReport,
-            rounds=options.rounds or results.rounds,
-            seconds=options.seconds or results.seconds,
-        )
-    if "admission" in parts:
-        rounds, seconds = (2, 3.0) if results.quick else (5, 6.0)
-        results.admission = measured_apart(
-            "bench.admission",
-            AdmissionReport,
-            rounds=options.rounds or rounds,
-            seconds=options.seconds or seconds,
-        )
-    if "grpc" in parts:
-        results.grpc = measured_apart(
-            "bench.grpc_unary",
-            GrpcReport,
-            rounds=options.rounds or results.rounds,
-            seconds=options.seconds or results.seconds,
-        )
-    if "scaling" in parts:
-        results.scaling = measured_apart(
-            "bench.scaling",
-            ScalingReport,
-            rounds=options.rounds or results.rounds,
-            seconds=options.seconds or results.seconds,
-        )
-    if "cache" in parts:
-        requests, prompts = (1_000, 500) if results.quick else (10_000, 5_000)
-        results.cache = measured_apart(
-            "bench.cache_trace", CacheReport, requests=requests, prompts=prompts
-        )
-    if "usage" in parts:
-        rows = FEW if results.quick else FULL
-        results.usage = measured_apart("bench.usage", UsageReport, rows=rows)
-    if "audit" in parts:
-        rounds, seconds = (1, 3.0) if results.quick else (5, 6.0)
-        results.audit = measured_apart(
-            "bench.audit",
-            AuditReport,
-            rounds=options.rounds or rounds,
-            seconds=options.seconds or seconds,
-        )
-    if "audit-verify" in parts:
-        events = FEW_VERIFIED if results.quick else audit_verify.FULL
-        results.audit_verify = measured_apart("bench.audit_verify", VerifyReport, events=events)
-    if "audit-search" in parts:
-        rows = FEW if results.quick else audit_search.FULL
-        results.audit_search = measured_apart("bench.audit_search", SearchReport, rows=rows)
-    if "load" in parts:
-        rounds = options.rounds or (1 if results.quick else 5)
-        results.loads = measured_apart("bench.new_versions", LoadsReport, rounds=rounds)
-    if "metrics" in parts:
-        rounds, seconds = (2, 3.0) if results.quick else (8, 4.0)
-        results.counting = measured_apart(
-            "bench.counting",
-            CountingReport,
-            rounds=options.rounds or rounds,
-            seconds=options.seconds or seconds,
-        )
-    scheduling(results, options, parts)
-
-
-def scheduling(results: Results, options: argparse.Namespace, parts: Sequence[str]) -> None:
-    """What the queue does for tenants and classes of work."""
-    rounds, quick = options.rounds or (1 if results.quick else 3), results.quick
-    if "fairness" in parts:
-        results.fairness = measured_apart(
-            "bench.fairness",
-            FairnessReport,
-            rounds=options.rounds or 1,
-            seconds=options.seconds or (20.0 if quick else 60.0),
-        )
-    if "dispatch" in parts:
-        results.dispatch = measured_apart(
-            "bench.dispatch", DispatchReport, rounds=rounds, seconds=options.seconds or 5.0
-        )
-    if "preemption" in parts:
-        results.preemption = measured_apart(
-            "bench.preemption",
-            PreemptionReport,
-            rounds=options.rounds or 1,
-            seconds=options.seconds or (5.0 if quick else 12.0),
-        )
-    if "utilisation" in parts:
-        results.utilisation = measured_apart(
-            "bench.utilisation",
-            UtilisationReport,
-            rounds=options.rounds or 1,
-            seconds=options.seconds or (15.0 if quick else 60.0),
-        )
 
 
 def with_mock(results: Results, folder: Path, options: argparse.Namespace) -> None:
