@@ -1,0 +1,41 @@
+"""The pages of refusals cost the same however many there are: each reads an index, newest first."""
+
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tenants.models import Member, Refusal, User
+from tests.console.conftest import SignIn
+
+FIRST: dict[str, str] = {}
+LATER = {"cursor": f"2026-01-31T08:00:00+00:00~{UUID(int=1)}"}
+
+
+@pytest.mark.parametrize("query", [FIRST, LATER])
+def test_an_operators(operator: User, sign_in: SignIn, query: dict[str, str]) -> None:
+    plan = plan_of(sign_in(operator), "/console/refusals/", query)
+    assert " using tenants_refusal_newest on " in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("query", [FIRST, LATER])
+def test_a_tenants(alice: Member, sign_in: SignIn, query: dict[str, str]) -> None:
+    plan = plan_of(sign_in(alice), "/console/t/acme/refusals/", query)
+    assert " using tenants_refusal_last on " in plan
+    assert "Presorted Key: tenants_refusal.last_at" in plan  # of one moment there are few
+
+
+def plan_of(client: Client, path: str, query: dict[str, str]) -> str:
+    """Of the page's own question. The table is empty: as if reading all of it cost a lot."""
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(path, query).status_code == 200
+    table = Refusal._meta.db_table
+    (sql,) = [q["sql"] for q in asked if f'FROM "{table}"' in q["sql"] and "LIMIT" in q["sql"]]
+    with connection.cursor() as cursor:
+        for step in "seqscan", "bitmapscan", "sort":
+            cursor.execute(f"set local enable_{step} = off")
+        cursor.execute(f"explain {sql}")
+        return "\n".join(line for (line,) in cursor.fetchall())
