@@ -62,6 +62,8 @@ def _over_tls(to: Address, messages: list[bytes]) -> None:
         talk.write(_counted(messages))
         with suppress(ssl.SSLWantReadError):
             talk.unwrap()
+        line.sendall(outgoing.read())
+        line.shutdown(socket.SHUT_WR)  # some say goodbye at the end of TCP alone
         # In TLS 1.3 whoever refuses our certificate says so after all of that was sent. Others
         # say goodbye, close, or are silent.
         with suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError, TimeoutError):
@@ -75,17 +77,23 @@ def _through(
     outgoing: ssl.MemoryBIO,
 ) -> None:
     while True:
-        line.sendall(outgoing.read())
+        _send(line, outgoing)
         try:
             step()
         except ssl.SSLWantReadError:
-            line.sendall(outgoing.read())
+            _send(line, outgoing)
             if heard := line.recv(16384):
                 incoming.write(heard)
             else:
                 incoming.write_eof()
         else:
-            return line.sendall(outgoing.read())
+            return _send(line, outgoing)
+
+
+def _send(line: socket.socket, outgoing: ssl.MemoryBIO) -> None:
+    """Nothing is nothing: a line that is shut would not take that either."""
+    if said := outgoing.read():
+        line.sendall(said)
 
 
 def _counted(messages: list[bytes]) -> bytes:
