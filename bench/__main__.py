@@ -54,11 +54,11 @@ def main() -> None:
             results.engine = engine.measure(real, results.rounds, seconds)
     name = datetime.now(UTC).strftime("%Y-%m-%d") + "-quick" * quick
     name += "".join(f"-{part}" for part in options.only or ())
-    paths = report.write(results, name)  # should one of those that follow fail
+    paths = report.write(results, name)
     if not options.no_forebay:
         for part in (APART[name] for name in APART if name in parts):
             part.measure(results, options.rounds, options.seconds)
-        paths = report.write(results, name)
+            paths = report.write(results, name)  # should one of those that follow fail
     print(markdown.page(results))
     compare.tell("written: " + ", ".join(str(path.relative_to(REPOSITORY)) for path in paths))
 
