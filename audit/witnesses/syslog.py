@@ -63,7 +63,8 @@ def _over_tls(to: Address, messages: list[bytes]) -> None:
         with suppress(ssl.SSLWantReadError):
             talk.unwrap()
         line.sendall(outgoing.read())
-        line.shutdown(socket.SHUT_WR)  # some say goodbye at the end of TCP alone
+        with suppress(OSError):  # of one that has reset the line: first read what it said before
+            line.shutdown(socket.SHUT_WR)  # some say goodbye at the end of TCP alone
         # In TLS 1.3 whoever refuses our certificate says so after all of that was sent. Others
         # say goodbye, close, or are silent.
         with suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError, TimeoutError):

@@ -1,8 +1,10 @@
 """Witnesses, the deletion webhook and the KMS: who shows a wrong certificate is told nothing."""
 
 import re
+import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +34,7 @@ class Listener:
     """Takes one connection after the other, and keeps what it was sent once TLS was agreed."""
 
     hears_goodbyes = True  # of TLS, not of TCP alone
+    resets = False  # the line, once it has said goodbye itself
 
     def __init__(self, context: ssl.SSLContext | None, status: bytes) -> None:
         self._context, self._status = context, status
@@ -59,6 +62,10 @@ class Listener:
                 self._answer_http(line, sent)
             elif self.hears_goodbyes:
                 self.read += sent.read()
+                if self.resets:
+                    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    line.unwrap()
             else:
                 while socket.socket.recv(line, 4096):  # beneath TLS
                     pass
@@ -169,6 +176,26 @@ def test_a_syslog_that_does_not_hear_our_goodbye_costs_no_wait(authority: Author
         began = time.monotonic()
         to_syslog(listener.port)
         assert time.monotonic() - began < TIMEOUT_S
+    assert b"checkpoint" in listener.read
+
+
+def test_a_syslog_that_resets_the_line_after_its_goodbye_has_heard_us(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be told the same checkpoints again and again."""
+    shut = socket.socket.shutdown
+
+    def once_reset(line: socket.socket, how: int) -> None:
+        gone = select.poll()
+        gone.register(line, 0)  # its end alone
+        gone.poll(10_000)
+        shut(line, how)
+
+    with listening(authority.sign("there")) as listener:
+        listener.resets = True
+        with monkeypatch.context() as patch:
+            patch.setattr(socket.socket, "shutdown", once_reset)
+            to_syslog(listener.port)
     assert b"checkpoint" in listener.read
 
 
