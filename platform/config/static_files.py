@@ -1,4 +1,4 @@
-"""What /static/ has, as it is: browsers must not guess what else it might be.
+"""What /static/ has, as it is: browsers must not guess what else it might be, nor for how long.
 
 Files come from the folders of the packages that bring them: there is nothing to collect, and
 nothing of an older version to be left over.
@@ -31,6 +31,8 @@ async def static_files(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["x-content-type-options"] = "nosniff"
+            # Else they would run scripts of before an upgrade beside those of after it.
+            headers["cache-control"] = "no-cache"
             if message["status"] == 405:
                 headers["allow"] = "GET, HEAD"
         await send(message)

@@ -38,6 +38,16 @@ def test_browsers_must_not_guess_what_a_file_is() -> None:
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.unit
+def test_a_browser_asks_each_time_whether_a_file_is_still_the_same() -> None:
+    client = TestClient(static_files)
+    found = client.get(FILE)
+    known = {"If-None-Match": found.headers["etag"]}
+    for answer in (found, same := client.get(FILE, headers=known)):
+        assert answer.headers["cache-control"] == "no-cache"
+    assert (same.status_code, same.content) == (304, b"")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
