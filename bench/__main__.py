@@ -1,4 +1,4 @@
-"""python -m bench [--quick] [--only mock|engine|…|audit-search] [--no-litellm] [--no-router] …"""
+"""python -m bench [--quick] [--only mock|engine|…] [--no-litellm] [--no-router] …"""
 
 import argparse
 import signal

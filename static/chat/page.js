@@ -1,4 +1,6 @@
 // What the server gave the page, and small ways to build elements. No markup is made from strings.
+export { uuid } from "../console/uuid.js"; // for the chat.js of 0.1.0, which a browser may still have
+
 const root = document.querySelector("#chat");
 
 export const data = JSON.parse(document.querySelector("#chat-data").textContent);
