@@ -40,7 +40,7 @@ def record(results: Results, file: Path = FILE) -> list[Path]:
     lines = [one for one in read(file) if one.run != line.run] + [line]
     write(lines, file)
     picture = file.with_suffix(".svg")
-    picture.write_text(drawn(lines))
+    picture.write_text(drawn(read(file)))  # as rounded there
     return [file, picture]
 
 

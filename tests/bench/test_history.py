@@ -1,5 +1,6 @@
 """bench/history.csv: what a run writes into it, and what is read from it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_the_line_of_one_run_is_written_once(tmp_path: Path) -> None:
     history.record(results(idle=IdleReport(20.0, {"web": 0.5})), file)
     (line,) = history.read(file)
     assert line.figures["idle_cpu_percent"] == 0.5
+
+
+def test_the_picture_is_of_what_the_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Sequence[history.Line]] = []
+
+    def noted(lines: Sequence[history.Line]) -> str:
+        shown.append(lines)
+        return ""
+
+    monkeypatch.setattr(history, "drawn", noted)
+    file = tmp_path / "history.csv"
+    history.record(results(idle=IdleReport(20.0, {"web": 1 / 3})), file)
+    assert shown == [history.read(file)]
 
 
 @pytest.mark.parametrize(
