@@ -55,7 +55,7 @@ def test_it_is_parked_where_it_goes_on_as_before(
 class TakesUp(ScriptedEngine):
     def __init__(self, kind: str) -> None:
         super().__init__([piece("."), piece("", "stop"), sse.DONE])
-        self.continued = ENGINES[kind].continued  # type: ignore[method-assign]
+        self.continued = ENGINES[kind].continued  # type: ignore[method-assign]  # one class for all kinds
 
 
 @pytest.mark.parametrize("kind", ENGINES)
