@@ -31,17 +31,18 @@ from inference.reasoning import Said, packed
 from tenants.models import ApiKey, Link, Member, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
+from tests import chromium
 from tests.console.account.conftest import with_app
 from tests.console.account.test_browser import virtual_key
 from tests.console.conftest import PASSWORD, SignIn, join
 from tests.console.furnished import furnish
-from tests.console.test_browser import CHROMIUM, browser, playwright  # noqa: F401
+from tests.console.test_browser import browser, playwright  # noqa: F401
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(300),
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+    chromium.needed,
 ]
 # Addresses that answer GET with something that is no page of ours, or lead to another one.
 ELSEWHERE = {

@@ -1,7 +1,6 @@
 """The console in a real Chromium: what only a browser can tell."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,17 +17,15 @@ from inference.engines import reachable
 from inference.models import Engine, Pool
 from tenants.models import ApiKey, Link, Member, Tenant, User
 from tenants.models.link import Purpose
+from tests import chromium
 from tests.console.asked import completion, refusal
 from tests.console.conftest import PASSWORD
 from tests.console.furnished import IN_PLATFORM, engine_room, furnish
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# There is no sandbox for root, and no graphics card to look for.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+    chromium.needed,
 ]
 CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
 
@@ -42,9 +39,9 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-    yield chromium
-    chromium.close()
+    browser = chromium.launched(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

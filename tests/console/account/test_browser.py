@@ -11,14 +11,14 @@ from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import CDPSession, Page, expect
 
 from tenants.models import Member
+from tests import chromium
 from tests.console.account.conftest import code, with_app
 from tests.console.conftest import PASSWORD
-from tests.console.test_browser import CHROMIUM
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+    chromium.needed,
 ]
 EMAIL = "alice@acme.example"
 

@@ -11,10 +11,10 @@ from inference.order import Item
 from inference.queue.client import client as redis
 from inference.queue.fair_queue import ENQUEUE, enqueue_arguments, prefix
 from tenants.models import Tenant, User
+from tests import chromium
 from tests.console.asked import completion
 from tests.console.furnished import engine_room
 from tests.console.test_browser import (  # noqa: F401
-    CHROMIUM,
     browser,
     context,
     page,
@@ -25,7 +25,7 @@ from tests.console.test_browser import (  # noqa: F401
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+    chromium.needed,
 ]
 
 

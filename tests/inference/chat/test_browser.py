@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,20 +18,18 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests import chromium
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.inference.chat.conftest import Connect
 from tests.inference.chat.test_socket import words
 from tests.inference.stream.test_reasoning import CASES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# There is no sandbox for root, and no graphics card to look for.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.e2e,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine"),
+    chromium.needed,
 ]
 # What we do on purpose: cutting the network, ending a session, deleting what a tab shows.
 ON_PURPOSE = re.compile(
@@ -46,9 +43,9 @@ Browse = Callable[[str], httpx.Client]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+        browser = chromium.launched(playwright)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -45,7 +45,9 @@ def test_it_is_set_shown_and_on_record() -> None:
     assert (found["state"], found["forced"]) == ("closed", False)
     told = [(each["state"], each["by"]) for each in found["history"]]
     assert told == [("automatic", "command:breaker"), ("forced open", "command:breaker")]
-    details = [event.detail for event in Event.objects.filter(action="engine:breaker").order_by("pk")]
+    details = [
+        event.detail for event in Event.objects.filter(action="engine:breaker").order_by("pk")
+    ]
     assert [detail["state"] for detail in details] == ["open", "automatic"]
     assert {detail["engine"] for detail in details} == {NAME}
 

@@ -169,7 +169,7 @@ def test_the_price_that_holds_is_the_latest(acme: Tenant) -> None:
     assert list(Price.objects.holding()) == [other, latest, in_pool]
     with pytest.raises(ValidationError):
         Price.set("mock", -1, 0, 0, by="operator:erin")
-    details = [event.detail for event in Event.objects.filter(action="price:change")]
+    details = [event.detail for event in Event.objects.filter(action="price:change").order_by("id")]
     assert [detail["model"] for detail in details] == ["mock", "mock", "large", "mock"]
     assert [detail.get("pool") for detail in details] == [None, None, None, "there"]
     assert Decimal(details[2]["prompt"]) == Decimal("3.5")
