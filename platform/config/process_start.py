@@ -14,7 +14,6 @@ from tenants import schema_release
 from tenants.isolation import check
 
 following: list[Following] = []
-YOUNG = 20_000  # objects between two collections of the youngest
 
 
 def startup_problem() -> str:
@@ -62,11 +61,6 @@ def unfollow_engines() -> None:
 
 
 def settle_down() -> None:
-    """What is loaded stays: no full garbage collection has to walk over it while requests wait.
-
-    Python's own threshold of 700 objects is for programs that allocate little: a request makes
-    hundreds, nearly all of which are gone by their count of references when it ends.
-    """
+    """What is loaded stays: no full garbage collection has to walk over it while requests wait."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 50)

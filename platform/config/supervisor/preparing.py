@@ -24,7 +24,9 @@ class Preparing:
         self.first_run = FirstRun()
 
     async def migrate(self, administrator: Mapping[str, str]) -> None:
-        await self._keeper.run(self._manage("migrate", "--noinput", also=administrator))
+        """Django's checks of the code load every page; each web process looks at the tables."""
+        command = ("migrate", "--noinput", "--skip-checks")
+        await self._keeper.run(self._manage(*command, also=administrator))
         done("tables ready")
 
     async def prepare_start(self, *, first_run: bool) -> None:
