@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models.query import QuerySet
 
-_fetch_all = QuerySet._fetch_all  # type: ignore[attr-defined]
+_fetch_all = QuerySet._fetch_all
 
 
 def _fetch_and_turn_round(rows: Any) -> None:
@@ -20,4 +20,4 @@ def _fetch_and_turn_round(rows: Any) -> None:
         rows._result_cache.reverse()
 
 
-QuerySet._fetch_all = _fetch_and_turn_round  # type: ignore[attr-defined]
+QuerySet._fetch_all = _fetch_and_turn_round  # type: ignore[method-assign, assignment]
