@@ -48,6 +48,14 @@ language sql stable as $$
         where q.tenant_id = r.tenant_id offset 0) q
 $$;
 
+-- What to tell of a counter that has no room. It is locked: these are the figures that decided.
+create or replace function tenants_full(counter bigint, allowed bigint) returns jsonb
+language sql stable as $$
+    select jsonb_build_object('quota', c.quota_id, 'unit', q.unit, 'window', q."window",
+        'limit', allowed, 'used', c.used, 'reserved', c.reserved, 'ends', c.ends)
+    from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id where c.id = counter
+$$;
+
 -- Answers for requests that quotas count; either `taken`, a list of [unit, limit, remaining, ends]
 -- by quota, or `refused` is set. Refused requests leave nothing behind. Those that are in the
 -- ledger already (a group that is sent again) stay in, count once, and get no answer.
@@ -66,8 +74,12 @@ as $$
 declare
     tenants uuid[];
     opening uuid[];
+    whose uuid[];        -- each request with each counter that counts it:
+    places bigint[];     --   that counter's place in the next ones
+    amounts bigint[];    --   what it sets aside there
     counters bigint[];   -- every counter that counts one of the requests, in order, and of each:
-    about jsonb[];       --   what to tell of it
+    units text[];
+    ends timestamptz[];
     allowed bigint[];    --   its quota's limit with raises
     room bigint[];       --   what is left
     added bigint[];      --   what these requests set aside
@@ -96,40 +108,43 @@ begin
 
     -- Those of an earlier time zone's windows too: nobody begins anew by moving to another one.
     if exists (select from tenants_quotacounter c where c.tenant_id = any(tenants)) then
-        select array_agg(distinct c.id order by c.id) into counters
-        from tenants_counted(rows) x
-        cross join lateral (
-            select c.id from tenants_quotacounter c
-            where c.quota_id = x.quota and c.starts <= x.at and c.ends > x.at offset 0) c;
+        select array_agg(distinct x.counter order by x.counter),
+               array_agg(x.id order by x.n, x.quota, x.counter),
+               array_agg(x.place order by x.n, x.quota, x.counter),
+               array_agg(x.amount order by x.n, x.quota, x.counter)
+        into counters, whose, places, amounts
+        from (select x.n, x.id, x.quota, x.amount, c.id as counter,
+                     dense_rank() over (order by c.id) as place
+              from (select distinct on (x.id, x.quota) x.* from tenants_counted(rows) x
+                    order by x.id, x.quota, x.n) x
+              cross join lateral (
+                  select c.id from tenants_quotacounter c
+                  where c.quota_id = x.quota and c.starts <= x.at and c.ends > x.at offset 0) c) x;
     end if;
 
     if counters is not null then
         perform tenants_lock_counters(counters);
-        select array_agg(l.allowed order by l.n),
-               array_agg(l.allowed - l.used - l.reserved order by l.n),
+        select array_agg(q.allowed order by w.place),
+               array_agg(q.allowed - c.used - c.reserved order by w.place),
                array_agg(0::bigint),
-               array_agg(jsonb_build_object('quota', l.quota_id, 'unit', l.unit, 'window',
-                   l."window", 'limit', l.allowed, 'used', l.used, 'reserved', l.reserved,
-                   'ends', l.ends) order by l.n)
-        into allowed, room, added, about
-        from (select w.n, c.*, q.unit, q."window", q."limit" + r.raised as allowed
-              from unnest(counters) with ordinality w(id, n)
-              left join tenants_quotacounter c on c.id = w.id
-              left join tenants_quota q on q.id = c.quota_id
-              left join lateral tenants_raises(q.id) r on true) l;
+               array_agg(q.unit order by w.place),
+               array_agg(c.ends order by w.place)
+        into allowed, room, added, units, ends
+        from unnest(counters) with ordinality w(id, place)
+        left join lateral (select * from tenants_quotacounter c where c.id = w.id offset 0) c on true
+        left join lateral (
+            select q.unit, q."limit" + r.raised as allowed
+            from tenants_quota q cross join lateral tenants_raises(q.id) r
+            where q.id = c.quota_id offset 0) q on true;
 
         for asking in
-            select x.id, array_agg(array_position(counters, c.id)) as places,
-                   array_agg(x.amount) as amounts
-            from (select distinct on (x.id, x.quota) x.* from tenants_counted(rows) x
-                  order by x.id, x.quota, x.n) x
-            cross join lateral (
-                select c.id from tenants_quotacounter c
-                where c.quota_id = x.quota and c.id = any(counters)
-                  and c.starts <= x.at and c.ends > x.at offset 0) c
-            where (select e.id from tenants_ledgerentry e
-                   where e.request_id = x.id and e.kind = 'reserve') is null
-            group by x.id order by min(x.n)
+            select w.id, array_agg(w.place order by w.i) as places,
+                   array_agg(w.amount order by w.i) as amounts
+            from unnest(whose, places, amounts) with ordinality w(id, place, amount, i)
+            group by w.id
+            having (select e.id from tenants_ledgerentry e
+                    where e.request_id = w.id and e.kind = 'reserve') is null
+            order by min(w.i)
         loop
             request := asking.id;
             taken := '[]';
@@ -138,8 +153,10 @@ begin
                 place := asking.places[i];
                 if asking.amounts[i] > greatest(room[place], 0) then
                     taken := null;
-                    refused := about[place] || jsonb_build_object('asked', asking.amounts[i],
-                        'reserved', (about[place] ->> 'reserved')::bigint + added[place]);
+                    refused := tenants_full(counters[place], allowed[place]) || jsonb_build_object(
+                        'asked', asking.amounts[i]);
+                    refused := jsonb_set(refused, '{reserved}',
+                        to_jsonb((refused ->> 'reserved')::bigint + added[place]));
                     out_of_room := out_of_room || asking.id;
                     exit;
                 end if;
@@ -150,8 +167,7 @@ begin
                     room[place] := room[place] - asking.amounts[i];
                     added[place] := added[place] + asking.amounts[i];
                     taken := taken || jsonb_build_array(jsonb_build_array(
-                        about[place] -> 'unit', allowed[place], greatest(room[place], 0),
-                        about[place] -> 'ends'));
+                        units[place], allowed[place], greatest(room[place], 0), ends[place]));
                 end loop;
             end if;
             return next;

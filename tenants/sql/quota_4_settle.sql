@@ -55,11 +55,18 @@ begin
         into counters, given_back, spent
         from (
             select c.id,
-                   sum(case q.unit when 'requests' then r.requests when 'tokens' then r.tokens
-                                   else r.cost end) as given_back,
+                   sum(case q.unit when 'requests' then e.requests_aside
+                                   when 'tokens' then e.tokens_aside
+                                   else e.cost_aside end) as given_back,
                    sum(case q.unit when 'requests' then e.requests when 'tokens' then e.tokens
                                    else e.cost end) as spent
-            from unnest(ended) e
+            from (select e.*, r.requests as requests_aside, r.tokens as tokens_aside,
+                         r.cost as cost_aside
+                  from unnest(ended) e
+                  left join lateral (
+                      select * from tenants_ledgerentry r
+                      where r.request_id = e.request_id and r.kind = 'reserve' limit 1) r on true
+                  offset 0) e
             cross join lateral (
                 select q.id, q.unit from tenants_quota q
                 where q.tenant_id = e.tenant_id
@@ -71,9 +78,6 @@ begin
                 select c.id from tenants_quotacounter c
                 where c.quota_id = q.id and c.starts <= e.counts_at and c.ends > e.counts_at
                 offset 0) c
-            left join lateral (
-                select * from tenants_ledgerentry r
-                where r.request_id = e.request_id and r.kind = 'reserve' limit 1) r on true
             group by c.id) d;
     end if;
 
@@ -94,11 +98,15 @@ language sql as $$
     with passed as (
         insert into tenants_quotanotice (tenant_id, quota_id, starts, percent, at)
         select c.tenant_id, c.quota_id, c.starts, p.percent, clock_timestamp()
-        from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id
+        from (select c.*, q."limit"
+              from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id
+              where c.id = any(counters)
+                and c.used::numeric * 100 >= q."limit"::numeric * 80  -- raises only add to it
+              offset 0) c
         cross join lateral (
-            select q."limit" + r.raised as allowed from tenants_raises(q.id) r) a
+            select c."limit" + r.raised as allowed from tenants_raises(c.quota_id) r) a
         cross join (values (80), (100)) p(percent)
-        where c.id = any(counters) and a.allowed > 0
+        where a.allowed > 0
           and c.used::numeric * 100 >= a.allowed::numeric * p.percent
           and not exists (select from tenants_quotanotice n where n.quota_id = c.quota_id
                           and n.starts = c.starts and n.percent = p.percent)
