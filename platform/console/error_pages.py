@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 from uuid import uuid4
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.template import loader
+from django.utils.translation import gettext_lazy
 from django.views import defaults
 
 from audit.actions import Action
@@ -19,7 +22,18 @@ from inference.errors import NotFound
 from tenants import secret_keys
 from tenants.scope import person_scope, system_scope, tenant_scope
 
+STRANGE_HOST = gettext_lazy(
+    "This platform does not answer to the host in the address. Whoever runs it can add the host to "
+    "FOREBAY_ALLOWED_HOSTS."
+)
 LONGEST_PATH = 120  # as it is told back
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Of a request that no view has seen. A page that asks for its host would fail again."""
+    strange = STRANGE_HOST if isinstance(exception, DisallowedHost) else ""
+    page = loader.get_template("400.html").render({"strange_host": strange})
+    return HttpResponseBadRequest(page)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -1,13 +1,26 @@
-"""Paths under /api/v1/ where nothing is."""
+"""What is answered under /api/v1/ where no view is asked."""
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
+from console import error_pages
 from console.api.problem import Problem
+
+API = "/api/v1/"
 
 
 @csrf_exempt
 def nowhere(request: HttpRequest) -> HttpResponse:
     text = _("There is nothing here. Every path of this API ends with a slash.")
     return Problem(404, "not_found", text).answer(request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Of the whole platform: such as for a host that is not ours."""
+    if not request.path.startswith(API):
+        return error_pages.bad_request(request, exception)
+    strange = isinstance(exception, DisallowedHost)
+    text = str(error_pages.STRANGE_HOST) if strange else _("The request cannot be read.")
+    return Problem(400, "malformed", text).answer(request)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.test import Client
 from starlette.testclient import TestClient
 
 from tenants.models import ApiKey, Member, Team
@@ -29,6 +30,16 @@ def test_an_error_says_what_is_wrong_with_which_field(api: Api) -> None:
     assert (said["status"], said["title"]) == (400, "Bad Request")
     assert said["instance"] == "/api/v1/tenants/acme/keys/"
     assert set(said["errors"]) == {"name", "scopes.0", "burst"}
+
+
+@pytest.mark.parametrize("host", ["elsewhere.example", "x 'GAT", ""])
+def test_a_host_that_is_not_ours_is_a_problem_too(host: str) -> None:
+    answer = Client().get(f"{API}me/", headers={"host": host})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
+    assert "FOREBAY_ALLOWED_HOSTS" in answer.json()["detail"]
+    page = Client().get("/login/", headers={"host": host, "accept-language": "zh-hans"})
+    assert (page.status_code, page.headers["Content-Type"]) == (400, "text/html; charset=utf-8")
+    assert "FOREBAY_ALLOWED_HOSTS" in page.text
 
 
 @pytest.mark.parametrize(
