@@ -13,6 +13,7 @@ from django.test import TransactionTestCase
 from django.utils import translation
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from hypothesis.internal.conjecture import providers
 from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 from redis import Redis
@@ -25,13 +26,17 @@ from tests.emptying import Emptying
 
 # The same examples each time: a run that fails can be run again. `make soak` looks for new ones.
 # On a busy machine everything is too slow.
+EXPLORE = bool(os.environ.get("FOREBAY_TEST_EXPLORE"))
 hypothesis_settings.register_profile(
     "forebay",
-    derandomize=not os.environ.get("FOREBAY_TEST_EXPLORE"),
+    derandomize=not EXPLORE,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 hypothesis_settings.load_profile("forebay")
+if not EXPLORE:
+    # Else Hypothesis draws from the constants of our modules, of those that happen to be loaded.
+    vars(providers)["is_local_module_file"] = lambda path: False
 
 
 def pytest_configure() -> None:
