@@ -49,11 +49,16 @@ language sql stable as $$
 $$;
 
 -- What to tell of a counter that has no room. It is locked: these are the figures that decided.
-create or replace function tenants_full(counter bigint, allowed bigint) returns jsonb
+create or replace function tenants_full(
+    counter bigint, allowed bigint, also_reserved bigint, asked bigint
+) returns jsonb
 language sql stable as $$
     select jsonb_build_object('quota', c.quota_id, 'unit', q.unit, 'window', q."window",
-        'limit', allowed, 'used', c.used, 'reserved', c.reserved, 'ends', c.ends)
-    from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id where c.id = counter
+        'limit', allowed, 'used', c.used, 'reserved', c.reserved + also_reserved, 'ends', c.ends,
+        'asked', asked)
+    from (select counter as id) w
+    left join tenants_quotacounter c on c.id = w.id
+    left join tenants_quota q on q.id = c.quota_id
 $$;
 
 -- Answers for requests that quotas count; either `taken`, a list of [unit, limit, remaining, ends]
@@ -153,10 +158,8 @@ begin
                 place := asking.places[i];
                 if asking.amounts[i] > greatest(room[place], 0) then
                     taken := null;
-                    refused := tenants_full(counters[place], allowed[place]) || jsonb_build_object(
-                        'asked', asking.amounts[i]);
-                    refused := jsonb_set(refused, '{reserved}',
-                        to_jsonb((refused ->> 'reserved')::bigint + added[place]));
+                    refused := tenants_full(
+                        counters[place], allowed[place], added[place], asking.amounts[i]);
                     out_of_room := out_of_room || asking.id;
                     exit;
                 end if;
