@@ -11,6 +11,7 @@ _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     # Else each window starts pages of the address bar, for which nobody asked: a third of its CPU.
+    # Chromium heeds the last such list: Playwright's own does not hold.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,AimEnabled,OptimizationHints",
 ]
 needed = pytest.mark.skipif(not _PATH, reason="no Chromium on this machine")

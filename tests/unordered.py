@@ -20,4 +20,4 @@ def _fetch_and_turn_round(rows: Any) -> None:
         rows._result_cache.reverse()
 
 
-QuerySet._fetch_all = _fetch_and_turn_round  # type: ignore[method-assign, assignment]
+QuerySet._fetch_all = _fetch_and_turn_round  # type: ignore[method-assign, assignment]  # Django has no setting

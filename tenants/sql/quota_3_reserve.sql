@@ -66,7 +66,7 @@ $$;
 -- ledger already (a group that is sent again) stay in, count once, and get no answer.
 --
 -- A group has few rows, and each finds its quotas by an index. PostgreSQL takes any JSON for 100
--- rows: without the settings it would rather read every tenant's quotas, three times (8 ms with
+-- rows: without the settings it would rather read every tenant's quotas, each time (8 ms with
 -- 30,000 of them instead of 0.5). They hold for the sums behind a new counter too, whose joins
 -- over a whole window need hashing: so only the scans are told. And a young ledger has the
 -- statistics of an empty one, with which a plain join reads all of it for each group: laterals that

@@ -36,7 +36,7 @@ from tests.console.account.conftest import with_app
 from tests.console.account.test_browser import virtual_key
 from tests.console.conftest import PASSWORD, SignIn, join
 from tests.console.furnished import furnish
-from tests.console.test_browser import browser, playwright  # noqa: F401
+from tests.console.test_browser import browser, playwright  # noqa: F401  # fixtures
 
 pytestmark = [
     pytest.mark.browser,
