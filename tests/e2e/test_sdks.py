@@ -1,6 +1,10 @@
-"""The SDKs that tenants already use, unchanged, with the real model."""
+"""The SDKs that tenants already use, unchanged, with the real model.
+
+FOREBAY_TEST_SILENCE_S says for how long the mock engine falls silent (`make soak`: 16).
+"""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,12 +13,14 @@ import openai
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI, OpenAI
+from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
 
-from tests.e2e.conftest import Platform
+from tests.e2e.conftest import Mock, Platform
 
 pytestmark = pytest.mark.e2e
 MODEL = "smollm2-135m"
+SILENCE_S = float(os.environ.get("FOREBAY_TEST_SILENCE_S", "1.5"))
 HI: Any = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
 
 
@@ -228,3 +234,26 @@ def test_langchain_with_a_text(real: Platform) -> None:
     whole = model.invoke("The capital of France is")
     assert whole
     assert "".join(model.stream("The capital of France is")) == whole
+
+
+def test_a_stream_whose_engine_falls_silent_is_read_to_its_end_twice(
+    staged: Platform, mock: Mock
+) -> None:
+    """Live, with a comment after 15 s; and read again meanwhile, with one after each second."""
+    mock.behave(tokens=2, interval_ms=SILENCE_S * 1000)
+    key = staged.new_key()
+    with openai.OpenAI(base_url=f"{staged.url}/v1", api_key=key, max_retries=0) as sdk:
+        live = sdk.chat.completions.create(model="mock", messages=HI, stream=True)
+        begun = [next(live), next(live)]
+        again = sdk.get(
+            f"/completions/{begun[0].id}/events",
+            cast_to=ChatCompletionChunk,
+            stream=True,
+            stream_cls=openai.Stream[ChatCompletionChunk],
+        )
+        texts = [_text(list(again)), _text([*begun, *live])]
+    assert texts[0] == texts[1] != ""
+
+
+def _text(chunks: list[ChatCompletionChunk]) -> str:
+    return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)

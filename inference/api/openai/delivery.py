@@ -18,6 +18,9 @@ EVENT_STREAM = [
 ]
 FIRST_EVENT_S = 10.0  # so long an error can still have its own HTTP status
 KEEP_ALIVE_S = 15.0
+# No blank line stands behind a comment: after an `id:` openai-python, anthropic and httpx-sse take
+# one for the end of an event without data, and fail to read it. The next event ends the comment.
+KEEP_ALIVE, _QUEUE_POSITION = b": keep-alive\n", b": queue position %d\n"
 
 
 @contextlib.contextmanager
@@ -107,10 +110,10 @@ async def _send_events(request: Request, answer: AnswerStream) -> None:
 
 
 def _comment(answer: AnswerStream, silent_s: float) -> bytes:
-    """Which clients pass over (WHATWG server-sent events): where it stands while it waits."""
+    """Returns the queue position while the request waits, else a sign of life after a silence."""
     if position := answer.place_now.position:
-        return b": queue position %d\n\n" % position
-    return b": keep-alive\n\n" if silent_s > KEEP_ALIVE_S else b""
+        return _QUEUE_POSITION % position
+    return KEEP_ALIVE if silent_s > KEEP_ALIVE_S else b""
 
 
 def event_bytes(frame: Frame) -> bytes:

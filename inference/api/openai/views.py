@@ -8,6 +8,7 @@ from inference.api.openai import balance as balances
 from inference.api.openai.callers import caller_of, reader
 from inference.api.openai.delivery import (
     EVENT_STREAM,
+    KEEP_ALIVE,
     event_bytes,
     send_events,
     send_json,
@@ -84,7 +85,7 @@ async def events(request: Request, completion_id: str) -> None:
         async def write(frame: Frame | None) -> None:
             if gone.done():
                 raise ReaderGone
-            await request.write(event_bytes(frame) if frame else b": keep-alive\n\n")
+            await request.write(event_bytes(frame) if frame else KEEP_ALIVE)
 
         await request.start(200, EVENT_STREAM)
         await kept_streams.read_on(call, caller, completion, after, write)
