@@ -176,16 +176,19 @@ class Engine:
     chat_path = "/chat/completions"
     text_path = "/completions"
     own_fields: ClassVar[Fields] = {}  # that this kind takes beyond OpenAI's
+    own_chat_fields: ClassVar[Fields] = {}  # of a chat alone
     own_text_fields: ClassVar[Fields] = {}  # without a chat alone
+    enforces: ClassVar[frozenset[str] | None] = None  # words of a schema; None: it says so itself
     can: ClassVar[Mapping[str, bool]] = {}  # whatever the model: see capabilities.py
-    parts: ClassVar[tuple[str, ...]] = ("text", "refusal", *MEDIA)  # of a message's content
+    parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
+    knows_refusals = False  # of an assistant; others read them as its text
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.base = config.url.rstrip("/")
         self.context_length = config.context_length  # tokens, prompt and answer together
-        self._chat_fields = CHAT | self.own_fields
+        self._chat_fields = CHAT | self.own_fields | self.own_chat_fields
         self._text_fields = TEXT | self.own_fields | self.own_text_fields
         self.capabilities, self.template = Capabilities(), Template()
         self.computes_here = False  # on the processors that we run on (gathering.py)

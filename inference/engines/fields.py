@@ -1,9 +1,11 @@
 """The fields of a request that reach an engine, each with what it may hold.
 
 All others stay outside: an engine takes much from anybody that would pass by limits, fair shares
-or the walls between tenants, and each of its releases takes more.
+or the walls between tenants, and each of its releases takes more. `docs/write_parameters.py` makes
+the table in docs/inference-api.md from here.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,13 +32,22 @@ def integer(low: int, high: int) -> Rule:
     )
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def strings(most: int) -> Rule:
+    """An empty one would end every answer before it begins, or be ignored."""
     return Rule(
-        lambda v: (
-            isinstance(v, str)
-            or (isinstance(v, list) and len(v) <= most and all(isinstance(s, str) for s in v))
-        ),
-        f"a string or a list of at most {most} strings",
+        lambda v: _is_text(v) or (isinstance(v, list) and len(v) <= most and all(map(_is_text, v))),
+        f"a string or a list of at most {most} strings, none of them empty",
+    )
+
+
+def string(most: int) -> Rule:
+    return Rule(
+        lambda v: isinstance(v, str) and len(v) <= most,
+        f"a string of at most {most} characters",
     )
 
 
@@ -57,7 +68,11 @@ def tokens(most: int) -> Rule:
     )
 
 
-ANY = Rule(lambda v: True, "anything")
+def checked_elsewhere(should: str) -> Rule:
+    """For what has a check of its own in `validation/`."""
+    return Rule(lambda v: True, should)
+
+
 BOOL = Rule(lambda v: isinstance(v, bool), "true or false")
 OBJECT = Rule(lambda v: isinstance(v, dict), "an object")
 LIST = Rule(lambda v: isinstance(v, list), "a list")
@@ -65,6 +80,7 @@ STRING = Rule(lambda v: isinstance(v, str), "a string")
 CHOICE = Rule(lambda v: isinstance(v, str | dict), "a string or an object")
 ONE = Rule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead")
 _BIAS = number(-100, 100)
+_TOKEN = re.compile("[0-9]{1,9}")
 _OUTLINES = ("json", "choice", "json_object")
 # vLLM's; its expressions and grammars stay outside, as `guided_regex` and `guided_grammar` do.
 STRUCTURED = Rule(
@@ -81,13 +97,38 @@ STRUCTURED = Rule(
     "an object with one of json (a schema), choice (a list of strings), json_object (true)",
 )
 BIAS = Rule(
-    lambda v: isinstance(v, dict) and len(v) <= 1024 and all(map(_BIAS.holds, v.values())),
-    f"an object of at most 1024 tokens, each with {_BIAS.should}",
+    lambda v: (
+        isinstance(v, dict)
+        and len(v) <= 1024
+        and all(map(_TOKEN.fullmatch, v))
+        and all(map(_BIAS.holds, v.values()))
+    ),
+    f"an object of at most 1024 numbers of tokens, each with {_BIAS.should}",
 )
 _FORMATS = one_of("text", "json_object", "json_schema")
 FORMAT = Rule(
     lambda v: isinstance(v, dict) and _FORMATS.holds(v.get("type")),
     f"an object whose `type` is {_FORMATS.should}",
+)
+_STREAM_OPTIONS = ("include_usage", "include_obfuscation")
+STREAM_OPTIONS = Rule(
+    lambda v: (
+        isinstance(v, dict)
+        and v.keys() <= set(_STREAM_OPTIONS)
+        and all(option is None or isinstance(option, bool) for option in v.values())
+    ),
+    f"an object with {' and '.join(_STREAM_OPTIONS)}, each true or false",
+)
+LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS = 64, 512, 16
+METADATA = Rule(
+    lambda v: (
+        isinstance(v, dict)
+        and len(v) <= MOST_PAIRS
+        and all(len(key) <= LONGEST_KEY for key in v)
+        and all(isinstance(text, str) and len(text) <= LONGEST_VALUE for text in v.values())
+    ),
+    f"an object of at most {MOST_PAIRS} strings of at most {LONGEST_VALUE} characters, "
+    f"with keys of at most {LONGEST_KEY}",
 )
 # What a chat template may be told. Servers have taken a whole template from here.
 _TOLD = (
@@ -108,11 +149,11 @@ TEMPLATE = Rule(
 )
 
 COMMON: Fields = {
-    "model": ANY,  # each with a check of its own (validation/)
-    "max_tokens": ANY,
-    "max_completion_tokens": ANY,
+    "model": checked_elsewhere("a model of `GET /v1/models`"),
+    "max_tokens": checked_elsewhere("a whole number from 1 to the model's context length"),
+    "max_completion_tokens": checked_elsewhere("as `max_tokens`, before which it goes"),
     "stream": BOOL,
-    "stream_options": OBJECT,
+    "stream_options": STREAM_OPTIONS,
     "temperature": number(0, 2),
     "top_p": number(0, 1),
     "frequency_penalty": number(-2, 2),
@@ -125,36 +166,47 @@ COMMON: Fields = {
 }
 CHAT: Fields = {
     **COMMON,
-    "messages": ANY,
+    "messages": checked_elsewhere("a list of messages"),
     "logprobs": BOOL,
     "top_logprobs": integer(0, 20),
     "tools": LIST,
     "tool_choice": CHOICE,
     "parallel_tool_calls": BOOL,
     "response_format": FORMAT,
-    "reasoning_effort": STRING,
+    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
     "thinking": OBJECT,
     "chat_template_kwargs": TEMPLATE,
 }
 TEXT: Fields = {
     **COMMON,
-    "prompt": ANY,
+    "prompt": checked_elsewhere("a text, a list of tokens, or a list with one of these"),
     "suffix": STRING,
     "logprobs": integer(0, 20),
     "echo": BOOL,
 }
-# OpenAI's own, which its SDKs send to anybody: taken, and not passed on.
-IGNORED: Fields = {
+_TIERS = Rule(
+    lambda v: v in ("auto", "default"),
+    "auto or default: who goes first is said by the header `x-forebay-class`",
+)
+# What a client sends of itself, or as OpenAI's default: it is checked, and not passed on.
+HINTS: Fields = {
     "best_of": ONE,
-    "metadata": ANY,
+    "metadata": METADATA,
     "modalities": Rule(lambda v: v == ["text"], '["text"]'),
-    "moderation": ANY,
-    "prediction": ANY,
-    "prompt_cache_key": ANY,
-    "prompt_cache_options": ANY,
-    "prompt_cache_retention": ANY,
-    "safety_identifier": ANY,
-    "service_tier": ANY,
-    "store": ANY,
-    "verbosity": ANY,
+    "prompt_cache_key": string(1024),
+    "prompt_cache_retention": only("in_memory", "in_memory: nothing is cached for longer here"),
+    "safety_identifier": string(128),
+    "service_tier": _TIERS,
+    "store": only(False, "false: no answer is stored to be fetched again"),
+    "verbosity": only("medium", "medium: this model knows no other"),
+}
+# What OpenAI's own service takes beyond that. Elsewhere it would be ignored.
+SERVICE: Fields = {
+    "moderation": OBJECT,
+    "prediction": OBJECT,
+    "prompt_cache_key": string(1024),
+    "prompt_cache_options": OBJECT,
+    "prompt_cache_retention": one_of("in_memory", "24h"),
+    "safety_identifier": string(128),
+    "verbosity": one_of("low", "medium", "high"),
 }

@@ -82,6 +82,32 @@ class LlamaCppEngine(Engine):
         "logprobs": integer(1, 20),
     }
     can = {"files": False}
+    # llama.cpp's common/json-schema.cpp: what it reads of a schema.
+    enforces = frozenset(
+        {
+            "$ref",
+            "additionalProperties",
+            "allOf",
+            "anyOf",
+            "const",
+            "enum",
+            "exclusiveMaximum",
+            "exclusiveMinimum",
+            "format",
+            "items",
+            "maxItems",
+            "maxLength",
+            "maximum",
+            "minItems",
+            "minLength",
+            "minimum",
+            "pattern",
+            "prefixItems",
+            "properties",
+            "required",
+            "type",
+        }
+    )
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
 

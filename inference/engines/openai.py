@@ -1,11 +1,25 @@
 """Any OpenAI-compatible server by base URL: a hosted API, a second cluster, a proxy."""
 
-from inference.engines.base import Engine
-from inference.engines.fields import BOOL, LIST, OBJECT, STRUCTURED, integer, number, tokens
+from inference.engines import openai_service
+from inference.engines.base import Engine, EngineConfig
+from inference.engines.fields import (
+    BOOL,
+    LIST,
+    OBJECT,
+    SERVICE,
+    STRUCTURED,
+    integer,
+    number,
+    tokens,
+)
+from inference.order import Order
 
 
 class OpenAIEngine(Engine):
-    """`url` is what an OpenAI SDK would get as base_url, e.g. http://gpu-1:8000/v1."""
+    """`url` is what an OpenAI SDK would get as base_url, e.g. http://gpu-1:8000/v1.
+
+    Only OpenAI's own service gets the parameters that others would ignore (`fields.SERVICE`).
+    """
 
     own_fields = {
         "top_k": integer(-1, 2**31 - 1),
@@ -26,3 +40,20 @@ class OpenAIEngine(Engine):
         "guided_choice": LIST,
         "structured_outputs": STRUCTURED,
     }
+
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(config)
+        self.is_openais = self.knows_refusals = openai_service.is_at(config.url)
+        if self.is_openais:
+            self._chat_fields = {**self._chat_fields, **SERVICE}
+
+    @property
+    def body_form(self) -> str:
+        form = super().body_form
+        return f"{form} at OpenAI" if self.is_openais else form
+
+    def outgoing(self, order: Order) -> bytes:
+        body = super().outgoing(order)
+        if not self.is_openais:
+            return body
+        return openai_service.body_for(body, order.tenant_id, chat=order.chat)

@@ -5,7 +5,9 @@ from math import inf
 import msgspec
 import orjson
 
+from inference.engines import engines_of
 from inference.engines.base import Engine
+from inference.errors import BadRequest
 from inference.intake import allowed, caching, charging, residency
 from inference.intake.claim import Claim
 from inference.intake.prompt_templates import Prompt
@@ -73,6 +75,8 @@ def read(
         length = len(orjson.dumps(body))
     engine = _engine(here, body, form)
     body = checked(body, length, form, engine)
+    if body.get("moderation"):
+        _check_moderated(engine)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     options = body.get("stream_options") or {}
@@ -96,6 +100,15 @@ def read(
         claim=claim,
         cache=caching.wish(here, engine.config.name, prepared, cache, chat=chat),
     )
+
+
+def _check_moderated(engine: Engine) -> None:
+    """Raises BadRequest where a pool of the model would answer unmoderated."""
+    name = engine.config.name
+    if all("moderation" in other.fields(chat=True) for other in engines_of(name)):
+        return
+    what = f"`moderation` is not taken by every pool of the model `{name}`: leave it out"
+    raise BadRequest(what, code="unsupported_value", param="moderation")
 
 
 def _claim(key: str | None, route: str, body: Body, told: dict[str, str | None]) -> Claim | None:

@@ -42,6 +42,8 @@ def _check_message(message: Any, where: str, engine: Engine) -> None:
     if not isinstance(role, str) or role not in _ROLES:
         roles = ", ".join(sorted(_ROLES))
         raise BadRequest(f"`{where}.role` must be one of {roles}", param=f"{where}.role")
+    if message["role"] == "assistant" and not engine.knows_refusals:
+        _speak_refusals(message)
     _check_content(message, where, engine)
     for name in _CALLS:
         if message.get(name) and not engine.capabilities.tools:
@@ -58,15 +60,26 @@ def _check_content(message: Body, where: str, engine: Engine) -> None:
         for i, part in enumerate(content):
             _check_part(part, f"{where}.content[{i}]", engine)
         return
-    if message["role"] == "assistant" and content is None and any(map(message.get, _CALLS)):
+    said = (*_CALLS, "refusal") if engine.knows_refusals else _CALLS
+    if message["role"] == "assistant" and content is None and any(map(message.get, said)):
         return
     where = f"{where}.content"
     raise BadRequest(f"`{where}` must be a string or a non-empty list", param=where)
 
 
+def _speak_refusals(message: Body) -> None:
+    """Makes texts of them, as which every chat template has them."""
+    content, refusal = message.get("content"), message.pop("refusal", None)
+    if not content and isinstance(refusal, str) and refusal:
+        message["content"] = refusal
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and part.get("type") == "refusal":
+            part["type"], part["text"] = "text", part.pop("refusal", None)
+
+
 # Parts -------------------------------------------------------------------------------------------
 def _check_part(part: Any, where: str, engine: Engine) -> None:
-    kinds = engine.parts
+    kinds = (*engine.parts, "refusal") if engine.knows_refusals else engine.parts
     kind = part.get("type") if isinstance(part, dict) else None
     if kind not in kinds:
         if isinstance(kind, str) and kind in MEDIA:

@@ -9,10 +9,12 @@ from typing import Any
 import orjson
 
 from inference.engines.base import Engine, context_exceeded
-from inference.engines.fields import IGNORED, Rule, integer, number, strings, tokens
+from inference.engines.fields import HINTS, Rule, integer, number, strings, tokens
 from inference.errors import BadRequest
 from inference.validation.messages import check_messages, media_length, unsupported
 from inference.validation.schemas import DEEPEST, Body, check_schemas, deeper
+from inference.validation.strict import check_enforced
+from inference.validation.tools import check_tools
 
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
@@ -76,7 +78,7 @@ def check_count(messages: int, engine: Engine) -> None:
 def check_chat(body: Body, engine: Engine) -> None:
     _check(body, engine, chat=True)
     check_messages(body.get("messages"), engine)
-    _check_tools(body.get("tools") or (), engine)
+    check_tools(body, engine)
 
 
 def check_text(body: Body, engine: Engine) -> None:
@@ -113,13 +115,15 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
     for name, value in body.items():
         if value is None:
             continue
-        rule = fields.get(name) or IGNORED.get(name)
+        rule = fields.get(name) or HINTS.get(name)
         if rule is None:
             raise BadRequest(f"`{name}` is not supported for this model: leave it out", param=name)
         if not rule.holds(value):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
     _check_capabilities(body, engine)
     check_schemas(body)
+    if form := body.get("response_format"):
+        _check_format(form, engine)
     options = body.get("stream_options")
     if options and not body.get("stream"):
         raise BadRequest("`stream_options` needs `stream`: true", param="stream_options")
@@ -151,31 +155,36 @@ def _check_capabilities(body: Body, engine: Engine) -> None:
         raise unsupported(engine, "tools", "tools")
     if body.get("logprobs") not in (None, False) and not can.logprobs:
         raise unsupported(engine, "logprobs", "logprobs")
-    form = body.get("response_format") or {}
-    if form.get("type") == "json_schema":
-        if not can.json_schema:
-            raise unsupported(engine, "a JSON schema", "response_format")
-        inner = form.get("json_schema")
-        if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
-            what = "`response_format.json_schema.schema` must be a JSON schema"
-            raise BadRequest(what, param="response_format")
+    if body.get("top_logprobs") and not body.get("logprobs"):
+        raise BadRequest("`top_logprobs` needs `logprobs`: true", param="top_logprobs")
     for name in _GUIDES:
         if body.get(name) and not can.json_schema:
             raise unsupported(engine, "a JSON schema", name)
 
 
-def _check_tools(tools: Any, engine: Engine) -> None:
-    for i, tool in enumerate(tools):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if not isinstance(kind, str):
-            raise BadRequest(f"`tools[{i}]` must be an object with a `type`", param=f"tools[{i}]")
-        if engine.tool_types and kind not in engine.tool_types:
-            known = ", ".join(engine.tool_types)
-            raise BadRequest(
-                f"`tools[{i}].type` must be {known}",
-                code="unsupported_value",
-                param=f"tools[{i}].type",
-            )
+def _check_format(form: Body, engine: Engine) -> None:
+    """`schema` beside the type is llama.cpp's and others' form of the same."""
+    where = "response_format"
+    if unknown := sorted(form.keys() - {"type", "json_schema", "schema"}):
+        raise BadRequest(f"`{where}.{unknown[0]}` is not a field of `{where}`", param=where)
+    if form.get("schema") is not None:
+        _check_schema(form["schema"], f"{where}.schema", engine)
+    if form["type"] == "json_schema":
+        inner = form.get("json_schema")
+        if not isinstance(inner, dict):
+            raise BadRequest(f"`{where}.json_schema.schema` must be a JSON schema", param=where)
+        _check_schema(inner.get("schema"), f"{where}.json_schema.schema", engine)
+        if not isinstance(inner.get("strict"), bool | None):
+            raise BadRequest(f"`{where}.json_schema.strict` must be true or false", param=where)
+        if inner.get("strict"):
+            check_enforced(inner["schema"], f"{where}.json_schema.schema", engine)
+
+
+def _check_schema(schema: Any, name: str, engine: Engine) -> None:
+    if not engine.capabilities.json_schema:
+        raise unsupported(engine, "a JSON schema", "response_format")
+    if not isinstance(schema, dict):
+        raise BadRequest(f"`{name}` must be a JSON schema", param="response_format")
 
 
 def estimate(raw_length: int, body: Body) -> int:

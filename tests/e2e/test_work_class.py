@@ -60,7 +60,11 @@ def test_a_class_in_a_body_is_refused(staged: Platform, name: str) -> None:
 
 def test_a_class_that_was_lowered_stays_so_whatever_the_body_says(staged: Platform) -> None:
     with client(staged) as asking:
-        fields = body(max_tokens=2, service_tier="priority", metadata={HEADER: "realtime"})
+        fields = body(max_tokens=2, service_tier="default", metadata={HEADER: "realtime"})
         answer = asking.post("/v1/chat/completions", json=fields, headers={HEADER: "batch"})
     assert answer.headers[HEADER] == "batch"
     assert on_record(staged, answer.json()["id"]) == "batch"
+    with client(staged) as asking:
+        fields = body(max_tokens=2, service_tier="priority")
+        answer = asking.post("/v1/chat/completions", json=fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "service_tier")

@@ -89,3 +89,20 @@ def test_what_is_streamed_comes_with_its_usage() -> None:
 def test_a_class_of_work_is_asked_for_by_its_name() -> None:
     assert submission(Form.CHAT, CHAT).klass == "realtime"
     assert submission(Form.CHAT, CHAT, klass="batch").klass == "batch"
+
+
+def test_moderation_is_refused_where_a_pool_of_the_model_would_leave_it_out(
+    settings: Settings,
+) -> None:
+    openai = {"kind": "openai", "url": "https://api.openai.com/v1", "hosted": True}
+    here = {"kind": "vllm", "url": "http://127.0.0.1:9/v1"}
+    settings.ENGINES = {
+        "alone": openai,
+        "mixed": {"pools": {"far": openai, "near": {**here, "condition": "failover"}}},
+    }
+    engines.forget()
+    fields = {**CHAT, "moderation": {"model": "omni-moderation-latest"}}
+    assert b"omni-moderation" in submission(Form.CHAT, {**fields, "model": "alone"}).body
+    with pytest.raises(BadRequest, match="every pool") as refused:
+        submission(Form.CHAT, {**fields, "model": "mixed"})
+    assert refused.value.param == "moderation"

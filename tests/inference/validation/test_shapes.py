@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
-from inference.engines.fields import CHAT, IGNORED, TEXT
+from inference.engines.fields import CHAT, HINTS, TEXT
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.sglang import SglangEngine
@@ -432,7 +432,7 @@ def test_a_buffer_is_no_longer_than_it_needs_to_be() -> None:
 
 
 def test_openais_own_fields_are_taken_and_not_passed_on() -> None:
-    own = {"metadata": {"a": "b"}, "store": True, "service_tier": "auto", "best_of": 1}
+    own = {"metadata": {"a": "b"}, "store": False, "service_tier": "auto", "best_of": 1}
     for check, body in ((requests.check_chat, chat(**own)), (requests.check_text, text(**own))):
         check(body, ENGINE)
         assert not own.keys() & ENGINE.prepare(body, chat="messages" in body).keys()
@@ -478,7 +478,8 @@ def test_arguments_that_cannot_be_read_are_not_called_deep() -> None:
 
 
 def test_what_is_nested_as_people_do_passes() -> None:
-    body = chat(response_format=formatted(nested(40)), tools=[{"type": "function"}])
+    tool = {"type": "function", "function": {"name": "f", "parameters": nested(40)}}
+    body = chat(response_format=formatted(nested(40)), tools=[tool])
     requests.check_chat(requests.parsed(orjson.dumps(body)), ENGINE)
     many = orjson.dumps([{"a": [n]} for n in range(100)]).decode()
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": many}}
@@ -626,7 +627,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-names = st.sampled_from(["messages", "prompt", *CHAT, *TEXT, *IGNORED, "grammar"])
+names = st.sampled_from(["messages", "prompt", *CHAT, *TEXT, *HINTS, "grammar"])
 
 
 @given(st.dictionaries(names, json_values, max_size=4))

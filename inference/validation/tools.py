@@ -1,0 +1,84 @@
+"""The tools that a chat may call, and which of them it has to."""
+
+import re
+from typing import Any
+
+from inference.engines.base import Engine
+from inference.errors import BadRequest
+from inference.validation.schemas import Body
+from inference.validation.strict import check_enforced
+
+_MODES = ("none", "auto", "required")
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+
+
+def check_tools(body: Body, engine: Engine) -> None:
+    """Raises BadRequest."""
+    names = [
+        _checked(tool, f"tools[{i}]", engine) for i, tool in enumerate(body.get("tools") or ())
+    ]
+    if (choice := body.get("tool_choice")) is not None:
+        _check_choice(choice, names, engine)
+
+
+def _checked(tool: Any, where: str, engine: Engine) -> str:
+    """Returns the name of the function; "" for a tool of another type."""
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if not isinstance(kind, str):
+        raise BadRequest(f"`{where}` must be an object with a `type`", param=where)
+    if engine.tool_types and kind not in engine.tool_types:
+        raise _unsupported(f"{where}.type", ", ".join(engine.tool_types))
+    if kind != "function":
+        return ""
+    function, where = tool.get("function"), f"{where}.function"
+    if not isinstance(function, dict):
+        raise BadRequest(f"`{where}` must be an object with a `name`", param=where)
+    _check_function(function, where, engine)
+    return str(function["name"])
+
+
+def _check_function(function: Body, where: str, engine: Engine) -> None:
+    name, strict = function.get("name"), function.get("strict")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        should = "a name of at most 128 letters, digits, and any of _ - . : /"
+        raise BadRequest(f"`{where}.name` must be {should}", param=f"{where}.name")
+    if not isinstance(function.get("description", ""), str | None):
+        raise BadRequest(f"`{where}.description` must be a string", param=f"{where}.description")
+    if not isinstance(parameters := function.get("parameters"), dict | None):
+        what = f"`{where}.parameters` must be a JSON schema"
+        raise BadRequest(what, param=f"{where}.parameters")
+    if not isinstance(strict, bool | None):
+        raise BadRequest(f"`{where}.strict` must be true or false", param=f"{where}.strict")
+    if strict and parameters:
+        check_enforced(parameters, f"{where}.parameters", engine)
+
+
+# The choice --------------------------------------------------------------------------------------
+def _check_choice(choice: Any, names: list[str], engine: Engine) -> None:
+    if isinstance(choice, str):
+        return _check_mode(choice, names)
+    kind, function = choice.get("type"), choice.get("function")
+    if kind != "function":
+        if engine.tool_types:
+            raise _unsupported("tool_choice.type", "function")
+        return None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or name not in names:
+        known = ", ".join(filter(None, names))[:500] or "none"
+        what = f"`tool_choice.function.name` must name one of `tools`: {known}"
+        raise BadRequest(what, param="tool_choice")
+    return None
+
+
+def _check_mode(mode: str, names: list[str]) -> None:
+    if mode not in _MODES:
+        modes = ", ".join(_MODES)
+        raise BadRequest(
+            f"`tool_choice` must be one of {modes}, or name a tool", param="tool_choice"
+        )
+    if mode == "required" and not names:
+        raise BadRequest("`tool_choice`: required needs `tools`", param="tool_choice")
+
+
+def _unsupported(name: str, should: str) -> BadRequest:
+    return BadRequest(f"`{name}` must be {should}", code="unsupported_value", param=name)
