@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
+from audit.trail.group_commit import StoreUnavailable
 from inference.cache.flights import leader, word
 from inference.intake import kept_answers, shared_answer
 from inference.intake.context import Context
@@ -266,3 +267,24 @@ async def test_who_is_one_too_many_waits_for_the_whole_answer(
     engine.goes_on.set()
     assert {said(await one) for one in (first, along, waits)} == {TEXT}
     assert len(engine.asked) == 1
+
+
+async def test_one_whose_end_cannot_be_put_on_record_has_no_end(
+    client: httpx.AsyncClient,
+    context: Context,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine.second_half.clear()
+    first, (other,) = await started(engine, client, 1)
+
+    async def away(_row: Any) -> Any:
+        raise StoreUnavailable("PostgreSQL does not answer")
+
+    monkeypatch.setattr(context.settled, "write", away)  # the runner's is another one
+    engine.second_half.set()
+    assert '"finish_reason":"stop"' in (await first).text
+    answer = (await other).text
+    assert '"code":"not_recorded"' in answer
+    assert '"finish_reason":"stop"' not in answer
+    assert len(await usages()) == 1

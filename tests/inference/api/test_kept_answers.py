@@ -14,6 +14,7 @@ from redis import Redis
 from audit.erasure import erasers
 from audit.keys import keyring as keys
 from audit.models import Event, Payload
+from audit.trail.group_commit import StoreUnavailable
 from inference import engines
 from inference.cache import stored
 from inference.cache.second_level import prefix
@@ -21,6 +22,7 @@ from inference.codec import events
 from inference.intake import draft
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused
+from inference.intake.replay_kept import LARGEST
 from inference.models import Completion, Usage
 from tenants.models import ApiKey, CacheRule, LedgerEntry, Price, Tenant
 from tests.inference.api.conftest import client_of
@@ -377,6 +379,78 @@ async def test_a_key_that_is_revoked_while_it_waits_gets_nothing(
         engine.goes_on.set()
         assert (await second).status_code == 401
     assert (await first).status_code == 200
+    assert len(await usages()) == 1
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        {"allowed_models": ["large"]},
+        {"allowed_networks": ["192.0.2.0/24"]},
+        {"scopes": ["management:read"]},
+    ],
+    ids=lambda narrowed: next(iter(narrowed)),
+)
+async def test_a_key_that_is_restricted_while_it_waits_gets_nothing(
+    client: httpx.AsyncClient, engine: EngineServer, acme: Tenant, narrowed: dict[str, Any]
+) -> None:
+    """It still opens, but no longer for this request."""
+    engine.goes_on.clear()
+    first = asyncio.create_task(ask(client))
+    await until(lambda: _of(engine.asked))
+    async with await client_of(acme) as other:
+        second = asyncio.create_task(ask(other))
+        await asyncio.sleep(0.2)
+        key = await in_database(lambda: ApiKey.objects.order_by("-created_at")[0])()
+        await in_database(lambda: key.change(by="test", **narrowed))()
+        await asyncio.sleep(1)
+        engine.goes_on.set()
+        answer = await second
+    assert answer.status_code in (403, 404)
+    assert "three" not in answer.text
+    assert (await first).status_code == 200
+    assert len(await usages()) == 1
+
+
+# Without a record --------------------------------------------------------------------------------
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("why", ["it has an idempotency key", "it is large"])
+async def test_a_kept_answer_whose_settlement_fails_is_not_given_out(
+    client: httpx.AsyncClient,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+    stream: bool,
+) -> None:
+    """Such a request is received in one commit and settled in a second one."""
+    text = "hi" if "key" in why else "x" * LARGEST
+    await ask(client, text=text)
+
+    async def away(_row: Any) -> Any:
+        raise StoreUnavailable("PostgreSQL does not answer")
+
+    monkeypatch.setattr(context.settled, "write", away)
+    headers = {**USE, **({"Idempotency-Key": "k"} if "key" in why else {})}
+    answer = await ask(client, headers, text=text, stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_recorded")
+    assert "three" not in answer.text
+    assert len(await usages()) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_kept_answer_that_is_not_received_is_not_given_out(
+    client: httpx.AsyncClient, context: Context, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """It is received and settled in one commit."""
+    await ask(client)
+
+    async def away(_row: Any) -> Any:
+        raise StoreUnavailable("PostgreSQL does not answer")
+
+    monkeypatch.setattr(context.answered_at_once, "write", away)
+    answer = await ask(client, stream=stream)
+    assert answer.status_code == 503
+    assert "three" not in answer.text
     assert len(await usages()) == 1
 
 
