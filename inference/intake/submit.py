@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from inference.intake.replay_kept import Replay, replay_kept
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.tracing.spans import step
+from tenants.caller import Caller
 
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
 
@@ -35,12 +37,7 @@ async def submit(
     `before_queue` gets the request's id once it is on record; when it fails, the request is
     settled as not run. Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, KeyTaken.
     """
-    allowed.check(
-        submission.caller,
-        submission.engine,
-        submission.client_ip,
-        classes.of(submission.klass).scope,
-    )
+    _check(submission, submission.caller)
     order = await draft(context, submission)
     try:
         answer, found = await _on_record(context, submission, order)
@@ -66,6 +63,19 @@ async def submit(
         leave(context, order)
         raise
     return answer
+
+
+def _check(submission: Submission, caller: Caller) -> None:
+    """Raises NotAllowed, NoSuchModel, Unavailable."""
+    scope = classes.of(submission.klass).scope
+    allowed.check(caller, submission.engine, submission.client_ip, scope)
+
+
+def _check_again(submission: Submission, caller: Caller) -> None:
+    """`caller`: as it is by now. A line of a batch has no address: its batch was made from one."""
+    if not submission.client_ip:
+        caller = replace(caller, networks=submission.caller.networks)
+    _check(submission, caller)
 
 
 async def _on_record(
@@ -103,8 +113,7 @@ async def _kept(
     try:
         kept = await context.kept_answers.find(order, submission.cache)
         if isinstance(kept, Leader) or (kept and kept.level == SHARED):
-            caller = await still_open(context, submission.caller)
-            allowed.check(caller, submission.engine, submission.client_ip)
+            _check_again(submission, await still_open(context, submission.caller))
         return kept, await placed(context, submission, order, runs=not isinstance(kept, Kept))
     except BaseException:
         _leave_nothing(context, order, admitted)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from inference.models import Batch, BatchLine, Completion, File, FileChunk, Idem
 from inference.night_window import Window
 from inference.stream.returns import Returns
 from inference.worker.handlers.generation import Generation
-from tenants.models import Price, Quota
+from tenants.models import CacheRule, Price, Quota, Tenant
 from tests.inference.batch.conftest import CHAT, TEXT, Echo, Shop, line, rows_of
 from tests.inference.running import until
 
@@ -520,3 +521,25 @@ async def test_in_its_window_as_many_run_as_the_ramp_allows(
     await in_database(Batch.objects.update)(expires_at=now + timedelta(days=1))
     assert (await shop.done(batch))["status"] == "completed"
     assert echo.most == 2
+
+
+# With kept answers --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "narrow",
+    [{"scopes": ["batch"]}, {"allowed_networks": ["198.51.100.0/24"]}],
+    ids=lambda narrow: next(iter(narrow)),
+)
+async def test_lines_that_share_an_answer_in_flight_need_no_more_than_their_batch_did(
+    shop: Shop, echo: Echo, narrow: dict[str, Any], acme: Tenant
+) -> None:
+    """One asks the engine; the others wait, and are looked at again as what they are: lines."""
+    await in_database(lambda: shop.key.change(by="test", **narrow))()
+    await in_database(lambda: CacheRule.set(acme, on=True, by="test"))()
+    await asyncio.sleep(1)
+    echo.pause_s, echo.config = 0.5, replace(echo.config, model="mock")
+    body = {"model": "mock", "messages": [{"role": "user", "content": "same"}], "temperature": 0}
+    ended = await shop.done(await shop.begin([line(n, body=body) for n in range(4)]))
+    assert (ended["status"], ended["request_counts"]["completed"]) == ("completed", 4)
+    assert len(echo.asked) == 1
+    levels = await in_database(lambda: sorted(Usage.objects.values_list("cache", flat=True)))()
+    assert levels == ["miss", "shared", "shared", "shared"]
