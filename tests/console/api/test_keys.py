@@ -4,14 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from audit.models import Event
 from tenants import model_access, secret_keys
-from tenants.models import ApiKey, Member, RestrictedModel, Scope, Team, Tenant, User
+from tenants.models import ApiKey, Member, Quota, RestrictedModel, Scope, Team, Tenant, User
 from tenants.roles import DUTIES, Role
 from tenants.roles import Permission as P
-from tests.console.api.conftest import Enter, errors, issued
+from tests.console.api.conftest import Api, Enter, errors, issued
 
 KEYS, TEAMS = "tenants/acme/keys/", "tenants/acme/teams/"
 
@@ -254,3 +255,31 @@ def test_a_developers_key_reaches_no_further_than_they(
     wanted = {"scopes": ["inference"], "team": str(team.pk)}
     assert program.post(KEYS, name="up", **wanted).status_code == 403
     assert program.post(KEYS, name="level", scopes=["inference"]).status_code == 201
+
+
+def test_a_developer_does_not_narrow_a_key_that_may_do_more_than_they(
+    bob: Member, enter: Enter
+) -> None:
+    """What would be left of it is within their reach; what they take from it is not."""
+    key, _text = issued(bob.tenant, ["inference", "audit:read"])
+    answer = enter(bob).patch(f"{KEYS}{key.pk}/", scopes=["inference"])
+    assert answer.status_code == 403
+    assert set(ApiKey.objects.get().scopes) == {"inference", "audit:read"}
+
+
+# Quotas ------------------------------------------------------------------------------------------
+def test_a_key_whose_quota_went_over_to_its_successor_gives_out_no_keys(acme: Tenant) -> None:
+    """Nothing else stands in its way: what the new keys ask for would count nowhere."""
+    soon = timezone.now() + timedelta(hours=1)
+    (key, text), (other, _) = issued(acme), issued(acme, expires_at=soon)
+    child = {"name": "child", "scopes": ["inference"], "expires_at": soon.isoformat()}
+    old = Api(Client(), text)
+    assert old.post(KEYS, **child).status_code == 201
+    Quota.set(acme, unit="requests", window="day", limit=1, by="test", api_key=key)
+    _, fresh_text = key.rotate(by="test", overlap=timedelta(days=1))
+    for program in (old, Api(Client(), fresh_text)):
+        for path in (KEYS, f"{KEYS}{other.pk}/rotate/"):
+            answer = program.post(path, **(child if path == KEYS else {}))
+            assert answer.status_code == 403
+            assert "quota of its own" in answer.json()["detail"]
+    assert ApiKey.objects.count() == 4  # two, a child, a successor

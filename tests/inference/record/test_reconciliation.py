@@ -90,7 +90,7 @@ def test_the_day_is_the_tenants(acme: Tenant) -> None:
     assert reconciliation.reconcile(acme, DAY + timedelta(days=1)).requests_ledger == 1
 
 
-@pytest.mark.parametrize("where", ["usage", "ledger", "counter"])
+@pytest.mark.parametrize("where", ["usage", "ledger", "used", "reserved"])
 def test_whatever_is_not_the_same_is_told(
     acme: Tenant, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,7 +108,8 @@ def test_whatever_is_not_the_same_is_told(
         with unguarded():
             LedgerEntry.objects.filter(kind="settle")[0].delete()
     else:
-        QuotaCounter.objects.filter(quota=quota).update(used=1)
+        counter = QuotaCounter.objects.get(quota=quota)
+        QuotaCounter.objects.filter(pk=counter.pk).update(**{where: getattr(counter, where) + 1})
     with caplog.at_level(logging.ERROR):
         found = reconciliation.reconcile(acme, DAY)
     assert found.difference > 0

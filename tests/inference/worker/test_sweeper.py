@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -381,15 +381,23 @@ def revoked_for(key: ApiKey, seconds: float) -> None:
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=at)
 
 
-def test_an_orphan_ends_with_its_key(acme: Tenant) -> None:
+def expired_for(key: ApiKey, seconds: float) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=seconds)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=at)
+
+
+@pytest.mark.parametrize("closed_for", [revoked_for, expired_for])
+def test_an_orphan_ends_with_its_key(
+    acme: Tenant, closed_for: Callable[[ApiKey, float], None]
+) -> None:
     order, key = of_a_key(acme)
     enqueue(order)
     sweeper.sweep_all()
     assert Completion.objects.get().state == State.OPEN
-    revoked_for(key, 1)
+    closed_for(key, 1)
     sweeper.sweep_all()
     assert Completion.objects.get().state == State.OPEN, "its web process has the first word"
-    revoked_for(key, 10)
+    closed_for(key, 10)
     for _ in range(2):
         sweeper.sweep_all()
     usage = Usage.objects.get()
