@@ -5,6 +5,7 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -123,6 +124,23 @@ def test_a_forged_line_erases_nobody(acme: Tenant) -> None:
     with pytest.raises(CommandError, match="not ours"):
         applied()
     assert "backup" in tombstones.startup_problem()
+    assert untouched(bob)
+
+
+@pytest.mark.parametrize("write_back", [False, True])
+def test_a_forged_row_erases_nobody(acme: Tenant, write_back: bool) -> None:
+    """As by somebody who can write into the database, and cannot sign."""
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    erase(alice)
+    stone = Tombstone.objects.get()
+    forged = {"subject_id": bob.id, "request_id": uuid4(), "removes": True, "at": stone.at}
+    with unguarded():
+        Tombstone.objects.create(tenant_id=acme.id, signature=stone.signature, **forged)
+    if write_back:
+        with pytest.raises(CommandError, match="not ours"):
+            applied("--write-back")
+        assert len(tombstones.lines()) == 1
+    assert tombstones.apply_again() == 0
     assert untouched(bob)
 
 

@@ -50,7 +50,7 @@ def sign_newest(trail: Trail, **changes: Any) -> None:
 
 
 def change_a_seal(trail: Trail, **changes: Any) -> None:
-    """One of the newest checkpoint's, with a hash that fits, under a root and a signature that do."""
+    """One of the newest checkpoint's, with its hash, the root and the signature made anew."""
     n = newest(trail)["n"]
     cursor = trail.root.execute(SEAL, [n])
     assert cursor.description

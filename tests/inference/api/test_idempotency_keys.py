@@ -159,6 +159,22 @@ async def test_a_large_body_is_claimed_too(
         await submitting.submit(contexts[1], submission(caller, claim, body=large))
 
 
+async def test_the_same_body_at_another_address_is_another_request(
+    contexts: tuple[Context, Context], caller: Caller
+) -> None:
+    await submitting.submit(contexts[0], submission(caller, await ready(caller)))
+    assert isinstance(await look_up(caller, Claim.of("k", ROUTE, BODY)), Completion)
+    with pytest.raises(KeyReused):
+        await look_up(caller, Claim.of("k", "/v1/completions", BODY))
+
+
+def test_the_order_of_fields_makes_no_other_request(settings: Settings) -> None:
+    turned = dict(reversed(BODY.items()))
+    assert Claim.of("k", ROUTE, turned) == Claim.of("k", ROUTE, BODY)
+    assert Claim.of("k", ROUTE, {**BODY, "stop": "x"}).body != Claim.of("k", ROUTE, BODY).body
+    assert Claim.of("other", ROUTE, BODY).key != Claim.of("k", ROUTE, BODY).key
+
+
 async def test_another_body_is_refused_until_the_key_is_forgotten(
     contexts: tuple[Context, Context], caller: Caller
 ) -> None:

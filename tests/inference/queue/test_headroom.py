@@ -117,6 +117,20 @@ async def test_what_the_pool_says_goes_before_what_is_usual(
     assert len(await pop(queue)) == SLOTS - by_tenants
 
 
+@pytest.mark.parametrize("reserved", [SLOTS, SLOTS + 5])
+async def test_what_is_reserved_is_never_all_there_is(
+    queue: FairQueue, declare: Declare, reserved: int
+) -> None:
+    """Lower classes go on, one at a time: engines may have gone since the figure was chosen."""
+    declare(limits={"realtime": {"reserved": reserved}})
+    await put(queue, "acme", 3, "batch")
+    for _ in range(3):
+        busy = await pop(queue)
+        assert of(busy) == {"acme": 1}
+        assert not await pop(queue, SLOTS - 1)
+        await over(queue, list(busy))
+
+
 async def test_a_pool_that_this_process_does_not_know_keeps_nothing(
     link: RedisLink, pool: str, settings: Settings
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import Permission
@@ -362,6 +363,28 @@ async def test_a_change_while_the_database_is_asked_is_not_missed(
     monkeypatch.setattr(authenticator, "_fetch", slow)
     await authenticator.by_key(key[1])
     monkeypatch.setattr(authenticator, "_fetch", fetch)
+    with pytest.raises(UnknownCaller):
+        await authenticator.by_key(key[1])
+
+
+async def test_a_change_while_its_answer_is_on_its_way_is_not_missed(
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is when the database was asked: by its answer the change has been heard of."""
+    await listening(authenticator)
+    execute = psycopg.AsyncCursor.execute
+
+    async def slow(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await execute(cursor, query, *arguments, **options)
+        if "from tenants_apikey k" in str(query):
+            monkeypatch.setattr(psycopg.AsyncCursor, "execute", execute)
+            await in_database(key[0].revoke)(by="test")
+            await until(lambda: authenticator.changes.touched(key[0].tenant_id, asked_before))
+        return answer
+
+    asked_before = asyncio.get_running_loop().time()
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", slow)
+    await authenticator.by_key(key[1])
     with pytest.raises(UnknownCaller):
         await authenticator.by_key(key[1])
 

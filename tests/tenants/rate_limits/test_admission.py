@@ -231,6 +231,22 @@ async def test_asking_twice_with_one_id_takes_one_place(
     assert await link.call("ZCARD", concurrency_key(str(acme.tenant_id))) == 1
 
 
+async def test_what_came_in_without_redis_is_charged_once(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    """The answer to the first telling may get lost: it is told again."""
+    acme = caller(60, 10, at_once=5, tokens=60)
+    owed = an_ask(acme, tokens=10)
+    for _ in range(3):
+        await shared.admit(owed, "owed")
+    admission = await ask(shared, acme, tokens=10)
+    assert admission.requests
+    assert admission.tokens
+    assert 8 <= admission.requests.remaining <= 9, "a second fills in one"
+    assert 40 <= admission.tokens.remaining <= 44
+    assert await link.call("ZCARD", concurrency_key(str(acme.tenant_id))) == 2
+
+
 async def test_after_a_loss_places_are_held_again(shared: SharedAdmission, link: RedisLink) -> None:
     ci = caller(at_once=5, key=Limits(max_concurrency=1))
     asked = an_ask(ci)
