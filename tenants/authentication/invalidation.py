@@ -155,7 +155,6 @@ class Changes:
             self._heard.clear()
 
     def _lost(self, problem: Exception) -> None:
-        self._until = NEVER
         if not self._deaf:
             log.warning("cache invalidation lost (%r); falling back to a 0.5 s TTL", problem)
             self._deaf = True

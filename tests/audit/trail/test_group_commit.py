@@ -148,3 +148,20 @@ async def test_rows_whose_lock_is_held_hold_up_nobody_else(
     assert count(look, table, "id") == 18
     assert not store._stuck
     await store.close()
+
+
+async def test_a_row_whose_lock_is_held_is_refused_in_time_and_never_written(
+    dsn: str, look: psycopg.Connection, table: str
+) -> None:
+    """PostgreSQL has said that it did not take it: there is no doubt to wait for."""
+    store = GroupCommit(dsn, STRIPES.format(table=table), patience_s=0.3, doubt_s=60)
+    look.execute("select pg_advisory_lock(7)")
+    held = {**row(7), "tenant_id": "07" + "0" * 30}
+    with pytest.raises(StoreUnavailable) as refused:
+        await asyncio.wait_for(store.write(held), 20)
+    assert refused.value.late is None
+    look.execute("select pg_advisory_unlock(7)")
+    await store.write({**row(8), "tenant_id": "08" + "0" * 30})
+    await asyncio.sleep(0.5)
+    assert count(look, table, "id") == 1
+    await store.close()

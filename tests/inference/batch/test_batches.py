@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
+from inference import engines
 from inference.api.batch import asking, driver, in_flight, turns
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
@@ -239,6 +240,18 @@ async def test_lines_cost_half(shop: Shop) -> None:
     assert (await in_database(Usage.objects.get)()).cost == (5 * 10 + 3 * 100) // 2
 
 
+async def test_lines_cost_half_of_a_pools_own_price_too(shop: Shop) -> None:
+    (pool,) = engines.pools()
+    prices = {"prompt": 10, "cached": 10, "completion": 100}
+    for name, times in (("", 7), (pool, 1)):
+        at = {unit: price * times for unit, price in prices.items()}
+        price = partial(Price.objects.create, model="mock", pool=name, since=timezone.now(), **at)
+        await in_database(price)()
+    await asyncio.sleep(1.1)  # the price list is looked up once a second
+    await shop.done(await shop.begin([line(1)]))
+    assert (await in_database(Usage.objects.get)()).cost == (5 * 10 + 3 * 100) // 2
+
+
 async def test_a_quota_that_is_used_up_fails_lines(shop: Shop) -> None:
     """It frees after the batch's day: nobody waits for that."""
     tenant = await in_database(lambda: shop.key.tenant)()
@@ -393,6 +406,18 @@ async def test_it_is_too_late_to_cancel(shop: Shop) -> None:
     ended = await shop.done(await shop.begin([line(1)]))
     answer = await shop.client.post(f"/v1/batches/{ended['id']}/cancel")
     assert answer.status_code == 409
+
+
+async def test_a_line_that_begins_at_the_end_of_the_window_may_finish(
+    shop: Shop, echo: Echo
+) -> None:
+    """It runs for as long as any request may; only beginning is over."""
+    echo.pause_s = 2.5
+    batch = await shop.begin([line(1)])
+    soon = timezone.now() + timedelta(seconds=1)
+    await in_database(Batch.objects.update)(expires_at=soon)
+    ended = await shop.done(batch)
+    assert ended["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
 
 
 async def test_it_expires_and_keeps_what_has_ended(

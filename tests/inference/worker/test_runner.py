@@ -27,7 +27,7 @@ from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import runner as module
-from inference.worker.runner import Runner
+from inference.worker.runner import GIVEN_UP_S, Runner
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
@@ -443,6 +443,22 @@ async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> No
     assert engine.asked == []
     (usage_row,) = await bench.settled(1)
     assert usage_row.completion_tokens == 9
+    assert await bench.queue.cancel(str(order.id)) == "gone"
+
+
+async def test_one_that_its_web_process_gave_up_is_not_run(bench: Bench) -> None:
+    """It did come into the queue: only Redis' answer to that was lost. It is its first attempt."""
+    (order,) = await bench.submit(1, created_at=time.time() - GIVEN_UP_S - 1)
+    cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
+    given_up = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
+    row = statements.settled_row(order, given_up, cipher, time.time())
+    await in_database(_write)(row)
+    engine = ScriptedEngine(QUICK)
+    bench.start(engine)
+    await asyncio.wait_for(bench.drains[0], 30)
+    assert engine.asked == []
+    (usage_row,) = await bench.settled(1)
+    assert usage_row.error_code == "not_queued"
     assert await bench.queue.cancel(str(order.id)) == "gone"
 
 

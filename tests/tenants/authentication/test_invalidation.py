@@ -450,6 +450,36 @@ async def test_without_its_connection_nothing_is_remembered_for_long(
     await listening(authenticator)
 
 
+async def test_what_was_heard_counts_no_longer_once_the_connection_is_gone(
+    authenticator: Authenticator, key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "VALID_S", 60)
+    monkeypatch.setattr(news, "AGAIN_S", 60)
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
+    assert await in_database(end_listeners)() == 1
+    await until(lambda: authenticator.remembered(key[1]) is None, 5)
+
+
+async def test_a_message_that_comes_late_counts_from_when_it_was_sent(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was changed since then may be on its way for as long."""
+    await listening(authenticator)
+    changes, loop = authenticator.changes, asyncio.get_running_loop()
+    probe = changes._probe
+
+    async def slow(link: Any) -> None:
+        await probe(link)
+        await asyncio.sleep(news.VALID_S)
+
+    monkeypatch.setattr(changes, "_probe", slow)
+    sent = changes._probes
+    await until(lambda: changes._probes > sent + 1)
+    for _ in range(60):
+        assert not changes.all_heard(loop.time(), loop.time())
+        await asyncio.sleep(0.02)
+
+
 async def test_what_was_known_before_the_connection_came_back_is_forgotten(
     authenticator: Authenticator, key: tuple[ApiKey, str], looks: list[object]
 ) -> None:
