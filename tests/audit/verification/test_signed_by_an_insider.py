@@ -61,7 +61,9 @@ def change_a_seal(trail: Trail, **changes: Any) -> None:
     for name, change in changes.items():
         seal[name] = change(seal[name])
     number = seal.pop("id")
-    facts = {k: microseconds(v) if k.endswith("_at") else v for k, v in seal.items()}
+    facts: dict[str, Any] = {
+        k: microseconds(v) if k.endswith("_at") else v for k, v in seal.items()
+    }
     columns = ", ".join(f"{name} = %s" for name in changes)
     trail.root.execute(
         f"update audit_seal set {columns}, hash = %s where id = %s",  # noqa: S608  # our names
