@@ -183,6 +183,7 @@ class Engine:
     parts: ClassVar[tuple[str, ...]] = ("text", *MEDIA)  # of a message's content
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
     knows_refusals = False  # of an assistant; others read them as its text
+    most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config

@@ -3,12 +3,16 @@
 Every check is linear in the schema's length: it runs on the web process's event loop.
 """
 
-from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import orjson
 
 from inference.errors import BadRequest
+from inference.validation.patterns import Budget
+from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices
+from inference.validation.schema_bounds import inside as _inside
+from inference.validation.schema_bounds import nodes as _nodes
 
 Body = dict[str, Any]
 DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
@@ -27,19 +31,27 @@ _LONGEST = {
 }
 
 
-def check_schemas(body: Body) -> None:
-    """Raises BadRequest. All lengths come first: what is too long is not walked."""
+def check_schemas(body: Body, most_choices: int = MOST_CHOICES) -> None:
+    """Raises BadRequest. All lengths come first: what is too long is not walked.
+
+    `most_choices`: at one place, that the engine takes.
+    """
     found = {name: body[name] for name in _LONGEST if body.get(name) is not None}
     for name, value in found.items():
         if len(orjson.dumps(value)) > _LONGEST[name]:
             most = _LONGEST[name]
             raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
+    budget = Budget()
     for name, value in found.items():
         _check_patterns(name, value)
         _check_references(name, value)
-        if any(map(_goes_round, _roots(name, value))):
+        roots = _roots(name, value)
+        if any(map(_goes_round, roots)):
             what = f"over more than {MOST_HOPS} others"
             raise BadRequest(f"a `$ref` in `{name}` leads to no schema, or {what}", param=name)
+        check_bounds(name, value, budget)
+        for root in roots:
+            check_choices(name, root, partial(_target, root), most_choices)
 
 
 def _check_patterns(name: str, value: Any) -> None:
@@ -52,8 +64,8 @@ def _check_patterns(name: str, value: Any) -> None:
 
 def _check_references(name: str, value: Any) -> None:
     """An engine might fetch an address. Everywhere: some engines follow what is no schema, too."""
-    given = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
-    for word, reference in given:
+    references = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
+    for word, reference in references:
         if isinstance(reference, str) and not reference.startswith("#"):
             what = f"a `{word}` in `{name}` names another document"
             raise BadRequest(f"{what}: only local references (`#/…`) are taken", param=name)
@@ -71,7 +83,9 @@ def _roots(name: str, value: Any) -> list[Any]:
     if name == "response_format":
         inner = value.get("json_schema")
         return [value.get("schema"), inner.get("schema") if isinstance(inner, dict) else None]
-    return [value.get("json") if name == "structured_outputs" else value]
+    if name == "structured_outputs":
+        return [value.get("json"), value.get("choice")]
+    return [value]
 
 
 def _goes_round(root: Any) -> bool:
@@ -109,13 +123,6 @@ def _target(root: Any, ref: str) -> Any:
 
 
 # Walking JSON ------------------------------------------------------------------------------------
-def _nodes(value: Any) -> Iterable[Body]:
-    level = [value]
-    while level:
-        yield from (node for node in level if isinstance(node, dict))
-        level = [inner for outer in level for inner in _inside(outer)]
-
-
 def deeper(value: Any, most: int) -> bool:
     level = [value]
     for _ in range(most + 1):
@@ -123,9 +130,3 @@ def deeper(value: Any, most: int) -> bool:
         if not level:
             return False
     return True
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

@@ -1,0 +1,188 @@
+"""What a JSON schema may ask of an engine: no pattern, count or choice stops one for everybody.
+
+Each refused schema here made llama.cpp's server loop, grow, or stand still for all others.
+"""
+
+import time
+from typing import Any
+
+import pytest
+
+from inference.engines.base import Engine, EngineConfig
+from inference.engines.llama_cpp import LlamaCppEngine
+from inference.engines.vllm import VllmEngine
+from inference.errors import BadRequest
+from inference.validation import requests
+from inference.validation.patterns import Budget, WrongPattern, check_pattern
+
+pytestmark = pytest.mark.unit
+CONFIG = EngineConfig("m", "x", "http://127.0.0.1:1", "m")
+VLLM, LLAMA_CPP = VllmEngine(CONFIG), LlamaCppEngine(CONFIG)
+FIELDS = ("response_format", "guided_json", "structured_outputs", "tools")
+Schema = dict[str, Any]
+
+
+def asked(field: str, schema: Schema) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": schema},
+        },
+        "guided_json": schema,
+        "structured_outputs": {"json": schema},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
+    }
+    return {"messages": [{"role": "user", "content": "hi"}], field: values[field]}
+
+
+def check(schema: Schema, engine: Engine = VLLM, field: str = "response_format") -> dict[str, Any]:
+    body = asked(field, schema)
+    requests.check_chat(body, engine)
+    return body
+
+
+def matching(pattern: str) -> Schema:
+    return {"type": "string", "pattern": pattern}
+
+
+def optional(count: int) -> Schema:
+    return {"type": "object", "properties": {f"p{n}": {"type": "integer"} for n in range(count)}}
+
+
+def arrays(levels: int, **bounds: int) -> Schema:
+    schema: Schema = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema, **bounds}
+    return schema
+
+
+def of_two_types(levels: int) -> Schema:
+    """An engine copies all that stands below for each type."""
+    schema: Schema = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": ["object", "array"], "properties": {"a": schema}}
+    return schema
+
+
+def enum_behind_references(alternatives: int, values: int) -> Schema:
+    """Each alternative leads to the same values by a way of its own."""
+    return {
+        "anyOf": [{"$ref": "#/$defs/words"} for _ in range(alternatives)],
+        "$defs": {"words": {"enum": [f"word-{n}" for n in range(values)]}},
+    }
+
+
+REFUSED: list[tuple[Schema, str]] = [
+    (matching("^a{3,1}$"), "least, 3, is above its most, 1"),
+    (matching("^(a?){300}a{300}$"), "too many ways"),
+    (matching("^(a?b?c?){20}$"), "too many ways"),
+    (matching("^" + "[a-z]?" * 100 + "$"), "too large an automaton"),
+    (matching("^" + "[a-z ]*" * 60 + "$"), "too many ways"),
+    (matching("^((a{30}){30}){30}$"), "repetitions written out"),
+    (matching("^a{1000000}$"), "too large"),
+    (matching("[ab]*a[ab]{13}"), "too large an automaton"),
+    (matching("^a**$"), "repeats a repetition"),
+    (matching("^[z-a]$"), "ends before it begins"),
+    (matching("^($"), "without its"),
+    ({"patternProperties": {"^a{3,1}$": {}}}, "above its most"),
+    ({"type": "string", "minLength": 3, "maxLength": 1}, "`minLength` of 3 is above"),
+    ({"type": "array", "minItems": 3, "maxItems": 1}, "`minItems` of 3 is above"),
+    ({"type": "object", "minProperties": 2, "maxProperties": 1}, "`minProperties` of 2 is above"),
+    ({"type": "array", "minContains": 2, "maxContains": 1}, "`minContains` of 2 is above"),
+    ({"type": "array", "minItems": 10**9}, "`minItems` is above 2000"),
+    ({"type": "array", "minItems": 2**32 + 1}, "`minItems` is above 2000"),
+    ({"type": "string", "minLength": -1}, "no whole number"),
+    ({"type": "string", "maxLength": 1.5}, "no whole number"),
+    ({"type": "string", "maxLength": float("inf")}, "no whole number"),
+    ({"type": "integer", "minimum": 5, "maximum": 1}, "least number is above"),
+    ({"type": "integer", "exclusiveMinimum": 5, "maximum": 5}, "least number is above"),
+    ({"type": "integer", "multipleOf": 0}, "`multipleOf` is not above 0"),
+    (arrays(3, minItems=100), "arrays in arrays"),
+    (arrays(4, maxItems=100), "arrays in arrays"),
+    (of_two_types(14), "too many types"),
+    ({"enum": [f"value-{n}" for n in range(2001)]}, "2000 choices"),
+    (optional(2001), "2000 choices"),
+    (enum_behind_references(100, 100), "2000 choices"),
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(("schema", "says"), REFUSED)
+def test_a_schema_that_would_stop_an_engine_is_refused(
+    schema: Schema, says: str, field: str
+) -> None:
+    nested: Schema = {"type": "object", "properties": {"inner": schema}, "required": ["inner"]}
+    with pytest.raises(BadRequest, match=says) as refused:
+        check(schema if "$defs" in schema else nested, field=field)
+    assert refused.value.param == field
+
+
+def test_the_choices_of_a_list_of_words_are_bounded_too() -> None:
+    words = [f"word-{n}" for n in range(2001)]
+    for given in ({"guided_choice": words}, {"structured_outputs": {"choice": words}}):
+        with pytest.raises(BadRequest, match="2000 choices"):
+            requests.check_chat({"messages": [{"role": "user", "content": "a"}], **given}, VLLM)
+
+
+def test_llama_cpp_takes_fewer_choices_than_others() -> None:
+    check({"enum": list(range(500))}, LLAMA_CPP)
+    check({"enum": list(range(501))}, VLLM)
+    with pytest.raises(BadRequest, match="500 choices"):
+        check({"enum": list(range(501))}, LLAMA_CPP)
+
+
+def test_a_most_that_is_no_limit_to_anybody_is_not_passed_on() -> None:
+    """Generated schemas have such ones; llama.cpp reads 2**32 + 1 as 1, xgrammar writes it out."""
+    items = {"type": "array", "items": {}, "maxItems": 2**32 + 1}
+    body = check({"properties": {"a": {"maxLength": 10_001}, "b": items, "c": {"maxLength": 99}}})
+    passed = body["response_format"]["json_schema"]["schema"]["properties"]
+    assert passed == {"a": {}, "b": {"type": "array", "items": {}}, "c": {"maxLength": 99}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        matching(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$"),
+        matching(r"^[\w.+-]{1,64}@[\w.-]{1,255}\.[a-z]{2,}$"),
+        matching(r"^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$"),
+        matching(r"^(?=.*[A-Z])(?=.*\d).{8,64}$"),
+        matching(r"^https?://[^\s/$.?#].[^\s]*$"),
+        matching("^[a-z]{1,1999}$"),
+        matching("^([a-z]+ ?)+$"),
+        matching(r"\S"),
+        {"type": "object", "properties": {"pattern": {"type": "string"}, "maxItems": {}}},
+        {"type": "integer", "minimum": -(2**53) + 1, "maximum": 2**53 - 1},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        {"type": "array", "items": {"type": "string", "maxLength": 500}, "maxItems": 100},
+        {"enum": [f"value-{n}" for n in range(300)]},
+        of_two_types(5),
+        optional(200),
+    ],
+)
+def test_what_people_write_passes(schema: Schema) -> None:
+    for engine in (VLLM, LLAMA_CPP):
+        check(schema, engine)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a?" * 900,
+        "".join(chr(500 + n) for n in range(1900)),
+        "|".join(f"[{chr(200 + n)}-{chr(1200 + n)}]" for n in range(220)),
+        "|".join("a" * n for n in range(1, 60)),
+        "(" * 64 + "a?" + "){2}" * 64,
+    ],
+)
+def test_refusing_a_pattern_takes_little_work(pattern: str) -> None:
+    """Of processor time, which other processes do not lengthen; alone it is a tenth of this."""
+    began = time.process_time()
+    with pytest.raises(WrongPattern):
+        check_pattern(pattern, Budget())
+    assert time.process_time() - began < 0.5
+
+
+def test_many_patterns_share_one_budget() -> None:
+    simple = {f"p{n}": matching("^[a-z]{1,20}-[a-z]{1,20}$") for n in range(300)}
+    with pytest.raises(BadRequest, match="alone or with the others"):
+        check({"type": "object", "properties": simple, "required": list(simple)})
