@@ -40,6 +40,7 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     gpus: list[int] = []  # CUDA_VISIBLE_DEVICES
     start_within_s: float = 900.0
+    memory_mb: int = 0  # that no file backs; 0: the usual (config/supervisor/server_watch.py)
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def read(kind: str, given: Any) -> Launch:
         raise ValueError("launch: model is empty")
     if kind != "vllm" and (launch.command or launch.args):
         raise ValueError("launch: command and args are for the kind vllm")
+    if launch.memory_mb < 0:
+        raise ValueError("launch: memory_mb must not be below 0")
     if launch.gpus and "CUDA_VISIBLE_DEVICES" in launch.env:
         raise ValueError("launch: name the GPUs in gpus or in CUDA_VISIBLE_DEVICES, not in both")
     for argument in launch.args:

@@ -18,7 +18,8 @@ import msgspec
 import orjson
 from django.conf import settings
 
-from inference.engines import taking_up
+from inference import progress
+from inference.engines import reading, taking_up
 from inference.engines.capabilities import MEDIA, NAMES, Capabilities
 from inference.engines.connection import Answer, BrokenOff, NoConnection
 from inference.engines.fields import CHAT, TEXT, Fields
@@ -28,6 +29,7 @@ from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
+from inference.progress import Progress
 from inference.tracing.spans import header_lines
 from tenants.redis_link import RedisLink
 
@@ -53,6 +55,10 @@ class EngineConfig:
     template_tokens: int = 0  # of the chat template's own words; 0: as the engine counts them
     priority_scheduling: bool = False  # vLLM was started with --scheduling-policy priority
     silence_s: float = SILENCE_S  # without even its health, before what runs there is given up
+    # Seconds; 0: the usual ones (worker/stalls.py).
+    stall_s: float = 0.0  # of an engine that answers for its health and gets nothing done
+    first_token_s: float = 0.0  # to the first event of a stream
+    between_tokens_s: float = 0.0  # from one event of a stream to the next
     normal_form: str = "NFC"  # that the tokenizer brings texts into; "": none
     launch: Mapping[str, Any] = field(default_factory=dict)  # a server of ours (launching.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
@@ -88,6 +94,7 @@ class EngineFailed(Exception):
     engines_fault = True  # unless it is the client's: see `counts`
     may_be_the_requests = True  # another one may do well
     was_asked = True  # it may have read the request
+    opens_breaker = False  # at once, without others like it
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int = 0) -> None:
         super().__init__(message)
@@ -250,6 +257,25 @@ class Engine:
         `gets_on_within_s`. Raises like `answers`.
         """
         return await self.answers(session)
+
+    async def progress(self, session: EngineSession) -> Progress | None:
+        """How far it is with its work, by its own figures; None where it has none. Raises like
+        `answers`.
+        """
+        if not self.metrics_url:
+            return None
+        async with session.http.get(
+            self.metrics_url, headers=self.headers(), allow_redirects=False
+        ) as response:
+            if response.status != 200:
+                return None
+            text = (await reading.whole(response)).decode(errors="replace")
+            return progress.read(self.config.kind, text)
+
+    @property
+    def metrics_url(self) -> str:
+        """Of its metrics in Prometheus' format; "" for a kind that has none."""
+        return ""
 
     @property
     def health_url(self) -> str:

@@ -118,10 +118,13 @@ def arguments(
     *,
     tenant: str = "",
     serves_others: bool = False,
+    at_once: bool = False,
 ) -> list[str | int]:
-    """Of REPORT. `open_s`: 0 for OPEN_S. `tenant`: "" where no request can have caused it."""
+    """Of REPORT. `open_s`: 0 for OPEN_S. `tenant`: "" where no request can have caused it.
+    `at_once`: this failure alone opens it.
+    """
     opens_ms, probe_ms = int((open_s or OPEN_S) * 1000), int(PROBE_S * 1000)
-    fixed = [opens_ms, FAILURES, probe_ms, HISTORY]
+    fixed = [opens_ms, 1 if at_once else FAILURES, probe_ms, HISTORY]
     return [engine, verb, token, reason, *fixed, tenant, int(serves_others)]
 
 

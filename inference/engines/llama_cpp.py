@@ -158,7 +158,11 @@ class LlamaCppEngine(Engine):
 
     async def load(self, session: EngineSession) -> Load | None:
         """Of one that was started with --metrics."""
-        return await load.ask(session, self.base + "/metrics", self.headers(), load.LLAMA_CPP)
+        return await load.ask(session, self.metrics_url, self.headers(), load.LLAMA_CPP)
+
+    @property
+    def metrics_url(self) -> str:
+        return self.base + "/metrics"
 
     async def _count(self, session: EngineSession, chat: dict[str, Any]) -> int:
         prompt = (await self._ask(session, "/apply-template", chat))["prompt"]

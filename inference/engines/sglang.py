@@ -109,7 +109,11 @@ class SglangEngine(OpenEndedEngine):
 
     async def load(self, session: EngineSession) -> Load | None:
         """Of one that was started with --enable-metrics."""
-        return await load.ask(session, self._root + "/metrics", self.headers(), load.SGLANG)
+        return await load.ask(session, self.metrics_url, self.headers(), load.SGLANG)
+
+    @property
+    def metrics_url(self) -> str:
+        return self._root + "/metrics"
 
     @property
     def _root(self) -> str:

@@ -109,7 +109,11 @@ class VllmEngine(OpenEndedEngine):
             self.learn_slots(found["vllm_config"]["scheduler_config"]["max_num_seqs"])
 
     async def load(self, session: EngineSession) -> Load | None:
-        return await load.ask(session, self.root + "/metrics", self.headers(), load.VLLM)
+        return await load.ask(session, self.metrics_url, self.headers(), load.VLLM)
+
+    @property
+    def metrics_url(self) -> str:
+        return self.root + "/metrics"
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
         """Asks the engine's own tokenizer; the estimate stands in when that fails."""

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from inference import classes, launching, policy
 from inference.engines import built
-from inference.engines.base import LONGEST_SILENCE_S, SILENCE_S, EngineConfig
+from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
 from inference.pools import MOST_SLOTS, SLOTS, Entry, in_numbers
@@ -20,6 +20,7 @@ from inference.registry.problems import in_words
 _OURS = {"name", "id", "seat"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
 _COLUMNS = {"kind", "url", "api_key", "slots", "auto_slots", "hosted"}
+_WAITS = ("silence_s", "stall_s", "first_token_s", "between_tokens_s")
 OPTIONS = KEYS - _COLUMNS  # that have no column of their own
 
 
@@ -44,9 +45,10 @@ def check(entry: Entry) -> None:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
     if not 1 <= entry.fields.get("slots", SLOTS) <= MOST_SLOTS:
         raise ValueError(f"engine {entry.engine!r}: slots must be 1 to {MOST_SLOTS}")
-    if not 1 <= entry.fields.get("silence_s", SILENCE_S) <= LONGEST_SILENCE_S:
-        longest = f"{LONGEST_SILENCE_S:g}"
-        raise ValueError(f"engine {entry.engine!r}: silence_s must be 1 to {longest} seconds")
+    for name in _WAITS:
+        if not 1 <= entry.fields.get(name, 1) <= LONGEST_SILENCE_S:
+            longest = f"{LONGEST_SILENCE_S:g}"
+            raise ValueError(f"engine {entry.engine!r}: {name} must be 1 to {longest} seconds")
     built(entry)
 
 

@@ -10,6 +10,9 @@ _WORDS = Wordings(
     [
         gettext_noop("slots must be 1 to %s"),
         gettext_noop("silence_s must be 1 to %s seconds"),
+        gettext_noop("stall_s must be 1 to %s seconds"),
+        gettext_noop("first_token_s must be 1 to %s seconds"),
+        gettext_noop("between_tokens_s must be 1 to %s seconds"),
         gettext_noop("normal_form must be empty or one of %s"),
         gettext_noop("unknown capability %s; known are %s"),
         gettext_noop("capabilities must be an object like %s"),

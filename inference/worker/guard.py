@@ -137,6 +137,7 @@ class Guard:
             failure.asked_to_wait,
             tenant=tenant,
             serves_others=self._serves_others(tenant),
+            at_once=failure.opens_breaker,
         )
         await self._run(arguments, failure.cause)
 

@@ -47,7 +47,7 @@ def two_engines(
         for name, mock in zip(("near", "far"), engines, strict=True)
     }
     model = {"kind": "openai", "slots": MOCK_SLOTS, "context_length": 4096, "pools": pools}
-    model["silence_s"] = 2  # shorter than by itself
+    model |= {"silence_s": 2, "first_token_s": 3}  # shorter than by themselves
     running = Platform(tmp_path_factory.mktemp("failing"), {"mock": model})
     yield running
     running.stop()
@@ -128,6 +128,18 @@ def test_usage_that_is_none_is_counted_by_us(
     assert answer.status_code == 200
     (usage,) = Record(platform, answer.headers["x-request-id"]).usage()
     assert usage["completion_tokens"] > 0, "no answer is for nothing"
+    settled_exactly_once(platform)
+
+
+def test_a_stream_of_which_nothing_comes_goes_on_elsewhere_though_health_is_well(
+    platform: Platform, engines: tuple[Mock, Mock]
+) -> None:
+    """It accepts, and hangs: its slot would be held until the deadline."""
+    engines[0].behave(fail="never")
+    with stream(platform, max_tokens=8) as answer:
+        assert [data for _, data in events(answer.iter_lines())][-1] == "[DONE]"
+    assert pool_of(platform, answer) == "far"
+    eventually(lambda: engines[0].state()["running"] == 0, 5)
     settled_exactly_once(platform)
 
 

@@ -53,7 +53,8 @@ def row(slots: int = 2, options: Mapping[str, Any] | None = None) -> Row:
 
 
 @pytest.mark.parametrize(
-    "options", [{"silence_s": 60.0}, {"capabilities": {"tools": False}}, {"version": "v2"}]
+    "options",
+    [{"silence_s": 60.0}, {"stall_s": 9.0}, {"capabilities": {"tools": False}}, {"version": "v2"}],
 )
 async def test_what_it_knows_nothing_of_leaves_a_server_alone(
     launches: Launches, kept: Kept, options: dict[str, Any]

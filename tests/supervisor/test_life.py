@@ -8,6 +8,7 @@ import pytest
 from config.supervisor.child import Child, Stage
 from config.supervisor.life import Life
 from config.supervisor.server_group import __file__ as group
+from config.supervisor.server_watch import ServerWatch
 
 pytestmark = pytest.mark.unit
 NOWHERE = "postgres://nobody@127.0.0.1:9/none"
@@ -17,12 +18,25 @@ def child(folder: Path, *command: str) -> Child:
     return Child("engine.far", command, {}, folder / "log", folder, Stage.SERVER)
 
 
+class Unwatched(ServerWatch):
+    """Of a server that is always well."""
+
+    def __init__(self) -> None:
+        pass
+
+    def begin(self) -> None:
+        pass
+
+    async def problem(self, child: Child) -> str:
+        return ""
+
+
 async def lived(child: Child, *, ready: bool, within_s: float) -> None:
     async def is_ready() -> bool:
         return ready
 
     child.spawn()
-    await Life("far", NOWHERE, is_ready, within_s)(child)
+    await Life("far", NOWHERE, is_ready, within_s, Unwatched())(child)
 
 
 async def test_one_that_is_not_ready_in_time_is_killed(

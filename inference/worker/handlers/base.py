@@ -130,6 +130,21 @@ class Handler(ABC):
         return msgspec.structs.replace(self.parked_before, times=self.parked_before.times + 1)
 
     @property
+    def heard(self) -> int:
+        """Events that have come of it, also those that its reader has not been given."""
+        return self.sent
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether something comes of it while it runs."""
+        return self.order.stream
+
+    @property
+    def works(self) -> bool:
+        """Whether it waits for its engine, and not for its settlement."""
+        return self._working is not None
+
+    @property
     def cost_so_far(self) -> int:
         """In the fair queue's unit, as far as it can be seen while it works (Outcome.cost)."""
         return 0

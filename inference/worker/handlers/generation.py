@@ -195,6 +195,14 @@ class Generation(Handler):
             self.body = pieces.as_answer(self._given(), self.usage)
 
     @property
+    def heard(self) -> int:
+        return len(self.sent_events) + len(self.held)
+
+    @property
+    def is_streamed(self) -> bool:
+        return self.in_pieces
+
+    @property
     def cost_so_far(self) -> int:
         """A whole answer shows nothing before its end."""
         if self.first_at is None:

@@ -10,11 +10,13 @@ from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import get
 from config.supervisor.keeper import Keeper, failure
-from config.supervisor.launch_command import llama_cpp
+from config.supervisor.launch_command import Server, llama_cpp
 from config.supervisor.life import Life
 from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.problem import Problem
+from config.supervisor.server_watch import ServerWatch
+from inference.launching import Launch
 
 _BUNDLED = "smollm2-135m"
 START_S = 900.0
@@ -54,7 +56,12 @@ class Engine:
         async def is_ready() -> bool:
             return self.registered.is_set() and await self._what_is_missing() is None
 
-        return Life(self.name, self._database_url, is_ready, START_S)
+        return Life(self.name, self._database_url, is_ready, START_S, ServerWatch(self._server))
+
+    @property
+    def _server(self) -> Server:
+        launch = Launch(str(self._model))
+        return Server(self.name, "llama_cpp", self._port, self._key, {"name": self.name}, launch)
 
     def _child(self) -> Child:
         slots, context = self._options.slots, self._options.context

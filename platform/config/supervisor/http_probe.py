@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -10,11 +11,19 @@ class Answer(NamedTuple):
     body: str
 
 
-async def get(host: str, port: int, path: str, patience: float = 2, *, tls: bool = False) -> Answer:
+async def get(
+    host: str,
+    port: int,
+    path: str,
+    patience: float = 2,
+    *,
+    tls: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """With `tls`, of a process of ours: who it is, is known without looking at its certificate."""
     try:
         async with asyncio.timeout(patience):
-            return await _get(host, port, path, _unverified() if tls else None)
+            return await _get(host, port, path, headers or {}, _unverified() if tls else None)
     except (OSError, TimeoutError, ValueError, IndexError):
         return Answer(0, "")
 
@@ -37,10 +46,14 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-async def _get(host: str, port: int, path: str, tls: ssl.SSLContext | None) -> Answer:
+async def _get(
+    host: str, port: int, path: str, headers: Mapping[str, str], tls: ssl.SSLContext | None
+) -> Answer:
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        lines = [f"GET {path} HTTP/1.0", "Host: 127.0.0.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         return Answer(int(head.split(maxsplit=2)[1]), body.decode(errors="replace"))
     finally:

@@ -19,6 +19,7 @@ from config.supervisor.launched import KEYS
 from config.supervisor.life import Life
 from config.supervisor.problem import Problem
 from config.supervisor.screen import done, say
+from config.supervisor.server_watch import ServerWatch
 from inference import launching
 from inference.launching import HOST, Launch
 
@@ -51,6 +52,7 @@ class Launches:
         self._from_file, self._folders = from_file, folders
         self._secret = home.password(KEYS).encode()
         self._running: dict[str, tuple[Server, Child]] = {}
+        self._watches: dict[str, ServerWatch] = {}
         self._refused: dict[str, str] = {}
 
     async def look(self, rows: Sequence[Row]) -> None:
@@ -69,6 +71,7 @@ class Launches:
     async def _follow(self, row: Row) -> None:
         wanted, running = self._wanted(row), self._running.get(row.name)
         if running and wanted and running[0].runs == wanted.runs:
+            self._watches[row.name].server = wanted
             return
         if running:
             del self._running[row.name]
@@ -93,7 +96,9 @@ class Launches:
     async def _start(self, server: Server) -> None:
         """Raises Problem, OSError."""
         child = self._child(server)
-        life = Life(server.engine, self._url, _Ready(server), server.launch.start_within_s)
+        self._watches[server.engine] = watch = ServerWatch(server)
+        within_s = server.launch.start_within_s
+        life = Life(server.engine, self._url, _Ready(server), within_s, watch)
         await life.begins()
         self._keeper.keep(child, life)
         self._running[server.engine] = server, child

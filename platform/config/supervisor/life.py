@@ -15,9 +15,11 @@ import psycopg
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.screen import say
+from config.supervisor.server_watch import ServerWatch
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.5  # while it starts
+WATCH_S = 5.0  # once it is ready
 AGAIN_S = 2.0  # while PostgreSQL is away
 _WRITE = """
     update inference_engine
@@ -26,13 +28,20 @@ _WRITE = """
 
 
 class Life:
-    """Of the server of one engine. `is_ready` asks it; it has `within_s` for a start."""
+    """Of the server of one engine. `is_ready` asks it; it has `within_s` for a start. `watch` says
+    whether one that is ready has to be started again.
+    """
 
     def __init__(
-        self, engine: str, url: str, is_ready: Callable[[], Awaitable[bool]], within_s: float
+        self,
+        engine: str,
+        url: str,
+        is_ready: Callable[[], Awaitable[bool]],
+        within_s: float,
+        watch: ServerWatch,
     ) -> None:
         self._engine, self._url = engine, f"postgresql://{url.partition('://')[2]}"
-        self._is_ready, self._within_s = is_ready, within_s
+        self._is_ready, self._within_s, self._watch = is_ready, within_s, watch
 
     async def begins(self) -> None:
         await self._write(starting=True, reason="")
@@ -54,10 +63,20 @@ class Life:
                 await asyncio.wait([ended], timeout=LOOK_S)
             while not (ended.done() or await self._write(starting=False, reason="")):
                 await asyncio.wait([ended], timeout=AGAIN_S)
-            await ended
+            return await self._watched(child, ended) or child.how_it_ended()
         finally:
             ended.cancel()
-        return child.how_it_ended()
+
+    async def _watched(self, child: Child, ended: asyncio.Task[int]) -> str:
+        """Until it ends. Returns why it was killed; "" where it ended by itself."""
+        self._watch.begin()
+        while not ended.done():
+            if why := await self._watch.problem(child):
+                child.send(signal.SIGKILL)
+                await ended
+                return why
+            await asyncio.wait([ended], timeout=WATCH_S)
+        return ""
 
     async def _write(self, *, starting: bool, reason: str) -> bool:
         """Whether it is known now. Pages are the worse for it where it is not, and nothing else."""

@@ -289,6 +289,9 @@ def test_a_fault_stands_beside_its_field(
     [
         ('{"context_length": "long"}', "应为 `int`，而不是 `str`"),
         ('{"silence_s": 0}', "silence_s 必须是 1 到 3600 秒"),
+        ('{"stall_s": 0}', "stall_s 必须是 1 到 3600 秒"),
+        ('{"first_token_s": 3601}', "first_token_s 必须是 1 到 3600 秒"),
+        ('{"between_tokens_s": -1}', "between_tokens_s 必须是 1 到 3600 秒"),
         ('{"capabilities": {"sight": true}}', "未知的能力"),
     ],
 )

@@ -71,6 +71,14 @@ async def test_five_failures_in_a_row_open_it(asker: Asker) -> None:
     assert await asker.history() == ["open"]
 
 
+async def test_a_failure_that_is_certain_opens_it_at_once(asker: Asker) -> None:
+    """Such as an engine of which nothing comes, whatever it says of its health."""
+    await asker.report("failed", tenant="acme", serves_others=True)
+    assert asker.phase() is Phase.CLOSED
+    await asker.report("failed", "other", at_once=True)
+    assert asker.phase() is Phase.OPEN
+
+
 async def test_a_clock_that_is_set_back_keeps_it_open_no_longer(asker: Asker) -> None:
     """Or another Redis has taken over, whose clock is behind."""
     await asker.fail()

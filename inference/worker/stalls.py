@@ -1,0 +1,117 @@
+"""An engine that answers for its health and gets nothing done, or nothing of one request.
+
+Three limits (docs/engines.md): `stall_s` for an engine of which nothing comes and whose own figures
+stand still, `first_token_s` and `between_tokens_s` for one stream. A stream has twice as long while
+the engine gets on otherwise: then it may wait in a queue of the engine's own.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import aiohttp
+
+from inference.engines.base import AnswerBroken, Engine
+from inference.engines.session import EngineSession
+from inference.progress import STALL_S
+from inference.worker.handlers.base import Handler
+
+log = logging.getLogger(__name__)
+ASK_EVERY_S, ASK_WITHIN_S = 5.0, 5.0
+READS = 200  # bytes of a prompt a second, by the slowest engine that is waited for
+FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # where the engine has no others
+
+
+class RequestStalled(AnswerBroken):
+    """Nothing came of one request. It may be the request's fault: one other engine gets it."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine did not go on with this request")
+        self.cause = "nothing came of a request for too long"
+
+
+class EngineStalled(AnswerBroken):
+    """Nothing comes of any request. It is certain: the breaker opens at once."""
+
+    may_be_the_requests = False
+    opens_breaker = True
+
+    def __init__(self) -> None:
+        super().__init__("the engine does not get on with its work")
+        self.cause = "it answers for its health and gets nothing done"
+
+
+@dataclass(slots=True)
+class Heard:
+    """How much came of a request, and when that was new; in seconds of the loop's clock."""
+
+    events: int
+    at: float
+
+
+class StallWatch:
+    """Of one runner's engine."""
+
+    def __init__(self, engine: Engine, session: EngineSession) -> None:
+        self._engine, self._session = engine, session
+        self._moved_at = 0.0
+        self._asked_at = 0.0
+        self._done: float | None = None  # by the engine's own figures; None: it has none
+        config = engine.config
+        usual = math.inf if config.hosted else 1.0  # a hosted service may think for long
+        self._stall_s = config.stall_s or STALL_S
+        self._first_token_s = config.first_token_s or usual * FIRST_TOKEN_S
+        self._between_tokens_s = config.between_tokens_s or usual * BETWEEN_TOKENS_S
+
+    def moved(self, now: float) -> None:
+        """Something came of a request, or one has ended, or nothing ran."""
+        self._moved_at = now
+
+    async def look(self, silent: dict[Handler, Heard]) -> None:
+        """Ends what has waited too long."""
+        now = asyncio.get_running_loop().time()
+        await self._ask(now)
+        name = self._engine.config.id
+        if self._done is not None and now - self._moved_at > self._stall_s:
+            log.warning("%s: it gets nothing done: %d requests wait in vain", name, len(silent))
+            self._end(silent, EngineStalled())
+            return
+        late = [handler for handler, heard in silent.items() if self._is_late(handler, heard, now)]
+        if late:
+            log.warning("%s: nothing came of %d requests for too long", name, len(late))
+            self._end(late, RequestStalled())
+
+    async def _ask(self, now: float) -> None:
+        """Reads the engine's own figures. One that cannot even say them has not moved."""
+        if now - self._asked_at < ASK_EVERY_S:
+            return
+        self._asked_at = now
+        try:
+            async with asyncio.timeout(ASK_WITHIN_S):
+                progress = await self._engine.progress(self._session)
+        except TimeoutError:
+            self._done = self._done or 0.0
+            return
+        except (aiohttp.ClientError, OSError, ValueError):  # away: connections tell that themselves
+            return
+        if progress is None:
+            self._done = None
+        elif progress.done != self._done:
+            self._done = progress.done
+            self.moved(now)
+
+    def _is_late(self, handler: Handler, heard: Heard, now: float) -> bool:
+        if not handler.is_streamed:
+            return False
+        limit = self._between_tokens_s
+        if not heard.events:
+            limit = self._first_token_s + len(handler.order.body) / READS
+        gets_on = now - self._moved_at < ASK_EVERY_S + ASK_WITHIN_S
+        return now - heard.at > (2 * limit if gets_on else limit)
+
+    @staticmethod
+    def _end(handlers: Iterable[Handler], failure: AnswerBroken) -> None:
+        for handler in handlers:
+            handler.engine_lost(failure)

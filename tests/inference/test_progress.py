@@ -1,0 +1,48 @@
+"""What a server's metrics say of its work."""
+
+import pytest
+
+from inference import progress
+from inference.progress import Progress
+
+pytestmark = pytest.mark.unit
+LLAMA_CPP = """# TYPE llamacpp:n_decode_total counter
+llamacpp:prompt_tokens_total 10
+llamacpp:tokens_predicted_total 4
+llamacpp:n_decode_total {decodes}
+llamacpp:requests_processing 1
+"""
+VLLM = """# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{{engine="0",model_name="m"}} 0.0
+vllm:num_requests_running{{engine="1",model_name="m"}} 2.0
+vllm:generation_tokens_total{{engine="0",model_name="m"}} 5.0
+vllm:generation_tokens_total{{engine="1",model_name="m"}} {decodes}.0
+"""
+SGLANG = """sglang:num_running_reqs{{model_name="m",tp_rank="0"}} 1.0
+sglang:prompt_tokens_total{{model_name="m"}} {decodes}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("llama_cpp", LLAMA_CPP), ("vllm", VLLM), ("sglang", SGLANG)]
+)
+def test_each_step_makes_another_figure(kind: str, text: str) -> None:
+    before, after = (progress.read(kind, text.format(decodes=n)) for n in (7, 8))
+    assert before
+    assert after
+    assert (before.busy, after.done - before.done) == (True, 1)
+
+
+def test_an_idle_server_is_not_busy() -> None:
+    idle = LLAMA_CPP.format(decodes=7).replace("processing 1", "processing 0")
+    assert progress.read("llama_cpp", idle) == Progress(False, 21)
+
+
+@pytest.mark.parametrize("text", ["", "other:figure 1", "llamacpp:requests_processing 1"])
+def test_metrics_that_do_not_say_it(text: str) -> None:
+    assert progress.read("llama_cpp", text) is None
+
+
+def test_a_figure_that_is_no_number_counts_as_nothing() -> None:
+    odd = LLAMA_CPP.format(decodes="what")
+    assert progress.read("llama_cpp", odd) == Progress(True, 14)
