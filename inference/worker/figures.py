@@ -18,11 +18,16 @@ def believable(usage: Any, name: str, most: int) -> int | None:
 
 
 def alert(engine: str, usage: Any) -> None:
-    """What it said instead, for operators: at most once a minute."""
+    """What it said instead, for operators: at most once a minute, and no text."""
     now = monotonic()
     if now - _alerted.get(engine, -ALERT_EVERY_S) < ALERT_EVERY_S:
         return
     _alerted[engine] = now
     names = ("prompt_tokens", "completion_tokens")
-    said = {name: usage.get(name) for name in names} if isinstance(usage, dict) else {}
-    log.error("ALERT engine:usage %s: it says %.200r; we count tokens ourselves", engine, said)
+    figures = {name: _shown(usage.get(name)) for name in names} if isinstance(usage, dict) else {}
+    log.error("ALERT engine:usage %s: it says %.200r; we count tokens ourselves", engine, figures)
+
+
+def _shown(value: Any) -> Any:
+    """Other things than figures by their kind: an engine could quote a prompt there."""
+    return value if isinstance(value, int | float) or value is None else type(value).__name__

@@ -1,5 +1,6 @@
 """Servers that `make run` starts itself: a vLLM of the file, a llama.cpp that an operator adds."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 
 from bench.processes import all_processes
+from config.supervisor.launched import KEYS
+from inference import launching
 from tests.e2e.ask import HI, client, eventually
 from tests.e2e.conftest import Platform
 from tests.supervisor.running import environment_of
@@ -21,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 FAKE = Path(__file__).parents[1] / "supervisor" / "fake_vllm.py"
 SECRET = "hf-for-the-server-alone"
 ADDED = "second"
+JSON_SCHEMA = {"type": "json_schema"}
 
 
 class Launched(Platform):
@@ -143,7 +147,7 @@ def test_an_operator_adds_a_model(launched: Launched) -> None:
         "from inference.registry.launched import with_server\n"
         f"pool = Pool.add(Model.add('{ADDED}', by='test'), '{ADDED}', by='test')\n"
         f"launch = {{'model': '{bundled().name}'}}\n"
-        "options = {'launch': launch, 'context_length': 256}\n"
+        "options = {'launch': launch, 'context_length': 256, 'stall_s': 3}\n"
         "given = {'kind': 'llama_cpp', 'slots': 1, 'options': options}\n"
         f"Engine.add(pool, '{ADDED}', by='test', **with_server('{ADDED}', given))\n"
     )
@@ -159,16 +163,45 @@ def test_the_logs_have_no_prompt_and_no_answer(launched: Launched) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": marker}}}
     wrong = launched.asked(ADDED, {"role": "user", "content": marker}, response_format=schema)
     assert [one.status_code for one in (said, too_long, wrong)] == [200, 400, 400]
+    for unusable in (f"^(?={marker})x$", f"^{marker}**$", marker):  # directly: we refuse some
+        matching = {"type": "string", "pattern": unusable}
+        direct(launched, response_format={**JSON_SCHEMA, "json_schema": {"schema": matching}})
     logs = launched.home / "logs"
     assert (logs / f"engine.{ADDED}.log").stat().st_size
     assert not [log.name for log in logs.iterdir() if marker in log.read_text(errors="replace")]
+
+
+def direct(launched: Launched, **fields: Any) -> None:
+    """Asks the added server past the platform, for what the platform would refuse."""
+    secret = (launched.home / "secrets" / KEYS).read_bytes().strip()
+    headers = {"Authorization": f"Bearer {launching.api_key(secret, ADDED)}"}
+    with contextlib.suppress(httpx.TimeoutException):
+        httpx.post(
+            f"{launched.row(ADDED)['url']}/v1/chat/completions",
+            json={"messages": HI, "max_tokens": 5, **fields},
+            headers=headers,
+            timeout=5,
+        )
+
+
+@pytest.mark.slow(seconds=60)
+def test_a_server_that_gets_nothing_done_is_started_again(launched: Launched) -> None:
+    """It is stuck in a grammar, and answers for its health as before."""
+    (before,) = launched.pids("engine")
+    many_ways = {"type": "string", "pattern": "^(a?){300}a{300}$"}
+    direct(launched, response_format={**JSON_SCHEMA, "json_schema": {"schema": many_ways}})
+    url = launched.row(ADDED)["url"]
+    assert httpx.get(f"{url}/health", timeout=5).status_code == 200
+    eventually(lambda: f"engine.{ADDED} got nothing done for 3 s" in launched.printed(), 60)
+    eventually(lambda: alive(before) is False)
+    assert eventually(lambda: _answers(launched), 60)
 
 
 def test_a_change_of_its_slots_starts_it_anew(launched: Launched) -> None:
     (before,) = launched.pids("engine")
     change = f"Engine.objects.get(name='{ADDED}').change(by='test', slots=2)"
     launched.manage("shell", "-c", f"from inference.models import Engine\n{change}")
-    eventually(lambda: launched.printed().count("engine ready: second") == 2)
+    eventually(lambda: launched.printed().count("engine ready: second") == 3)
     (after,) = launched.pids("engine")
     assert after != before
     assert "--slots 2" in all_processes()[after].command

@@ -8,16 +8,18 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from config.logs.lines import message
+from config.supervisor.engine_log import EngineLog
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _LOG_BYTES = 20_000_000
+_WRITTEN_S = 1.0  # for the last lines of one that has ended
 
 
 class Stage(enum.IntEnum):
@@ -41,12 +43,18 @@ class Child:
     orphan_signal: signal.Signals = signal.SIGKILL
     # To an engine that computes on this machine's processors: waking up takes none from it.
     yields: bool = False
+    # Whether its output may quote requests, which its log must not (engine_log.py).
+    may_quote: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _log_start: int = field(default=0, init=False, repr=False)
+    _filter: EngineLog = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._filter = EngineLog(self.log)
 
     def spawn(self, *, input: int = subprocess.DEVNULL, output: int | None = None) -> int:
         """In a session of its own, so that Ctrl-C in the terminal reaches only the supervisor."""
-        with self._open_log() as log:
+        with self._open_log() as file, self._output(file) as log:
             self._process = subprocess.Popen(
                 self.command,
                 env=self.environment,
@@ -58,6 +66,21 @@ class Child:
                 preexec_fn=_born(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
+
+    @contextlib.contextmanager
+    def _output(self, log: BinaryIO) -> Iterator[int]:
+        if not self.may_quote:
+            yield log.fileno()
+            return
+        write = self._filter.begin()
+        try:
+            yield write
+        finally:
+            os.close(write)
+
+    def has_requests(self) -> None:
+        """It is ready: from now on its output may quote some."""
+        self._filter.server_is_ready()
 
     def bound_log(self) -> None:
         """What it has written becomes the old log once there is much of it; it writes on."""
@@ -85,6 +108,7 @@ class Child:
             await _exit_of(process.pid)
             self.send(signal.SIGKILL)  # not reaped yet: the group is still this one
             process.wait()
+            self._filter.wait(_WRITTEN_S)
         return process.returncode
 
     async def stop(self, patience: float) -> None:

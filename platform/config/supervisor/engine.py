@@ -68,7 +68,9 @@ class Engine:
         line = llama_cpp(self._model, self.name, self._port, slots, context)
         variables = {"FOREBAY_ENGINE_API_KEY": self._key, **openmp.variables(self._home)}
         name = f"engine.{self.name}"
-        return self._keeper.child(name, line, variables, stage=Stage.SERVER, yields=False)
+        return self._keeper.child(
+            name, line, variables, stage=Stage.SERVER, yields=False, may_quote=True
+        )
 
     async def _what_is_missing(self) -> str | None:
         answer = await get("127.0.0.1", self._port, "/health")

@@ -114,6 +114,7 @@ class Launches:
             inherited=launch_command.without_our_own(os.environ),
             orphan_signal=command.orphan_signal,
             yields=False,
+            may_quote=True,
         )
 
     def _refuse(self, engine: str, why: str) -> None:

@@ -69,6 +69,7 @@ class Life:
 
     async def _watched(self, child: Child, ended: asyncio.Task[int]) -> str:
         """Until it ends. Returns why it was killed; "" where it ended by itself."""
+        child.has_requests()
         self._watch.begin()
         while not ended.done():
             if why := await self._watch.problem(child):
