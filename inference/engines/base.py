@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
@@ -30,6 +30,7 @@ from inference.engines.session import EngineSession
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
+from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
 from tenants.redis_link import RedisLink
 
@@ -202,6 +203,7 @@ class Engine:
         self.computes_here = False  # on the processors that we run on (gathering.py)
         self._hears_of_traces = not config.hosted or settings.TRACES_HOSTED
         self.told_slots = 0  # 0: it has not said how many
+        self.control_tokens: frozenset[str] = frozenset()  # of its model, as it says
         self.known: Mapping[str, bool] = {}  # capabilities of which somebody has said so
         self._form: Form | None = next((f for f in GROWTH if f == config.normal_form), None)
         self.learn({})
@@ -222,6 +224,9 @@ class Engine:
         """Answers at the same time, as the engine says."""
         if isinstance(told, int) and 0 < told <= MOST_SLOTS:
             self.told_slots = int(told)
+
+    def learn_control_tokens(self, tokens: Iterable[Any]) -> None:
+        self.control_tokens = frozenset(filter(control_tokens.usable, tokens))
 
     def learn_template(self, counted: Template) -> None:
         declared = self.config.template_tokens

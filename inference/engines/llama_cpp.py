@@ -36,6 +36,7 @@ from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
 from inference.engines.why_away import why_away
 from inference.order import Order
+from inference.templating import control_tokens
 from tenants.redis_link import RedisLink
 
 # It answers 500 to much that a client did wrong, and says what that was.
@@ -149,6 +150,9 @@ class LlamaCppEngine(Engine):
         except _UNREADABLE:
             return False
         self.learn_slots(found.get("total_slots"))
+        ends = (found.get("bos_token"), found.get("eos_token"))
+        template = control_tokens.of_template(str(found.get("chat_template", "")))
+        self.learn_control_tokens((*ends, *template))
         with contextlib.suppress(*_UNREADABLE):
             self.learn_context(int(found["default_generation_settings"]["n_ctx"]))
         with contextlib.suppress(*_UNREADABLE):  # one that takes no empty texts: the guess stays

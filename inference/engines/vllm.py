@@ -22,6 +22,7 @@ from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
 from inference.order import Order
+from inference.templating.control_tokens import TAGS
 
 PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -96,6 +97,9 @@ class VllmEngine(OpenEndedEngine):
             with contextlib.suppress(*_UNREADABLE):
                 await self._learn_slots(session)
             with contextlib.suppress(*_UNREADABLE):
+                if not self.control_tokens:
+                    await self._learn_tags(session)
+            with contextlib.suppress(*_UNREADABLE):
                 count = partial(self._count, session)
                 self.learn_template(await counted_template(count, tools=self.capabilities.tools))
         except (aiohttp.ClientConnectionError, TimeoutError):
@@ -107,6 +111,13 @@ class VllmEngine(OpenEndedEngine):
         if self.config.auto_slots:
             found = await self._ask(session, self.root + "/server_info?config_format=json")
             self.learn_slots(found["vllm_config"]["scheduler_config"]["max_num_seqs"])
+
+    async def _learn_tags(self, session: EngineSession) -> None:
+        """Those that may be a tag of HTML as well, and are one token of this model."""
+        counts = [
+            await self._count(session, {"prompt": tag, "add_special_tokens": False}) for tag in TAGS
+        ]
+        self.learn_control_tokens(tag for tag, n in zip(TAGS, counts, strict=True) if n == 1)
 
     async def load(self, session: EngineSession) -> Load | None:
         return await load.ask(session, self.metrics_url, self.headers(), load.VLLM)

@@ -18,6 +18,7 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable
 from audit.keys.master_keys import MasterKeyUnavailable
+from inference.engines import engines_of
 from inference.errors import BadRequest, NotFound
 from inference.intake.errors import OutOfService
 from inference.models.prompt_template import NAME, PromptTemplate, PromptTemplateVersion
@@ -95,9 +96,8 @@ class PromptTemplates:
             what = "chat completions" if version.content.is_chat else "completions"
             raise BadRequest(f"the template `{version.name}` is one for {what}", param=FIELD)
         try:
-            return Prompt(
-                str(version), version.content.filled(given or {}, settings.MAX_BODY_BYTES)
-            )
+            fields = version.content.filled(given or {}, settings.MAX_BODY_BYTES, _tokens(body))
+            return Prompt(str(version), fields)
         except WrongVariable as wrong:
             param = f"variables.{wrong.name}"
             raise BadRequest(wrong.message, code="invalid_variable", param=param) from None
@@ -151,6 +151,13 @@ class PromptTemplates:
         known.move_to_end(key)
         if len(known) > REMEMBERED:
             known.popitem(last=False)
+
+
+def _tokens(body: Body) -> set[str]:
+    """The control tokens of all engines that may serve the request, as they say themselves."""
+    model = body.get("model")
+    engines = engines_of(model) if isinstance(model, str) else []
+    return {token for engine in engines for token in engine.control_tokens}
 
 
 def _key(caller: Caller, reference: Any) -> Key:

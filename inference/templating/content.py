@@ -1,14 +1,14 @@
 """One version of a template: the messages of a chat, or one prompt, with its variables."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from inference.templating import placeholders, variables
+from inference.templating import control_tokens, placeholders, variables
 from inference.templating.variables import TYPES, Variable, WrongVariable
 
 ROLES = ("system", "developer", "user", "assistant")
@@ -38,17 +38,20 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.prompt:
             yield self.prompt
 
-    def filled(self, given: Mapping[str, Any], most: int) -> dict[str, Any]:
+    def filled(
+        self, given: Mapping[str, Any], most: int, tokens: Collection[str] = ()
+    ) -> dict[str, Any]:
         """The field of a request's body that it makes. Raises WrongVariable.
 
-        `most`: characters of all values, each as often as it is put in.
+        `most`: characters of all values, each as often as it is put in. `tokens`: control tokens
+        of the model, beside those of many.
         """
         values = variables.texts(self.variables, given)
         self._check_size(values, most)
         if not self.is_chat:
-            return {"prompt": placeholders.filled(self.prompt, values)}
-        said = [(one.role, placeholders.filled(one.content, values)) for one in self.messages]
-        return {"messages": [{"role": role, "content": text} for role, text in said]}
+            return {"prompt": _filled(self.prompt, values, tokens)}
+        messages = [(one.role, _filled(one.content, values, tokens)) for one in self.messages]
+        return {"messages": [{"role": role, "content": text} for role, text in messages]}
 
     def _check_size(self, values: Mapping[str, str], most: int) -> None:
         """Before anything is put in: a value may stand in many places."""
@@ -60,6 +63,24 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
             ((name, size),) = sizes.most_common(1)
             what = f"the variable `{name}` is too long: put in everywhere, {size} characters"
             raise WrongVariable(name, what)
+
+
+def _filled(text: str, values: Mapping[str, str], tokens: Collection[str]) -> str:
+    """Raises WrongVariable where the values bring in, or make, a control token of a model."""
+    whole = placeholders.filled(text, values)
+    fresh = control_tokens.in_text(whole, tokens) - control_tokens.in_text(text, tokens)
+    if not fresh:
+        return whole
+    names = [name for name in placeholders.names(text) if _has_any(values[name], tokens)]
+    if names:
+        what = f"the variable `{names[0]}` must not hold a control token of a model"
+        raise WrongVariable(names[0], what)
+    (first, *_) = placeholders.names(text)
+    raise WrongVariable(first, "the variables, put in, make a control token of a model")
+
+
+def _has_any(text: str, tokens: Collection[str]) -> bool:
+    return bool(control_tokens.in_text(text, tokens))
 
 
 _decode = msgspec.json.Decoder(Content).decode

@@ -19,6 +19,7 @@ from inference.engines.sglang import SglangEngine
 from inference.engines.vllm import VllmEngine
 from inference.errors import BadRequest
 from inference.order import Order
+from inference.templating.control_tokens import TAGS
 from inference.validation import requests
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
@@ -181,6 +182,8 @@ class Vllm:
             case "/tokenize":
                 asked = orjson.loads(await request.read())
                 self.tokenized.append(asked)
+                if asked.get("prompt") in ("</s>", "<think>"):
+                    return web.json_response({"count": 1})
                 texts = len(asked.get("messages", ()))
                 return web.json_response({"count": 3 + 4 * texts + 9 * ("tools" in asked)})
             case "/metrics":
@@ -291,6 +294,18 @@ async def test_how_busy_other_kinds_are(
     assert await an_engine(served.url, kind).load(session) is None
     served.says(metrics, 501)
     assert await an_engine(served.url, kind).load(session) is None
+
+
+async def test_vllm_tells_which_tags_are_its_models_control_tokens(
+    served: Served, session: EngineSession
+) -> None:
+    served.handler = vllm = Vllm()
+    engine = an_vllm(served.url + "/v1")
+    assert await engine.probe(session)
+    assert engine.control_tokens == {"</s>", "<think>"}
+    before = len(vllm.tokenized)
+    assert await engine.probe(session)
+    assert len(vllm.tokenized) - before < len(TAGS), "asked once"
 
 
 async def test_its_health_is_beside_its_api(served: Served, session: EngineSession) -> None:
