@@ -21,6 +21,7 @@ from inference.engines.open_ended import OpenEndedEngine
 from inference.engines.openai import OpenAIEngine
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
+from inference.engines.taking_up import stops_of
 from inference.order import Order
 from inference.templating.control_tokens import TAGS
 
@@ -87,6 +88,10 @@ class VllmEngine(OpenEndedEngine):
         body = super().outgoing(order)
         rank = classes.rank(order.klass) if self.config.priority_scheduling else 0
         return body[:-1] + b',"priority":%d}' % (rank * PRIORITY_STEP) if rank else body
+
+    def keeps_course(self, order: Order) -> bool:
+        """Of a longer stop string it holds characters back: its text ends inside of tokens."""
+        return all(len(stop) < 2 for stop in stops_of(order)) and super().keeps_course(order)
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:

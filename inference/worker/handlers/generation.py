@@ -54,6 +54,7 @@ class Generation(Handler):
         super().__init__(order, item, engine, sent_before)
         self.asked = order  # `order` may become one that goes on with what there is
         self.in_pieces = order.stream or bool(sent_before)  # from the engine, as a stream
+        self._is_followed = False  # what was given out, by more of its text
         if not order.stream:
             self.sent = 0  # its reader has nothing yet
         self.first_at: float | None = None
@@ -183,6 +184,8 @@ class Generation(Handler):
         )
         async with contextlib.aclosing(asked) as stream:
             async for events in stream:
+                if self._told_to_wait and self._stops:
+                    self._stop_before(events)
                 had = len(self.sent_events)
                 self._take(sse.relevant(events), writer)
                 gaps.came(len(self.sent_events) - had)
@@ -280,9 +283,20 @@ class Generation(Handler):
         return self._continued(self.engine, self.asked, self._texts()) is not None
 
     def stops_well(self) -> bool:
-        """Some templates cut spaces off the end of a text that is to be gone on with."""
+        """Some templates cut spaces off the end of a text that is to be gone on with.
+
+        And a text may be all there is, cut off where a stop string began, until more of it comes.
+        """
+        if self._stops and self.sent_events and not self._is_followed:
+            return False
         text = self._last_text()
         return not (text[-1:].isspace() or is_inside_a_stop(self._stops, text))
+
+    def _stop_before(self, events: list[bytes]) -> None:
+        """Raises what ends the work where these follow the text so far; they are made again."""
+        self._is_followed = sse.are_text_alone(events)
+        self._stop_if_told()
+        self._is_followed = False
 
     @cached_property
     def _stops(self) -> list[str]:

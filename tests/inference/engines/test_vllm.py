@@ -331,3 +331,10 @@ async def test_vllm_counts_a_prompt_with_its_own_tokenizer(
     assert await engine.count_prompt(session, tokens) == 3
     served.says(b"no", 500)
     assert await engine.count_prompt(session, text) == len(text.body) // 4
+
+
+@pytest.mark.parametrize(("stop", "keeps"), [(None, True), ("#", True), (["#", "END"], False)])
+def test_under_a_longer_stop_string_it_does_not_keep_its_course(stop: Any, keeps: bool) -> None:
+    """It shows the text up to some characters before its end, which may be inside of a token."""
+    body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "stop": stop})
+    assert an_vllm().keeps_course(an_order(body=body)) is keeps

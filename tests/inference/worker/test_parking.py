@@ -305,6 +305,26 @@ async def test_where_a_long_text_may_be_stopped_its_end_says(
     await bench.settled(1)
 
 
+async def test_text_under_a_stop_string_is_stopped_once_more_of_it_comes(bench: Bench) -> None:
+    """It may have been cut off where the string began: then it is whole, and must not go on."""
+    body = orjson.dumps(orjson.loads(CHAT) | {"stop": "nowhere"})
+    await bench.submit(1, **{**BATCH, "body": body})
+    engine = GoesOn()
+    bench.start(engine)
+    await said_some(bench)
+    engine.going.clear()
+    (handler,) = bench.runners[0].running.values()
+    said = len(handler.sent_events)
+    assert handler.park()
+    await asyncio.sleep(0.2)
+    assert not handler.waits_again, "nobody knows yet whether it is over"
+    engine.going.set()
+    (row,) = await bench.settled(1)
+    assert (row.preemptions, row.completion_tokens) == (1, len(WORDS))
+    assert said <= len(handler.sent_events) <= said + 1
+    assert len(engine.asked) == 2
+
+
 async def test_text_is_not_stopped_in_the_middle_of_spaces(bench: Bench) -> None:
     """A template may cut them off, and the engine would say them again."""
     await bench.submit(1, **BATCH)
@@ -338,6 +358,7 @@ async def test_text_is_not_stopped_inside_a_stop_string(
     await said_some(bench)
     (handler,) = bench.runners[0].running.values()
     handler.sent_events += [chunk(" w1"), chunk(" EN")]
+    handler._is_followed = True
     assert handler.stops_well() is not inside
     del handler.sent_events[-2:]
     assert handler.stops_well() is (stop is None or len(stop) < 1_000)
