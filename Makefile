@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak test-vllm image
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak mutants test-vllm image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -18,6 +18,7 @@ help:
 	@echo "make test               every test (ARGS='tests/audit -x' for some)"
 	@echo 'make coverage           the same, and which lines they miss'
 	@echo 'make soak               the long fault tests with their full counts (an hour or more)'
+	@echo 'make mutants            one wrong line after the other: do the tests notice? some hours'
 	@echo 'make test-vllm          the kind vllm against a real vLLM on the CPU (3.4 GB, some minutes)'
 	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
@@ -74,6 +75,10 @@ soak: .venv/.dev
 		$(PY) -m pytest -s tests/e2e tests/hosts tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch --timeout 5400 $(ARGS)
+
+# What came of each stays in var/mutants.jsonl: a run that was cut off goes on. ARGS='--only quota' for some.
+mutants: .venv/.dev
+	$(PY) -m tests.mutants $(ARGS)
 
 # Apart from all others: a virtual environment of its own, and a server that takes a minute to start.
 test-vllm: .venv/.dev .venv-vllm/.ready
