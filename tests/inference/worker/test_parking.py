@@ -30,6 +30,7 @@ from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.worker import runner as module
+from inference.worker.handlers.generation import Generation
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import CHAT, an_order, chunk, usage
 from tests.inference.running import Bench, in_database, until
@@ -358,6 +359,7 @@ async def test_text_is_not_stopped_inside_a_stop_string(
     await said_some(bench)
     (handler,) = bench.runners[0].running.values()
     handler.sent_events += [chunk(" w1"), chunk(" EN")]
+    assert isinstance(handler, Generation)
     handler._is_followed = True
     assert handler.stops_well() is not inside
     del handler.sent_events[-2:]
