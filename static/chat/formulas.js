@@ -1,25 +1,28 @@
 // Formulas: $$…$$, \(…\) and \[…\]. A single dollar stays a price.
 const KATEX = new URL("../vendor/katex-0.19.1/", import.meta.url);
-const BLOCK = /^(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[^\S\n]*(?:\n|$)/;
+const BLOCK = /^(?:\$\$((?:(?!\$\$)[\s\S])+)\$\$|\\\[((?:(?!\\\])[\s\S])+)\\\])[^\S\n]*(?:\n|$)/;
 const INLINE = /^(?:\$\$((?:(?!\n\n)[\s\S])+?)\$\$|\\\[((?:(?!\n\n)[\s\S])+?)\\\]|\\\(((?:(?!\n\n)[\s\S])+?)\\\))/;
+// A block begins its line: marked would cut a paragraph in two at one in mid-sentence.
+const BLOCK_START = /\n(?=\$\$|\\\[)/;
+const INLINE_START = /\$\$|\\\[|\\\(/;
 let loading = null;
 
 const escaped = (text) => text.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-function extension(name, level, rule, tag) {
+function extension(name, level, start, rule, tag) {
   return {
     name,
     level,
     start: (source) => {
-      const found = source.search(/\$\$|\\\[|\\\(/);
-      return found < 0 ? undefined : found;
+      const match = start.exec(source);
+      return match ? match.index + (level === "block" ? 1 : 0) : undefined;
     },
     tokenizer(source) {
-      const found = rule.exec(source);
-      if (!found) return undefined;
-      const display = found[1] ?? found[2];
-      const tex = (display ?? found[3]).trim();
-      return { type: name, raw: found[0], tex, display: display !== undefined };
+      const match = rule.exec(source);
+      if (!match) return undefined;
+      const display = match[1] ?? match[2];
+      const tex = (display ?? match[3]).trim();
+      return { type: name, raw: match[0], tex, display: display !== undefined };
     },
     renderer: ({ tex, display }) =>
       `<${tag} data-formula="${display ? "display" : "inline"}">${escaped(tex)}</${tag}>`,
@@ -28,8 +31,8 @@ function extension(name, level, rule, tag) {
 
 export const formulas = {
   extensions: [
-    extension("formulaBlock", "block", BLOCK, "div"),
-    extension("formula", "inline", INLINE, "span"),
+    extension("formulaBlock", "block", BLOCK_START, BLOCK, "div"),
+    extension("formula", "inline", INLINE_START, INLINE, "span"),
   ],
 };
 

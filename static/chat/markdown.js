@@ -63,6 +63,20 @@ function dressed(tokens, links, streaming) {
   return block;
 }
 
+const endsInBlankLine = ({ type, raw }) => type === "space" || raw.endsWith("\n\n");
+
+// The first blocks that nothing which comes can change: a blank line follows them. They are counted by
+// how they stand in the source, since marked joins some blocks and adds line breaks to their raw text.
+function settled(tokens, source) {
+  let last = tokens.length - 1;
+  while (last > 0 && tokens[last].type === "space") last--;
+  while (last > 0 && !endsInBlankLine(tokens[last - 1])) last--;
+  let [count, length] = [0, 0];
+  while (count < last && source.startsWith(tokens[count].raw, length))
+    length += tokens[count++].raw.length;
+  return { count, length };
+}
+
 // An answer that grows: finished blocks stay as they are, only the last one is made anew.
 export class Growing {
   #settled = 0;
@@ -73,16 +87,15 @@ export class Growing {
   }
 
   show(text) {
-    const tokens = marked.lexer(text.slice(this.#settled));
-    let last = tokens.length - 1;
-    while (last > 0 && tokens[last].type === "space") last--;
-    const done = tokens.slice(0, Math.max(last, 0));
+    const source = text.replaceAll(/\r\n?/g, "\n").slice(this.#settled); // as marked reads it
+    const tokens = marked.lexer(source);
+    const { count, length } = settled(tokens, source);
     this.#last?.remove();
-    if (done.length) {
-      this.container.append(dressed(done, tokens.links, false));
-      this.#settled += done.reduce((sum, token) => sum + token.raw.length, 0);
+    if (count) {
+      this.container.append(dressed(tokens.slice(0, count), tokens.links, false));
+      this.#settled += length;
     }
-    this.#last = dressed(tokens.slice(Math.max(last, 0)), tokens.links, true);
+    this.#last = dressed(tokens.slice(count), tokens.links, true);
     this.container.append(this.#last);
   }
 
