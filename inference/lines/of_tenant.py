@@ -65,14 +65,13 @@ def own_lines(tenant: str, pools: Iterable[str], most: int = MOST) -> list[OwnLi
 
 def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: Any) -> OwnLine:
     klass, items = name.decode(), [Item.parse(item) for item in told[::2]]
-    of_class = line.waiting.get(klass, 0)
-    above = line.before(klass) - of_class
+    above = line.before(klass) - line.waiting.get(klass, 0)
     return OwnLine(
         pool=pool,
         klass=klass,
         waiting=length,
         requests=tuple(
-            _waiting(item, n, above + _turns(of_class, n, tenants), line, parked=bool(parked))
+            _waiting(item, n, line.in_turns(klass, n + 1, tenants), line, parked=bool(parked))
             for n, (item, parked) in enumerate(zip(items, told[1::2], strict=True))
         ),
         higher_classes=above > 0,
@@ -80,11 +79,6 @@ def _line(pool: str, line: Line, name: bytes, length: int, tenants: int, *told: 
         weight=items[0].weight,
         full=line.full,
     )
-
-
-def _turns(of_class: int, own_before: int, tenants: int) -> int:
-    """Tenants of a class take turns, as intake/room.py has it."""
-    return max(own_before + 1, min(of_class, (own_before + 1) * tenants))
 
 
 def _waiting(item: Item, own_before: int, position: int, line: Line, *, parked: bool) -> Waiting:

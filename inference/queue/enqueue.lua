@@ -2,7 +2,8 @@
 -- ARGV: 1 class  2 tenant  3 request id  4 item  5 order (encrypted)  6 place: 'tail' or 'head'
 --       7.. the classes that go before this one, the highest first
 -- Returns {1} when a parked runner has been woken: it has a free slot. Else {told, pace (pace.lua),
--- how many run, requests that wait in each of those classes, and in its own, itself among them};
+-- how many run, requests in its tenant's line, tenants that wait in its class, requests that wait in each
+-- of those classes, and in its own, itself among them};
 -- told: 1 when a runner is awake, 0 when the caller must publish a wake-up, 2 when somebody else did.
 local p, class, tenant, id, item = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
@@ -57,7 +58,8 @@ end
 if there >= 2 then lower = redis.call('HLEN', p .. ':lower') end
 local on = redis.call('HLEN', p .. ':on')
 local highest = redis.call('HLEN', p .. ':orders') - on - lower
-local out = {told, redis.call('GET', p .. ':pace') or '', on, highest}
+local own = joins and length or redis.call('LLEN', line)
+local out = {told, redis.call('GET', p .. ':pace') or '', on, own, redis.call('ZCARD', active), highest}
 for i = 8, #ARGV do out[#out + 1] = redis.call('HGET', p .. ':waiting', ARGV[i]) or 0 end
 if ARGV[7] then out[#out + 1] = redis.call('HGET', p .. ':waiting', class) or 0 end
 return out

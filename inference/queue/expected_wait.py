@@ -51,6 +51,11 @@ class Line(msgspec.Struct, frozen=True):
         waiting = self.waiting
         return sum([waiting.get(each, 0) for each in classes.above(klass)], waiting.get(klass, 0))
 
+    def in_turns(self, klass: str, own: int, tenants: int) -> int:
+        """Position of the last of a tenant's `own` requests: the tenants of a class take turns."""
+        of_class = self.waiting.get(klass, 0)
+        return self.before(klass) - of_class + max(own, min(of_class, own * tenants))
+
     def wait_s(self, places: int) -> float:
         """Until so many have begun; 0 while a slot is free."""
         passed = time.monotonic() - self.at
@@ -101,14 +106,15 @@ def joined(pool: str, klass: str, told: Sequence[Any], slots: int) -> Place:
     if not told:  # a slot was free
         _lines[pool] = Line()
         return AT_ONCE
+    pace, running, own, tenants, *counts = told
     known = line_of(pool)
-    waiting = {**known.waiting, **_counts([*classes.above(klass), klass], told[2:])}
-    line = Line.of(told[0], waiting)
+    waiting = {**known.waiting, **_counts([*classes.above(klass), klass], counts)}
+    line = Line.of(pace, waiting)
     if line.begun == known.begun and line.interval_s < known.interval_s:
         line = Line(line.full, known.interval_s, line.begun, waiting)  # the last look saw delays
     _lines[pool] = line
-    room = 0 if line.full else max(0, slots - int(told[1]))
-    position = max(0, line.before(klass) - room)
+    room = 0 if line.full else max(0, slots - int(running))
+    position = max(0, line.in_turns(klass, int(own), int(tenants)) - room)
     return Place(position, position * line.interval_s, line.begun, klass)
 
 

@@ -7,12 +7,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.api.openai import delivery
 from inference.intake import answer_stream, enqueue
+from inference.lines.of_tenant import own_lines
 from inference.queue import expected_wait, line_watch
 from inference.queue.fair_queue import FairQueue
 from inference.stream.frames import Kind
@@ -99,6 +101,23 @@ async def test_one_that_waits_is_told_where_it_stands(
     assert answer.headers["x-forebay-queue-position"] == "5"
     wait_ms = int(answer.headers["x-forebay-expected-wait-ms"])
     assert wait_ms >= 5 * 20, "five starts of 50 ms and more, less what passed"
+
+
+async def test_a_tenant_that_has_its_turn_soon_is_told_so_behind_a_flood_of_another(
+    client: httpx.AsyncClient, queue: FairQueue, link: RedisLink, acme: Tenant
+) -> None:
+    await others(queue, 20, Tenant(name="globex"))
+    answers = [ask(client, queue.pool, stream=True)]
+    await joined(queue.pool, 21)
+    answers.append(ask(client, queue.pool, stream=True))
+    await joined(queue.pool, 22)
+    (line,) = await sync_to_async(own_lines)(str(acme.id), [queue.pool])
+    await answered(queue, link, acme)
+    positions = [(await answer).headers["x-forebay-queue-position"] for answer in answers]
+    assert positions == ["2", "4"], "the two tenants take turns"
+    assert [waiting.position for waiting in line.requests] == [2, 4], (
+        "as the page of the queue has it"
+    )
 
 
 async def test_one_that_had_not_to_wait_is_told_nothing(
