@@ -4,7 +4,7 @@ Events and their texts are AUDIT: months of them are dropped whole (periods.py).
 other class brings an eraser that takes what is older than a moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -34,7 +34,7 @@ class Erase(Protocol):
 class KeptElsewhere(NamedTuple):
     """A class whose days are a field of something else: there is no rule beside it."""
 
-    read: Callable[[UUID], int | None]
+    read: Callable[[Collection[UUID]], Mapping[UUID, int]]  # of tenants
     write: Callable[[UUID, int, str], None]  # tenant, days, by
 
 

@@ -3,6 +3,7 @@
 The floor stands in the classes, in forms and in the database (audit/sql/5_retention.sql).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -57,24 +58,40 @@ def days_of(tenant_id: UUID, name: str) -> int:
 
 
 def rules(tenant_id: UUID) -> list[Rule]:
-    own = {rule.data_class: rule for rule in RetentionRule.objects.filter(tenant_id=tenant_id)}
-    return [_rule(tenant_id, one, own.get(one.name)) for one in data_classes.known()]
+    return rules_of([tenant_id])[tenant_id]
+
+
+def rules_of(tenant_ids: Collection[UUID]) -> dict[UUID, list[Rule]]:
+    """Returns every class of data by tenant, however many tenants in the same number of queries."""
+    known = data_classes.known()
+    by_class = {data_class.name: _read(data_class, tenant_ids) for data_class in known}
+    return {pk: [by_class[data_class.name][pk] for data_class in known] for pk in tenant_ids}
 
 
 def rule(tenant_id: UUID, data_class: DataClass) -> Rule:
-    own = RetentionRule.objects.filter(tenant_id=tenant_id, data_class=data_class.name).first()
-    return _rule(tenant_id, data_class, own)
+    return _read(data_class, [tenant_id])[tenant_id]
 
 
-def _rule(tenant_id: UUID, data_class: DataClass, own: RetentionRule | None) -> Rule:
+def _read(data_class: DataClass, tenant_ids: Collection[UUID]) -> dict[UUID, Rule]:
     if place := data_classes.elsewhere(data_class.name):
-        found = place.read(tenant_id)
-        days = data_class.default_days if found is None else found
-        return Rule(data_class, max(days, data_class.floor_days))
+        days = place.read(tenant_ids)
+        default = data_class.default_days
+        return {pk: _rule(data_class, days.get(pk, default)) for pk in tenant_ids}
+    rows = RetentionRule.objects.filter(tenant_id__in=tenant_ids, data_class=data_class.name)
+    own = {row.tenant_id: row for row in rows}
+    return {pk: _own_rule(data_class, own.get(pk)) for pk in tenant_ids}
+
+
+def _own_rule(data_class: DataClass, own: RetentionRule | None) -> Rule:
     if own is None:
-        return Rule(data_class, data_class.default_days)
-    days = max(own.days, data_class.floor_days)
-    return Rule(data_class, days, own.changed_by, own.changed_at)
+        return _rule(data_class, data_class.default_days)
+    return _rule(data_class, own.days, own.changed_by, own.changed_at)
+
+
+def _rule(
+    data_class: DataClass, days: int, changed_by: str = "", changed_at: datetime | None = None
+) -> Rule:
+    return Rule(data_class, max(days, data_class.floor_days), changed_by, changed_at)
 
 
 # What people do ----------------------------------------------------------------------------------
@@ -90,8 +107,8 @@ def change(tenant_id: UUID, name: str, days: int, *, by: str) -> Preview:
     data_class = data_classes.of(name)
     refuse_days(data_class, days)
     with transaction.atomic():
-        rule_ = _locked_rule(tenant_id, data_class)
-        present = _rule(tenant_id, data_class, rule_).days
+        _lock(tenant_id, data_class)
+        present = rule(tenant_id, data_class).days
         seen = _preview(tenant_id, data_class, present, days)
         if days == present:
             return seen
@@ -121,9 +138,9 @@ def refuse_days(data_class: DataClass, days: int) -> None:
         raise ValidationError({"days": _("At most %d days.") % MOST_DAYS})
 
 
-def _locked_rule(tenant_id: UUID, data_class: DataClass) -> RetentionRule | None:
+def _lock(tenant_id: UUID, data_class: DataClass) -> None:
     rules = RetentionRule.objects.select_for_update()
-    return rules.filter(tenant_id=tenant_id, data_class=data_class.name).first()
+    rules.filter(tenant_id=tenant_id, data_class=data_class.name).first()
 
 
 def _preview(tenant_id: UUID, data_class: DataClass, present: int, days: int) -> Preview:

@@ -1,5 +1,6 @@
 """What the audit's retention has to know of tenants: who they are, and where their days stand."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -30,10 +31,10 @@ def _ids() -> list[UUID]:
     return list(Tenant.objects.order_by("name").values_list("pk", flat=True))
 
 
-def _read(tenant_id: UUID) -> int | None:
+def _read(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
     from tenants.models import Tenant
 
-    return Tenant.objects.filter(pk=tenant_id).values_list("retention_days", flat=True).first()
+    return dict(Tenant.objects.filter(pk__in=tenant_ids).values_list("pk", "retention_days"))
 
 
 def _write(tenant_id: UUID, days: int, by: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -17,6 +18,7 @@ from audit.retention.periods import Preview
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
+from console.paging import PAGE
 from console.trail.actors import Actors
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -46,11 +48,15 @@ def retention_page(request: TenantRequest) -> HttpResponse:
 @operators_only
 def all_retention(request: ConsoleRequest) -> HttpResponse:
     """Every tenant's days, and what the last night did."""
-    classes = data_classes.known()
-    lines = [(tenant, periods.rules(tenant.id)) for tenant in Tenant.objects.order_by("name")[:200]]
+    search = request.GET.get("q", "").strip()
+    tenants = Tenant.objects.filter(name__icontains=search).order_by("name")
+    page = Paginator(tenants, PAGE).get_page(request.GET.get("page"))
+    rules = periods.rules_of([tenant.id for tenant in page])
     context = {
-        "classes": classes,
-        "lines": lines,
+        "classes": data_classes.known(),
+        "search": search,
+        "page": page,
+        "lines": [(tenant, rules[tenant.id]) for tenant in page],
         "night": CheckRun.objects.filter(name=pruning.CHECK).order_by("-at").first(),
         "pruned": PrunedMonth.objects.order_by("-month", "table")[:24],
     }

@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.exports import trail_export
@@ -306,6 +308,27 @@ def test_an_operator_sees_all_tenants_days_and_holds(
     client = sign_in(operator)
     assert all(name in said(client.get("/console/retention/")) for name in ("acme", "globex"))
     assert "Case 9" in said(client.get("/console/holds/"))
+
+
+def test_the_days_of_all_tenants_take_as_many_queries_as_those_of_two(
+    acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn
+) -> None:
+    client = sign_in(operator)
+    client.get("/console/retention/")
+    with CaptureQueriesContext(connection) as of_two:
+        client.get("/console/retention/")
+    for n in range(60):
+        Tenant.open(f"tenant-{n:02}", by="test", retention_days=300 + n)
+    with CaptureQueriesContext(connection) as of_many:
+        page = client.get("/console/retention/").content.decode()
+    assert len(of_many) == len(of_two)
+    assert (page.count("<td><a href"), "tenant-47" in page, "tenant-48" in page) == (
+        50,
+        True,
+        False,
+    )
+    found = client.get("/console/retention/", {"q": "tenant-5"}).content.decode()
+    assert ("359" in found, "acme" in found) == (True, False)
 
 
 # Holds -------------------------------------------------------------------------------------------
