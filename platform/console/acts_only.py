@@ -5,10 +5,11 @@ who they are or to sign in, comes back to the page that it belongs to: the neare
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import Resolver404, resolve
 from django.views.decorators.http import require_POST as post_only
 
@@ -16,8 +17,17 @@ _MARK = "acts_only"  # on a view; decorators above it hand it on
 
 
 def require_POST(view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
-    """Django's, with a mark by which `page_of` knows it."""
-    checked: Callable[..., HttpResponseBase] = post_only(view)
+    """Django's, with a mark by which `page_of` knows it. A browser that reloads the address, after
+    a form that came back with errors, gets the page above it.
+    """
+    acting: Callable[..., HttpResponseBase] = post_only(view)
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+            return HttpResponseRedirect(page_of(request.path))
+        return acting(request, *args, **kwargs)
+
     setattr(checked, _MARK, True)
     return checked
 

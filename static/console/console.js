@@ -58,6 +58,26 @@ if (entered) {
   form?.querySelector("[type=submit]")?.focus({ preventScroll: true });
 }
 
+// Once a form has gone out, its restored entries are submitted.
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful && detail.requestConfig.verb === "post") document.querySelector("[data-entered]")?.remove();
+});
+
+// A form that comes back with errors: the first one is shown and has the focus.
+const WRONG = "form .is-invalid, form .invalid-feedback, form [role=alert]";
+function showError() {
+  const wrong = document.querySelector(WRONG);
+  if (!wrong) return;
+  for (let fold = wrong.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  if (!wrong.matches("input, select, textarea")) wrong.tabIndex = -1;
+  wrong.focus({ preventScroll: true });
+  wrong.scrollIntoView({ block: "center" });
+}
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
+  if (detail.requestConfig.verb === "post") showError(); // not at each poll of live figures
+});
+showError();
+
 function fill(field, values) {
   if (["hidden", "password", "file", "submit", "button"].includes(field.type) || !field.name) return;
   if (["checkbox", "radio"].includes(field.type)) field.checked = values.includes(field.value);

@@ -347,6 +347,15 @@ def test_changes_come_by_post_only(alice: Member, door: Callable[..., Door]) -> 
     assert door(alice).in_tenant(rows) == as_said(rows, "alice")
 
 
+def test_a_browser_that_reloads_a_form_s_address_gets_its_page(
+    alice: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(alice)
+    answer = client.get(url("invitation"), headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (answer.status_code, answer["Location"]) == (302, url("members"))
+    assert client.put(url("invitation"), headers={"Accept": "text/html"}).status_code == 405
+
+
 def test_signing_out_comes_by_post_only(alice: Member, sign_in: SignIn) -> None:
     assert sign_in(alice).get("/logout/").status_code == 405
 
