@@ -88,13 +88,15 @@ class Link(models.Model):
         days: int = 7,
         about: Member | None = None,
     ) -> str:
-        """The URL of a new link. An earlier first-run link stops working. `about`: a member whose
-        account it opens.
+        """Returns the URL of a new link. An earlier first-run link stops working, and so does an
+        earlier invitation of the same person. `about`: a member whose account it opens.
         """
         token = secrets.token_urlsafe(32)
         with transaction.atomic():
             if purpose == Purpose.FIRST_RUN:
                 cls.objects.filter(purpose=purpose).delete()
+            if purpose == Purpose.INVITATION and tenant:
+                cls._replace_invitations(tenant, email, by)
             cls.objects.create(
                 purpose=purpose,
                 digest=_digest(token),
@@ -112,6 +114,13 @@ class Link(models.Model):
                 detail={"purpose": purpose, **({"member": str(about.pk)} if about else {})},
             )
         return f"{settings.PUBLIC_URL}/welcome/{token}/"
+
+    @classmethod
+    def _replace_invitations(cls, tenant: Tenant, email: str, by: str) -> None:
+        """Two links with different roles must not be open to one person."""
+        locked(tenant)  # of two that invite at the same time, the second sees the first's
+        for earlier in cls.objects.invited(email).filter(tenant=tenant):
+            earlier.revoke(by=by)
 
     def revoke(self, *, by: str) -> None:
         """It opens nothing from now on. A used one stays as it is. Idempotent."""

@@ -73,13 +73,16 @@ class Invitations(Resource):
     def create(self, request: Any, tenant: str) -> Response:
         """Invite somebody.
 
-        The link is in this answer only. Nobody invites into a role that may do more than their
-        own; a key invites developers and members only.
+        An earlier invitation of the same person stops working. The link is in this answer only.
+        Nobody invites into a role that may do more than their own; a key invites developers and
+        members only.
         """
         given = self.given()
         refuse_role(self.who, given["role"])
         if self.inside.members.filter(user__email=given["email"].lower()).exists():
             raise Problem(409, "already_member", _("This person is a member already."))
+        for earlier in self._rows().filter(email__iexact=given["email"]):
+            refuse_role(self.who, earlier.role)  # the new one replaces it
         link = Link.issue(Purpose.INVITATION, by=self.by, tenant=self.inside, **given)
         found = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
         if found is None:  # the tenant was suspended, or the inviter lost their power, meanwhile

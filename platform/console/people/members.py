@@ -64,6 +64,10 @@ def invitation(request: TenantRequest) -> HttpResponse:
     if request.tenant.members.filter(user__email=email.lower()).exists():
         form.add_error("email", _("This person is a member already."))
         return _page(request, form)
+    if _replaces_one_above(request, email):
+        text = _("An invitation into a role above yours waits for this person. Ask an owner.")
+        form.add_error("email", text)
+        return _page(request, form)
     link = Link.issue(
         Purpose.INVITATION,
         by=request.actor,
@@ -75,6 +79,11 @@ def invitation(request: TenantRequest) -> HttpResponse:
     fresh = InvitationForm(None, roles_to_give(request))
     shown = {"link": link, "invited": email, "days": form.cleaned_data["days"]}
     return _page(request, fresh, **shown)
+
+
+def _replaces_one_above(request: TenantRequest, email: str) -> bool:
+    earlier = Link.objects.invitations(request.tenant).filter(email__iexact=email)
+    return any(Role(link.role) not in roles_to_give(request) for link in earlier)
 
 
 @require_POST

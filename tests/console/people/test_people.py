@@ -115,6 +115,33 @@ def test_an_invitation_is_revoked(alice: Member, sign_in: SignIn) -> None:
     assert Event.objects.filter(action=Action.LINK_REVOKE, actor=alice.actor).count() == 1
 
 
+def test_a_second_invitation_replaces_the_first(alice: Member, sign_in: SignIn) -> None:
+    client, tenant = sign_in(alice), alice.tenant
+    for role in (Role.ADMIN, Role.MEMBER):
+        form = {"email": "Frank@acme.example", "role": role, "days": "7"}
+        assert client.post("/console/t/acme/members/invitation/", form).status_code == 200
+    (link,) = Link.objects.invitations(tenant)
+    assert link.role == Role.MEMBER
+    assert Event.objects.filter(action=Action.LINK_REVOKE).count() == 1
+
+
+def test_an_administrator_replaces_no_invitation_of_an_owner(
+    alice: Member, erin: Member, sign_in: SignIn
+) -> None:
+    Link.issue(
+        Purpose.INVITATION,
+        by=alice.actor,
+        email="frank@acme.example",
+        tenant=alice.tenant,
+        role=Role.OWNER,
+    )
+    form = {"email": "frank@acme.example", "role": Role.MEMBER, "days": "7"}
+    page = sign_in(erin).post("/console/t/acme/members/invitation/", form).content.decode()
+    assert "Ask an owner." in page
+    (link,) = Link.objects.invitations(alice.tenant)
+    assert link.role == Role.OWNER
+
+
 def test_an_owners_invitation_is_not_an_administrators_to_revoke(
     alice: Member, erin: Member, sign_in: SignIn
 ) -> None:
