@@ -8,7 +8,7 @@ of people watching does not matter to the database.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -83,7 +83,11 @@ def refused(tenant: Tenant | None) -> int:
 
 
 def standing_of_platform() -> Standing:
-    return _kept("standing", None, CHART_FOR, standing.of_platform)
+    """Engines as they are now: what the page says of a model that is down must agree with it."""
+    rest = _kept("standing", None, CHART_FOR, standing.of_platform)
+    rows = _kept("engine_rows", None, CHART_FOR, standing.engine_rows)
+    busy = _kept("busy_slots", None, LIVE_FOR, standing.busy_slots)
+    return replace(rest, engines=standing.engines(rows, busy))
 
 
 def standing_of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:

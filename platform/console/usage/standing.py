@@ -4,7 +4,7 @@ All of it is bounded: registries, open requests, and the acts of some minutes. f
 for a moment.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -99,7 +99,8 @@ class Standing:
 
 
 def of_platform() -> Standing:
-    return Standing(_engines(), _seals(), _erasures(None), _sign_ins(None))
+    """Without the engines."""
+    return Standing(None, _seals(), _erasures(None), _sign_ins(None))
 
 
 def of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:
@@ -112,21 +113,26 @@ def of_tenant(tenant: Tenant, held: Collection[Permission]) -> Standing:
     )
 
 
-def _engines() -> Engines:
-    rows = list(Engine.objects.filter(staged=False).select_related("pool").order_by("name"))
-    found = [(row.name, standing(row).condition) for row in rows]
-    others = [each for each in found if each[1] != Condition.READY]
+def engine_rows() -> list[Engine]:
+    return list(Engine.objects.filter(staged=False).select_related("pool").order_by("name"))
+
+
+def engines(rows: Sequence[Engine], busy: int | None) -> Engines:
+    """As this process knows them at this moment; `busy` slots."""
+    conditions = [(row.name, standing(row).condition) for row in rows]
+    others = [each for each in conditions if each[1] != Condition.READY]
     return Engines(
         number=len(rows),
         ready=len(rows) - len(others),
         others=tuple(others[:NAMED]),
         down=any(condition == Condition.DOWN for _name, condition in others),
         slots=sum(row.slots for row in rows),
-        busy=_busy(),
+        busy=busy,
     )
 
 
-def _busy() -> int | None:
+def busy_slots() -> int | None:
+    """None while Redis is away."""
     try:
         return sum(each.running for each in occupancy(pools()).values())
     except RedisError:

@@ -98,6 +98,13 @@ def test_the_first_request_is_explained_until_it_has_come(alice: Member, sign_in
     assert "curl http" not in client.get("/console/t/acme/").content.decode()
 
 
+def test_one_who_creates_no_keys_is_not_told_to(carol: Member, sign_in: SignIn) -> None:
+    page = sign_in(carol).get("/console/t/acme/").content.decode()
+    assert "No requests yet" in page
+    assert "Create an API key" not in page
+    assert "curl http" not in page
+
+
 def test_an_operator_sees_the_whole_platform(
     acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn
 ) -> None:

@@ -90,7 +90,7 @@ def test_without_redis_the_rest_stands(
         page = sign_in(who).get(where)
         assert page.status_code == 200
         assert "Redis is unavailable" in page.content.decode()
-    assert standing.of_platform().engines == Engines(0, 0, (), False, 0, None)
+    assert figures.standing_of_platform().engines == Engines(0, 0, (), False, 0, None)
 
 
 def test_refusals_of_the_last_minutes_are_counted(acme: Tenant, globex: Tenant) -> None:
@@ -105,11 +105,15 @@ def test_engines_that_are_not_ready_are_named(db: None, monkeypatch: pytest.Monk
     Engine.objects.filter(name="b").update(draining=True)
     Engine.objects.filter(name="c").update(staged=True)
     monkeypatch.setattr(reachable, "_down", {"a": timezone.now()})
-    found = standing.of_platform().engines
+    found = figures.standing_of_platform().engines
     assert found
     assert (found.number, found.ready, found.slots, found.down) == (2, 0, 6, True)
     assert [(name, str(why)) for name, why in found.others] == [("a", "down"), ("b", "draining")]
     assert (found.more, found.full) == (0, False)
+    monkeypatch.setattr(reachable, "_down", {})
+    again = figures.standing_of_platform().engines
+    assert again
+    assert again.ready == 1, "what the page says of a model that is down is as fresh"
 
 
 def test_the_sealer_has_stopped(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
