@@ -150,8 +150,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except NotAllowed as refused:
             await self._fail(problems.problem(refused.code), _about(message))
         except NotAdmitted as refused:
-            told = problems.not_admitted(refused.admission, refused.refusal_id)
-            await self._fail(told, _about(message))
+            await self._fail(problems.not_admitted(refused), _about(message))
         except EnginesPaused as paused:
             told = problems.problem("engine_unavailable", paused.retry_after)
             await self._fail(told, _about(message))
@@ -234,8 +233,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=protocol.written(message))
 
     async def _fail(self, problem: Problem, about: UUID | None = None) -> None:
-        code, text, retry_after = problem.code, problem.text, problem.retry_after
-        await self._say(protocol.Failed(code, text, retry_after, about, problem.refusal_id))
+        failed = protocol.Failed(
+            problem.code,
+            problem.text,
+            problem.retry_after,
+            about,
+            problem.refusal_id,
+            problem.answer_tokens,
+        )
+        await self._say(failed)
 
 
 def _about(message: FromPage) -> UUID | None:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from inference.chat.protocol import Problem
+from inference.intake.errors import NotAdmitted
 from tenants.rate_limits.admission import Admission
 
 _TEXTS: dict[str, Promise] = {
@@ -37,13 +38,29 @@ _TEXTS: dict[str, Promise] = {
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "erased": _("This text has been erased."),
 }
-_QUOTAS: dict[tuple[str, str], Promise] = {
+_USED_UP: dict[tuple[str, str], Promise] = {
     ("requests", "day"): _("The quota of %(limit)s requests per day is used up."),
     ("requests", "month"): _("The quota of %(limit)s requests per month is used up."),
-    ("tokens", "day"): _("The quota of %(limit)s tokens per day has no room for this message."),
-    ("tokens", "month"): _("The quota of %(limit)s tokens per month has no room for this message."),
-    ("cost", "day"): _("The budget of %(limit)s per day has no room for this message."),
-    ("cost", "month"): _("The budget of %(limit)s per month has no room for this message."),
+    ("tokens", "day"): _("The quota of %(limit)s tokens per day is used up."),
+    ("tokens", "month"): _("The quota of %(limit)s tokens per month is used up."),
+    ("cost", "day"): _("The budget of %(limit)s per day is used up."),
+    ("cost", "month"): _("The budget of %(limit)s per month is used up."),
+}
+_TOO_LITTLE_LEFT: dict[tuple[str, str], Promise] = {
+    ("tokens", "day"): _(
+        "%(left)s of %(limit)s tokens are left today: too few for this message and its answer."
+    ),
+    ("tokens", "month"): _(
+        "%(left)s of %(limit)s tokens are left this month: too few for this message and its answer."
+    ),
+    ("cost", "day"): _(
+        "%(left)s of the budget of %(limit)s are left today: too little for this message and its "
+        "answer."
+    ),
+    ("cost", "month"): _(
+        "%(left)s of the budget of %(limit)s are left this month: too little for this message and "
+        "its answer."
+    ),
 }
 _UNKNOWN = _("This answer failed.")
 _AGAIN_S = 2
@@ -58,18 +75,27 @@ def out_of_service() -> Problem:
     return problem("out_of_service", _AGAIN_S)
 
 
-def not_admitted(admission: Admission, refusal_id: str = "") -> Problem:
+def not_admitted(refused: NotAdmitted) -> Problem:
+    admission, refusal_id = refused.admission, refused.refusal_id
     seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
     if admission.tier == "quota":
-        return Problem("insufficient_quota", _quota_text(admission), seconds, refusal_id)
+        text = _quota_text(admission)
+        return Problem("insufficient_quota", text, seconds, refusal_id, refused.answer_tokens)
     text = _limit_text(admission.tier, admission.limit) % {"limit": admission.limit}
     return Problem("rate_limit_exceeded", text, seconds, refusal_id)
 
 
 def _quota_text(admission: Admission) -> str:
-    limit = admission.limit
-    shown = f"{limit / MICRO:,.2f}" if admission.unit == "cost" else f"{limit:,}"
-    return str(_QUOTAS[admission.unit, admission.window]) % {"limit": shown}
+    limit, left = admission.limit, max(0, admission.limit - admission.used)
+    texts = _TOO_LITTLE_LEFT if left and admission.unit != "requests" else _USED_UP
+    return str(texts[admission.unit, admission.window]) % {
+        "limit": _amount(limit, admission.unit),
+        "left": _amount(left, admission.unit),
+    }
+
+
+def _amount(amount: int, unit: str) -> str:
+    return f"{amount / MICRO:,.2f}" if unit == "cost" else f"{amount:,}"
 
 
 def _limit_text(tier: str, limit: int) -> str:

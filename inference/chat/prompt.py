@@ -14,6 +14,7 @@ from inference.validation.schemas import Body
 
 ANSWER_TOKENS = 4096  # the most in one answer; "continue" asks for more
 TEMPLATE_TOKENS = 6  # that a chat template puts around a message
+SHORTEST_ANSWER = 32  # tokens: the least that is offered where a quota has no room for more
 ASCII_PER_TOKEN = 4  # characters; of others, Chinese above all, one is about a token
 MARGIN = 0.9
 SCALES = (0.4, 4.0)  # the least and the most that is believed
@@ -36,9 +37,12 @@ class Prompt(NamedTuple):
     left_out: int  # messages
 
 
-def fitted(earlier: Earlier, question: str, engine: Engine) -> Prompt:
+def fitted(
+    earlier: Earlier, question: str, engine: Engine, max_tokens: int | None = None
+) -> Prompt:
+    """`max_tokens`: of an answer that is to be shorter than usual."""
     context = engine.context_length
-    answer = min(ANSWER_TOKENS, context // 2)
+    answer = min(ANSWER_TOKENS, context // 2, max_tokens or ANSWER_TOKENS)
     room = (context - answer) * MARGIN / earlier.scale / 2**earlier.too_long
     messages = [*earlier.said, {"role": "user", "content": question}]
     kept = _latest(messages, room)

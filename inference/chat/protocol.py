@@ -24,6 +24,7 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     model: Annotated[str, msgspec.Meta(max_length=120)]
     message: UUID
     conversation: UUID | None = None  # None starts one
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None  # of a shorter answer
 
 
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
@@ -45,6 +46,7 @@ class Problem(msgspec.Struct, frozen=True):
     text: str
     retry_after: int = 0  # seconds; 0: no use
     refusal_id: str = ""  # of a limit or a quota: explains itself in the console
+    answer_tokens: int = 0  # of a shorter answer, for which the quota has room; 0: no use
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -131,6 +133,7 @@ class Failed(msgspec.Struct, frozen=True, tag="error"):
     retry_after: int = 0
     message: UUID | None = None
     refusal_id: str = ""
+    answer_tokens: int = 0
 
 
 class Changed(msgspec.Struct, frozen=True, tag="chat.changed"):

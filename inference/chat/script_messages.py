@@ -45,6 +45,7 @@ def words() -> dict[str, str]:
         "reload": _("Sign in again"),
         "try_again": _("Try again"),
         "again_in": _("Try again {when}."),
+        "shorter": _("Get an answer of at most {n} tokens"),
         "failed": _("That did not work. Check your connection and try again."),
         "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
         "too_long": _("Too long: {n} of {max} characters."),

@@ -19,13 +19,14 @@ from inference.errors import Unavailable
 from inference.intake import allowed
 from inference.intake import submit as intake
 from inference.intake.context import Context
-from inference.intake.errors import OutOfService
+from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.refusals import denied
 from inference.intake.submission import Submission
 from inference.intake.work_class import work_class
 from inference.metrics.requests import Counted
 from tenants.caller import Caller
 from tenants.models import Member
+from tenants.rate_limits.admission import Admission
 
 _on_their_way: set[asyncio.Task[Asked]] = set()
 
@@ -69,7 +70,7 @@ async def _ask(
 ) -> Asked:
     engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, asking.earlier)(member, send)
-    body, left_out = prompt.fitted(earlier, send.text, engine)
+    body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
     asked: list[Asked] = []
 
     async def put(completion_id: UUID) -> None:
@@ -79,6 +80,9 @@ async def _ask(
         answer = await intake.submit(
             context, _submission(caller, engine, body, client_ip), before_queue=put
         )
+    except NotAdmitted as refused:
+        refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
+        raise
     except OutOfService:
         if not asked:
             raise
@@ -87,6 +91,15 @@ async def _ask(
     request.order, request.status = answer.order, 200
     answer.leave()  # readers follow the kept events instead
     return replace(asked[0], place=lambda: answer.place_now)
+
+
+def _shorter_answer(admission: Admission, max_tokens: int) -> int:
+    """Tokens of the answer for which the quota that refused still has room; 0 if too few."""
+    if admission.unit != "tokens":
+        return 0
+    missing = admission.asked - max(0, admission.limit - admission.used)
+    shorter = max_tokens - missing
+    return shorter if shorter >= prompt.SHORTEST_ANSWER else 0
 
 
 def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> Engine:

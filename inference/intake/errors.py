@@ -13,6 +13,7 @@ class NotAdmitted(Exception):
         super().__init__(admission.tier)
         self.admission, self.message = admission, message
         self.refusal_id = ""  # for whoever asks why (tenants/refusals/recorder.py)
+        self.answer_tokens = 0  # of the longest answer that the quota has room for, if that helps
 
 
 class KeyTaken(Exception):

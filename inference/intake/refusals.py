@@ -55,6 +55,7 @@ def out_of_quota(found: OutOfQuota) -> NotAdmitted:
         counter=found.quota_id,
         unit=found.unit,
         window=found.window,
+        asked=found.asked,
     )
     return NotAdmitted(admission, str(found))
 

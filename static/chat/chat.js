@@ -115,10 +115,10 @@ const heard = {
     thread.answer(message.message)?.end(message);
     composer.busy = waiting();
   },
-  error({ text, message, retry_after: retryAfter }) {
+  error({ text, message, retry_after: retryAfter, answer_tokens: answerTokens }) {
     const entry = unconfirmed.get(message);
     if (entry) takeBack(entry);
-    notices.notice(text, { retryAfter });
+    notices.notice(text, { retryAfter, action: entry && answerTokens ? shorter(entry, answerTokens) : null });
   },
   "chat.changed": () => soon(catchUp),
 };
@@ -129,6 +129,16 @@ function takeBack({ send, view: sentFrom, turns }) {
   for (const turn of turns) thread.remove(turn.id);
   composer.busy = waiting();
   composer.restore(send.text);
+}
+
+// The quota has room for an answer that is not as long as usual.
+function shorter({ send: { text, model }, view: askedFrom }, max_tokens) {
+  const run = () => {
+    if (askedFrom !== view || waiting()) return;
+    composer.takeOut(text);
+    ask({ text, model, max_tokens });
+  };
+  return { text: say("shorter", { n: max_tokens }), run };
 }
 
 let timer = 0;
@@ -163,12 +173,14 @@ connection.addEventListener("lost", ({ detail: { code, online } }) => {
 });
 
 // What the person does ---------------------------------------------------------------------------
-composer.addEventListener("send", ({ detail: { text, model } }) => {
+composer.addEventListener("send", ({ detail }) => ask(detail));
+
+function ask(question) {
   notices.quiet();
   const conversation = view.conversation?.id ?? null;
-  const send = { type: "send", message: uuid(), conversation, text, model };
+  const send = { type: "send", message: uuid(), conversation, ...question };
   const turns = [
-    { id: send.message, author: "user", text },
+    { id: send.message, author: "user", text: question.text },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
   ];
   unconfirmed.set(send.message, { send, view, turns });
@@ -176,7 +188,8 @@ composer.addEventListener("send", ({ detail: { text, model } }) => {
   thread.toEnd();
   composer.busy = true;
   connection.send(send);
-});
+}
+
 function stop() {
   for (const answer of thread.streaming()) connection.send({ type: "stop", message: answer.id });
 }

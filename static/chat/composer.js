@@ -45,6 +45,11 @@ export class Composer extends EventTarget {
     if (!this.#text.value.trim()) this.fill(text);
   }
 
+  // A text that goes out after all; what has been written instead stays.
+  takeOut(text) {
+    if (this.#text.value.trim() === text) this.fill("");
+  }
+
   fill(text) {
     this.#text.value = text;
     this.#changed();

@@ -12,8 +12,10 @@ export function notice(text, { retryAfter = 0, action = null } = {}) {
   const link = box.querySelector("[data-action]");
   link.hidden = !action;
   if (action) {
-    link.href = action.href;
+    link.href = action.href ?? "#";
+    link.role = action.run ? "button" : null;
     link.textContent = action.text;
+    link.onclick = action.run && ((event) => event.preventDefault() || action.run());
   }
   if (!retryAfter) return write(box, text);
   let left = retryAfter;

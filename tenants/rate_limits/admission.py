@@ -58,6 +58,7 @@ class Admission(msgspec.Struct, frozen=True):
     counter: UUID | None = None  # the quota that refused
     unit: str = ""  # of the quota, and its window
     window: str = ""
+    asked: int = 0  # of the quota, in its unit
 
     @property
     def remaining(self) -> int:

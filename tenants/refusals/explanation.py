@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +35,7 @@ _ADVICE = {
     RefusedBy.STORED: _("Send smaller bodies, such as images of a lower resolution."),
     RefusedBy.KEY_READERS: _("Close streams that you no longer read."),
     RefusedBy.READERS: _("Close streams that you no longer read."),
-    RefusedBy.QUOTA: _("Wait for the next window, or ask for a raise of the quota."),
+    RefusedBy.QUOTA: _("Wait for the next window, or have the quota raised."),
 }
 
 
@@ -128,8 +128,9 @@ def _counter(refusal: Refusal) -> str:
 
 # Who used it ------------------------------------------------------------------------------------
 def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
+    entries = _as_quotas_count if refusal.tier == RefusedBy.QUOTA else _as_limits_count
     rows = list(
-        _counted(refusal, since)
+        _of_scope(entries(refusal, since), refusal)
         .values("api_key_id", "member_id")
         .annotate(n=Count("id"), sum=Sum("tokens"))
         .order_by(*(("-sum", "-n") if refusal.of_bytes else ("-n", "-sum")))[:TOP]
@@ -142,11 +143,27 @@ def _used_by(refusal: Refusal, since: datetime) -> tuple[Share, ...]:
     )
 
 
-def _counted(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
-    """What came in, of those whom the limit counts."""
-    entries = LedgerEntry.objects.filter(
+def _as_limits_count(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
+    """Everything that came in."""
+    return LedgerEntry.objects.filter(
         tenant_id=refusal.tenant_id, kind=Kind.RESERVE, at__gte=since, at__lte=refusal.last_at
     )
+
+
+def _as_quotas_count(refusal: Refusal, since: datetime) -> QuerySet[LedgerEntry]:
+    """What requests used, or set aside while they ran; a released one counts no more."""
+    ended = LedgerEntry.objects.filter(request_id=OuterRef("request_id"), at__lte=refusal.last_at)
+    running = Q(kind=Kind.RESERVE) & ~Exists(ended.exclude(kind=Kind.RESERVE))
+    return LedgerEntry.objects.filter(
+        Q(kind=Kind.SETTLE) | running,
+        tenant_id=refusal.tenant_id,
+        counts_at__gte=since,
+        at__lte=refusal.last_at,
+    )
+
+
+def _of_scope(entries: QuerySet[LedgerEntry], refusal: Refusal) -> QuerySet[LedgerEntry]:
+    """Those of whom the limit counts."""
     if refusal.tier.startswith("key_"):
         return entries.filter(api_key_id=refusal.actor.partition(":")[2])
     quota = _quota(refusal)

@@ -16,7 +16,7 @@ from console.access.key_forms import ChangedKeyForm, RotationForm, may_handle
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
-from console.limits.quotas import Line, lines
+from console.quota_lines import Line, lines
 from console.trail.actors import Actors
 from tenants.key_scopes import key_permissions
 from tenants.models import ApiKey

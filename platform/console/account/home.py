@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from console.account import session_acts
 from console.account.invitations import waiting
+from console.account.own_quotas import own_quotas
 from console.account.password_policy import policy_of
 from console.account.user_agent import described
 from console.acts_only import require_POST
@@ -45,6 +46,7 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "places": _places(request),
         "invitations": waiting(user),
         "text_lock": locked_texts.of(user),
+        "quotas": own_quotas(user),
         "identities": SocialAccount.objects.filter(user_id=user.pk),
     }
     return render(request, "account/home.html", shown)

@@ -1,49 +1,24 @@
 """A tenant's quotas: what is used of each, what is set aside, and when it begins anew."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.acts_only import require_POST
 from console.authorization import TenantRequest, permitted
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, shown
-from tenants.models import Quota, Tenant
+from console.quota_lines import Line, lines
+from tenants.models import Quota
 from tenants.models.quota import SetByPlatform
-from tenants.models.standing import Standing, standings
 from tenants.roles import Permission
 
 _SET_BY_PLATFORM = gettext_lazy("The platform has set this quota: ask for a raise.")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    quota: Quota
-    standing: Standing
-
-    @property
-    def bar(self) -> int:
-        """How full, in percent: the bar ends at 100."""
-        return min(100, self.standing.percent)
-
-
-def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[Line]:
-    """With what stands against each, the fullest first."""
-    found = list(quotas.select_related("tenant", "api_key", "member__user"))
-    stand = standings(found, tenant.time_zone, timezone.now())
-    return sorted((Line(quota, stand[quota.id]) for quota in found), key=_fullest_first)
-
-
-def _fullest_first(line: Line) -> tuple[int, str]:
-    return -line.standing.percent, str(line.quota.id)
 
 
 @permitted(Permission.VIEW_LIMITS)

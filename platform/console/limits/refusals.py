@@ -13,14 +13,14 @@ from django.utils.translation import gettext_lazy
 
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
-from console.limits.quotas import Line
 from console.paging import page
+from console.quota_lines import Line
 from console.trail.actors import Actors, actors_named
 from tenants.models import Refusal
 from tenants.models.refusal import RefusedBy
 from tenants.refusals.explanation import explain
 from tenants.refusals.recorder import uuid_of
-from tenants.roles import Permission
+from tenants.roles import Permission, Role, may
 
 
 class RefusalFilter(ConsoleForm):
@@ -57,8 +57,15 @@ def refusal(request: TenantRequest, refusal: UUID) -> HttpResponse:
         "who": Actors.among([found.actor], request.tenant).name(found.actor),
         "line": Line(quota, quota.standing()) if quota else None,
         "explained": explain(found),
+        "may_ask": Permission.MANAGE_QUOTAS in request.permissions,
+        "askers": _askers(request.tenant.profile),
     }
     return render(request, "console/refusals/refusal.html", context)
+
+
+def _askers(profile: str) -> list[str]:
+    """Roles that may ask for a raise, in words."""
+    return [str(role.label) for role in Role if may(role, Permission.MANAGE_QUOTAS, profile)]
 
 
 @permitted(Permission.VIEW_LIMITS)

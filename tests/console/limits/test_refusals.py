@@ -1,13 +1,15 @@
 """The pages of refusals cost the same however many there are: each reads an index, newest first."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from tenants.models import Member, Refusal, User
+from tenants.models import Member, Quota, Refusal, Tenant, User
 from tests.console.conftest import SignIn
 
 FIRST: dict[str, str] = {}
@@ -39,3 +41,40 @@ def plan_of(client: Client, path: str, query: dict[str, str]) -> str:
             cursor.execute(f"set local enable_{step} = off")
         cursor.execute(f"explain {sql}")
         return "\n".join(line for (line,) in cursor.fetchall())
+
+
+# One that a quota refused ------------------------------------------------------------------------
+def of_a_quota(tenant: Tenant) -> tuple[Refusal, Quota]:
+    quota = Quota.set(tenant, unit="tokens", window="day", limit=12, by="test")
+    now = timezone.now()
+    refusal = Refusal.objects.create(
+        tenant=tenant,
+        actor="key:1",
+        tier="quota",
+        quota_id=quota.id,
+        limit=12,
+        used=12,
+        minute=now,
+        first_at=now,
+        last_at=now,
+        frees_at=now + timedelta(hours=3),
+    )
+    return refusal, quota
+
+
+def test_nobody_is_told_that_sdks_retry_what_a_quota_refused(
+    alice: Member, sign_in: SignIn
+) -> None:
+    refusal, quota = of_a_quota(alice.tenant)
+    page = sign_in(alice).get(f"/console/t/acme/refusals/{refusal.pk}/").content.decode()
+    assert "x-should-retry: false" in page
+    assert "retry automatically" not in page
+    assert f'href="/console/t/acme/quotas/{quota.pk}/"' in page
+    assert "Ask for a raise" in page
+
+
+def test_one_who_may_not_ask_for_a_raise_reads_who_may(bob: Member, sign_in: SignIn) -> None:
+    refusal, _ = of_a_quota(bob.tenant)
+    page = sign_in(bob).get(f"/console/t/acme/refusals/{refusal.pk}/").content.decode()
+    assert "Ask for a raise" not in page
+    assert "can ask for a raise: Owner, Administrator." in page

@@ -30,6 +30,8 @@ _MAKE = dedent("""
     tenants = {{name: Tenant.open(name, by="test", **free) for name in ("acme", "globex")}}
     tenants["spent"] = Tenant.open("spent", by="test", **free)
     Quota.set(tenants["spent"], unit="tokens", window="day", limit=1, by="test")
+    tenants["scarce"] = Tenant.open("scarce", by="test", **free)
+    Quota.set(tenants["scarce"], unit="tokens", window="day", limit=900, by="test")
     tenants["tiny"] = Tenant.open("tiny", by="test", requests_per_minute=1, burst=1)
     print(json.dumps({{
         "alice": person("alice@acme.example", acme=Role.OWNER),
@@ -39,6 +41,7 @@ _MAKE = dedent("""
         "leaver": person("leaver@acme.example", acme=Role.MEMBER),
         "sleeper": person("sleeper@acme.example", acme=Role.MEMBER),
         "quinn": person("quinn@spent.example", spent=Role.MEMBER),
+        "sam": person("sam@scarce.example", scarce=Role.MEMBER),
         "olga": person("olga@forebay.example", is_operator=True, acme=Role.MEMBER),
         "tim": person("tim@tiny.example", tiny=Role.MEMBER),
     }}))

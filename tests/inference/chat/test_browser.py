@@ -309,6 +309,16 @@ def test_a_refused_message_stays_in_the_text_field(enter: Enter, platform: Platf
     expect(page.get_by_label("Your message")).to_have_value("A question that must not get lost")
 
 
+def test_a_shorter_answer_is_a_click_away(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page = enter("sam", "/chat/?tenant=scarce")
+    ask(page, "How long is the river?")
+    page.get_by_role("button", name=re.compile("Get an answer of at most [0-9]+ tokens")).click()
+    finished(page)
+    expect(page.get_by_label("Your message")).to_have_value("")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
 # The page's own module, and what it shows before a second has gone by.
 NOTICE = """async (seconds) => {
   const loaded = performance.getEntriesByType('resource').map((entry) => entry.name);
@@ -505,6 +515,33 @@ def test_a_growing_answer_ends_as_the_whole_would(render: Callable[[str], dict[s
     assert "".join(found["text"].split()).startswith("".join(found["grown"].split())[:-1])
     assert found["html"].count("<li>") == 3
     assert found["html"].count("<tr>") == 2
+
+
+WORDS_WHILE_GROWING = """async (text) => {
+  const { Growing } = await import('/static/chat/markdown.js');
+  const growing = new Growing(document.createElement('div'));
+  const words = () => {
+    const copy = growing.container.cloneNode(true);
+    copy.querySelectorAll('[data-formula]').forEach((formula) => formula.remove());
+    return [...copy.querySelectorAll('p, pre code')].map((block) => block.textContent.trim());
+  };
+  for (let n = 1; n <= text.length; n += 1) growing.show(text.slice(0, n));
+  const grown = words();
+  growing.finish(text);
+  return { grown, whole: words() };
+}"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_formulas_eat_no_text_while_an_answer_grows(enter: Enter, line_end: str) -> None:
+    text = (
+        "The sum $$a+b$$ and \\[x\\] and \\(y\\) in a line.\n\n"
+        "A second paragraph\n$$z$$ goes on.\n\n"
+        "```python\nprint(1)\n```\n\n\\[\n\\frac{a}{b}\n\\]\n\nAfter $$q$$\n\nthe end."
+    ).replace("\n", line_end)
+    words: dict[str, list[str]] = enter().evaluate(WORDS_WHILE_GROWING, text)
+    assert words["grown"] == words["whole"]
+    assert words["whole"][2:] == ["print(1)", "After", "the end."]
 
 
 def test_an_operator_tries_a_model_from_its_page(enter: Enter, browse: Browse) -> None:

@@ -270,6 +270,19 @@ def test_what_is_refused_starts_no_conversation(connect: Connect, platform: Plat
     assert rows(platform, events) == [(0,)]
 
 
+def test_a_shorter_answer_is_offered_where_the_quota_has_room_for_it(
+    connect: Connect, engine: Mock
+) -> None:
+    engine.behave(tokens=3)
+    socket = connect("sam", "scarce")
+    refused = socket.send()
+    assert "900 tokens are left today" in refused["text"]
+    assert 32 <= refused["answer_tokens"] < 900
+    assert socket.send(max_tokens=refused["answer_tokens"])["type"] == "started"
+    assert socket.answer() == "t0 t1 t2 "
+    assert socket.send(max_tokens=900)["type"] == "error", "more than what is left"
+
+
 def test_an_unknown_model(connect: Connect) -> None:
     assert connect("bob", "acme").send(model="gone")["code"] == "model_not_found"
 

@@ -218,18 +218,27 @@ def refused(acme: Tenant, tier: str = "rate", **fields: Any) -> Refusal:
     return Refusal.objects.create(tenant=acme, tier=tier, **{**plain, **fields})
 
 
-def came_in(tenant: Tenant, key: ApiKey, *, tokens: int = 10, ago_s: float = 5) -> None:
+def came_in(
+    tenant: Tenant,
+    key: ApiKey,
+    *,
+    tokens: int = 10,
+    ago_s: float = 5,
+    ended: tuple[str, int] = ("", 0),
+) -> None:
+    """`ended`: settled or released, and with how many tokens."""
     at = timezone.now() - timedelta(seconds=ago_s)
-    LedgerEntry.objects.create(
-        at=at,
-        counts_at=at,
-        tenant=tenant,
-        request_id=uuid4(),
-        kind="reserve",
-        api_key_id=key.id,
-        model="mock",
-        tokens=tokens,
-    )
+    entry: dict[str, Any] = {
+        "at": at,
+        "counts_at": at,
+        "tenant": tenant,
+        "request_id": uuid4(),
+        "api_key_id": key.id,
+        "model": "mock",
+    }
+    LedgerEntry.objects.create(**entry, kind="reserve", tokens=tokens)
+    if ended[0]:
+        LedgerEntry.objects.create(**entry, kind=ended[0], tokens=ended[1])
 
 
 def test_it_tells_who_used_the_limit(acme: Tenant, globex: Tenant) -> None:
@@ -292,6 +301,15 @@ def test_a_quota_counts_from_the_beginning_of_its_window(acme: Tenant) -> None:
     assert not explain(
         refused(acme, "quota", quota_id=quota.id, frees_at=counter.ends)
     ).still_refusing
+
+
+def test_a_quota_counts_what_was_used_and_not_what_was_given_back(acme: Tenant) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    quota = Quota.objects.create(tenant=acme, api_key=key, unit="requests", window="day", limit=3)
+    for ended in (("settle", 7), ("settle", 4), ("release", 0), ("", 0)):
+        came_in(acme, key, tokens=100, ended=ended)
+    explanation = explain(refused(acme, "quota", quota_id=quota.id, limit=3, used=3))
+    assert [(share.requests, share.tokens) for share in explanation.used_by] == [(3, 111)]
 
 
 async def test_one_noted_from_a_thread_has_the_same_id(refusals: Refusals, acme: Tenant) -> None:
