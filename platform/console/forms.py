@@ -5,8 +5,12 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms import BoundField
+from django.utils.functional import Promise, lazy
+from django.utils.text import format_lazy
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import gettext_lazy as _
 
+_time_zone = lazy(get_current_timezone_name, str)
 MOST = 2**31 - 1  # of a limit: PostgreSQL's integer
 BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple)
 
@@ -40,9 +44,11 @@ class ConsoleForm(forms.Form):
 
 
 class MomentField(forms.DateTimeField):
-    """A browser's own date and time picker."""
+    """A browser's own date and time picker, in the time zone that the label names."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, label: str | Promise = "", **kwargs: Any) -> None:
+        if label:
+            kwargs["label"] = format_lazy("{} ({})", label, _time_zone())
         shape = "%Y-%m-%dT%H:%M"
         widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=shape)
         super().__init__(**{"required": False, "widget": widget, **kwargs})

@@ -28,11 +28,10 @@
     points: { show: false },
   });
 
-  const pad = (number) => String(number).padStart(2, "0");
-  const clock = (seconds) => {
-    const date = new Date(seconds * 1000);
-    return `${pad(date.getHours())}:${pad(date.getMinutes())}`;
-  };
+  // In the time zone of all other times on the page.
+  const { timeZone } = document.documentElement.dataset;
+  const minutes = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone });
+  const clock = (seconds) => minutes.format(seconds * 1000);
 
   const draw = (id, lines) => {
     const element = document.getElementById(id);

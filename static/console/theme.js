@@ -1,5 +1,10 @@
 // Light or dark: the system's choice, until the person chooses. Runs before the page is painted.
+// Tells the platform the reader's time zone too: the next page has its times in it.
 (() => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  if (zone && document.documentElement.dataset.timeZone !== zone)
+    document.cookie = `forebay_time_zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
   const system = matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => localStorage.getItem("theme") || "system";
   const apply = () => {

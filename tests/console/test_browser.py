@@ -21,6 +21,7 @@ from tests import chromium
 from tests.console.asked import completion, refusal
 from tests.console.conftest import PASSWORD
 from tests.console.furnished import IN_PLATFORM, engine_room, furnish
+from tests.e2e.ask import eventually
 
 pytestmark = [
     pytest.mark.browser,
@@ -269,6 +270,50 @@ def test_a_quota_a_raise_and_its_approval(
     expect(page.get_by_text("The raise applies from the next request on")).to_be_visible()
     page.goto("/console/t/acme/quotas/")
     expect(page.get_by_text("raised by")).to_contain_text("500")
+
+
+def test_the_first_error_of_a_form_is_in_sight_and_has_the_focus(
+    operator: User, page: Page, sign_in: Any
+) -> None:
+    engine_room()
+    sign_in(operator.email)
+    page.goto("/console/pools/")
+    form = page.locator("form").filter(has=page.get_by_role("button", name="Add engine"))
+    form.get_by_label("Name").fill("second")
+    form.get_by_label("Pool").select_option("the-first-pool-of-that-model")
+    form.get_by_label("Address").fill("http://127.0.0.1:9/v1")
+    form.get_by_label("Options as JSON").fill("[]")
+    form.get_by_role("button", name="Add engine").click()
+    expect(page.get_by_text("Enter a JSON object.")).to_be_in_viewport()
+    expect(form.get_by_label("Options as JSON")).to_be_focused()
+
+
+# What is written on a canvas, which tells nobody.
+CANVAS_TEXTS = """
+  window.canvasTexts = [];
+  const { fillText } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    canvasTexts.push(text);
+    return fillText.call(this, text, ...place);
+  };
+"""
+
+
+def test_charts_have_the_clock_of_the_rest_of_the_page(
+    alice: Member, page: Page, context: BrowserContext, sign_in: Any
+) -> None:
+    completion(alice.tenant)
+    sign_in("alice@acme.example")
+    context.add_cookies(
+        [{"name": "forebay_time_zone", "value": "Asia/Kathmandu", "url": page.url}]  # UTC+5:45
+    )
+    page.add_init_script(CANVAS_TEXTS)
+    page.goto("/console/t/acme/")
+    expect(page.get_by_text("Times are in Asia/Kathmandu")).to_be_visible()
+    ticks = eventually(lambda: page.evaluate("canvasTexts.filter((text) => /^..:..$/.test(text))"))
+    now = timezone.now() + timedelta(hours=5, minutes=45)
+    minutes = {f"{now - timedelta(minutes=n):%H:%M}" for n in range(40)}
+    assert set(ticks) <= minutes, (ticks, now)
 
 
 def test_a_refusal_is_looked_up(alice: Member, page: Page, sign_in: Any) -> None:

@@ -64,7 +64,7 @@ def test_the_console_in_chinese(alice: Member, sign_in: SignIn) -> None:
     client = sign_in(alice)
     client.post("/i18n/setlang/", {"language": "zh-hans", "next": "/console/t/acme/"})
     page = client.get("/console/t/acme/").content.decode()
-    assert '<html lang="zh-hans">' in page
+    assert '<html lang="zh-hans" data-time-zone="UTC">' in page
     assert "概览" in page
 
 

@@ -131,7 +131,7 @@ class NewKeyForm(KeyForm):
 
 
 class ChangedKeyForm(KeyForm):
-    expires_at = MomentField(label=_("Expires (UTC)"), help_text=_("Leave empty for no expiry."))
+    expires_at = MomentField(label=_("Expires"), help_text=_("Leave empty for no expiry."))
     field_order = ("name", "expires_at", "team")
 
     def __init__(self, request: TenantRequest, data: Any, key: ApiKey) -> None:

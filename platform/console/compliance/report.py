@@ -7,6 +7,7 @@ be printed; it carries the signed JSON, and in its last line a signature over al
 
 import base64
 import json
+from datetime import UTC
 from hashlib import sha256
 from typing import Any
 
@@ -70,10 +71,11 @@ def as_json(found: Report) -> bytes:
 
 
 def as_html(found: Report, shown: Standing) -> bytes:
-    """In the language of the page; the JSON inside has both."""
+    """In the language of the page and in UTC; the JSON inside has both languages."""
     inside = json.dumps(found, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
     context = {"report": found, "body": found["body"], "standing": shown, "inside": inside}
-    html = render_to_string("console/compliance/report.html", context).encode()
+    with timezone.override(UTC):
+        html = render_to_string("console/compliance/report.html", context).encode()
     signature = base64.b64encode(signing.sign(html, HTML_PURPOSE)).decode()
     return html + f"<!-- forebay-report-html/1 {signing.key_id()} {signature} -->\n".encode()
 

@@ -105,7 +105,7 @@ class LimitForm(_OneUnitForm):
 class RaiseForm(_OneUnitForm):
     amount = AmountField(label=gettext_lazy("How much more"))
     expires_at = MomentField(
-        label=gettext_lazy("Until (UTC)"),
+        label=gettext_lazy("Until"),
         required=True,
         help_text=gettext_lazy("At most 31 days from now."),
     )

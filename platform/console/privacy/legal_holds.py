@@ -36,7 +36,7 @@ class HoldForm(ConsoleForm):
     covers_from = MomentField(label=gettext_lazy("Data from"))
     covers_until = MomentField(label=gettext_lazy("Data until"))
     expires_at = MomentField(
-        label=gettext_lazy("Expires (UTC)"),
+        label=gettext_lazy("Expires"),
         required=True,
         help_text=gettext_lazy("At most a year from now; it can be renewed."),
     )
