@@ -18,8 +18,10 @@ class Progress(NamedTuple):
 
 
 class _Names(NamedTuple):
+    """`figures`: the first one changes with each step. Without it the others tell nothing."""
+
     running: str
-    counters: tuple[str, ...]
+    figures: tuple[str, ...]
 
 
 _NAMES = {
@@ -38,14 +40,16 @@ _NAMES = {
             "vllm:iteration_tokens_total_sum",
             "vllm:prompt_tokens_total",
             "vllm:generation_tokens_total",
+            "vllm:kv_cache_usage_perc",  # grows with each piece of a long prompt
         ),
     ),
     "sglang": _Names(
         "sglang:num_running_reqs",
         (
-            "sglang:realtime_tokens_total",
+            "sglang:realtime_tokens_total",  # newer releases: also while a prompt is read
             "sglang:prompt_tokens_total",
             "sglang:generation_tokens_total",
+            "sglang:token_usage",
         ),
     ),
 }
@@ -55,9 +59,11 @@ def read(kind: str, text: str) -> Progress | None:
     """Returns None for metrics that do not say it."""
     names = _NAMES[kind]
     samples = _SAMPLE.findall(text)
+    if not {names.running, names.figures[0]} <= {name for name, _ in samples}:
+        return None
     running = [_number(value) for name, value in samples if name == names.running]
-    done = [_number(value) for name, value in samples if name in names.counters]
-    return Progress(sum(running) > 0, sum(done)) if running and done else None
+    done = [_number(value) for name, value in samples if name in names.figures]
+    return Progress(sum(running) > 0, sum(done))
 
 
 def _number(value: str) -> float:

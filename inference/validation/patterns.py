@@ -24,6 +24,7 @@ from inference.validation.pattern_syntax import (
 )
 
 __all__ = ["Budget", "WrongPattern", "check_pattern"]
+LONGEST, MOST_GROUPS = 2000, 64  # characters of a pattern, and groups in each other
 LARGEST = 4000  # characters of a pattern, with its repetitions written out
 MOST_COPIES = 24  # of a repetition in the automaton that is looked at: further ones are alike
 TOKEN = 12  # characters: few tokens of letters are longer
@@ -47,6 +48,8 @@ class Budget:
 
 def check_pattern(pattern: str, budget: Budget) -> None:
     """Raises WrongPattern, with what is wrong in words that follow "a pattern"."""
+    if len(pattern) > LONGEST or pattern.count("(") > MOST_GROUPS:
+        raise WrongPattern(f"must be at most {LONGEST} characters and {MOST_GROUPS} groups")
     budget.spend(len(pattern))
     tree = parsed(pattern)
     if size(tree) > LARGEST:

@@ -17,6 +17,8 @@ MOST_REQUIRED = 2000  # least length, items or properties: llama.cpp's own bound
 MOST_COUNTED = 10_000  # a larger most is no limit to anybody, and is not passed on
 LARGEST_PRODUCT = 1_000_000  # of the items of arrays in arrays; of those required MOST_REQUIRED
 MOST_COPIES = 64  # of what stands under several types that hold further schemas
+LONGEST_NAME = 256  # characters: llama.cpp dies of names of tens of thousands
+LONGEST_REFERENCE = 1000
 DEEPEST_CHOICE = 200  # choices within choices, also by `$ref`
 MOST_CHOICES = 2000  # at one place; an engine may take fewer
 _COUNTS = (
@@ -32,6 +34,7 @@ def check_bounds(name: str, value: Any, budget: Budget) -> None:
     """Checks all that is in the field, and takes out a most that is no limit. Raises BadRequest."""
     try:
         for node in nodes(value):
+            _check_names(node)
             _check_counts(node)
             _check_range(node)
             _check_node_patterns(node, budget)
@@ -44,6 +47,16 @@ def check_bounds(name: str, value: Any, budget: Budget) -> None:
 
 class _Wrong(Exception):
     """Says what is wrong, in words that are followed by "in" and the field."""
+
+
+def _check_names(node: Body) -> None:
+    """Of properties, definitions, functions and schemas, and of what a reference goes through."""
+    name, ref = node.get("name"), node.get("$ref")
+    longest = max(map(len, node), default=0)
+    if longest > LONGEST_NAME or (isinstance(name, str) and len(name) > LONGEST_NAME):
+        raise _Wrong(f"a name is longer than {LONGEST_NAME} characters")
+    if isinstance(ref, str) and len(ref) > LONGEST_REFERENCE:
+        raise _Wrong(f"a `$ref` is longer than {LONGEST_REFERENCE} characters")
 
 
 # Numbers -----------------------------------------------------------------------------------------

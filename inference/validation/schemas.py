@@ -19,7 +19,6 @@ DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies wi
 LONGEST_SCHEMA = 64 * 1024  # bytes of JSON
 LONGEST_TOOLS = 256 * 1024
 MOST_HOPS = 8  # from a `$ref` to the schema that it means
-LONGEST_PATTERN, MOST_GROUPS = 2000, 64  # of a regular expression in a schema
 
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _LONGEST = {
@@ -43,7 +42,6 @@ def check_schemas(body: Body, most_choices: int = MOST_CHOICES) -> None:
             raise BadRequest(f"`{name}` must be at most {most} bytes of JSON", param=name)
     budget = Budget()
     for name, value in found.items():
-        _check_patterns(name, value)
         _check_references(name, value)
         roots = _roots(name, value)
         if any(map(_goes_round, roots)):
@@ -54,14 +52,6 @@ def check_schemas(body: Body, most_choices: int = MOST_CHOICES) -> None:
             check_choices(name, root, partial(_target, root), most_choices)
 
 
-def _check_patterns(name: str, value: Any) -> None:
-    for node in _nodes(value):
-        pattern = node.get("pattern")
-        if isinstance(pattern, str) and not _is_plain(pattern):
-            what = f"{LONGEST_PATTERN} characters and {MOST_GROUPS} groups"
-            raise BadRequest(f"a pattern in `{name}` must be at most {what}", param=name)
-
-
 def _check_references(name: str, value: Any) -> None:
     """An engine might fetch an address. Everywhere: some engines follow what is no schema, too."""
     references = ((word, node.get(word)) for node in _nodes(value) for word in _REFERENCES)
@@ -69,10 +59,6 @@ def _check_references(name: str, value: Any) -> None:
         if isinstance(reference, str) and not reference.startswith("#"):
             what = f"a `{word}` in `{name}` names another document"
             raise BadRequest(f"{what}: only local references (`#/…`) are taken", param=name)
-
-
-def _is_plain(pattern: str) -> bool:
-    return len(pattern) <= LONGEST_PATTERN and pattern.count("(") <= MOST_GROUPS
 
 
 def _roots(name: str, value: Any) -> list[Any]:

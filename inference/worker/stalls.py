@@ -20,7 +20,9 @@ from inference.worker.handlers.base import Handler
 
 log = logging.getLogger(__name__)
 ASK_EVERY_S, ASK_WITHIN_S = 5.0, 5.0
-READS = 200  # bytes of a prompt a second, by the slowest engine that is waited for
+# Bytes of a prompt a second: of one stream on the slowest engine that is waited for, and of an
+# engine whose figures stand still while it reads.
+READS, READS_STANDING_STILL = 200, 2000
 FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # where the engine has no others
 
 
@@ -74,7 +76,9 @@ class StallWatch:
         now = asyncio.get_running_loop().time()
         await self._ask(now)
         name = self._engine.config.id
-        if self._done is not None and now - self._moved_at > self._stall_s:
+        longest = max(len(handler.order.body) for handler in silent)
+        stall_s = self._stall_s + longest / READS_STANDING_STILL
+        if self._done is not None and now - self._moved_at > stall_s:
             log.warning("%s: it gets nothing done: %d requests wait in vain", name, len(silent))
             self._end(silent, EngineStalled())
             return

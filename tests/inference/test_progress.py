@@ -15,11 +15,12 @@ llamacpp:requests_processing 1
 VLLM = """# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{{engine="0",model_name="m"}} 0.0
 vllm:num_requests_running{{engine="1",model_name="m"}} 2.0
-vllm:generation_tokens_total{{engine="0",model_name="m"}} 5.0
-vllm:generation_tokens_total{{engine="1",model_name="m"}} {decodes}.0
+vllm:iteration_tokens_total_count{{engine="0",model_name="m"}} 5.0
+vllm:iteration_tokens_total_count{{engine="1",model_name="m"}} {decodes}.0
 """
 SGLANG = """sglang:num_running_reqs{{model_name="m",tp_rank="0"}} 1.0
-sglang:prompt_tokens_total{{model_name="m"}} {decodes}
+sglang:realtime_tokens_total{{mode="decode",tp_rank="0"}} 3
+sglang:realtime_tokens_total{{mode="prefill_compute",tp_rank="0"}} {decodes}
 """
 
 
@@ -41,6 +42,11 @@ def test_an_idle_server_is_not_busy() -> None:
 @pytest.mark.parametrize("text", ["", "other:figure 1", "llamacpp:requests_processing 1"])
 def test_metrics_that_do_not_say_it(text: str) -> None:
     assert progress.read("llama_cpp", text) is None
+
+
+def test_an_older_sglang_is_not_judged_by_what_stands_still_while_it_reads() -> None:
+    older = 'sglang:num_running_reqs 1.0\nsglang:prompt_tokens_total{model_name="m"} 5\n'
+    assert progress.read("sglang", older) is None
 
 
 def test_a_figure_that_is_no_number_counts_as_nothing() -> None:

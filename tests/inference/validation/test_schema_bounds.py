@@ -3,10 +3,13 @@
 Each refused schema here made llama.cpp's server loop, grow, or stand still for all others.
 """
 
+import contextlib
 import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
@@ -85,6 +88,9 @@ REFUSED: list[tuple[Schema, str]] = [
     (matching("^[z-a]$"), "ends before it begins"),
     (matching("^($"), "without its"),
     ({"patternProperties": {"^a{3,1}$": {}}}, "above its most"),
+    ({"patternProperties": {"(" * 200: {}}}, "64 groups"),
+    ({"properties": {"_" * 30_000: {"type": "string"}}}, "name is longer than 256"),
+    ({"$ref": "#/$defs/" + "_" * 30_000, "$defs": {}}, "`\\$ref` is longer than 1000"),
     ({"type": "string", "minLength": 3, "maxLength": 1}, "`minLength` of 3 is above"),
     ({"type": "array", "minItems": 3, "maxItems": 1}, "`minItems` of 3 is above"),
     ({"type": "object", "minProperties": 2, "maxProperties": 1}, "`minProperties` of 2 is above"),
@@ -119,9 +125,15 @@ def test_a_schema_that_would_stop_an_engine_is_refused(
 
 def test_the_choices_of_a_list_of_words_are_bounded_too() -> None:
     words = [f"word-{n}" for n in range(2001)]
-    for given in ({"guided_choice": words}, {"structured_outputs": {"choice": words}}):
+    for field in ({"guided_choice": words}, {"structured_outputs": {"choice": words}}):
         with pytest.raises(BadRequest, match="2000 choices"):
-            requests.check_chat({"messages": [{"role": "user", "content": "a"}], **given}, VLLM)
+            requests.check_chat({"messages": [{"role": "user", "content": "a"}], **field}, VLLM)
+
+
+def test_a_function_has_a_short_name() -> None:
+    tool = {"type": "function", "function": {"name": "_" * 257, "parameters": {}}}
+    with pytest.raises(BadRequest, match="name is longer than 256"):
+        requests.check_chat({"messages": [{"role": "user", "content": "a"}], "tools": [tool]}, VLLM)
 
 
 def test_llama_cpp_takes_fewer_choices_than_others() -> None:
@@ -180,6 +192,12 @@ def test_refusing_a_pattern_takes_little_work(pattern: str) -> None:
     with pytest.raises(WrongPattern):
         check_pattern(pattern, Budget())
     assert time.process_time() - began < 0.5
+
+
+@given(st.text("ab()[]{}*+?|^$\\.,019-:=!<>dwPkxu", max_size=80))
+def test_any_text_is_a_pattern_or_refused(pattern: str) -> None:
+    with contextlib.suppress(WrongPattern):
+        check_pattern(pattern, Budget())
 
 
 def test_many_patterns_share_one_budget() -> None:

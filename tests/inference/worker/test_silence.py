@@ -221,6 +221,18 @@ async def test_a_long_prompt_has_longer(monkeypatch: pytest.MonkeyPatch) -> None
     assert long.failed is None
 
 
+async def test_an_engine_may_stand_still_for_longer_while_it_reads_a_long_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "READS_STANDING_STILL", 1000)
+    reading, stuck = Quiet(stall_s=0.2), Quiet(stall_s=0.2)
+    reading.figures = stuck.figures = False
+    long, short = Waiting(prompt=60_000), Waiting()
+    with watched(reading, one=long), watched(stuck, one=short):
+        await failed(short)
+    assert long.failed is None
+
+
 async def test_a_stream_may_wait_twice_as_long_while_the_engine_gets_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
