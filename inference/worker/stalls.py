@@ -1,8 +1,8 @@
 """An engine that answers for its health and gets nothing done, or nothing of one request.
 
 Three limits (docs/engines.md): `stall_s` for an engine of which nothing comes and whose own figures
-stand still, `first_token_s` and `between_tokens_s` for one stream. A stream has twice as long while
-the engine gets on otherwise: then it may wait in a queue of the engine's own.
+stand still, `first_token_s` and `between_tokens_s` for one request. It has twice as long while the
+engine gets on otherwise: then it may wait in a queue of the engine's own.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from inference.worker.handlers.base import Handler
 
 log = logging.getLogger(__name__)
 ASK_EVERY_S, ASK_WITHIN_S = 5.0, 5.0
-# Bytes of a prompt a second: of one stream on the slowest engine that is waited for, and of an
+WRITES = 1.0  # tokens of a whole answer a second, by that engine
+# Bytes of a prompt a second: of one request on the slowest engine that is waited for, and of an
 # engine whose figures stand still while it reads.
 READS, READS_STANDING_STILL = 200, 2000
 FIRST_TOKEN_S, BETWEEN_TOKENS_S = 180.0, 120.0  # where the engine has no others
@@ -107,11 +108,11 @@ class StallWatch:
             self.moved(now)
 
     def _is_late(self, handler: Handler, heard: Heard, now: float) -> bool:
-        if not handler.is_streamed:
-            return False
         limit = self._between_tokens_s
         if not heard.events:
             limit = self._first_token_s + len(handler.order.body) / READS
+        if not handler.is_streamed:  # nothing comes of it before its end
+            limit += (handler.order.charge.completion_tokens or math.inf) / WRITES
         gets_on = now - self._moved_at < ASK_EVERY_S + ASK_WITHIN_S
         return now - heard.at > (2 * limit if gets_on else limit)
 

@@ -38,6 +38,26 @@ def test_a_killed_engine_is_an_error_and_comes_back(real: Platform) -> None:
     assert real.pids("engine") != [engine]
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^a{3,1}$"},
+        {"type": "string", "pattern": "^(a?){300}a{300}$"},
+        {"type": "string", "minLength": 3, "maxLength": 1},
+        {"properties": {"_" * 30_000: {"type": "string"}}},
+    ],
+)
+def test_a_schema_that_would_stop_it_never_reaches_it(
+    real: Platform, schema: dict[str, object]
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for said in ({"stream": False}, {"stream": True}):
+        answer = chat(real, model=MODEL, response_format=form, max_tokens=3, **said)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["param"] == "response_format"
+    assert chat(real, model=MODEL, max_tokens=3).status_code == 200
+
+
 def test_a_cancelled_answer_counts_the_prompt_exactly(real: Platform) -> None:
     whole = chat(real, model=MODEL, messages=LONG, max_tokens=1).json()["usage"]
     with stream(real, model=MODEL, messages=LONG, max_tokens=1000) as answer:

@@ -26,11 +26,12 @@ class Waiting:
 
     cancelled, failure, works = False, None, True
 
-    def __init__(self, *, is_streamed: bool = True, prompt: int = 0) -> None:
+    def __init__(self, *, is_streamed: bool = True, prompt: int = 0, most: int = 1000) -> None:
         self.heard = 0
         self.failed: EngineFailed | None = None
         self.is_streamed = is_streamed
-        self.order = SimpleNamespace(body=b"x" * prompt)
+        charge = SimpleNamespace(completion_tokens=most)
+        self.order = SimpleNamespace(body=b"x" * prompt, charge=charge)
 
     @property
     def lost(self) -> EngineFailed | None:
@@ -203,6 +204,20 @@ async def test_a_stream_without_a_first_event_fails_alone() -> None:
     assert stream.failed.counts
     assert stream.failed.may_be_the_requests
     assert whole.failed is None, "a whole answer says nothing before its end"
+
+
+async def test_a_whole_answer_has_a_second_more_for_each_token_that_it_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "WRITES", 100.0)
+    engine = Quiet(first_token_s=0.1)
+    short, long = (Waiting(is_streamed=False, most=tokens) for tokens in (20, 6000))
+    unlimited = Waiting(is_streamed=False, most=0)
+    with watched(engine, one=short, two=long, three=unlimited):
+        await failed(short)
+        await looked_at(engine, 5)
+    assert isinstance(short.failed, RequestStalled)
+    assert (long.failed, unlimited.failed) == (None, None)
 
 
 async def test_a_stream_that_stops_in_the_middle_fails() -> None:
