@@ -1,12 +1,11 @@
 """Ending a request early from outside, for whoever asked for it: what it has so far stays."""
 
 from functools import partial
-from uuid import UUID
 
 from channels.db import database_sync_to_async
 
 from inference.api.call import Call
-from inference.api.kept_streams import of_caller, still_open
+from inference.api.kept_streams import of_caller, parsed_id, still_open
 from inference.errors import NotFound
 from inference.intake.refusals import denied
 from inference.models import Completion
@@ -37,9 +36,7 @@ async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
 
 @database_sync_to_async
 def _own(caller: Caller, request_id: str) -> Completion | None:
-    try:
-        uuid = UUID(request_id)
-    except ValueError:
+    if (uuid := parsed_id(request_id)) is None:
         return None
     with tenant_scope(caller.tenant_id):
         return of_caller(caller).filter(id=uuid).first()

@@ -32,16 +32,23 @@ Write = Callable[[Frame | None], Awaitable[None]]
 
 async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
     """Raises NotFound, and puts on record who tried another's."""
-    try:
-        uuid = UUID(completion_id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
-    except ValueError:
-        raise NotFound("there is no such stream") from None
+    uuid = parsed_id(completion_id)
+    if uuid is None:
+        raise NotFound("there is no such stream")
     found = await _stream(caller, uuid)
     if found is None:
         where = call.context, caller, call.route, call.client_ip
         denied(*where, status=404, code="stream_not_found")
         raise NotFound("there is no such stream")
     return found
+
+
+def parsed_id(text: str) -> UUID | None:
+    """Returns a request's id: bare, or as the answers of OpenAI's API have it."""
+    try:
+        return UUID(text.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+    except ValueError:
+        return None
 
 
 def of_caller(caller: Caller) -> CompletionQuerySet:

@@ -1,5 +1,6 @@
 """The input of a batch, line by line: where each stands, and whether it can be a request."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,7 +44,16 @@ def longest() -> int:
 
 
 def split(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Lines that are not blank. In memory are a line and a piece."""
+    """Yields the lines that are not blank; a byte order mark in front of them is none of theirs."""
+    for line in _split(pieces):
+        if line.number == 1 and line.text and line.text.startswith(BOM_UTF8):
+            line = Line(1, len(BOM_UTF8), line.text.removeprefix(BOM_UTF8))
+        if line.text is None or line.text.strip():
+            yield line
+
+
+def _split(pieces: Iterable[bytes]) -> Iterator[Line]:
+    """In memory are a line and a piece."""
     rest, offset, number = bytearray(), 0, 0
     for piece in pieces:
         rest += piece

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce
 
 from audit.actions import Action
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
@@ -85,7 +86,7 @@ def give_up(batch_id: UUID) -> None:
 
 def _end(batch: Batch, files: dict[str, UUID]) -> bool:
     with transaction.atomic():
-        if not batch.end(**files, **_counts(batch)):
+        if not batch.end(**files, **_counts(batch), usage=_usage(batch)):
             return False
         act(
             Action.BATCH_END,
@@ -107,6 +108,25 @@ def _counts(batch: Batch) -> dict[str, int]:
         "completed": batch.lines.filter(state=LineState.DONE).count(),
         "failed": batch.lines.filter(state=LineState.FAILED).count(),
     }
+
+
+def _usage(batch: Batch) -> dict[str, Any]:
+    """Returns what its requests have taken, as OpenAI's batches say it."""
+    claims = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
+    ours = Q(completion__in=claims.values("completion_id"))
+    ours |= Q(completion__in=batch.lines.exclude(completion_id=None).values("completion_id"))
+    sums = {name: Coalesce(Sum(name), 0) for name in _TOKENS}
+    prompt, cached, answer = map(Usage.objects.filter(ours).aggregate(**sums).get, _TOKENS)
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": answer,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": int(prompt or 0) + int(answer or 0),
+    }
+
+
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 class _Outputs:

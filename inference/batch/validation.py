@@ -48,7 +48,7 @@ def _validate(batch: Batch, lease: UUID) -> None:
             batch.lines.all().delete()
             batch.finalize(BatchState.FAILED, [problem._asdict() for problem in check.problems])
         else:
-            batch.begin(check.total)
+            batch.begin(check.total, check.model)
 
 
 class _LeaseLost(Exception):
@@ -69,9 +69,15 @@ class _Check:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._seen: set[bytes] = set()  # hashes of custom ids
+        self._models: set[str] = set()
         self._served = frozenset(served())
         self.total = 0
         self.problems: list[Problem] = []
+
+    @property
+    def model(self) -> str:
+        """Returns the model of all lines; "" where there are several, or none that is served."""
+        return next(iter(self._models)) if len(self._models) == 1 else ""
 
     def rows(self) -> Iterator[BatchLine]:
         """None any more once something is wrong; problems are still looked for."""
@@ -128,4 +134,6 @@ class _Check:
         if digest in self._seen:
             raise Malformed("duplicate_custom_id", "an earlier line has this id", "custom_id")
         self._seen.add(digest)
-        return len(line.text), model if model in self._served else ""
+        model = model if model in self._served else ""
+        self._models.add(model)
+        return len(line.text), model

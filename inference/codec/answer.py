@@ -14,9 +14,9 @@ from inference.codec.events import DONE
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """The end of a stream, read from one event; `event` is None where the reader gets nothing."""
+    """The end of a stream, read from one event; `events` is what the reader gets of it."""
 
-    event: bytes | None
+    events: tuple[bytes, ...]
     finish_reason: str = ""
     usage: dict[str, Any] | None = None
 
@@ -73,15 +73,18 @@ class Codec:
         moved = tokens_before and _moved(chunk.get("usage"), tokens_before)
         if hidden or moved:
             event = self._written(chunk)
-        found, usage = events.finish_reason(chunk), chunk.get("usage")
+        finish_reason, usage = events.finish_reason(chunk), chunk.get("usage")
         if not usage:
-            return Tail(event, found)
+            return Tail((event,), finish_reason)
+        shown: tuple[bytes, ...] = self._apart(chunk) if chunk.get("choices") else (event,)
         if not self._gives_usage:
-            rest = {name: value for name, value in chunk.items() if name != "usage"}
-            shown = self._written(rest) if chunk.get("choices") else None
-        else:
-            shown = event
-        return Tail(shown, found, usage if isinstance(usage, dict) else {})
+            shown = shown[:-1]
+        return Tail(shown, finish_reason, usage if isinstance(usage, dict) else {})
+
+    def _apart(self, chunk: dict[str, Any]) -> tuple[bytes, bytes]:
+        """Usage stands in a chunk of its own, as clients of OpenAI's expect it."""
+        rest = {name: value for name, value in chunk.items() if name != "usage"}
+        return self._written(rest), self._written({**chunk, "choices": []})
 
     def blob(self, given: list[bytes], *, ends: bool = False) -> bytes:
         """Events as they go to readers; the last ones with [DONE]."""

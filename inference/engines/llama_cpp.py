@@ -27,12 +27,12 @@ from inference.engines.base import (
 )
 from inference.engines.connection import NoConnection
 from inference.engines.fields import BOOL, integer, number, one_of, only
+from inference.engines.llama_cpp_logprobs import Logprobs
 from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
 from inference.engines.taking_up import after_prompt, rest_of, said_last
-from inference.engines.text_logprobs import ASKED, TextLogprobs
 from inference.engines.users import EngineUse
 from inference.engines.why_away import why_away
 from inference.order import Order
@@ -80,7 +80,6 @@ class LlamaCppEngine(Engine):
     own_text_fields = {
         "suffix": only("", "empty: this engine does not fill in the middle"),
         "echo": only(False, "false: this engine does not say the prompt again"),
-        "logprobs": integer(1, 20),
     }
     can = {"files": False}
     # llama.cpp's common/json-schema.cpp: what it reads of a schema.
@@ -184,26 +183,27 @@ class LlamaCppEngine(Engine):
         return True
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        async with self._in_a_slot(session, order) as (placed, lease):
+        logprobs = Logprobs.asked_for(order)
+        async with self._in_a_slot(session, order, logprobs) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
-            return TextLogprobs().of_answer(body) if _asks_for_text_logprobs(order) else body
+            return logprobs.of_answer(body) if logprobs else body
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
-        shaped = TextLogprobs().of_event if _asks_for_text_logprobs(order) else None
+        logprobs = Logprobs.asked_for(order)
         async with (
-            self._in_a_slot(session, order) as (placed, lease),
+            self._in_a_slot(session, order, logprobs) as (placed, lease),
             aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]
-                yield list(map(shaped, events)) if shaped else events
+                yield list(map(logprobs.of_event, events)) if logprobs else events
 
     @asynccontextmanager
     async def _in_a_slot(
-        self, session: EngineSession, order: Order
+        self, session: EngineSession, order: Order, logprobs: Logprobs | None
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """The order with the slot that it is to run in, and whether it may use what lies there."""
         count = partial(self._count_slots, session)
@@ -212,6 +212,8 @@ class LlamaCppEngine(Engine):
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
+                if logprobs:
+                    body += logprobs.outgoing
                 yield msgspec.structs.replace(order, body=body + b"}"), lease
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
@@ -278,7 +280,3 @@ class LlamaCppEngine(Engine):
         ) as response:
             response.raise_for_status()
             return orjson.loads(await reading.whole(response))
-
-
-def _asks_for_text_logprobs(order: Order) -> bool:
-    return not order.chat and ASKED in order.body

@@ -67,6 +67,8 @@ class Batch(models.Model):
     state = models.CharField(max_length=12, choices=BatchState, default=S.VALIDATING)
     ends_as = models.CharField(max_length=12, choices=BatchState, default=S.COMPLETED)
     problems = models.JSONField(default=list)  # that failed it, in our words alone
+    model = models.CharField(max_length=LONGEST_NAME, db_default="")  # that all its lines name
+    usage = models.JSONField(null=True)  # OpenAI's, once it has ended
     total = models.PositiveIntegerField(default=0)
     completed = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
@@ -146,10 +148,10 @@ class Batch(models.Model):
         return bool(changed)
 
     # What its driver does ------------------------------------------------------------------------
-    def begin(self, total: int) -> None:
+    def begin(self, total: int, model: str) -> None:
         now = timezone.now()
         self._as_it_stands((S.VALIDATING,)).update(
-            state=S.IN_PROGRESS, in_progress_at=now, total=total
+            state=S.IN_PROGRESS, in_progress_at=now, total=total, model=model
         )
         self.refresh_from_db()
 

@@ -204,6 +204,8 @@ def _as_openai(batch: Batch) -> dict[str, Any]:
             "failed": batch.failed,
         },
         "metadata": _known_metadata(batch),
+        "model": batch.model or None,
+        "usage": batch.usage,
     }
 
 

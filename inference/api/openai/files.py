@@ -27,6 +27,17 @@ from tenants.scope import tenant_scope
 
 MOST_LISTED = 10_000
 NOBODYS = UUID(int=0)
+# OpenAI's: of most of them there are no files here.
+_PURPOSES = (
+    *FilePurpose.values,
+    "assistants",
+    "assistants_output",
+    "evals",
+    "fine-tune",
+    "fine-tune-results",
+    "user_data",
+    "vision",
+)
 BYTES = [(b"content-type", b"application/octet-stream")]
 
 
@@ -42,10 +53,8 @@ async def listed(request: Request) -> None:
         request, "file-", default=MOST_LISTED, most=MOST_LISTED, filters=frozenset({"purpose"})
     )
     purpose = page.filters.get("purpose")
-    if purpose is not None and purpose not in FilePurpose.values:
-        raise BadRequest(
-            f"`purpose` must be one of {', '.join(FilePurpose.values)}", param="purpose"
-        )
+    if purpose is not None and purpose not in _PURPOSES:
+        raise BadRequest(f"`purpose` must be one of {', '.join(_PURPOSES)}", param="purpose")
     await request.answer(orjson.dumps(await _list(caller, page, purpose)))
 
 

@@ -1,7 +1,8 @@
 """Which view answers which path of the inference API.
 
-Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features stand under /beta: there
-is the same.
+Paths begin with /v1. DeepSeek's base URL has no /v1, and its beta features stand under /beta;
+Azure's clients ask under /openai and /openai/v1: there is the same. The older ones of these name
+the model in the path (`/openai/deployments/{model}/…`).
 """
 
 from inference.api.http.router import Route, Router, View
@@ -31,6 +32,12 @@ _WITH_AN_ID: dict[str, dict[str, dict[str, View]]] = {  # by what stands before 
     },
     "/v1/batches": {"": {"GET": batches.retrieve}, "cancel": {"POST": batches.cancel}},
 }
+_DEPLOYED: dict[str, View] = {
+    "/chat/completions": views.chat_completions,
+    "/completions": views.completions,
+}
+_BESIDE_V1 = ("/beta", "/openai/v1", "/openai")
+_DEPLOYMENTS = "/openai/deployments/"
 _MODEL_ROUTE, EVENTS_ROUTE = "/v1/models/{model}", "/v1/completions/{id}/events"
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 _MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
@@ -38,8 +45,9 @@ _MODELS, _STREAMS = "/v1/models/", "/v1/completions/"
 
 def _paths(template: str) -> set[str]:
     rest = template.removeprefix("/v1")
-    found = {template, f"/beta{rest}", *({rest} if rest in _AT_THE_ROOT else ())}
-    return found | {f"{path}/" for path in found}
+    paths = {template, *({rest} if rest in _AT_THE_ROOT else ())}
+    paths |= {front + rest for front in _BESIDE_V1}
+    return paths | {f"{path}/" for path in paths}
 
 
 _EXACT = {
@@ -52,9 +60,9 @@ _EXACT = {
 def owns(path: str) -> bool:
     """Whether the path is the inference API's, found there or not."""
     return (
-        path.startswith(("/v1/", "/beta/", "/models/"))
+        path.startswith(("/v1/", "/beta/", "/openai/", "/models/"))
         or path in _EXACT
-        or path in ("/v1", "/beta")
+        or path in ("/v1", "/beta", "/openai")
     )
 
 
@@ -63,11 +71,9 @@ def find(path: str) -> Route | None:
 
 
 def _with_an_id(path: str) -> Route | None:
-    path = path.rstrip("/")
-    if path.startswith("/beta/"):
-        path = "/v1" + path.removeprefix("/beta")
-    elif path.startswith("/models/"):
-        path = "/v1" + path
+    path = _under_v1(path.rstrip("/"))
+    if path.startswith(_DEPLOYMENTS):
+        return _deployed(path.removeprefix(_DEPLOYMENTS))
     if path.startswith(_MODELS):
         name = path.removeprefix(_MODELS)
         return Route(_MODEL_ROUTE, {"GET": views.model}, (name,))
@@ -76,6 +82,24 @@ def _with_an_id(path: str) -> Route | None:
         if what == "events":
             return Route(EVENTS_ROUTE, {"GET": views.events}, (completion_id,))
     return _of_files_and_batches(path)
+
+
+def _under_v1(path: str) -> str:
+    if path.startswith("/models/"):
+        return "/v1" + path
+    front = next((front for front in _BESIDE_V1 if path.startswith(f"{front}/")), None)
+    if front is None or path.startswith(_DEPLOYMENTS):
+        return path
+    return "/v1" + path.removeprefix(front)
+
+
+def _deployed(rest: str) -> Route | None:
+    """A model's name may have a slash."""
+    for suffix, view in _DEPLOYED.items():
+        if rest.endswith(suffix):
+            model = rest.removesuffix(suffix)
+            return Route(f"/v1{suffix}", {"POST": view}, (model,)) if model else None
+    return None
 
 
 def _of_files_and_batches(path: str) -> Route | None:

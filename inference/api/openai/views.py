@@ -24,16 +24,17 @@ from inference.validation import requests
 from inference.validation.forms import Form
 
 
-async def chat_completions(request: Request) -> None:
-    await _complete(request, Form.CHAT)
+async def chat_completions(request: Request, model: str = "") -> None:
+    await _complete(request, Form.CHAT, model)
 
 
-async def completions(request: Request) -> None:
-    await _complete(request, Form.TEXT)
+async def completions(request: Request, model: str = "") -> None:
+    await _complete(request, Form.TEXT, model)
 
 
-async def _complete(request: Request, form: Form) -> None:
-    answer = await _submit(request, form)
+async def _complete(request: Request, form: Form, model: str) -> None:
+    """`model`: where the path names it, whatever the body says, as at Azure."""
+    answer = await _submit(request, form, model)
     await (send_events if answer.order.stream else send_json)(request, answer)
 
 
@@ -92,9 +93,11 @@ async def events(request: Request, completion_id: str) -> None:
         await request.write(b"", more=False)
 
 
-async def _submit(request: Request, form: Form) -> AnswerStream:
+async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream:
     caller, raw, call = await caller_of(request), await request.body(), request.call
     body = requests.parsed(raw)
+    if model:
+        body["model"] = model
     submission = read(
         caller,
         body,

@@ -259,8 +259,7 @@ class Generation(Handler):
         self.finish_reason = tail.finish_reason or self.finish_reason
         if tail.usage is not None:
             self.usage = tail.usage
-        if tail.event is not None:
-            self.held.append(tail.event)
+        self.held += tail.events
 
     # Parking --------------------------------------------------------------------------------------
     def may_be_parked(self) -> bool:

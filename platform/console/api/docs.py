@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.utils import translation
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 _building = Lock()
@@ -24,7 +25,7 @@ class Schema(SpectacularAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *_args: Any, **_kwargs: Any) -> HttpResponse:
-        renderer, _media_type = self.perform_content_negotiation(request, force=True)
+        renderer = self._renderer(request)
         asked = request.GET.get("lang") or translation.get_language()
         language = asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         file: str = self._get_filename(request, None)  # type: ignore[no-untyped-call]
@@ -33,6 +34,16 @@ class Schema(SpectacularAPIView):
         with _building:
             text = _built(kind, language)
         return HttpResponse(text, renderer.media_type, headers={"Content-Disposition": name})
+
+    def _renderer(self, request: Request) -> Any:
+        """Returns that of `?format=`, else that of the header Accept."""
+        named = request.GET.get("format")
+        for renderer in self.get_renderers():
+            if renderer.format == named:
+                return renderer
+        if named is not None:
+            raise ValidationError({"format": ["json or yaml"]})
+        return self.perform_content_negotiation(request, force=True)[0]
 
 
 @cache

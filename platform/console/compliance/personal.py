@@ -281,8 +281,8 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Batch": {
         D.PSEUDONYM: "api_key subject_id",
         D.CONTENT: "metadata_ciphertext",
-        D.BEHAVIOUR: "endpoint state ends_as problems total completed failed created_at "
-        "expires_at in_progress_at cancelling_at finalizing_at ended_at paused_at",
+        D.BEHAVIOUR: "endpoint state ends_as problems model usage total completed failed "
+        "created_at expires_at in_progress_at cancelling_at finalizing_at ended_at paused_at",
         D.NONE: "id tenant data_key_id input_file_id output_file_id error_file_id due_at "
         "leased_until lease output_expires_after_s",
     },

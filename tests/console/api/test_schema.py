@@ -1,5 +1,6 @@
 """The schema is valid, whole and served, and its pages need nothing from elsewhere."""
 
+import json
 import re
 from typing import Any
 
@@ -58,6 +59,19 @@ def test_bodies_are_closed(schema: dict[str, Any]) -> None:
     bodies = {n: c for n, c in schema["components"]["schemas"].items() if n.endswith("Request")}
     assert len(bodies) > 15
     assert {n for n, body in bodies.items() if body["additionalProperties"] is not False} == set()
+
+
+def test_it_comes_in_the_format_that_is_asked_for() -> None:
+    client, url = Client(), f"{API}schema/"
+    for answer in (
+        client.get(url, {"format": "json"}),
+        client.get(url, headers={"accept": "application/vnd.oai.openapi+json"}),
+    ):
+        assert "json" in answer["content-type"]
+        assert "/api/v1/tenants/" in str(list(json.loads(answer.content)["paths"]))
+    answer = client.get(url, {"format": "yaml"}, headers={"accept": "application/json"})
+    assert answer.content.startswith(b"openapi:")
+    assert client.get(url, {"format": "xml"}).status_code == 400
 
 
 def test_the_schema_and_its_pages_are_served_offline() -> None:

@@ -71,10 +71,38 @@ async def test_where_others_have_it(client: httpx.AsyncClient, key: str, pool: s
     assert (await client.get("/user/balance", headers=bearer(key))).status_code == 200
 
 
+async def test_where_azures_clients_ask(client: httpx.AsyncClient, key: str, pool: str) -> None:
+    version = {"api-version": "2024-10-21"}
+    for front in ("/openai", "/openai/v1"):
+        answer = await client.get(f"{front}/models", headers={"api-key": key}, params=version)
+        assert [found["id"] for found in answer.json()["data"]] == [pool]
+        answer = await client.get(f"{front}/models/{pool}", headers={"api-key": key})
+        assert answer.json()["id"] == pool
+        for path in ("/chat/completions", "/completions"):
+            answer = await client.post(f"{front}{path}", headers={"api-key": key}, json={})
+            assert answer.json()["error"]["param"] == "model"
+        found = await client.get(f"{front}/files/file-{uuid4().hex}", headers={"api-key": key})
+        assert found.json()["error"]["code"] == "file_not_found"
+    for name, path, param in (
+        (pool, "chat/completions", "messages"),
+        (pool, "completions/", "prompt"),
+        ("no/such", "chat/completions", "model"),
+    ):
+        where = f"/openai/deployments/{name}/{path}"
+        answer = await client.post(where, headers={"api-key": key}, json={"model": "other"})
+        assert answer.json()["error"]["param"] == param
+    for path in ("deployments", f"deployments/{pool}", "deployments//chat/completions", "x"):
+        answer = await client.post(f"/openai/{path}", headers={"api-key": key}, json={})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("path", "ours"),
     [
         ("/v1", True),
+        ("/openai", True),
+        ("/openai/deployments/m/chat/completions", True),
+        ("/openaix", False),
         ("/beta", True),
         ("/v1/nothing", True),
         ("/models/a/b", True),

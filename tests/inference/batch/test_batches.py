@@ -1,6 +1,7 @@
 """A batch from its file to its results, over the API and with a real queue."""
 
 import asyncio
+from codecs import BOM_UTF8
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -61,6 +62,28 @@ async def test_it_is_on_record(shop: Shop) -> None:
     assert received == {row["response"]["request_id"] for row in rows}
     assert {e.route for e in events if e.action == "completion:received"} == {"/v1/batches"}
     assert {e.actor for e in events if e.action.startswith("batch:")} == {shop.key.actor}
+
+
+async def test_it_says_its_model_and_what_it_has_taken(shop: Shop) -> None:
+    """Also where its file begins with a byte order mark."""
+    first, *others = [orjson.dumps(line(n)) for n in range(3)]
+    batch = await shop.begin([BOM_UTF8 + first, *others])
+    assert (batch["model"], batch["usage"]) == (None, None)
+    ended = await shop.done(batch)
+    bodies = [row["response"]["body"] for row in await shop.lines(ended["output_file_id"])]
+    sums = {
+        name: sum(body["usage"][name] for body in bodies)
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    assert (len(bodies), ended["model"]) == (3, "mock")
+    assert ended["usage"] == {
+        "input_tokens": sums["prompt_tokens"],
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": sums["completion_tokens"],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": sums["total_tokens"],
+    }
+    assert sums["total_tokens"] > 0
 
 
 async def test_text_completions(shop: Shop) -> None:

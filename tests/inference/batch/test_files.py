@@ -100,6 +100,15 @@ async def test_the_list_has_cursors(shop: Shop) -> None:
     assert others["data"] == []
 
 
+async def test_files_of_another_purpose_are_none(shop: Shop) -> None:
+    await shop.upload(b"{}")
+    for purpose, count in (("batch", 1), ("user_data", 0), ("fine-tune", 0)):
+        answer = await shop.client.get("/v1/files", params={"purpose": purpose})
+        assert (answer.status_code, len(answer.json()["data"])) == (200, count)
+    answer = await shop.client.get("/v1/files", params={"purpose": "none"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "purpose")
+
+
 async def test_a_list_that_cannot_be_read(shop: Shop) -> None:
     for params in (
         {"limit": "0"},

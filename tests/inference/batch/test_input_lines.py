@@ -1,5 +1,6 @@
 """Lines are found where they stand, however the file comes in pieces."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,16 @@ def test_each_line_is_where_it_says(words: list[bytes], piece: int) -> None:
     for each in found:
         assert each.text
         assert content[each.offset : each.offset + len(each.text)] == each.text
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5, 100])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(piece: int) -> None:
+    content = BOM_UTF8 + b'{"a":1}\n' + BOM_UTF8 + b"second"
+    pieces = [content[n : n + piece] for n in range(0, len(content), piece)]
+    first, second = split(pieces)
+    assert (first.number, first.offset, first.text) == (1, 3, b'{"a":1}')
+    assert second.text == BOM_UTF8 + b"second"
+    assert list(split([BOM_UTF8 + b"\n"])) == list(split([BOM_UTF8])) == []
 
 
 def test_one_that_is_too_long_is_the_last_and_is_not_kept(settings: Settings) -> None:
