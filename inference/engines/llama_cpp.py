@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import replace
@@ -25,11 +25,13 @@ from inference.engines.base import (
     away,
     error_in,
 )
+from inference.engines.bundled_model import template_for
 from inference.engines.connection import NoConnection
 from inference.engines.fields import BOOL, integer, number, one_of, only
 from inference.engines.llama_cpp_logprobs import Logprobs
 from inference.engines.load import Load
 from inference.engines.prompt_bound import counted_template
+from inference.engines.required_call import RequiredCall
 from inference.engines.session import EngineSession
 from inference.engines.slots import Lease, Slots
 from inference.engines.taking_up import after_prompt, rest_of, said_last
@@ -115,6 +117,7 @@ class LlamaCppEngine(Engine):
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are
         self.computes_here = urlsplit(self.base).hostname in _HERE
+        self._writes_calls_as_json = bool(template_for(config.launch.get("model", "")))
         self._slots = Slots()
         self._known: list[tuple[EngineUse, Slots]] = []  # of runners before
 
@@ -172,6 +175,14 @@ class LlamaCppEngine(Engine):
         text = {"content": prompt, "add_special": True, "parse_special": True}
         return len((await self._ask(session, "/tokenize", text))["tokens"])
 
+    def prepare(self, body: dict[str, Any], *, chat: bool) -> dict[str, Any]:
+        """A tool that must be called is the only one there: llama.cpp passes over its name."""
+        choice = body.get("tool_choice")
+        if chat and isinstance(choice, dict) and (function := choice.get("function")):
+            named = [t for t in body["tools"] if _name(t) == function["name"]]
+            body |= {"tools": named, "tool_choice": "required"}
+        return super().prepare(body, chat=chat)
+
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         message = str(error_in(body).get("message") or "")
         if status in (500, 502) and _CLIENTS_MISTAKE.search(message):
@@ -183,27 +194,36 @@ class LlamaCppEngine(Engine):
         return True
 
     async def answer(self, session: EngineSession, order: Order) -> bytes:
-        logprobs = Logprobs.asked_for(order)
-        async with self._in_a_slot(session, order, logprobs) as (placed, lease):
+        shapes = self._shapes(order)
+        async with self._in_a_slot(session, order, shapes) as (placed, lease):
             body = await super().answer(session, placed)
             lease.served = True
-            return logprobs.of_answer(body) if logprobs else body
+            for shape in shapes:
+                body = shape.of_answer(body)
+            return body
 
     async def events(
         self, session: EngineSession, order: Order, turn: Turn = at_once
     ) -> AsyncGenerator[list[bytes]]:
-        logprobs = Logprobs.asked_for(order)
+        shapes = self._shapes(order)
         async with (
-            self._in_a_slot(session, order, logprobs) as (placed, lease),
+            self._in_a_slot(session, order, shapes) as (placed, lease),
             aclosing(super().events(session, placed, turn)) as stream,
         ):
             async for events in stream:
                 lease.served = lease.served or b'"choices"' in events[0]
-                yield list(map(logprobs.of_event, events)) if logprobs else events
+                for shape in shapes:
+                    events = list(map(shape.of_event, events))
+                yield events
+
+    def _shapes(self, order: Order) -> list[Logprobs | RequiredCall]:
+        """Returns what has to be told otherwise than llama.cpp does."""
+        call = RequiredCall.asked_for(order) if self._writes_calls_as_json else None
+        return [shape for shape in (Logprobs.asked_for(order), call) if shape]
 
     @asynccontextmanager
     async def _in_a_slot(
-        self, session: EngineSession, order: Order, logprobs: Logprobs | None
+        self, session: EngineSession, order: Order, shapes: Iterable[Logprobs | RequiredCall]
     ) -> AsyncIterator[tuple[Order, Lease]]:
         """The order with the slot that it is to run in, and whether it may use what lies there."""
         count = partial(self._count_slots, session)
@@ -212,8 +232,8 @@ class LlamaCppEngine(Engine):
                 body = order.body[:-1] + b',"id_slot":%d' % lease.number
                 if not lease.own_cache:
                     body += b',"cache_prompt":false'
-                if logprobs:
-                    body += logprobs.outgoing
+                for shape in shapes:
+                    body += shape.outgoing
                 yield msgspec.structs.replace(order, body=body + b"}"), lease
         except EngineAway:  # it may come back with other slots
             self._slots.forget()
@@ -280,3 +300,7 @@ class LlamaCppEngine(Engine):
         ) as response:
             response.raise_for_status()
             return orjson.loads(await reading.whole(response))
+
+
+def _name(tool: dict[str, Any]) -> Any:
+    return (tool.get("function") or {}).get("name")

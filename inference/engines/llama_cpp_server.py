@@ -47,6 +47,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=16, help="answers generated at the same time")
     parser.add_argument("--context", type=int, default=2048, help="tokens per slot")
     parser.add_argument("--alias", default="model", help="the model's name in the API")
+    parser.add_argument("--chat-template", type=Path, help="a file; else the model's own")
     parser.add_argument("--threads", type=int, default=_processors())
     return parser.parse_args()
 
@@ -84,6 +85,8 @@ def _parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     params = xllamacpp.CommonParams()
     params.model.path = str(options.model)
     params.model_alias = {options.alias}
+    if options.chat_template:
+        params.chat_template = options.chat_template.read_text()
     params.hostnames = ["127.0.0.1"]
     params.port = options.port
     key = os.environ.get("FOREBAY_ENGINE_API_KEY")

@@ -113,6 +113,98 @@ def test_logprobs_of_a_text(sdk: openai.OpenAI) -> None:
     assert tokens == choice.logprobs.tokens
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_logprobs_that_name_no_number(sdk: openai.OpenAI, stream: bool) -> None:
+    asked: Any = {"model": MODEL, "max_tokens": 3, "temperature": 0, "stream": stream}
+    chat = sdk.chat.completions.create(**asked, messages=HI, logprobs=True)
+    chunks = list(chat) if stream else [chat]
+    tokens = [t for c in chunks if c.choices[0].logprobs for t in c.choices[0].logprobs.content]
+    assert [token.top_logprobs for token in tokens] == [[]] * 3
+    text = sdk.completions.create(**asked, prompt="1, 2, 3,", logprobs=0)
+    found = [c.choices[0].logprobs for c in (text if stream else [text])]
+    logprobs = [one for one in found if one]
+    assert sum(len(one.tokens) for one in logprobs) == 3
+    assert {one.top_logprobs is None for one in logprobs} == {True}
+
+
+# Tools -------------------------------------------------------------------------------------------
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 20}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_the_bundled_model_calls_the_tool_that_it_must(sdk: openai.OpenAI, choice: Any) -> None:
+    question = {"role": "user", "content": "What is the weather in Paris?"}
+    asked: Any = {"model": MODEL, "tools": [WEATHER], "max_tokens": 60, "temperature": 0}
+    answer = sdk.chat.completions.create(**asked, messages=[question], tool_choice=choice)
+    (choice_made,) = answer.choices
+    (call,) = choice_made.message.tool_calls or ()
+    assert (call.type, choice_made.finish_reason) == ("function", "tool_calls")
+    assert call.function.name == "get_weather"
+    assert set(json.loads(call.function.arguments)) == {"city"}
+    result = {"role": "tool", "tool_call_id": call.id, "content": "18 degrees, sunny"}
+    said = choice_made.message.model_dump(exclude_none=True)
+    more = sdk.chat.completions.create(**asked, messages=[question, said, result])
+    assert more.choices[0].message.content or more.choices[0].message.tool_calls
+
+
+@pytest.mark.slow(seconds=20)
+def test_a_call_comes_in_a_stream_as_the_sdk_puts_it_together(sdk: openai.OpenAI) -> None:
+    with sdk.chat.completions.stream(
+        model=MODEL,
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[WEATHER],
+        tool_choice="required",
+        max_tokens=60,
+        temperature=0,
+    ) as stream:
+        answer = stream.get_final_completion()
+    (call,) = answer.choices[0].message.tool_calls or ()
+    assert set(json.loads(call.function.arguments)) == {"city"}
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
+def test_an_agent_may_offer_tools_to_the_bundled_model(sdk: openai.OpenAI) -> None:
+    """As frameworks do by default: it may call one, and need not."""
+    answer = sdk.chat.completions.create(
+        model=MODEL, messages=HI, tools=[WEATHER], tool_choice="auto", max_tokens=20, temperature=0
+    )
+    message = answer.choices[0].message
+    assert message.content or message.tool_calls
+
+
+def test_azures_client(real: Platform) -> None:
+    sdk = openai.AzureOpenAI(
+        azure_endpoint=real.url, api_key=real.key, api_version="2024-10-21", max_retries=0
+    )
+    assert MODEL in {model.id for model in sdk.models.list()}
+    chat = sdk.chat.completions.create(model=MODEL, messages=HI, max_tokens=3)
+    assert chat.model == MODEL
+    deployed = openai.AzureOpenAI(
+        azure_endpoint=real.url,
+        azure_deployment=MODEL,
+        api_key=real.key,
+        api_version="2024-10-21",
+        max_retries=0,
+    )
+    text = deployed.completions.create(model="other", prompt="1, 2,", max_tokens=2)
+    assert (text.model, text.usage and text.usage.completion_tokens) == (MODEL, 2)
+
+
 def test_json_answers(sdk: openai.OpenAI) -> None:
     answer = sdk.chat.completions.create(
         model=MODEL,

@@ -16,6 +16,7 @@ from config.supervisor.options import Options
 from config.supervisor.ports import find_free
 from config.supervisor.problem import Problem
 from config.supervisor.server_watch import ServerWatch
+from inference.engines.bundled_model import FILE
 from inference.launching import Launch
 
 _BUNDLED = "smollm2-135m"
@@ -83,7 +84,7 @@ def _bundled_model() -> Path:
         raise Problem(
             "no bundled model: install requirements/base.txt, or set FOREBAY_MODEL to a GGUF file"
         )
-    return Path(found.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
+    return Path(found.origin).with_name(FILE)
 
 
 def _check_gguf(model: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from config.supervisor import openmp
 from config.supervisor.home import Home
 from config.supervisor.problem import Problem
+from inference.engines.bundled_model import template_for
 from inference.launching import HOST, Launch
 from inference.pools import SLOTS
 
@@ -61,12 +62,14 @@ def command(server: Server, home: Home) -> Command:
 
 
 def llama_cpp(model: Path, name: str, port: int, slots: int, context: int) -> list[str]:
-    flags = {
+    flags: dict[str, object] = {
         "--model": model,
         "--port": port,
         "--slots": slots,
         "--context": context,
     }
+    if template := template_for(model):
+        flags["--chat-template"] = template
     parts = (str(part) for flag in flags.items() for part in flag)
     return [*_LLAMA_CPP, f"--alias={name}", *parts]  # a name may begin with a dash
 
