@@ -148,16 +148,17 @@ NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
 @pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize("choice", ["required", NAMED])
 def test_the_bundled_model_calls_the_tool_that_it_must(sdk: openai.OpenAI, choice: Any) -> None:
-    question = {"role": "user", "content": "What is the weather in Paris?"}
+    question: Any = {"role": "user", "content": "What is the weather in Paris?"}
     asked: Any = {"model": MODEL, "tools": [WEATHER], "max_tokens": 60, "temperature": 0}
     answer = sdk.chat.completions.create(**asked, messages=[question], tool_choice=choice)
     (choice_made,) = answer.choices
-    (call,) = choice_made.message.tool_calls or ()
+    calls: Any = choice_made.message.tool_calls
+    (call,) = calls
     assert (call.type, choice_made.finish_reason) == ("function", "tool_calls")
     assert call.function.name == "get_weather"
     assert set(json.loads(call.function.arguments)) == {"city"}
-    result = {"role": "tool", "tool_call_id": call.id, "content": "18 degrees, sunny"}
-    said = choice_made.message.model_dump(exclude_none=True)
+    result: Any = {"role": "tool", "tool_call_id": call.id, "content": "18 degrees, sunny"}
+    said: Any = choice_made.message.model_dump(exclude_none=True)
     more = sdk.chat.completions.create(**asked, messages=[question, said, result])
     assert more.choices[0].message.content or more.choices[0].message.tool_calls
 
@@ -173,7 +174,8 @@ def test_a_call_comes_in_a_stream_as_the_sdk_puts_it_together(sdk: openai.OpenAI
         temperature=0,
     ) as stream:
         answer = stream.get_final_completion()
-    (call,) = answer.choices[0].message.tool_calls or ()
+    calls: Any = answer.choices[0].message.tool_calls
+    (call,) = calls
     assert set(json.loads(call.function.arguments)) == {"city"}
     assert answer.choices[0].finish_reason == "tool_calls"
 

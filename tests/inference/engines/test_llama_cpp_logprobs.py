@@ -37,7 +37,7 @@ async def answered(
 
 @pytest.mark.parametrize("fields", [{}, {"top_logprobs": 0}])
 async def test_a_chat_that_names_no_number_is_told_no_other_tokens(
-    served: Served, session: EngineSession, fields: dict[str, int]
+    served: Served, session: EngineSession, fields: dict[str, Any]
 ) -> None:
     """llama.cpp would tell 20 of them, or no log probability at all."""
     body, told = await answered(served, session, order(chat=True, logprobs=True, **fields))
