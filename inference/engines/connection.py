@@ -139,6 +139,11 @@ class Connection(asyncio.Protocol):
         return over and self._keeps and not (self._surplus or self.closed)
 
     @property
+    def streamed(self) -> bool:
+        """Whether its answer was one of events."""
+        return self._headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
     def closed(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 

@@ -21,6 +21,7 @@ from inference.engines.why_away import why_away
 CONNECT_S = 5.0
 # Shorter than engines keep them: a request that meets the closing is not sent again.
 KEPT_S = 3.0
+RESTS_S = 0.05  # after a stream: llama.cpp closes the connection then, without a word before
 
 
 class Origin(NamedTuple):
@@ -77,14 +78,21 @@ class EngineSession:
             connection.close()
 
     def _kept(self, origin: Origin) -> Connection | None:
-        """The one that was used last."""
-        idle, now = self._idle.get(origin, ()), asyncio.get_running_loop().time()
-        while idle:
-            connection = idle.pop()
-            if not connection.closed and now - connection.idle_since < KEPT_S:
-                return connection
-            connection.close()
-        return None
+        """The one that was used last, and is sure to be kept by the engine."""
+        idle, now = self._idle.get(origin, []), asyncio.get_running_loop().time()
+        resting = list[Connection]()
+        try:
+            while idle:
+                connection = idle.pop()
+                if connection.closed or now - connection.idle_since >= KEPT_S:
+                    connection.close()
+                elif connection.streamed and now - connection.idle_since < RESTS_S:
+                    resting.append(connection)
+                else:
+                    return connection
+            return None
+        finally:
+            idle += reversed(resting)
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ import pytest
 from audit import outgoing_tls
 from inference.engines import session as sessions
 from inference.engines.connection import UNREAD, Answer, BrokenOff, NoConnection
-from inference.engines.session import EngineSession
+from inference.engines.session import RESTS_S, EngineSession
 
 Speaks = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 JSON = {"Content-Type": "application/json"}
@@ -189,6 +189,21 @@ async def test_one_that_the_engine_has_closed_is_not_used(session: EngineSession
         await asked(session, server.url)
         await asyncio.sleep(0.1)
         assert await asked(session, server.url) == (200, b"hello")
+
+
+async def test_after_a_stream_an_engine_has_a_moment_to_close(session: EngineSession) -> None:
+    """As llama.cpp does: the next request must not go over what it is about to close."""
+    head = CHUNKED.removesuffix(b"\r\n") + b"Content-Type: text/event-stream\r\n\r\n"
+    stream = head + b"5\r\nhello\r\n0\r\n\r\n"
+    async with Server(stream, OK, closes=True).running() as server:
+        for _ in range(2):
+            assert await asked(session, server.url) == (200, b"hello")
+        assert server.connections == 2
+    async with Server(stream, OK).running() as server:
+        await asked(session, server.url)
+        await asyncio.sleep(2 * RESTS_S)
+        assert await asked(session, server.url) == (200, b"hello")
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("surplus", [OK, b"|" + OK, OK[:20], b"|" + OK[:20]])
