@@ -195,9 +195,11 @@ async def test_a_stream_with_reasoning(served: Served) -> None:
     found, traces = await outcome(served, an_order(include_usage=True))
     assert (found.prompt_tokens, found.cached_tokens, found.completion_tokens) == (16, 12, 10)
     assert (found.text, found.reasoning) == ("Everest", "The user asks")
-    deltas = [orjson.loads(event[6:])["choices"][0]["delta"] for event in traces.events[:-1]]
+    *answer, usage, _ = traces.events
+    deltas = [orjson.loads(event[6:])["choices"][0]["delta"] for event in answer]
     assert deltas[1] == {"content": None, "reasoning_content": "The user asks"}
-    last = orjson.loads(traces.events[-2][6:])
+    last = orjson.loads(usage[6:])
+    assert last["choices"] == []
     assert last["usage"]["prompt_tokens_details"] == {"cached_tokens": 12}
     assert b"930c60df" not in b"".join(traces.events), "its names are not ours"
 

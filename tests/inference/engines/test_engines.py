@@ -302,7 +302,7 @@ async def test_logprobs_of_a_text_have_openais_shape(
     assert [each["tokens"] for each in found] == [["Hé"], [" you"]]
     assert [each["text_offset"] for each in found] == [[0], [2]]
     assert done == b"data: [DONE]"
-    chat = an_order(body=b'{"messages":[],"logprobs":true}')
+    chat = an_order(body=b'{"messages":[],"logprobs":true,"top_logprobs":2}')
     assert await engine.answer(session, chat) == _text_answer(_token("Hé", "x"), _token(" you"))
 
 
