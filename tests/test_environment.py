@@ -9,7 +9,7 @@ import pytest
 from config.environment import PROJECT, database
 
 pytestmark = pytest.mark.unit
-SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.TRUSTED_PROXIES, s.PROFILE)"
+SHOW = "import config.settings as s; print(s.IP_PER_MINUTE, s.BATCH_LINES, s.PROFILE)"
 
 
 def started(show: str = SHOW, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -27,10 +27,10 @@ def started(show: str = SHOW, **variables: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("variables", "shown"),
     [
-        ({}, "100 0 asvs-5"),
-        ({"FOREBAY_IP_PER_MINUTE": "7"}, "7 0 asvs-5"),
-        ({"FOREBAY_IP_PER_MINUTE": "0"}, "0 0 asvs-5"),
-        ({"FOREBAY_TRUSTED_PROXIES": "2", "FOREBAY_PROFILE": "mlps-l3"}, "100 2 mlps-l3"),
+        ({}, "100 50000 asvs-5"),
+        ({"FOREBAY_IP_PER_MINUTE": "7"}, "7 50000 asvs-5"),
+        ({"FOREBAY_IP_PER_MINUTE": "0"}, "0 50000 asvs-5"),
+        ({"FOREBAY_BATCH_LINES": "2", "FOREBAY_PROFILE": "mlps-l3"}, "100 2 mlps-l3"),
     ],
 )
 def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
@@ -41,6 +41,10 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
     ("name", "value"),
     [
         ("FOREBAY_IP_PER_MINUTE", "many"),
+        ("FOREBAY_WEB_PROXIES", "1"),
+        ("FOREBAY_WEB_PROXIES", "0.0.0.0/0"),
+        ("FOREBAY_GRPC_PROXIES", "proxy.example"),
+        ("FOREBAY_TRUSTED_PROXIES", "1"),
         ("FOREBAY_PROFILE", "none"),
         ("FOREBAY_LOG_FORMAT", "xml"),
         ("FOREBAY_LOG_LEVEL", "loud"),
@@ -57,6 +61,13 @@ def test_a_wrong_value_is_one_clear_line(name: str, value: str) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith(name)
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_count_of_proxies_is_refused_with_what_to_set_in_place_of_it() -> None:
+    refused = started(FOREBAY_TRUSTED_PROXIES="1").stderr
+    assert "FOREBAY_WEB_PROXIES" in refused
+    assert "FOREBAY_GRPC_PROXIES" in refused
+    assert started(FOREBAY_TRUSTED_PROXIES="0").stdout.strip() == "100 50000 asvs-5"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 from config.connections import Crowd, most_connections
 from config.one_write import HeadWithBody
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
-from tenants.rate_limits.client_address import counted, plain
+from tenants.rate_limits.client_address import counted, plain_or_none
 
 MOST_HEAD_BYTES = 65_536
 MOST_HEADERS = 200
@@ -36,9 +36,7 @@ _crowds: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
 
 def crowd_of(server: ServerState) -> Crowd:
     if server not in _crowds:
-        # Behind a proxy all connections come from its address: it has to count its clients itself.
-        per_address = 0 if settings.TRUSTED_PROXIES else settings.CONNECTIONS_PER_ADDRESS
-        _crowds[server] = Crowd(most_connections(), per_address)
+        _crowds[server] = Crowd(most_connections(), settings.CONNECTIONS_PER_ADDRESS)
     return _crowds[server]
 
 
@@ -432,10 +430,12 @@ def _kept(connection: bytes) -> bytes:
 
 
 def counted_address(client: tuple[str, int] | None) -> str:
-    try:
-        return counted(plain(client[0])) if client else ""
-    except ValueError:
-        return ""
+    """Returns the address whose connections are counted, "" for none.
+
+    All clients of a proxy come from its address: it has to count them itself.
+    """
+    peer = plain_or_none(client[0]) if client else ""
+    return "" if peer in settings.WEB_PROXIES else counted(peer)
 
 
 def _too_slow(*, in_body: bool) -> ApiError:

@@ -25,6 +25,7 @@ from audit.redis_servers import is_cluster
 from config import configuration
 from inference import policy, pools
 from inference.night_window import Window
+from tenants.rate_limits.proxies import Proxies
 
 
 class EnvironmentProblem(SystemExit):
@@ -100,6 +101,26 @@ def number(name: str, default: int) -> int:
         return int(raw) if raw else default
     except ValueError:
         raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
+
+
+def proxies(name: str) -> Proxies:
+    """FOREBAY_WEB_PROXIES or FOREBAY_GRPC_PROXIES: addresses, networks and `unix`, with commas."""
+    try:
+        return Proxies(os.environ.get(name, ""))
+    except ValueError as problem:
+        raise EnvironmentProblem(
+            f"{name} must be addresses or networks like 10.0.0.5,10.1.0.0/24: {problem}"
+        ) from None
+
+
+def refuse_counted_proxies() -> None:
+    """FOREBAY_TRUSTED_PROXIES of older versions: a number says nothing about who a peer is."""
+    if os.environ.get("FOREBAY_TRUSTED_PROXIES", "").strip() not in ("", "0"):
+        raise EnvironmentProblem(
+            "FOREBAY_TRUSTED_PROXIES is gone: it believed whoever reached a port without a proxy. "
+            "Unset it, and name your proxies by address or network: FOREBAY_WEB_PROXIES, and "
+            "FOREBAY_GRPC_PROXIES for those before gRPC (docs/deployment-web.md)"
+        )
 
 
 def fraction(name: str, default: float) -> float:

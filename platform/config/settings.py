@@ -60,7 +60,9 @@ ALLOWED_HOSTS = [
 ]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 OWN_ORIGINS = own_origins(PUBLIC_URL, [HOST, *FURTHER_HOSTS])
-TRUSTED_PROXIES = environment.number("FOREBAY_TRUSTED_PROXIES", 0)
+environment.refuse_counted_proxies()
+WEB_PROXIES = environment.proxies("FOREBAY_WEB_PROXIES")
+GRPC_PROXIES = environment.proxies("FOREBAY_GRPC_PROXIES")
 # Connections, of each web process (bounded_http.py). 0: as many as the system allows.
 CONNECTIONS = environment.number("FOREBAY_CONNECTIONS", 10_000)
 CONNECTIONS_PER_ADDRESS = environment.number("FOREBAY_CONNECTIONS_PER_ADDRESS", 1000)
@@ -319,8 +321,8 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-if TRUSTED_PROXIES:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# console.client_network takes the header away unless it is that of a named proxy.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Of localhost a browser would hold it against all other programs of a developer, at any port.
 SECURE_HSTS_SECONDS = 31536000 if _TLS and not is_loopback(PUBLIC_URL) else 0
 X_FRAME_OPTIONS = "DENY"

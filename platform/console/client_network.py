@@ -1,4 +1,8 @@
-"""What is put on record while a page or the management API answers carries the client's network."""
+"""What is put on record while a page or the management API answers carries the client's network.
+
+Of a peer that is no named proxy, X-Forwarded-Proto is taken away: it would say that a request in
+clear came over TLS.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +14,7 @@ from django.http.response import HttpResponseBase
 
 from audit.trail.acting_from import acting_from
 from audit.trail.network import network
-from tenants.rate_limits.client_address import seen
+from tenants.rate_limits.client_address import plain_or_none, seen
 
 
 class ClientNetwork:
@@ -24,6 +28,8 @@ class ClientNetwork:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if plain_or_none(request.META.get("REMOTE_ADDR", "")) not in settings.WEB_PROXIES:
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         if self._async:
             return self._later(request)
         with acting_from(network(client_ip(request))):
@@ -38,4 +44,4 @@ class ClientNetwork:
 
 def client_ip(request: HttpRequest) -> str:
     peer = request.META.get("REMOTE_ADDR", "")
-    return seen(peer, request.headers.get("X-Forwarded-For", ""), settings.TRUSTED_PROXIES)
+    return seen(peer, request.headers.get("X-Forwarded-For", ""), settings.WEB_PROXIES)

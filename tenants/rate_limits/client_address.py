@@ -6,6 +6,10 @@ from typing import Any
 
 from django.conf import settings
 
+from tenants.rate_limits.proxies import Proxies
+
+MOST_HOPS = 32  # of X-Forwarded-For that are looked at
+LONGEST = 80  # characters of an address, its zone included
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
@@ -21,20 +25,33 @@ def plain(text: str) -> str:
     return str(address)
 
 
-def seen(peer: str, forwarded: str, proxies: int) -> str:
-    """Whose request it is: counted from the right of X-Forwarded-For, through as many proxies as
-    we trust; the rest anybody can fake. What is no address there changes nothing.
+def plain_or_none(text: str) -> str:
+    """Returns the address in its usual form, "" for what is none."""
+    try:
+        return plain(text) if len(text) <= LONGEST else ""
+    except ValueError:
+        return ""
 
+
+def seen(peer: str, forwarded: str, proxies: Proxies) -> str:
+    """Returns the address of a request's client.
+
+    X-Forwarded-For is read from the right for as long as the one who wrote an entry is a proxy that
+    the operator has named; the rest anybody can fake. What is no address there ends the reading.
     "" for a peer without an address: a socket file.
     """
-    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] if proxies else []
-    candidates = [hops[-proxies]] if 0 < proxies <= len(hops) else []
-    for address in (*candidates, peer):
-        try:
-            return plain(address)
-        except ValueError:
+    address = plain_or_none(peer)
+    if not forwarded or address not in proxies:
+        return address
+    for hop in reversed(forwarded.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+        if not hop.strip():
             continue
-    return ""
+        if not (named := plain_or_none(hop.strip())):
+            break
+        address = named
+        if address not in proxies:
+            break
+    return address
 
 
 @lru_cache(4096)
@@ -64,6 +81,7 @@ def _wrapped(address: IPv6Address) -> IPv4Address | None:
 
 
 def client_ip(scope: Any) -> str:
+    """Returns the address of the client of an ASGI request."""
     lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     peer = str((scope.get("client") or ("",))[0])
-    return seen(peer, b",".join(lines).decode("latin-1"), settings.TRUSTED_PROXIES)
+    return seen(peer, b",".join(lines).decode("latin-1"), settings.WEB_PROXIES)

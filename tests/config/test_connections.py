@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from websockets.sync.client import connect as websocket
 
 from config.bounded_http import Bounded
+from tenants.rate_limits.proxies import Proxies
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
@@ -131,13 +132,22 @@ def test_a_websocket_that_cannot_begin_is_not_kept(clients: Clients, line: str, 
     assert status(clients.new(head.encode()).rest()) in (400, 405)
 
 
-def test_behind_a_proxy_all_come_from_one_address() -> None:
-    limits = {"CONNECTIONS": 0, "CONNECTIONS_PER_ADDRESS": 2, "TRUSTED_PROXIES": 1}
+def test_the_connections_of_a_named_proxy_are_not_one_clients() -> None:
+    limits = {"CONNECTIONS": 0, "CONNECTIONS_PER_ADDRESS": 2, "WEB_PROXIES": Proxies("127.0.0.1")}
     with override_settings(**limits), serving(Stub()) as served, contextlib.ExitStack() as stack:
         clients = Clients(served, stack)
         waiting = [clients.new() for _ in range(6)]
         assert status(clients.new(GET).answer()) == 200
         assert all(map(is_open, waiting))
+
+
+def test_other_addresses_are_counted_beside_a_proxy() -> None:
+    limits = {"CONNECTIONS": 0, "CONNECTIONS_PER_ADDRESS": 2, "WEB_PROXIES": Proxies("10.0.0.1")}
+    with override_settings(**limits), serving(Stub()) as served, contextlib.ExitStack() as stack:
+        clients = Clients(served, stack)
+        waiting = [clients.new() for _ in range(6)]
+        assert status(clients.new(GET).answer()) == 200
+        assert sum(map(is_open, waiting)) == 1
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: a\r\n", HALF])

@@ -158,7 +158,7 @@ def _started(
         "FOREBAY_METRICS_PORT": str(find_free()),
         "FOREBAY_METRICS_TOKEN_FILE": str(folder / "metrics.token"),
         "FOREBAY_METRICS_TENANTS": f"{large},{small}",
-        "FOREBAY_TRUSTED_PROXIES": "1",  # the load comes from many addresses
+        "FOREBAY_WEB_PROXIES": "127.0.0.1",  # the load comes from many addresses
         "FOREBAY_IP_PER_MINUTE": "100",
     }
     scrapes = ScrapesAtStart(first.home)

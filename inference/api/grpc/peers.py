@@ -26,7 +26,7 @@ def address(wire: Wire) -> str:
     """The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file."""
     kind, _, rest = unquote(wire.peer()).partition(":")
     peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-    return seen(peer, told(wire, "x-forwarded-for"), settings.TRUSTED_PROXIES)
+    return seen(peer, told(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
 
 
 async def message(wire: Wire) -> Any:

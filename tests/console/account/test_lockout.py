@@ -19,6 +19,7 @@ from audit.models import Event
 from console.account import lockout
 from console.account.session_acts import SIGN_INS
 from tenants.models import Member, User
+from tenants.rate_limits.proxies import Proxies
 from tests.console.account.conftest import try_password
 from tests.console.conftest import PASSWORD
 
@@ -42,7 +43,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _many_addresses(settings: Any) -> None:
-    settings.TRUSTED_PROXIES = 1
+    settings.WEB_PROXIES = Proxies("127.0.0.1")
 
 
 def guess(number: int, email: str = EMAIL) -> int:

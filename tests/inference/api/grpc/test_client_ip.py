@@ -1,8 +1,9 @@
-"""Whose call it is: the peer, or whom trusted proxies name."""
+"""Whose call it is: the peer, or whom named proxies name."""
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from tenants.rate_limits.proxies import Proxies
 from tests.inference.api.grpc.wire import rpc
 
 pytestmark = pytest.mark.unit
@@ -24,7 +25,7 @@ def test_the_peer(peer: str, address: str) -> None:
 
 
 def test_behind_a_proxy(settings: Settings) -> None:
-    settings.TRUSTED_PROXIES = 1
+    settings.GRPC_PROXIES = Proxies("127.0.0.1")
     several = [("x-forwarded-for", "10.0.0.1, 10.0.0.2"), ("x-forwarded-for", "198.51.100.1")]
     assert rpc("ipv4:127.0.0.1:9", *several).call.client_ip == "198.51.100.1"
 
