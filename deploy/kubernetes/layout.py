@@ -38,6 +38,9 @@ The link that sets the operator's password:
     forebay manage first_run
 Every pod keeps to Pod Security "restricted"; let the namespace enforce it:
   kubectl label namespace {{ $.Release.Namespace }} pod-security.kubernetes.io/enforce=restricted
+{{- if not $.Values.proxies.web }}
+No proxy is named (proxies.web): where one stands in front, all people count as one address.
+{{- end }}
 {{- if not $.Values.networkPolicies.enabled }}
 There are NO network policies: every pod of the cluster reaches the engines.
 {{- end }}
@@ -145,7 +148,8 @@ def _chart() -> dict[str, str]:
     }
     files = {f"templates/{name}.yaml": _template(nodes) for name, nodes in everything.items()}
     files["Chart.yaml"] = _dumped(_about(), _WRITTEN)
-    files["values.yaml"] = values.values_text({"publicUrl": "", "engines": []})
+    unset = {"publicUrl": "", "engines": [], "proxies": {"web": [], "grpc": []}}
+    files["values.yaml"] = values.values_text(unset)
     files["values.schema.json"] = values.schema_text()
     files["templates/_helpers.tpl"] = HELPERS
     files[monitoring.ALERTS] = _dumped({"groups": monitoring.groups()}, _WRITTEN)

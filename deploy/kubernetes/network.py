@@ -1,5 +1,7 @@
 """Who may talk to whom. A pod may do nothing that is not said here."""
 
+import json
+
 from deploy.kubernetes.shapes import METRICS, meta
 from deploy.kubernetes.words import (
     NAME,
@@ -26,9 +28,25 @@ DNS = {
     "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
 }
 SERVERS, OUTSIDE = value("networkPolicies.servers"), value("networkPolicies.outside")
-OF_METADATA = "169.254.0.0/16"  # of clouds: keys of the node lie there
-# Kubernetes takes as an exception only what the block has in it.
-IS_EVERYWHERE = Reckoned('eq $name "0.0.0.0/0"', lambda scope: bool(scope["name"] == "0.0.0.0/0"))
+# "Everywhere" is the internet: no pod, no host beside us, no metadata of clouds (169.254.0.0/16),
+# where keys of the node lie. Kubernetes takes as an exception only what the block has in it.
+PRIVATE = {
+    "0.0.0.0/0": [
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+    ],
+    "::/0": ["::1/128", "fc00::/7", "fe80::/10"],
+}
+IS_EVERYWHERE = Reckoned(
+    'has $name (list "0.0.0.0/0" "::/0")', lambda scope: scope["name"] in PRIVATE
+)
+NOT_THERE = Reckoned(
+    f"get (fromJson `{json.dumps(PRIVATE)}`) $name | toJson", lambda scope: PRIVATE[scope["name"]]
+)
 
 
 def policies() -> list[Node]:
@@ -70,7 +88,7 @@ def _servers() -> Node:
 
 
 def _outside() -> Node:
-    """HTTPS. An engine's pod has no need of it."""
+    """HTTPS, for all but engines' pods. Private networks are reached only where they are named."""
     port = {"protocol": "TCP", "port": 443}
     where = {
         "matchLabels": OURS,
@@ -79,7 +97,7 @@ def _outside() -> Node:
             {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["migrate"]},
         ],
     }
-    block = {"cidr": joined(NAME), "except": When(IS_EVERYWHERE, [OF_METADATA])}
+    block = {"cidr": joined(NAME), "except": When(IS_EVERYWHERE, NOT_THERE)}
     to = [Times(OUTSIDE, {"ipBlock": block})]
     egress = {"to": to, "ports": [port]}
     spec = {"podSelector": where, "policyTypes": ["Egress"], "egress": [egress]}

@@ -139,7 +139,8 @@ def variables() -> dict[Any, Node]:
             'required "set publicUrl, as people see it" $.Values.publicUrl | quote',
             lambda scope: scope["publicUrl"],
         ),
-        "FOREBAY_TRUSTED_PROXIES": _text("trustedProxies"),
+        "FOREBAY_WEB_PROXIES": _proxies("web"),
+        "FOREBAY_GRPC_PROXIES": _proxies("grpc"),
         "FOREBAY_REQUEST_DEADLINE_S": _text("requestDeadlineSeconds"),
         "FOREBAY_ADMITTING_PROCESSES": ADMITTING,
         "FOREBAY_HOME": HOME,
@@ -153,6 +154,17 @@ def variables() -> dict[Any, Node]:
         Spread(): Times(KEYS, {joined(NAME, "_FILE"): joined(f"{SECRETS}/", NAME)}),
         Spread(2): Whole(value("settings")),
     }
+
+
+def _proxies(front_end: str) -> Word:
+    """Behind an Ingress without a named proxy all people would count as one address."""
+    path = f"$.Values.proxies.{front_end}"
+    needed = f'"set proxies.{front_end}: where the pods of your ingress controller come from"'
+    return Reckoned(
+        f'join "," {path} | default (ternary "" " " $.Values.ingress.enabled) '
+        f"| required {needed} | trim | quote",
+        lambda scope: ",".join(scope["proxies"][front_end]),
+    )
 
 
 def _text(path: str) -> Word:

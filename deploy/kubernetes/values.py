@@ -26,6 +26,13 @@ CIDRS: Schema = {
     "type": "array",
     "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"},
 }
+PROXIES: Schema = {
+    "type": "array",
+    "items": {
+        "type": "string",
+        "pattern": "^[0-9a-fA-F.:]+(/[1-9][0-9]{0,2})?$",  # /0 would be everybody
+    },
+}
 PORTS: Schema = {"type": "array", "minItems": 1}  # a rule without any would be one for all
 MAPPING: Schema = {"type": "object"}
 STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -129,6 +136,7 @@ EXAMPLE_ENGINES: list[dict[str, Any]] = [
     },
 ]
 
+EXAMPLE_PROXIES = ["192.0.2.0/24"]  # kept for documents (RFC 5737): nobody comes from there
 SETTINGS: dict[str, Setting | Group] = {
     "image": Group(
         "the image of Forebay, as `make image` makes it",
@@ -145,8 +153,17 @@ SETTINGS: dict[str, Setting | Group] = {
     "publicUrl": Setting(
         "https://forebay.example.com", URL, "FOREBAY_PUBLIC_URL, as people see it; needed"
     ),
-    "trustedProxies": Setting(
-        1, NUMBER, "how many proxies stand before the web pods: the ingress controller is one"
+    "proxies": Group(
+        "whose X-Forwarded-For is believed: addresses or networks of your ingress controller's "
+        "pods, and of what stands before it. From anybody else it is what a client has written",
+        {
+            "web": Setting(
+                EXAMPLE_PROXIES, PROXIES, "before the web pods; needed with ingress.enabled"
+            ),
+            "grpc": Setting(
+                EXAMPLE_PROXIES, PROXIES, "before the gRPC pods; needed with ingress.enabled"
+            ),
+        },
     ),
     "requestDeadlineSeconds": Setting(
         600, COUNT, "FOREBAY_REQUEST_DEADLINE_S. A pod that goes has 90 s more than that to finish"
@@ -328,7 +345,8 @@ SETTINGS: dict[str, Setting | Group] = {
                 ["0.0.0.0/0"],
                 CIDRS,
                 "where witnesses, webhooks, hosted engines and identity providers are reached by "
-                "HTTPS",
+                "HTTPS. 0.0.0.0/0 and ::/0 are the internet, without private networks: name "
+                "those of yours beside them",
             ),
         },
     ),

@@ -40,7 +40,11 @@ class Value(Word):
 
     @property
     def template(self) -> str:
-        return f"$engine.{self.path}" if self.item else f"$.Values.{self.path}"
+        if not self.item:
+            return f"$.Values.{self.path}"
+        above, _, last = f"$engine.{self.path}".rpartition(".")
+        # In brackets what is not there is nothing; without them its parts would be an error.
+        return f"({above}).{last}" if above.count(".") > 1 else f"{above}.{last}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """What the chart refuses, and what it says then."""
 
 import json
+from collections.abc import Iterator
 from copy import deepcopy
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import jsonschema
@@ -41,6 +43,8 @@ WRONG = [
     ("secrets.keys", ["FOREBAY_METRICS_TOKEN"]),  # it has a Secret of its own
     ("monitoring.docs", "docs"),
     ("networkPolicies.servers", ["db.example.com"]),
+    ("proxies.web", ["0.0.0.0/0"]),
+    ("proxies.grpc", ["proxy.example.com"]),
     ("networkPolicies.serverPorts", []),  # which would be all ports
     ("engines", [{"name": "Qwen", "model": "q", "kind": "vllm", "slots": 1, "url": "http://q"}]),
     ("engines", [{"name": "qwen", "model": "q", "kind": "vllm", "slots": 1}]),
@@ -154,8 +158,68 @@ def test_no_addresses_are_none_and_not_all(policy: str) -> None:
 def test_an_exception_stands_only_in_a_block_that_has_it() -> None:
     """Kubernetes refuses the policy otherwise."""
     given = scope()
-    given["networkPolicies"]["outside"] = ["0.0.0.0/0", "10.1.0.0/16", "fd00::/8"]
-    wanted = [{"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}, {"cidr": "10.1.0.0/16"}]
+    given["networkPolicies"]["outside"] = ["0.0.0.0/0", "::/0", "10.1.0.0/16", "fd00::/8"]
     for found in (made_of(given), helmed(given)):
         blocks = [each["ipBlock"] for each in _allowed(found, "outside")["to"]]
-        assert blocks == [*wanted, {"cidr": "fd00::/8"}]
+        assert blocks[2:] == [{"cidr": "10.1.0.0/16"}, {"cidr": "fd00::/8"}]
+        for block in blocks[:2]:
+            whole = ip_network(block["cidr"])
+            assert all(ip_network(one).subnet_of(whole) for one in block["except"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.96.0.1", "172.20.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "127.0.0.1"]
+    + ["fd00:ec2::254", "fe80::1", "::1"],
+)
+def test_everywhere_is_the_internet_and_no_network_of_the_cluster_or_its_hosts(
+    address: str,
+) -> None:
+    given = scope()
+    given["networkPolicies"]["outside"] = ["0.0.0.0/0", "::/0"]
+    for found in (made_of(given), helmed(given)):
+        blocks = [each["ipBlock"] for each in _allowed(found, "outside")["to"]]
+        assert not any(_reached(ip_address(address), block) for block in blocks)
+        assert any(_reached(ip_address("203.0.113.7"), block) for block in blocks)
+
+
+def _reached(address: Any, block: dict[str, Any]) -> bool:
+    within = [address in ip_network(one) for one in (block["cidr"], *block.get("except", ()))]
+    return within[0] and not any(within[1:])
+
+
+@pytest.mark.parametrize("front_end", ["web", "grpc"])
+def test_an_ingress_needs_to_be_told_where_its_controller_is(front_end: str) -> None:
+    given = {"publicUrl": "https://a.example", "ingress": {"enabled": True}}
+    proxies = {"web": ["10.244.0.0/16"], "grpc": ["10.244.0.0/16"]}
+    with pytest.raises(Refused, match=f"set proxies.{front_end}"):
+        helmed({**given, "proxies": {**proxies, front_end: []}})
+    settings = helmed({**given, "proxies": proxies})["ConfigMap", "forebay-settings"]["data"]
+    assert settings["FOREBAY_WEB_PROXIES"] == settings["FOREBAY_GRPC_PROXIES"] == "10.244.0.0/16"
+
+
+def test_without_an_ingress_no_proxy_is_believed() -> None:
+    settings = helmed({"publicUrl": "https://a.example"})["ConfigMap", "forebay-settings"]["data"]
+    assert settings["FOREBAY_WEB_PROXIES"] == settings["FOREBAY_GRPC_PROXIES"] == ""
+
+
+def _optional(path: str, schema: dict[str, Any]) -> Iterator[str]:
+    """The paths of what an engine may leave out, by the chart's own schema."""
+    for name, each in schema["properties"].items():
+        if name not in schema.get("required", ()) and path + name not in ("gpu", "url"):
+            yield path + name
+        if "properties" in each:
+            yield from _optional(f"{path}{name}.", each)
+
+
+@pytest.mark.parametrize("by", ["none", "hpa", "keda"])
+@pytest.mark.parametrize("optional", sorted(_optional("", values.ENGINE)))
+def test_what_an_engine_may_leave_out_it_can_leave_out(optional: str, by: str) -> None:
+    given = scope(by)
+    *above, last = optional.split(".")
+    place = given["engines"][0]
+    for name in above:
+        place = place[name]
+    del place[last]
+    jsonschema.validate(given, values.schema())
+    assert alike(helmed(given)) == alike(made_of(given))
