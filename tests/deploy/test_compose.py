@@ -112,3 +112,59 @@ def test_secrets_are_made_once_for_those_who_need_them(tmp_path: Path) -> None:
     assert len(ours["FOREBAY_MASTER_KEY"]) == 44
     again = subprocess.run(command, capture_output=True, text=True)
     assert (again.returncode, "nothing was changed" in again.stderr) == (1, True)
+
+
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+    "compose -f") cat <<END
+name: forebay
+services:
+  web:
+    image: forebay:0.2.0
+  proxy:
+    environment:
+      image: none
+    image: docker.io/library/haproxy:3.2.4-alpine
+networks:
+  inside:
+    image: none
+END
+    ;;
+    "pull --quiet") [ "$3" != forebay:0.2.0 ] ;;
+    "image inspect") case "$5" in *haproxy*) echo "docker.io/library/haproxy@sha256:12ab" ;; esac ;;
+esac
+"""
+
+
+def test_images_can_be_pinned_by_their_digests(tmp_path: Path) -> None:
+    """Those of others: what was built here has no digest, and stays as it is."""
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    script = tmp_path / "pin_images.sh"
+    script.write_text((FOLDER / "pin_images.sh").read_text())
+    for _ in range(2):
+        ended = subprocess.run(
+            ["sh", str(script)],
+            env=os.environ | {"DOCKER": str(tmp_path / "docker")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stderr == "web: there is no digest of forebay:0.2.0\n"
+        pinned = yaml.safe_load((tmp_path / "compose.override.yaml").read_text())
+        image = "docker.io/library/haproxy:3.2.4-alpine@sha256:12ab"
+        assert pinned == {"services": {"proxy": {"image": image}}}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "compose.override.yaml",
+        "docker",
+        "pin_images.sh",
+    ]
+
+
+def test_web_processes_believe_haproxy_alone_and_grpc_believes_nobody() -> None:
+    told = SERVICES["web"]["environment"]
+    assert told["FOREBAY_WEB_PROXIES"] == "${FRONT_PROXY:-172.31.250.2},${TLS_PROXY:-127.0.0.1}"
+    assert not {"FOREBAY_GRPC_PROXIES", "FOREBAY_TRUSTED_PROXIES"} & told.keys()
+    front = {name for name, service in SERVICES.items() if "front" in service["networks"]}
+    assert front == {"proxy", "web"}
+    assert "inside" not in SERVICES["proxy"]["networks"]
