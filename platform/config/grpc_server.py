@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 
+from inference.api.grpc import IS_FIRST  # sets what `grpc` reads: before Django loads all else
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 
@@ -86,6 +88,8 @@ async def _tell_health(server: Server, context: Context) -> None:
 def _credentials() -> grpc.ServerCredentials | None:
     if not settings.GRPC_CERTIFICATE:
         return None
+    if not IS_FIRST:
+        sys.exit("TLS of gRPC: this port would take TLS 1.2, since grpc was imported too early")
     files = settings.GRPC_CERTIFICATE, settings.GRPC_PRIVATE_KEY, settings.GRPC_CLIENT_CA
     try:
         served = Served("grpc", *files)

@@ -22,7 +22,7 @@ from tests import prepared
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock
 from tests.inference.chat.page import Socket
-from tests.supervisor.running import Running
+from tests.supervisor.running import Running, environment_of
 
 pytestmark = pytest.mark.e2e
 PASSWORD = "a forebay holds the river"
@@ -65,6 +65,9 @@ def address(text: str) -> tuple[str, int]:
 
 
 def test_every_port_speaks_tls_1_3_alone(running: Running) -> None:
+    """Of processes that inherit nothing: gRPC's TLS hangs on when a variable is set."""
+    for process in (running.child("config.grpc_server"), running.child("config.web_server")):
+        assert not any(line.startswith("GRPC_") for line in environment_of(process.pid))
     found = ports(running)
     assert {each.name for each in found} == {"HTTP", "gRPC", "web", "grpc", "jobs", "worker"}
     wanted = {each.name: "tls13" for each in found}

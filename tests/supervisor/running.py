@@ -164,6 +164,6 @@ def eventually(true: Callable[[], bool], patience: float) -> bool:
 
 
 def _bare_environment() -> Mapping[str, str]:
-    """Without what the tests themselves were told."""
-    ours = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
+    """Returns the environment without what the tests were told, or have imported and so set."""
+    ours = ("FOREBAY_", "DATABASE_URL", "REDIS_URL", "GRPC_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

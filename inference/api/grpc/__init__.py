@@ -6,6 +6,8 @@ with the ciphers that are its own.
 """
 
 import os
+import sys
 
+IS_FIRST = "grpc" not in sys.modules
 os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES256-CBC-SHA"
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a line for each handshake that fails

@@ -1,16 +1,17 @@
 """`python -m ... CERTIFICATE KEY`: a process with TLS, which prints its port.
 
-As config/grpc_server.py starts: gRPC reads its environment just once.
+It loads what config/grpc_server.py loads, in its order: gRPC reads its environment just once.
 """
 
 # isort: off
-from inference.api.grpc.credentials import Secrets, credentials
+import config.grpc_server  # noqa: F401  # loads everything else
 # isort: on
 
 import asyncio
 import sys
 from pathlib import Path
 
+from inference.api.grpc.credentials import Secrets, credentials
 from inference.api.grpc.server import Server
 
 

@@ -1,5 +1,6 @@
 """TLS 1.3 and nothing older; by option only clients that show who they are."""
 
+import os
 import socket
 import ssl
 import subprocess
@@ -54,6 +55,8 @@ async def test_a_client_that_trusts_the_authority(serve: Serve, authority: Autho
 
 
 def test_tls_1_3_and_nothing_older(authority: Authority) -> None:
+    """In a process that inherits nothing of what gRPC reads, as this one has set it by now."""
+    inherited = {name: each for name, each in os.environ.items() if not name.startswith("GRPC_")}
     signed = authority.sign("server")
     command = [
         sys.executable,
@@ -62,7 +65,9 @@ def test_tls_1_3_and_nothing_older(authority: Authority) -> None:
         str(signed.certificate),
         str(signed.key),
     ]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=inherited, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout
             address = f"127.0.0.1:{process.stdout.readline().strip()}"
