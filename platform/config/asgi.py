@@ -21,7 +21,7 @@ from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
 from config.static_files import static_files
-from inference.api import probes
+from inference.api import probes, readiness
 from inference.api.openai import routes
 from inference.chat.routing import websocket_urlpatterns
 from inference.intake.context import Context
@@ -67,7 +67,8 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
             if problem := await sync_to_async(_startup_problem)():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
-            scope["state"]["context"] = await Context.open()
+            scope["state"]["context"] = context = await Context.open()
+            await readiness.checks(context)  # over a connection that they have from now on
             settle_down()
             await send({"type": "lifespan.startup.complete"})
         else:

@@ -1,29 +1,20 @@
 """The pages, behind a bound: Django spools a body of any size to disk before it looks at it."""
 
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
-from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from config.page_bodies import Bodies, Body
-from console.api.problem import MEDIA_TYPE, TYPE
+from config.page_refusal import Refused, is_for_programs, refuse
+from config.page_visit import Visit, callers
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError
 from tenants.rate_limits.client_address import client_ip, counted
 
 MOST_BYTES = 1024 * 1024
-_CODES = {413: "too_large", 415: "unsupported_media_type", 503: "unavailable"}
-
-
 _bodies = Bodies()
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class PageHandler(ASGIHandler):
@@ -37,37 +28,47 @@ class PageHandler(ASGIHandler):
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return await sync_to_async(self.get_response)(request)
+        return await sync_to_async(self._answer)(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        callers.note(cast(ASGIRequest, request))
+        return response
 
 
 async def bounded(pages: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Answers 413 for a form that is too large, packed or not, 503 where too many large ones are
-    on their way, 400 for NUL bytes, which no field can hold.
+    """Has a page made when it is its turn.
+
+    Answers 429 to an address of which too many strangers' requests came, 413 for a form that is too
+    large, packed or not, 503 where too many large ones are on their way or too many pages are being
+    made, 400 for NUL bytes, which no field can hold.
     """
     body = Body(_bodies, lambda: counted(client_ip(scope)))
     try:
         await _bounded(body, pages, scope, receive, send)
-    except _Refused as refused:
-        await _refuse(refused.status, str(refused), scope, receive, send)
+    except Refused as refused:
+        await refuse(refused, scope, receive, send)
     finally:
         body.release()
 
 
 async def _bounded(body: Body, pages: Any, scope: Any, receive: Any, send: Any) -> None:
+    visit = Visit(scope)
+    await visit.charge()
     sent = await _read(body, receive)
     if sent is None:
         return
     if encoding := _encoding(scope):
         sent = _unpacked(body, sent, encoding)
-        scope = _as_if_plain(scope, len(sent))
+        scope = visit.scope = _as_if_plain(scope, len(sent))
     if _holds_nul(scope, sent):
-        raise _Refused(400, "The request holds a NUL byte.")
+        raise Refused(400, "The request holds a NUL byte.")
     whole = iter([{"type": "http.request", "body": sent, "more_body": False}])
 
     async def replay() -> Any:
         return next(whole, None) or await receive()
 
-    await pages(scope, replay, send)
+    await visit.run(pages, receive, replay, send)
 
 
 async def _read(body: Body, receive: Any) -> bytes | None:
@@ -87,16 +88,16 @@ def _unpacked(body: Body, sent: bytes, encoding: str) -> bytes:
     try:
         found = unpacked(sent, encoding, MOST_BYTES)
     except ApiError as refused:
-        raise _Refused(refused.status, f"{refused}.") from None
+        raise Refused(refused.status, f"{refused}.") from None
     _check(body, len(found))
     return found
 
 
 def _check(body: Body, size: int) -> None:
     if size > MOST_BYTES:
-        raise _Refused(413, "What was sent is too large.")
+        raise Refused(413, "What was sent is too large.")
     if not body.may_be(size):
-        raise _Refused(503, "Too much is being sent at once. Please try again in a moment.")
+        raise Refused(503, "Too much is being sent at once. Please try again in a moment.")
 
 
 def _encoding(scope: Any) -> str:
@@ -113,21 +114,4 @@ def _as_if_plain(scope: Any, length: int) -> Any:
 def _holds_nul(scope: Any, body: bytes) -> bool:
     if b"%00" in scope["query_string"] or "\0" in scope["path"]:
         return True
-    return b"%00" in body and not _for_programs(scope)  # JSON says it in another way
-
-
-def _for_programs(scope: Any) -> bool:
-    return bool(scope["path"].startswith("/api/"))
-
-
-async def _refuse(status: int, text: str, scope: Any, receive: Any, send: Any) -> None:
-    headers = {"connection": "close"}
-    if status == 503:
-        headers["retry-after"] = "5"
-    answer: Response = PlainTextResponse(text, status, headers)
-    if _for_programs(scope):
-        code = _CODES.get(status, "malformed")
-        said = {"type": TYPE + code, "title": text, "status": status, "detail": text}
-        said["instance"] = scope["path"].replace("\0", "")
-        answer = JSONResponse(said, status, headers, MEDIA_TYPE)
-    await answer(scope, receive, send)
+    return b"%00" in body and not is_for_programs(scope)  # JSON says it in another way

@@ -1,0 +1,115 @@
+"""One request for a page: charged to its address, let in when it is its turn, and sent on."""
+
+import asyncio
+import math
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+
+from config.page_callers import Callers
+from config.page_refusal import FOR_PROGRAMS, Refused, is_for_programs, refuse
+from config.page_turns import MOST, Busy, Lane, Turns
+from tenants.rate_limits.admission import Ask
+from tenants.rate_limits.client_address import client_ip, counted
+
+STRANGERS = Lane(4, 2, waiting=64, waiting_of_one=16)
+KNOWN = Lane(6, 4, waiting=256, waiting_of_one=64)
+STREAMS = Lane(4, 2, waiting=0, waiting_of_one=0)  # exports: they last as long as a client reads
+TOO_MANY = "Too many pages are being asked for. Please try again in a moment."
+callers = Callers()
+_pages, _streams = Turns(MOST, (KNOWN, STRANGERS)), Turns(4, (STREAMS,))
+
+
+class Visit:
+    def __init__(self, scope: Any) -> None:
+        self.scope = scope
+        self._name = callers.known(scope)
+        self._turns, self._lane = _pages, KNOWN if self._name else STRANGERS
+        self._has_place = False
+        self._whole: list[Any] | None = []  # an answer in one piece; None: a stream
+
+    async def charge(self) -> None:
+        """Counts a stranger's request for their address. Raises Refused."""
+        if self._name:
+            return
+        address = counted(client_ip(self.scope))
+        part = FOR_PROGRAMS if is_for_programs(self.scope) else "/"  # who floods one has the other
+        self._name = f"{address}{part}"
+        context = self.scope.get("state", {}).get("context")
+        if not (address and context and settings.PAGES_PER_MINUTE):
+            return
+        ask = Ask(str(uuid4()), f"pages:{address}", settings.PAGES_PER_MINUTE)
+        admission, _ = await context.rate_limiter.admit(ask)
+        if admission.tier:
+            wait_s = max(1, math.ceil(admission.frees_in_ms / 1000))
+            raise Refused(429, "Too many requests came from your address.", wait_s)
+
+    async def run(self, pages: Any, receive: Any, replay: Any, send: Any) -> None:
+        """Has the page made. `replay` reads the request again, `receive` what comes behind it.
+
+        The place is free again before a slow client has read the answer. Raises Refused.
+        """
+        if not await self._take_place(receive):
+            return
+        try:
+            await pages(self.scope, replay, self._sender(send))
+        finally:
+            self._give_back()
+        for message in self._whole or ():
+            await send(message)
+
+    async def _take_place(self, receive: Any) -> bool:
+        """False where the client has gone meanwhile. Raises Refused."""
+        self._has_place = self._turns.try_now(self._lane, self._name)
+        if not self._has_place:
+            self._has_place = await self._wait(receive)
+        return self._has_place
+
+    async def _wait(self, receive: Any) -> bool:
+        waiting = asyncio.ensure_future(self._turns.wait(self._lane, self._name))
+        gone = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                return False
+            waiting.result()
+        except Busy:
+            raise Refused(503, TOO_MANY) from None
+        finally:
+            gone.cancel()
+            waiting.cancel()
+        return True
+
+    def _sender(self, send: Any) -> Any:
+        async def sender(message: Any) -> None:
+            if message["type"] == "http.response.start" and _is_stream(message):
+                self._whole = None
+                if not self._become_stream():
+                    too_many = Refused(503, "Too many exports are being read. Please try again.")
+                    await refuse(too_many, self.scope, None, send)
+                    # As if the client had gone: Django closes what it was about to send.
+                    raise asyncio.CancelledError
+            if self._whole is None:
+                await send(message)
+            else:
+                self._whole.append(message)
+
+        return sender
+
+    def _become_stream(self) -> bool:
+        self._give_back()
+        if not _streams.try_now(STREAMS, self._name):
+            return False
+        self._turns, self._lane, self._has_place = _streams, STREAMS, True
+        return True
+
+    def _give_back(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._turns.give_back(self._lane, self._name)
+
+
+def _is_stream(start: Any) -> bool:
+    """Django says how long an answer is that it has."""
+    return all(name.lower() != b"content-length" for name, _ in start["headers"])
