@@ -183,9 +183,11 @@ def test_a_key_without_the_scope(staged: Platform, front: FrontEnd) -> None:
     assert [(a.status, a.code) for a in answers] == [(403, "insufficient_scope")] * 2
 
 
-def test_a_key_from_another_address(staged: Platform, front: FrontEnd) -> None:
+@pytest.mark.parametrize("claimed", ["", "203.0.113.7", "203.0.113.7, 127.0.0.1"])
+def test_a_key_from_another_address(staged: Platform, front: FrontEnd, claimed: str) -> None:
+    """Whatever the client says of where it is: no proxy is named."""
     key = key_of(staged, new_tenant(staged), "--network", "203.0.113.0/24")
-    with front.client(key) as asking:
+    with front.client(key, headers={"X-Forwarded-For": claimed} if claimed else None) as asking:
         answer = asking.chat()
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 

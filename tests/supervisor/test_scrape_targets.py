@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from config.command import worker
 from config.supervisor.home import Home
 from config.supervisor.ports import find_free
-from config.supervisor.scrape_targets import ScrapeTargets
+from config.supervisor.scrape_targets import ScrapeTargets, take_own_port
 
 pytestmark = pytest.mark.unit
 
@@ -83,3 +84,46 @@ def test_prometheus_gets_into_the_folder_whatever_the_umask(home: Home) -> None:
         os.umask(before)
     assert stat.S_IMODE(targets.file.parent.stat().st_mode) == 0o755
     assert stat.S_IMODE(targets.file.stat().st_mode) == 0o644
+
+
+def taken(home: Home, monkeypatch: pytest.MonkeyPatch, first: int, *process: Any) -> int:
+    """The port that a process takes which systemd has started by itself."""
+    monkeypatch.setenv("FOREBAY_METRICS_PORT", "")
+    take_own_port(home, first, *process)
+    return int(os.environ["FOREBAY_METRICS_PORT"])
+
+
+def test_units_that_start_by_themselves_take_ports_apart_and_list_themselves(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None listens yet when the next one looks."""
+    first = find_free()
+    units = (("worker.qwen", "worker", 1), ("worker.e5", "worker", 1), ("web.10", "web", 10))
+    ports = [taken(home, monkeypatch, first, *unit) for unit in units]
+    assert len(set(ports)) == 3
+    assert all(port >= first for port in ports)
+    lists = {file.stem: json.loads(file.read_text()) for file in home.root.glob("metrics/*.json")}
+    assert lists["web.10"] == [
+        {
+            "targets": [f"127.0.0.1:{ports[2]}"],
+            "labels": {"process": "web.10", "role": "web", "number": "10"},
+        }
+    ]
+    assert lists.keys() == {"worker.qwen", "worker.e5", "web.10"}
+    again = [taken(home, monkeypatch, first, *unit) for unit in reversed(units)]
+    assert again == ports[::-1]
+
+
+def test_a_port_that_a_stranger_has_taken_meanwhile_is_left_to_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = find_free()
+    before = taken(home, monkeypatch, first, "web.1", "web", 1)
+    with socket.create_server(("127.0.0.1", before)):
+        assert taken(home, monkeypatch, first, "web.1", "web", 1) > before
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "many"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        worker.main(["qwen", "--metrics-from", text])

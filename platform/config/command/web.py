@@ -1,10 +1,16 @@
+import argparse
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
-from config.command.becoming import become, drain_well, nothing_else
+from config.command.becoming import become, drain_well
+from config.command.metrics_port import add_option, take
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    nothing_else(arguments)
+    parser = argparse.ArgumentParser("forebay web", description=__doc__)
+    add_option(parser)
+    number = os.environ.get("FOREBAY_PROCESS_NUMBER", "")
+    take(parser.parse_args(arguments), "web", int(number) if number.isdecimal() else 1)
     drain_well()
     become("config.web_server")

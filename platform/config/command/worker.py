@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from config import celery_lines
 from config.command.becoming import become
+from config.command.metrics_port import add_option, take
 from config.supervisor.options import MOST_PROCESSES
 from inference import pools
 
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     if asked.all:
         os.environ["FOREBAY_ROLES"] = "workers"
         become("config.supervisor")
+    take(asked, "worker", asked.number, asked.engine)
     become(*celery_lines.worker(pools.queue(asked.engine, asked.number)))
 
 
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="which one of FOREBAY_WORKERS_PER_ENGINE, from 1 on",
     )
+    add_option(parser)
     return parser
 
 

@@ -23,7 +23,7 @@ _INITDB = shlex.split(
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
 )
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
-CONNECTIONS_OF_A_PROCESS = 20
+CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/page_visit.py)
 SETTINGS = {
     "fsync": "on",
     "jit": "off",

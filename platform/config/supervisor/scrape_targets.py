@@ -2,13 +2,17 @@
 
 The list is a file that Prometheus reads by `file_sd_configs`, and reads again when it changes:
 FOREBAY_HOME/metrics/targets.json. A process that has died stays on it, and is `up == 0` there,
-until the engine that it was for has gone.
+until the engine that it was for has gone. A process that systemd starts by itself has a list of its
+own in the same folder.
 """
 
+import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from config.environment import has_tls
@@ -29,9 +33,9 @@ class Target(NamedTuple):
 class ScrapeTargets:
     """`first`: the port of the first process; 0: none listens."""
 
-    def __init__(self, home: Home, first: int) -> None:
+    def __init__(self, home: Home, first: int, name: str = "targets") -> None:
         self._folder, self._first = home.root / "metrics", first
-        self.file = self._folder / "targets.json"
+        self.file = self._folder / f"{name}.json"
         self.host = os.environ.get("FOREBAY_METRICS_HOST") or "127.0.0.1"
         self._targets: dict[str, Target] = {}  # by the process's name
 
@@ -43,6 +47,12 @@ class ScrapeTargets:
         self._targets[process] = target
         self._write()
         return {"FOREBAY_METRICS_PORT": str(target.port)}
+
+    def remember(self, process: str, role: str, number: int) -> None:
+        """Takes the port that the list has, if nobody has it now."""
+        for port in _listed_ports(self.file):
+            if ports.is_free(self.host, port):
+                self._targets[process] = Target(port, role, number)
 
     def gone(self, process: str) -> None:
         if self._targets.pop(process, None):
@@ -56,6 +66,8 @@ class ScrapeTargets:
 
     def _free_port(self) -> int:
         taken = {target.port for target in self._targets.values()}
+        others = (file for file in self._folder.glob("*.json") if file != self.file)
+        taken = taken.union(*map(_listed_ports, others))
         for port in range(self._first, self._first + MOST_SCRAPED):
             if port not in taken and ports.is_free(self.host, port):
                 return port
@@ -67,7 +79,7 @@ class ScrapeTargets:
         """Whole or not at all; readable for Prometheus, which is another user."""
         self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o755)  # whatever the umask says
-        draft = self._folder / ".targets.draft"
+        draft = self.file.with_name(f".{self.file.stem}.draft")
         draft.write_text(json.dumps(self._listed(), indent=2) + "\n")
         draft.chmod(0o644)
         draft.replace(self.file)
@@ -88,3 +100,31 @@ class ScrapeTargets:
             }
             for name, target in self._targets.items()
         ]
+
+
+def take_own_port(home: Home, first: int, process: str, role: str, number: int) -> None:
+    """Gives this process the first port that is free and on no list of this home, and lists it.
+
+    It keeps the one that it had when it ran last. Raises Problem, OSError.
+    """
+    targets = ScrapeTargets(home, first, process)
+    with _alone(targets.file.parent):
+        targets.remember(process, role, number)
+        os.environ |= targets.variables(process, role, number)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Units start at once, and each looks which ports the others have."""
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _listed_ports(file: Path) -> set[int]:
+    try:
+        targets = json.loads(file.read_text())
+        return {int(each["targets"][0].rpartition(":")[2]) for each in targets}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
