@@ -30,6 +30,29 @@ HELPERS = (
 {{- end }}
 """
 )
+README = """\
+# Forebay
+
+A self-hosted platform for LLM inference with many tenants. This chart makes web, gRPC, jobs, beat,
+the workers of engines, and vLLM servers with GPUs; PostgreSQL and Valkey are yours.
+
+Three Secrets have to be there before: `secrets` of `values.yaml` names them and their keys. Then
+
+    helm upgrade --install forebay CHART -n forebay -f mine.yaml --timeout 40m
+
+with a file like this, and the engines that you have:
+
+    publicUrl: https://forebay.example.com
+    image: {repository: registry.example.com/forebay}
+    proxies: {web: [10.244.0.0/16], grpc: [10.244.0.0/16]}   # your ingress controller's pods
+    ingress: {enabled: true, host: forebay.example.com, tlsSecret: forebay-tls}
+    engines:
+      - {name: elsewhere, model: qwen3-32b, kind: openai, slots: 64, url: "http://10.0.0.9:8000/v1"}
+
+`values.yaml` says what each value is for, and `values.schema.json` refuses what none may be. In
+the repository `docs/operations/kubernetes.md` is the guide, and `docs/operations/configuration.md`
+lists the variables that `settings` may have.
+"""
 NOTES = """\
 Forebay is at {{ required "set publicUrl" $.Values.publicUrl }}.
 
@@ -154,6 +177,7 @@ def _chart() -> dict[str, str]:
     files["templates/_helpers.tpl"] = HELPERS
     files[monitoring.ALERTS] = _dumped({"groups": monitoring.groups()}, _WRITTEN)
     files["templates/NOTES.txt"] = NOTES
+    files["README.md"] = README
     return {f"chart/forebay/{name}": text for name, text in files.items()}
 
 

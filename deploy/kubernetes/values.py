@@ -171,7 +171,7 @@ SETTINGS: dict[str, Setting | Group] = {
     "settings": Setting(
         {"FOREBAY_DEMO": "0", "FOREBAY_LOG_FORMAT": "json"},
         STRINGS,
-        "further variables of Forebay that are no secrets: README.md lists them",
+        "further variables of Forebay, no secrets: docs/operations/configuration.md lists them",
     ),
     "secrets": Group(
         "Secrets that are there before: docs/operations/kubernetes.md says how to make them",

@@ -114,5 +114,4 @@ def test_units_of_which_there_are_several_find_their_ports_themselves() -> None:
             firsts += re.findall(r"--metrics-from (\d+)$", start)
         assert not re.search(r"\d%[iI]", unit.read_text()), unit.name
     assert firsts == ["9131", "9231"]
-    for unit, first in (("web@", 9131), ("worker@", 9231)):
-        assert len(range(first, first + 100)) > MOST_PROCESSES, unit
+    assert int(firsts[1]) - int(firsts[0]) > MOST_PROCESSES, "a web process each"

@@ -164,7 +164,7 @@ def test_an_exception_stands_only_in_a_block_that_has_it() -> None:
         assert blocks[2:] == [{"cidr": "10.1.0.0/16"}, {"cidr": "fd00::/8"}]
         for block in blocks[:2]:
             whole = ip_network(block["cidr"])
-            assert all(ip_network(one).subnet_of(whole) for one in block["except"])
+            assert all(ip_network(one)[0] in whole for one in block["except"])
 
 
 @pytest.mark.parametrize(
