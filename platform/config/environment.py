@@ -184,7 +184,8 @@ def tell_libraries() -> None:
     urls = found("DATABASE_URL"), found("FOREBAY_REQUESTS_DATABASE_URL")
     if not all(map(_is_here, chain(*map(_database_hosts, urls)))):
         os.environ.setdefault("PGSSLMODE", "verify-full")
-        system = ssl.get_default_verify_paths().openssl_cafile
+        paths = ssl.get_default_verify_paths()  # `cafile` is that of SSL_CERT_FILE, if it is there
+        system = paths.cafile or paths.openssl_cafile
         os.environ.setdefault("PGSSLROOTCERT", found("FOREBAY_TLS_CA") or system)
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from config.command.checks import exposed
+from config.command.checks import exposed, servers
 
 KEY = "mD1C0m0OQ0Zk0m5cS0gqz4sZ0i7o4Yt1c2c0yq9R0bE="
 
@@ -107,6 +107,20 @@ def test_whatever_is_wrong_the_answer_is_json(tmp_path: Path, wrong: dict[str, s
     assert "fail" in states(found["configuration"])
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("used", "most", "state", "text"),
+    [
+        (100, 0, "ok", "100 MiB in use, without a maxmemory"),
+        (100, 512, "ok", "100 MiB of 512 MiB in use"),
+        (480, 512, "warn", "480 MiB of 512 MiB in use: docs/operations/runbooks/valkey-memory.md"),
+    ],
+)
+def test_a_server_that_is_nearly_full_is_told(used: int, most: int, state: str, text: str) -> None:
+    finding = servers._memory({"used_memory": used << 20, "maxmemory": most << 20})
+    assert (finding.state, finding.says) == (state, text)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_servers_and_tables_are_looked_at(tmp_path: Path) -> None:
     name = settings.DATABASES["default"]["NAME"]
@@ -117,6 +131,7 @@ def test_servers_and_tables_are_looked_at(tmp_path: Path) -> None:
     _, found = checked(tmp_path, DATABASE_URL=f"{base}/{name}", **told)
     assert "ok" in states(found["postgresql"])
     assert ("ok", "maxmemory-policy is noeviction") in found["redis"]
+    assert any("MiB" in text and "in use" in text for _state, text in found["redis"])
     assert states(found["tables"]) == ["ok"]
     _, empty = checked(tmp_path, DATABASE_URL=f"{base}/postgres", **told)
     assert "forebay migrate" in empty["tables"][0][1]

@@ -161,6 +161,18 @@ def test_with_tls_of_our_own_other_machines_need_it(monkeypatch: pytest.MonkeyPa
     assert told(monkeypatch, near) == {"PGSSLMINPROTOCOLVERSION": "TLSv1.2"}
 
 
+def test_the_systems_authorities_are_those_that_all_programs_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SSL_CERT_FILE replaces them; FOREBAY_TLS_CA, which is for us alone, comes before it."""
+    system = tmp_path / "system.crt"
+    system.touch()
+    far = {"DATABASE_URL": "postgres://u:p@db.example.com/f", "FOREBAY_TLS": "on"}
+    far["SSL_CERT_FILE"] = str(system)
+    assert told(monkeypatch, far)["PGSSLROOTCERT"] == str(system)
+    assert told(monkeypatch, {**far, "FOREBAY_TLS_CA": "/ca.crt"})["PGSSLROOTCERT"] == "/ca.crt"
+
+
 NEAR = "postgres://u:p@localhost/f"
 
 

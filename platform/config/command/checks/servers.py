@@ -15,6 +15,7 @@ from config.supervisor import given
 from config.supervisor.problem import Problem
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
+NEARLY_FULL = 0.9
 _ASK = """
     select current_setting('server_version'), rolsuper, rolbypassrls,
            extract(epoch from clock_timestamp())::float8
@@ -66,7 +67,18 @@ async def _asked(redis: Any, url: str) -> list[Finding]:
     if redis_servers.is_cluster(url):
         return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()
-    return [*found, await _eviction(redis), _clock("redis", seconds + micros / 1e6)]
+    clock = _clock("redis", seconds + micros / 1e6)
+    return [*found, _memory(await redis.info("memory")), await _eviction(redis), clock]
+
+
+def _memory(told: dict[str, Any]) -> Finding:
+    used, most = (int(told.get(name, 0)) / 2**20 for name in ("used_memory", "maxmemory"))
+    if not most:
+        return ok("redis", f"{used:.0f} MiB in use, without a maxmemory")
+    text = f"{used:.0f} MiB of {most:.0f} MiB in use"
+    if used > NEARLY_FULL * most:
+        return warn("redis", f"{text}: docs/operations/runbooks/valkey-memory.md")
+    return ok("redis", text)
 
 
 async def _eviction(redis: Any) -> Finding:
