@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ class Asking:
     """One request: what it has been sent, and whether its client is still there."""
 
     def __init__(self, path: str = "/welcome/abc/", *, limiter: Any = None, **headers: str) -> None:
-        self.scope = {
+        self.scope: dict[str, Any] = {
             "type": "http",
             "method": "GET",
             "path": path,
@@ -126,7 +127,7 @@ class Person:
 async def known(cookie: str, user: Any = Person) -> Asking:
     """Whose session has been answered for here."""
     asking = Asking("/console/", cookie=f"forebay_session={cookie}")
-    request = ASGIRequest(asking.scope, None)
+    request = ASGIRequest(asking.scope, BytesIO())
     request.user = user
     await sync_to_async(page_visit.callers.note)(request)
     return asking
