@@ -20,6 +20,7 @@ from config.celery import app as celery_app
 from config.origins import FromOwnPages, refuse
 from config.pages import PageHandler, bounded
 from config.process_start import follow_engines, settle_down, startup_problem, unfollow_engines
+from config.socket_visit import Charged, Settled
 from config.static_files import static_files
 from inference.api import probes, readiness
 from inference.api.openai import routes
@@ -30,7 +31,9 @@ pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
 nowhere: Any = refuse
 sockets = FromOwnPages(
-    AuthMiddlewareStack(URLRouter([*websocket_urlpatterns, re_path("", nowhere)])),
+    Charged(
+        AuthMiddlewareStack(Settled(URLRouter([*websocket_urlpatterns, re_path("", nowhere)])))
+    ),
     settings.OWN_ORIGINS,
 )
 

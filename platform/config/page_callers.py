@@ -30,8 +30,11 @@ class Callers:
 
     def note(self, request: ASGIRequest) -> None:
         """Remembers for whom a page has been answered, or that it was for nobody."""
-        credential = _credential(request.scope)
-        name = _name(request)
+        key = getattr(getattr(request, "auth", None), "key", None)
+        self.remember(request.scope, getattr(request, "user", None), key)
+
+    def remember(self, scope: Any, user: Any, key: Any = None) -> None:
+        credential, name = _credential(scope), _name(user, key)
         self._known.pop(credential, None)
         if credential and name:
             self._known[credential] = name, time.monotonic() + KNOWN_S
@@ -39,11 +42,10 @@ class Callers:
                 self._known.popitem(last=False)
 
 
-def _name(request: Any) -> str:
-    if key := getattr(getattr(request, "auth", None), "key", None):
+def _name(user: Any, key: Any) -> str:
+    if key:
         return f"tenant/{key.tenant_id}"
     try:
-        user = getattr(request, "user", None)
         return f"person/{user.pk}" if user and user.is_authenticated else ""
     except DatabaseError:
         return ""

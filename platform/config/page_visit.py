@@ -13,7 +13,7 @@ from config.page_turns import MOST, Busy, Lane, Turns
 from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.client_address import client_ip, counted
 
-STRANGERS = Lane(4, 2, waiting=64, waiting_of_one=16)
+STRANGERS = Lane(4, 3, waiting=128, waiting_of_one=64)
 KNOWN = Lane(6, 4, waiting=256, waiting_of_one=64)
 STREAMS = Lane(4, 2, waiting=0, waiting_of_one=0)  # exports: they last as long as a client reads
 TOO_MANY = "Too many pages are being asked for. Please try again in a moment."
@@ -27,6 +27,7 @@ class Visit:
         self._name = callers.known(scope)
         self._turns, self._lane = _pages, KNOWN if self._name else STRANGERS
         self._has_place = False
+        self._charged: tuple[Ask, int] | None = None
         self._whole: list[Any] | None = []  # an answer in one piece; None: a stream
 
     async def charge(self) -> None:
@@ -36,14 +37,28 @@ class Visit:
         address = counted(client_ip(self.scope))
         part = FOR_PROGRAMS if is_for_programs(self.scope) else "/"  # who floods one has the other
         self._name = f"{address}{part}"
-        context = self.scope.get("state", {}).get("context")
-        if not (address and context and settings.PAGES_PER_MINUTE):
+        if not (address and self._limiter and settings.PAGES_PER_MINUTE):
             return
         ask = Ask(str(uuid4()), f"pages:{address}", settings.PAGES_PER_MINUTE)
-        admission, _ = await context.rate_limiter.admit(ask)
+        admission, counted_at = await self._limiter.admit(ask)
         if admission.tier:
             wait_s = max(1, math.ceil(admission.frees_in_ms / 1000))
             raise Refused(429, "Too many requests came from your address.", wait_s)
+        self._charged = ask, counted_at
+
+    async def settle(self) -> None:
+        """Takes the charge back where the stranger has turned out to be signed in.
+
+        After a restart nobody is known, and a whole office comes from one address.
+        """
+        if self._charged and callers.known(self.scope):
+            await self._limiter.undo(*self._charged)
+
+    @property
+    def _limiter(self) -> Any:
+        """None where no such process serves it, as in a test."""
+        context = self.scope.get("state", {}).get("context")
+        return context and context.rate_limiter
 
     async def run(self, pages: Any, receive: Any, replay: Any, send: Any) -> None:
         """Has the page made. `replay` reads the request again, `receive` what comes behind it.
@@ -56,6 +71,7 @@ class Visit:
             await pages(self.scope, replay, self._sender(send))
         finally:
             self._give_back()
+        await self.settle()
         for message in self._whole or ():
             await send(message)
 

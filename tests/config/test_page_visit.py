@@ -11,6 +11,7 @@ from django.core.handlers.asgi import ASGIRequest
 
 from config import page_visit
 from config.pages import bounded
+from config.socket_visit import Charged, Settled
 from tenants.rate_limits.admission import Admission
 
 pytestmark = pytest.mark.unit
@@ -31,6 +32,9 @@ class Limiter:
 
     def __init__(self, left: int) -> None:
         self.left = left
+
+    async def undo(self, _ask: Any, _counted_at: int) -> None:
+        self.left += 1
 
     async def admit(self, ask: Any) -> tuple[Admission, int]:
         assert ask.address == "pages:203.0.113.7"
@@ -102,9 +106,9 @@ async def test_a_flood_of_strangers_is_made_few_at_a_time_and_the_rest_is_refuse
     tasks = await run(page, *flood)
     page.may_end.set()
     await asyncio.gather(*tasks)
-    assert page.most == 2
+    assert page.most == 3
     statuses = [each.status for each in flood]
-    assert (statuses.count(200), statuses.count(503)) == (18, 232)
+    assert (statuses.count(200), statuses.count(503)) == (67, 183)
     refused = next(each for each in flood if each.status == 503)
     assert (b"retry-after", b"5") in refused.sent[0]["headers"]
 
@@ -114,7 +118,7 @@ async def test_a_flood_of_pages_leaves_the_management_api_to_others() -> None:
     tasks = await run(page, *(Asking() for _ in range(50)))
     api = Asking("/api/v1/me/", authorization="Bearer new")
     tasks += await run(page, api)
-    assert page.running == 3
+    assert page.running == 4
     page.may_end.set()
     await asyncio.gather(*tasks)
     assert api.status == 200
@@ -138,7 +142,7 @@ async def test_strangers_keep_nobody_out_who_is_signed_in() -> None:
     tasks = await run(page, *(Asking() for _ in range(50)))
     person = await known("abc")
     tasks += await run(page, person)
-    assert page.running == 3
+    assert page.running == 4
     page.may_end.set()
     await asyncio.gather(*tasks)
     assert person.status == 200
@@ -166,9 +170,50 @@ async def test_an_address_is_refused_after_so_many_requests_of_strangers() -> No
     assert person.status == 200
 
 
+async def test_people_whose_session_is_new_to_this_process_do_not_count() -> None:
+    """After a restart that is everybody, and an office has one address."""
+    limiter = Limiter(1)
+    for number in range(3):
+        person = Asking("/console/", limiter=limiter, cookie=f"forebay_session=office-{number}")
+
+        async def page(scope: Any, receive: Any, send: Send) -> None:
+            await receive()
+            request = ASGIRequest(scope, BytesIO())
+            request.user = Person  # type: ignore[assignment]  # it stands for one
+            page_visit.callers.note(request)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        await bounded(page, person.scope, person.receive, person.send)
+        assert person.status == 200
+    assert limiter.left == 1
+
+
+async def test_websockets_of_strangers_count_too_and_those_of_people_do_not() -> None:
+    limiter, opened = Limiter(2), []
+
+    async def chat(scope: Any, _receive: Any, _send: Any) -> None:
+        opened.append(scope["user"])
+
+    async def open_one(user: Any, cookie: str) -> list[dict[str, Any]]:
+        asking = Asking("/ws/chat/", limiter=limiter, cookie=f"forebay_session={cookie}")
+        asking.scope |= {"type": "websocket", "user": user}
+        await Charged(Settled(chat))(asking.scope, asking.receive, asking.send)
+        return asking.sent
+
+    nobody = type("Nobody", (), {"is_authenticated": False})
+    assert await open_one(Person, "signed in") == []
+    assert limiter.left == 2
+    for number in range(2):
+        assert await open_one(nobody, f"claimed-{number}") == []
+    (refused,) = await open_one(nobody, "claimed-3")
+    assert refused["type"] == "websocket.close"
+    assert await open_one(Person, "signed in") == []
+    assert opened == [Person, nobody, nobody, Person]
+
+
 async def test_who_goes_while_they_wait_has_no_page_made() -> None:
     page = Page()
-    tasks = await run(page, *(Asking() for _ in range(2)))
+    tasks = await run(page, *(Asking() for _ in range(3)))
     gone = Asking()
     tasks += await run(page, gone)
     gone.gone.set()
@@ -176,7 +221,7 @@ async def test_who_goes_while_they_wait_has_no_page_made() -> None:
     assert gone.sent == []
     page.may_end.set()
     await asyncio.gather(*tasks)
-    assert page.most == 2
+    assert page.most == 3
 
 
 async def test_a_client_that_reads_slowly_holds_no_place() -> None:

@@ -1,0 +1,36 @@
+"""Websockets of strangers count for their address, as pages do: for each a session is looked up.
+
+`Charged` stands before the look-up and `Settled` behind it.
+"""
+
+from typing import Any
+
+from config.origins import refuse
+from config.page_refusal import Refused
+from config.page_visit import Visit, callers
+
+_VISIT = "forebay.visit"
+
+
+class Charged:
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        visit = Visit(scope)
+        try:
+            await visit.charge()
+        except Refused:
+            await refuse(scope, receive, send)
+        else:
+            await self._application({**scope, _VISIT: visit}, receive, send)
+
+
+class Settled:
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        callers.remember(scope, scope["user"])
+        await scope[_VISIT].settle()
+        await self._application(scope, receive, send)
