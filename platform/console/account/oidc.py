@@ -12,6 +12,7 @@ from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount import app_settings
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.base.constants import AuthProcess
@@ -21,10 +22,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from requests import RequestException
+from requests import RequestException, Session
 
 from audit.actions import Action
-from console.account import session_acts
+from console.account import provider_tls, session_acts
 from console.account.invitations import is_vouched_for
 from console.authorization import signing_in
 from tenants.accounts import second_factor
@@ -64,6 +65,9 @@ come_back = signing_in(_or_back(openid_connect.callback))
 
 
 class IdentityProviders(DefaultSocialAccountAdapter):
+    def get_requests_session(self) -> Session:
+        return provider_tls.session(app_settings.REQUESTS_TIMEOUT)
+
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             raise ImmediateHttpResponse(redirect("console:account"))

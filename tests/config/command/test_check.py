@@ -97,6 +97,17 @@ def test_what_others_on_the_network_could_read(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.unit
+def test_a_proxy_that_nobody_has_named_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_PUBLIC_URL", "https://forebay.example.com")
+    assert [each.subject for each in exposed.findings()] == ["proxies"]
+    monkeypatch.setenv("FOREBAY_WEB_PROXIES", "10.0.0.5")
+    assert list(exposed.findings()) == []
+    monkeypatch.delenv("FOREBAY_WEB_PROXIES")
+    monkeypatch.setenv("FOREBAY_PUBLIC_URL", "http://forebay.example.com")
+    assert list(exposed.findings()) == []
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize(
     "wrong",
     [{"FOREBAY_TLS_CERTIFICATE": "/a.crt"}, {"REDIS_URL_FILE": "/none"}],

@@ -26,10 +26,22 @@ def _exposed(own: given.Files) -> Iterator[Finding]:
             "metrics",
             "who reaches their ports may read them: set FOREBAY_METRICS_TOKEN_FILE",
         )
+    if _has_unnamed_proxy(own):
+        yield warn(
+            "proxies",
+            "people come by https and no port here has TLS: name the proxy that has it in "
+            "FOREBAY_WEB_PROXIES, or all people count as its one address",
+        )
     if _is_open("FOREBAY_GRPC_PORT", "FOREBAY_HOST") and not given.grpc_files(own)[0]:
         yield warn(
             "gRPC", "keys and prompts come in clear: set FOREBAY_TLS=on, or let TLS end before it"
         )
+
+
+def _has_unnamed_proxy(own: given.Files) -> bool:
+    public = os.environ.get("FOREBAY_PUBLIC_URL", "")
+    named = os.environ.get("FOREBAY_WEB_PROXIES", "").strip()
+    return public.startswith("https://") and not (own[0] or named)
 
 
 def _is_open(port: str, host: str) -> bool:
