@@ -44,7 +44,8 @@ class SilenceWatch:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY_HOSTED_S if self._engine.config.hosted else EVERY_S)
-            if silent := self._silent([each for each in running.values() if each.works]):
+            waiting = [each for each in running.values() if each.works and not each.lost]
+            if silent := self._silent(waiting):
                 await self._look(silent)
             else:
                 self._in_vain = 0

@@ -29,6 +29,7 @@ class Waiting:
     def __init__(self, *, is_streamed: bool = True, prompt: int = 0, most: int = 1000) -> None:
         self.heard = 0
         self.failed: EngineFailed | None = None
+        self.times_failed = 0
         self.is_streamed = is_streamed
         charge = SimpleNamespace(completion_tokens=most)
         self.order = SimpleNamespace(body=b"x" * prompt, charge=charge)
@@ -39,6 +40,7 @@ class Waiting:
 
     def engine_lost(self, failure: EngineFailed) -> None:
         self.failed = failure
+        self.times_failed += 1
 
 
 class Quiet(ScriptedEngine):
@@ -160,6 +162,16 @@ async def test_an_engine_that_computes_nothing_loses_all_that_waits() -> None:
     assert isinstance(whole.failed, EngineStalled)
     assert whole.failed.counts
     assert whole.failed.opens_breaker
+
+
+async def test_what_is_lost_is_told_so_once() -> None:
+    """While it ends, it has a connection to close and may have an answer to settle."""
+    engine, request = Quiet(stall_s=0.2), Waiting()
+    engine.figures = False
+    with watched(engine, one=request):
+        await failed(request)
+        await asyncio.sleep(0.2)
+    assert request.times_failed == 1
 
 
 async def test_an_engine_that_cannot_even_say_its_figures_computes_nothing() -> None:
