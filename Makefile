@@ -76,7 +76,7 @@ soak: .venv/.dev
 		tests/console/account/test_lockout.py tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch --timeout 5400 $(ARGS)
 
-# What came of each stays in var/mutants.jsonl: a run that was cut off goes on. ARGS='--only quota' for some.
+# What came of each stays in var/mutants.jsonl: another run tries what was not noticed. ARGS='--only quota' for some.
 mutants: .venv/.dev
 	$(PY) -m tests.mutants $(ARGS)
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.dispatch import receiver
 from django.test import TransactionTestCase
 from django.utils import translation
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis.internal.conjecture import providers
 from psycopg.conninfo import make_conninfo
@@ -27,11 +27,13 @@ from tests.emptying import Emptying
 # The same examples each time: a run that fails can be run again. `make soak` looks for new ones.
 # On a busy machine everything is too slow.
 EXPLORE = bool(os.environ.get("FOREBAY_TEST_EXPLORE"))
+FIRST_FAILURE = bool(os.environ.get("FOREBAY_TEST_FIRST_FAILURE"))  # looks for no simpler one
 hypothesis_settings.register_profile(
     "forebay",
     derandomize=not EXPLORE,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.shrink or not FIRST_FAILURE],
 )
 hypothesis_settings.load_profile("forebay")
 if not EXPLORE:

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     mutants = [one for one in listed() if options.only in f"{one.path} {one.kind} {one.why}"]
     results = Results(PROJECT / "var" / "mutants.jsonl", anew=options.anew)
-    due = [mutant for mutant in mutants if results.of(mutant) is None]
+    due = [mutant for mutant in mutants if not results.is_done(mutant)]
     with tempfile.TemporaryDirectory(prefix="forebay-mutants-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL may run as another user
         copy = Copy.make(Path(folder))

@@ -35,9 +35,12 @@ class Copy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Imports come from here, and not from where the virtual environment points."""
+        """Imports come from here, and not from where the virtual environment points.
+
+        Hypothesis spends no time on simpler examples: that a test fails is enough.
+        """
         paths = f"{self.root}{os.pathsep}{self.root / 'platform'}"
-        return os.environ | {"PYTHONPATH": paths}
+        return os.environ | {"PYTHONPATH": paths, "FOREBAY_TEST_FIRST_FAILURE": "1"}
 
     @contextmanager
     def with_mutant(self, mutant: Mutant) -> Iterator[None]:

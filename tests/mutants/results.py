@@ -39,10 +39,10 @@ class Results:
             row["id"]: Result(**{**row, "verdict": Verdict(row["verdict"])}) for row in rows
         }
 
-    def of(self, mutant: Mutant) -> Result | None:
-        """None for one that has not run, or has to run again."""
+    def is_done(self, mutant: Mutant) -> bool:
+        """Whether it was noticed. One that survived is tried again: there may be a test by now."""
         known = self._known.get(mutant.id)
-        return known if known and known.verdict in (Verdict.NOTICED, Verdict.SURVIVED) else None
+        return known is not None and known.verdict is Verdict.NOTICED
 
     def add(self, result: Result) -> None:
         self._known[result.id] = result

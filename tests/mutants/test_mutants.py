@@ -95,13 +95,14 @@ def test_ninety_five_of_a_hundred_are_enough(results: Results, noticed: int, goo
 
 
 def test_a_run_that_was_cut_off_goes_on(results: Results, tmp_path: Path) -> None:
-    done, stale, due = (a_mutant("old", str(n)) for n in range(3))
-    results.add(Result(done.id, Verdict.NOTICED, "", 1.0))
+    noticed, survived, stale, due = mutants = [a_mutant("old", str(n)) for n in range(4)]
+    results.add(Result(noticed.id, Verdict.NOTICED, "", 1.0))
+    results.add(Result(survived.id, Verdict.SURVIVED, "", 1.0))
     results.add(Result(stale.id, Verdict.STALE, "", 1.0))
     again = Results(tmp_path / "var" / "results.jsonl")
-    assert [bool(again.of(one)) for one in (done, stale, due)] == [True, False, False]
-    words, good = again.summary([done, stale, due])
+    assert [one for one in mutants if not again.is_done(one)] == [survived, stale, due]
+    words, good = again.summary(mutants)
     assert not good
-    assert "1 of 1 noticed (100.0%), 1 stale, 0 broken, 1 have not run" in words
+    assert "1 of 2 noticed (50.0%), 1 stale, 0 broken, 1 have not run" in words
     anew = Results(tmp_path / "var" / "results.jsonl", anew=True)
-    assert anew.of(done) is None
+    assert not anew.is_done(noticed)

@@ -100,6 +100,20 @@ def test_a_key_does_not_change_its_successors_quota_nor_its_makers(
     assert program.post(f"{T}keys/", name="x", scopes=["inference"]).status_code == 403
 
 
+def test_a_rotated_key_does_not_change_the_quota_that_went_over(acme: Tenant) -> None:
+    """Nothing else stands in its way: it changes any other quota."""
+    key, text = issued(acme)
+    program = Api(Client(), text)
+    kind: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1, "by": "test"}
+    own, other = Quota.set(acme, **kind, api_key=key), Quota.set(acme, **kind, model="small")
+    _, fresh = key.rotate(by="test", overlap=timedelta(days=1))
+    for holder in (program, Api(Client(), fresh)):
+        assert holder.patch(f"{T}quotas/{own.pk}/", limit=9).status_code == 403
+        assert holder.delete(f"{T}quotas/{own.pk}/").status_code == 403
+        assert holder.patch(f"{T}quotas/{other.pk}/", limit=9).status_code == 200
+    assert Quota.objects.get(pk=own.pk).limit == 1
+
+
 def test_the_platforms_quota_is_the_operators(
     api: Api, acme: Tenant, erin: Member, operator: User, enter: Enter, with_key: Enter
 ) -> None:

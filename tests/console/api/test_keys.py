@@ -143,6 +143,15 @@ def test_a_key_widens_no_other_key(acme: Tenant, with_key: Enter) -> None:
     assert narrow.requests_per_minute == 10
 
 
+def test_a_teams_key_issues_keys_of_its_team(acme: Tenant, with_key: Enter) -> None:
+    team, other = (Team.form(acme, name, by="test") for name in ("search", "research"))
+    program = with_key(acme, team=team)
+    asked: dict[str, Any] = {"name": "child", "scopes": ["inference"]}
+    for more in ({}, {"team": str(other.pk)}):
+        assert program.post(KEYS, **asked, **more).status_code == 403
+    assert program.post(KEYS, **asked, team=str(team.pk)).status_code == 201
+
+
 def test_a_key_does_not_change_itself(acme: Tenant, with_key: Enter) -> None:
     program = with_key(acme)
     own = f"{KEYS}{ApiKey.objects.get().pk}/"

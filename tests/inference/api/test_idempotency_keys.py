@@ -12,6 +12,7 @@ import orjson
 import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError, connection
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.keys import keyring as keys
@@ -27,7 +28,7 @@ from inference.intake.claim import Claim
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken, NotAdmitted, OutOfService
 from inference.intake.submission import Submission
-from inference.models import Completion, IdempotencyKey
+from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.models.idempotency_key import KEPT
 from inference.record import statements
 from inference.record.recorded import on_record
@@ -144,6 +145,41 @@ async def test_a_key_that_came_to_nothing_is_taken_over_once(
     assert {type(each) for each in lost} == {KeyTaken}
     assert await look_up(caller, claim) == await in_database(Completion.objects.get)()
     assert won.order.outlives_reader
+
+
+@pytest.mark.parametrize(
+    ("state", "tokens", "is_free"),
+    [
+        (State.FAILED, (0, 0), True),
+        (State.CANCELLED, (0, 0), True),
+        (State.FAILED, (5, 0), False),
+        (State.CANCELLED, (5, 2), False),
+        (State.DONE, (5, 0), False),
+    ],
+)
+async def test_what_has_read_a_prompt_came_to_something(
+    acme: Tenant, caller: Caller, state: State, tokens: tuple[int, int], is_free: bool
+) -> None:
+    """It is paid for: the key does not run it anew."""
+    claim, now = await ready(caller), timezone.now()
+
+    def ended() -> None:
+        what = {"tenant": acme, "model": "m", "api_key_id": caller.api_key_id}
+        completion = Completion.objects.create(
+            id=uuid4(), route=ROUTE, state=state, stream=True, created_at=now, **what
+        )
+        counts = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+        Usage.objects.create(
+            completion=completion, status=502, created_at=now, duration_ms=1, **counts, **what
+        )
+        held = {"owner": caller.api_key_id, "key": claim.key, "body": claim.body}
+        IdempotencyKey.objects.create(
+            tenant=acme, completion_id=completion.pk, created_at=now, **held
+        )
+
+    await in_database(ended)()
+    found = await look_up(caller, claim)
+    assert isinstance(found, Claim if is_free else Completion)
 
 
 async def test_a_large_body_is_claimed_too(

@@ -231,6 +231,19 @@ async def test_asking_twice_with_one_id_takes_one_place(
     assert await link.call("ZCARD", concurrency_key(str(acme.tenant_id))) == 1
 
 
+async def test_asking_twice_with_one_id_holds_its_bytes_once(
+    shared: SharedAdmission, link: RedisLink
+) -> None:
+    acme = caller(limits=Limits(megabytes_in_flight=1))
+    asked = an_ask(acme, size=300_000)
+    for _ in range(2):
+        await shared.admit(asked)
+    assert (await ask(shared, acme, size=600_000)).tier == ""
+    assert (await ask(shared, acme, size=300_000)).tier == "bytes"
+    await release(link, place_of(asked), 0, 0)
+    assert (await ask(shared, acme, size=300_000)).tier == ""
+
+
 async def test_what_came_in_without_redis_is_charged_once(
     shared: SharedAdmission, link: RedisLink
 ) -> None:
