@@ -137,6 +137,17 @@ async def test_who_rotates_somebody_elses_key_does_not_read_what_it_had_asked_fo
     assert (await events(text, after)).status_code == 200
 
 
+async def test_nor_where_nobody_wrote_down_who_was_shown_a_key(
+    context: Context, link: RedisLink, acme: Tenant, alice: Member
+) -> None:
+    """Keys of earlier versions name those on whom they depend, and nobody who holds them."""
+    key, _ = await issued(acme)
+    before = await streamed(link, acme, api_key=key)
+    _, fresh_text = await in_database(key.rotate)(by=alice.actor, overlap=HOUR)
+    await in_database(ApiKey.objects.update)(holders=[])
+    assert (await events(fresh_text, before)).status_code == 404
+
+
 async def test_nor_after_having_widened_it(
     context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:
