@@ -12,6 +12,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
+from audit.models import DeletionRequest
 from inference.intake.revocation import Credential, Revocation
 from inference.models import Completion, State
 from inference.order import Order
@@ -146,6 +147,28 @@ async def test_how_a_member_ends(
     await in_database(taken_away)(key, bob)
     await until(lambda: lost)
     assert lost == [why]
+
+
+@pytest.mark.parametrize("whose", ["key", "member"])
+async def test_a_request_ends_when_its_persons_data_is_restricted(
+    watch: Revocation, acme: Tenant, key: ApiKey, bob: Member, cancelled: list[UUID], whose: str
+) -> None:
+    """Nothing of theirs is processed, from when an erasure or a restriction has begun."""
+    order, sink = await in_database(on_record)(acme), Sink()
+    subject = (key if whose == "key" else bob).subject_id
+    watch.begin(order, bytes(key.digest) if whose == "key" else bob.id, sink)
+    await asyncio.sleep(0.7)
+    assert not sink.finished
+    now = timezone.now()
+    at = {"requested_at": now, "due_at": now, "requested_by": "test", "state": "running"}
+    create = in_database(DeletionRequest.objects.create)
+    await create(tenant_id=acme.id, subject_id=subject, **at)
+    await until(lambda: sink.finished)
+    frame = await sink.next(1)
+    assert frame
+    assert (frame.kind, frame.status) == (Kind.ERROR, 403)
+    assert orjson.loads(frame.body)["error"]["code"] == "restricted"
+    assert order.id in cancelled
 
 
 async def test_nobody_else_is_cut_off(
