@@ -4,10 +4,10 @@ from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import orjson
 from django.conf import settings
 
 from inference.batch.endpoints import ENDPOINTS
+from inference.validation import bounded_json
 
 LONGEST_ID = 512
 AROUND_BODY = 4096  # bytes of a line beside its body
@@ -95,7 +95,7 @@ def asked(text: bytes, endpoint: str) -> Asked:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(text)
+        found = bounded_json.loads(text)
     except ValueError:
         raise Malformed("invalid_json_line", "this line is not valid JSON") from None
     if not isinstance(found, dict):

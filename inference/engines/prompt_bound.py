@@ -16,6 +16,7 @@ Where it does not hold after all, the settlement says so (record/statements.py).
 """
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -26,12 +27,21 @@ import orjson
 Form = Literal["NFC", "NFKC"]
 GROWTH: dict[Form, int] = {"NFC": 3, "NFKC": 11}  # at most, in UTF-8 (UAX #15, section 9)
 MOST_NORMALISED = 64 * 1024  # bytes: beyond, the factor stands in, which costs no time
+SHORT = 2 * 1024  # bytes: so many are normalised within a millisecond, whatever they are
+LONGEST_RUN = 128  # characters that may all be marks of one letter: to sort n of them takes n * n
 MOST_SEARCHED = 64 * 1024  # bytes: beyond, to look for each mark takes longer than to read it all
 _OF_MESSAGE = len('{"role":"","content":""}')
 # Fields that a template may lay out anew. In a text their quotes would be escaped.
 _LAID_OUT = ("tools", "response_format", "guided_json", "structured_outputs")
 _CALLS = ("tool_calls", "function_call")
 _OF_TOOLS = ("tool", "function")  # roles
+# Letters that begin anew: no mark before them, or behind, is sorted past them (UAX #15, section 9).
+# ASCII, Cyrillic, Thai, Lao, Tibetan, Burmese, Khmer, kana, Chinese and Hangul.
+_BEGINS = (
+    r"\x00-\x7f\u0410-\u044f\u0e01-\u0e2e\u0e81-\u0eae\u0f40-\u0f6c\u1000-\u1021\u1780-\u17b3"
+    r"\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
+)
+_LONG_RUN = re.compile(f"[^{_BEGINS}]{{{LONGEST_RUN},}}")
 _OTHER_THAN_TEXT = [f'"{name}":'.encode() for name in _LAID_OUT + _CALLS]
 _OTHER_THAN_TEXT += [f'"role":"{role}"'.encode() for role in _OF_TOOLS]
 
@@ -105,6 +115,8 @@ def _growth(body: bytes, form: Form | None) -> int:
     if len(body) > MOST_NORMALISED:
         return len(body) * (GROWTH[form] - 1)
     text = body.decode()
+    if len(body) > SHORT and _LONG_RUN.search(text):
+        return len(body) * (GROWTH[form] - 1)
     if unicodedata.is_normalized(form, text):
         return 0
     return max(0, len(unicodedata.normalize(form, text).encode()) - len(body))

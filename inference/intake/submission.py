@@ -69,7 +69,7 @@ def read(
     here = residency.bound(caller, stays)
     klass = klass or work_class(caller, route, asked_class)
     told = {residency.HEADER: stays and residency.LOCAL, CLASS: asked_class and klass}
-    claim = _claim(idempotency_key, route, body, told)
+    sent = body if idempotency_key is None else dict(body)  # the checks below fill in defaults
     if prompt:
         body = prompt.put_into(body)
         length = len(orjson.dumps(body))
@@ -77,6 +77,7 @@ def read(
     body = checked(body, length, form, engine)
     if body.get("moderation"):
         _check_moderated(engine)
+    claim = _claim(idempotency_key, route, sent, told)  # hashes all of it, so after the checks
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     options = body.get("stream_options") or {}

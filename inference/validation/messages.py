@@ -7,6 +7,8 @@ import orjson
 from inference.engines.base import Engine
 from inference.engines.capabilities import MEDIA, OF_PART
 from inference.errors import BadRequest
+from inference.validation import bounded_json
+from inference.validation.bounded_json import MOST_CONTAINERS, TooManyValues
 from inference.validation.schemas import DEEPEST, Body, deeper
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -33,6 +35,7 @@ def check_messages(messages: Any, engine: Engine) -> None:
         raise BadRequest("`messages` must be a list with at least one message", param="messages")
     for i, message in enumerate(messages):
         _check_message(message, f"messages[{i}]", engine)
+    _check_arguments(messages)
 
 
 def _check_message(message: Any, where: str, engine: Engine) -> None:
@@ -48,8 +51,6 @@ def _check_message(message: Any, where: str, engine: Engine) -> None:
     for name in _CALLS:
         if message.get(name) and not engine.capabilities.tools:
             raise unsupported(engine, "calls of tools", f"{where}.{name}")
-    for arguments in _arguments(message):
-        _check_arguments(arguments, where)
 
 
 def _check_content(message: Body, where: str, engine: Engine) -> None:
@@ -89,8 +90,8 @@ def _check_part(part: Any, where: str, engine: Engine) -> None:
     needs = OF_PART.get(kind)
     if needs and not getattr(engine.capabilities, needs):
         raise unsupported(engine, needs, where)
-    for name in sorted(part.keys() - _BESIDE - {kind}):
-        raise BadRequest(f"`{where}.{name}` is not a field of a {kind} part", param=where)
+    if unknown := part.keys() - _BESIDE - {kind}:
+        raise BadRequest(f"`{where}.{min(unknown)}` is not a field of a {kind} part", param=where)
     if kind in MEDIA:
         _check_medium(part.get(kind), kind, f"{where}.{kind}", where)
     elif not isinstance(part.get(kind), str):
@@ -146,10 +147,31 @@ def _arguments(message: Body) -> list[Any]:
     return [function.get("arguments") for function in asked if isinstance(function, dict)]
 
 
-def _check_arguments(text: Any, where: str) -> None:
+def _check_arguments(messages: list[Any]) -> None:
+    """Those of all calls together hold no more objects and lists than a body may."""
+    room = MOST_CONTAINERS
+    for i, message in enumerate(messages):
+        for arguments in _arguments(message):
+            if isinstance(arguments, str):
+                room -= _check_call(arguments, f"messages[{i}]", room)
+
+
+def _check_call(arguments: str, where: str, room: int) -> int:
+    """How many objects and lists they hold at most."""
+    if (few := arguments.count("[") + arguments.count("{")) <= min(DEEPEST, room):
+        return few
+    text = arguments.encode()
+    try:
+        containers = bounded_json.containers(text, room)
+    except TooManyValues as problem:
+        what = f"the arguments of all calls up to `{where}` cannot be read: {problem} altogether"
+        raise BadRequest(what, param=where) from None
+    _check_depth(text, where)
+    return containers
+
+
+def _check_depth(text: bytes, where: str) -> None:
     """They are JSON in a string, which engines read and walk too."""
-    if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
-        return
     try:
         too_deep = deeper(orjson.loads(text), DEEPEST)
     except ValueError as problem:

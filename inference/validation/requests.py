@@ -6,11 +6,10 @@ take in `inference/engines/capabilities.py`; what goes on here is the same for a
 
 from typing import Any
 
-import orjson
-
 from inference.engines.base import Engine, context_exceeded
 from inference.engines.fields import HINTS, Rule, integer, number, strings, tokens
 from inference.errors import BadRequest
+from inference.validation import bounded_json
 from inference.validation.messages import check_messages, media_length, unsupported
 from inference.validation.schemas import DEEPEST, Body, check_schemas, deeper
 from inference.validation.strict import check_enforced
@@ -23,18 +22,22 @@ _GUIDES = ("guided_json", "guided_choice", "structured_outputs")
 
 
 def parsed(raw: bytes) -> Body:
+    """Raises BadRequest, within some 50 ms for 4 MiB, whatever they are."""
     try:
-        body = orjson.loads(raw)
+        body = bounded_json.loads(raw)
+    except bounded_json.TooManyValues as problem:
+        raise BadRequest(f"the body cannot be read: {problem}", code="invalid_json") from None
     except ValueError as problem:
         raise BadRequest(f"the body is not valid JSON: {problem}", code="invalid_json") from None
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object", code="invalid_json")
     if raw.count(b"[") + raw.count(b"{") > DEEPEST:
-        _check_depth(body)
+        check_depth(body)
     return body
 
 
-def _check_depth(body: Body) -> None:
+def check_depth(body: Body) -> None:
+    """Raises BadRequest."""
     for name, value in body.items():
         if deeper(value, DEEPEST):
             raise BadRequest(

@@ -109,10 +109,13 @@ def _target(root: Any, ref: str) -> Any:
 
 
 # Walking JSON ------------------------------------------------------------------------------------
+_HOLDS = (dict, list)
+
+
 def deeper(value: Any, most: int) -> bool:
     level = [value]
-    for _ in range(most + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
+    for _ in range(most):
+        level = [inner for outer in level for inner in _inside(outer) if type(inner) in _HOLDS]
         if not level:
             return False
     return True

@@ -27,7 +27,7 @@ from inference.intake.submission import Submission, read
 from inference.intake.submit import submit
 from inference.lines import cancelling
 from inference.models import Batch
-from inference.validation import requests
+from inference.validation import bounded_json, requests
 from inference.validation.forms import Form
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
@@ -123,10 +123,11 @@ class Asking:
 
     async def _read(self, caller: Caller, line: bytes) -> Submission:
         """Raises NoSuchModel, ApiError, OutOfService."""
-        body = orjson.dumps(orjson.loads(line)["body"])
-        if len(body) > settings.MAX_BODY_BYTES:
+        parsed: dict[str, Any] = bounded_json.loads(line)["body"]  # an object: validation.py
+        length = len(orjson.dumps(parsed))
+        if length > settings.MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {settings.MAX_BODY_BYTES} bytes")
-        parsed = requests.parsed(body)
+        requests.check_depth(parsed)
         if parsed.get("stream"):
             raise BadRequest("a line of a batch cannot be streamed", param="stream")
         form, prompt = ENDPOINTS[self._batch.endpoint], None
@@ -136,7 +137,7 @@ class Asking:
         return read(
             caller,
             parsed,
-            len(body),
+            length,
             form,
             prompt=prompt,
             route=ROUTE,

@@ -9,6 +9,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from inference.validation import bounded_json
+
 # What a field takes as JSON. DRF by itself also takes 1 for "1", "yes" for true.
 _TAKES: dict[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]] = {
     serializers.BooleanField: (bool,),
@@ -28,8 +30,10 @@ class JSONParser(BaseParser):
     def parse(self, stream: IO[Any], *args: Any, **kwargs: Any) -> Any:
         body = stream.read()
         try:
-            found = orjson.loads(body) if body.strip() else {}
-        except orjson.JSONDecodeError as problem:
+            found = bounded_json.loads(body) if body.strip() else {}
+        except bounded_json.TooManyValues:
+            raise ParseError(_("This has too many values.")) from None
+        except ValueError as problem:
             raise ParseError(_("This is not JSON: %(problem)s.") % {"problem": problem}) from None
         if b"\\u0000" in body and _holds_nul(found):
             raise ParseError(_("A text holds a NUL character."))

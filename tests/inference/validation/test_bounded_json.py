@@ -1,0 +1,204 @@
+"""No body costs more to refuse than a few passes over its bytes, whatever stands in it."""
+
+import gzip
+import time
+import tracemalloc
+import unicodedata
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from inference.batch.input_lines import Malformed, asked
+from inference.engines.base import EngineConfig
+from inference.engines.openai import OpenAIEngine
+from inference.engines.prompt_bound import GROWTH, LONGEST_RUN, Template, prompt_bound
+from inference.errors import ApiError, BadRequest
+from inference.validation import bounded_json, requests
+from inference.validation.bounded_json import (
+    LIGHT,
+    MOST_CONTAINERS,
+    MOST_TEXTS,
+    MOST_VALUES,
+    TooManyValues,
+    containers,
+    loads,
+)
+from inference.validation.forms import Form, checked
+
+pytestmark = pytest.mark.unit
+LARGEST = 4 * 1024 * 1024  # bytes of a body, as shipped
+# Seconds of this thread's own time. Measured: 0.05 at most. Without the bounds: 0.3 to 2 each.
+SOON = 0.25
+ENGINE = OpenAIEngine(
+    EngineConfig("smol", "openai", "http://x/v1", "smol", context_length=1_000_000)
+)
+
+
+def filled(unit: bytes, around: tuple[bytes, bytes] = (b'{"a":[', b"0]}")) -> bytes:
+    first, last = around
+    return first + unit * ((LARGEST - len(first) - len(last)) // len(unit)) + last
+
+
+HOSTILE = {
+    "empty lists": filled(b"[],"),
+    "empty objects": filled(b"{},"),
+    "lists 60 levels deep": filled(b"[" * 60 + b"]" * 60 + b","),
+    "numbers": filled(b"0,"),
+    "fractions": filled(b"1.1,"),
+    "short texts": filled(b'"a",'),
+    "fields": b"{" + b",".join(b'"%x":0' % i for i in range(LARGEST // 10)) + b"}",
+    "lists behind escaped quotes": filled(b"[],", (b'{"b":"' + b'\\"[' * 99 + b'","a":[', b"0]}")),
+    "lists behind backslashes": filled(b"[],", (b'{"b":"' + b"\\\\" * 99 + b'","a":[', b"0]}")),
+}  # fmt: skip
+
+
+def spent(work: Any, *args: Any) -> float:
+    """Seconds of this thread's time, whatever else runs on the machine."""
+    began = time.thread_time()
+    work(*args)
+    return time.thread_time() - began
+
+
+def refused(raw: bytes, form: Form = Form.CHAT) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        checked(requests.parsed(raw), len(raw), form, ENGINE)
+    return caught.value
+
+
+# What is refused ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+def test_a_body_of_many_values_is_refused_before_it_is_read(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_json.orjson, "loads", lambda _: pytest.fail("it was read"))
+    with pytest.raises(BadRequest, match="it has more than") as caught:
+        requests.parsed(raw)
+    assert caught.value.code == "invalid_json"
+    assert spent(refused, raw) < SOON
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+def test_refusing_it_takes_no_more_memory_than_copies_of_it(raw: bytes) -> None:
+    tracemalloc.start()
+    try:
+        refused(raw)
+        assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST
+    finally:
+        tracemalloc.stop()
+
+
+def test_some_kilobytes_of_gzip_are_such_a_body() -> None:
+    assert len(gzip.compress(HOSTILE["empty lists"])) < LIGHT
+
+
+def chat(messages: list[Any] | None = None, **fields: Any) -> bytes:
+    hello = [{"role": "user", "content": "Hello"}]
+    return orjson.dumps({"model": "smol", "messages": messages or hello, **fields})
+
+
+def calling(*arguments: str) -> list[Any]:
+    calls = [{"type": "function", "function": {"name": "f", "arguments": a}} for a in arguments]
+    return [{"role": "assistant", "content": "x", "tool_calls": calls}]
+
+
+def test_all_that_is_read_and_then_refused_is_refused_soon() -> None:
+    text = {"type": "text", "text": "a"}
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    many = [
+        chat([{"role": "user", "content": "a"}] * 16_000 + [{"role": "x"}]),
+        chat([{"role": "user", "content": [text] * 16_000 + [{"type": "x"}]}]),
+        chat([{"role": "user", "content": [image] * 9_000 + [{"type": "x"}]}]),
+        chat([{"role": "user", "content": [text | {f"k{i}": 1 for i in range(60_000)}]}]),
+        chat([{"role": "user", "content": "w, " * 1_300_000}], unknown=1),
+        chat([{"role": "user", "content": "中文" * 600_000}], unknown=1),
+        chat(logit_bias={str(i): 1 for i in range(60_000)}),
+        chat(stop=["x"] * 60_000),
+        chat(**{f"k{i}": None for i in range(60_000)}, unknown=1),
+        chat(**{"n" * 4_000_000: 1}),
+        chat(calling("[" + "[]," * 1_300_000 + "[]]")),
+        chat(calling(*["[" + "[]," * 18_000 + "[]]"] * 60)),
+        b'{"model":"smol","prompt":' + b"1" * 4_000_000 + b"}",
+    ]
+    for raw in many:
+        assert spent(refused, raw) < SOON, raw[:80]
+    tokens = orjson.dumps({"model": "smol", "prompt": [100_000] * 260_000 + ["x"]})
+    assert spent(refused, tokens, Form.TEXT) < SOON
+
+
+def test_a_line_of_a_batch_is_bounded_like_a_body() -> None:
+    head = b'{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"a":['
+    for unit in (b"[],", b"0,"):
+        line = filled(unit, (head, b"0]}}"))
+        with pytest.raises(Malformed) as caught:
+            asked(line, "/v1/chat/completions")
+        assert caught.value.code == "invalid_json_line"
+
+
+def test_marks_that_would_be_sorted_for_seconds_are_counted_at_their_longest() -> None:
+    """To bring n marks of one letter into order takes n * n steps."""
+    template = Template()
+    for marks in ("\u0315\u0300" * 16_000, "\u0f73\u0f71" * 10_000, "\uff9e\u0315" * 12_000):
+        body = orjson.dumps({"prompt": "a" + marks})
+        for form in GROWTH:
+            assert spent(prompt_bound, body, template, form) < SOON
+            longest = len(unicodedata.normalize(form, "a" + marks[:2000]).encode())
+            assert prompt_bound(body, None, form) >= longest * (len(marks) // 2000)
+
+
+@given(st.text(st.sampled_from("ab中\u0315\u0300\u0344\u1ebf\u0323\u0f73\u0958"), max_size=3000))
+@example("a" + "\u0315\u0300" * LONGEST_RUN + "\u0344" * 900)
+@example("中" * 900 + "\u01d8" + "\u0323" * (LONGEST_RUN - 2))
+def test_no_text_of_marks_has_more_tokens_than_its_bound(text: str) -> None:
+    body = orjson.dumps({"prompt": text})
+    for form in GROWTH:
+        assert prompt_bound(body, None, form) >= len(unicodedata.normalize(form, text).encode())
+
+
+# What is taken -----------------------------------------------------------------------------------
+def test_brackets_and_commas_in_texts_are_no_values() -> None:
+    code = 'if (a[1]) { say("b, c"); } \\ ' * 20_000
+    for raw in (
+        chat([{"role": "user", "content": code}]),
+        chat(calling(orjson.dumps([code]).decode())),
+    ):
+        assert len(raw) > LIGHT
+        assert checked(requests.parsed(raw), len(raw), Form.CHAT, ENGINE) == orjson.loads(raw)
+
+
+def test_as_many_values_as_are_allowed_are_read() -> None:
+    for value in ([[]] * (MOST_CONTAINERS - 2), ["a"] * (MOST_TEXTS - 1), [0] * MOST_VALUES):
+        raw = orjson.dumps({"a": value})
+        assert loads(raw) == {"a": value}
+        with pytest.raises(TooManyValues):
+            loads(orjson.dumps({"a": [*value, value[0]], "b": [value[0]]}))
+
+
+def test_short_bodies_are_read_without_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_json, "containers", lambda _: pytest.fail("it was counted"))
+    assert requests.parsed(chat()) == orjson.loads(chat())
+
+
+JSON = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text(st.sampled_from('a"\\[{,中\n')),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.sampled_from('b"\\]}')), inner),
+)
+
+
+def containers_of(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + sum(map(containers_of, inside))
+
+
+@given(JSON)
+def test_the_count_is_exact_where_it_decides(value: Any) -> None:
+    """No text can hide a list, and none is taken for one."""
+    raw, count = orjson.dumps(value), containers_of(value)
+    assert containers(raw, count) >= count
+    if count:
+        with pytest.raises(TooManyValues):
+            containers(raw, count - 1)
