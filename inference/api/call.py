@@ -10,7 +10,7 @@ from inference.api import limits, quotas
 from inference.api.refusing import as_error, is_on_record
 from inference.current import works_for
 from inference.errors import ApiError, Headers
-from inference.intake import address_limit, allowed
+from inference.intake import address_limit, allowed, unadmitted
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
 from inference.intake.caching import NOT_KEPT
@@ -20,6 +20,7 @@ from inference.intake.prompt_templates import FIELD, Prompt
 from inference.intake.refusals import denied, not_kept
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
+from inference.intake.unadmitted import Held, of_caller
 from inference.intake.work_class import HEADER as CLASS
 from inference.metrics.requests import Counted
 from inference.queue.expected_wait import Place
@@ -35,6 +36,7 @@ from tenants.rate_limits.admission import Admission
 UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
 POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
 CACHE, PREEMPTIONS = b"x-forebay-cache", b"x-forebay-preemptions"
+HEAVY = 64 * 1024  # bytes of a body: limits are asked before more of it is read
 ELSEWHERE = 1  # the address was charged at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
@@ -55,6 +57,7 @@ class Call:
         self.caller: Caller | None = None  # once it is known
         self.address_counted_at = 0  # its address has been charged for it (address_limit.py)
         self.at_admission = False  # which charges the address
+        self._was_heavy = False  # and was looked at before its body was read
         self.found_no_place = False  # where it would have waited: it is refused before that
         self.span: Span = OFF  # once it has begun
         works_for(self)
@@ -105,6 +108,37 @@ class Call:
             self.context, caller, self.client_ip, self.route, counted_at
         )
         self.headers += limits.headers(admission)
+
+    async def hold(self, size: int) -> None:
+        """Counts so many bytes of a large body, until `let_go`. Before they are read, a request
+        that the limits would refuse anyhow is refused.
+
+        Raises LimitReached, Unavailable, NotAdmitted.
+        """
+        if full := self.held.grow(size):
+            raise unadmitted.refusal(full)
+        if size > HEAVY and self.caller and not (self._was_heavy or self.at_admission):
+            self._was_heavy = True
+            await self._charge_before_reading(self.caller)
+
+    async def _charge_before_reading(self, caller: Caller) -> None:
+        try:
+            self.address_counted_at = await address_limit.charge_before_reading(
+                self.context, caller, self.client_ip, self.route, self.address_counted_at
+            )
+        except NotAdmitted:
+            self.at_admission = True  # it was refused as it would have been there
+            raise
+
+    @cached_property
+    def held(self) -> Held:
+        """What its body takes of this process's memory."""
+        return Held(unadmitted.budget(), lambda: of_caller(self.caller, self.client_ip))
+
+    def let_go(self) -> None:
+        """Its body is admitted, or refused."""
+        if held := self.__dict__.get("held"):
+            held.release()
 
     async def prompt(self, caller: Caller, body: Body, form: Form) -> Prompt | None:
         """Of the template that a body names. Raises BadRequest, NotFound, OutOfService."""
@@ -200,8 +234,8 @@ class Call:
 
     async def _left(self, caller: Caller, told: set[bytes]) -> Admission | None:
         asked = self.context, caller, self.client_ip, self.route
-        if not (self.address_counted_at or self.at_admission):
-            return await address_limit.charge_unadmitted(*asked)
+        if not self.at_admission:
+            return await address_limit.charge_unadmitted(*asked, self.address_counted_at)
         if told & _LIMITS:
             return None
         elsewhere = 0 if self.found_no_place else ELSEWHERE

@@ -5,10 +5,12 @@ whoever tries keys is soon refused without asking the database; and for what no 
 An address that is over its limit is refused without asking anybody.
 """
 
+import math
 from dataclasses import replace
 from uuid import uuid4
 
 from django.conf import settings
+from msgspec import structs
 
 from inference.intake.context import Context
 from inference.intake.refusals import not_admitted
@@ -35,8 +37,45 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
     return counted_at
 
 
+async def charge_before_reading(
+    context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
+) -> int:
+    """For a body that is so large that reading it is work: when its address was charged.
+
+    Raises NotAdmitted, also where key or tenant have no request left. They are charged once it is
+    admitted, or refused.
+    """
+    ask = Ask.of(
+        caller,
+        str(uuid4()),
+        client_ip=client_ip,
+        per_address=settings.IP_PER_MINUTE,
+        hold_s=0,
+        address_counted_at=counted_at,
+        only_looks=True,
+    )
+    if not ask.limited:
+        return counted_at
+    admission, counted_at = await context.rate_limiter.admit(ask)
+    admission = admission if admission.tier else _used_up(admission)
+    if admission.tier:
+        raise not_admitted(context, admission, caller, route, client_ip)
+    return counted_at
+
+
+def _used_up(admission: Admission) -> Admission:
+    """The refusal that follows from what a look has shown, if one does."""
+    left = admission.requests
+    if admission.scope not in ("rate", "key_rate") or left is None or left.remaining:
+        return admission
+    frees = math.ceil(60_000 / left.limit)  # what one request takes to come back
+    return structs.replace(
+        admission, tier=admission.scope, limit=left.limit, used=left.limit, frees_in_ms=frees
+    )
+
+
 async def charge_unadmitted(
-    context: Context, caller: Caller, client_ip: str, route: str
+    context: Context, caller: Caller, client_ip: str, route: str, counted_at: int = 0
 ) -> Admission:
     """For a request that was refused before its admission: looking at it was work.
 
@@ -49,6 +88,7 @@ async def charge_unadmitted(
         client_ip=client_ip,
         per_address=settings.IP_PER_MINUTE,
         hold_s=0,
+        address_counted_at=counted_at,
     )
     admission = await _admitted(context, ask)
     if admission.tier:

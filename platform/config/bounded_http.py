@@ -16,11 +16,12 @@ from weakref import WeakKeyDictionary
 import httptools
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from config.connections import Crowd, most_connections
+from config.head_checks import refusal_reason
 from config.one_write import HeadWithBody
+from config.socket_frames import BoundedFrames
 from inference.errors import ApiError, BadRequest, Headers, RequestTimeout, Unavailable
 from tenants.rate_limits.client_address import counted, plain_or_none
 
@@ -220,6 +221,9 @@ class Bounded(SlowReaders, HttpToolsProtocol):
         if self._read > MOST_HEAD_BYTES and self._head_size() > MOST_HEAD_BYTES:
             self._refuse_head(HEAD_TOO_LARGE)
             raise TooMuch
+        if why := refusal_reason(self.headers, self.parser.get_http_version()):
+            self._refuse_head(why)
+            raise TooMuch
         self._read = self._piece
         self._head, self._beside = -1, 0
         if self.parser.should_upgrade() and not self._should_upgrade():
@@ -370,7 +374,7 @@ class Bounded(SlowReaders, HttpToolsProtocol):
             self.send_400_response("Invalid websocket handshake.")
 
 
-class BoundedSocket(SlowReaders, WebSocketsSansIOProtocol):
+class BoundedSocket(SlowReaders, BoundedFrames):
     """Counts as one of its client's connections, as the request did that it began with."""
 
     after: Callable[[], None] = staticmethod(lambda: None)

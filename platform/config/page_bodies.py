@@ -1,13 +1,16 @@
 """How many bytes of forms this process holds, which it reads before it can know whose they are.
 
-The first FREE bytes of each count for nothing: ordinary forms get through, however many large ones
+They are a part of what the process may hold of all requests (inference/intake/unadmitted.py). The
+first FREE bytes of each count for nothing: ordinary forms get through, however many large ones
 somebody else sends. The number of connections bounds those.
 """
 
 from collections import Counter
 from collections.abc import Callable
 
-FREE = 16 * 1024
+from inference.intake import unadmitted
+from inference.intake.unadmitted import FREE
+
 MOST = 64 * 1024 * 1024  # of all together
 MOST_OF_ADDRESS = 8 * 1024 * 1024
 
@@ -24,11 +27,14 @@ class Bodies:
             return False
         if address and self.by_address.get(address, 0) + size > self._most_of_address:
             return False
+        if unadmitted.budget().take((), size):
+            return False
         self.by_address[address] += size
         self.total += size
         return True
 
     def give_back(self, address: str, size: int) -> None:
+        unadmitted.budget().give_back((), size)
         self.by_address[address] -= size
         self.total -= size
         if not self.by_address[address]:

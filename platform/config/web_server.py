@@ -119,6 +119,7 @@ def _config(protocol: Any) -> uvicorn.Config:
         http=protocol,
         ws="config.bounded_http:BoundedSocket",
         ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # a kilobyte would become a megabyte before anybody looks
         lifespan="on",
         access_log=False,
         timeout_graceful_shutdown=settings.DRAIN_S,

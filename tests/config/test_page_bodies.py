@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from config import pages
-from config.page_bodies import FREE, Bodies
+from config.page_bodies import Bodies
 from config.pages import MOST_BYTES, bounded
+from inference.intake.unadmitted import FREE
 
 pytestmark = pytest.mark.unit
 MEGABYTE = 1_000_000

@@ -4,18 +4,24 @@ Open calls to them are bounded, per address and in all: without a key nobody can
 that the server takes at once.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
+from django.conf import settings
 from google.protobuf.message import DecodeError
 
 from inference.api.grpc.peers import address, message
 from inference.errors import ApiError
+from inference.intake import unadmitted
 from inference.intake.at_once import AtOnce
+from inference.intake.unadmitted import Held
 from tenants.rate_limits.client_address import counted
 
 CALLS, CALLS_PER_ADDRESS = 1_000, 32
+MESSAGE_S = 5  # until a message is there: they have a few bytes
 Handler = Any  # grpc.RpcMethodHandler, whose stubs leave out what it has
 
 
@@ -47,20 +53,35 @@ class Keyless:
         async def answer(_: Any, wire: Any) -> Any:
             await self._enter(wire)
             try:
-                request = await message(wire)
-            except (ApiError, DecodeError) as error:
-                await wire.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                request = await self._message(wire)
+            except (ApiError, DecodeError, TimeoutError) as error:
+                await wire.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error) or "too slow")
             return await method(request, wire)
 
         return answer
 
     def _stream(self, method: Callable[..., Any]) -> Any:
-        async def answer(requests: Any, wire: Any) -> None:
+        async def answer(_: Any, wire: Any) -> None:
             await self._enter(wire)
-            async for response in method(requests, wire):
+            async for response in method(self._messages(wire), wire):
                 await wire.write(response)
 
         return answer
+
+    async def _messages(self, wire: Any) -> AsyncIterator[Any]:
+        """Until there are no more, or the next one does not come."""
+        with suppress(ApiError, TimeoutError):
+            while True:
+                yield await self._message(wire)
+
+    async def _message(self, wire: Any) -> Any:
+        """Raises ApiError, TimeoutError."""
+        held = Held(unadmitted.budget(), lambda: unadmitted.of_stranger(address(wire)))
+        try:
+            async with asyncio.timeout(MESSAGE_S):
+                return await message(wire, held, settings.MAX_BODY_BYTES)
+        finally:
+            held.release()
 
     async def _enter(self, wire: Any) -> None:
         whose = counted(address(wire)) or "socket file"

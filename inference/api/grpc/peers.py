@@ -8,6 +8,7 @@ import grpc
 from django.conf import settings
 
 from inference.errors import BadRequest, RequestTimeout
+from inference.intake.unadmitted import Held
 from tenants.rate_limits.client_address import seen
 
 Wire = Any  # grpc.aio.ServicerContext of this message type or that
@@ -29,13 +30,16 @@ def address(wire: Wire) -> str:
     return seen(peer, told(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
 
 
-async def message(wire: Wire) -> Any:
+async def message(wire: Wire, held: Held, largest: int) -> Any:
     """The one message of a call. Raises RequestTimeout, BadRequest.
 
-    Left to gRPC, it would be waited for without end, and before anybody has looked at the key.
+    Left to gRPC, it would be waited for without end, and before anybody has looked at the key. And
+    gRPC gathers a message as soon as somebody waits for it, and tells nobody its length: until it
+    is there, it counts as the `largest`.
     """
     try:
         async with asyncio.timeout(settings.BODY_TIMEOUT_S):
+            await held.reserve(largest)
             sent = await wire.read()
     except TimeoutError:
         raise RequestTimeout("the message of this call did not arrive in time") from None

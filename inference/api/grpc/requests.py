@@ -13,6 +13,8 @@ from inference.templating import variables
 from inference.validation.schemas import Body
 
 LONGEST_TOLD = 64 * 1024  # bytes
+LIGHT = 16 * 1024  # bytes: what is shorter is read at once
+MOST_FIELDS = 20_000
 _WHERE_PRESENT = (
     "max_tokens",
     "temperature",
@@ -25,6 +27,9 @@ _WHERE_PRESENT = (
 
 def parsed(kind: type[Message], sent: bytes) -> Any:
     """Raises BadRequest."""
+    if len(sent) > LIGHT and has_more_fields(sent, MOST_FIELDS):
+        what = f"at most {MOST_FIELDS} fields, those of inner messages not counted"
+        raise BadRequest(f"a message has {what}", code="invalid_protobuf")
     try:
         message = kind.FromString(sent)
     except DecodeError:
@@ -32,6 +37,46 @@ def parsed(kind: type[Message], sent: bytes) -> Any:
         raise BadRequest(f"this is not a {name}", code="invalid_protobuf") from None
     _check_fields(message, sent)
     return message
+
+
+def has_more_fields(sent: bytes, most: int) -> bool:
+    """Of the message itself. What is no protobuf is left to who reads it.
+
+    Two bytes are a field, and an object once they are read: 4 MiB take a second.
+    """
+    position, fields = 0, 0
+    while position < len(sent):
+        fields += 1
+        if fields > most:
+            return True
+        tag, position = _varint(sent, position)
+        match tag & 7:
+            case 0:
+                _, position = _varint(sent, position)
+            case 1:
+                position += 8
+            case 2:
+                length, position = _varint(sent, position)
+                position += length
+            case 5:
+                position += 4
+            case _:
+                return False
+    return False
+
+
+def _varint(sent: bytes, position: int) -> tuple[int, int]:
+    """Its value, and where it ends; at the end of a message that breaks off."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(sent):
+            break
+        byte = sent[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, position
 
 
 def plain_call(request: Any) -> Body:

@@ -7,6 +7,7 @@ from math import inf
 from typing import NoReturn
 
 import grpc
+from django.conf import settings
 from google.protobuf.message import Message
 
 from inference.api import idempotency
@@ -19,6 +20,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.at_once import AtOnce
 from inference.intake.context import Context
 from inference.intake.submission import Submission
+from inference.intake.unadmitted import FREE
 from inference.tracing import attributes, spans
 from tenants.caller import Caller
 
@@ -66,8 +68,12 @@ class Rpc:
         self._wire.add_done_callback(lambda _: open_calls.leave(whose))
 
     async def read(self) -> bytes:
-        """Its message. Raises RequestTimeout, BadRequest."""
-        sent: bytes = await peers.message(self._wire)
+        """Its message. Raises RequestTimeout, BadRequest, LimitReached, NotAdmitted."""
+        held = self.call.held
+        sent: bytes = await peers.message(self._wire, held, settings.MAX_BODY_BYTES)
+        held.release(len(sent))
+        if len(sent) > FREE:
+            await self.call.hold(len(sent))
         return sent
 
     async def submit(self, submission: Submission) -> AnswerStream:
@@ -81,6 +87,8 @@ class Rpc:
         except asyncio.CancelledError:
             self.call.context.background.run(_give_up(submitting))
             raise
+        finally:
+            self.call.let_go()
 
     async def write(self, message: Message) -> None:
         """Raises RequestTimeout."""
@@ -100,6 +108,7 @@ class Rpc:
 
     def over(self) -> None:
         """However it has ended."""
+        self.call.let_go()
         method = self.call.route.removeprefix("/")
         wire = {
             attributes.RPC_SYSTEM: "grpc",

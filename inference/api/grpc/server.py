@@ -14,6 +14,7 @@ Option = tuple[str, int]
 STREAMS_PER_CONNECTION = 100  # calls at once; more wait at the client
 CALLS = 10_000  # at once, of this process; more are refused with RESOURCE_EXHAUSTED
 MINUTE_MS = 60_000
+UNREAD = 16 * 1024  # bytes
 # What a client may do without a request of ours being refused for it.
 BOUNDS: list[Option] = [
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
@@ -30,6 +31,9 @@ BOUNDS: list[Option] = [
     ("grpc.max_connection_idle_ms", 5 * MINUTE_MS),
     ("grpc.max_connection_age_ms", 30 * MINUTE_MS),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Of a message that nobody waits for yet this much is taken, however fast the line is.
+    ("grpc.http2.lookahead_bytes", UNREAD),
+    ("grpc.http2.bdp_probe", 0),
     # Only what is sent as it is: a small message could unpack to any size.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.so_reuseport", 0),  # a busy port is an error, and nobody joins ours

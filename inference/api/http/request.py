@@ -13,6 +13,7 @@ from inference.api.call import Call, named
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
+from inference.intake.unadmitted import FREE
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -49,30 +50,39 @@ class Request:
         return self.header(name.encode())
 
     async def body(self) -> bytes:
-        """Raises TooLarge before more than the limit is read."""
+        """Raises TooLarge before more than the limit is read, and what `Call.hold` raises. What
+        it takes of memory counts until `Call.let_go`.
+        """
         most = settings.MAX_BODY_BYTES
-        self.check_declared_length(most)
+        declared = self.check_declared_length(most)
+        if declared > FREE:  # all of it at once: of many, the first are read, and not all in part
+            await self.call.hold(declared)
         pieces, length = list[bytes](), 0
         while not self.read_whole:
             pieces.append(await self.piece())
             length += len(pieces[-1])
             if length > most:
                 raise _too_large(most)
+            if length > FREE:
+                await self.call.hold(length)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if b"content-encoding" in self.headers:
             body = unpacked(body, self.header(b"content-encoding"), most)
             if len(body) > most:
                 raise _too_large(most)
+            if len(body) > FREE:
+                await self.call.hold(len(body))
         return body
 
-    def check_declared_length(self, most: int) -> None:
-        """Raises TooLarge, BadRequest."""
+    def check_declared_length(self, most: int) -> int:
+        """0 where none is declared. Raises TooLarge, BadRequest."""
         try:
             declared = int(self.headers.get(b"content-length", b"0"))
         except ValueError:
             raise BadRequest("Content-Length must be a number") from None
         if declared > most:
             raise _too_large(most)
+        return declared
 
     async def piece(self) -> bytes:
         """What comes next of the body, until it is `read_whole`. Raises ReaderGone."""

@@ -85,6 +85,7 @@ class Router:
         raise MethodNotAllowed(route.template, route.allow)
 
     def _end(self, request: Request) -> None:
+        request.call.let_go()
         call, method = request.call, request.method if request.method in METHODS else OTHER
         wire: dict[str, Value] = {attributes.HTTP_METHOD: method}
         if call.route:

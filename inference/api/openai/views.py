@@ -112,7 +112,10 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         prompt=await call.prompt(caller, body, form),
         cache=_told(request, caching.HEADER),
     )
-    return await idempotency.submit(call, submission)
+    try:
+        return await idempotency.submit(call, submission)
+    finally:
+        call.let_go()
 
 
 def _told(request: Request, header: str) -> str | None:

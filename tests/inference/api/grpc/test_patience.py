@@ -15,6 +15,7 @@ from inference.api.grpc import keyless, peers
 from inference.api.grpc.server import Server
 from inference.errors import ApiError, LimitReached
 from inference.intake.at_once import AtOnce
+from inference.intake.unadmitted import Budget, Held
 from tenants.caller import Caller
 from tests.inference.api.grpc.conftest import Serve
 from tests.inference.api.grpc.hostile import EMPTY, Hostile, hostile
@@ -106,7 +107,7 @@ class Stalled:
 async def test_a_message_is_not_waited_for_without_end(settings: Settings) -> None:
     settings.BODY_TIMEOUT_S = 0.01
     with pytest.raises(ApiError) as problem:
-        await peers.message(Stalled())
+        await peers.message(Stalled(), Held(Budget(9), tuple), 1)
     assert problem.value.status == 408
 
 

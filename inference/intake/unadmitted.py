@@ -1,0 +1,179 @@
+"""How many bytes this process holds of requests that no limit has let in yet.
+
+Each counts for its address, key and tenant. An owner holds at most its share, and never more than
+what remains free: so a few that hold all they may leave room for everybody else. The first FREE
+bytes of a body count for nothing: ordinary requests get through whatever others send, and the
+number of connections bounds them.
+"""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+
+from inference.errors import ApiError, LimitReached, Unavailable
+from tenants.caller import Caller
+from tenants.rate_limits.client_address import counted
+
+FREE = 16 * 1024
+MEBIBYTE = 1024 * 1024
+CODE = "too_many_bytes_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    kind: str
+    name: UUID | str
+    most: int  # bytes
+
+
+EVERYBODY = Owner("platform", "", 0)
+Owners = tuple[Owner, ...]
+
+
+class Budget:
+    """`most`: bytes of all together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: Counter[Owner] = Counter()
+        self._waiting: defaultdict[Owner, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self.total = 0
+
+    def held_by(self, owner: Owner) -> int:
+        return self._held.get(owner, 0)
+
+    def take(self, owners: Owners, size: int) -> Owner | None:
+        """None where there was room; else who has none, and nothing is taken."""
+        free = self._most - self.total - size
+        for owner in owners:
+            if self.held_by(owner) + size > owner.most:
+                return owner
+            if self.held_by(owner) + size > free:
+                return EVERYBODY
+        if free < 0:
+            return EVERYBODY
+        for owner in owners:
+            self._held[owner] += size
+        self.total += size
+        return None
+
+    def give_back(self, owners: Owners, size: int) -> None:
+        self.total -= size
+        for owner in owners:
+            self._held[owner] -= size
+            if not self._held[owner]:
+                del self._held[owner]
+        for owner in (*owners, EVERYBODY):
+            self._wake(owner)
+
+    async def wait(self, owners: Owners, size: int) -> None:
+        """Takes it as soon as there is room; whoever came first goes first, as far as it fits."""
+        before: Owner | None = None
+        while full := self.take(owners, size):
+            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if before is None:
+                self._waiting[full].append(room)
+            else:
+                self._waiting[full].appendleft(room)
+            if before not in (None, full):
+                self._wake(before)  # who waits behind it there may fit
+            before = full
+            await self._woken(room, full)
+        for owner in (*owners, EVERYBODY):
+            self._wake(owner)  # there may be room for more than one
+
+    async def _woken(self, room: asyncio.Future[None], owner: Owner) -> None:
+        try:
+            await room
+        except asyncio.CancelledError:
+            if room.done() and not room.cancelled():
+                self._wake(owner)  # in its stead
+            raise
+
+    def _wake(self, owner: Owner | None) -> None:
+        """The first that waits for it."""
+        line = self._waiting.get(owner) if owner else None
+        while line:
+            room = line.popleft()
+            if not room.done():
+                room.set_result(None)
+                break
+        if owner and not line:
+            self._waiting.pop(owner, None)
+
+
+class Held:
+    """What one body takes of the budget, until it is released."""
+
+    def __init__(self, budget: Budget, owners: Callable[[], Owners]) -> None:
+        self._budget, self._owners_of = budget, owners
+        self._owners: Owners = ()
+        self._size = 0
+
+    def grow(self, length: int) -> Owner | None:
+        """To a body of so many bytes; less than before changes nothing. Who has no room for it."""
+        more = length - FREE - self._size
+        if more <= 0:
+            return None
+        self._owners = self._owners or self._owners_of()
+        if full := self._budget.take(self._owners, more):
+            return full
+        self._size += more
+        return None
+
+    async def reserve(self, length: int) -> None:
+        """Waits for the room of a body of so many bytes."""
+        self._owners = self._owners or self._owners_of()
+        await self._budget.wait(self._owners, length)
+        self._size += length
+
+    def release(self, length: int = 0) -> None:
+        """All but so many bytes."""
+        more = self._size - max(0, length - FREE)
+        if more > 0:
+            self._size -= more
+            self._budget.give_back(self._owners, more)
+
+
+@cache
+def budget() -> Budget:
+    """The one of this process."""
+    return Budget(_share(128, bodies=8))
+
+
+def of_caller(caller: Caller | None, client_ip: str) -> Owners:
+    """Those for whom a request of the inference API counts."""
+    owners = (
+        [Owner("address", address, _share(32, bodies=2))] if (address := counted(client_ip)) else []
+    )
+    if caller:
+        owners.append(Owner("tenant", caller.tenant_id, _share(64, bodies=4)))
+    if caller and caller.api_key_id:
+        owners.append(Owner("API key", caller.api_key_id, _share(32, bodies=2)))
+    return tuple(owners)
+
+
+def of_stranger(client_ip: str) -> Owners:
+    """Those for whom counts what comes without a key: so it leaves room for all that has one."""
+    together = Owner("strangers", "", _share(64, bodies=4))
+    return (together, *of_caller(None, client_ip))
+
+
+def refusal(full: Owner) -> ApiError:
+    again = "wait until earlier requests are sent, or try again"
+    if full is EVERYBODY:
+        return Unavailable(f"too much is being sent here; {again}", code=CODE, retry_after=1)
+    what = f"this {full.kind} sends more than {full.most} bytes at once"
+    error = LimitReached(f"{what}; {again}", code=CODE, retry_after=1)
+    error.retry_after_ms = 1000
+    return error
+
+
+def _share(mebibytes: int, *, bodies: int) -> int:
+    """At least so many of the largest bodies."""
+    return max(mebibytes * MEBIBYTE, bodies * int(settings.MAX_BODY_BYTES))

@@ -1,0 +1,29 @@
+"""Heads that one reader understands in this way, and another in that: they are refused (400).
+
+A request goes to one host, and has one key, one length and one name to be repeated under. Where a
+line stands twice, a proxy may have looked at the first one, and we at the last.
+"""
+
+from collections import Counter
+
+from inference.errors import Headers
+
+# Of these a request has one line at most (RFC 9110, 5.3; RFC 9112, 3.2).
+_ONCE = frozenset(
+    b"api-key authorization content-encoding content-length content-type host idempotency-key"
+    b" last-event-id origin sec-websocket-key sec-websocket-version transfer-encoding x-api-key"
+    b" x-csrftoken".split()
+)
+_OURS = b"x-forebay-"
+
+
+def refusal_reason(headers: Headers, version: str) -> str:
+    """Why the request is refused; "" where it is not. Names are in lower case."""
+    names = [name for name, _ in headers]
+    if b"host" not in names and version != "1.0":
+        return "a request of HTTP/1.1 must have a Host header"
+    if len(set(names)) == len(names):
+        return ""
+    twice = (name for name, count in Counter(names).items() if count > 1)
+    name = next((name for name in twice if name in _ONCE or name.startswith(_OURS)), b"")
+    return f"the header `{name.decode('latin-1')}` stands twice: send it once" if name else ""
