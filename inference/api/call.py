@@ -109,6 +109,22 @@ class Call:
         )
         self.headers += limits.headers(admission)
 
+    async def charge(self, caller: Caller) -> None:
+        """For what is begun or stored without an admission: it counts as a request for address,
+        key and tenant. Raises NotAdmitted.
+        """
+        counted_at, self.at_admission = self.address_counted_at, True
+        admission = await address_limit.charge_unadmitted(
+            self.context, caller, self.client_ip, self.route, counted_at
+        )
+        self.headers += limits.headers(admission)
+
+    async def charge_stored(self, size: int) -> None:
+        """Bytes of a file, before they are stored. Raises NotAdmitted."""
+        assert self.caller
+        where = self.context, self.caller, self.client_ip, self.route
+        await address_limit.charge_stored(*where, size)
+
     async def hold(self, size: int) -> None:
         """Counts so many bytes of a large body, until `let_go`. Before they are read, a request
         that the limits would refuse anyhow is refused.

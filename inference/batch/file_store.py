@@ -4,7 +4,7 @@ Memory holds one piece at a time. Each piece has a transaction of its own: one t
 as an upload would keep the audit trail's sealer waiting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -42,7 +42,8 @@ class FileWriter:
     """Of a file that exists for nobody before `finish`. Raises Barred for who is erased.
 
     `is_limited`: whether the limits of the tenant's files hold it; then it raises TooManyFiles and
-    StorageFull.
+    StorageFull. `charge` is told the bytes of each piece before it is stored; what it raises ends
+    the writing.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class FileWriter:
         *,
         is_limited: bool = False,
         part_of: File | None = None,
+        charge: Callable[[int], None] | None = None,
     ) -> None:
-        self._owner, self._is_limited = owner, is_limited
+        self._owner, self._is_limited, self._charge = owner, is_limited, charge
         self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
         self.file = File(
             tenant_id=owner.tenant_id,
@@ -117,6 +119,8 @@ class FileWriter:
             self._store(bytes(self._piece))
 
     def _store(self, piece: bytes) -> None:
+        if self._charge:
+            self._charge(len(piece))
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
         chunk = FileChunk(
             tenant_id=self._owner.tenant_id,

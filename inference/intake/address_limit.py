@@ -96,6 +96,20 @@ async def charge_unadmitted(
     return admission
 
 
+async def charge_stored(
+    context: Context, caller: Caller, client_ip: str, route: str, size: int
+) -> None:
+    """So many bytes that a request stores, as it stores them: nobody knows beforehand how many a
+    compressed body has. Raises NotAdmitted.
+    """
+    if not (caller.limits.megabytes_per_day or caller.key_limits.megabytes_per_day):
+        return
+    ask = Ask.of(caller, str(uuid4()), size=size, hold_s=0, takes_slot=False, requests=0)
+    admission = await _admitted(context, ask)
+    if admission.tier:
+        raise not_admitted(context, admission, caller, route, client_ip)
+
+
 async def look(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
 ) -> Admission:

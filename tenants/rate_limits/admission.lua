@@ -9,12 +9,13 @@
 --       10 bytes of its body  11-16 the tenant's requests a minute, burst, tokens a minute, requests
 --       at once, bytes in flight, bytes stored per day  17-22 the key's
 --       23 1: only look at the tenant's and the key's limits: they refuse nothing, are charged nothing
+--       24 how many requests it counts as: 0 for bytes that are stored once it runs
 -- A limit of 0 means none. Returns {tier, limit, used, ms until it frees, now, epoch, and what the
 -- tightest tiers leave: scope, limit, remaining, ms until full of requests; the last three of tokens}.
 -- Tiers: '' (admitted), ip, and of key_rate, rate and so on: rate, tokens, stored, concurrency, bytes.
 -- Or {'epoch', …}: data was lost, ask again; {'late', …}: comes too late for the caller, not charged.
 local id, tokens, hold, mode = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[7]
-local bytes = tonumber(ARGV[10])
+local bytes, requests_asked = tonumber(ARGV[10]), tonumber(ARGV[24])
 local owed, looks = mode == 'owed', ARGV[23] == '1'
 local untold = {0, 0, 0, now, epoch, '', -1, 0, 0, -1, 0, 0}
 local function other(word) return {word, unpack(untold)} end
@@ -49,8 +50,9 @@ if per_address > 0 then
   if frees > 0 and counted_at == 0 then close('ip', per_address, seen, frees) end
 end
 local function look(o, prefix)
-  if o.rate > 0 and lacks(o.requests, 1) then
-    close(prefix .. 'rate', o.rate, math.ceil(o.size - o.requests), wait(1 - o.requests, o.rate))
+  if o.rate > 0 and lacks(o.requests, requests_asked) then
+    close(prefix .. 'rate', o.rate, math.ceil(o.size - o.requests),
+      wait(requests_asked - o.requests, o.rate))
   end
   -- One that is larger than the whole bucket comes in when it is full, and leaves a debt.
   local needed = math.min(tokens, o.per_minute)
@@ -85,8 +87,8 @@ if not refused then
     seen = seen + 1
   end
   if not looks then
-    charge(tenant, tokens, bytes, hold)
-    charge(key, tokens, bytes, hold)
+    charge(tenant, requests_asked, tokens, bytes, hold)
+    charge(key, requests_asked, tokens, bytes, hold)
   end
   if hold > 0 then
     if now % 64 == 0 then forget_expired(KEYS[4]) end

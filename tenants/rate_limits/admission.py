@@ -85,6 +85,7 @@ class Ask(msgspec.Struct, frozen=True):
     bytes: int = 0  # of the body, which is kept
     only_looks: bool = False
     takes_slot: bool = True  # is one of the requests in progress that limits count
+    requests: int = 1  # that it counts as; 0: bytes of one that runs already
 
     @classmethod
     def of(
@@ -100,6 +101,7 @@ class Ask(msgspec.Struct, frozen=True):
         size: int = 0,
         only_looks: bool = False,
         takes_slot: bool = True,
+        requests: int = 1,
     ) -> "Ask":
         address = counted(client_ip)
         limits, key_limits = caller.limits, caller.key_limits
@@ -119,6 +121,7 @@ class Ask(msgspec.Struct, frozen=True):
             size,
             only_looks,
             takes_slot,
+            requests,
         )
 
     @property
@@ -208,6 +211,7 @@ class SharedAdmission:
             key.megabytes_in_flight * MEGABYTE,
             key.megabytes_per_day * MEGABYTE,
             int(ask.only_looks),
+            ask.requests,
         ]
 
     def _reckoned(self, at: float) -> int:

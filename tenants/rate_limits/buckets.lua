@@ -115,9 +115,9 @@ local function take_off(o, id, bytes, hold)
 end
 
 -- Kept until it is full again, and for as long as the request may give something back.
-local function charge(o, tokens, bytes, hold)
+local function charge(o, requests, tokens, bytes, hold)
   if not o.bucketed then return end
-  if o.rate > 0 then o.requests = o.requests - 1 end
+  if o.rate > 0 then o.requests = o.requests - requests end
   if o.per_minute > 0 then o.tokens = o.tokens - tokens end
   if o.per_day > 0 then o.stored = o.stored - bytes end
   local full = math.max(o.per_day > 0 and wait(o.per_day - o.stored, o.per_day / 1440) or 0,

@@ -104,7 +104,7 @@ class LocalAdmission:
         ):
             if n := limits.requests_per_minute:
                 bucket = self._bucket("rate", owner, n, limits.burst or n, now)
-                yield f"{prefix}rate", n, bucket, 1
+                yield f"{prefix}rate", n, bucket, ask.requests
             if n := limits.tokens_per_minute:
                 yield f"{prefix}tokens", n, self._bucket("tokens", owner, n, n, now), ask.tokens
             if n := limits.megabytes_per_day * MEGABYTE:

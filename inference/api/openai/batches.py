@@ -12,7 +12,7 @@ from audit.trail.network import network
 from inference.api.http.request import Request
 from inference.api.kept_streams import readable
 from inference.api.openai import expiry, files, uploads
-from inference.api.openai.callers import owner_of, reader
+from inference.api.openai.callers import creator, owner_of, reader
 from inference.api.openai.listing import Page, asked_page
 from inference.batch import acts
 from inference.batch.encryption import metadata_of
@@ -49,7 +49,7 @@ class _Asked:
 
 
 async def create(request: Request) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await creator(request, Scope.BATCH)
     asked = _asked(requests.parsed(await request.body()))
     file = await files.own(request.call, caller, asked.input_file_id, "input_file_id")
     if file.purpose != FilePurpose.BATCH:

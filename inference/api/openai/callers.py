@@ -35,6 +35,13 @@ async def reader(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     return caller
 
 
+async def creator(request: Request, scope: str) -> Caller:
+    """Of what is begun or stored without an admission: it is charged before its body is read."""
+    caller = await caller_of(request, scope)
+    await request.call.charge(caller)
+    return caller
+
+
 def owner_of(caller: Caller, client_ip: str) -> Owner:
     """Of what the caller stores."""
     return Owner(

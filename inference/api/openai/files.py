@@ -13,7 +13,7 @@ from inference.api.call import Call
 from inference.api.http.request import JSON, Request
 from inference.api.kept_streams import readable
 from inference.api.openai import uploads
-from inference.api.openai.callers import reader
+from inference.api.openai.callers import creator, reader
 from inference.api.openai.listing import Page, asked_page
 from inference.batch.encryption import name_of
 from inference.batch.file_store import FileReader, is_kept, is_read, on_record
@@ -42,7 +42,7 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 
 
 async def create(request: Request) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await creator(request, Scope.BATCH)
     file = await uploads.take(request, caller)
     await request.answer(orjson.dumps(await told(caller, file)))
 

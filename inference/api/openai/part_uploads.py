@@ -12,7 +12,7 @@ from audit.keys.keyring import Barred, Unreadable
 from inference.api.http.request import Request
 from inference.api.kept_streams import readable
 from inference.api.openai import expiry, files, uploads
-from inference.api.openai.callers import owner_of, reader
+from inference.api.openai.callers import creator, owner_of, reader
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_room import FileGone, TooManyFiles
@@ -33,7 +33,7 @@ _FIELDS = {"bytes", "filename", "mime_type", "purpose", "expires_after"}
 
 
 async def create(request: Request) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await creator(request, Scope.BATCH)
     body = requests.parsed(await request.body())
     name, size = _checked(body)
     after_s = expiry.of_json(body.get("expires_after"), "expires_after")
@@ -43,7 +43,7 @@ async def create(request: Request) -> None:
 
 
 async def add_part(request: Request, upload_id: str) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part = await uploads.take_part(request, caller, upload)
     told = {
@@ -56,12 +56,12 @@ async def add_part(request: Request, upload_id: str) -> None:
 
 
 async def complete(request: Request, upload_id: str) -> None:
-    caller = await reader(request, Scope.BATCH)
+    caller = await creator(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part_ids, checksum = _asked(requests.parsed(await request.body()))
     owner = owner_of(caller, request.call.client_ip)
     name = await _in_thread(lambda: name_of(upload))
-    with uploads.counted(caller):
+    async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
     told = _as_openai(upload, name, "completed")
     await _answer(request, told | {"file": await files.told(caller, file)})

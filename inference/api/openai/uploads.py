@@ -5,12 +5,14 @@ encrypted and written. In memory are a piece of the file and a few buffers, howe
 """
 
 import asyncio
+import time
 import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
@@ -24,6 +26,7 @@ from inference.api.http.content_encoding import unpacking
 from inference.api.http.request import Request
 from inference.api.openai import expiry
 from inference.api.openai.callers import owner_of
+from inference.api.openai.upload_places import UploadPlaces
 from inference.batch.file_room import FileGone, StorageFull, TooManyFiles
 from inference.batch.file_store import FileWriter, Owner
 from inference.errors import (
@@ -32,10 +35,9 @@ from inference.errors import (
     Conflict,
     Forbidden,
     LimitReached,
+    RequestTimeout,
     TooLarge,
-    Unavailable,
 )
-from inference.intake.at_once import EVERYBODY, AtOnce
 from inference.intake.revocation import RESTRICTED, RESTRICTED_TEXT
 from inference.models import File, FilePurpose
 from tenants.caller import Caller
@@ -45,8 +47,9 @@ AT_ONCE, OF_A_TENANT = 16, 4  # in a process
 AROUND = 64 * 1024  # bytes of a body beside the file
 LONGEST_NAME = 255
 _FIELDS = {"purpose", *expiry.FORM_FIELDS}
-_threads = ThreadPoolExecutor(AT_ONCE, "upload")
-_open = AtOnce(AT_ONCE)
+_uploading = ThreadPoolExecutor(AT_ONCE, "upload")
+_threads = ThreadPoolExecutor(4, "upload-acts")  # no slow client keeps these waiting
+_places = UploadPlaces(AT_ONCE)
 
 
 async def take(request: Request, caller: Caller) -> File:
@@ -60,9 +63,12 @@ async def take_part(request: Request, caller: Caller, upload: File) -> File:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Of what may take as long as a file does."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, partial(_clean, work))
+    """Of what may take as long as a file does, and waits for no client."""
+    return await _in(_threads, work)
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(_clean, work))
 
 
 async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Upload"]) -> File:
@@ -72,24 +78,15 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
     if not kind.lower().startswith("multipart/form-data"):
         raise BadRequest("send it as multipart/form-data, in the field `file` (of a part: `data`)")
     loop = asyncio.get_running_loop()
-    body = _Body(request, loop, most)
+    body = _Body(request, loop, most, caller.tenant_id)
     owner = owner_of(caller, request.call.client_ip)
-    with counted(caller):
-        return await in_thread(kind_of(body, owner, kind).take)
+    async with counted(caller, body):
+        return await _in(_uploading, kind_of(body, owner, kind).take)
 
 
-@contextmanager
-def counted(caller: Caller) -> Iterator[None]:
+def counted(caller: Caller, upload: "_Body | None" = None) -> AbstractAsyncContextManager[None]:
     """Whose work takes one of the threads. Raises LimitReached, Unavailable."""
-    full = _open.enter((caller.tenant_id, OF_A_TENANT))
-    if full == EVERYBODY:
-        raise Unavailable("too many files are uploaded here; try again", retry_after=2)
-    if full is not None:
-        raise LimitReached(f"a tenant uploads {OF_A_TENANT} files at once", retry_after=2)
-    try:
-        yield
-    finally:
-        _open.leave(caller.tenant_id)
+    return _places.taken(caller.tenant_id, OF_A_TENANT, upload)
 
 
 def _clean(work: Callable[[], T]) -> T:
@@ -103,8 +100,13 @@ def _clean(work: Callable[[], T]) -> T:
 class _Body:
     """The body as a file that a thread reads; unpacked, if it came compressed."""
 
-    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, most: int) -> None:
+    def __init__(
+        self, request: Request, loop: asyncio.AbstractEventLoop, most: int, tenant_id: UUID
+    ) -> None:
         self._request, self._loop, self._most = request, loop, most
+        self.tenant_id, self.began, self.received = tenant_id, time.monotonic(), 0
+        self._coming: Future[bytes] | None = None  # the next piece
+        self._gives_way = False
         encoding = request.header(b"content-encoding")
         self._unpack = unpacking(encoding) if encoding else None
         self._read = 0
@@ -116,6 +118,11 @@ class _Body:
         if self._read > self._most:
             raise TooLarge(f"a file has at most {settings.FILE_BYTES} bytes")
         return data
+
+    def charge(self, size: int) -> None:
+        """Bytes of the file that are to be stored. Raises NotAdmitted."""
+        charging = self._request.call.charge_stored(size)
+        asyncio.run_coroutine_threadsafe(charging, self._loop).result()
 
     def _plain(self, size: int) -> bytes:
         """Of any size that the parser can take: it asks again."""
@@ -136,12 +143,33 @@ class _Body:
         return b""
 
     def _next(self) -> bytes:
-        """b"" at its end."""
+        """b"" at its end. Raises ReaderGone, RequestTimeout."""
         while not self._request.read_whole:
-            piece = asyncio.run_coroutine_threadsafe(self._request.piece(), self._loop).result()
+            piece = self._piece()
             if piece:
                 return piece
         return b""
+
+    def _piece(self) -> bytes:
+        self._coming = asyncio.run_coroutine_threadsafe(self._request.piece(), self._loop)
+        try:
+            if self._gives_way:
+                raise CancelledError
+            piece = self._coming.result()
+        except CancelledError:
+            if not self._gives_way:
+                raise
+            raise RequestTimeout(
+                "this upload came so slowly that it gave way to another; try again"
+            ) from None
+        self.received += len(piece)
+        return piece
+
+    def give_way(self) -> None:
+        """To another upload: called by the loop, while a thread waits for the next piece or not."""
+        self._gives_way = True
+        if self._coming:
+            self._coming.cancel()
 
 
 class _Upload(FileUploadHandler):
@@ -220,7 +248,9 @@ class _Upload(FileUploadHandler):
         self._writer.write(raw_data)
 
     def _new_writer(self, name: str) -> FileWriter:
-        return FileWriter(self._owner, FilePurpose.BATCH, name, is_limited=True)
+        return FileWriter(
+            self._owner, FilePurpose.BATCH, name, is_limited=True, charge=self._body.charge
+        )
 
     def file_complete(self, file_size: int) -> None:
         return None
@@ -247,7 +277,14 @@ class _Part(_Upload):
     def _new_writer(self, name: str) -> FileWriter:
         """Its name is told nowhere."""
         purpose = FilePurpose(self._part_of.purpose)
-        return FileWriter(self._owner, purpose, "", is_limited=True, part_of=self._part_of)
+        return FileWriter(
+            self._owner,
+            purpose,
+            "",
+            is_limited=True,
+            part_of=self._part_of,
+            charge=self._body.charge,
+        )
 
 
 def storage_full(stored: int) -> ApiError:
