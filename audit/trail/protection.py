@@ -58,6 +58,12 @@ _OWNERS_FUNCTIONS = """
     select p.proname, p.oid::regprocedure::text from pg_proc p
     where pronamespace = current_schema()::regnamespace and prosecdef
       and proowner = %s::regrole"""
+# Anybody may make large objects, of any size: they are in no table, and no limit counts them.
+_LARGE_OBJECTS = """
+    select p.oid::regprocedure::text from pg_proc p
+    where pronamespace = 'pg_catalog'::regnamespace
+      and (starts_with(proname, 'lo_') or proname in ('loread', 'lowrite'))
+      and (proacl is null or exists (select from aclexplode(proacl) where grantee = 0))"""
 _UNFIT = """
     select case when not (select rolsuper from pg_roles where rolname = current_user)
                 then 'connect as a superuser: ' || current_user || ' is none'
@@ -119,7 +125,7 @@ def enforce(role: str, for_requests: str = "") -> None:
         cursor.execute(_ONE_AT_A_TIME)
         cursor.execute("select set_config('forebay.role', %s, true)", [role])
         cursor.execute(_HAND_OVER)
-        for statement in _grants(role):
+        for statement in (*_without_large_objects(), *_grants(role)):
             cursor.execute(statement)
         if for_requests:
             names = {"role": for_requests, "application": role, "owner": OWNER, "system": SYSTEM}
@@ -160,6 +166,12 @@ def _entrance(role: str) -> Iterator[str]:
     for name, signature in _rows(_OWNERS_FUNCTIONS, [OWNER]):
         verb, way = ("grant", "to") if name in _callable_by_requests else ("revoke", "from")
         yield f'{verb} execute on function {signature} {way} "{role}"'
+
+
+def _without_large_objects() -> Iterator[str]:
+    """Takes them from everybody: superusers keep them, and so does whoever was granted them."""
+    for (signature,) in _rows(_LARGE_OBJECTS):
+        yield f"revoke execute on function pg_catalog.{signature} from public"
 
 
 def _grants(role: str, *, requests: bool = False) -> Iterator[str]:

@@ -8,6 +8,7 @@ lost does no lasting harm. While PostgreSQL is away, what was read last stays in
 import logging
 import os
 import select
+import time
 from threading import Event, Thread
 from typing import Any
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"
 LOOK_S = 30.0
 AGAIN_S = 0.5
+PAUSE_S = 0.2  # between two readings: anybody with SQL can send notifications without end
 changed = Signal()
 
 
@@ -69,10 +71,12 @@ class Following:
                 log.warning("changes of engines are heard again")
             self._lost = False
             while not self._stop.is_set():
+                began = time.monotonic()
                 if load(connection):
                     changed.send(self)
                 if not _was_told(connection):  # meanwhile
                     self._wait(connection)
+                self._stop.wait(max(0.0, began + PAUSE_S - time.monotonic()))
 
     def _wait(self, connection: psycopg.Connection[Any]) -> None:
         """For a notification, but for LOOK_S at most. psycopg itself would wake too often."""

@@ -148,8 +148,8 @@ class Changes:
             if self._deaf:
                 log.warning("cache invalidation restored")
                 self._deaf = False
-        elif told.payload and len(self._heard) < MOST:
-            self._heard[UUID(told.payload)] = now
+        elif (tenant_id := _tenant(told.payload)) and len(self._heard) < MOST:
+            self._heard[tenant_id] = now
         else:
             self._of_all = now
             self._heard.clear()
@@ -158,6 +158,16 @@ class Changes:
         if not self._deaf:
             log.warning("cache invalidation lost (%r); falling back to a 0.5 s TTL", problem)
             self._deaf = True
+
+
+def _tenant(payload: str) -> UUID | None:
+    """None stands for all. Whoever can run SQL can send anything here (PostgreSQL has no right to
+    NOTIFY): whatever it is, no more comes of it than that callers are looked up again.
+    """
+    try:
+        return UUID(payload)
+    except ValueError:
+        return None
 
 
 async def readable(descriptor: int, until: float) -> bool:

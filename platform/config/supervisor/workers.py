@@ -26,6 +26,7 @@ from inference.pools import queues
 log = logging.getLogger(__name__)
 CHANNEL = "forebay_registry"  # inference/sql/registry_changes.sql
 LOOK_S, AGAIN_S = 30.0, 1.0
+PAUSE_S = 0.2  # between two looks: anybody with SQL can send notifications without end
 SERVER_S = 10.0  # until a server is killed that does not end
 _ENGINES = """
     select e.name, e.kind, e.slots, e.url, e.options, e.from_file, m.name,
@@ -61,10 +62,12 @@ class Workers:
         async with await self._connected() as connection:
             await connection.execute(f"listen {CHANNEL}")
             while True:
+                pause = asyncio.create_task(asyncio.sleep(PAUSE_S))
                 await self._look(connection)
                 self._keeper.bound_logs()
                 if not await _was_told(connection):  # meanwhile
                     await _wait(connection)
+                await pause
 
     async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         rows = [Row(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]

@@ -422,6 +422,23 @@ async def test_many_changed_tenants_are_everybody(
     assert len(authenticator.changes._heard) <= 3
 
 
+@pytest.mark.parametrize("forged", ["", "x", "'; --", "{}", "é" * 3000, str(uuid4()) + "x"])
+async def test_a_forged_notification_does_no_more_than_have_callers_looked_up(
+    authenticator: Authenticator, key: tuple[ApiKey, str], forged: str, caplog: Any
+) -> None:
+    """NOTIFY cannot be revoked: whoever can run SQL as the role for requests can send them."""
+    await known_for_long(authenticator, lambda: authenticator.by_key(key[1]))
+
+    def forge() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_notify('forebay_callers', %s)", [forged])
+
+    await in_database(forge)()
+    await until(lambda: authenticator.remembered(key[1]) is None)
+    assert (await authenticator.by_key(key[1])).tenant_id == key[0].tenant_id
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
 # What is not told --------------------------------------------------------------------------------
 def end_listeners() -> int:
     with connection.cursor() as cursor:

@@ -130,6 +130,31 @@ def test_the_key_is_out_of_reach(request_role: None) -> None:
             cursor.execute(statement)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select lo_create(0)",
+        "select lo_creat(-1)",
+        "select lo_from_bytea(0, 'x')",
+        "select lo_put(1, 0, 'x')",
+        "select lo_get(1)",
+        "select lo_open(1, 393216)",
+        "select lo_unlink(1)",
+        "select lowrite(0, 'x')",
+        "select loread(0, 1)",
+        "create temporary table many (id int)",
+        "create table public.many (id int)",
+    ],
+)
+def test_requests_store_nothing_outside_of_the_tables(request_role: None, statement: str) -> None:
+    with (
+        pytest.raises(DatabaseError, match="permission denied"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+
+
 def test_one_role_for_both_is_a_problem(request_role: None, settings: Any) -> None:
     assert check.requests_problem().startswith("requests connect as forebay, which")
     settings.REQUESTS_DATABASE_URL = "postgres://forebay_requests@127.0.0.1/forebay"
