@@ -22,7 +22,14 @@ from bench import mock_answers as answers
 from bench.stamps import ms_since
 
 Fail = Literal[
-    "http_500", "http_429", "redirect", "garbage", "never", "wrong_usage", "drop_mid_stream"
+    "http_500",
+    "http_429",
+    "redirect",
+    "garbage",
+    "never",
+    "wrong_usage",
+    "drop_mid_stream",
+    "chat_only",  # it has no path for texts
 ]
 FAILS: tuple[Fail | None, ...] = (*get_args(Fail), None)
 KNOWN = {"tokens", "interval_ms", "delay_ms", "fail", "reasoning", "stamped"}
@@ -116,12 +123,16 @@ class EngineProtocol(asyncio.Protocol):
         try:
             if method == b"POST" and self.url == b"/v1/chat/completions":
                 self.generate(chat=True)
-            elif method == b"POST" and self.url == b"/v1/completions":
+            elif method == b"POST" and self.url == b"/v1/completions" and self.takes_texts:
                 self.generate(chat=False)
             else:
                 self.transport.write(self.other(method))
         except ValueError as wrong:
             self.transport.write(answers.error(400, str(wrong)))
+
+    @property
+    def takes_texts(self) -> bool:
+        return self.engine.behaviour.fail != "chat_only"
 
     def other(self, method: bytes) -> bytes:
         if method == b"POST" and self.url == b"/control":

@@ -23,6 +23,7 @@ _TEXTS: dict[str, Promise] = {
         "This is more text than the model's context can hold. Shorten your message, or send "
         "it again: fewer older messages are included then."
     ),
+    "not_offered": _("This model does not chat. Choose another one."),
     "engine_failed": _("The model broke off this answer."),
     "engine_unavailable": _("The model is not responding right now."),
     "queue_full": _("Too many messages are waiting for this model."),

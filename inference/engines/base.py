@@ -27,6 +27,7 @@ from inference.engines.gathering import AT_ONCE
 from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
+from inference.engines.statuses import Meaning, meaning
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
@@ -78,6 +79,7 @@ log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_RETRY_AFTER = 3600
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
+PATHS = {True: "/v1/chat/completions", False: "/v1/completions"}  # as clients know them; True: chat
 _TOO_LONG = re.compile(
     r"context (length|size|window).{0,80}(exceed|maximum|longer|only|too )"
     r"|(exceed|maximum|longer|larger|too long).{0,80}context",
@@ -137,6 +139,21 @@ class EngineFull(EngineAway):
         super().__init__("the engine is full")
         self.code, self.retry_after = "server_overloaded", 1
         self.engines_fault = hosted
+
+
+class NotOffered(EngineFailed):
+    """It has no such path, or does not do what is asked there. Another engine may."""
+
+    engines_fault = False
+
+    def __init__(self, words: str = "") -> None:
+        super().__init__(404, "not_offered", words)
+        self.words = words  # the engine's own
+
+    def name_path(self, *, chat: bool) -> None:
+        """Says which path it was, and which one there may be, as clients know them."""
+        self.message = f"the engine of this model does not serve POST {PATHS[chat]}"
+        self.message += f": {self.words}" if self.words else f"; try POST {PATHS[not chat]}"
 
 
 class AnswerBroken(EngineFailed):
@@ -354,7 +371,7 @@ class Engine:
             raise away(problem) from None
         except BrokenOff as problem:
             raise broken_off(problem) from None
-        self._check(answer.status, answer.headers, body)
+        self._check(answer.status, answer.headers, body, chat=order.chat)
         return body
 
     async def events(
@@ -367,7 +384,8 @@ class Engine:
         try:
             async with self._post(session, order) as answer:
                 if answer.status != 200:
-                    self._check(answer.status, answer.headers, await _whole(answer))
+                    body = await _whole(answer)
+                    self._check(answer.status, answer.headers, body, chat=order.chat)
                 rest, said = b"", 0
                 while data := await answer.piece():
                     rest += data
@@ -424,7 +442,9 @@ class Engine:
     def endpoint(self, order: Order) -> str:
         return self.base + (self.chat_path if order.chat else self.text_path)
 
-    def _check(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def _check(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, chat: bool = True
+    ) -> None:
         """Raises EngineFailed for what is no answer; header names are in lower case."""
         if status == 200:
             return
@@ -433,21 +453,40 @@ class Engine:
         failure.asked_to_wait = retry_after(headers)
         if failure.retry_after:  # the engine knows better than we do
             failure.retry_after = failure.asked_to_wait or failure.retry_after
+        if isinstance(failure, NotOffered):
+            failure.name_path(chat=chat)
         raise failure
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         """What an error answer of the engine means for the client."""
         error = error_in(body)
         message = str(error.get("message") or "the engine refused the request")
-        if status == 503:
-            return EngineAway(message)
+        means = meaning(status, error)
+        if means is Meaning.AWAY:
+            return self._away(status, message)
         if _TOO_LONG.search(message):
             return EngineFailed(400, "context_length_exceeded", self._too_long(message, error))
-        if status in (400, 413, 422):
+        if means is Meaning.CLIENTS:
             return EngineFailed(400, "invalid_request", message)
-        if status == 429:
+        if means is Meaning.NOT_OFFERED:
+            return NotOffered(str(error.get("message") or "") if status == 501 else "")
+        if means is Meaning.FULL:
             return EngineFull(hosted=self.config.hosted)
+        if means is Meaning.ACCOUNT:
+            return self._no_account(status)
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
+
+    def _away(self, status: int, message: str) -> EngineAway:
+        failure = EngineAway(message if status == 503 else "the engine is not ready")
+        failure.may_be_the_requests = status < 500
+        return failure
+
+    def _no_account(self, status: int) -> EngineFailed:
+        """Reports account errors as ours, without exposing the account."""
+        what = "hosted service" if self.config.hosted else "engine"
+        log.error("ALERT engine:account %s: the %s answers %d", self.config.id, what, status)
+        message = f"the {what} does not serve this installation at the moment"
+        return EngineFailed(503, "engine_unavailable", message, retry_after=60)
 
     def _too_long(self, message: str, error: dict[str, Any]) -> str:
         """In OpenAI's words, which frameworks look for; with the engine's own where it has any."""
@@ -460,8 +499,11 @@ class Engine:
 
     def broken(self, event: bytes) -> EngineFailed:
         """What an error in mid-stream means: `data: {"error": …}` without its `data:`."""
-        code = error_in(event).get("code")
-        return self.refusal(code if code in (400, 413, 422) else 502, event)
+        error = error_in(event)
+        code = error.get("code")
+        if isinstance(code, int) and meaning(code, error) in (Meaning.CLIENTS, Meaning.FULL):
+            return self.refusal(code, event)
+        return self.refusal(502, event)
 
 
 def context_exceeded(context: int, used: int | None = None, what: str = "messages") -> str:
@@ -521,13 +563,25 @@ def broken_off(problem: Exception) -> EngineFailed:
 
 
 def error_in(body: bytes) -> dict[str, Any]:
+    """The error object of an answer; {} where it has none."""
     try:
         found = orjson.loads(body)
     except ValueError:
         return {}
     if not isinstance(found, dict):
         return {}
-    error = found if found.get("object") == "error" else found.get("error")  # SGLang's is bare
+    error = found.get("error", found.get("detail"))  # FastAPI's word
+    if error is None:
+        return found if "message" in found else {}  # SGLang's and others' are bare
+    if isinstance(error, list):  # of fields, by pydantic
+        error = "; ".join(_field_error(one) for one in error[:3] if isinstance(one, dict))
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, dict) else {}
+
+
+def _field_error(error: dict[str, Any]) -> str:
+    """Says where and what, and leaves out the value: it may be a prompt."""
+    where = error.get("loc")
+    names = [str(name) for name in where if name != "body"] if isinstance(where, list) else []
+    return f"{'.'.join(names) or 'body'}: {error.get('msg') or 'invalid'}"

@@ -5,7 +5,6 @@ Completion", "Chat Prefix Completion", "Context Caching", "Error Codes", "Rate L
 """
 
 import hmac
-import logging
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,12 +18,11 @@ import orjson
 from django.conf import settings
 
 from inference.engines import reading
-from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once
+from inference.engines.base import Engine, EngineConfig, EngineFailed, Turn, at_once, error_in
 from inference.engines.session import EngineSession
 from inference.engines.taking_up import said_last, taken_up, takes_prefix
 from inference.order import Order
 
-log = logging.getLogger(__name__)
 _PREFIX = b'"prefix":'  # in a body; in a text its quotes would be escaped
 _HIT = b'"prompt_cache_hit_tokens":'
 _HITS = re.compile(_HIT + rb"\s*(\d+)")
@@ -100,13 +98,10 @@ class DeepSeekEngine(Engine):
                 yield [with_details(event) if _HIT in event else event for event in events]
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
-        """What is ours to mend is no fault of a client, and tells none about our account."""
-        if status not in _OPERATORS:
-            return super().refusal(status, body)
-        name = self.config.id
-        log.error("ALERT engine:account %s: the hosted service answers %d", name, status)
-        message = "the hosted service does not serve this installation at the moment"
-        return EngineFailed(503, "engine_unavailable", message, retry_after=60)
+        """It answers 400 to the name of a model that it does not have: an operator gave that."""
+        if status == 400 and error_in(body).get("message") == "Model Not Exist":
+            status = 404
+        return super().refusal(status, body)
 
     # Health ---------------------------------------------------------------------------------------
     async def answers(self, session: EngineSession) -> bool:

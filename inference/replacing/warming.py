@@ -64,7 +64,7 @@ async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> byte
         except EngineAway:
             await asyncio.sleep(AGAIN_S)
         except EngineFailed as failure:
-            if chat and failure.status == 400:
+            if chat and failure.status in (400, 404):
                 return await _answer(engine, session, chat=False)
             raise Unusable(f"warming up: {failure.cause}: {failure.message}") from None
         except TimeoutError:

@@ -21,6 +21,8 @@ from inference.order import Item
 from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
+ONE_MORE_S = 1.0  # an engine that was full is sent one more request after each
+LATELY_S = 5.0
 STEP_BACK_S = 1.0  # after a failure, where other engines can take what comes
 RENEW_S = breakers.PROBE_S / 4
 LOOK_S = 0.1
@@ -36,6 +38,7 @@ class Guard:
         self._probes: dict[str, asyncio.Task[None]] = {}  # by the request's token
         self._telling: set[asyncio.Task[Any]] = set()
         self._failed_at = -inf
+        self._let_in, self._full_at = inf, -inf  # by an engine that was full
         self._last_failure = "", -inf  # whose request it was, and when
         self._served = [("", -inf), ("", -inf)]  # the last two tenants that were answered, and when
 
@@ -48,6 +51,11 @@ class Guard:
         return self._failed_at > -inf and monotonic() < self._failed_at + STEP_BACK_S
 
     @property
+    def has_not_answered(self) -> bool:
+        """Nothing at all, in the last seconds."""
+        return monotonic() > self._served[0][1] + LATELY_S
+
+    @property
     def phase(self) -> Phase:
         return breakers.phase(self.engine)
 
@@ -57,6 +65,19 @@ class Guard:
         if not others or (phase is Phase.CLOSED and not self.has_just_failed):
             return slots
         return 1 if phase is Phase.DUE or self._probes else 0
+
+    def note_full(self, running: int) -> None:
+        """The engine answered 429 while it ran so many of ours."""
+        self._let_in, self._full_at = running, monotonic()
+
+    def most(self, places: int) -> int:
+        """At most so many places: as many as a full engine let in, then one more each second."""
+        if self._let_in == inf:
+            return places
+        most = self._let_in + int((monotonic() - self._full_at) / ONE_MORE_S)
+        if most >= places:
+            self._let_in = inf
+        return int(min(most, places))
 
     async def enter(self, token: str, *, waits: bool) -> None:
         """Returns once the request may ask the engine. Raises EnginePaused.

@@ -34,14 +34,17 @@ from tenants.scope import system_scope
 log = logging.getLogger(__name__)
 
 
-def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
+def next_pool(
+    order: Order, item: Item, engine: str, start: str, *, in_house: bool = False
+) -> Pool | None:
     """That takes what `engine` could not begin: its own for another engine there, else the next.
 
     `start`: the pool that the request was routed to. From there on each has one turn, in the
-    model's order, hosted ones and those for failover last; no hosted one for who is local-only.
-    None when there is nowhere left to go.
+    model's order, hosted ones and those for failover last; no hosted one for who is local-only, or
+    `in_house`. None when there is nowhere left to go.
     """
-    pools = [pool for pool in pools_of(order.model) if not (order.local_only and pool.hosted)]
+    stays_here = order.local_only or in_house
+    pools = [pool for pool in pools_of(order.model) if not (stays_here and pool.hosted)]
     own = next((pool for pool in pools if pool.name == order.queue), None)
     if own is None:  # it drains, or was removed
         return _first_up(pools) if item.attempt < MAX_ATTEMPTS else None
@@ -52,6 +55,12 @@ def next_pool(order: Order, item: Item, engine: str, start: str) -> Pool | None:
         return found
     may_again = item.attempt < MAX_ATTEMPTS or breakers.phase(engine) is not Phase.CLOSED
     return own if stays and may_again else None
+
+
+def own_pool(order: Order) -> Pool | None:
+    """The pool that it is in, while an engine of that can be asked."""
+    own = [pool for pool in pools_of(order.model) if pool.name == order.queue]
+    return _first_up(own)
 
 
 def _untried(pools: list[Pool], own: str, start: str) -> list[Pool]:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from inference.cache.second_level import SecondLevel
 from inference.codec.events import split
 from inference.current import working_for
 from inference.engines import Pool, breaker_watch, pools, served
-from inference.engines.base import Engine
+from inference.engines.base import Engine, EngineFull
 from inference.engines.session import EngineSession
 from inference.metrics import work
 from inference.models import Completion, Usage
@@ -50,6 +51,7 @@ from inference.worker.handing_over import (
     hand_over,
     next_pool,
     other_available,
+    own_pool,
     put_leaving_on_record,
 )
 from inference.worker.handlers import handler_of
@@ -199,13 +201,25 @@ class Runner:
 
     def _free(self) -> int:
         troubled = self.guard.has_trouble or self.guard.has_just_failed
-        return max(0, (self._places() if troubled else self.slots) - len(self._tasks))
+        places = self._places() if troubled else self.slots
+        return max(0, self.guard.most(places) - len(self._tasks))
 
     def _places(self) -> int:
         """While its engine has trouble, others of the pool take its requests."""
         pool = pools().get(self.pool)
         others = pool is not None and other_available(pool, self.engine.config.id)
         return self.guard.places(self.slots, others=others)
+
+    def _refused(self, failure: EngineFull) -> None:
+        """Sends an engine of ours that is full no more than it has let in. One that lets in nothing
+        has failed.
+        """
+        if self.engine.config.hosted:
+            return
+        if running := sum(handler.is_let_in for handler in self.running.values()):
+            self.guard.note_full(running)
+        elif self.guard.has_not_answered and self.slots == self.engine.config.slots:
+            failure.engines_fault = True  # and no other worker of ours has filled it
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -312,7 +326,8 @@ class Runner:
         handler.guard, handler.answers = self.guard, self.answers
         handler.parked_before = handler.charged_for = parked
         handler.let_go = self._let_go
-        handler.elsewhere = lambda: next_pool(order, item, self.engine.config.id, start)
+        handler.elsewhere = partial(next_pool, order, item, self.engine.config.id, start)
+        handler.own_pool, handler.full = partial(own_pool, order), self._refused
         self.running[item.id] = handler
         self.charging.look_on()
         again = item.attempt > 1 or parked.times > 0

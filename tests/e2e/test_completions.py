@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 
+from inference.engines import breakers
 from tests.e2e.ask import HI, Record, body, chat, client, events, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.e2e.front_ends import FRONT_ENDS
@@ -204,3 +205,15 @@ def test_more_requests_at_once_than_slots(staged: Platform, mock: Mock) -> None:
 def test_probes(staged: Platform) -> None:
     assert httpx.get(f"{staged.url}/livez").json() == {"alive": True}
     assert httpx.get(f"{staged.url}/readyz").json()["ready"] is True
+
+
+def test_a_path_that_the_engine_lacks_is_named_and_closes_it_to_nobody(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
+    mock.behave(fail="chat_only")
+    with front.client(staged.new_key()) as client:
+        for _ in range(breakers.FAILURES + 1):
+            refused = client.plain(max_tokens=4)
+            assert (refused.status, refused.code) == (404, "not_offered")
+            assert "POST /v1/completions" in refused.message
+        assert client.chat(max_tokens=4).status == 200

@@ -19,7 +19,15 @@ from inference import classes
 from inference.cache.second_level import SecondLevel
 from inference.cache.versions import is_present
 from inference.engines import Pool, pools_of
-from inference.engines.base import AnswerBroken, Engine, EngineAway, EngineFailed, WorkerLost
+from inference.engines.base import (
+    AnswerBroken,
+    Engine,
+    EngineAway,
+    EngineFailed,
+    EngineFull,
+    NotOffered,
+    WorkerLost,
+)
 from inference.engines.session import EngineSession
 from inference.errors import error_body
 from inference.local_only import why
@@ -39,8 +47,13 @@ MAX_ATTEMPTS = 3
 SILENT_S = 60.0  # an engine that says nothing for so long is at fault, whatever the deadline was
 
 
-def nowhere() -> None:
+def nowhere(*, in_house: bool = False) -> None:
     """For who has no other pool."""
+    return
+
+
+def unheard(_refusal: EngineFull) -> None:
+    """For who has no runner."""
     return
 
 
@@ -82,7 +95,9 @@ class Handler(ABC):
         self.cancelled = False
         self.lease_lost = False
         self.guard = Guard()
-        self.elsewhere: Callable[[], Pool | None] = nowhere  # that can take it
+        self.elsewhere: Callable[..., Pool | None] = nowhere  # that can take it
+        self.own_pool: Callable[[], Pool | None] = nowhere  # while it takes requests
+        self.full: Callable[[EngineFull], None] = unheard  # told of each 429 of the engine
         self.moves: Pool | None = None  # and has to: nothing, or half of it, has come of it here
         self.settling: asyncio.Event | None = None  # set when that has ended
         self.lost: EngineFailed | None = None  # the engine has gone silent
@@ -143,6 +158,11 @@ class Handler(ABC):
     def works(self) -> bool:
         """Whether it waits for its engine, and not for its settlement."""
         return self._working is not None
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether the engine works for it, as far as can be seen."""
+        return False
 
     @property
     def cost_so_far(self) -> int:
@@ -255,7 +275,9 @@ class Handler(ABC):
     def _next(self, failure: EngineFailed) -> Pool | None:
         """Whose engines begin it anew, or go on with it."""
         if self.may_move(failure):
-            return self.elsewhere()
+            in_house = self.stays_in_house(failure)
+            waits = in_house and isinstance(failure, EngineFull)
+            return self.elsewhere(in_house=in_house) or (self.own_pool() if waits else None)
         breaks_off = self.sent and self.item.attempt == 1 and failure.counts
         pool = self.elsewhere() if breaks_off else None
         return pool if pool and self.goes_on_in(pool) else None
@@ -268,7 +290,13 @@ class Handler(ABC):
         """Whether another engine can begin anew: nothing of this one's answer was given out."""
         if self.sent or (isinstance(failure, AnswerBroken) and self.item.attempt > 1):
             return False
-        return failure.counts or isinstance(failure, EngineAway) or self.must_stay_here
+        others_may = failure.counts or isinstance(failure, (EngineAway, NotOffered))
+        return others_may or self.must_stay_here
+
+    def stays_in_house(self, failure: EngineFailed) -> bool:
+        """Whether no hosted pool may take it: the engine is here, and in no trouble."""
+        works = isinstance(failure, (EngineFull, NotOffered)) and not failure.counts
+        return works and not self.engine.config.hosted
 
     @property
     def must_stay_here(self) -> bool:

@@ -20,6 +20,7 @@ from inference.engines.base import (
     Engine,
     EngineAway,
     EngineFailed,
+    EngineFull,
     WorkerLost,
 )
 from inference.engines.breakers import Phase
@@ -40,6 +41,7 @@ from inference.worker.handlers.base import Handler
 
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within that time
 ELSEWHERE_AFTER_S = 1.0  # where another pool of the model can take the request
+REFUSES_WITHIN_S = 0.5
 BYTES_OF_A_TOKEN = 4  # on average, of text
 ABORTED = "abort"  # by vLLM or SGLang themselves, as they end: no answer is over that way
 LARGEST_TOKEN = 4096  # bytes of an answer's JSON, with 20 logprobs
@@ -57,6 +59,7 @@ class Generation(Handler):
         self._is_followed = False  # what was given out, by more of its text
         if not order.stream:
             self.sent = 0  # its reader has nothing yet
+        self.asked_at: float | None = None  # None: it was refused, or not asked yet
         self.first_at: float | None = None
         self.tokens_before = 0
         self.body = b""  # of a whole answer
@@ -82,6 +85,7 @@ class Generation(Handler):
         began, retry = time.time(), 0
         while True:
             before, self.has_left = self.has_left, self.engine.config.hosted
+            self.asked_at = time.time()
             try:
                 return await self._ask(session, writer)
             except EngineAway as failure:  # it has not begun
@@ -93,7 +97,11 @@ class Generation(Handler):
 
     async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
         """Raises the failure where the engine is not waited for any longer."""
-        elsewhere = not self.sent and self.elsewhere() is not None
+        if isinstance(failure, EngineFull):
+            self.asked_at = None
+            self.full(failure)
+        in_house = self.stays_in_house(failure)
+        elsewhere = not self.sent and self.elsewhere(in_house=in_house) is not None
         left = began + (ELSEWHERE_AFTER_S if elsewhere else ENGINE_PATIENCE_S) - time.time()
         if left <= 0 or failure.asked_to_wait > left:
             raise failure
@@ -204,6 +212,13 @@ class Generation(Handler):
     @property
     def is_streamed(self) -> bool:
         return self.in_pieces
+
+    @property
+    def is_let_in(self) -> bool:
+        """A whole answer shows nothing before its end; an engine refuses at once."""
+        if self.first_at is not None:
+            return True
+        return self.asked_at is not None and time.time() - self.asked_at > REFUSES_WITHIN_S
 
     @property
     def cost_so_far(self) -> int:

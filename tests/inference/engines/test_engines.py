@@ -128,7 +128,7 @@ async def test_an_answer_without_end_is_not_read(
         (422, "field required", (400, "invalid_request")),
         (413, "too large", (400, "invalid_request")),
         (429, "slow down", (503, "server_overloaded")),
-        (401, "wrong key", (502, "engine_failed")),
+        (401, "wrong key", (503, "engine_unavailable")),
         (404, "no such model", (502, "engine_failed")),
         (500, "CUDA error", (502, "engine_failed")),
         (500, "failed to create a context: only 2 GB are left", (502, "engine_failed")),
@@ -353,7 +353,7 @@ async def _first(served: Served, session: EngineSession) -> None:
     await heard(an_engine(served.url), session, an_order())
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b'{"error":5}', b'{"detail":"x"}'])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b'{"error":5}', b'{"detail":5}'])
 def test_an_error_that_is_none_says_nothing(body: bytes) -> None:
     assert error_in(body) == {}
     assert an_engine("http://x").refusal(400, body).status == 400
@@ -361,6 +361,7 @@ def test_an_error_that_is_none_says_nothing(body: bytes) -> None:
 
 def test_an_error_may_be_a_bare_text() -> None:
     assert error_in(b'{"error":"no"}') == {"message": "no"}
+    assert error_in(b'{"detail":"no"}') == {"message": "no"}
 
 
 def test_the_body_for_the_engine() -> None:

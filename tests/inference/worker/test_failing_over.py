@@ -1,6 +1,6 @@
 """What an engine fails at another one does; an engine that fails again and again is left alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,9 +23,13 @@ from inference.engines.base import (
     EngineAway,
     EngineFailed,
     EngineFull,
+    NotOffered,
+    Turn,
+    at_once,
     away,
 )
 from inference.engines.breakers import Phase
+from inference.engines.session import EngineSession
 from inference.intake.errors import EnginesPaused
 from inference.intake.route import route
 from inference.models import Usage
@@ -53,6 +57,7 @@ AWAY: list[Step] = [EngineAway("the engine does not answer")]
 BROKEN: list[Step] = [AnswerBroken()]
 INTERNAL_ERROR: list[Step] = [EngineFailed(502, "engine_failed", "the engine answered 500")]
 CLIENTS_MISTAKE: list[Step] = [EngineFailed(400, "invalid_request", "no such role")]
+NO_PATH: list[Step] = [NotOffered()]
 
 
 class Pools(Bench):
@@ -110,7 +115,7 @@ def second(bench: Pools) -> str:
     return f"{bench.pool}-second"
 
 
-@pytest.mark.parametrize("how", [AWAY, BROKEN, INTERNAL_ERROR, [EngineFull(hosted=False)]])
+@pytest.mark.parametrize("how", [AWAY, BROKEN, INTERNAL_ERROR, NO_PATH, [EngineFull(hosted=False)]])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_what_one_fails_at_before_its_first_byte_the_other_does(
     bench: Pools, how: list[Step], stream: bool
@@ -252,14 +257,110 @@ async def test_a_hosted_service_that_is_full_and_does_not_say_for_how_long(bench
     assert 20 < breakers.retry_after(bench.pool) <= 30
 
 
-@pytest.mark.parametrize(
-    "how", [CLIENTS_MISTAKE, [AnswerTooLong()], [EngineFull(hosted=False)]], ids=str
-)
+@pytest.mark.parametrize("how", [CLIENTS_MISTAKE, [AnswerTooLong()], NO_PATH], ids=str)
 async def test_what_is_not_the_engines_fault_never_opens_it(bench: Pools, how: list[Step]) -> None:
     bench.start(ScriptedEngine(how))
     bench.drain(second(bench), ScriptedEngine(QUICK))
     await bench.served(bench.pool, 6)
     assert not breakers.has_trouble(bench.pool)
+
+
+async def test_a_path_that_no_engine_has_is_told_and_leaves_other_paths_open(bench: Pools) -> None:
+    bench.start(ScriptedEngine(*[NO_PATH] * 6, QUICK))
+    bench.drain(second(bench), ScriptedEngine(NO_PATH))
+    rows = await bench.served(bench.pool, 6)
+    assert {(row.status, row.error_code) for row in rows} == {(404, "not_offered")}
+    (row,) = await bench.served(bench.pool, 1)
+    assert (row.pool, row.error_code) == (bench.pool, "")
+
+
+class Narrow(ScriptedEngine):
+    """Answers 429 to what is more than so many at once."""
+
+    def __init__(self, lets_in: int, *turns: list[Step], **how: Any) -> None:
+        super().__init__(*turns, **how)
+        self.lets_in, self.refused = lets_in, 0
+
+    async def events(
+        self, session: EngineSession, order: Order, turn: Turn = at_once
+    ) -> AsyncGenerator[list[bytes]]:
+        if self.speaking >= self.lets_in:
+            self.refused += 1
+            raise EngineFull(hosted=False)
+        async for events in super().events(session, order, turn):
+            yield events
+
+
+SLOW: list[Step] = [[chunk("Hel")], 0.3, [chunk("lo"), chunk(finish="stop"), usage(5, 2)]]
+LONG: list[Step] = [[chunk("Hel")], 1.5, [chunk("lo"), chunk(finish="stop"), usage(5, 2)]]
+
+
+@pytest.fixture
+def hosted_behind(bench: Pools, settings: Settings) -> str:
+    """A pool of two engines here, and a hosted one for failover. Returns the hosted one's name."""
+    there = f"{bench.pool}-there"
+    here = {**ENGINE, "engines": [{"slots": 8}, {"slots": 8}]}
+    far = {**ENGINE, "hosted": True, "condition": "failover"}
+    settings.ENGINES = {bench.pool: {"pools": {bench.pool: here, there: far}}}
+    engines.forget()
+    return there
+
+
+def start_here(bench: Pools, *started: ScriptedEngine) -> None:
+    for engine, entry in zip(started, engines.pools()[bench.pool].engines, strict=True):
+        engine.config = entry.config
+        bench.start(engine)
+
+
+async def test_while_another_engine_here_has_room_nothing_leaves_the_house(
+    bench: Pools, hosted_behind: str
+) -> None:
+    full, far = Narrow(0, SLOW), ScriptedEngine(QUICK)
+    start_here(bench, full, ScriptedEngine(SLOW, slots=8))
+    bench.drain(hosted_behind, far)
+    for _ in range(40):
+        await bench.put(bench.pool)
+    rows = await bench.settled(40)
+    assert {(row.pool, row.error_code) for row in rows} == {(bench.pool, "")}
+    assert not far.asked
+    assert full.refused, "else nothing is shown"
+
+
+async def test_an_engine_that_lets_in_nothing_is_left_alone(bench: Pools) -> None:
+    full = Narrow(0, QUICK)
+    bench.start(full)
+    bench.drain(second(bench), ScriptedEngine(QUICK))
+    rows = await bench.served(bench.pool, 5)
+    assert {(row.pool, row.error_code) for row in rows} == {(second(bench), "")}
+    await until(partial(_is_open, bench.pool))
+
+
+async def test_an_engine_that_is_full_gets_what_it_lets_in_and_the_others_wait_here(
+    bench: Pools, hosted_behind: str
+) -> None:
+    """It has fewer slots than its entry says; so has the other one of the pool."""
+    narrow, far = [Narrow(2, LONG), Narrow(2, LONG)], ScriptedEngine(QUICK)
+    for _ in range(16):
+        await bench.put(bench.pool)
+    start_here(bench, *narrow)
+    bench.drain(hosted_behind, far)
+    rows = await bench.settled(16)
+    assert {(row.pool, row.error_code) for row in rows} == {(bench.pool, "")}
+    assert not far.asked
+    assert not any(breakers.has_trouble(engine.config.id) for engine in narrow)
+    assert sum(engine.refused for engine in narrow) < 100, (
+        "each asks now and then, not all the time"
+    )
+
+
+async def test_a_path_that_no_engine_here_has_does_not_leave_the_house(
+    bench: Pools, hosted_behind: str
+) -> None:
+    far = ScriptedEngine(QUICK)
+    start_here(bench, ScriptedEngine(NO_PATH), ScriptedEngine(NO_PATH))
+    bench.drain(hosted_behind, far)
+    (row,) = await bench.served(bench.pool, 1)
+    assert (row.status, row.error_code, far.asked) == (404, "not_offered", [])
 
 
 async def test_a_hosted_service_that_is_full_is_left_alone_for_as_long_as_it_asked(

@@ -1,0 +1,62 @@
+"""What a status of an engine means. The table stands in docs/engines.md, too.
+
+Kinds agree on most of it; what one alone means differently is in its `refusal`.
+"""
+
+import re
+from enum import Enum, auto
+from typing import Any
+
+
+class Meaning(Enum):
+    CLIENTS = auto()  # the request is wrong: it is told so, in the engine's words
+    NOT_OFFERED = auto()  # there is no such path, or it does not do that: another engine may
+    ACCOUNT = auto()  # our key, our balance, our rights there
+    FULL = auto()  # it has enough to do
+    AWAY = auto()  # it has not begun: the same request may work a moment later
+    FAILED = auto()  # everything else
+
+
+# 451: what a hosted service may not answer where it is.
+_CLIENTS = frozenset({400, 413, 415, 422, 451})
+_NOT_OFFERED = frozenset({404, 405, 501})
+_ACCOUNT = frozenset({401, 402, 403, 407})
+_FULL = frozenset({429, 529})
+# 409, 423, 425: it is busy with itself. 521 to 523: a proxy (Cloudflare) has not reached it.
+_AWAY = frozenset({409, 423, 425, 503, 521, 522, 523})
+_MODEL_NOT_FOUND = "model_not_found"
+_NO_MODEL = re.compile(
+    r"\bno such model|\bmodel\b.{0,200}?\b(not|no longer) (exist|found|available|loaded)"
+    r"|\bmodel\b.{0,200}?\bdoes not exist",
+    re.IGNORECASE | re.DOTALL,
+)
+_PATH = re.compile(r"\bendpoint\b|\bv1/", re.IGNORECASE)
+_NO_BALANCE = re.compile(r"insufficient.quota|exceeded.current.quota|insufficient.balance", re.I)
+_MODERATED = re.compile(r"moderat|flagged|content.(filter|policy|management)", re.IGNORECASE)
+
+
+def meaning(status: int, error: dict[str, Any]) -> Meaning:
+    """`error`: the object of its body, {} where it has none."""
+    if status == 400 and error.get("code") == _MODEL_NOT_FOUND:
+        return Meaning.FAILED
+    if status in _CLIENTS or (status == 403 and _MODERATED.search(_words(error))):
+        return Meaning.CLIENTS
+    if status in _NOT_OFFERED:
+        return Meaning.FAILED if _lacks_its_model(error) else Meaning.NOT_OFFERED
+    if status in _ACCOUNT or (status in _FULL and _NO_BALANCE.search(_words(error))):
+        return Meaning.ACCOUNT
+    if status in _FULL:
+        return Meaning.FULL
+    return Meaning.AWAY if status in _AWAY else Meaning.FAILED
+
+
+def _lacks_its_model(error: dict[str, Any]) -> bool:
+    """Returns whether it misses the model itself, whose name an operator has given."""
+    if error.get("code") == _MODEL_NOT_FOUND:
+        return True
+    message = str(error.get("message") or "")
+    return bool(_NO_MODEL.search(message)) and not _PATH.search(message)
+
+
+def _words(error: dict[str, Any]) -> str:
+    return " ".join(str(error[name]) for name in ("code", "type", "message") if error.get(name))
