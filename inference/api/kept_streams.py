@@ -9,13 +9,13 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 
 from inference.api.call import Call
-from inference.errors import NotFound, Unavailable, error_body
+from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.at_once import EVERYBODY
 from inference.intake.refusals import denied, not_admitted
 from inference.intake.revocation import refusal
 from inference.models import Completion
 from inference.models.batch import BatchQuerySet
-from inference.models.completion import CompletionQuerySet
+from inference.models.completion import CompletionQuerySet, State
 from inference.models.file import FileQuerySet
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
@@ -131,8 +131,8 @@ class _Reading:
         async for frame in follow(redis, self._completion.id.bytes, self._last):
             if frame:
                 self._last = frame.last
-            elif not await still_open(self._completion):
-                return await self.end(404, _EXPIRED)
+            elif ended := await _end_of(self._completion):
+                return await self.end(*ended)
             await self._write(frame)
         return None
 
@@ -143,6 +143,19 @@ class _Reading:
 _EXPIRED = error_body(
     "these events are no longer kept; send the request again", "stream_expired", 404
 )
+
+
+_CANCELLED = error_body(Cancelled().message, Cancelled.code, Cancelled.status)
+
+
+@database_sync_to_async
+def _end_of(completion: Completion) -> tuple[int, bytes] | None:
+    """Status and error of a stream whose events end without an end; None while it is open."""
+    with tenant_scope(completion.tenant_id):
+        found = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True).first()
+    if found == State.OPEN:
+        return None
+    return (499, _CANCELLED) if found == State.CANCELLED else (404, _EXPIRED)
 
 
 @database_sync_to_async

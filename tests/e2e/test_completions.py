@@ -12,6 +12,7 @@ from tests.e2e.ask import HI, Record, body, chat, client, events, stream
 from tests.e2e.conftest import MOCK_SLOTS, Mock, Platform
 from tests.e2e.front_ends import FRONT_ENDS
 from tests.e2e.front_ends.base import FrontEnd
+from tests.e2e.front_ends.grpc import Grpc
 
 pytestmark = pytest.mark.e2e
 
@@ -217,3 +218,22 @@ def test_a_path_that_the_engine_lacks_is_named_and_closes_it_to_nobody(
             assert (refused.status, refused.code) == (404, "not_offered")
             assert "POST /v1/completions" in refused.message
         assert client.chat(max_tokens=4).status == 200
+
+
+def test_a_cancelled_stream_says_so_live_and_when_it_is_read_again(
+    staged: Platform, mock: Mock, front: FrontEnd
+) -> None:
+    mock.behave(tokens=10_000, interval_ms=10)
+    key = staged.new_key()
+    with Grpc(staged).client(key) as other, front.client(key) as asking:
+        with asking.chat_stream() as stream:
+            reading = iter(stream)
+            for _ in range(5):
+                next(reading)
+            assert other.cancel(stream.request_id).was_running
+            assert not any(event.finish_reason for event in reading)
+        with asking.resume(stream.request_id) as again:
+            assert not any(event.finish_reason for event in again)
+    for error in (stream.error, again.error):
+        assert error
+        assert (error.code, error.message) == ("cancelled", "this request was cancelled")

@@ -29,7 +29,7 @@ from inference.engines.base import (
     WorkerLost,
 )
 from inference.engines.session import EngineSession
-from inference.errors import error_body
+from inference.errors import Cancelled, error_body
 from inference.local_only import why
 from inference.metrics import work
 from inference.order import Item, Order
@@ -55,6 +55,15 @@ def nowhere(*, in_house: bool = False) -> None:
 def unheard(_refusal: EngineFull) -> None:
     """For who has no runner."""
     return
+
+
+def _told_of(outcome: Outcome, failure: EngineFailed | None) -> EngineFailed | None:
+    """The failure that its reader is told: an answer that was cancelled does not end like one that
+    is whole.
+    """
+    if outcome.state != "cancelled":
+        return failure
+    return EngineFailed(Cancelled.status, Cancelled.code, Cancelled().message)
 
 
 class _StopsHere(Exception):
@@ -230,7 +239,7 @@ class Handler(ABC):
             return None
         row = settled_row(self.order, outcome, cipher, time.time())
         row["klass"] = self.item.klass  # an operator may have lowered it
-        frame = await self._settled(commits, row, failure)
+        frame = await self._settled(commits, row, _told_of(outcome, failure))
         await self._keep(outcome, frame, cipher)
         if frame:
             work.settled(self.order, self.item.klass, outcome)

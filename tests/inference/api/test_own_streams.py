@@ -97,6 +97,19 @@ async def test_the_key_that_asked_reads_it(context: Context, link: RedisLink, ac
     assert not await refused()
 
 
+async def test_a_stream_that_was_cancelled_while_it_waited_says_so(
+    context: Context, acme: Tenant
+) -> None:
+    key, text = await issued(acme)
+    now = timezone.now()
+    ended = {"state": "cancelled", "created_at": now, "settled_at": now, "stream": True}
+    row = {"tenant": acme, "model": "mock", "route": "/v1/chat/completions", "api_key": key}
+    completion = await in_database(Completion.objects.create)(id=uuid4(), **row, **ended)
+    answer = await events(text, completion.id)
+    assert '"code":"cancelled"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
 async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(
     context: Context, link: RedisLink, acme: Tenant, alice: Member
 ) -> None:

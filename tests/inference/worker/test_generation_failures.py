@@ -205,7 +205,7 @@ async def test_cancelled_in_mid_stream_it_settles_what_there_is() -> None:
     row = traces.row
     assert (row["state"], row["status"], row["finish_reason"]) == ("cancelled", 499, "cancelled")
     assert (row["tokens_in"], row["tokens_out"], row["error_code"]) == (42, 2, "")
-    assert traces.order[-2:] == ["settled", "end"]
+    assert traces.order[-2:] == ["settled", "error"]
 
 
 async def test_cancelled_before_the_first_token_it_costs_nothing() -> None:
@@ -217,6 +217,13 @@ async def test_cancelled_before_the_first_token_it_costs_nothing() -> None:
 async def test_cancelled_while_a_whole_answer_is_made() -> None:
     traces = await cancelled_after(0.05, ScriptedEngine([30.0]), an_order(stream=False))
     assert traces.row["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_whoever_reads_a_cancelled_answer_is_told_that_it_was(stream: bool) -> None:
+    engine = ScriptedEngine([*SPOKEN, 30.0] if stream else [30.0])
+    traces = await cancelled_after(0.05, engine, an_order(stream=stream))
+    assert (traces.last.status, traces.error["code"]) == (499, "cancelled")
 
 
 async def test_cancelled_before_it_began() -> None:
