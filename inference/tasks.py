@@ -11,6 +11,7 @@ from django.dispatch import receiver
 
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
+from inference.batch.waking import wake_resting_soon
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
@@ -89,7 +90,11 @@ def _look(**_signal: object) -> None:
 
 @worker_ready.connect
 def _is_there(sender: Any, **_: object) -> None:
-    _attended.update(q for q in sender.app.amqp.queues.consume_from if q.startswith("engine."))
+    queues = sender.app.amqp.queues.consume_from
+    if "jobs" in queues:  # windows may be others than a batch knew, now and with each change
+        changed.connect(wake_resting_soon)
+        wake_resting_soon()
+    _attended.update(q for q in queues if q.startswith("engine."))
     if _attended:
         attend_soon(frozenset(_attended))
 

@@ -43,6 +43,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         free = models.Q(leased_until=None) | models.Q(leased_until__lte=Now())
         return self.filter(free, due_at__lte=Now())
 
+    def resting(self) -> "BatchQuerySet":
+        """They wait for a moment: a window that opens, or an engine that is back."""
+        return self.filter(state__in=RUNNING, paused_at=None, due_at__gt=Now())
+
 
 class Batch(models.Model):
     """A file of requests that run when there is room (inference/api/batch).

@@ -21,6 +21,7 @@ from inference.api.batch.threads import in_long_thread, in_thread
 from inference.api.batch.work import Work
 from inference.batch import results, validation
 from inference.batch.input_lines import Problem
+from inference.batch.waking import wake_resting
 from inference.intake.context import Context
 from inference.models import Batch, BatchState, File, FileChunk
 
@@ -42,7 +43,7 @@ class BatchRun:
         self._context, self.batch, self._now = context, batch, now
         self._lease = batch.lease
         self._work: Work | None = None
-        self.began, self._stopped = time.monotonic(), False
+        self.began, self._stopped, self._is_let_go = time.monotonic(), False, False
         self._turn = asyncio.Lock()  # of who uses self.batch in a thread
 
     @property
@@ -125,11 +126,17 @@ class BatchRun:
     async def _renewed(self) -> bool:
         """False: it is gone, or another's by now."""
         async with self._turn:
-            held = await in_thread(self.batch.renew, self._lease, LEASE)
+            held = not self._is_let_go and await in_thread(self.batch.renew, self._lease, LEASE)
         if self._work and not held:
             self._work.stop()
         return held
 
     async def _let_go(self, due_at: datetime) -> None:
+        """What was changed since its work looked is seen once more: `wake_resting` passed it by, as
+        long as we had it.
+        """
         async with self._turn:
+            self._is_let_go = True  # a beat that waits for its turn would take it again
             await in_thread(self.batch.let_go, self._lease, due_at)
+            if self._work and self._work.may_go_on_before(due_at):
+                await in_thread(wake_resting, self.batch.pk)

@@ -192,6 +192,13 @@ class Work:
         free_at = min(map(self._free_at, self._source.models), default=now)
         return min(expires_at, free_at) if free_at - now > timedelta(seconds=LONG_S) else None
 
+    def may_go_on_before(self, moment: datetime) -> bool:
+        """Whether lines of it may begin earlier, by what is known now."""
+        if self._batch.paused_at:
+            return False
+        earlier = self._rests_until()
+        return earlier is None or earlier < moment - timedelta(seconds=1)
+
     def _free_at(self, model: str) -> datetime:
         now = self._now()
         held_until = now + timedelta(seconds=self._holds.left_s(model))

@@ -4,9 +4,11 @@ import asyncio
 from codecs import BOM_UTF8
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
 
 import orjson
 import pytest
@@ -15,14 +17,16 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
-from inference import engines
+from inference import engines, tasks
 from inference.api.batch import asking, driver, in_flight, turns
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
+from inference.batch.waking import wake_resting_soon
 from inference.engines.base import EngineFailed
 from inference.lines import cancelling, waiting_items
 from inference.models import Batch, BatchLine, Completion, File, FileChunk, IdempotencyKey, Usage
 from inference.night_window import Window
+from inference.registry.following import changed
 from inference.stream.returns import Returns
 from inference.worker.handlers.generation import Generation
 from tenants.models import CacheRule, Price, Quota, Tenant
@@ -555,6 +559,61 @@ async def test_outside_its_window_it_waits_and_nobody_drives_it(
     assert (row.due_at, row.leased_until) == (opens, None)
     shop.now = lambda: opens
     await in_database(Batch.objects.update)(due_at=timezone.now())
+    assert (await shop.done(batch))["status"] == "completed"
+
+
+async def resting(shop: Shop, settings: Settings) -> dict[str, Any]:
+    """A batch that waits at noon for the night."""
+    noon = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
+    shop.now = lambda: noon
+    settings.BATCH_WINDOW = Window.parse("22:00-06:00")
+    batch = await shop.begin([line(n) for n in range(3)])
+    await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=30))
+    assert (await shop.done(batch))["status"] == "in_progress"
+    return batch
+
+
+async def is_due() -> bool:
+    due: bool = await in_database(Batch.objects.due().exists)()
+    return due
+
+
+async def test_a_window_that_is_opened_wakes_what_waits_for_the_old_one(
+    shop: Shop, settings: Settings
+) -> None:
+    """By the process that drives batches: as it starts, and with each change of the engines."""
+    batch = await resting(shop, settings)
+    jobs = Mock()
+    jobs.app.amqp.queues.consume_from = {"jobs": None}
+    assert not await is_due()
+    tasks._is_there(sender=jobs)
+    try:
+        await until(is_due)
+        assert (await shop.done(batch))["status"] == "in_progress", "it still is noon"
+        assert not await is_due()
+        settings.BATCH_WINDOW = Window.parse("10:00-14:00")
+        changed.send(None)
+        await until(is_due)
+    finally:
+        changed.disconnect(wake_resting_soon)
+    assert (await shop.done(batch))["status"] == "completed"
+
+
+async def test_a_window_that_is_opened_while_its_driver_lets_go_of_it(
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lets_go = Batch.let_go
+
+    def opened_meanwhile(batch: Batch, lease: UUID, due_at: datetime) -> None:
+        settings.BATCH_WINDOW = Window.parse("10:00-14:00")
+        lets_go(batch, lease, due_at)
+
+    noon = timezone.now().replace(hour=12, minute=0) + timedelta(days=1)
+    shop.now = lambda: noon
+    settings.BATCH_WINDOW = Window.parse("22:00-06:00")
+    monkeypatch.setattr(Batch, "let_go", opened_meanwhile)
+    batch = await shop.begin([line(n) for n in range(3)])
+    await in_database(Batch.objects.update)(expires_at=noon + timedelta(days=30))
     assert (await shop.done(batch))["status"] == "completed"
 
 
