@@ -10,7 +10,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -23,10 +25,11 @@ from tenants.rate_limits.admission import concurrency_key
 from tests.e2e.ask import Record, body, chat, events, eventually, stream
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.front_ends import FRONT_ENDS
-from tests.e2e.front_ends.base import Answer, FrontEnd
+from tests.e2e.front_ends.base import Answer, Client, FrontEnd
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ABORTS = int(os.environ.get("FOREBAY_TEST_ABORTS", "60"))  # `make soak`: 1,000
+TWINS = int(os.environ.get("FOREBAY_TEST_TWINS", "1"))  # pairs of clients; `make soak`: 20
 
 
 @pytest.fixture(scope="module")
@@ -449,3 +452,67 @@ def test_a_kept_answer_is_whole_or_was_never_there(hurt: Platform, engine: Mock)
 def _answers_come(crowd: Crowd) -> None:
     before = len(crowd.answers)
     eventually(lambda: len(crowd.answers) > before + 20, 60)
+
+
+class Twin(threading.Thread):
+    """A client that asks with its idempotency key until it has the whole answer."""
+
+    def __init__(self, front: FrontEnd, key: str, idempotency_key: str, how: str) -> None:
+        super().__init__()
+        self._front, self._key, self._how = front, key, how
+        self._headers = {"idempotency-key": idempotency_key}
+        self.answer = Answer(0)
+
+    def run(self) -> None:
+        ends = time.monotonic() + 90
+        while self.answer.status != 200 and time.monotonic() < ends:
+            with (
+                contextlib.suppress(httpx.HTTPError),
+                self._front.client(self._key, headers=self._headers, timeout_s=30) as asking,
+            ):
+                self.answer = asking.chat() if self._how == "chat" else self._streamed(asking)
+            time.sleep(0.05)
+
+    @staticmethod
+    def _streamed(asking: Client) -> Answer:
+        with asking.chat_stream() as stream:
+            events = list(stream)
+        if stream.error or not (events and events[-1].finish_reason):
+            return stream.error or Answer(0)
+        text = "".join(event.text for event in events)
+        return Answer(200, request_id=stream.request_id, text=text)
+
+
+def has_begun(engine: Mock, before: int) -> bool:
+    asked: int = engine.state()["requests"]
+    return asked > before
+
+
+@pytest.mark.parametrize(("how", "kills_worker"), [("chat", True), ("chat_stream", False)])
+def test_two_clients_with_one_idempotency_key_have_one_answer_whoever_dies(
+    hurt: Platform, engine: Mock, front: FrontEnd, how: str, kills_worker: bool
+) -> None:
+    """The process that they ask is killed while they wait, and for a whole answer the worker."""
+    engine.behave(tokens=30, interval_ms=30)
+    for number in range(TWINS):
+        dice, idempotency_key = random.Random(number), uuid4().hex
+        ran = engine.state()["requests"]
+        twins = [Twin(front, hurt.key, idempotency_key, how) for _ in range(2)]
+        for twin in twins:
+            twin.start()
+        eventually(partial(has_begun, engine, ran))
+        for victim in [front.role, "worker"] if kills_worker else [front.role]:
+            time.sleep(dice.uniform(0, 0.3))
+            kill(hurt.pids(victim))
+        for twin in twins:
+            twin.join(100)
+        first, second = (twin.answer for twin in twins)
+        assert (first.status, second.status) == (200, 200), (first, second)
+        assert (first.request_id, first.text) == (second.request_id, second.text)
+        assert len(first.text.split()) == 30
+        record = Record(hurt, first.request_id)
+        assert record.actions() == ["completion:received", "completion:completed"]
+        assert len(record.usage()) == 1
+        assert kills_worker or engine.state()["requests"] == ran + 1
+        eventually(lambda: chat(hurt, max_tokens=1).status_code == 200, 60)
+    settled_exactly_once(hurt)
