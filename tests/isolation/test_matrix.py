@@ -20,7 +20,8 @@ from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
 from console.isolation import expected, report
-from console.isolation.crawler import WHOLE, Part
+from console.isolation.callers import OPERATOR, Caller
+from console.isolation.crawler import NOBODYS, PLAIN, WHOLE, Part, Step, parameters, steps
 from console.isolation.proof import Proof, prove
 from inference.api.openai.routes import ROUTES
 from inference.chat.routing import websocket_urlpatterns
@@ -51,6 +52,28 @@ async def no_row_security(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None
     await database_sync_to_async(_row_security)("disable")
     yield
     await database_sync_to_async(_row_security)("enable")
+
+
+def test_the_id_of_nothing_may_be_answered_with_404_wherever_it_stands() -> None:
+    """A parameter that is filled with it, and expected to be found, fails on a healthy platform."""
+    operator = Caller(OPERATOR, [], operator_permissions(Profile.ASVS))
+    asked = [step for step in _api_walk(operator) if _names_nothing(step.path)]
+    assert {parameter for step in asked for parameter in _names_nothing(step.path)} >= {
+        "any_batch",
+        "served_model",
+        "pool",
+        "engine",
+    }
+    refused = [f"{step.method} {step.path}" for step in asked if 404 not in step.expected]
+    assert refused == []
+
+
+def _api_walk(caller: Caller) -> list[Step]:
+    return [step for step in steps(caller) if step.path in expected.API]
+
+
+def _names_nothing(path: str) -> list[str]:
+    return [name for name, _ in parameters(path) if PLAIN.get(name) == NOBODYS]
 
 
 def test_the_table_has_every_address() -> None:

@@ -11,6 +11,11 @@ from tenants.models import Member, Scope
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions
 
 OPERATOR, OUTSIDER, ANONYMOUS = "operator", "outsider", "anonymous"
+NAMES = (
+    *(role.value for role in Role),
+    *(OPERATOR, OUTSIDER, ANONYMOUS),
+    *(f"key {scope}" for scope in Scope),
+)
 _CSRF = "x" * 32
 
 

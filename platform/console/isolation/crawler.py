@@ -45,12 +45,13 @@ _API = "api/v1/"
 _ON_PAGES = Scope.MANAGEMENT_WRITE  # pages know no keys: one of them shows it
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Parameters that name nothing of a tenant.
-_PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
-_PLAIN |= {"number": 1}
-_PLAIN |= {"own_export": UUID(int=0), "data_class": "conversations"}
-_PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
-_PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), UUID(int=0))
-_PLAIN |= {"data_class": "audit", "any_event": 0}
+NOBODYS = UUID(int=0)  # the id of nothing: whoever may look gets 404
+PLAIN = {"token": "x" * 43, "provider_id": "none", "session": 0, "pk": 0, "price": 0}
+PLAIN |= {"number": 1}
+PLAIN |= {"own_export": NOBODYS, "data_class": "conversations"}
+PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
+PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS)
+PLAIN |= {"data_class": "audit", "any_event": 0}
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
 
@@ -128,7 +129,7 @@ def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
             yield Step(path, method.upper(), caller, place, expected, body, kind)
 
 
-_NOWHERE = {"price", "served_model", "pool", "engine", "replacement", "deletion_request"}
+_NOWHERE = {"price", "deletion_request"} | {n for n, plain in PLAIN.items() if plain == NOBODYS}
 # People ask for raises; and the keys here may do more than those that would rotate them.
 _NOT_BY_KEYS = ("/raises/", "/rotate/")
 
@@ -161,7 +162,7 @@ def _places(path: str, caller: Caller) -> Iterator[str]:
         return  # the same way to the sign-in, whatever stands in the address
     if "<slug:tenant>" in path and caller.name != OPERATOR:
         yield FOREIGN
-    if set(_PARAMETER.findall(path)) - {"tenant", *_PLAIN}:
+    if set(_PARAMETER.findall(path)) - {"tenant", *PLAIN}:
         yield CROSSED
 
 
@@ -302,7 +303,7 @@ class Walk:
         if name in side.objects.kinds:
             found = side.objects
             return str(found.fresh(name) if step.uses_up else found.standing(name))
-        return str(_PLAIN[name])
+        return str(PLAIN[name])
 
 
 def _conversation(side: Side, step: Step) -> Any:

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from console.isolation import proof, report, side_by_side
+from console.isolation.callers import NAMES
 from console.isolation.crawler import Cell
 from tenants.isolation.check import REMEDY
 
@@ -41,22 +42,29 @@ class Command(BaseCommand):
             help=f"how many walk side by side (default: one for each core, at most {MOST})",
         )
 
-    def handle(self, *args: Any, processes: int, **options: Any) -> None:
+        parser.add_argument(
+            "--caller",
+            action="append",
+            choices=NAMES,
+            help="walk as this one alone, in one process; may be repeated (default: all of them)",
+        )
+
+    def handle(self, *args: Any, processes: int, caller: list[str] | None, **_rest: Any) -> None:
         self._refuse_gaps(proof.catalogue())
         with _undisturbed():
-            found = self._proof(processes)
+            found = self._proof(1 if caller else processes, caller)
         for line in (*report.lines(found), "", *report.summary(found)):
             self.stdout.write(line)
         self.stderr.write(STAYS)
         if found.leaks or found.wrong or found.touched:
             raise CommandError("tenants are not kept apart everywhere: see above")
 
-    def _proof(self, processes: int) -> proof.Proof:
+    def _proof(self, processes: int, named: list[str] | None) -> proof.Proof:
         try:
             if processes > 1:
                 return side_by_side.prove(processes, self._progress)
             application = import_string(settings.ASGI_APPLICATION)
-            return asyncio.run(proof.prove(application, told=self._progress))
+            return asyncio.run(proof.prove(application, named=named, told=self._progress))
         except side_by_side.WalkFailed:
             raise CommandError("the walk broke off: see above") from None
 
