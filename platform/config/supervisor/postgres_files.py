@@ -41,18 +41,27 @@ def _open_copy(package: Path) -> Path:
         except OSError as error:
             raise Problem(
                 f"PostgreSQL cannot run from {package}, which only root may enter, nor be copied "
-                f"to {_OPEN} ({error.strerror}): move the project, or start it as another user"
+                f"to {_OPEN} ({error.strerror or error}): "
+                "move the project, or start it as another user"
             ) from None
     return target / package.name
 
 
 def _copy(package: Path, target: Path) -> None:
     draft = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        _copy_to(draft, package)
+        draft.rename(target)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)  # half a copy on a full disk
+        raise
+
+
+def _copy_to(draft: Path, package: Path) -> None:
     for folder in (package, package.with_suffix(".libs")):  # a program finds its libraries there
         shutil.copytree(folder, draft / folder.name, ignore=_needless)
     for path in (_OPEN, draft, *draft.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if os.access(path, os.X_OK) else 0o444))
-    draft.rename(target)
 
 
 def _needless(folder: str, names: list[str]) -> set[str]:

@@ -1,0 +1,125 @@
+"""A first start is whole or not there: a full disk or a kill leaves nothing that stays broken."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from config.supervisor.home import Home
+from config.supervisor.keeper import Keeper
+from config.supervisor.kin import Kin
+from config.supervisor.postgres import Postgres
+from config.supervisor.problem import Problem
+from tests.supervisor.conftest import Start
+from tests.supervisor.running import HOSTED, START_S, eventually, get, left_of, refused
+
+pytestmark = pytest.mark.e2e
+ENOUGH = 400  # MiB
+
+
+class Disk:
+    """A small file system in memory, mounted at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        self.mounted = self._mount("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path))
+
+    def resize(self, mebibytes: int) -> None:
+        assert self._mount("mount", "-o", f"remount,size={mebibytes}m", str(self.path))
+
+    def close(self) -> None:
+        if self.mounted:
+            self._mount("umount", "--lazy", str(self.path))
+
+    def _mount(self, *line: str) -> bool:
+        return subprocess.run(line, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    made = Disk(tmp_path / "disk")
+    if not made.mounted:
+        pytest.skip("mounting a small disk takes root")
+    yield made
+    made.close()
+
+
+async def start_database(home: Home, statement: str = "") -> None:
+    """Starts it alone, and stops it once it has been written to."""
+    keeper = Keeper(home, Kin(home))
+    try:
+        postgres = Postgres(home, keeper)
+        await postgres.start()
+        with psycopg.connect(postgres.url) as connection:
+            connection.execute("create temporary table t as select 1")
+        if statement:
+            superuser = postgres.administrators_url.replace("/forebay?", "/postgres?")
+            with psycopg.connect(superuser, autocommit=True) as connection:
+                connection.execute(statement)  # type: ignore[arg-type]  # a str of ours
+    finally:
+        await keeper.stop()
+
+
+@pytest.mark.slow(seconds=20)
+async def test_a_database_that_a_full_disk_cut_short_is_made_once_there_is_room(disk: Disk) -> None:
+    home = Home(disk.path / "home")
+    disk.resize(ENOUGH)
+    home.take()
+    # From the first files of initdb (8) to the last pages of our own database (40 and 44).
+    for size in (8, 36, 38, 40, 44):
+        disk.resize(size)
+        with pytest.raises(Problem, match="No space left on device|is on a full disk") as refusal:
+            await start_database(home)
+        assert "\n" not in str(refusal.value)
+        assert not (disk.path / "home" / "postgres").exists()
+    disk.resize(ENOUGH)
+    await start_database(home)
+
+
+def test_a_full_disk_is_named_in_one_line(disk: Disk) -> None:
+    disk.resize(8)
+    line = refused(disk.path / "home", FOREBAY_ENGINES=HOSTED)
+    assert "No space left on device" in line or "on a full disk" in line
+
+
+async def test_a_database_folder_without_our_database_is_refused_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    """As versions before left it behind on a full disk."""
+    home = Home(tmp_path / "home")
+    home.take()
+    await start_database(home)
+    await start_database(home, statement="drop database forebay")
+    with pytest.raises(Problem, match="has no database in it.*move the folder away"):
+        await start_database(home)
+
+
+STEPS: dict[str, Callable[[Path], bool]] = {
+    "initdb has made tables": lambda home: (home / "postgres.new/base/1").exists(),
+    "initdb is about to end": lambda home: (home / "postgres.new/base/5").exists(),
+    "roles are made": lambda home: (home / "postgres.new/postmaster.pid").exists(),
+    "the server starts": lambda home: (home / "postgres/postmaster.pid").exists(),
+}
+
+
+@pytest.mark.slow(seconds=30)
+def test_after_kill_9_at_each_step_of_a_first_start_the_next_one_has_a_database(
+    start: Start, home: Path
+) -> None:
+    for step, reached in STEPS.items():
+        killed = start(home)
+        assert eventually(lambda reached=reached: reached(home), START_S), step  # type: ignore[misc]
+        killed.end(signal.SIGKILL)
+        assert eventually(lambda: left_of(home) == [], 10), step
+    running = start(home)
+    running.line("database ready")
+    with psycopg.connect(running.told["DATABASE_URL"]) as connection:
+        assert connection.execute("select current_database()").fetchone() == ("forebay",)
+    running.line("tables ready")
+    running.end(signal.SIGKILL)  # while the first operator's link is made
+    assert eventually(lambda: left_of(home) == [], 10)
+    assert get(start(home).ready().port, "/livez") == 200
