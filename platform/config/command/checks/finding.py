@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+RUN = "forebay run"  # the subject of what stops that subcommand and no other
 
 
 @dataclass(frozen=True)

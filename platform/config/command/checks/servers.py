@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from audit import redis_servers
 from config import environment
+from config.command.checks import embedded
 from config.command.checks.finding import Finding, fail, ok, warn
 from config.supervisor import given
 from config.supervisor.problem import Problem
@@ -26,13 +27,13 @@ def findings() -> Iterator[Finding]:
     if url := environment.found("DATABASE_URL"):
         yield from _postgres("postgresql", url)
     else:
-        yield ok("postgresql", "embedded: DATABASE_URL names none")
+        yield embedded.postgresql()
     if url := environment.found("FOREBAY_REQUESTS_DATABASE_URL"):
         yield from _postgres("postgresql for requests", url)
     if url := environment.found("REDIS_URL"):
         yield from asyncio.run(_redis(url))
     else:
-        yield ok("redis", "embedded: REDIS_URL names none")
+        yield embedded.redis()
 
 
 def _postgres(subject: str, url: str) -> Iterator[Finding]:
