@@ -55,21 +55,21 @@ def _write(found: list[Entry]) -> None:
     }
     first = {entry.pool: entry for entry in reversed(found)}  # all of a pool have its policy
     pools = {
-        name: _written(Pool, name, position=at, **_of_pool(first[name], models))
+        name: _written(Pool, name, position=at, **pool_columns(first[name], models))
         for at, name in enumerate(dict.fromkeys(entry.pool for entry in found))
     }
     for at, entry in enumerate(found):
-        _written(Engine, entry.engine, pool=pools[entry.pool], position=at, **_columns(entry))
+        _written(Engine, entry.engine, pool=pools[entry.pool], position=at, **engine_columns(entry))
     _left(Engine, {entry.engine for entry in found})
     _left(Pool, set(pools))
     _left(Model, set(models))
 
 
-def _of_pool(entry: Entry, models: Mapping[str, Model]) -> dict[str, Any]:
+def pool_columns(entry: Entry, models: Mapping[str, Model | None]) -> dict[str, Any]:
     return {"model": models[entry.model], **asdict(entry.policy)}
 
 
-def _columns(entry: Entry) -> dict[str, Any]:
+def engine_columns(entry: Entry) -> dict[str, Any]:
     given = {**_USUALLY, **entry.fields}
     options = {name: value for name, value in given.items() if name not in _COLUMNS}
     if launch := options.get("launch"):  # its command, arguments and environment stay out
@@ -104,7 +104,7 @@ def _written(table: type[Any], name: str, **fields: Any) -> Any:
         row.save(force_insert=True)
         row.record("add", BY)
         return row
-    changed = [name for name, value in fields.items() if not _is(row, name, value)]
+    changed = [name for name, value in fields.items() if not is_same(row, name, value)]
     if changed or not row.from_file:
         ours = _is_our_own_doing(row, changed)
         for field, value in _to_store(fields, changed).items():
@@ -133,7 +133,7 @@ def _stored(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _is(row: Any, name: str, value: Any) -> bool:
+def is_same(row: Any, name: str, value: Any) -> bool:
     if name != "api_key":
         return bool(getattr(row, name) == value)
     return _opened(row.api_key, row.pool.name) == _opened(value, row.pool.name)

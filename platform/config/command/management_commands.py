@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from django.core.management import ManagementUtility, get_commands
+from django.db import OperationalError
 
 from config import environment
 
@@ -42,6 +43,7 @@ ALLOWED = {
     "audit_verify": Effect.READS,
     "check": Effect.READS,
     "check_keys": Effect.READS,
+    "engines_drift": Effect.READS,
     "findstatic": Effect.READS,
     "reconcile": Effect.READS,
     "seal_secret": Effect.READS,
@@ -125,8 +127,17 @@ def _instead(command: str) -> str:
 
 
 def execute(typed: Sequence[str]) -> None:
-    """Runs what was typed, the program's name first."""
-    _Utility(list(typed)).execute()
+    """Runs what was typed, the program's name first. What stops it is one line."""
+    try:
+        _Utility(list(typed)).execute()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OperationalError as problem:
+        if "--traceback" in typed:
+            raise
+        reason = str(problem).strip().splitlines()[0]
+        start = "start Forebay with `make run` or set DATABASE_URL"
+        sys.exit(f"{typed[0]}: the database does not answer ({reason}): {start}")
 
 
 class _Utility(ManagementUtility):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import django
 
 from config import environment
-from config.command.checks.finding import Finding, fail, ok
+from config.command.checks.finding import Finding, fail, ok, warn
 
 
 def findings() -> Iterator[Finding]:
@@ -31,3 +31,23 @@ def _tables(unapplied: Callable[[], bool], startup_problem: Callable[[], str]) -
     yield ok("tables", "of this version")
     problem = startup_problem()
     yield fail("tenants", problem) if problem else ok("tenants", "are kept apart")
+    yield _drift()
+
+
+def _drift() -> Finding:
+    """As a process for all tenants sees it; the check's own connection sees nothing."""
+    from django.db import DatabaseError
+
+    from inference.registry.drift import differences
+
+    try:
+        waiting = [each for each in differences() if each.at_next_start]
+    except (DatabaseError, ValueError) as problem:
+        return warn("engines", f"cannot be compared with FOREBAY_ENGINES: {problem}".strip())
+    if waiting:
+        return warn(
+            "engines",
+            f"{len(waiting)} are other in FOREBAY_ENGINES, which the next start writes: "
+            "`forebay manage engines_drift` shows them",
+        )
+    return ok("engines", "the database agrees with FOREBAY_ENGINES")
