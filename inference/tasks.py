@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
+from inference import pulses
 from inference.api.batch.driver import driver
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.waking import wake_resting_soon
@@ -73,11 +74,13 @@ async def _drain(pool: str, engine: str, worker: int) -> None:
     if _ending.is_set():
         return  # a wake-up that waited behind another; the sweeper sends it again
     me = asyncio.get_running_loop(), Runners(pool, queue_of(pool, engine, worker), worker)
+    pulse = asyncio.create_task(pulses.keep("worker"))
     _live.add(me)
     try:
         await me[1].drain()
     finally:
         _live.discard(me)
+        pulse.cancel()
 
 
 @receiver(changed)

@@ -100,12 +100,13 @@ def _may_start(**_signal: object) -> None:
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
-    from config import tracing
+    from config import tracing, watchdog
     from config.metrics.listener import listen
     from config.process_start import follow_engines, release_problem
 
     listen()
     tracing.begin()
+    watchdog.begin()
     keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
     if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)
@@ -114,8 +115,10 @@ def _may_start(**_signal: object) -> None:
 @beat_init.connect
 def _know_the_queues(**_signal: object) -> None:
     """Beat looks at the queue of each pool."""
+    from config import watchdog
     from config.process_start import follow_engines, release_problem
 
+    watchdog.begin()
     if problem := release_problem() or follow_engines():
         raise SystemExit(problem)
     tell("READY=1")

@@ -19,7 +19,7 @@ import grpc
 import uvloop
 from django.conf import settings
 
-from config import tracing
+from config import tracing, watchdog
 from config.celery import app as celery_app
 from config.connections import most_connections
 from config.metrics.listener import listen
@@ -28,6 +28,7 @@ from config.process_start import follow_engines, settle_down, startup_problem
 from config.telling_systemd import tell
 from config.tls.pair import BadCertificate
 from config.tls.served import Served
+from inference import pulses
 from inference.api import readiness
 from inference.api.grpc.credentials import Secrets, credentials
 from inference.api.grpc.methods import NAMES, handlers
@@ -42,6 +43,7 @@ def main() -> None:
     is_a("grpc")
     listen()
     tracing.begin()
+    watchdog.begin()
     celery_app.set_default()  # wake-ups are published from here
     if problem := startup_problem() or follow_engines():
         sys.exit(problem)
@@ -69,6 +71,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     settle_down()
     tell("READY=1")
     ready(it_is=True)
+    pulse = asyncio.create_task(pulses.keep("grpc"))
     health = asyncio.create_task(_tell_health(server, context))
     await stopping.wait()
     tell("STOPPING=1")
@@ -76,6 +79,7 @@ async def _serve(tls: grpc.ServerCredentials | None) -> None:
     health.cancel()
     await server.stop(settings.DRAIN_S)
     await context.close()
+    pulse.cancel()
 
 
 async def _tell_health(server: Server, context: Context) -> None:

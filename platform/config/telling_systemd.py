@@ -1,16 +1,18 @@
-"""systemd's sd_notify(3): it waits with whoever comes after us until we are ready."""
+"""sd_notify(3): tells systemd, or the supervisor of `make run`, how this process is."""
 
 import contextlib
 import os
 import socket
 
 _ABSTRACT = "@"
+_PATIENCE_S = 1.0  # whoever listens may be stopped itself: its queue is full then
 
 
 def tell(state: str) -> None:
-    """READY=1 or STOPPING=1. Without systemd, or where nobody listens, nothing happens."""
+    """READY=1, STOPPING=1 or WATCHDOG=1. Where nobody listens, nothing happens."""
     if not (place := os.environ.get("NOTIFY_SOCKET", "")):
         return
     address = f"\0{place[1:]}" if place.startswith(_ABSTRACT) else place
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.settimeout(_PATIENCE_S)
         link.sendto(state.encode(), address)

@@ -25,16 +25,18 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
-from config import tracing
+from config import tracing, watchdog
 from config.handed_over import handed_over
 from config.metrics.listener import listen
 from config.metrics.process import is_a
 from config.telling_systemd import tell
 from config.tls.given import what_to_do
 from config.tls.pair import BadCertificate
+from inference import pulses
 
 LARGEST_MESSAGE = 1024 * 1024  # bytes, of a websocket
 FAILED = 3  # uvicorn's own exit code for a start that failed
+LOOP = "web"
 TICK_S = 1.0  # the Date of answers has seconds
 
 
@@ -48,9 +50,11 @@ class Server(uvicorn.Server):
         told = asyncio.Event()
         self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.set)
         while not await self.on_tick(0):
+            pulses.beat(LOOP)
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await told.wait()
+        pulses.forget(LOOP)  # connections end in their own time
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -69,6 +73,7 @@ def main() -> None:
     is_a("web")
     listen()
     tracing.begin()
+    watchdog.begin()
     server = Server(_config(_protocol()))
     server.run(sockets)
     if not server.started:

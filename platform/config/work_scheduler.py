@@ -13,10 +13,12 @@ from django.conf import settings
 
 from config.waiting_work import WaitingWork
 from config.work_schedule import WORK, Work
+from inference import pulses
 
 LOOK_S = 1.0
 ALL_THE_SAME_S = 60.0  # whatever the look has found
 NEVER = float("-inf")
+PATIENCE_S = 300.0  # of a tick: while Redis is away each message waits for it
 
 
 class WorkScheduler(PersistentScheduler):
@@ -32,6 +34,7 @@ class WorkScheduler(PersistentScheduler):
 
     def tick(self, *arguments: Any, **more: Any) -> float:
         """Seconds until the next one."""
+        pulses.beat("clock", PATIENCE_S)
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = max(self._look_at + LOOK_S, now + LOOK_S / 2)
             self._send_work(now)

@@ -73,6 +73,15 @@ def test_it_says_what_forebay_reads(unit: Path) -> None:
     assert not re.search(r"-----BEGIN|[A-Za-z0-9+/]{43}=", unit.read_text())
 
 
+def test_whatever_stands_still_is_started_anew() -> None:
+    """Each says that it lives (tests/config/test_watchdog.py), and systemd listens."""
+    for unit in SERVICES:
+        if values(unit, "Type") != ["oneshot"]:
+            assert values(unit, "Type") == ["notify"], unit.name
+            assert values(unit, "WatchdogSec") == ["60"], unit.name
+            assert values(unit, "Restart") == ["on-failure"], unit.name
+
+
 def test_streams_end_before_systemd_kills() -> None:
     from config.environment import number
 

@@ -17,6 +17,7 @@ import uvloop
 from django.db import DatabaseError
 from django.utils import timezone
 
+from inference import pulses
 from inference.api.batch import turns
 from inference.api.batch.run import BatchRun
 from inference.api.batch.shares import Shares
@@ -103,10 +104,12 @@ class Driver:
     async def _drive(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._stop = partial(_set, loop, stop)
+        pulse = asyncio.create_task(pulses.keep("batches"))
         context = await Context.open()
         try:
             await drive(context, stop)
         finally:
+            pulse.cancel()
             self._stop = None
             await context.close()
 

@@ -16,6 +16,7 @@ from config.supervisor.home import Home
 from config.supervisor.kin import RUN_ID, Kin
 from config.supervisor.problem import Problem
 from config.supervisor.screen import say, seconds
+from config.supervisor.watchdog import Watchdog
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # and a start takes some: back within ten seconds
 STEADY = 20.0  # seconds of life after which a death counts as the first again
@@ -31,8 +32,10 @@ Life = Callable[[Child], Awaitable[object]]  # returns when it has ended
 class Keeper:
     def __init__(self, home: Home, kin: Kin) -> None:
         self._home, self._kin = home, kin
+        self._watchdog = Watchdog(kin.run_id)
         self.beside_engine = False  # of ours, on the same processors
         self._children: list[Child] = []
+        self._watched: list[Child] = []
         self._watchers: dict[Child, asyncio.Task[None]] = {}
         self._alongside: set[asyncio.Task[None]] = set()
 
@@ -44,18 +47,24 @@ class Keeper:
         *,
         stage: Stage,
         inherited: Mapping[str, str] = os.environ,
+        is_watched: bool = False,
         **more: Any,
     ) -> Child:
+        """`is_watched`: it gives signs of life, and is killed where they fail to come."""
+        ours = {NAME: name, RUN_ID: self._kin.run_id}
+        signs = self._watchdog.variables if is_watched else {}
         child = Child(
             name,
             command,
-            environment={**inherited, **variables, NAME: name, RUN_ID: self._kin.run_id},
+            environment={**_without_ours(inherited), **variables, **signs, **ours},
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
             **{"yields": self.beside_engine, **more},
         )
         self._children.append(child)
+        if is_watched:
+            self._watched.append(child)
         return child
 
     async def run(self, child: Child, *, given: str = "", output: int | None = None) -> None:
@@ -95,6 +104,14 @@ class Keeper:
         self._alongside.add(task)
         task.add_done_callback(self._alongside.discard)
 
+    def watch(self) -> None:
+        """Kills those of ours that stand still, from now on: they are brought back."""
+        self.alongside(self._watchdog.watch(self._started))
+
+    def _started(self) -> list[Child]:
+        """Not those that are about to end: they may take their time."""
+        return [child for child in self._watched if child in self._watchers]
+
     def bound_logs(self) -> None:
         """No log of one that stays grows for ever. Raises OSError."""
         for child in self._children:
@@ -106,6 +123,8 @@ class Keeper:
             watcher.cancel()
         await child.stop(patience)
         self._children.remove(child)
+        if child in self._watched:
+            self._watched.remove(child)
 
     def _spawn(self, child: Child, **streams: Any) -> None:
         self._kin.add(child.name, child.spawn(**streams))
@@ -135,6 +154,12 @@ class Keeper:
     def kill(self) -> None:
         for child in self._children:
             child.send(signal.SIGKILL)
+
+
+def _without_ours(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What systemd tells this process is meant for no child of it."""
+    meant = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in inherited.items() if name not in meant}
 
 
 def _patience(stage: Stage) -> float:

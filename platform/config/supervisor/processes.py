@@ -64,7 +64,7 @@ class Processes:
         command = [sys.executable, "-m", module]
         scraped = self._targets.variables(name, role, number if role == "web" else 1)
         variables = {**self._variables, **scraped, "FOREBAY_PROCESS_NUMBER": str(number)}
-        return self._keeper.child(name, command, variables, stage=Stage.DOOR)
+        return self._keeper.child(name, command, variables, stage=Stage.DOOR, is_watched=True)
 
     async def _is_listening(self) -> str | None:
         listening = await answers(self._options.near_host, self._options.grpc_port or 0)
@@ -73,7 +73,7 @@ class Processes:
     async def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
         command = [sys.executable, "-m", *line]
         variables = {**self._variables, **variables}
-        child = self._keeper.child(name, command, variables, stage=Stage.WORK)
+        child = self._keeper.child(name, command, variables, stage=Stage.WORK, is_watched=True)
         await self._keeper.start(child, _nothing_is_missing)
         return child
 

@@ -1,0 +1,113 @@
+"""Kills processes of ours that show no sign of life; the keeper starts them anew.
+
+Each says WATCHDOG=1 to a datagram socket, as it would to systemd (config/watchdog.py). Its silence
+is counted in the supervisor's own looks: time in which the supervisor did not run either (a machine
+that sleeps, a box without a free processor) counts for no more than a look, and time in which the
+process waited for a processor does not count at all.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from config import environment
+from config.supervisor.child import Child
+from config.supervisor.screen import say
+
+LIMIT_S = 30
+START_FACTOR = 10  # limits until a first sign: a start loads everything, and may wait for a server
+LOOK_S = 1.0
+_WORD = b"WATCHDOG=1"
+_CREDENTIALS = struct.Struct("iii")  # pid, uid, gid (unix(7))
+
+
+class Silence:
+    """Of one life of a child."""
+
+    def __init__(self, pid: int, limit_s: float) -> None:
+        self.pid, self._limit_s = pid, limit_s
+        self._is_up = False
+        self._seconds = 0.0
+        self._waited = waited_for_processor(pid)
+
+    def broken(self) -> None:
+        self._is_up, self._seconds = True, 0.0
+
+    def is_too_long(self, look_s: float) -> bool:
+        """After a further look, so many seconds after the last one."""
+        waited = waited_for_processor(self.pid)
+        self._seconds += max(0.0, look_s - max(0.0, waited - self._waited))
+        self._waited = waited
+        return self._seconds > self._limit_s * (1 if self._is_up else START_FACTOR)
+
+
+class Watchdog:
+    def __init__(self, run_id: str) -> None:
+        self._limit_s = float(environment.number("FOREBAY_WATCHDOG_S", LIMIT_S))
+        # Abstract: no name of a folder is too long for it, and nothing is left behind.
+        self._name = f"forebay-{run_id}"
+        self._silences: dict[Child, Silence] = {}
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """For a process that is to be watched."""
+        if not self._limit_s:
+            return {}
+        micros = str(int(self._limit_s * 1_000_000))
+        return {"NOTIFY_SOCKET": f"@{self._name}", "WATCHDOG_USEC": micros}
+
+    async def watch(self, children: Callable[[], Iterable[Child]]) -> None:
+        """Those that run now; asked for at each look. Returns at once where it is turned off."""
+        if not self._limit_s:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ear:
+            ear.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            ear.bind(f"\0{self._name}")
+            looked_at = time.monotonic()
+            while True:
+                await asyncio.sleep(LOOK_S)
+                self._hear(ear)  # first of all, what came while we did not run
+                now = time.monotonic()
+                self._look(children(), min(now - looked_at, 2 * LOOK_S))
+                looked_at = now
+
+    def _look(self, children: Iterable[Child], look_s: float) -> None:
+        living = [child for child in children if child.running]
+        before, self._silences = self._silences, {}
+        for child in living:
+            silence = before.get(child)
+            if silence is None or silence.pid != child.pid:  # a new life
+                silence = Silence(child.pid, self._limit_s)
+            self._silences[child] = silence
+            if silence.is_too_long(look_s):
+                say(f"ALERT process:stalled {child.name}: no sign of life, it is started anew")
+                child.send(signal.SIGKILL)
+
+    def _hear(self, ear: socket.socket) -> None:
+        by_pid = {silence.pid: silence for silence in self._silences.values()}
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                word, extras, *_ = ear.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
+                if word == _WORD and (silence := by_pid.get(_sender(extras))):
+                    silence.broken()
+
+
+def _sender(extras: Iterable[tuple[int, int, bytes]]) -> int:
+    """The process's id, which the kernel has put there."""
+    for level, kind, data in extras:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
+    return 0
+
+
+def waited_for_processor(pid: int) -> float:
+    """Seconds for which its main thread could have run, and others did."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, LookupError, ValueError):  # it has ended, or this kernel does not count
+        return 0.0

@@ -1,0 +1,43 @@
+"""Tells whoever watches this process that it lives: systemd (WatchdogSec=), or the supervisor of
+`make run`, which speaks the same words (sd_notify(3)).
+
+A thread tells it, as long as every event loop of the process turns (inference/pulses.py). A process
+that is stopped, or whose loop is stuck, falls silent, and is started anew.
+"""
+
+import logging
+import os
+import threading
+import time
+
+from config.telling_systemd import tell
+from inference import pulses
+
+log = logging.getLogger(__name__)
+_LOOKS = 4  # within the time after which the silence is one
+
+
+def begin() -> None:
+    """Returns at once. Without anybody who watches, nothing happens."""
+    if limit_s := _limit_s():
+        thread = threading.Thread(target=_live, args=[limit_s], name="watchdog", daemon=True)
+        thread.start()
+
+
+def _limit_s() -> float:
+    """Seconds of silence until we are killed, 0 for never: as sd_watchdog_enabled(3) reads it."""
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    micros = os.environ.get("WATCHDOG_USEC", "")
+    return int(micros) / 1e6 if ours and micros.isdecimal() else 0.0
+
+
+def _live(limit_s: float) -> None:
+    was_stalled: list[str] = []
+    while True:
+        stalled = pulses.stalled(limit_s / 2)
+        if not stalled:
+            tell("WATCHDOG=1")
+        elif stalled != was_stalled:
+            log.error("ALERT process:stalled: the loop of %s does not turn", ", ".join(stalled))
+        was_stalled = stalled
+        time.sleep(limit_s / _LOOKS)
