@@ -7,12 +7,14 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage isolation soak mutants test-vllm image
+.PHONY: help run test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak mutants test-vllm image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
 	@echo "make manage ARGS='...'  a management command on the running Forebay, for example"
 	@echo "                        make manage ARGS='create_tenant acme --json'"
+	@echo "make postgres ARGS='...'  pg_dump and the like, of the embedded PostgreSQL"
+	@echo 'make servers            the embedded PostgreSQL and Valkey alone, for a restore'
 	@echo 'make isolation          show on the running Forebay that tenants do not see each other'
 	@echo 'make check              lint, types, import contract, migrations, unit tests: no server needed'
 	@echo "make test               every test (ARGS='tests/audit -x' for some)"
@@ -38,6 +40,13 @@ run: .venv/.base
 
 manage: .venv/.base
 	@exec $(PY) manage.py $(ARGS)
+
+# For backups and restores of the embedded PostgreSQL: docs/deployment-database.md.
+servers: .venv/.base
+	@exec $(PY) -m config.supervisor --end-with-parent --servers
+
+postgres: .venv/.base
+	@exec $(PY) -m config.command postgres $(ARGS)
 
 isolation: .venv/.base
 	@exec $(PY) manage.py isolation

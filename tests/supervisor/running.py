@@ -32,7 +32,7 @@ HOSTED = json.dumps({"hosted": {"kind": "openai", "url": "http://127.0.0.1:9/v1"
 class Running:
     """Started at once; `lines` is what it printed so far."""
 
-    def __init__(self, home: Path, **variables: str) -> None:
+    def __init__(self, home: Path, *options: str, **variables: str) -> None:
         self.home = home
         self.port = (
             int(given) if (given := variables.get("FOREBAY_PORT", "")).isdecimal() else find_free()
@@ -40,7 +40,7 @@ class Running:
         told = {"FOREBAY_HOME": str(home), "FOREBAY_PORT": str(self.port)}
         told |= {"FOREBAY_GRPC_PORT": "0", **variables}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "config.supervisor"],
+            [sys.executable, "-m", "config.supervisor", *options],
             env={**_bare_environment(), **told},
             cwd=PROJECT,
             stdout=subprocess.PIPE,

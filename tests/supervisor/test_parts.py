@@ -21,7 +21,7 @@ from config.supervisor.given import place, redis_version, require_redis
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.kin import Kin
-from config.supervisor.postgres_address import address, let_sockets_in
+from config.supervisor.postgres_address import add_missing_rules, address
 from config.supervisor.problem import Problem
 from config.supervisor.together import together
 from config.supervisor.valkey import Valkey
@@ -161,10 +161,12 @@ def test_a_database_of_an_earlier_version_lets_sockets_in_once(tmp_path: Path) -
     for end in ("\n", ""):  # somebody may have edited it
         rules.write_text(f"host all all 127.0.0.1/32 scram-sha-256{end}")
         for _ in range(2):
-            let_sockets_in(rules)
+            add_missing_rules(rules)
         assert rules.read_text().splitlines() == [
             "host all all 127.0.0.1/32 scram-sha-256",
             "local all all scram-sha-256",
+            "local replication postgres scram-sha-256",
+            "host replication postgres 127.0.0.1/32 scram-sha-256",
         ]
 
 

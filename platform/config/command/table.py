@@ -28,6 +28,12 @@ SUBCOMMANDS = {
         f"{_HERE}.certificates", "an authority of your own, and what it signs", "COMMAND …"
     ),
     "manage": Subcommand(f"{_HERE}.manage", "a management command, `help` lists them", "COMMAND …"),
+    "servers": Subcommand(
+        f"{_HERE}.servers", "the embedded PostgreSQL and Valkey alone, for a restore"
+    ),
+    "postgres": Subcommand(
+        f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"
+    ),
     "healthy": Subcommand(f"{_HERE}.healthy", "is it? for the health check of a container"),
     "version": Subcommand(f"{_HERE}.version", "which version this is"),
 }

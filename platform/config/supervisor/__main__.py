@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from config import environment
+from config import environment, watchdog
 from config.logs import printed
 from config.logs.lines import AsJson
 from config.supervisor import options, ports
@@ -30,8 +30,10 @@ from config.supervisor.servers import Servers
 from config.supervisor.together import together
 from config.supervisor.welcome import welcome
 from config.supervisor.workers import Workers
+from config.telling_systemd import tell
 from config.tls import given
 from config.tls.pair import BadCertificate, read
+from inference import pulses
 
 _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -50,7 +52,7 @@ def main() -> None:
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
     try:
-        asyncio.run(_supervise(told, home))
+        asyncio.run(_supervise(told, home, servers_alone="--servers" in sys.argv))
     except Problem as problem:
         sys.exit(f"forebay: {problem}")
     except KeyboardInterrupt:
@@ -71,19 +73,23 @@ def _log_in_json() -> None:
     logging.basicConfig(handlers=[handler])
 
 
-async def _supervise(told: Options, home: Home) -> None:
+async def _supervise(told: Options, home: Home, *, servers_alone: bool) -> None:
     kin = Kin(home)
     kin.end_orphans()
     home.env_file.unlink(missing_ok=True)
     told = _with_ports(told)
-    say("Forebay is starting")
+    say("The servers are starting" if servers_alone else "Forebay is starting")
     keeper = Keeper(home, kin)
+    keeper.watch()
+    watchdog.begin()
+    keeper.alongside(pulses.keep("supervisor"))
     if certificates := OwnCertificates.wanted(told):
         certificates.make()
         keeper.alongside(certificates.keep())
     _look_at_certificates()
     try:
-        await _until_told_to_stop(_start(told, home, keeper), keeper)
+        starting = _start_servers if servers_alone else _start
+        await _until_told_to_stop(starting(told, home, keeper), keeper)
     finally:
         await keeper.stop()
         ScrapeTargets(home, told.metrics_port).clear()
@@ -128,7 +134,20 @@ async def _start(told: Options, home: Home, keeper: Keeper) -> None:
         await processes.start()
 
     await together(platform(), servers.start_engine())
+    tell("READY=1")
     welcome(told, preparing.first_run, next(iter(servers.engines), "MODEL"))
+
+
+async def _start_servers(told: Options, home: Home, keeper: Keeper) -> None:
+    """For a restore: nobody asks for anything, and management commands find the database."""
+    servers = Servers(told, home, keeper)
+    if not servers.has_own_database:
+        raise Problem("DATABASE_URL names a PostgreSQL of yours: there is none of ours to start")
+    variables = servers.variables(told)
+    home.write_private(home.env_file, json.dumps(variables))
+    await together(servers.start_database(), servers.start_redis())
+    await Preparing(home, keeper, variables).migrate(servers.administrator)
+    say(f"\nNothing else runs on {home.root}. Ctrl-C stops the servers.")
 
 
 async def _database(told: Options, servers: Servers, preparing: Preparing) -> None:

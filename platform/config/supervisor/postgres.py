@@ -13,7 +13,7 @@ from psycopg import sql
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
-from config.supervisor.postgres_address import RULES, address, at_port, let_sockets_in
+from config.supervisor.postgres_address import RULES, add_missing_rules, address, at_port
 from config.supervisor.postgres_files import VERSION, binaries
 from config.supervisor.problem import Problem
 from config.supervisor.system_user import SystemUser
@@ -63,7 +63,8 @@ class Postgres:
         if not self._data.exists():
             await self._create()
         self._check_version()
-        let_sockets_in(self._data / "pg_hba.conf")
+        self._user.own_all(self._data)
+        add_missing_rules(self._data / "pg_hba.conf")
         await self._keeper.start(self._server(), self._what_is_missing)
         await self._let_requests_in()
 

@@ -11,7 +11,14 @@ from urllib.parse import quote
 from config.supervisor.ports import find_free
 from config.supervisor.socket_files import can_be
 
-RULES = ("local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256")
+_PORT_RULE = "host all all 127.0.0.1/32 scram-sha-256"
+# `replication` is what pg_basebackup asks for; `all` does not include it.
+_LATER_RULES = (
+    "local all all scram-sha-256",
+    "local replication postgres scram-sha-256",
+    "host replication postgres 127.0.0.1/32 scram-sha-256",
+)
+RULES = (_PORT_RULE, *_LATER_RULES)
 _PORT = 5432  # a part of the socket's name
 
 
@@ -47,10 +54,11 @@ def at_port() -> Address:
     return Address(port=find_free())
 
 
-def let_sockets_in(rules: Path) -> None:
-    """Into a pg_hba.conf of an earlier version, which knew none."""
-    told = rules.read_text(errors="replace")
-    if RULES[0] not in told.splitlines():
-        end = "" if told.endswith("\n") else "\n"  # of what somebody else has written
-        with rules.open("a") as file:
-            file.write(f"{end}{RULES[0]}\n")
+def add_missing_rules(file: Path) -> None:
+    """To a pg_hba.conf of an earlier version, which knew no sockets and no base backups."""
+    text = file.read_text(errors="replace")
+    missing = [rule for rule in _LATER_RULES if rule not in text.splitlines()]
+    if missing:
+        end = "" if text.endswith("\n") else "\n"  # of what somebody else has written
+        with file.open("a") as rules:
+            rules.write(end + "\n".join(missing) + "\n")

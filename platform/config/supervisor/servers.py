@@ -65,6 +65,10 @@ class Servers:
         }
 
     @property
+    def has_own_database(self) -> bool:
+        return self._postgres is not None
+
+    @property
     def administrator(self) -> dict[str, str]:
         """What `migrate` is told beyond that, where the database is ours."""
         if not self._postgres:

@@ -24,6 +24,12 @@ class SystemUser:
         if self._account:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
 
+    def own_all(self, data: Path) -> None:
+        """Of a backup that root has put back."""
+        if self._account and data.stat().st_uid != self._account.pw_uid:
+            for path in (*data.rglob("*"), data):
+                os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
+
     def may_run(self, program: Path) -> bool:
         open_to_all = _open_to_all(program) and bool(program.stat().st_mode & 0o001)
         return self._account is None or open_to_all

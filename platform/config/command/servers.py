@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+from typing import NoReturn
+
+from config.command.becoming import become, nothing_else
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    nothing_else(arguments)
+    become("config.supervisor", "--servers")
