@@ -131,7 +131,7 @@ image:
 # To stderr, so that the JSON of `make manage` stays alone on stdout.
 .venv/.base: requirements/base.txt pyproject.toml | .venv/bin/python
 	@sh requirements/install.sh $(PY) $<
-	@$(PIP) install --no-deps --no-build-isolation -q -e . >&2
+	@sh requirements/step.sh $(PIP) install --no-deps --no-build-isolation -q -e . >&2
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.base
@@ -146,4 +146,4 @@ image:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make a virtual environment: apt install python3-venv" >&2; exit 1; }
 	@echo 'Creating .venv' >&2
-	@$(PYTHON) -m venv --clear .venv
+	@sh requirements/step.sh $(PYTHON) -m venv --clear .venv

@@ -12,16 +12,23 @@ progress() {
 }
 
 : >"$log"  # the first look at it may come before pip's shell has made it
-"$python" -m pip --disable-pip-version-check --no-input --no-color \
+# In a session of its own: Ctrl-C is ours to pass on, to whatever pip has started too.
+setsid "$python" -m pip --disable-pip-version-check --no-input --no-color \
     install --progress-bar off --no-deps --require-hashes -r "$lock" >"$log" 2>&1 &
 pip=$!
-trap 'kill $pip 2>/dev/null' INT TERM
+stopped=
+trap 'stopped=1; kill -TERM -$pip 2>/dev/null' INT TERM
 [ -t 2 ] || printf 'Installing %s packages of %s into .venv (one to three minutes)' "$all" "$lock" >&2
 while kill -0 $pip 2>/dev/null; do
     [ -t 2 ] && progress
     sleep 0.3
 done
-if wait $pip; then
+wait $pip
+failed=$?
+if [ "$stopped" ]; then
+    printf '\nStopped: the next make goes on with what is fetched already\n' >&2
+    exit 130
+elif [ $failed = 0 ]; then
     [ -t 2 ] && printf '\r\033[KInstalled %s packages of %s into .venv\n' "$all" "$lock" >&2 || echo >&2
 else
     printf '\nThe installation failed; the end of %s:\n' "$log" >&2

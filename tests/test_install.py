@@ -2,7 +2,9 @@
 
 import os
 import pty
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,57 @@ def test_a_failure_ends_with_the_end_of_the_log(folder: Path) -> None:
     assert first.startswith("Installing 2 packages")
     assert blamed == "The installation failed; the end of .venv/install.log:"
     assert shown == [f"line {n}" for n in range(17, 41)] + ["no such version"]
+
+
+def interrupted(line: list[str], folder: Path) -> tuple[int, str]:
+    """The exit code, and what is said, at a Ctrl-C once it has begun: all of a terminal get it."""
+    with subprocess.Popen(
+        line, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while not (folder / "begun").exists():
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    return process.returncode, said
+
+
+# As Python: a traceback at SIGINT. What it has started would go on for a minute.
+PLAYED = """
+trap 'echo Traceback >&2; exit 1' INT
+sleep 60 & echo $! >child
+touch begun
+wait
+"""
+
+
+def test_ctrl_c_ends_an_installation_in_one_line(folder: Path) -> None:
+    code, said = interrupted(command(folder, PLAYED), folder)
+    assert code == 130
+    assert said.splitlines()[1:] == ["Stopped: the next make goes on with what is fetched already"]
+    assert not Path("/proc", (folder / "child").read_text().strip(), "exe").exists()
+
+
+def test_ctrl_c_ends_a_step_in_one_line(folder: Path) -> None:
+    *_, python, _lock = command(folder, PLAYED)
+    step = ["sh", str(PROJECT / "requirements" / "step.sh"), python, "-m", "venv"]
+    code, said = interrupted(step, folder)
+    assert code == 130
+    assert said.strip() == "Stopped: the next make begins this step anew"
+    assert not Path("/proc", (folder / "child").read_text().strip(), "exe").exists()
+
+
+def test_a_step_ends_as_its_command_does(folder: Path) -> None:
+    step = ["sh", str(PROJECT / "requirements" / "step.sh"), "sh", "-c", "echo done; exit 3"]
+    ended = subprocess.run(step, capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "done\n", "")
+
+
+def test_make_installs_by_these_two_alone() -> None:
+    """Else Ctrl-C shows a traceback."""
+    recipes = (PROJECT / "Makefile").read_text().partition(".venv/.base: ")[2]
+    for line in recipes.splitlines():
+        if "$(PIP)" in line or "-m venv" in line:
+            assert line.startswith("\t@sh requirements/step.sh "), line
 
 
 def test_on_a_terminal_the_line_counts_and_stays_one(folder: Path) -> None:

@@ -38,6 +38,16 @@ def test_after_kill_9_a_new_run_starts_clean_and_soon_beside_another(
     assert get(other.port, "/livez") == 200
 
 
+@pytest.mark.parametrize("after_s", [0.15, 0.4, 0.8, 1.5])
+def test_ctrl_c_while_it_loads_shows_no_traceback(start: Start, after_s: float) -> None:
+    running = start()
+    time.sleep(after_s)
+    running.end(signal.SIGINT)
+    assert running.process.returncode in (-signal.SIGINT, 0, 130)
+    assert not [line for line in running.lines if "Traceback" in line or "Interrupt" in line]
+    assert left_of(running.home) == []
+
+
 def test_a_stop_while_it_starts(start: Start) -> None:
     running = start()
     running.line("database ready|redis ready")

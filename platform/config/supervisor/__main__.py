@@ -1,11 +1,16 @@
 """python -m config.supervisor: the order of events, from the lock to the last process."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while modules are loaded: nothing runs yet, and nobody wants a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import asyncio
 import ctypes
 import errno
 import json
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import Coroutine
