@@ -1,0 +1,97 @@
+"""What covers each documented command: test_documented_commands.py in tests/e2e runs it, or a test
+does that is named here; or none does, for a reason that is given.
+
+A rule is a regular expression for the whole command; the first that fits counts.
+"""
+
+import re
+
+RUN = "run as it is written"
+CLUSTER = "needs a Kubernetes cluster; tests/deploy/kubernetes renders and reads what is applied"
+ROOT = "changes a machine as root; tests/deploy/ reads the units and runs the wheel"
+GPU = "needs a GPU and its driver"
+SUITE = "runs this suite"
+CHANGES = "changes this checkout"
+ELSEWHERE = "is typed on a machine of the reader, with names of theirs"
+
+_START = "tests/supervisor/test_start_and_stop.py::test_it_says_what_to_open_and_what_to_paste"
+_BACKUP = "tests/supervisor/test_backups.py::test_a_dump_and_a_base_backup_are_made_and_put_back"
+_COMPOSE = "tests/deploy/test_compose_runs.py::test_all_come_up_in_order_and_are_well"
+_IMAGE = "tests/deploy/test_compose_runs.py::test_without_an_image_nothing_begins"
+_OFFLINE = "tests/audit/exports/test_export_format.py::test_an_export_verifies_offline"
+_CERTIFICATES = "tests/config/command/test_certificates.py::"
+_WHEEL = "tests/deploy/test_wheel_runs.py::test_the_whole_platform_runs_and_answers"
+_TLS = "tests/e2e/test_tls.py::test_every_port_speaks_tls_1_3_alone"
+_SIMULATED = "tests/bench/test_simulated_days.py::test_a_seed_gives_the_same_day_again"
+_GRPC = "tests/e2e/test_grpc.py::test_the_example_works_as_it_stands"
+_ALERTS = "tests/deploy/test_alert_rules.py::test_each_alert_fires_and_not_just_below_and_ends"
+_DRIFT = "tests/inference/registry/test_drift.py::test_the_command_prints_it_and_fails_if_told_to"
+
+RULES: list[tuple[str, str]] = [
+    (r"make (test|check|coverage)", SUITE),
+    (r"git (clone .*|pull)", ELSEWHERE),
+    (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),
+    (r"forebay --config \S+ web", _WHEEL),
+    # Management commands and the APIs, on one running platform.
+    (r"make (-s )?manage ARGS='(create_tenant|create_api_key|audit_verify) ?.*'", RUN),
+    (r"make isolation", RUN),
+    (r"\.venv/bin/python manage\.py audit_check", RUN),
+    (r"forebay manage (breaker|reconcile|audit_check|audit_verify|compliance_report).*", RUN),
+    (r"forebay manage (rotate_keys --tenant|seal_secret) .*", RUN),
+    (
+        r"forebay manage rotate_keys --master --new",
+        "tests/audit/keys/test_rotation.py::test_the_command",
+    ),
+    (r"FOREBAY_ENGINES=engines.toml make manage ARGS='engines_drift'", _DRIFT),
+    (r"curl (http://127.0.0.1:8000|http://HOST:8000|\$URL)/.*", RUN),
+    (
+        r"curl -X POST …/api/v1/deletion-requests/ .*",
+        "tests/console/api/test_deletions.py::test_a_program_asks_and_a_person_decides",
+    ),
+    (r"curl -sS -m 5 http://ENGINE/health", ELSEWHERE),
+    (r"curl --cacert var/tls/ca.crt https://localhost:8000/livez", _TLS),
+    (r"psql \"\$\w+\" .*", RUN),
+    (r"redis-cli -u .*", ELSEWHERE),
+    (r"python \.\./\.\./audit/offline/forebay_verify.py certificate .*", RUN),
+    (r"python (audit/offline/)?forebay_verify.py .*", _OFFLINE),
+    (r"python docs/examples/grpc_client.py .*", _GRPC),
+    (r"pip install grpcio-tools", "needs a package index"),
+    (r"python -m grpc_tools.protoc .*", _GRPC),
+    (r".venv/bin/python -m bench.simulate .*", _SIMULATED),
+    (r".venv/bin/python manage.py (makemessages|compilemessages) .*", CHANGES),
+    # The database of one's own, and backups.
+    (r"export DATABASE_URL=.*|export FOREBAY_REQUESTS_DATABASE_URL=.*", ELSEWHERE),
+    (
+        r".venv/bin/python manage.py (migrate|audit_protect .*)",
+        "tests/supervisor/test_database_roles.py::test_tables_are_handed_over_at_each_start",
+    ),
+    (r"pg_dump -U postgres -Fc forebay >forebay.dump", ELSEWHERE),
+    (r"make (-s postgres ARGS='.*'( [<>]forebay.dump)?|servers)", _BACKUP),
+    (r"mv var/postgres .*|cp -a /backup/.*", _BACKUP),
+    # Installations.
+    (r"(useradd|install|systemctl|cp deploy/systemd/) ?.*", ROOT),
+    (r"(python3 -m venv /opt|/opt/forebay/bin/pip) ?.*", ROOT),
+    (r"for key in .*|\(umask 077; openssl rand .*", ROOT),
+    (r"make image|podman run .*", _IMAGE),
+    (
+        r"cd deploy/compose|cp \.env\.example \.env|sudo sh make_secrets.sh|docker compose .*",
+        _COMPOSE,
+    ),
+    (r"(kubectl|helm) .*", CLUSTER),
+    (r"cd /etc/prometheus/tests && promtool test rules \*\.yml", _ALERTS),
+    (
+        r"forebay certificates (server|client) .*",
+        _CERTIFICATES + "test_a_server_with_its_authority",
+    ),
+    (r"forebay certificates renew", _CERTIFICATES + "test_renewing"),
+    (r"forebay certificates list", _CERTIFICATES + "test_listing"),
+    (r"openssl x509 .*", ELSEWHERE),
+    (r"nvidia-smi.*|dmesg \| grep -i xid", GPU),
+    # PromQL beside commands, to paste into Prometheus: tests/deploy/test_alert_rules.py.
+    (r"(\(min|sum) by .*", _ALERTS),
+]
+
+
+def how(command: str) -> str:
+    """ "" where nothing covers it."""
+    return next((covers for pattern, covers in RULES if re.fullmatch(pattern, command)), "")
