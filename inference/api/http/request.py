@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from inference.api.call import Call, named
+from inference.api.call import HEAVY, Call, named
 from inference.api.http.content_encoding import unpacked
 from inference.errors import ApiError, BadRequest, Headers, TooLarge
 from inference.intake.answer_stream import ReaderGone
@@ -55,8 +55,10 @@ class Request:
         """
         most = settings.MAX_BODY_BYTES
         declared = self.check_declared_length(most)
-        if declared > FREE:  # all of it at once: of many, the first are read, and not all in part
-            await self.call.hold(declared)
+        is_packed = b"content-encoding" in self.headers  # and large, until we know better
+        if declared > FREE or is_packed:
+            # All of it at once: of many, the first are read whole, and not all in part.
+            await self.call.hold(max(declared, HEAVY + 1 if is_packed else 0))
         pieces, length = list[bytes](), 0
         while not self.read_whole:
             pieces.append(await self.piece())
@@ -66,7 +68,7 @@ class Request:
             if length > FREE:
                 await self.call.hold(length)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if b"content-encoding" in self.headers:
+        if is_packed:
             body = unpacked(body, self.header(b"content-encoding"), most)
             if len(body) > most:
                 raise _too_large(most)

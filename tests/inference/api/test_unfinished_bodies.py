@@ -11,6 +11,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference.api.call import HEAVY
+from inference.api.http import request
 from inference.intake import unadmitted
 from inference.intake.context import Context
 from inference.intake.unadmitted import FREE, Budget
@@ -135,6 +136,18 @@ async def test_a_large_body_of_whoever_is_over_the_limit_is_not_read(
     assert answer.headers["x-ratelimit-remaining-requests"] == "0"
     assert "requests per minute are used up" in answer.json()["error"]["message"]
     assert body.sent <= HEAVY + 2 * PIECE
+
+
+async def test_a_compressed_body_of_whoever_is_over_the_limit_is_not_unpacked(
+    client: httpx.AsyncClient, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await limited(acme, 1)
+    assert (await client.post(COMPLETIONS, content=chat(10))).status_code == 200
+    monkeypatch.setattr(request, "unpacked", lambda *_: pytest.fail("it was unpacked"))
+    packed, headers = gzip.compress(chat(900 * KILOBYTE)), {"content-encoding": "gzip"}
+    answer = await client.post(COMPLETIONS, content=packed, headers=headers)
+    assert answer.status_code == 429
+    assert "requests per minute are used up" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("addresses", [0, 1000])
