@@ -19,11 +19,11 @@ _OURS = b"x-forebay-"
 
 def refusal_reason(headers: Headers, version: str) -> str:
     """Why the request is refused; "" where it is not. Names are in lower case."""
-    names = [name for name, _ in headers]
-    if b"host" not in names and version != "1.0":
+    once = dict(headers)
+    if b"host" not in once and version != "1.0":
         return "a request of HTTP/1.1 must have a Host header"
-    if len(set(names)) == len(names):
+    if len(once) == len(headers):
         return ""
-    twice = (name for name, count in Counter(names).items() if count > 1)
+    twice = (name for name, count in Counter(name for name, _ in headers).items() if count > 1)
     name = next((name for name in twice if name in _ONCE or name.startswith(_OURS)), b"")
     return f"the header `{name.decode('latin-1')}` stands twice: send it once" if name else ""
