@@ -85,6 +85,17 @@ def test_signed_once_more_as_it_was_it_is_fine(trail: Trail) -> None:
     assert told(trail) == []
 
 
+def test_a_signature_of_another_checkpoint_shows(trail: Trail) -> None:
+    """Also where no witness has heard of the right one."""
+    n = newest(trail)["n"]
+    trail.root.execute(
+        "update audit_checkpoint set signature = before.signature from audit_checkpoint before"
+        " where audit_checkpoint.n = %s and before.n = %s",
+        [n, n - 1],
+    )
+    assert told(trail) == [f"the signature of checkpoint {n} is wrong"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
