@@ -9,20 +9,25 @@ from tenants.accounts.person_acts import record
 from tenants.accounts.sessions import end_sessions
 from tenants.models.member import Member
 from tenants.models.user import User
-from tenants.roles import Role
+from tenants.roles import Profile, Role, readers
 from tenants.scope import person_scope
 
 REQUIRED, OPTIONAL = "required", "optional"
-POWERFUL = (Role.OWNER, Role.ADMIN)
+# Who manages a tenant, or may read under any profile what its people asked: a tenant's profile can
+# change, and the duty must not come after the texts have opened.
+BOUND_ROLES = {Role.OWNER, Role.ADMIN}.union(*map(readers, Profile))
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 def bound(user: User) -> bool:
-    """Operators, and owners and administrators of any tenant, unless the duty is turned off."""
+    """Returns whether the person must have a second factor, unless the duty is turned off.
+
+    Operators must, and whoever has one of BOUND_ROLES in any tenant.
+    """
     if settings.SECOND_FACTOR == OPTIONAL or user.is_operator:
         return settings.SECOND_FACTOR != OPTIONAL
     with person_scope(user.pk):
-        return Member.objects.filter(user=user, role__in=POWERFUL).exists()
+        return Member.objects.filter(user=user, role__in=BOUND_ROLES).exists()
 
 
 def enrolled(user: User) -> bool:

@@ -127,9 +127,9 @@ CLAUSES = (
             "采用两种以上鉴别技术，其中至少一种使用密码技术。",
         ),
         T(
-            "Authenticator app (TOTP) or security key (WebAuthn), a duty of operators, owners and "
-            "administrators.",
-            "验证器应用（TOTP）或安全密钥（WebAuthn），运维人员、所有者与管理员必须启用。",
+            "Authenticator app (TOTP) or security key (WebAuthn), a duty of operators, owners, "
+            "administrators and auditors.",
+            "验证器应用（TOTP）或安全密钥（WebAuthn），运维人员、所有者、管理员与审计员必须启用。",
         ),
         "second_factors",
     ),

@@ -1,6 +1,8 @@
 """A second factor: enrolled, asked for, and the duty to have one."""
 
+import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -10,9 +12,12 @@ from django.test import Client
 from audit.actions import Action
 from audit.models import Event
 from console.account.factor_secrets import Unreadable, decrypt, secrets_of
-from tenants.models import Member, User
+from console.isolation.expected import PAGES
+from tenants.key_scopes import Scope, key_permissions
+from tenants.models import Member, Tenant, User
+from tenants.roles import Permission, Profile, readers
 from tests.console.account.conftest import SECRET, code, try_password, with_app
-from tests.console.conftest import SignIn, prove
+from tests.console.conftest import SignIn, join, prove
 
 EMAIL = "alice@acme.example"
 
@@ -172,6 +177,8 @@ def test_secrets_lie_encrypted_and_bound_to_their_person(alice: Member, charlie:
         ("alice", "/account/"),
         ("erin", "/console/t/acme/"),
         ("erin", "/"),
+        ("carol", "/console/t/acme/"),
+        ("carol", "/console/t/acme/audit/texts/"),
     ],
 )
 def test_nothing_opens_for_the_powerful_before_they_enrol(
@@ -195,12 +202,56 @@ def test_nothing_opens_for_the_powerful_before_they_enrol(
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("who", "path"),
-    [("bob", "/console/t/acme/"), ("carol", "/console/t/acme/"), ("dave", "/chat/")],
+    [("bob", "/console/t/acme/"), ("dave", "/chat/")],
 )
 def test_others_may_go_on_without(
     request: pytest.FixtureRequest, sign_in: SignIn, required: None, who: str, path: str
 ) -> None:
     assert sign_in(request.getfixturevalue(who)).get(path).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("profile", list(Profile))
+def test_every_role_that_reads_texts_has_the_duty(
+    acme: Tenant, sign_in: SignIn, required: None, profile: Profile
+) -> None:
+    Tenant.objects.filter(pk=acme.pk).update(profile=profile)
+    for role in readers(profile):
+        client = sign_in(join(acme, f"{role}@acme.example", role))
+        assert client.get("/console/t/acme/")["Location"] == "/account/two-factor/", role
+
+
+def _reading_acts() -> list[str]:
+    pages = [page for page in PAGES if Permission.VIEW_PROMPTS in (page.sees, page.acts)]
+    return [re.sub("<uuid:.*?>", str(uuid4()), page.path) for page in pages]
+
+
+@pytest.mark.django_db
+def test_a_password_and_a_reason_read_no_text(
+    carol: Member, sign_in: SignIn, required: None
+) -> None:
+    """Each page and the management API want the second factor before they look at the act."""
+    client, paths = sign_in(carol), _reading_acts()
+    assert len(paths) >= 3
+    for path in paths:
+        answer = client.post("/" + path.replace("<slug:tenant>", "acme"), {"reason": "Audit 17"})
+        assert answer["Location"] == "/account/two-factor/", path
+    answer = client.get("/api/v1/tenants/acme/events/")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:forebay:problem:duty_owed")
+
+
+@pytest.mark.django_db
+def test_no_scope_of_a_key_reads_texts() -> None:
+    for profile in Profile:
+        assert Permission.VIEW_PROMPTS not in key_permissions(list(Scope), profile)
+
+
+@pytest.mark.django_db
+def test_an_auditor_reads_texts_with_a_second_factor(
+    carol: Member, sign_in: SignIn, required: None
+) -> None:
+    with_app(carol.user)
+    assert sign_in(carol).get("/console/t/acme/audit/texts/").status_code == 200
 
 
 @pytest.mark.django_db

@@ -8,16 +8,16 @@ from django.db.models import Q, QuerySet
 from console.compliance.check import Check, Found, Problem
 from console.compliance.queries import DAYS, people, since
 from console.compliance.texts import Text
-from tenants.accounts.second_factor import FACTORS, OPTIONAL, POWERFUL
+from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
 from tenants.models import Tenant, User
 
 
 def _bound(tenant: Tenant | None) -> QuerySet[User]:
     """Whoever must have a second factor: second_factor.bound(), for all of them at once."""
     if tenant:
-        found = people(None).filter(memberships__tenant=tenant, memberships__role__in=POWERFUL)
+        found = people(None).filter(memberships__tenant=tenant, memberships__role__in=BOUND_ROLES)
     else:
-        found = people(None).filter(Q(is_operator=True) | Q(memberships__role__in=POWERFUL))
+        found = people(None).filter(Q(is_operator=True) | Q(memberships__role__in=BOUND_ROLES))
     return found.distinct()
 
 
@@ -77,9 +77,9 @@ CHECKS = (
         "second_factors",
         Text("Second factors of those who must have one", "必须启用双因素者的覆盖情况"),
         Text(
-            "Counts operators, owners and administrators, and those of them with an authenticator "
-            "app or a security key.",
-            "统计平台运维人员、所有者与管理员，以及其中已启用验证器应用或安全密钥的人数。",
+            "Counts operators, owners, administrators and auditors, and those of them with an "
+            "authenticator app or a security key.",
+            "统计平台运维人员、所有者、管理员与审计员，以及其中已启用验证器应用或安全密钥的人数。",
         ),
         _second_factors,
         {
