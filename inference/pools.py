@@ -12,6 +12,7 @@ What stands above holds for all below that do not say otherwise. Nothing of Djan
 supervisor reads this before anything is set up.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +29,9 @@ AUTO = "auto"  # as many slots as the engine itself says
 LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # they name queues of Celery
 _MOST_BYTES = 200  # and files: logs of workers and servers
+_PRINTABLE = re.compile(r"[!-~]+")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Entry:
     draining: bool = False  # it takes no new requests
     policy: Policy = field(default_factory=Policy)  # of its pool
     seat: str = ""  # whose workers it has; "": its own
+    from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
 
     def queues(self, workers: int) -> list[str]:
         slots = self.fields.get("slots", SLOTS)
@@ -86,14 +91,26 @@ def version_problem(version: str) -> str:
 
 def url_problem(url: str) -> str:
     """Why no engine can have this address; "" when one can."""
+    if not _PRINTABLE.fullmatch(url):  # urlsplit would take line breaks out
+        return "the url holds a blank, a line break or a character beyond ASCII"
     try:
         parts = urlsplit(url)
+        has_port = parts.port != 0  # it raises ValueError for what is no port
     except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts, has_port = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
         return "the url must begin with http:// or https:// and name a host"
+    if not _HOST.fullmatch(parts.hostname):
+        return "the url must name its host by a name or an address"
     if "@" in parts.netloc:  # which pages and the trail would show
         return "put no user name and no password into the url: the engine's key goes into api_key"
+    return ""
+
+
+def secret_problem(api_key: str) -> str:
+    """Why an engine's key cannot be sent in a header; "" when it can. It does not quote the key."""
+    if api_key and not _HEADER_VALUE.fullmatch(api_key):
+        return "the api_key holds a line break or a character beyond ASCII, or a blank at its ends"
     return ""
 
 

@@ -1,10 +1,13 @@
 """Secrets that stand in the configuration, such as engines' credentials: `sealed:` and base64.
 
 Under a key that is derived from the platform's secret, which is kept under the master key and
-outlives its exchange. Each is bound to the name that it was encrypted for: a pool's.
+outlives its exchange. Each is bound to the name that it was encrypted for, a pool's, and to the
+origins that it may be sent to, which stand in it: `sealed:https://api.deepseek.com:BASE64`. One
+without an origin was made before there were any, and is bound to its name alone.
 """
 
 import base64
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,25 +18,52 @@ from audit.keys.cipher import Cipher, Unreadable
 PREFIX = "sealed:"
 
 
-def seal(secret: str, name: str) -> str:
-    ciphertext = _cipher().encrypt(secret.encode(), _aad(name))
-    return PREFIX + base64.b64encode(ciphertext).decode()
+def seal(secret: str, name: str, *urls: str) -> str:
+    """Encrypts a secret for a pool whose engines are at these addresses."""
+    bound_to = ",".join(map(origin, urls))
+    ciphertext = _cipher().encrypt(secret.encode(), _aad(name, bound_to))
+    return f"{PREFIX}{bound_to}:{base64.b64encode(ciphertext).decode()}"
 
 
-def opened(value: str, name: str) -> str:
-    """The secret; a value that is not encrypted as it stands. Raises Unreadable."""
-    if not value.startswith(PREFIX):
+def origin(url: str) -> str:
+    """Returns scheme, host and port of an address, as an encrypted secret is bound to them."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def is_encrypted(value: str) -> bool:
+    return value.startswith(PREFIX)
+
+
+def is_bound(value: str) -> bool:
+    """Whether an encrypted value says to which origins its secret may be sent."""
+    return ":" in value.removeprefix(PREFIX)
+
+
+def opened(value: str, name: str, url: str) -> str:
+    """Returns the secret that goes to an address; a value that is not encrypted as it stands.
+
+    Raises Unreadable.
+    """
+    if not is_encrypted(value):
         return value
+    bound_to, _colon, encoded = value.removeprefix(PREFIX).rpartition(":")
+    if bound_to and origin(url) not in bound_to.split(","):
+        raise Unreadable("encrypted for another address")
     try:
-        ciphertext = base64.b64decode(value.removeprefix(PREFIX), validate=True)
+        ciphertext = base64.b64decode(encoded, validate=True)
     except ValueError:
         raise Unreadable("not what seal_secret printed") from None
-    return _cipher().decrypt(ciphertext, _aad(name)).decode()
+    return _cipher().decrypt(ciphertext, _aad(name, bound_to)).decode()
 
 
 def _cipher() -> Cipher:
     return Cipher(UUID(int=0), AESGCM(settings.CONFIGURATION_KEY))
 
 
-def _aad(name: str) -> bytes:
-    return b"configuration|" + name.encode()
+def _aad(name: str, bound_to: str) -> bytes:
+    """The number of the name's bytes: no other name and origins make the same bytes."""
+    if not bound_to:
+        return b"configuration|" + name.encode()
+    encoded = name.encode()
+    return b"configuration/2|%d|%b|%b" % (len(encoded), encoded, bound_to.encode())

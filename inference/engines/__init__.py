@@ -17,7 +17,14 @@ from inference.engines.sglang import SglangEngine
 from inference.engines.snapshot import Pool as Pool
 from inference.engines.snapshot import Snapshot, snapshot
 from inference.engines.vllm import VllmEngine
-from inference.pools import Entry, entries, url_problem, version_problem
+from inference.pools import (
+    HOSTED,
+    Entry,
+    entries,
+    secret_problem,
+    url_problem,
+    version_problem,
+)
 
 log = logging.getLogger(__name__)
 
@@ -98,19 +105,23 @@ def built(configured: Entry) -> Engine:
     try:
         if problem := url_problem(str(entry["url"])):
             raise ValueError(problem)
+        hosted = bool(entry.get("hosted")) or kind in HOSTED
         capabilities.check_declared(entry.get("capabilities", {}))
         model = configured.model
-        config = EngineConfig(
-            **{"name": model, "model": model, "id": name, "seat": configured.seat, **entry}
-        )
+        ours = {"id": name, "seat": configured.seat, "from_file": configured.from_file}
+        config = EngineConfig(**{"name": model, "model": model, **entry, **ours})
         if config.version and (problem := version_problem(config.version)):
             raise ValueError(problem)
         if config.normal_form not in ("", *GROWTH):
             raise ValueError(f"normal_form must be empty or one of {', '.join(GROWTH)}")
-        config = replace(config, api_key=configuration.opened(config.api_key, configured.pool))
+        api_key = configuration.opened(config.api_key, configured.pool, config.url)
+        if problem := secret_problem(api_key):
+            raise ValueError(problem)
+        config = replace(config, api_key=api_key, hosted=hosted)
     except Unreadable:
         raise ValueError(
-            f"engine {name!r}: its api_key was not encrypted here for {configured.pool!r}"
+            f"engine {name!r}: its api_key was not encrypted here for {configured.pool!r} "
+            f"and {configuration.origin(str(entry['url']))}"
         ) from None
     except (TypeError, ValueError) as problem:
         raise ValueError(f"engine {name!r}: {problem}") from None

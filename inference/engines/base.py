@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 import orjson
 from django.conf import settings
@@ -28,6 +29,7 @@ from inference.engines.load import Load
 from inference.engines.prompt_bound import GROWTH, Form, Template, prompt_bound
 from inference.engines.session import EngineSession
 from inference.engines.statuses import Meaning, meaning
+from inference.engines.why_away import without_ports
 from inference.order import Order
 from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
@@ -67,6 +69,7 @@ class EngineConfig:
     version: str = ""  # an answer is never begun by one version and gone on with by another
     id: str = ""  # the engine, as this installation calls it: a pool's name, or one beginning so
     seat: str = ""  # the engine whose place it took, and whose workers it has: see inference/pools
+    from_file: bool = True  # FOREBAY_ENGINES names it: no operator has chosen its address
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -78,6 +81,7 @@ class EngineConfig:
 log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 LONGEST_RETRY_AFTER = 3600
+LONGEST_UPSTREAM = 120  # characters, of a column of the audit trail
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
 PATHS = {True: "/v1/chat/completions", False: "/v1/completions"}  # as clients know them; True: chat
 _TOO_LONG = re.compile(
@@ -269,7 +273,7 @@ class Engine:
 
     async def answers(self, session: EngineSession) -> bool:
         """Whether it is there, and in no trouble. Raises ClientError or OSError where it is not."""
-        async with session.http.get(
+        async with self._http(session).get(
             self.health_url, headers=self.headers(), allow_redirects=False
         ) as response:
             return response.status < 500
@@ -286,7 +290,7 @@ class Engine:
         """
         if not self.metrics_url:
             return None
-        async with session.http.get(
+        async with self._http(session).get(
             self.metrics_url, headers=self.headers(), allow_redirects=False
         ) as response:
             if response.status != 200:
@@ -309,14 +313,12 @@ class Engine:
 
     @property
     def upstream(self) -> str:
-        """As the record names it: a hosted service by its host, an engine of ours by its kind and
-        its version.
-        """
-        host = urlsplit(self.base).hostname if self.config.hosted else None
-        if host:
-            return f"{self.config.kind} {host}"
-        version = self.config.version
-        return f"{self.config.kind}@{version}" if version else self.config.kind
+        """As the record names it."""
+        return _upstream(self.config)
+
+    def shown_cause(self, cause: str) -> str:
+        """Returns what operators read about a failure; the log has the cause itself."""
+        return cause if self.config.from_file else without_ports(cause)
 
     @property
     def cache_is_private(self) -> bool:
@@ -437,7 +439,11 @@ class Engine:
 
     def _post(self, session: EngineSession, order: Order) -> AbstractAsyncContextManager[Answer]:
         traced = header_lines() if self._hears_of_traces else b""
-        return session.post(self.endpoint(order), self.outgoing(order), self.headers(), traced)
+        endpoint, body, hosted = self.endpoint(order), self.outgoing(order), self.config.hosted
+        return session.post(endpoint, body, self.headers(), traced, hosted=hosted)
+
+    def _http(self, session: EngineSession) -> aiohttp.ClientSession:
+        return session.http(hosted=self.config.hosted)
 
     def endpoint(self, order: Order) -> str:
         return self.base + (self.chat_path if order.chat else self.text_path)
@@ -504,6 +510,20 @@ class Engine:
         if isinstance(code, int) and meaning(code, error) in (Meaning.CLIENTS, Meaning.FULL):
             return self.refusal(code, event)
         return self.refusal(502, event)
+
+
+def _upstream(config: EngineConfig) -> str:
+    """Returns kind, version and host; a blank before the host says that it is hosted.
+
+    Of a host that is too long the end stays: it says whose it is.
+    """
+    host = urlsplit(config.url).hostname or ""
+    if config.hosted:
+        name = f"{config.kind} "
+    else:
+        name = f"{config.kind}@{config.version}/" if config.version else f"{config.kind}/"
+    room = LONGEST_UPSTREAM - len(name)
+    return name + (host if len(host) <= room else f"…{host[1 - room :]}")
 
 
 def context_exceeded(context: int, used: int | None = None, what: str = "messages") -> str:

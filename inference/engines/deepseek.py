@@ -106,7 +106,7 @@ class DeepSeekEngine(Engine):
     # Health ---------------------------------------------------------------------------------------
     async def answers(self, session: EngineSession) -> bool:
         """Whether it is there, and the balance suffices."""
-        async with session.http.get(
+        async with self._http(session).get(
             self.root + "/user/balance", headers=self.headers(), allow_redirects=False
         ) as response:
             if response.status in _OPERATORS or response.status >= 500:

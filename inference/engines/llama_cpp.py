@@ -164,7 +164,7 @@ class LlamaCppEngine(Engine):
 
     async def load(self, session: EngineSession) -> Load | None:
         """Of one that was started with --metrics."""
-        return await load.ask(session, self.metrics_url, self.headers(), load.LLAMA_CPP)
+        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.LLAMA_CPP)
 
     @property
     def metrics_url(self) -> str:
@@ -243,7 +243,7 @@ class LlamaCppEngine(Engine):
         """Raises EngineAway. A number beyond its last slot, llama.cpp would take for "any"."""
         try:
             timeout = aiohttp.ClientTimeout(total=5)
-            async with session.http.get(
+            async with self._http(session).get(
                 self.base + "/props",
                 headers=self.headers(),
                 timeout=timeout,
@@ -290,7 +290,7 @@ class LlamaCppEngine(Engine):
         return rendered["prompt"]
 
     async def _ask(self, session: EngineSession, path: str, body: Any = None) -> Any:
-        async with session.http.request(
+        async with self._http(session).request(
             "GET" if body is None else "POST",
             self.base + path,
             json=body,

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import aiohttp
 
 from inference.engines import kv_blocks, reading
-from inference.engines.session import EngineSession
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE | re.ASCII)
 # SGLang's figures of one part of what another sample has whole: of a class, or of another GPU.
@@ -51,14 +50,12 @@ LLAMA_CPP = Names(
 
 
 async def ask(
-    session: EngineSession, url: str, headers: Mapping[str, str], names: Names
+    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str], names: Names
 ) -> Load | None:
     """None where it does not say. Raises ClientError, OSError, TimeoutError, and ValueError or
     OverflowError for what are no figures.
     """
-    async with session.http.get(
-        url, headers=headers, timeout=_TIMEOUT, allow_redirects=False
-    ) as response:
+    async with http.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as response:
         if response.status != 200:
             return None
         return read((await reading.whole(response)).decode(errors="replace"), names)

@@ -86,10 +86,10 @@ async def _look_at(engine: Engine, session: EngineSession) -> None:
         if _down.pop(name, None):
             log.info("%s: the engine responds again", name)
         return
-    if why != _why.get(name) or name not in _down:
+    if engine.shown_cause(why) != _why.get(name) or name not in _down:
         log.warning("%s: the engine does not respond: %s", name, why)
     _down.setdefault(name, timezone.now())
-    _why[name] = why
+    _why[name] = engine.shown_cause(why)
 
 
 async def _why_silent(engine: Engine, session: EngineSession) -> str:

@@ -1,12 +1,14 @@
 """The connections of one runner, or of one look around, to its engines.
 
 Orders go over `post`; what is asked now and then (health, slots, tokens of a prompt) over `http`.
+Both check each address before they connect to it (networks.py): what a name meant when its engine
+was made says nothing about what it means now.
 """
 
 import asyncio
 import ssl
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import lru_cache
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from audit import outgoing_tls
+from inference.engines import networks
 from inference.engines.connection import Answer, Connection, NoConnection
 from inference.engines.gathering import Gathering
 from inference.engines.why_away import why_away
@@ -28,6 +31,7 @@ class Origin(NamedTuple):
     secure: bool
     host: str
     port: int
+    hosted: bool  # somebody else's machine: else it must have an address of ours
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -41,10 +45,7 @@ class EngineSession:
     """Needs a running loop. Use it as a context: at its end all connections are closed."""
 
     def __init__(self) -> None:
-        self.http = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=KEPT_S),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
-        )
+        self._http: dict[bool, aiohttp.ClientSession] = {}
         self.gathering = Gathering()
         self._idle: dict[Origin, list[Connection]] = {}
         self._tidying: asyncio.TimerHandle | None = None
@@ -59,13 +60,32 @@ class EngineSession:
             for connection in connections:
                 connection.close()
         self._idle.clear()
-        await self.http.close()
+        for http in self._http.values():
+            await http.close()
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], more: bytes = b"") -> "_Post":
+    def http(self, *, hosted: bool) -> aiohttp.ClientSession:
+        """Returns the client for engines that are hosted, or for those that are not."""
+        if hosted not in self._http:
+            factory = networks.socket_factory(hosted=hosted)
+            self._http[hosted] = aiohttp.ClientSession(
+                connector=_Connector(limit=0, keepalive_timeout=KEPT_S, socket_factory=factory),
+                timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
+            )
+        return self._http[hosted]
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        more: bytes = b"",
+        *,
+        hosted: bool = False,
+    ) -> "_Post":
         """`more`: whole lines of its head that differ each time.
 
         A context: raises NoConnection, and BrokenOff where the engine may have had it."""
-        return _Post(self, url, body, headers, more)
+        return _Post(self, _parsed(url, hosted), url, body, headers, more)
 
     async def connection(self, origin: Origin) -> Connection:
         """Raises NoConnection. Whoever takes it gives it back: `over`."""
@@ -121,6 +141,7 @@ class _Post(AbstractAsyncContextManager[Answer]):
     def __init__(
         self,
         session: EngineSession,
+        target: tuple[Origin, str],
         url: str,
         body: bytes,
         headers: Mapping[str, str],
@@ -128,7 +149,7 @@ class _Post(AbstractAsyncContextManager[Answer]):
     ) -> None:
         self._session, self._url, self._body, self._headers = session, url, body, headers
         self._more = more
-        self._origin, self._target = _parsed(url)
+        self._origin, self._target = target
         self._connection: Connection
 
     async def __aenter__(self) -> Answer:
@@ -146,25 +167,44 @@ class _Post(AbstractAsyncContextManager[Answer]):
 
 async def _connected(origin: Origin) -> Connection:
     """Raises NoConnection."""
-    loop = asyncio.get_running_loop()
     try:
-        secure = outgoing_tls.context(origin.host) if origin.secure else None
         async with asyncio.timeout(CONNECT_S):
-            _, connection = await loop.create_connection(
-                Connection, origin.host, origin.port, ssl=secure
-            )
+            addresses = await networks.connectable(origin.host, origin.port, hosted=origin.hosted)
+            return await _connected_to_one(addresses, origin)
     except (OSError, TimeoutError, UnicodeError) as problem:
         raise NoConnection(why_away(problem)) from None
+
+
+async def _connected_to_one(addresses: list[str], origin: Origin) -> Connection:
+    """Tries one after the other. Raises OSError."""
+    *others, last = addresses
+    for address in others:
+        with suppress(OSError):
+            return await _connected_to(address, origin)
+    return await _connected_to(last, origin)
+
+
+async def _connected_to(address: str, origin: Origin) -> Connection:
+    """Connects to an address of the host, whose certificate must still be the host's."""
+    secure = outgoing_tls.context(origin.host) if origin.secure else None
+    _, connection = await asyncio.get_running_loop().create_connection(
+        Connection,
+        address,
+        origin.port,
+        ssl=secure,
+        server_hostname=origin.host if secure else None,
+    )
     return connection
 
 
 @lru_cache(256)
-def _parsed(url: str) -> tuple[Origin, str]:
+def _parsed(url: str, hosted: bool) -> tuple[Origin, str]:
     """Where it is, and what is asked for there."""
     found = urlsplit(url)
     secure = found.scheme == "https"
     target = (found.path or "/") + (f"?{found.query}" if found.query else "")
-    return Origin(secure, found.hostname or "", found.port or (443 if secure else 80)), target
+    port = found.port or (443 if secure else 80)
+    return Origin(secure, found.hostname or "", port, hosted), target
 
 
 def _request(url: str, target: str, headers: Mapping[str, str], length: int, more: bytes) -> bytes:

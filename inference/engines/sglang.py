@@ -78,7 +78,7 @@ class SglangEngine(OpenEndedEngine):
         reading of long prompts. So it is no sign of who is there, as its list of models is, which
         comes from a frozen one too.
         """
-        async with session.http.get(
+        async with self._http(session).get(
             self._root + "/health", headers=self.headers(), allow_redirects=False
         ) as response:
             return response.status < 500
@@ -109,7 +109,7 @@ class SglangEngine(OpenEndedEngine):
 
     async def load(self, session: EngineSession) -> Load | None:
         """Of one that was started with --enable-metrics."""
-        return await load.ask(session, self.metrics_url, self.headers(), load.SGLANG)
+        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.SGLANG)
 
     @property
     def metrics_url(self) -> str:
@@ -121,7 +121,7 @@ class SglangEngine(OpenEndedEngine):
         return self.base.removesuffix("/v1")
 
     async def _ask(self, session: EngineSession, url: str) -> Any:
-        async with session.http.get(
+        async with self._http(session).get(
             url, headers=self.headers(), timeout=_TIMEOUT, allow_redirects=False
         ) as response:
             response.raise_for_status()

@@ -125,7 +125,7 @@ class VllmEngine(OpenEndedEngine):
         self.learn_control_tokens(tag for tag, n in zip(TAGS, counts, strict=True) if n == 1)
 
     async def load(self, session: EngineSession) -> Load | None:
-        return await load.ask(session, self.metrics_url, self.headers(), load.VLLM)
+        return await load.ask(self._http(session), self.metrics_url, self.headers(), load.VLLM)
 
     @property
     def metrics_url(self) -> str:
@@ -150,7 +150,7 @@ class VllmEngine(OpenEndedEngine):
 
     async def _ask(self, session: EngineSession, url: str, body: Any = None) -> Any:
         method = "GET" if body is None else "POST"
-        async with session.http.request(
+        async with self._http(session).request(
             method,
             url,
             json=body,

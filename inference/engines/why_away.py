@@ -1,11 +1,25 @@
 """Why an engine cannot be reached, in a line for operators."""
 
 import os
+import re
 import ssl
 
 from audit import outgoing_tls
+from inference.engines import networks
 
 _CERTIFICATE = "its certificate is not accepted"
+NO_ANSWER = "it gives no answer: the log of the process that asked says more"
+# What an operator may read about an address that an operator has chosen. All else is NO_ANSWER:
+# else an engine could be pointed at each port of a network, to learn which ones are open.
+_SHOWN = re.compile(
+    r"it answered \d+|it says that it is in trouble|it answers for its health .+"
+    r"|(its|an engine's) address .+|[a-z_]+"
+)
+
+
+def without_ports(cause: str) -> str:
+    """Returns the cause, or NO_ANSWER for one that tells open, closed and filtered ports apart."""
+    return cause if _SHOWN.fullmatch(cause) else NO_ANSWER
 
 
 def why_away(problem: BaseException) -> str:
@@ -20,6 +34,8 @@ def why_away(problem: BaseException) -> str:
         return f"no TLS: {(problem.reason or 'it failed').replace('_', ' ').lower()}"
     if isinstance(problem, TimeoutError):
         return "no connection: timed out"
+    if isinstance(problem, networks.AddressRefused):
+        return str(problem)
     number = problem.errno if isinstance(problem, OSError) else None
     if number and number > 0:
         return f"no connection: {os.strerror(number).lower()}"

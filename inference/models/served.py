@@ -212,7 +212,7 @@ class Engine(Declared):
     pool = models.ForeignKey(Pool, models.CASCADE, related_name="engines")
     kind = models.CharField(max_length=40)
     url = models.CharField(max_length=500, validators=[_is_url])
-    api_key = models.TextField(default="", blank=True)  # sealed for the name of its pool
+    api_key = models.TextField(default="", blank=True)  # encrypted for its pool and its host
     slots = models.PositiveIntegerField(
         default=SLOTS, validators=[MinValueValidator(1), MaxValueValidator(MOST_SLOTS)]
     )
@@ -260,7 +260,7 @@ class Engine(Declared):
         """
         given = in_numbers(fields)
         made = cls(pool=pool, name=name, position=_last(pool.engines.all()), **given)
-        made.api_key = sealed(api_key, pool.name)
+        made.api_key = encrypted(api_key, pool.name, made.url)
         return made._added(by)
 
     def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
@@ -273,7 +273,7 @@ class Engine(Declared):
             if api_key is None:
                 self._refuse_to_take_its_key_to(fields.get("url", self.url))
             if api_key is not None:
-                self.api_key = sealed(api_key, self.pool.name)
+                self.api_key = encrypted(api_key, self.pool.name, fields.get("url", self.url))
                 self.save(update_fields=["api_key"])
                 self.record("change", by, api_key="replaced")
             return self._changed(self._in_numbers(fields), self.CHANGEABLE, by)
@@ -314,7 +314,7 @@ class Engine(Declared):
     def _refuse_to_take_its_key_to(self, url: str) -> None:
         """Or whoever changes an address could have the key sent there, which nobody is shown."""
         _is_url(url)
-        if self.api_key and urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+        if self.api_key and configuration.origin(url) != configuration.origin(self.url):
             message = _("Send the key of the new address, or an empty one.")
             raise ValidationError({"api_key": message})
 
@@ -365,8 +365,11 @@ class Engine(Declared):
         return self
 
 
-def sealed(api_key: str, pool: str) -> str:
-    """As it is stored; what `seal_secret` printed stays as it is."""
-    if not api_key or api_key.startswith(configuration.PREFIX):
-        return api_key
-    return configuration.seal(api_key, pool)
+def encrypted(api_key: str, pool: str, url: str) -> str:
+    """An engine's key as it is stored: for its pool, and for the host that it is sent to.
+
+    Raises ValidationError for one that is encrypted: somebody else's could be copied here.
+    """
+    if configuration.is_encrypted(api_key):
+        raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
+    return configuration.seal(api_key, pool, url) if api_key else ""

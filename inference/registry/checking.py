@@ -8,20 +8,28 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from audit.keys import configuration
 from inference import classes, launching, policy
-from inference.engines import built
+from inference.engines import built, networks
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
 from inference.models import Pool
 from inference.models.served import LONGEST_NAME
-from inference.pools import MOST_SLOTS, SLOTS, Entry, in_numbers
+from inference.pools import HOSTED, MOST_SLOTS, Entry, in_numbers, secret_problem
 from inference.registry.launched import check_launch
 from inference.registry.problems import in_words
 
-_OURS = {"name", "id", "seat"}  # follow from the model and the engine
+_OURS = {"name", "id", "seat", "from_file"}  # follow from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _OURS
 _COLUMNS = {"kind", "url", "api_key", "slots", "auto_slots", "hosted"}
 _WAITS = ("silence_s", "stall_s", "first_token_s", "between_tokens_s")
 OPTIONS = KEYS - _COLUMNS  # that have no column of their own
+RANGES = {
+    "slots": (1, MOST_SLOTS),
+    "context_length": (1, 100_000_000),
+    "template_tokens": (0, 1_000_000),
+    "created": (0, 2**33),
+} | dict.fromkeys(_WAITS, (1, int(LONGEST_SILENCE_S)))
+LONGEST_MODEL = 500  # may be a path
 
 
 def check(entry: Entry) -> None:
@@ -43,13 +51,21 @@ def check(entry: Entry) -> None:
         msgspec.convert(given, EngineConfig)
     except msgspec.ValidationError as problem:
         raise ValueError(f"engine {entry.engine!r}: {problem}") from None
-    if not 1 <= entry.fields.get("slots", SLOTS) <= MOST_SLOTS:
-        raise ValueError(f"engine {entry.engine!r}: slots must be 1 to {MOST_SLOTS}")
-    for name in _WAITS:
-        if not 1 <= entry.fields.get(name, 1) <= LONGEST_SILENCE_S:
-            longest = f"{LONGEST_SILENCE_S:g}"
-            raise ValueError(f"engine {entry.engine!r}: {name} must be 1 to {longest} seconds")
+    if out_of_range := _out_of_range(entry.fields):
+        raise ValueError(f"engine {entry.engine!r}: {out_of_range}")
     built(entry)
+
+
+def _out_of_range(fields: Mapping[str, Any]) -> str:
+    """Says which field is out of its range, "" for none."""
+    for name, (least, most) in RANGES.items():
+        if name in fields and not least <= fields[name] <= most:
+            unit = " seconds" if name.endswith("_s") else ""
+            return f"{name} must be {least} to {most}{unit}"
+    model = fields.get("model", "-")
+    if not model.isprintable() or not 0 < len(model.strip()) <= LONGEST_MODEL:
+        return f"model must be 1 to {LONGEST_MODEL} printable characters"
+    return ""
 
 
 def _check_launch(entry: Entry, launch: Any) -> None:
@@ -67,6 +83,10 @@ def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
     options = given["options"]
     if unknown := sorted(options.keys() - OPTIONS):
         raise ValidationError({"options": _("There is no such option: %s.") % unknown[0]})
+    if configuration.is_encrypted(str(given.get("api_key") or "")):
+        raise ValidationError({"api_key": _("Send the key itself: it is stored encrypted.")})
+    if problem := secret_problem(str(given.get("api_key") or "")):
+        raise ValidationError({"api_key": in_words(problem)})
     if launch := options.get("launch"):
         check_launch(str(given["kind"]), launch)
     own = in_numbers({field: value for field, value in given.items() if field != "options"})
@@ -74,3 +94,10 @@ def check_given(pool: Pool, name: str, given: Mapping[str, Any]) -> None:
         check(Entry(pool.model.name, pool.name, name, {**options, **own}))
     except ValueError as problem:
         raise ValidationError({"options": in_words(str(problem))}) from None
+    _refuse_address(str(given["url"]), str(given["kind"]), hosted=bool(given.get("hosted")))
+
+
+def _refuse_address(url: str, kind: str, *, hosted: bool) -> None:
+    """Raises ValidationError for an address that such an engine may not have."""
+    if problem := networks.url_refusal_reason(url, hosted=hosted or kind in HOSTED):
+        raise ValidationError({"url": in_words(problem)})

@@ -95,5 +95,5 @@ def _of_kind(
 
 
 def _changed(row: Any, columns: Mapping[str, Any]) -> tuple[str, ...]:
-    fields = [name for name, value in columns.items() if not is_same(row, name, value)]
+    fields = [name for name in columns if not is_same(row, name, columns)]
     return tuple(fields) if row.from_file else (*fields, "from_file")

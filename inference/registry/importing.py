@@ -16,7 +16,7 @@ from audit.keys import configuration
 from audit.keys.cipher import Unreadable
 from inference import launching
 from inference.models import Engine, Model, Pool, Replacement
-from inference.models.served import Declared, sealed
+from inference.models.served import Declared, encrypted
 from inference.pools import HOSTED, SLOTS, Entry, Fields, entries
 from inference.registry.checking import check
 from tenants.scope import system_scope
@@ -104,7 +104,7 @@ def _written(table: type[Any], name: str, **fields: Any) -> Any:
         row.save(force_insert=True)
         row.record("add", BY)
         return row
-    changed = [name for name, value in fields.items() if not is_same(row, name, value)]
+    changed = [name for name in fields if not is_same(row, name, fields)]
     if changed or not row.from_file:
         ours = _is_our_own_doing(row, changed)
         for field, value in _to_store(fields, changed).items():
@@ -122,26 +122,30 @@ def _is_our_own_doing(row: Any, changed: list[str]) -> bool:
 
 
 def _to_store(fields: dict[str, Any], changed: list[str]) -> dict[str, Any]:
-    """A secret is sealed for the name of its pool: in another pool it is sealed anew."""
-    names = {*changed, "api_key"} if "pool" in changed else set(changed)
+    """A key is encrypted for its pool and its host: it is encrypted anew for another one."""
+    names = {*changed, "api_key"} if {"pool", "url"}.intersection(changed) else set(changed)
     return {name: value for name, value in _stored(fields).items() if name in names}
 
 
 def _stored(fields: dict[str, Any]) -> dict[str, Any]:
-    if "api_key" in fields and "pool" in fields:
-        return {**fields, "api_key": sealed(fields["api_key"], fields["pool"].name)}
-    return fields
+    api_key = fields.get("api_key", "")
+    if not api_key or configuration.is_encrypted(api_key):  # by seal_secret: it stays as it is
+        return fields
+    return {**fields, "api_key": encrypted(api_key, fields["pool"].name, fields["url"])}
 
 
-def is_same(row: Any, name: str, value: Any) -> bool:
+def is_same(row: Any, name: str, fields: Mapping[str, Any]) -> bool:
+    """A key is compared as it is in clear, each as its own pool and host open it."""
     if name != "api_key":
-        return bool(getattr(row, name) == value)
-    return _opened(row.api_key, row.pool.name) == _opened(value, row.pool.name)
+        return bool(getattr(row, name) == fields[name])
+    pool = fields.get("pool", row.pool)
+    before = _opened(row.api_key, row.pool.name, row.url)
+    return before == _opened(fields["api_key"], getattr(pool, "name", pool), fields["url"])
 
 
-def _opened(secret: str, pool: str) -> str | None:
+def _opened(secret: str, pool: str, url: str) -> str | None:
     try:
-        return configuration.opened(secret, pool)
+        return configuration.opened(secret, pool, url)
     except Unreadable:
         return None
 

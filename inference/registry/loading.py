@@ -11,8 +11,8 @@ from inference.pools import Entry
 
 _ENGINES = """
     select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
-           e.auto_slots, e.hosted, e.options, p.condition, p.overflow_after_ms, p.limits,
-           p.window
+           e.auto_slots, e.hosted, e.options, e.from_file, p.condition,
+           p.overflow_after_ms, p.limits, p.window
     from inference_engine e join inference_pool p on p.id = e.pool_id
     join inference_model m on m.id = p.model_id
     where not e.staged
@@ -35,13 +35,14 @@ def load_once() -> None:
 def _of_row(engine: Engine) -> Entry:
     pool = engine.pool
     names = (pool.model.name, pool.name, engine.name)
-    return Entry(*names, engine.fields, engine.draining, pool.policy, engine.seat)
+    fields, policy, from_file = engine.fields, pool.policy, engine.from_file
+    return Entry(*names, fields, engine.draining, policy, engine.seat, from_file)
 
 
 def _entry(
     model: str, pool: str, engine: str, draining: bool, seat: str, kind: str, *more: Any
 ) -> Entry:
-    url, api_key, slots, auto_slots, hosted, options, *policy = more
+    url, api_key, slots, auto_slots, hosted, options, from_file, *policy = more
     columns = {"kind": kind, "url": url, "api_key": api_key, "slots": slots}
     fields = {**options, **columns, "auto_slots": auto_slots, "hosted": hosted}
-    return Entry(model, pool, engine, fields, draining, Policy(*policy), seat)
+    return Entry(model, pool, engine, fields, draining, Policy(*policy), seat, from_file)

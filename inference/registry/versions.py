@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from audit.keys.configuration import origin
 from inference.models import Engine
-from inference.models.served import LONGEST_NAME, sealed
+from inference.models.served import LONGEST_NAME, encrypted
 from inference.pools import AUTO, in_numbers, name_problem, version_problem
 from inference.registry.checking import check_given
 from inference.registry.launched import with_server
@@ -64,14 +64,14 @@ def _launched(
     own = {n: given[n] for n in ("url", "api_key") if given.get(n)}
     found = with_server(name, {**asked, **own})
     check_given(engine.pool, name, found)
-    return {**found, "api_key": sealed(found["api_key"], engine.pool.name)}
+    return {**found, "api_key": encrypted(found["api_key"], engine.pool.name, found["url"])}
 
 
 def _api_key(engine: Engine, given: Mapping[str, Any], url: str) -> str:
     """The old one's is not sent to another server: nobody is shown it."""
     if "api_key" in given:
-        return sealed(given["api_key"], engine.pool.name)
-    if engine.api_key and urlsplit(url)[:2] != urlsplit(engine.url)[:2]:
+        return encrypted(given["api_key"], engine.pool.name, url)
+    if engine.api_key and origin(url) != origin(engine.url):
         message = _("Send the key of the new address, or an empty one.")
         raise ValidationError({"api_key": message})
     return engine.api_key

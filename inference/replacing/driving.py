@@ -211,7 +211,8 @@ def _engine(row: EngineRow | None) -> Engine:
     assert row
     pool = row.pool
     try:
-        return built(Entry(pool.model.name, pool.name, row.name, row.fields, seat=row.seat))
+        names = (pool.model.name, pool.name, row.name)
+        return built(Entry(*names, row.fields, seat=row.seat, from_file=row.from_file))
     except ValueError as problem:
         raise Unusable(str(problem)) from None
 

@@ -5,6 +5,7 @@ The texts are ours and always the same. Nothing of it is a request of anybody: n
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from inference.engines.base import Engine, EngineAway, EngineFailed
 from inference.engines.session import EngineSession
 from inference.order import Order
 
+log = logging.getLogger(__name__)
 QUESTION = "Count from one to ten in words."
 TOKENS = 16
 ANSWER_WITHIN_S = 300.0  # a first answer may compile kernels
@@ -66,9 +68,16 @@ async def _answer(engine: Engine, session: EngineSession, *, chat: bool) -> byte
         except EngineFailed as failure:
             if chat and failure.status in (400, 404):
                 return await _answer(engine, session, chat=False)
-            raise Unusable(f"warming up: {failure.cause}: {failure.message}") from None
+            log.warning("%s: warming up: %s", engine.config.id, failure.cause)
+            cause = engine.shown_cause(failure.cause)
+            raise Unusable(f"warming up: {cause}{_own_words(engine, failure)}") from None
         except TimeoutError:
             raise Unusable(f"warming up: no answer within {ANSWER_WITHIN_S:g} s") from None
+
+
+def _own_words(engine: Engine, failure: EngineFailed) -> str:
+    """Returns an engine's own words about what it refused, where no operator chose its address."""
+    return f": {failure.message}" if engine.config.from_file else ""
 
 
 def _order(engine: Engine, *, chat: bool) -> Order:

@@ -263,7 +263,7 @@ class Runner:
                 before = handler.charged_for
                 if moves and handler.has_left:
                     leaving = database_sync_to_async(put_leaving_on_record)
-                    await self._patiently(leaving, handler.order, self.engine.upstream[:120])
+                    await self._patiently(leaving, handler.order, self.engine.upstream)
         except (Unreadable, msgspec.DecodeError) as problem:
             log.warning("cannot read request %s: %s", item.id, problem)
             outcome = Outcome()

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import tomllib
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -133,6 +134,19 @@ def fraction(name: str, default: float) -> float:
     if not 0 <= found < inf:
         raise EnvironmentProblem(f"{name} must be a number like 0.5, not {raw!r}")
     return found
+
+
+# Loopback, and what nobody reaches from outside: RFC 1918, RFC 4193.
+OWN_NETWORKS = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
+
+
+def networks(name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Addresses and networks, commas in between."""
+    raw = os.environ.get(name) or default
+    try:
+        return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError as problem:
+        raise EnvironmentProblem(f"{name} must be like 10.1.0.0/16, fd00::/8: {problem}") from None
 
 
 def batch_window() -> Window | None:

@@ -202,6 +202,8 @@ CACHES = {
 
 # Inference ---------------------------------------------------------------------------------------
 ENGINES = environment.engines()
+# In which engines have their addresses that are not hosted (inference/engines/networks.py).
+INTERNAL_NETWORKS = environment.networks("FOREBAY_INTERNAL_NETWORKS", environment.OWN_NETWORKS)
 ENGINES_DECLARED = bool(environment.found("FOREBAY_ENGINES"))
 SEVERAL_HOSTS = bool(environment.found("FOREBAY_ROLES"))
 MODEL_FOLDERS = environment.model_folders()

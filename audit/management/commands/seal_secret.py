@@ -1,3 +1,4 @@
+import re
 import sys
 from getpass import getpass
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.keys import configuration
+
+_URL = re.compile(r"https?://[^\s,/@]+(/\S*)?")
 
 
 class Command(BaseCommand):
@@ -18,9 +21,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "name", help="the pool in FOREBAY_ENGINES that it is for; in the short form, the model"
         )
+        parser.add_argument(
+            "url", nargs="+", help="of the engine, or engines, that it may be sent to"
+        )
 
     def handle(self, *args: Any, **options: Any) -> str:
         typed = getpass("Secret: ") if sys.stdin.isatty() else sys.stdin.readline()
         if not (secret := typed.strip()):
             raise CommandError("there is no secret on standard input")
-        return configuration.seal(secret, options["name"])
+        for url in options["url"]:
+            if not _URL.fullmatch(url):
+                raise CommandError(f"{url!r} must begin with http:// or https:// and name a host")
+        return configuration.seal(secret, options["name"], *options["url"])

@@ -224,6 +224,8 @@ class Handler(ABC):
         on record.
         """
         failure = self.failure = await self._failure(session, writer)
+        if failure:
+            failure.cause = self.engine.shown_cause(failure.cause)
         stops = self._stops_here and not failure
         self.guard.tell(self.item, failure, cancelled=self.cancelled or stops)
         if stops and await self._wait_again(session, writer):

@@ -81,7 +81,7 @@ class Generation(Handler):
             if self.order.stream:
                 raise WorkerLost(502, "this answer broke off in the middle; send it again")
             self._begin_anew()
-        self.upstream = self.engine.upstream[:120]
+        self.upstream = self.engine.upstream
         began, retry = time.time(), 0
         while True:
             before, self.has_left = self.has_left, self.engine.config.hosted

@@ -12,6 +12,13 @@ register = template.Library()
 _WORDS = Wordings(
     [
         gettext_noop("it answered %s"),
+        gettext_noop("it gives no answer: the log of the process that asked says more"),
+        gettext_noop(
+            "an engine's address must not be link-local, multicast or a metadata service's"
+        ),
+        gettext_noop(
+            "its address is outside FOREBAY_INTERNAL_NETWORKS: such an engine must be hosted"
+        ),
         gettext_noop("it broke off an answer"),
         gettext_noop("it did not answer in time"),
         gettext_noop("it did not answer within %s s"),

@@ -1,6 +1,7 @@
 """Models, pools and engines are made, changed, drained and removed over the API."""
 
 import time
+from ipaddress import ip_network
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,6 +12,7 @@ from redis import Redis
 from audit.models import Event
 from inference import engines
 from inference.engines import breakers
+from inference.engines.why_away import NO_ANSWER
 from inference.models import Engine, Model, Pool
 from inference.queue.engine_window import EngineWindow, Failure, packed
 from inference.queue.engine_window import key as window_key
@@ -244,12 +246,103 @@ def test_an_engine_may_join_a_pool_of_the_file(api: Api) -> None:
         ("options", {"solts": 4}),
         ("options", {"context_length": "long"}),
         ("options", {"capabilities": {"magic": True}}),
+        ("options", {"context_length": -1}),
+        ("options", {"context_length": 0}),
+        ("options", {"context_length": True}),
+        ("options", {"context_length": 10**12}),
+        ("options", {"template_tokens": -1}),
+        ("options", {"created": -1}),
+        ("options", {"silence_s": 0}),
+        ("options", {"model": ""}),
+        ("options", {"model": "a\r\nb"}),
+        ("options", {"from_file": True}),
+        ("url", "http://gpu-1/v1\r\nX-Injected: 1"),
+        ("url", "http://gpu-1\n.evil.example/v1"),
+        ("url", "http://gpu-1/a b"),
+        ("url", "http://gpu-1:0/v1"),
+        ("url", "http://gpu-1:65536/v1"),
+        ("url", "http://gpu%2D1/v1"),
+        ("url", "http://gpu-1\\@evil/v1"),
+        ("url", "http://ｇpu-1/v1"),
+        ("url", "http://8.8.8.8/v1"),
+        ("url", "http://[2001:db8::1]/v1"),
+        ("url", "http://169.254.169.254/latest"),
+        ("url", "http://[::ffff:169.254.169.254]/latest"),
+        ("url", "http://2852039166/latest"),
+        ("url", "http://0.0.0.0:8000/v1"),
+        ("api_key", "sk-1\r\nHost: evil"),
+        ("api_key", "sk-1\x7f"),
+        ("api_key", "sk-ü"),
     ],
 )
 def test_a_fault_is_told_with_its_field(api: Api, pool: str, field: str, value: Any) -> None:
     refused = api.post("engines/", **{**NEW, field: value})
     assert (refused.status_code, list(errors(refused))) == (400, [field])
     assert not Engine.objects.exists()
+
+
+def test_a_hosted_engine_may_be_outside_but_no_metadata_service(api: Api, pool: str) -> None:
+    there = {**NEW, "hosted": True}
+    assert api.post("engines/", **{**there, "url": "http://8.8.8.8/v1"}).status_code == 201
+    metadata = {**there, "name": "gpu-2", "url": "http://169.254.169.254/latest"}
+    assert list(errors(api.post("engines/", **metadata))) == ["url"]
+
+
+def test_an_engine_outside_does_not_cease_to_be_hosted(api: Api, pool: str) -> None:
+    """Nor comes in as a new version of one of ours."""
+    made = api.post("engines/", **{**NEW, "hosted": True, "url": "http://8.8.8.8/v1"}).json()
+    refused = api.patch(f"engines/{made['id']}/", hosted=False)
+    assert (refused.status_code, list(errors(refused))) == (400, ["url"])
+    ours = api.post("engines/", **{**NEW, "name": "gpu-2"}).json()
+    refused = api.post(f"engines/{ours['id']}/replace/", url="http://8.8.8.8/v1")
+    assert (refused.status_code, list(errors(refused))) == (400, ["url"])
+    refused = api.patch(f"engines/{ours['id']}/", url="http://8.8.8.8/v1")
+    assert (refused.status_code, list(errors(refused))) == (400, ["url"])
+
+
+def test_the_networks_of_the_installation_are_configured(
+    api: Api, pool: str, settings: Any
+) -> None:
+    settings.INTERNAL_NETWORKS = (ip_network("203.0.113.0/24"),)
+    assert api.post("engines/", **{**NEW, "url": "http://203.0.113.7/v1"}).status_code == 201
+    refused = api.post("engines/", **{**NEW, "name": "gpu-2", "url": "http://10.0.0.1/v1"})
+    assert list(errors(refused)) == ["url"]
+
+
+def test_an_encrypted_key_cannot_be_copied_into_an_engine_of_ones_own(
+    api: Api, engine: str
+) -> None:
+    """Whether it is one of the same pool, or of the configuration, of before it had a host too."""
+    stored = Engine.objects.get().api_key
+    for copied in (stored, "sealed:" + stored.rpartition(":")[2], "sealed:"):
+        thief = {**NEW, "name": "thief", "url": "http://10.6.6.6/v1"}
+        refused = api.post("engines/", **thief, api_key=copied)
+        assert (refused.status_code, list(errors(refused))) == (400, ["api_key"])
+        refused = api.patch(engine, url=thief["url"], api_key=copied)
+        assert (refused.status_code, list(errors(refused))) == (400, ["api_key"])
+        refused = api.post(f"{engine}replace/", url=thief["url"], api_key=copied)
+        assert (refused.status_code, list(errors(refused))) == (400, ["api_key"])
+    assert Engine.objects.get().api_key == stored
+
+
+def test_a_stored_key_that_is_moved_to_another_address_opens_for_nobody(
+    api: Api, engine: str
+) -> None:
+    """As somebody could do it who writes to the table."""
+    Engine.objects.update(url="http://10.6.6.6/v1")
+    load_once()
+    assert not engines.engines()
+    Engine.objects.update(url=URL)
+    load_once()
+    assert [one.config.api_key for one in engines.engines()] == ["sk-hidden"]
+    engines.forget()
+
+
+def test_an_error_of_a_connection_names_no_port_state(api: Api, engine: str) -> None:
+    load_once()
+    (found,) = engines.engines()
+    assert found.shown_cause("no connection: connection refused") == NO_ANSWER
+    engines.forget()
 
 
 def test_a_name_is_there_once_and_a_pool_serves_one_model(api: Api, engine: str) -> None:

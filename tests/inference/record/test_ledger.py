@@ -397,8 +397,12 @@ def test_the_record_names_key_upstream_and_ciphertexts(
         assert bytes(event.payload_sha256) == sha256(bytes(ciphertext)).digest()
 
 
-def test_a_hosted_service_is_named_by_its_host_alone() -> None:
+def test_the_record_names_each_engine_with_its_host() -> None:
     url = "https://user:secret@api.example:8443/v1"
     config = EngineConfig(name="m", kind="openai", url=url, model="m", hosted=True)
     assert OpenAIEngine(config).upstream == "openai api.example"
-    assert OpenAIEngine(replace(config, hosted=False)).upstream == "openai"
+    ours = replace(config, hosted=False, url="http://gpu-1.example:8000/v1")
+    assert OpenAIEngine(ours).upstream == "openai/gpu-1.example"
+    assert OpenAIEngine(replace(ours, version="v2")).upstream == "openai@v2/gpu-1.example"
+    long = OpenAIEngine(replace(ours, url=f"http://gpu-1.{'a' * 200}.evil.example/v1")).upstream
+    assert (len(long), long[-13:]) == (120, ".evil.example"), "its end says whose it is"

@@ -154,7 +154,7 @@ async def test_what_a_hosted_service_had_first_has_left(bench: Pools, how: list[
     (row,) = await bench.settled(1)
     assert (row.pool, row.hosted) == (second(bench), True)
     service = "openai 127.0.0.1"
-    assert await _events(order) == [(LEFT, service), (COMPLETED, "openai")]
+    assert await _events(order) == [(LEFT, service), (COMPLETED, "openai/127.0.0.1")]
     assert await in_database(recipients.untold)(order.tenant_id, order.subject_id) == 1
 
 
@@ -173,7 +173,7 @@ async def test_what_never_reached_a_hosted_service_has_not_left(bench: Pools) ->
     order = await bench.put(bench.pool)
     (row,) = await bench.settled(1)
     assert (row.pool, row.hosted) == (second(bench), False)
-    assert await _events(order) == [(COMPLETED, "openai")]
+    assert await _events(order) == [(COMPLETED, "openai/127.0.0.1")]
 
 
 async def test_what_was_given_out_stays_where_it_is(bench: Pools) -> None:

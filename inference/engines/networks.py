@@ -1,0 +1,122 @@
+"""Which addresses an engine may have: checked when it is made, and at every connection.
+
+An engine that is not hosted serves tenants that are local only, so its address must lie in the
+networks of this installation (FOREBAY_INTERNAL_NETWORKS). No engine at all has a link-local
+address or that of a cloud's metadata service, which hands credentials to whoever asks.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+Address = IPv4Address | IPv6Address
+AddressInfo = tuple[int, int, int, str, Any]  # as getaddrinfo returns it
+RESOLVED_WITHIN_S = 2.0
+_NEVER = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",
+            "169.254.0.0/16",  # link-local, with the metadata of most clouds
+            "100.100.100.200/32",  # Alibaba's metadata
+            "168.63.129.16/32",  # Azure's
+            "192.0.0.0/24",  # Oracle's, and others of the IETF
+            "224.0.0.0/3",  # multicast, reserved, broadcast
+            "::/128",
+            "fe80::/10",
+            "fd00:ec2::/32",  # Amazon's metadata
+            "fd20:ce::/32",  # Google's
+            "ff00::/8",
+        ),
+    )
+)
+_NAT64 = ip_network("64:ff9b::/96")
+_resolvers = ThreadPoolExecutor(2, "resolve")  # threads start with the first engine that is made
+
+
+class AddressRefused(OSError):
+    """The engine's address is none that it may have: nothing is sent there."""
+
+
+def refusal_reason(address: str, *, hosted: bool) -> str:
+    """Returns why no engine may be at an IP address, "" where one may."""
+    real = _real(ip_address(address.partition("%")[0]))
+    if any(real in network for network in _NEVER):
+        return "an engine's address must not be link-local, multicast or a metadata service's"
+    if hosted or any(real in network for network in settings.INTERNAL_NETWORKS):
+        return ""
+    return "its address is outside FOREBAY_INTERNAL_NETWORKS: such an engine must be hosted"
+
+
+def url_refusal_reason(url: str, *, hosted: bool) -> str:
+    """Returns why no engine may be at a URL, "" where one may. It may ask the system's resolver.
+
+    A name that is not known yet passes: the connection is checked once more.
+    """
+    host = urlsplit(url).hostname or ""
+    addresses = [host] if _is_literal(host) else _resolved(host)
+    reasons = (refusal_reason(address, hosted=hosted) for address in addresses)
+    return next(filter(None, reasons), "")
+
+
+async def connectable(host: str, port: int, *, hosted: bool) -> list[str]:
+    """Returns the addresses of a host that an engine may have. Raises AddressRefused, OSError."""
+    addresses = [host] if _is_literal(host) else await _looked_up(host, port)
+    reasons = {address: refusal_reason(address, hosted=hosted) for address in addresses}
+    if allowed := [address for address, reason in reasons.items() if not reason]:
+        return allowed
+    raise AddressRefused(next(iter(reasons.values()), "its name has no address"))
+
+
+def socket_factory(*, hosted: bool) -> Callable[[AddressInfo], socket.socket]:
+    """Returns what makes aiohttp's sockets, after the address has been checked."""
+
+    def checked(info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _name, address = info
+        if reason := refusal_reason(str(address[0]), hosted=hosted):
+            raise AddressRefused(reason)
+        return socket.socket(family, kind, protocol)
+
+    return checked
+
+
+def _real(address: Address) -> Address:
+    """Unwraps IPv4 addresses that are written as IPv6 ones, to which a kernel or router sends."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _resolved(host: str) -> list[str]:
+    """Returns no address where the resolver has none, or takes too long."""
+    try:
+        return _resolvers.submit(_asked_for, host).result(RESOLVED_WITHIN_S)
+    except (OSError, UnicodeError, NotInTime):
+        return []
+
+
+def _asked_for(host: str) -> list[str]:
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+async def _looked_up(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
