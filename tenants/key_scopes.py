@@ -39,7 +39,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
 # Never a key's: CHAT is for people, APPROVE_RAISES wants a second person, MANAGE_SECURITY an owner;
 # MANAGE_RETENTION and MANAGE_HOLDS decide what is kept: people do.
 
-ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may give, or take; no reader of prompts
+ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # that a key may take; it gives none
 
 
 def key_permissions(scopes: list[str], profile: str) -> frozenset[P]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from tenants.key_scopes import ROLES_OF_KEYS, Scope, key_permissions
+from tenants.key_scopes import Scope, key_permissions
 from tenants.models.member import Member
 from tenants.models.tier import LIMITS
 from tenants.models.user import User
 from tenants.roles import Permission as P
-from tenants.roles import Role, operator_permissions, permissions
+from tenants.roles import operator_permissions, permissions
 from tenants.scope import tenant_scope
 
 if TYPE_CHECKING:
@@ -103,7 +103,3 @@ def _holds(key: ApiKey, name: str) -> int:
     """One of LIMITS as it holds, 0 for none: a key without a burst has its rate's."""
     own: int = getattr(key, name) or 0
     return own or (key.requests_per_minute or 0 if name == "burst" else 0)
-
-
-def may_give(key: ApiKey, role: Role) -> bool:
-    return role in ROLES_OF_KEYS and P.MANAGE_MEMBERS in permissions_of(key)

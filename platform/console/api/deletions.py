@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from audit.erasure import deletion, erasers
 from audit.erasure.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
-from console.api.members import refuse_role
+from console.api.members import refuse_unless_among
 from console.api.problem import Problem, bad_request, not_found
 from console.api.requester import Requester, denied, refuse_where_restricted
 from console.api.resource import Resource, Who
@@ -240,7 +240,7 @@ class Deletions(Resource):
         """Raises Problem."""
         refusal = self._decider.to_remove(whose)
         if refusal == WhyNot.ABOVE and isinstance(whose, Member):
-            refuse_role(self.who, whose.role)
+            refuse_unless_among(self.who.roles_to_take(), whose.role)
         elif refusal:
             raise bad_request({"removes": [why_not(refusal)]})
 

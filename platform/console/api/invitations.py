@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.members import refuse_role
+from console.api.members import refuse_unless_among
 from console.api.problem import Problem, not_found
+from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
 from tenants.models import Link
@@ -74,15 +75,17 @@ class Invitations(Resource):
         """Invite somebody.
 
         An earlier invitation of the same person stops working. The link is in this answer only.
-        Nobody invites into a role that may do more than their own; a key invites developers and
-        members only.
+        Nobody invites into a role that may do more than their own. It takes a session of the
+        console: a key invites nobody.
         """
         given = self.given()
-        refuse_role(self.who, given["role"])
+        if self.who.key:
+            raise denied(_("A key invites nobody: a person has to."), "person_needed")
+        refuse_unless_among(self.who.roles_to_give(), given["role"])
         if self.inside.members.filter(user__email=given["email"].lower()).exists():
             raise Problem(409, "already_member", _("This person is a member already."))
         for earlier in self._rows().filter(email__iexact=given["email"]):
-            refuse_role(self.who, earlier.role)  # the new one replaces it
+            refuse_unless_among(self.who.roles_to_give(), earlier.role)  # it is replaced
         link = Link.issue(Purpose.INVITATION, by=self.by, tenant=self.inside, **given)
         found = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
         if found is None:  # the tenant was suspended, or the inviter lost their power, meanwhile
@@ -96,7 +99,7 @@ class Invitations(Resource):
     def destroy(self, request: Any, tenant: str, invitation: UUID) -> Response:
         """Revoke an invitation."""
         found = self.to_change(self._rows(), pk=invitation)
-        refuse_role(self.who, found.role)
+        refuse_unless_among(self.who.roles_to_take(), found.role)
         found.revoke(by=self.by)
         return Response(status=204)
 

@@ -1,5 +1,6 @@
 """Who belongs to a tenant, in which role."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
 from console.api.problem import Problem
-from console.api.requester import Requester, denied
+from console.api.requester import denied
 from console.api.resource import Resource
 from console.api.strict import Shape
 from tenants.models import Member
@@ -67,13 +68,13 @@ class Members(Resource):
     def partial_update(self, request: Any, tenant: str, member: UUID) -> Response:
         """Change a member's role.
 
-        Nobody gives or takes a role that may do more than their own; a key makes developers and
-        members only. Nobody gains anything by changing their own role.
+        Nobody gives or takes a role that may do more than their own. A key makes members of
+        developers, and nothing else. Nobody gains anything by changing their own role.
         """
         given = self.given()
         found = self._to_change(member)
         if "role" in given:
-            refuse_role(self.who, given["role"])
+            self._refuse_to_give(found, given["role"])
             self._refuse_a_way_up(found, given["role"])
             with _owners_kept():
                 found.change_role(Role(given["role"]), by=self.by)
@@ -87,8 +88,15 @@ class Members(Resource):
 
     def _to_change(self, member: UUID) -> Member:
         found: Member = self.to_change(self._rows(), pk=member)
-        refuse_role(self.who, found.role)
+        refuse_unless_among(self.who.roles_to_take(), found.role)
         return found
+
+    def _refuse_to_give(self, found: Member, role: str) -> None:
+        """Lets a key lower a role, as it may remove its holder. Raises Problem."""
+        profile = self.inside.profile
+        lowers = permissions(role, profile) <= permissions(found.role, profile)
+        roles = self.who.roles_to_take() if self.who.key and lowers else self.who.roles_to_give()
+        refuse_unless_among(roles, role)
 
     def _refuse_a_way_up(self, found: Member, role: str) -> None:
         """Raises Problem."""
@@ -100,9 +108,9 @@ class Members(Resource):
         return self.inside.members.select_related("user", "tenant")
 
 
-def refuse_role(who: Requester, role: str) -> None:
+def refuse_unless_among(roles: Collection[Role], role: str) -> None:
     """Raises Problem."""
-    if Role(role) not in who.roles_to_give():
+    if Role(role) not in roles:
         raise denied(_("You can neither give nor take the role %s.") % role)
 
 

@@ -47,14 +47,25 @@ class Requester:
         return bool(self.user and self.user.is_operator)
 
     def roles_to_give(self) -> frozenset[Role]:
-        """And to take away: none that may do more than its giver. Owners and operators give all."""
+        """Returns no role that may do more than its giver. Owners and operators give all.
+
+        A key gives none: a person has no end, no networks and no scopes, and makes keys that have
+        none either.
+        """
         if self.key:
-            return frozenset(ROLES_OF_KEYS)
+            return frozenset()
         return frozenset(
             role
             for role in Role
             if self.is_operator or (self.member and self.member.may_give(role))
         )
+
+    def roles_to_take(self) -> frozenset[Role]:
+        """Returns the roles whose holders they may lower or remove, and the invitations into them.
+
+        A key takes those that may do little: it ends what it could never begin.
+        """
+        return frozenset(ROLES_OF_KEYS) if self.key else self.roles_to_give()
 
     def into(self, name: str) -> tuple["Requester", Tenant]:
         """Raises Problem: a stranger's tenant does not exist."""

@@ -12,9 +12,8 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
-from tenants.models import ApiKey, Link, Member, Team, Tenant, User
+from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.models.key_powers import permissions_of
-from tenants.models.link import Purpose
 from tenants.personal_data import erasure
 from tenants.roles import Permission as P
 from tenants.roles import Role
@@ -157,23 +156,8 @@ def test_a_keys_own_people_stand_for_what_it_makes(
     child = program.post(KEYS, name="child", scopes=["management:read"]).json()
     assert child["depends_on"] == [erin.actor, alice.actor]
     assert child["created_by"] is None
-    link = program.post("tenants/acme/invitations/", email="x@x.example", role="member")
-    assert link.status_code == 201
     erin.remove(by="test")
     assert manages(Api(Client(), child["secret"])) == (401, 401), "nothing but power was in it"
-
-
-def test_an_invitation_of_a_key_ends_with_its_people(
-    acme: Tenant, erin: Member, enter: Enter
-) -> None:
-    key = of_the_platform(acme, scopes=WIDE)
-    program = Api(Client(), enter(erin).post(f"{KEYS}{key.pk}/rotate/").json()["secret"])
-    program.post("tenants/acme/invitations/", email="erin2@acme.example", role="member")
-    link = Link.objects.get(purpose=Purpose.INVITATION)
-    assert link.made_by(erin.user), "nobody makes an account of an address with their own key"
-    assert link.maker_may()
-    erin.remove(by="test")
-    assert not link.maker_may()
 
 
 def test_an_operators_key_ends_with_their_office(acme: Tenant, operator: User) -> None:

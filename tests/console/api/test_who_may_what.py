@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from audit.models import Event
-from tenants.models import Member, Scope, Tenant, User
+from tenants.models import ApiKey, Link, Member, Scope, Tenant, User
 from tenants.roles import Role
 from tests.console.api.conftest import API, Api, Enter
 
@@ -278,8 +280,8 @@ GIVES = {
     "owner": "owner admin developer auditor member",
     "admin": "admin developer member",  # no auditors: they read prompts
     "operator": "owner admin developer auditor member",
-    "management:write": "developer member",
-    "all scopes": "developer member",
+    "management:write": "",  # a person outlives and exceeds every key
+    "all scopes": "",
 }
 
 
@@ -296,6 +298,52 @@ def test_roles_are_given_from_above_only(givers: dict[str, Api], acme: Tenant) -
         for number, giver in enumerate(GIVES)
     }
     assert given == {giver: set(names.split()) for giver, names in GIVES.items()}
+
+
+def test_a_key_lowers_a_role_and_raises_none(
+    givers: dict[str, Api], bob: Member, dave: Member
+) -> None:
+    for giver in ("management:write", "all scopes"):
+        api = givers[giver]
+
+        def changed(member: Member, role: str, api: Api = api) -> int:
+            path = f"{T}members/{member.pk}/"
+            etag = givers["owner"].get(path).headers["ETag"]
+            return int(api.patch(path, etag, role=role).status_code)
+
+        assert changed(dave, "developer") == changed(dave, "auditor") == 403
+        assert changed(bob, "auditor") == changed(bob, "admin") == 403
+        assert changed(bob, "member") == 200
+        bob.refresh_from_db()
+        bob.change_role(Role.DEVELOPER, by="test")
+
+
+def test_whatever_a_key_of_a_day_makes_ends_with_it(givers: dict[str, Api], acme: Tenant) -> None:
+    """Neither by a new key, nor by a rotation, nor by a person who makes keys."""
+    day = timezone.now() + timedelta(days=1)
+    bounds: dict[str, Any] = {
+        "scopes": ["management:read", "management:write"],
+        "allowed_networks": ["127.0.0.1"],
+    }
+    _key, text = ApiKey.issue(acme, "of a day", by="test", expires_at=day, **bounds)
+    other, _ = ApiKey.issue(acme, "old", by="test", scopes=["management:read"])
+    api = Api(Client(), text)
+    for body in (
+        {},
+        {"expires_at": (day + timedelta(hours=1)).isoformat(), "allowed_networks": ["127.0.0.1"]},
+        {"expires_at": day.isoformat()},
+        {"expires_at": day.isoformat(), "allowed_networks": ["127.0.0.0/8"]},
+    ):
+        body = {"name": "child", "scopes": ["management:read"], **body}
+        assert api.post(f"{T}keys/", **body).status_code == 403, body
+    inference = {"name": "child", "scopes": ["inference"], "allowed_networks": ["127.0.0.1"]}
+    assert api.post(f"{T}keys/", **inference, expires_at=day.isoformat()).status_code == 403
+    assert api.post(f"{T}keys/{other.pk}/rotate/").status_code == 403
+    refused = api.post(f"{T}invitations/", email="me@evil.example", role="member")
+    assert (refused.status_code, refused.json()["type"][-13:]) == (403, "person_needed")
+    assert not Link.objects.exists()
+    child = {"name": "child", "scopes": ["management:read"], "allowed_networks": ["127.0.0.1"]}
+    assert api.post(f"{T}keys/", **child, expires_at=day.isoformat()).status_code == 201
 
 
 def test_nobody_unmakes_who_stands_above_them(
