@@ -26,7 +26,7 @@ from bench.cells import cell, table
 from bench.figures import median
 from bench.processes import TICKS_PER_SECOND, all_processes
 from bench.under_test import Forebay
-from config.supervisor.engine import _bundled_model
+from config.supervisor.engine import bundled_model
 
 MODEL, FILE = "smollm2-135m", "another.gguf"
 STARTED, RUNNING = "another file, a server started for it", "the server that runs already"
@@ -92,7 +92,7 @@ def measured(rounds: int, _seconds: float) -> LoadsReport:
         try:
             models = forebay.home / "models"
             models.mkdir(exist_ok=True)
-            shutil.copyfile(_bundled_model(), models / FILE)
+            shutil.copyfile(bundled_model(), models / FILE)
             return LoadsReport(list(_loads(forebay, rounds)))
         finally:
             forebay.stop()
