@@ -22,8 +22,10 @@ def join(tenant: Tenant, name: str, role: Role) -> Member:
     return member
 
 
-def invited(tenant: Tenant, by: str = "test", role: Role = Role.MEMBER) -> Link:
-    url = Link.issue(Purpose.INVITATION, by=by, email="new@acme.example", tenant=tenant, role=role)
+def invited(
+    tenant: Tenant, by: str = "test", role: Role = Role.MEMBER, email: str = "new@acme.example"
+) -> Link:
+    url = Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=role)
     link = Link.objects.by_token(token(url))
     assert link
     return link
@@ -107,7 +109,8 @@ def test_a_tenant_that_is_not_open_takes_nobody_in(acme: Tenant) -> None:
 
 
 def test_invitations_are_the_tenants_own_and_open(acme: Tenant, globex: Tenant) -> None:
-    first, second, _ = invited(acme), invited(acme), invited(globex)
+    first, second = (invited(acme, email=f"{name}@acme.example") for name in ("one", "two"))
+    invited(globex)
     Link.issue(Purpose.FIRST_RUN, by="test", tenant=acme)
     assert list(Link.objects.invitations(acme)) == [second, first]
 
@@ -178,7 +181,8 @@ def test_an_invitation_sets_no_password_of_somebody_who_is_there(acme: Tenant, w
 def test_operators_bring_in_the_first_owner_only() -> None:
     erin = User.objects.create_user("erin@forebay.example", is_operator=True)
     tenant = Tenant.open("apart", by="test", profile=Profile.MLPS)
-    first, second = (invited(tenant, by=erin.actor, role=Role.OWNER) for _ in range(2))
+    emails = ("one@apart.example", "two@apart.example")
+    first, second = (invited(tenant, erin.actor, Role.OWNER, email) for email in emails)
     assert first.use("", PASSWORD).memberships.get().role == Role.OWNER
     with pytest.raises(AlreadyUsed):
         second.use("", PASSWORD)
