@@ -27,8 +27,9 @@ from bench.figures import median
 from bench.processes import TICKS_PER_SECOND, all_processes
 from bench.under_test import Forebay
 from config.supervisor.engine import bundled_model
+from inference.engines.bundled_model import FILE
 
-MODEL, FILE = "smollm2-135m", "another.gguf"
+MODEL = "smollm2-135m"
 STARTED, RUNNING = "another file, a server started for it", "the server that runs already"
 PATIENCE_S = 120
 BEGIN = """

@@ -97,8 +97,8 @@ class Follower:
             await self._say(self._failed(frame, found))
 
     def _failed(self, frame: Frame, found: Turn | None) -> End:
-        code = "lost" if found else "not_found"
-        if frame.kind == Kind.ERROR:
+        code = "lost" if found else "not_found"  # deleted meanwhile, which cancels it
+        if found and frame.kind == Kind.ERROR:
             code = orjson.loads(frame.body)["error"]["code"]
         return End(self.message_id, "error", error=problem(code))
 

@@ -21,6 +21,7 @@ import httpx
 import psycopg
 import pytest
 
+from inference.engines.bundled_model import FILE
 from tests.e2e.ask import HI, eventually
 from tests.e2e.conftest import Platform
 
@@ -32,7 +33,7 @@ BEGIN = """
 from inference.models import Engine, Replacement
 from inference.registry.versions import proposed
 engine = Engine.objects.get(name='{old}')
-given = {{'options': {{'launch': {{'model': 'another.gguf'}}}}}}
+given = {{'options': {{'launch': {{'model': '{file}'}}}}}}
 print(Replacement.begin(engine, *proposed(engine, given), by='test', keeps_old=True).pk)
 """
 ROLL_BACK = """
@@ -104,7 +105,7 @@ async def at(platform: Platform, pk: str, *steps: str) -> None:
 
 async def there_and_back(platform: Platform, number: int) -> None:
     shell = ("shell", "-c")
-    begun = await asyncio.to_thread(platform.manage, *shell, BEGIN.format(old=MODEL))
+    begun = await asyncio.to_thread(platform.manage, *shell, BEGIN.format(old=MODEL, file=FILE))
     pk = begun.strip().splitlines()[-1]
     kills = number % 2 == 1
     if kills:
@@ -135,7 +136,7 @@ async def replaced(platform: Platform) -> Answers:
 def test_no_request_is_dropped_and_no_answer_is_half_of_each(real: Platform) -> None:
     models = real.home / "models"
     models.mkdir(exist_ok=True)
-    shutil.copyfile(bundled(), models / "another.gguf")
+    shutil.copyfile(bundled(), models / FILE)
     answers = asyncio.run(replaced(real))
     print(dict(answers.by))
     assert answers.faults == []

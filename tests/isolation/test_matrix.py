@@ -88,7 +88,7 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=45)
 async def test_both_walls(part: Part) -> None:
     _holds(await _prove(at_home=True, part=part, residents=STAND_FOR_ALL))
 
@@ -100,7 +100,7 @@ def test_the_owner_may_whatever_anybody_may() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=45)
 async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
         found = await _prove(named=STAND_FOR_ALL)
@@ -110,7 +110,7 @@ async def test_row_level_security_alone() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
     _holds(await _prove(named=STAND_FOR_ALL))
 
