@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 KEPT_S = 0.5
 
+_given_up: set[asyncio.Future[Any]] = set()  # a loop holds its tasks weakly
 _last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
 
 
@@ -43,12 +44,23 @@ async def checks(context: Context) -> dict[str, bool]:
 
 
 async def _answers(question: Awaitable[Any]) -> bool:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await question
-    except Exception:
-        return False
-    return True
+    """Does not wait for a question to be given up: psycopg asks a server that hangs to cancel it,
+    for five seconds.
+    """
+    task = asyncio.ensure_future(question)
+    done, _pending = await asyncio.wait({task}, timeout=PATIENCE_S)
+    if done:
+        return task.exception() is None
+    task.cancel()
+    _given_up.add(task)
+    task.add_done_callback(_forget)
+    return False
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _given_up.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody waits for it
 
 
 async def _ask_database(context: Context) -> None:
