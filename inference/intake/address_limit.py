@@ -37,15 +37,9 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
     return counted_at
 
 
-async def charge_before_reading(
-    context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
-) -> int:
-    """For a body that is so large that reading it is work: when its address was charged.
-
-    Raises NotAdmitted, also where key or tenant have no request left. They are charged once it is
-    admitted, or refused.
-    """
-    ask = Ask.of(
+def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
+    """Returns a question that charges the address alone, and that once."""
+    return Ask.of(
         caller,
         str(uuid4()),
         client_ip=client_ip,
@@ -54,6 +48,17 @@ async def charge_before_reading(
         address_counted_at=counted_at,
         only_looks=True,
     )
+
+
+async def charge_before_reading(
+    context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
+) -> int:
+    """For a body that is so large that reading it is work: when its address was charged.
+
+    Raises NotAdmitted, also where key or tenant have no request left. They are charged once it is
+    admitted, or refused.
+    """
+    ask = _look_of(caller, client_ip, counted_at)
     if not ask.limited:
         return counted_at
     admission, counted_at = await context.rate_limiter.admit(ask)
@@ -118,15 +123,7 @@ async def look(
 
     Raises NotAdmitted.
     """
-    ask = Ask.of(
-        caller,
-        str(uuid4()),
-        client_ip=client_ip,
-        per_address=settings.IP_PER_MINUTE,
-        hold_s=0,
-        address_counted_at=counted_at,
-        only_looks=True,
-    )
+    ask = _look_of(caller, client_ip, counted_at)
     admission = await _admitted(context, ask)
     if admission.tier:
         raise not_admitted(context, admission, caller, route, client_ip)
