@@ -21,6 +21,7 @@ from tenants.redis_link import RedisGone
 log = logging.getLogger(__name__)
 PROBE_S = 1.0
 LOCALLY = -1  # an address was charged here, not in Redis
+FIRST_TRIES = 5  # of PATIENCE_S each
 REMEMBERED = 10_000  # addresses over their limit, requests to be undone
 _TROUBLE = (RedisGone, hiredis.ReplyError)
 
@@ -54,11 +55,18 @@ class RateLimiter:
         return self._probing is not None
 
     async def open(self) -> None:
-        """Connects, so that the first request need not."""
-        try:
-            await self._redis.call("PING")
-        except _TROUBLE as problem:
-            self._go_alone(problem)
+        """Connects, so that the first request need not.
+
+        Tries several times: no request waits yet, and a process that starts on a busy machine
+        would begin with the empty buckets of its own.
+        """
+        for tries_left in reversed(range(FIRST_TRIES)):
+            try:
+                await self._redis.call("PING")
+                return
+            except _TROUBLE as problem:
+                if not tries_left:
+                    self._go_alone(problem)
 
     async def close(self) -> None:
         if self._probing:

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tenants.caller import Caller, Limits
 from tenants.rate_limits import rate_limiter as module
-from tenants.rate_limits.admission import CLOCK_KEY, TAG, Ask, concurrency_key
+from tenants.rate_limits.admission import CLOCK_KEY, PATIENCE_S, TAG, Ask, concurrency_key
 from tenants.rate_limits.rate_limiter import RateLimiter
 from tenants.rate_limits.release import Slot, release
 from tenants.redis_link import RedisLink
@@ -49,6 +49,18 @@ async def is_back(rate_limiter: RateLimiter) -> None:
     async with asyncio.timeout(5):
         while rate_limiter.alone:
             await asyncio.sleep(0.02)
+
+
+async def test_a_redis_that_is_slow_while_a_process_starts_is_waited_for(redis: WeakLine) -> None:
+    redis.freeze()
+    rate_limiter = RateLimiter(over(redis, settings.REDIS_URL))
+    opening = asyncio.create_task(rate_limiter.open())
+    await asyncio.sleep(2 * PATIENCE_S)
+    redis.thaw()
+    await opening
+    assert not rate_limiter.alone
+    assert await tier(rate_limiter, caller()) == ""
+    await rate_limiter.close()
 
 
 async def test_a_frozen_redis_costs_a_moment_and_then_nothing(
