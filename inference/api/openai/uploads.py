@@ -81,7 +81,10 @@ async def _take(request: Request, caller: Caller, kind_of: Callable[..., "_Uploa
     body = _Body(request, loop, most, caller.tenant_id)
     owner = owner_of(caller, request.call.client_ip)
     async with counted(caller, body):
-        return await _in(_uploading, kind_of(body, owner, kind).take)
+        try:
+            return await _in(_uploading, kind_of(body, owner, kind).take)
+        finally:
+            body.give_way()  # its thread reads on where this task alone was cancelled
 
 
 def counted(caller: Caller, upload: "_Body | None" = None) -> AbstractAsyncContextManager[None]:
@@ -151,9 +154,10 @@ class _Body:
         return b""
 
     def _piece(self) -> bytes:
-        self._coming = asyncio.run_coroutine_threadsafe(self._request.piece(), self._loop)
         try:
-            if self._gives_way:
+            if not self._gives_way:
+                self._coming = asyncio.run_coroutine_threadsafe(self._request.piece(), self._loop)
+            if self._gives_way or not self._coming:
                 raise CancelledError
             piece = self._coming.result()
         except CancelledError:
