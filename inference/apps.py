@@ -8,10 +8,12 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.trail import protection
+        from inference.batch import waking
         from inference.engines import removed
         from inference.personal_data import erasure, portability, retention, texts
 
         removed.forget_their_breakers()
+        waking.wake_with_time_zones()
         retention.register()
         texts.register()
         erasure.register_erasers()

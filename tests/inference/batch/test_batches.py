@@ -599,6 +599,18 @@ async def test_a_window_that_is_opened_wakes_what_waits_for_the_old_one(
     assert (await shop.done(batch))["status"] == "completed"
 
 
+async def test_a_window_that_opens_since_the_tenant_has_another_time_zone(
+    shop: Shop, acme: Tenant, settings: Settings
+) -> None:
+    batch = await resting(shop, settings)
+    await in_database(acme.change)(by="test", retention_days=200)
+    assert not await is_due()
+    noon_here_is_midnight_there = "Pacific/Auckland"
+    await in_database(acme.change)(by="test", time_zone=noon_here_is_midnight_there)
+    assert await is_due()
+    assert (await shop.done(batch))["status"] == "completed"
+
+
 async def test_a_window_that_is_opened_while_its_driver_lets_go_of_it(
     shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
