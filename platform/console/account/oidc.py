@@ -8,25 +8,29 @@ made one of an address that was not theirs loses it to whom the first provider v
 import logging
 from collections.abc import Callable
 from functools import wraps
+from threading import BoundedSemaphore
 from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount import app_settings
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialApp, SocialLogin
 from allauth.socialaccount.providers.base.constants import AuthProcess
-from allauth.socialaccount.providers.openid_connect import views as openid_connect
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from requests import RequestException, Session
 
 from audit.actions import Action
-from console.account import provider_tls, session_acts
+from console.account import session_acts
+from console.account.identity_provider import Conversation
 from console.account.invitations import is_vouched_for
+from console.account.provider_http import ProviderSession
 from console.authorization import signing_in
 from tenants.accounts import second_factor
 from tenants.accounts.sessions import end_sessions
@@ -38,6 +42,8 @@ log = logging.getLogger(__name__)
 
 
 View = Callable[..., HttpResponse]
+# A provider that is slow holds no more than half of the threads that pages have.
+conversations = BoundedSemaphore(4)
 
 
 def _or_back(view: View) -> View:
@@ -45,11 +51,16 @@ def _or_back(view: View) -> View:
 
     @wraps(view)
     def tried(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not conversations.acquire(blocking=False):
+            log.warning("identity provider %s: too many wait for it", kwargs.get("provider_id"))
+            return _did_not_work(request)
         try:
             return view(request, **kwargs)
-        except (RequestException, LookupError, ValueError) as problem:
+        except (RequestException, OAuth2Error, LookupError, ValueError) as problem:
             log.warning("identity provider %s failed: %r", kwargs.get("provider_id"), problem)
             return _did_not_work(request)
+        finally:
+            conversations.release()
 
     return tried
 
@@ -60,17 +71,30 @@ def _did_not_work(request: HttpRequest) -> HttpResponse:
     return redirect("account_login")
 
 
-go_there = signing_in(_or_back(openid_connect.login))
-come_back = signing_in(_or_back(openid_connect.callback))
+def _conversation(step: type[OAuth2LoginView | OAuth2CallbackView]) -> View:
+    def view(request: HttpRequest, provider_id: str) -> HttpResponse:
+        try:
+            answer: HttpResponse = step.adapter_view(Conversation(request, provider_id))(request)
+        except SocialApp.DoesNotExist:
+            raise Http404 from None
+        return answer
+
+    return view
+
+
+go_there = signing_in(_or_back(_conversation(OAuth2LoginView)))
+come_back = signing_in(_or_back(_conversation(OAuth2CallbackView)))
 
 
 class IdentityProviders(DefaultSocialAccountAdapter):
     def get_requests_session(self) -> Session:
-        return provider_tls.session(app_settings.REQUESTS_TIMEOUT)
+        return ProviderSession(app_settings.REQUESTS_TIMEOUT)
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             raise ImmediateHttpResponse(redirect("console:account"))
+        if sociallogin.state.get("nonce") != sociallogin.nonce:
+            raise ImmediateHttpResponse(_did_not_work(request))
         if not sociallogin.is_existing:
             self._welcome(sociallogin)
         elif sociallogin.user.is_active and not is_vouched_for(sociallogin.user):

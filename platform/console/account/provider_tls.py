@@ -3,11 +3,10 @@
 `requests` by itself believes its own list of authorities, and takes TLS 1.2.
 """
 
-import functools
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest, Session
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
 from audit import outgoing_tls
@@ -24,11 +23,3 @@ class OurTls(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leaves the context alone, to which requests' own list would be added here."""
-
-
-def session(timeout_s: float) -> Session:
-    """Returns one that allauth may ask identity providers with. Raises as requests does."""
-    made = Session()
-    made.mount("https://", OurTls())
-    made.request = functools.partial(made.request, timeout=timeout_s)  # type: ignore[method-assign]  # as allauth's own does
-    return made
