@@ -19,8 +19,9 @@ MOST_SHARED = 0.8  # the minimum shares of all classes together
 # of what is handed out, once it has had no turn for so many seconds; each time so long without one
 # it ranks one class higher (0: never); slots that are kept free for it and the classes above: at
 # all times, and while it has had requests lately (then also from its own tenants that have most);
-# slots in which only tenants of a weight of 2 or more begin.
-SLOTS = ("reserved", "headroom", "reserved_vip")
+# the most slots of lower classes in that time; slots in which only tenants of a weight of 2 or more
+# begin.
+SLOTS = ("reserved", "headroom", "lower_slots", "reserved_vip")
 LIMITS = ("waiting", "wait_s", "share", "share_after_s", "ageing_s", *SLOTS)
 KEYS = ("condition", "overflow_after_ms", "limits", "window")  # of a pool in FOREBAY_ENGINES
 

@@ -27,6 +27,7 @@ def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
         "share_after_s": own.share_after_s,
         "ageing_s": own.ageing_s or 0,
         "reserved": 0,
+        "lower_slots": slots,
         "reserved_vip": 0,
     }
     said = {**settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
@@ -57,7 +58,10 @@ def kept_free(pool: str) -> dict[str, int]:
     if found is None:
         return {}
     limits = {name: limits_of(found.policy, name, slots_of(found)) for name in classes.CLASSES}
-    kept = {name: max(_reserved(each), int(each["headroom"])) for name, each in limits.items()}
+    kept = {
+        name: max(_reserved(each), _kept_lately(each, slots_of(found)))
+        for name, each in limits.items()
+    }
     return {name: number for name, number in kept.items() if number}
 
 
@@ -77,15 +81,21 @@ def _rules(pool: str, policy: Policy, slots: int) -> str:
     known = _known.get(pool)
     if known is None or known[0] != holds:
         limits = [limits_of(policy, name, slots) for name in classes.CLASSES]
-        known = _known[pool] = holds, " ".join(map(_rule, limits))
+        known = _known[pool] = holds, " ".join(_rule(each, slots) for each in limits)
     return known[1]
 
 
-def _rule(limits: Mapping[str, float]) -> str:
+def _rule(limits: Mapping[str, float], slots: int) -> str:
     share, after_ms = round(limits["share"] * 1000), round(limits["share_after_s"] * 1000)
     ageing_ms, headroom = round(limits["ageing_s"] * 1000), int(limits["headroom"])
     vip = int(limits["reserved_vip"])
-    return f"{share}|{after_ms}|{ageing_ms}|{_reserved(limits)}|{headroom}|{vip}"
+    lately = _kept_lately(limits, slots)
+    return f"{share}|{after_ms}|{ageing_ms}|{_reserved(limits)}|{headroom}|{vip}|{lately}"
+
+
+def _kept_lately(limits: Mapping[str, float], slots: int) -> int:
+    """Slots that lower classes leave free while the class comes."""
+    return max(int(limits["headroom"]), slots - int(limits["lower_slots"]))
 
 
 def _reserved(limits: Mapping[str, float]) -> int:

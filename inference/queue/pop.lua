@@ -3,7 +3,8 @@
 -- KEYS: 1 pool prefix   ARGV: 1 n  2 lease ms  3 runner id
 --   4 of each class: minimum share in thousandths | ms without a turn after which it has it |
 --     ageing in ms | slots that are kept free for it and those above | its headroom | its slots for
---     VIPs (headroom.lua)
+--     VIPs (headroom.lua) | slots that are kept free from lower classes while it has had requests
+--     lately
 --   5 slots of the pool and the engines that drain, '' where nobody knows them
 --   6.. names of classes, the highest first
 -- Returns {item, order, item, order, ...}; fewer than n means that the runner is now parked. With
@@ -96,12 +97,12 @@ local function for_vips(number) return slots and math.min(tonumber(number), slot
 -- keeps until nobody waits in it.
 local function take_turns()
   local rows, taken_before = {}, redis.call('HLEN', on)
-  for share, after, ageing, kept, headroom, vip in
-      string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
+  for share, after, ageing, kept, headroom, vip, lately in
+      string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
     rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
-      headroom = known(headroom), vip = for_vips(vip), after = tonumber(after),
-      ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
+      headroom = known(headroom), lately = known(lately), vip = for_vips(vip),
+      after = tonumber(after), ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
   end
 
   local function waits(row) return redis.call('EXISTS', p .. ':' .. row.name .. ':active') == 1 end
@@ -162,7 +163,7 @@ local function take_turns()
   end
 
   local function kept_for(row)
-    if row.headroom > row.kept and comes_lately(p, row.name, now) then row.kept = row.headroom end
+    if row.lately > row.kept and comes_lately(p, row.name, now) then row.kept = row.lately end
     return row.kept
   end
 

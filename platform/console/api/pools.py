@@ -44,7 +44,8 @@ class PoolChange(Shape):
         "`reserved_vip`: those in which only tenants with a weight of 2 or more begin, "
         "`headroom`: those that they do while it has had requests in the last minute, and that a "
         "tenant with more than its part leaves to others; of `realtime` the root of the pool's "
-        "slots less one where neither is set.",
+        "slots less one where neither is set; `lower_slots`: the most that lower classes have in "
+        "that time.",
     )
     window = s.DictField(
         required=False,

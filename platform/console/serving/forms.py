@@ -107,7 +107,8 @@ class PolicyForm(ConsoleForm):
             "By class of work: how many may wait, and for how long (seconds); its minimum share "
             "after so many seconds without a turn, and slots that are kept free for it, always or "
             "(headroom) while it has had requests in the last minute, or for its VIPs alone "
-            "(reserved_vip). Such as "
+            "(reserved_vip), and the most that lower classes have while it comes (lower_slots). "
+            "Such as "
             '{"realtime": {"waiting": 1000, "wait_s": 60, "reserved": 2}, "batch": {"share": 0.05, '
             '"share_after_s": 60}}.'
         ),

@@ -16,6 +16,7 @@ _WORDS = {
     "ageing_s": gettext_noop("one class higher each %(n)s s without a turn"),
     "reserved": gettext_noop("%(n)s slots kept free"),
     "headroom": gettext_noop("%(n)s slots kept free while it comes"),
+    "lower_slots": gettext_noop("%(n)s slots for lower classes while it comes"),
     "reserved_vip": gettext_noop("%(n)s slots for VIPs alone"),
 }
 

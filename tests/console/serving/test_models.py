@@ -217,11 +217,12 @@ def test_what_is_wrong_stands_beside_its_field_in_the_readers_language(
 
 def test_each_limit_that_is_set_is_told(client: Client, pools: list[Pool]) -> None:
     batch = {"share": 0.1, "share_after_s": 30, "ageing_s": 600}
-    realtime = {"headroom": 0, "reserved": 3, "reserved_vip": 2}
+    realtime = {"headroom": 0, "reserved": 3, "lower_slots": 4, "reserved_vip": 2}
     pools[0].change(by=BY, limits={"realtime": realtime, "batch": batch})
     found = page(client, f"{POOLS}{pools[0].pk}/")
     for told in (
-        "realtime: 3 slots kept free, 0 slots kept free while it comes, 2 slots for VIPs alone",
+        "realtime: 3 slots kept free, 0 slots kept free while it comes, "
+        "4 slots for lower classes while it comes, 2 slots for VIPs alone",
         "batch: share 0.1, share after 30 s without a turn, one class higher each 600 s without a",
     ):
         assert told in found

@@ -117,6 +117,43 @@ async def test_what_the_pool_says_goes_before_what_is_usual(
     assert len(await pop(queue)) == SLOTS - by_tenants
 
 
+@pytest.mark.parametrize(
+    ("limits", "at_once"),
+    [
+        ({"lower_slots": 2}, 2),
+        ({"lower_slots": 0}, 1),
+        ({"lower_slots": SLOTS - 1}, SLOTS - 3),
+        ({"lower_slots": SLOTS - 1, "headroom": 0}, SLOTS - 1),
+        ({"lower_slots": SLOTS + 9, "headroom": 0}, SLOTS),
+    ],
+)
+async def test_lower_classes_have_few_slots_while_realtime_requests_come(
+    limits: dict[str, int], at_once: int, queue: FairQueue, link: RedisLink, declare: Declare
+) -> None:
+    declare(limits={"realtime": limits})
+    await put(queue, "acme", 3 * SLOTS, "batch")
+    idle = await pop(queue)
+    assert len(idle) == SLOTS, "nobody else has come"
+    await over(queue, idle)
+    await has_come(queue, "globex")
+    busy = await pop(queue)
+    assert len(busy) == at_once
+    assert not (SLOTS > at_once and await pop(queue, SLOTS - at_once))
+    await over(queue, list(busy))
+    await later(queue, link, 61)
+    assert len(await pop(queue)) == SLOTS, "an idle night is filled"
+
+
+async def test_few_slots_for_lower_classes_leave_a_tenant_all_others(
+    queue: FairQueue, declare: Declare
+) -> None:
+    """Unlike headroom: real-time requests share the slots among themselves as ever."""
+    declare(limits={"realtime": {"lower_slots": 1, "headroom": 0}})
+    await has_come(queue, "globex")
+    await put(queue, "acme", SLOTS)
+    assert of(await pop(queue)) == {"acme": SLOTS}
+
+
 @pytest.mark.parametrize("reserved", [SLOTS, SLOTS + 5])
 async def test_what_is_reserved_is_never_all_there_is(
     queue: FairQueue, declare: Declare, reserved: int
