@@ -275,14 +275,32 @@ def test_a_month_does_not_go_in_part(trail: Trail) -> None:
         assert "pruned_in_part" in kinds(trail)
 
 
+def test_an_event_at_the_edge_of_a_dropped_month_cannot_go_with_it(trail: Trail) -> None:
+    """Its batch may lack events, so that the count alone tells of it."""
+    gone = _without_january(trail)
+    _say_dropped(trail, "2026-01", gone)
+    _write_of_it(trail, "2026-01", gone)
+    _delete_at_the_edge(trail)
+    assert kinds(trail) == {"event_missing"}
+
+
+def _delete_at_the_edge(trail: Trail) -> None:
+    """The newest event, of February, in a batch with some of January."""
+    february = datetime(2026, 2, 1, tzinfo=UTC)
+    batch = Seal.objects.filter(first_at__lt=february, last_at__gte=february)[0]
+    (edge,) = trail.root.execute(
+        "select id, request_id from audit_event where id = any(%s) order by at desc limit 1",
+        [batch.event_ids],
+    )
+    trail.root.execute("delete from audit_payload where request_id = %s", [edge[1]])
+    trail.root.execute("delete from audit_event where id = %s", [edge[0]])
+
+
 def test_a_month_is_told_of_once(trail: Trail) -> None:
     """More went at its edge than was dropped: who says so has to say it a second time."""
     gone = _without_january(trail)
     _write_of_it(trail, "2026-01", gone)
-    edge = "id = (select min(id) from audit_event where not " + JANUARY + ")"
-    trail.root.execute("delete from audit_payload p using audit_event e"
-                       f" where p.request_id = e.request_id and e.{edge}")  # fmt: skip
-    trail.root.execute(f"delete from audit_event where {edge}")
+    _delete_at_the_edge(trail)
     _say_dropped(trail, "2026-01", gone + 1)
     _write_of_it(trail, "2026-01", gone + 1)
     assert "pruned_untold" in kinds(trail)

@@ -54,6 +54,14 @@ def test_buckets_start_empty_and_refill_with_this_processs_share(clock: Clock) -
     assert let_in(local, who, 100) == 50
 
 
+def test_each_outage_starts_from_empty_buckets(clock: Clock) -> None:
+    local, who = LocalAdmission(1, clock), caller(per_minute=60, burst=60)
+    clock.now += 3600
+    assert let_in(local, who, 1) == 1, "they filled while Redis was away"
+    local.begin()
+    assert let_in(local, who, 1) == 0
+
+
 def test_small_requests_do_not_wait_for_the_days_bytes(clock: Clock) -> None:
     """A minute's worth is there at once: else all would be refused as Redis goes."""
     local, who = LocalAdmission(2, clock), caller(limits=Limits(megabytes_per_day=1440))
