@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -309,6 +310,16 @@ def test_a_refused_message_stays_in_the_text_field(enter: Enter, platform: Platf
     expect(page.get_by_label("Your message")).to_have_value("A question that must not get lost")
 
 
+def test_a_notice_with_a_button_fits_on_a_phone(enter: Enter) -> None:
+    page = enter("sam", "/chat/?tenant=scarce", viewport={"width": 390, "height": 700})
+    page.get_by_label("Your message").wait_for()
+    boxes = page.evaluate(PARTS_OF_A_NOTICE)
+    for one, other in combinations(boxes, 2):
+        apart = one["right"] <= other["x"] or other["right"] <= one["x"]
+        assert apart or one["bottom"] <= other["y"] or other["bottom"] <= one["y"]
+    assert all(box["right"] <= 390 for box in boxes)
+
+
 def test_a_shorter_answer_is_a_click_away(enter: Enter, engine: Mock) -> None:
     engine.behave(tokens=3)
     page = enter("sam", "/chat/?tenant=scarce")
@@ -318,6 +329,20 @@ def test_a_shorter_answer_is_a_click_away(enter: Enter, engine: Mock) -> None:
     expect(page.get_by_label("Your message")).to_have_value("")
     expect(page.get_by_role("alert")).to_be_hidden()
 
+
+# Where the texts of a notice and of its button are, also where they run out of their boxes.
+PARTS_OF_A_NOTICE = """async () => {
+  const loaded = performance.getEntriesByType('resource').map((entry) => entry.name);
+  const { notice } = await import(loaded.find((name) => name.includes('/chat/notices')));
+  const text = '624 of 700 tokens are left today: too few for this message and its answer.';
+  const action = { text: 'Get an answer of at most 423 tokens', run() {} };
+  notice(text, { retryAfter: 40000, action });
+  return [...document.querySelectorAll('#notice > *')].map((part) => {
+    const range = document.createRange();
+    range.selectNodeContents(part);
+    return (part.textContent ? range : part).getBoundingClientRect();
+  });
+}"""
 
 # The page's own module, and what it shows before a second has gone by.
 NOTICE = """async (seconds) => {
