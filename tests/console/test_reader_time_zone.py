@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tenants.models import ApiKey, Member, Quota, QuotaRaise
+from tenants.models import ApiKey, Member, Quota, QuotaRaise, Tenant
 from tests.console.conftest import SignIn
 
 SHANGHAI = "Asia/Shanghai"  # UTC+8, without summer time
@@ -26,6 +26,18 @@ def test_times_are_shown_in_the_readers_zone(client: Client, alice: Member) -> N
     assert "2030-02-01" in page
     assert f"Times are in {SHANGHAI}" in page
     assert f'data-time-zone="{SHANGHAI}"' in page
+
+
+PAGES = ("audit", "batches", "keys", "limits", "quotas", "queue", "raises", "refusals", "requests")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_says_that_its_times_are_in_utc(client: Client, alice: Member, page: str) -> None:
+    Tenant.objects.filter(pk=alice.tenant_id).update(time_zone=SHANGHAI)
+    Quota.set(alice.tenant, unit="tokens", window="day", limit=1000, by="test")
+    answer = client.get(f"/console/t/acme/{page}/")
+    assert answer.status_code == 200
+    assert "UTC" not in answer.content.decode()
 
 
 def test_what_is_typed_is_meant_in_the_readers_zone(client: Client, alice: Member) -> None:
