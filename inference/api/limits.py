@@ -26,19 +26,20 @@ _OF_BYTES = ("bytes", "stored")
 
 
 def limit_reached(refused: NotAdmitted) -> LimitReached:
-    """A 429 that names the tier, its figures, and the time after which to come back."""
+    """A 429 that names the tier, its figures, and the time after which to come back, if any."""
     admission = refused.admission
-    seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
+    wait_ms = 0 if admission.never_fits else max(1, admission.frees_in_ms)
     why = refused.message or _TIERS[admission.tier].format(
         limit=admission.limit, used=admission.used
     )
-    again = f"it frees in {seconds} s" if admission.tier == "quota" else f"try again in {seconds} s"
+    seconds = math.ceil(wait_ms / 1000)
     kind = OutOfQuota if admission.tier == "quota" else LimitReached
-    error = kind(f"{why}; {again} ({admission.tier}, {refused.refusal_id})", retry_after=seconds)
+    text = f"{why}; {_advice(admission, seconds)} ({admission.tier}, {refused.refusal_id})"
+    error = kind(text, retry_after=seconds)
     error.refusal_id = refused.refusal_id
-    error.tier, error.retry_after_ms = admission.tier, admission.frees_in_ms
+    error.tier, error.retry_after_ms = admission.tier, wait_ms
     error.extra = [
-        (b"retry-after-ms", b"%d" % admission.frees_in_ms),
+        *([(b"retry-after-ms", b"%d" % wait_ms)] if wait_ms else []),
         (b"x-refusal-id", refused.refusal_id.encode()),
         *headers(admission, admission.tier),
     ]
@@ -48,6 +49,16 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
     if admission.tier == "quota":
         error.extra.append((b"x-should-retry", b"false"))
     return error
+
+
+def _advice(admission: Admission, seconds: int) -> str:
+    if admission.tier != "quota":
+        return f"try again in {seconds} s"
+    if not admission.never_fits:
+        return f"it frees in {seconds} s"
+    if admission.unit == "requests":
+        return "no window has room for it"
+    return "it is larger than the whole quota, so that waiting does not help: set max_tokens lower"
 
 
 def headers(admission: Admission, scope: str = "") -> Headers:

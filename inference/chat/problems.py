@@ -80,6 +80,7 @@ def not_admitted(refused: NotAdmitted) -> Problem:
     admission, refusal_id = refused.admission, refused.refusal_id
     seconds = max(1, math.ceil(admission.frees_in_ms / 1000))
     if admission.tier == "quota":
+        seconds = 0 if admission.never_fits else seconds
         text = _quota_text(admission)
         return Problem("insufficient_quota", text, seconds, refusal_id, refused.answer_tokens)
     text = _limit_text(admission.tier, admission.limit) % {"limit": admission.limit}

@@ -61,6 +61,11 @@ class Admission(msgspec.Struct, frozen=True):
     asked: int = 0  # of the quota, in its unit
 
     @property
+    def never_fits(self) -> bool:
+        """Whether the quota as a whole is smaller than what was asked: no window has room."""
+        return self.tier == "quota" and self.asked > self.limit
+
+    @property
     def remaining(self) -> int:
         return 0 if self.tier or not self.requests else self.requests.remaining
 

@@ -37,6 +37,10 @@ _ADVICE = {
     RefusedBy.READERS: _("Close streams that you no longer read."),
     RefusedBy.QUOTA: _("Wait for the next window, or have the quota raised."),
 }
+_LARGER_THAN_THE_REST = _(
+    "The request asked for more than was left. Set max_tokens lower, or have the quota raised. The "
+    "next window helps only if the whole quota has room for it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def explain(refusal: Refusal) -> Explanation:
         refusal_id=refusal.public_id,
         tier=tier,
         label=tier.label,
-        advice=_ADVICE[tier],
+        advice=_advice(refusal),
         counter=_counter(refusal),
         limit=refusal.limit,
         used=refusal.used,
@@ -109,11 +113,30 @@ def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
 
 
 def _still_refusing(refusal: Refusal) -> bool:
-    """Places and buckets free by themselves; a quota may have been raised meanwhile."""
+    """Whether the same request would be refused again.
+
+    Places and buckets free by themselves. A quota still refuses while it has no more room than at
+    the time: it may have been raised, or running requests may have given something back.
+    """
     if refusal.frees_at <= timezone.now():
         return False
-    counted = _quota_counter(refusal)
-    return counted is None or counted.used + counted.reserved >= refusal.limit
+    if refusal.tier != RefusedBy.QUOTA:
+        return True
+    quota, counted = _quota(refusal), _quota_counter(refusal)
+    if quota is None or counted is None:
+        return False
+    return quota.standing().allowed - counted.used - counted.reserved <= _room(refusal)
+
+
+def _room(refusal: Refusal) -> int:
+    """What the limit still had at the time, in its unit."""
+    return max(0, refusal.limit - refusal.used)
+
+
+def _advice(refusal: Refusal) -> Promise:
+    if refusal.tier == RefusedBy.QUOTA and _room(refusal):
+        return _LARGER_THAN_THE_REST
+    return _ADVICE[RefusedBy(refusal.tier)]
 
 
 def _counter(refusal: Refusal) -> str:

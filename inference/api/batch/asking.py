@@ -151,9 +151,11 @@ class Asking:
         return max(1.0, self._batch.expires_at.timestamp() - time.time())
 
     def _not_admitted(self, refused: NotAdmitted) -> Exception:
-        """A quota that frees too late fails the line: nobody has to wait a day to hear that."""
-        frees_s = refused.admission.frees_in_ms / 1000
-        if refused.admission.tier == "quota" and frees_s > self._left_s():
+        """A quota that frees too late, or never for so much, fails the line at once."""
+        admission = refused.admission
+        frees_s = admission.frees_in_ms / 1000
+        too_late = admission.tier == "quota" and frees_s > self._left_s()
+        if too_late or admission.never_fits:
             error = as_error(refused)
             return LineRefused(error.status, error.body())
         return Hold(max(0.1, min(frees_s, LOOK_AGAIN_S)))

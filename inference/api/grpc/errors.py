@@ -89,7 +89,8 @@ def _of_limit(error: LimitReached, info: rpc.ErrorInfo) -> list[Message]:
     if error.refusal_id:
         info.metadata["refusal_id"] = error.refusal_id
     violation = rpc.QuotaFailure.Violation(subject=tier, description=error.refusal_id)
-    return [_retry_info(error.retry_after_ms), rpc.QuotaFailure(violations=[violation])]
+    failure = rpc.QuotaFailure(violations=[violation])
+    return [_retry_info(error.retry_after_ms), failure] if error.retry_after_ms else [failure]
 
 
 def _retry_info(ms: int) -> rpc.RetryInfo:

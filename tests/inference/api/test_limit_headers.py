@@ -5,6 +5,7 @@ import re
 import orjson
 import pytest
 
+from inference.api.grpc.errors import details_of
 from inference.api.limits import duration, headers, limit_reached
 from inference.intake.errors import NotAdmitted
 from tenants.models.refusal import RefusedBy
@@ -56,6 +57,20 @@ def test_a_quota_is_not_to_be_tried_again() -> None:
     assert (b"x-should-retry", b"false") in error.headers()
     assert (b"x-should-retry", b"false") not in limit_reached(refused("rate")).headers()
     assert limit_reached(refused("rate")).code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("unit", "advice"), [("tokens", "set max_tokens lower"), ("requests", "no window has room")]
+)
+def test_a_quota_that_is_too_small_as_a_whole_tells_no_time(unit: str, advice: str) -> None:
+    never = Admission("quota", 700, 0, 40_000_000, unit=unit, window="day", asked=1_116)
+    error = limit_reached(NotAdmitted(never))
+    names = {name for name, _value in error.headers()}
+    assert not names & {b"retry-after", b"retry-after-ms"}
+    assert b"x-should-retry" in names
+    assert advice in error.message
+    assert b"RetryInfo" not in details_of(error)
+    assert b"RetryInfo" in details_of(limit_reached(refused("quota")))
 
 
 def test_of_what_is_not_limited_nothing_is_said() -> None:

@@ -292,6 +292,21 @@ async def test_a_quota_that_is_used_up_fails_lines(shop: Shop) -> None:
     assert {row["response"]["body"]["error"]["code"] for row in rows} == {"insufficient_quota"}
 
 
+async def test_a_line_that_the_whole_quota_is_too_small_for_fails_at_once(shop: Shop) -> None:
+    """Tomorrow's quota would refuse it as well: the batch does not wait for it."""
+    tenant = await in_database(lambda: shop.key.tenant)()
+    await in_database(Quota.set)(tenant, unit="tokens", window="day", limit=1_000, by="test")
+    large = line(0)
+    large["body"]["max_tokens"] = 2_000
+    batch = await shop.begin([large, line(1)])
+    await in_database(Batch.objects.update)(expires_at=timezone.now() + timedelta(days=3))
+    ended = await shop.done(batch)
+    assert ended["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
+    (row,) = await shop.lines(ended["error_file_id"])
+    assert row["custom_id"] == "id-0"
+    assert row["response"]["body"]["error"]["code"] == "insufficient_quota"
+
+
 async def test_a_quota_that_frees_in_time_loses_no_line(
     shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,3 +49,12 @@ def test_what_is_left_of_a_quota_is_said(unit: str, left: str, language: str) ->
     admission = Admission("quota", limit=limit, used=used, unit=unit, window=Window.DAY)
     with translation.override(language):
         assert left in not_admitted(refused(admission)).text
+
+
+def test_what_the_whole_quota_is_too_small_for_is_not_promised_for_later() -> None:
+    """Tomorrow's quota would refuse it as well."""
+    day = {"limit": 700, "frees_in_ms": 40_000_000, "unit": "tokens", "window": Window.DAY}
+    never = not_admitted(refused(Admission("quota", used=0, asked=1_116, **day)))
+    assert (never.code, never.retry_after) == ("insufficient_quota", 0)
+    tomorrow = not_admitted(refused(Admission("quota", used=600, asked=300, **day)))
+    assert tomorrow.retry_after == 40_000

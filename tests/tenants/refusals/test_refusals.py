@@ -303,6 +303,29 @@ def test_a_quota_counts_from_the_beginning_of_its_window(acme: Tenant) -> None:
     ).still_refusing
 
 
+def test_a_request_larger_than_the_rest_of_a_quota_is_still_refused(acme: Tenant) -> None:
+    """Of 700 tokens 76 were used, and more than the others were asked for."""
+    quota = Quota.objects.create(tenant=acme, unit="tokens", window="day", limit=700)
+    now = timezone.now()
+    counter = QuotaCounter.objects.create(
+        tenant=acme,
+        quota=quota,
+        starts=now - timedelta(hours=5),
+        ends=now + timedelta(hours=19),
+        used=76,
+    )
+    figures = {"limit": 700, "used": 76, "quota_id": quota.id, "frees_at": counter.ends}
+    refusal = refused(acme, "quota", **figures)
+    explanation = explain(refusal)
+    assert explanation.still_refusing
+    assert "max_tokens" in str(explanation.advice)
+    quota.limit = 2_000
+    quota.save()
+    assert not explain(refusal).still_refusing
+    quota.delete()
+    assert not explain(refusal).still_refusing
+
+
 def test_a_quota_counts_what_was_used_and_not_what_was_given_back(acme: Tenant) -> None:
     key, _ = ApiKey.issue(acme, "ci", by="test")
     quota = Quota.objects.create(tenant=acme, api_key=key, unit="requests", window="day", limit=3)
