@@ -75,6 +75,8 @@ class Action(StrEnum):
     LINK_REVOKE = "link:revoke"
     OPERATOR_CREATE = "operator:create"
     OPERATOR_REMOVE = "operator:remove"
+    OPERATOR_KEY_CREATE = "operator_key:create"
+    OPERATOR_KEY_REVOKE = "operator_key:revoke"
     SESSION_LOGIN = "session:login"
     SESSION_LOGOUT = "session:logout"
     SESSION_DENIED = "session:denied"

@@ -1,4 +1,4 @@
-"""API keys as text: `sk-fb-<id>-<secret>-<checksum>`.
+"""API keys as text: `sk-fb-<id>-<secret>-<checksum>`; keys of operators begin with `sk-fbop-`.
 
 The checksum tells a typo from a wrong key without asking the database (GitHub's idea); the
 database keeps only HMAC-SHA256(pepper, key), so a stolen dump opens nothing.
@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from django.conf import settings
 
-PREFIX = "sk-fb-"
+PREFIX, OPERATOR_PREFIX = "sk-fb-", "sk-fbop-"  # neither begins with the other
 _ALPHABET = string.ascii_letters + string.digits
 _ANY = re.compile(r"sk-[A-Za-z0-9_-]{16,}")
 _ID, _SECRET, _CHECKSUM = 12, 43, 6  # 43 characters of 62: 256 bits
@@ -30,18 +30,18 @@ class SecretKey:
         return digest(self.text)
 
 
-def mint() -> SecretKey:
+def mint(prefix: str = PREFIX) -> SecretKey:
     public_id, secret = _random(_ID), _random(_SECRET)
-    stem = f"{PREFIX}{public_id}-{secret}"
+    stem = f"{prefix}{public_id}-{secret}"
     return SecretKey(public_id, f"{stem}-{_checksum(stem)}")
 
 
-def well_formed(text: str) -> bool:
+def well_formed(text: str, prefix: str = PREFIX) -> bool:
     stem, dash, checksum = text.rpartition("-")
     return (
         bool(dash)
         and text.isascii()
-        and stem.startswith(PREFIX)
+        and stem.startswith(prefix)
         and hmac.compare_digest(_checksum(stem), checksum)
     )
 

@@ -1,12 +1,13 @@
-"""Where the person or program acts from whose request is being answered: each act that is put on
-record meanwhile carries it.
+"""Where the person or program acts from whose request is being answered, and with which key of an
+operator: each act that is put on record meanwhile carries it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 _network: ContextVar[str | None] = ContextVar("acting_from", default=None)
+_key: ContextVar[Mapping[str, str]] = ContextVar("acting_with", default={})  # noqa: B039  # never changed
 
 
 @contextmanager
@@ -21,3 +22,17 @@ def acting_from(network: str | None) -> Iterator[None]:
 
 def present_network() -> str | None:
     return _network.get()
+
+
+@contextmanager
+def acting_with(key: Mapping[str, str]) -> Iterator[None]:
+    """`key` is what every act says of it, such as its name and the operator who made it."""
+    token = _key.set(key)
+    try:
+        yield
+    finally:
+        _key.reset(token)
+
+
+def present_key() -> Mapping[str, str]:
+    return _key.get()

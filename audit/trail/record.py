@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.trail import pending
-from audit.trail.acting_from import present_network
+from audit.trail.acting_from import present_key, present_network
 
 RECEIVED_COLUMNS = """
     id uuid, at timestamptz, tenant_id uuid, actor text, subject_id uuid, api_key_id uuid,
@@ -69,7 +69,8 @@ def act(
 ) -> Event:
     """Puts an act of a person or a program on record, in the transaction that is open.
 
-    By itself `client_net` is where the request came from that is being answered (acting_from.py).
+    By itself `client_net` is where the request came from that is being answered, and `detail` says
+    more where it came with a key of an operator (acting_from.py).
     """
     event: Event = Event.objects.create(
         at=timezone.now(),
@@ -80,7 +81,7 @@ def act(
         api_key_id=api_key_of(actor),
         success=success,
         client_net=client_net or present_network(),
-        detail=detail or {},
+        detail={**(detail or {}), **present_key()},
     )
     pending.remember(event)
     return event

@@ -354,6 +354,7 @@ CONTENT_SECURITY_POLICY = {
 # Management API (console/api) ---------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "console.api.requester.OperatorKeyAuthentication",
         "console.api.requester.KeyAuthentication",
         "console.api.requester.PersonAuthentication",
     ],

@@ -129,7 +129,7 @@ def permitted(permission: Permission) -> Callable[[View], View]:
                     )
                 _refuse_if_restricted(entered)
                 if entered.member is None:
-                    operator_access.record(request, entered.user, found)
+                    operator_access.record(request, entered.user.actor, found)
                 return view(entered, **kwargs)
 
         return never_cache(checked)

@@ -108,6 +108,7 @@ PLATFORM: tuple[Section, ...] = (
             ("reconciliations", _("Reconciliation"), None),
         ),
     ),
+    (_("Access"), "key", (("operator_keys", _("Operator keys"), None),)),
     (
         _("Audit"),
         "shield",

@@ -1,7 +1,7 @@
 from django.urls import include, path
 
 from console import home
-from console.access import api_key, api_keys, roles, served_models
+from console.access import api_key, api_keys, operator_keys, roles, served_models
 from console.account import home as account
 from console.account import invitations, sign_in, welcome
 from console.compliance import pages as compliance
@@ -197,6 +197,12 @@ urlpatterns = [
     path(f"{_REPLACEMENT}rollback/", versions.rollback, name="replacement_rollback"),
     path("console/tenants/", tenant_list.tenants, name="tenants"),
     path("console/tiers/", tiers.tiers, name="tiers"),
+    path("console/operator-keys/", operator_keys.operator_keys, name="operator_keys"),
+    path(
+        "console/operator-keys/<uuid:operator_key>/revocation/",
+        operator_keys.revocation,
+        name="operator_key_revocation",
+    ),
     path("console/prices/", prices.prices, name="prices"),
     path("console/prices/<int:price>/ending/", prices.ending, name="price_ending"),
     path("console/raises/", raises.all_raises, name="all_raises"),

@@ -5,6 +5,7 @@ from tenants.models.idempotent_request import IdempotentRequest
 from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
 from tenants.models.member import Member
+from tenants.models.operator_key import OperatorKey
 from tenants.models.password_history import PasswordHistory
 from tenants.models.price import Price
 from tenants.models.quota import Quota, QuotaCounter, QuotaNotice
@@ -28,6 +29,7 @@ __all__ = [
     "LedgerEntry",
     "Link",
     "Member",
+    "OperatorKey",
     "PasswordHistory",
     "Price",
     "Quota",

@@ -58,6 +58,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             act(Action.OPERATOR_REMOVE, actor=by, detail={"user": self.pk})
             keys = apps.get_model("tenants", "ApiKey").objects.all()
             keys.end_power_of(f"operator:{self.pk}", by=by, why="removed")
+            apps.get_model("tenants", "OperatorKey").objects.revoke_those_of(self, by=by)
             self.is_operator = False
             self.save(update_fields=["is_operator"])
 

@@ -32,12 +32,25 @@ from django_htmx.http import HttpResponseClientRedirect
 from console.account import entered
 from console.acts_only import page_of
 from console.authorization import ConsoleRequest, View
+from tenants.accounts import second_factor
+
+BY_FACTOR = "mfa"  # the method of a proof, as django-allauth records it
 
 
 def recently_proven(view: Callable[..., HttpResponse]) -> View:
+    return _proven(view, "")
+
+
+def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
+    """With the second factor, where the person has one. Whether they must, the act itself says."""
+    return _proven(view, BY_FACTOR)
+
+
+def _proven(view: Callable[..., HttpResponse], method: str) -> View:
     @wraps(view)
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
-        if request.method in ("GET", "HEAD") or is_proven(request):
+        by = method if method and second_factor.enrolled(request.user) else ""
+        if request.method in ("GET", "HEAD") or is_proven(request, by):
             return view(request, **kwargs)
         page = _page_of(request)
         if entered.keep(request, urlsplit(page).path):
@@ -45,16 +58,20 @@ def recently_proven(view: Callable[..., HttpResponse]) -> View:
         else:
             said = _("Confirm your identity, then submit the form again.")
         messages.warning(request, said)
-        return _to_proof(request, page)
+        return _to_proof(request, page, by)
 
     return checked
 
 
-def is_proven(request: HttpRequest) -> bool:
-    """Whether this session has proved its person within the last ten minutes."""
+def is_proven(request: HttpRequest, by: str = "") -> bool:
+    """Whether this session has proved its person within the last ten minutes.
+
+    `by`: with this method, else with any.
+    """
     if not request.user.is_authenticated:
         return False
     proofs = [r for r in get_authentication_records(request, request.user) if _counts(r)]
+    proofs = [proof for proof in proofs if by in ("", proof["method"])]
     newest = max((float(proof["at"]) for proof in proofs), default=0.0)
     return time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
@@ -64,8 +81,9 @@ def _counts(record: dict[str, Any]) -> bool:
     return bool(record.get("reauthenticated")) or record["method"] == "socialaccount"
 
 
-def _to_proof(request: ConsoleRequest, page: str) -> HttpResponse:
+def _to_proof(request: ConsoleRequest, page: str, by: str) -> HttpResponse:
     methods = get_adapter(request).get_reauthentication_methods(request.user)
+    methods = [method for method in methods if method["id"].startswith(by)]
     if methods:
         where = f"{methods[0]['url']}?{urlencode({'next': page})}"
     else:  # neither password nor second factor: the identity provider must vouch again

@@ -9,6 +9,7 @@ from redis import RedisError
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
+from console.api.engines import READING, WRITING
 from console.api.problem import Problem
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
@@ -64,6 +65,7 @@ class BreakerShape(Shape):
 
 class Breakers(Resource):
     needs = {"retrieve": Who.OPERATOR, "override": Who.OPERATOR}
+    operator_scopes = {"retrieve": READING, "override": WRITING}
     shape = BreakerShape
     takes = {"override": WantedState}
     volatile = ("state", "forced", "failures", "reason", "since", "due_in_s", "history")

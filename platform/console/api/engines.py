@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
 from console.api.problem import bad_request
+from console.api.requester import Requester, denied
 from console.api.resource import Who
 from console.api.strict import Shape
 from console.serving import engine_figures
@@ -19,10 +20,11 @@ from inference.engines import KINDS
 from inference.engines.standing import Condition, ability, standing
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
-from inference.pools import AUTO, MOST_SLOTS, SLOTS, url_problem
+from inference.pools import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
 from inference.queue.engine_figures import EngineFigures
 from inference.registry.checking import OPTIONS, check_given
 from inference.registry.launched import with_server
+from tenants.operator_scopes import OperatorScope as Scope
 
 _EXAMPLE = {
     "url": "http://gpu-1:8000/v1",
@@ -195,16 +197,32 @@ def _since(engine: Engine, condition: Condition) -> str | None:
     return now.since.isoformat() if now.since and now.condition is condition else None
 
 
+READING, WRITING = (Scope.ENGINES_READ,), (Scope.ENGINES_WRITE,)
+_WRITES = ("create", "partial_update", "destroy", "drain", "resume")
+_WHEREVER = frozenset({"slots"})  # what of a hosted engine says nothing about where requests go
+
+
+def refuse_leaving_by_key(who: Requester, engine: Engine | None, given: dict[str, Any]) -> None:
+    """Which requests leave this installation, and to whose account, a person says. Raises Problem.
+
+    A key of an operator may drain, resume and remove hosted engines, and change their slots.
+    """
+    if who.operator_key is None:
+        return
+    was_hosted = bool(engine and engine.hosted)
+    hosted = bool(given.get("hosted", was_hosted)) or given.get("kind") in HOSTED
+    changed = {n for n, v in given.items() if n == "api_key" or v != getattr(engine, n, None)}
+    if hosted != was_hosted or (was_hosted and changed - _WHEREVER):
+        text = _(
+            "Where requests leave this installation a person decides: sign in to the console to "
+            "add or change a hosted engine."
+        )
+        raise denied(text, "person_needed")
+
+
 class Engines(DeclaredResource):
-    needs = {
-        "list": Who.OPERATOR,
-        "create": Who.OPERATOR,
-        "retrieve": Who.OPERATOR,
-        "partial_update": Who.OPERATOR,
-        "destroy": Who.OPERATOR,
-        "drain": Who.OPERATOR,
-        "resume": Who.OPERATOR,
-    }
+    needs = dict.fromkeys(("list", "retrieve", *_WRITES), Who.OPERATOR)
+    operator_scopes = dict.fromkeys(_WRITES, WRITING) | dict.fromkeys(("list", "retrieve"), READING)
     table = Engine
     shape = EngineShape
     takes = {"create": NewEngine, "partial_update": EngineChange}
@@ -224,6 +242,7 @@ class Engines(DeclaredResource):
             raise bad_request({"pool": [_("There is no such pool.")]})
         name = given.pop("name")
         given = with_server(name, given)
+        refuse_leaving_by_key(self.who, None, given)
         check_given(pool, name, {"slots": SLOTS, "options": {}, **given})
         return self.one(Engine.add(pool, name, by=self.by, **given), 201)
 
@@ -234,6 +253,7 @@ class Engines(DeclaredResource):
     def partial_update(self, request: Any, engine: UUID) -> Response:
         """Change an engine. What it has begun is finished as it was."""
         given, found = self.given(), self.to_change(self._rows(), pk=engine)
+        refuse_leaving_by_key(self.who, found, given)
         own = {"kind": found.kind, "url": found.url, "options": found.options}
         check_given(found.pool, found.name, {**own, **given})
         return self.done(found, "change", **given)

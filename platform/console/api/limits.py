@@ -9,12 +9,14 @@ from console.api.problem import not_found
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from tenants.models import Tenant, Tier, TierPolicy
+from tenants.operator_scopes import OperatorScope as Scope
 from tenants.roles import Permission as P
 
 MOST = 2**31 - 1
 IN_FLIGHT = (
     "Total size of the requests that have not been answered yet. A megabyte has 1,000,000 bytes."
 )
+_READING, _WRITING = (Scope.LIMITS_READ,), (Scope.LIMITS_WRITE,)
 PER_DAY = "Requests and answers as they are kept on record; refilled evenly."
 
 
@@ -73,6 +75,7 @@ class LimitsShape(Shape):
 
 class Limits(Resource):
     needs = {"retrieve": P.VIEW_LIMITS, "partial_update": Who.OPERATOR}
+    operator_scopes = {"retrieve": _READING, "partial_update": _WRITING}
     shape = LimitsShape
     takes = {"partial_update": LimitsChange}
 
@@ -119,6 +122,8 @@ class Tiers(Resource):
         "retrieve": Who.OPERATOR,
         "partial_update": Who.OPERATOR,
     }
+    operator_scopes = dict.fromkeys(("show_all", "retrieve"), _READING)
+    operator_scopes |= {"partial_update": _WRITING}
     shape = TierShape
     takes = {"partial_update": TierChange}
     gives = {"show_all": TierPage}

@@ -8,8 +8,9 @@ from rest_framework.response import Response
 from console.api.requester import Requester
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from tenants.models import Member
+from tenants.models import Member, OperatorKey
 from tenants.models.key_powers import permissions_of
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 
@@ -38,6 +39,7 @@ class MeShape(Shape):
 
 class Me(Resource):
     needs = {"show": Who.ANYBODY}
+    operator_scopes = {"show": tuple(OperatorScope)}
     shape = MeShape
 
     def show(self, request: Any) -> Response:
@@ -45,7 +47,14 @@ class Me(Resource):
 
         The key or person that this request is made with, and what it may do in which tenant.
         """
+        if self.who.operator_key:
+            return Response(_of_operator_key(self.who.operator_key))
         return Response(_of_key(self.who) if self.who.key else _of_person(self.who))
+
+
+def _of_operator_key(key: OperatorKey) -> dict[str, Any]:
+    who = {"actor": key.actor, "email": None, "name": key.name, "operator": False}
+    return who | {"scopes": key.scopes, "tenants": []}
 
 
 def _of_key(who: Requester) -> dict[str, Any]:

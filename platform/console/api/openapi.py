@@ -11,6 +11,7 @@ from rest_framework import serializers
 from console.api import cursor, idempotency
 from console.api.problem import MEDIA_TYPE
 from console.api.resource import Resource, Who
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 QUERY: Final = OpenApiParameter.QUERY
@@ -92,14 +93,25 @@ class Described(AutoSchema):
             Who.OPERATOR: "For operators of the platform.",
             Who.ANYBODY: "For whoever is signed in or has a key.",
         }
-        return "\n\n".join([*self._said()[1:], needs.get(need) or f"Needs `{need}`."])
+        said = [*self._said()[1:], needs.get(need) or f"Needs `{need}`."]
+        if scopes := self._operator_scopes():
+            said.append(f"A key of an operator needs the scope {' or '.join(scopes)}.")
+        return "\n\n".join(said)
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Operators come in person."""
-        both = super().get_auth()
-        if self.view.needs[str(self.view.action)] is not Who.OPERATOR:
-            return both
-        return [auth for auth in both if "apiKey" not in auth]
+        """Operators come in person, or with a key of which a scope opens the act."""
+        closed = set() if self._operator_scopes() else {"operatorKey"}
+        if self.view.needs[str(self.view.action)] is Who.OPERATOR:
+            closed.add("apiKey")
+        return [auth for auth in super().get_auth() if not closed & auth.keys()]
+
+    def get_extensions(self) -> dict[str, Any]:
+        """The scopes as programs read them: OpenAPI 3.0 has none for keys sent as Bearer."""
+        scopes = [str(s) for s in self.view.operator_scopes.get(str(self.view.action), ())]
+        return {"x-operator-key-scopes": scopes} if scopes else {}
+
+    def _operator_scopes(self) -> list[str]:
+        return [f"`{scope}`" for scope in self.view.operator_scopes.get(str(self.view.action), ())]
 
     def get_request_serializer(self) -> Any:
         return self.view.takes.get(str(self.view.action))
@@ -226,6 +238,17 @@ class _KeyScheme(OpenApiAuthenticationExtension):
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         text = "An API key with the scope management:read, management:write or audit:read."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "sk-fb-…", "description": text}
+
+
+class _OperatorKeyScheme(OpenApiAuthenticationExtension):
+    target_class = "console.api.requester.OperatorKeyAuthentication"
+    name = "operatorKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        scopes = ", ".join(OperatorScope)
+        text = f"A key of an operator, with scopes out of {scopes}: see `x-operator-key-scopes`."
+        bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "sk-fbop-…"}
+        return {**bearer, "description": text}
 
 
 class _SessionScheme(OpenApiAuthenticationExtension):

@@ -15,6 +15,7 @@ from inference.models import Model, Pool
 from inference.models.served import LONGEST_NAME
 from inference.policy import LONGEST_MS, RouteCondition
 from inference.queue.limits import kept_free
+from tenants.operator_scopes import OperatorScope as Scope
 
 _MOST = 10_000
 
@@ -103,6 +104,8 @@ class Pools(DeclaredResource):
         "partial_update": Who.OPERATOR,
         "destroy": Who.OPERATOR,
     }
+    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.POOLS_READ,))
+    operator_scopes |= dict.fromkeys(("create", "partial_update", "destroy"), (Scope.POOLS_WRITE,))
     table = Pool
     shape = PoolShape
     takes = {"create": NewPool, "partial_update": PoolChange}

@@ -12,6 +12,7 @@ from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from console.limits.priced_pool import check_pool
 from tenants.models import Price
+from tenants.operator_scopes import OperatorScope as Scope
 
 
 def _amount() -> s.DecimalField:
@@ -79,6 +80,8 @@ class Prices(Resource):
         "retrieve": Who.OPERATOR,
         "end": Who.OPERATOR,
     }
+    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.PRICES_READ,))
+    operator_scopes |= dict.fromkeys(("create", "end"), (Scope.PRICES_WRITE,))
     shape = PriceShape
     takes = {"create": NewPrice}
     asks = {"list": PriceFilter}

@@ -20,6 +20,7 @@ from console.api.requester import Requester
 from console.client_network import client_ip
 from inference.queue.client import client
 from tenants.models.refusal import RefusedBy
+from tenants.models.tier import REQUESTS_PER_MINUTE
 from tenants.rate_limits.admission import Admission
 from tenants.rate_limits.client_address import counted
 
@@ -62,12 +63,17 @@ class AddressRate(Rate):
 
 
 class KeyRate(Rate):
-    """The key's own requests per minute, else its tenant's."""
+    """The key's own requests per minute, else its tenant's.
+
+    A key of an operator has those of a tenant about which nothing else is said.
+    """
 
     tier = RefusedBy.KEY_RATE
 
     def whose(self, request: Request) -> tuple[str, int]:
         who = request.auth
+        if isinstance(who, Requester) and who.operator_key:
+            return who.operator_key.actor, REQUESTS_PER_MINUTE
         if not isinstance(who, Requester) or who.key is None:
             return "", 0
         key = who.key

@@ -41,10 +41,10 @@ def too_many(request: Request, rate: Rate) -> Problem:
 
 def _noted(request: Request, rate: Rate) -> str:
     who = request.auth
-    key = who.key if isinstance(who, Requester) else None
+    known = who if isinstance(who, Requester) and (who.key or who.operator_key) else None
     refused = Refused(
-        tenant_id=key.tenant_id if key else None,
-        actor=f"key:{key.id}" if key else "",
+        tenant_id=known.key.tenant_id if known and known.key else None,
+        actor=known.actor if known else "",
         route=ROUTE,
         client_net=network(client_ip(request._request)),
     )

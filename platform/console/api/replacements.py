@@ -8,7 +8,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.declared import is_name
-from console.api.engines import EngineChange, Engines
+from console.api.engines import READING, WRITING, EngineChange, Engines, refuse_leaving_by_key
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
 from inference.engines import KINDS
@@ -109,6 +109,8 @@ class ReplacementFilter(f.FilterSet):
 
 class Replacements(Resource):
     needs = dict.fromkeys(("list", "create", "retrieve", "cancel", "rollback"), Who.OPERATOR)
+    operator_scopes = dict.fromkeys(("list", "retrieve"), READING)
+    operator_scopes |= dict.fromkeys(("create", "cancel", "rollback"), WRITING)
     shape = ReplacementShape
     takes = {"create": NewVersion}
     asks = {"list": ReplacementFilter}
@@ -133,6 +135,7 @@ class Replacements(Resource):
         if "If-Match" in request.headers:
             Engines(request=request).refuse_unless_as_known(found)
         how = {name: given.pop(name) for name in _HOW if name in given}
+        refuse_leaving_by_key(self.who, found, given)
         made = Replacement.begin(found, *proposed(found, given), by=self.by, **how)
         answer = self.one(made, 201)
         answer["Location"] = f"{request.path.partition('engines/')[0]}replacements/{made.pk}/"

@@ -19,7 +19,7 @@ from tenants import secret_keys
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted
 from tenants.key_scopes import ROLES_OF_KEYS
-from tenants.models import ApiKey, Member, Tenant, User
+from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
 from tenants.models.key_powers import permissions_of
 from tenants.models.tenant import State
 from tenants.roles import Permission, Role, operator_permissions
@@ -28,17 +28,22 @@ from tenants.scope import person_scope, system_scope, tenant_scope
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """One of `key` and `user` is set. Inside a tenant, `permissions` are those that hold there."""
+    """One of `key`, `operator_key` and `user` is set.
+
+    Inside a tenant, `permissions` are those that hold there. With a key of an operator nobody is an
+    operator: its scopes open acts one by one (`Resource.operator_scopes`).
+    """
 
     key: ApiKey | None = None
+    operator_key: OperatorKey | None = None
     user: User | None = None
     member: Member | None = None
     permissions: frozenset[Permission] = frozenset()
 
     @property
     def actor(self) -> str:
-        if self.key:
-            return self.key.actor
+        if key := self.key or self.operator_key:
+            return key.actor
         assert self.user
         return self.member.actor if self.member else self.user.actor
 
@@ -69,6 +74,8 @@ class Requester:
 
     def into(self, name: str) -> tuple["Requester", Tenant]:
         """Raises Problem: a stranger's tenant does not exist."""
+        if self.operator_key:
+            return self._with_operator_key(name)
         return self._with_key(name) if self.key else self._in_person(name)
 
     def _with_key(self, name: str) -> tuple["Requester", Tenant]:
@@ -78,15 +85,19 @@ class Requester:
             raise not_found()
         return replace(self, permissions=permissions_of(self.key)), tenant
 
+    def _with_operator_key(self, name: str) -> tuple["Requester", Tenant]:
+        """It may there what operators may, of which its scopes open a little."""
+        tenant = _tenant(name)
+        return replace(self, permissions=operator_permissions(tenant.profile)), tenant
+
     def _in_person(self, name: str) -> tuple["Requester", Tenant]:
         assert self.user
         member = self._membership(name)
         if self.is_operator:
-            with system_scope():
-                tenant = Tenant.objects.filter(name=name).first()
+            tenant = _tenant(name)
+        elif member:
+            tenant = member.tenant
         else:
-            tenant = member.tenant if member else None
-        if tenant is None:
             raise not_found()
         held = operator_permissions(tenant.profile) if self.is_operator else frozenset()
         if member:
@@ -101,21 +112,54 @@ class Requester:
             return Member.objects.of(self.user).filter(tenant__name=name).first()
 
 
+def _tenant(name: str) -> Tenant:
+    """Any tenant, for whoever operates the platform. Raises Problem."""
+    with system_scope():
+        tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
+        raise not_found()
+    return tenant
+
+
+class OperatorKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer sk-fbop-…`. Looked up for each request: a revoked one is refused."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Requester] | None:
+        text = _bearer(request)
+        if text is None or not text.startswith(secret_keys.OPERATOR_PREFIX):
+            return None
+        key = _operator_key(text)
+        if key is None:
+            raise AuthenticationFailed(_("This key is invalid, revoked or expired."))
+        return AnonymousUser(), Requester(operator_key=key)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="forebay"'
+
+
 class KeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer sk-fb-…`. Looked up for each request: a revoked one is refused."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Requester] | None:
-        given = request.headers.get("Authorization")
-        if given is None:
+        text = _bearer(request)
+        if text is None:
             return None
-        scheme, _space, text = given.partition(" ")
-        key = _key(text.strip()) if scheme.lower() == "bearer" else None
+        key = _key(text)
         if key is None:
             raise AuthenticationFailed(_("This key is invalid, revoked or expired."))
         return AnonymousUser(), Requester(key=key)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="forebay"'
+
+
+def _bearer(request: Request) -> str | None:
+    """What stands in the header Authorization; "" for another scheme, None where there is none."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _space, text = header.partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 def _key(text: str) -> ApiKey | None:
@@ -133,6 +177,21 @@ def _key(text: str) -> ApiKey | None:
     return None if key is None or key.expired else key
 
 
+def _operator_key(text: str) -> OperatorKey | None:
+    if not secret_keys.well_formed(text, secret_keys.OPERATOR_PREFIX):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("select tenants_operator_key(%s)", [secret_keys.digest(text)])
+        (key_id,) = cursor.fetchone()
+    if key_id is None:
+        return None
+    with system_scope():
+        key = OperatorKey.objects.working().select_related("created_by").filter(pk=key_id).first()
+        if key:
+            key.note_use()
+    return key
+
+
 class PersonAuthentication(SessionAuthentication):
     """A session of the console. Whatever changes something needs its CSRF token."""
 
@@ -146,10 +205,10 @@ def refuse_where_closed(request: Request, who: Requester) -> None:
 
     Raises Problem.
     """
-    if who.key:
-        if who.key.tenant.state != State.ACTIVE:
-            raise closed(who.key.tenant)
-        if not _accepted(who.key.allowed_networks, client_ip(request._request)):
+    if who.key and who.key.tenant.state != State.ACTIVE:
+        raise closed(who.key.tenant)
+    if key := who.key or who.operator_key:
+        if not _accepted(key.allowed_networks, client_ip(request._request)):
             raise denied(_("This key is not accepted from this address."), "address_not_accepted")
     elif who.user and duty(request._request.session, who.user):
         raise denied(_("Sign in to the console first: an action is required there."), "duty_owed")

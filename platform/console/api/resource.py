@@ -17,6 +17,7 @@ from console.api.requester import denied
 from console.api.strict import Shape, as_json
 from console.api.transactional_view import TransactionalView
 from tenants.models import Tenant
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 
@@ -31,6 +32,8 @@ class Resource(TransactionalView):
     """A view set of one kind of thing. Its tables are read by requests and by the schema."""
 
     needs: ClassVar[dict[str, Permission | Who]]  # by act
+    # Acts that a key of an operator opens with one of these scopes. All others are for people.
+    operator_scopes: ClassVar[dict[str, tuple[OperatorScope, ...]]] = {}
     takes: ClassVar[dict[str, type[Shape]]] = {}  # bodies, by act
     shape: ClassVar[type[Shape]]  # how one of it is answered
     gives: ClassVar[dict[str, type[Shape]]] = {}  # acts that answer with another shape
@@ -57,9 +60,22 @@ class Resource(TransactionalView):
     def by(self) -> str:
         return self.who.actor
 
+    def refuse_beyond_scopes(self) -> None:
+        """For a key of an operator, before it is known of which tenant it asks. Raises Problem."""
+        key = self.who.operator_key
+        opening = self.operator_scopes.get(str(self.action), ())
+        if key is None or set(opening) & set(key.scopes):
+            return
+        if not opening:
+            text = _("No scope of an operator key opens this: sign in to the console.")
+            raise denied(text, "person_needed")
+        text = _("This operator key lacks the scope %s.") % " / ".join(opening)
+        raise denied(text, "scope_missing")
+
     def refuse_unless_allowed(self) -> None:
         need = self.needs[str(self.action)]
-        if need is Who.OPERATOR and not self.who.is_operator:
+        by_key = self.who.operator_key is not None  # its scope opens this act
+        if need is Who.OPERATOR and not (self.who.is_operator or by_key):
             raise denied(_("Only platform operators can do this."))
         if isinstance(need, Permission) and need not in self.who.permissions:
             raise denied(_("This requires the permission %s in the tenant.") % need)

@@ -11,6 +11,7 @@ from console.api.resource import Who
 from console.api.strict import Shape
 from inference.models import Model
 from inference.models.served import LONGEST_NAME
+from tenants.operator_scopes import OperatorScope as Scope
 
 
 class NewModel(Shape):
@@ -40,6 +41,8 @@ class Models(DeclaredResource):
         "retrieve": Who.OPERATOR,
         "destroy": Who.OPERATOR,
     }
+    operator_scopes = dict.fromkeys(("list", "retrieve"), (Scope.POOLS_READ,))
+    operator_scopes |= dict.fromkeys(("create", "destroy"), (Scope.POOLS_WRITE,))
     table = Model
     shape = ModelShape
     takes = {"create": NewModel}

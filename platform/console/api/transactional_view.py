@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from audit.actions import Action
+from audit.trail.acting_from import acting_with
 from audit.trail.network import network
 from audit.trail.record import act
 from console import operator_access
@@ -84,6 +85,7 @@ class TransactionalView(GenericViewSet[Any]):
         self.who = self._authenticated(request)
         self._within_rate(request, KeyRate())
         refuse_where_closed(request, self.who)
+        self.refuse_beyond_scopes()
         if "tenant" in kwargs:
             self.who, self.tenant = self.who.into(kwargs["tenant"])
         self.refuse_unless_allowed()
@@ -93,6 +95,7 @@ class TransactionalView(GenericViewSet[Any]):
                 refuse_where_restricted(request, self.who)
             self.once = once(request, self.tenant, self.who.actor)
         self._scopes.enter_context(self.scope())
+        self._scopes.enter_context(acting_with(self._key_described()))
         self._record_operator(request)
         if self.once and (before := self.once.answered()):
             raise _Answered(before)
@@ -103,6 +106,9 @@ class TransactionalView(GenericViewSet[Any]):
             return exc.answer
         return problem_of(exc).answer(self.request._request)
 
+    def refuse_beyond_scopes(self) -> None:
+        raise NotImplementedError
+
     def refuse_unless_allowed(self) -> None:
         raise NotImplementedError
 
@@ -110,8 +116,13 @@ class TransactionalView(GenericViewSet[Any]):
         raise NotImplementedError
 
     def _record_operator(self, request: Request) -> None:
-        if self.tenant and self.who.user and self.who.is_operator and not self.who.member:
-            operator_access.record(request._request, self.who.user, self.tenant)
+        operates = self.who.is_operator or self.who.operator_key
+        if self.tenant and operates and not self.who.member:
+            operator_access.record(request._request, self.who.actor, self.tenant)
+
+    def _key_described(self) -> dict[str, str]:
+        key = self.who.operator_key
+        return key.described if key else {}
 
     def _within_rate(self, request: Request, rate: AddressRate | KeyRate) -> None:
         if not rate.allow_request(request, self):
@@ -128,8 +139,9 @@ class TransactionalView(GenericViewSet[Any]):
             return tenant_scope(self.tenant.id, user.pk if user else None)
         if self.who.key:
             return tenant_scope(self.who.key.tenant_id)
-        assert user
-        return system_scope() if user.is_operator else person_scope(user.pk)
+        if user and not user.is_operator:
+            return person_scope(user.pk)
+        return system_scope()
 
     def _record_if_denied(self, request: HttpRequest, answer: HttpResponseBase) -> None:
         """Also who tried a tenant that is not theirs: 404 to them, denied in their own trail."""
@@ -140,7 +152,8 @@ class TransactionalView(GenericViewSet[Any]):
         if who is None or not (answer.status_code == 403 or stranger):
             return
         tenant = self.tenant or (who.key.tenant if who.key else None)
-        with tenant_scope(tenant.id) if tenant else system_scope():
+        scope = tenant_scope(tenant.id) if tenant else system_scope()
+        with scope, acting_with(self._key_described()):
             act(
                 Action.ACCESS_DENIED,
                 actor=who.actor,

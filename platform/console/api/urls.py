@@ -23,6 +23,7 @@ from console.api.me import Me
 from console.api.members import Members
 from console.api.models import RestrictedModels
 from console.api.nowhere import nowhere
+from console.api.operator_keys import OperatorKeys
 from console.api.pools import Pools
 from console.api.prices import Prices
 from console.api.queues import OwnQueue, Queues
@@ -150,6 +151,8 @@ urlpatterns = [
     *several("deletion-requests/", "uuid:deletion_request", OwnDeletions),
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),
+    *several("operator-keys/", "uuid:operator_key", OperatorKeys),
+    at("operator-keys/<uuid:operator_key>/revoke/", OperatorKeys, post="revoke"),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Docs.as_view(), name="docs"),
     re_path("", nowhere),

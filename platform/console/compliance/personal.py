@@ -191,6 +191,13 @@ MAP: dict[str, dict[Data, str]] = {
     "tenants.Member": {D.PSEUDONYM: "id user subject_id", D.NONE: "tenant role created_at"},
     "tenants.Team": {D.NONE: "id tenant name group created_at"},
     "tenants.TeamMembership": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
+    "tenants.OperatorKey": {
+        D.PSEUDONYM: "created_by",
+        D.CREDENTIAL: "digest",
+        D.NETWORK: "allowed_networks",
+        D.BEHAVIOUR: "last_used_at",
+        D.NONE: "id name public_id scopes created_at expires_at revoked_at",
+    },
     "tenants.ApiKey": {
         D.PSEUDONYM: "id public_id created_by grantors holders subject_id replaced_by",
         D.CREDENTIAL: "digest",

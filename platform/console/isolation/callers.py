@@ -11,10 +11,12 @@ from tenants.models import Member, Scope
 from tenants.roles import Permission, Profile, Role, operator_permissions, permissions
 
 OPERATOR, OUTSIDER, ANONYMOUS = "operator", "outsider", "anonymous"
+OPERATOR_KEY = "operator key"
 NAMES = (
     *(role.value for role in Role),
     *(OPERATOR, OUTSIDER, ANONYMOUS),
     *(f"key {scope}" for scope in Scope),
+    OPERATOR_KEY,
 )
 _CSRF = "x" * 32
 
@@ -29,7 +31,7 @@ class Caller:
 
     @property
     def signed_in(self) -> bool:
-        return self.name != ANONYMOUS and self.scope is None
+        return self.name not in (ANONYMOUS, OPERATOR_KEY) and self.scope is None
 
     @property
     def inside(self) -> bool:
@@ -38,7 +40,10 @@ class Caller:
 
 
 def callers(stage: Stage) -> list[Caller]:
-    """Every role, an operator, somebody who belongs nowhere, nobody, and a key of each scope."""
+    """Every role, an operator, somebody who belongs nowhere, nobody, and a key of each scope.
+
+    And a key of an operator, which has every scope there is for one.
+    """
     found = []
     for role in Role:
         person = stage.own.people[role]
@@ -49,15 +54,19 @@ def callers(stage: Stage) -> list[Caller]:
     found.append(Caller(OUTSIDER, _session(stage.outsider)))
     found.append(Caller(ANONYMOUS, _HEADERS))
     for scope, text in stage.own.keys.items():
-        key = (b"authorization", f"Bearer {text}".encode())
         held = key_permissions([scope], Profile.ASVS)
-        found.append(Caller(f"key {scope}", [key, *_HEADERS], held, scope=Scope(scope)))
+        found.append(Caller(f"key {scope}", _bearer(text), held, scope=Scope(scope)))
+    found.append(Caller(OPERATOR_KEY, _bearer(stage.operator_key)))
     return found
 
 
 # A form's token is no secret of a person: everybody sends one that fits.
 _TOKEN = f"{settings.CSRF_COOKIE_NAME}={_CSRF}".encode()
 _HEADERS = [(b"cookie", _TOKEN), (b"x-csrftoken", _CSRF.encode())]
+
+
+def _bearer(text: str) -> Headers:
+    return [(b"authorization", f"Bearer {text}".encode()), *_HEADERS]
 
 
 def _session(person: Person) -> Headers:

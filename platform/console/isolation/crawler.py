@@ -18,7 +18,7 @@ from channels.db import database_sync_to_async
 
 from console.api.resource import Who
 from console.isolation.asgi_client import Answer, AsgiClient
-from console.isolation.callers import ANONYMOUS, OPERATOR, Caller, callers
+from console.isolation.callers import ANONYMOUS, OPERATOR, OPERATOR_KEY, Caller, callers
 from console.isolation.expected import (
     ANYBODY,
     API,
@@ -51,6 +51,7 @@ PLAIN |= {"number": 1}
 PLAIN |= {"own_export": NOBODYS, "data_class": "conversations"}
 PLAIN |= {"tier": "standard", "name": "none", "check": "row_security"}
 PLAIN |= dict.fromkeys(("served_model", "pool", "engine", "replacement", "any_batch"), NOBODYS)
+PLAIN |= {"operator_key": NOBODYS}
 PLAIN |= {"data_class": "audit", "any_event": 0}
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
@@ -86,7 +87,8 @@ class Step:
 
 
 def steps(caller: Caller) -> Iterator[Step]:
-    for page in PAGES if caller.scope in (None, _ON_PAGES) else ():
+    on_pages = caller.scope in (None, _ON_PAGES) and caller.name != OPERATOR_KEY
+    for page in PAGES if on_pages else ():
         yield from _page_steps(page, caller)
     for path in API:
         yield from _api_steps(path, caller)
@@ -117,7 +119,10 @@ def _api_steps(path: str, caller: Caller) -> Iterator[Step]:
             continue
         need = view.cls.needs[act]
         for place in _places(path, caller):
-            expected = _in_api(path, need, caller, place)
+            if caller.name == OPERATOR_KEY:
+                expected = IN if act in view.cls.operator_scopes else DENIED
+            else:
+                expected = _in_api(path, need, caller, place)
             if path.endswith(("/suspend/", "/resume/", "/close/")) and expected == IN:
                 continue
             if caller.scope and path.endswith(_NOT_BY_KEYS) and method == "post" and expected == IN:
@@ -160,7 +165,7 @@ def _places(path: str, caller: Caller) -> Iterator[str]:
     yield OWN
     if not caller.signed_in and not path.startswith(_API):
         return  # the same way to the sign-in, whatever stands in the address
-    if "<slug:tenant>" in path and caller.name != OPERATOR:
+    if "<slug:tenant>" in path and caller.name not in (OPERATOR, OPERATOR_KEY):
         yield FOREIGN
     if set(_PARAMETER.findall(path)) - {"tenant", *PLAIN}:
         yield CROSSED

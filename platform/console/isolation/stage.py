@@ -15,13 +15,15 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from audit.actions import Action
 from audit.trail.record import act
 from console.isolation.objects import BY, Objects
 from tenants.accounts import sessions
-from tenants.models import ApiKey, Member, Scope, Tenant, User
+from tenants.models import ApiKey, Member, OperatorKey, Scope, Tenant, User
 from tenants.models.tier import LIMITS
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Profile, Role
 from tenants.scope import system_scope
 
@@ -64,11 +66,14 @@ class Stage:
     other: Side
     operator: Person
     outsider: Person
+    operator_key: str = field(repr=False)  # its text; it has every scope
 
     @classmethod
     def set(cls) -> "Stage":
         with system_scope():
-            return cls(_side("own"), _side("other"), _person("operator"), _person("outsider"))
+            operator = _person("operator")
+            key = _operator_key(operator.user)
+            return cls(_side("own"), _side("other"), operator, _person("outsider"), key)
 
     def clear(self) -> None:
         """Nothing stays but what the audit trail says about it."""
@@ -79,6 +84,7 @@ class Stage:
             inside = [p for side in (self.own, self.other) for p in side.people.values()]
             for person in (*inside, self.operator, self.outsider):
                 _store(person.session).delete()
+            OperatorKey.objects.filter(created_by=self.operator.user).delete()
             User.objects.filter(email__endswith=f"@{self.own.secret}.invalid").delete()
             User.objects.filter(email__endswith=f"@{self.other.secret}.invalid").delete()
             User.objects.filter(pk__in=[self.operator.user.pk, self.outsider.user.pk]).delete()
@@ -106,6 +112,13 @@ def _person(name: str, side: Side | None = None, role: Role | None = None) -> Pe
     Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={"secret": ""})
     member = side.tenant.add_member(user, role, by=BY) if side and role else None
     return Person(user, member, _session(user))
+
+
+def _operator_key(operator: User) -> str:
+    soon = timezone.now() + timedelta(days=1)
+    scopes = list(OperatorScope.values)
+    _key, text = OperatorKey.issue(operator, PREFIX, scopes=scopes, expires_at=soon)
+    return text
 
 
 def _session(user: User) -> str:

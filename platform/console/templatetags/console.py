@@ -20,8 +20,9 @@ from console.acts_only import page_of
 from console.authorization import ConsoleRequest
 from console.limits.quota_forms import MICRO
 from tenants import secret_keys
-from tenants.models import ApiKey, Scope, User
+from tenants.models import ApiKey, OperatorKey, Scope, User
 from tenants.models.quota import Unit
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 register = template.Library()
@@ -78,9 +79,10 @@ def lookup(found: Mapping[Any, Any], key: Any) -> Any:
 
 
 @register.filter
-def scope_names(key: ApiKey) -> list[str]:
+def scope_names(key: ApiKey | OperatorKey) -> list[str]:
     """What a key may do, in words; a scope that is no longer known as it is written."""
-    return [str(dict(Scope.choices).get(scope, scope)) for scope in key.scopes]
+    choices = OperatorScope.choices if isinstance(key, OperatorKey) else Scope.choices
+    return [str(dict(choices).get(scope, scope)) for scope in key.scopes]
 
 
 @register.filter

@@ -9,11 +9,15 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.models import Event
-from tenants.models import ApiKey, Member, Tenant, User
+from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
 
 _UUID, _NUMBER, NEVER = re.compile(r"[0-9a-f-]{36}"), re.compile(r"\d{1,18}"), re.compile(r"(?!)")
 CHANGES = (":change", ":role")
 PATTERNS = {"key": _UUID, "member": _UUID, "user": _NUMBER, "operator": _NUMBER}
+PATTERNS |= {"operator_key": _UUID}
+OPERATING = ("operator", "operator_key")  # kinds of which a tenant learns no name
+
+_ACTORS_SAID = {"link_by", "made_by"}  # in an event's detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Actors:
     def of(cls, events: Collection[Event], tenant: Tenant | None) -> "Actors":
         found = [event.actor for event in events]
         found += [f"{kind}:{e.detail.get(kind)}" for e in events for kind in ("member", "key")]
-        found += [str(event.detail.get("link_by", "")) for event in events]
+        for said_by in _ACTORS_SAID:
+            found += [str(event.detail.get(said_by, "")) for event in events]
         return cls.among(found, tenant)
 
     @classmethod
@@ -45,13 +50,15 @@ class Actors:
         else:
             users = User.objects.filter(pk__in=ids["user"] | ids["operator"])
             names |= {user.actor: user.email for user in users}
+            keys = OperatorKey.objects.filter(pk__in=ids["operator_key"])
+            names |= {key.actor: key.name for key in keys}
         return cls(names, inside=tenant is not None)
 
     def name(self, actor: str) -> str:
         kind, _colon, rest = actor.partition(":")
         if known := self.names.get(actor):
             return known
-        if kind == "operator" and self.inside:
+        if kind in OPERATING and self.inside:
             return _("Platform operator")
         if kind == "member":
             return _("former member %(id)s") % {"id": rest[:8]}
@@ -63,13 +70,13 @@ class Actors:
         """What the event says about itself, with people by name and without internal ids."""
         said = dict(event.detail)
         if "public_id" in said or "name" in said:
-            for internal in ("key", "team", "template"):
+            for internal in ("key", "operator_key", "team", "template"):
                 said.pop(internal, None)
         for kind in ("member", "key"):
             if kind in said:
                 said[kind] = self.name(f"{kind}:{said[kind]}")
-        if "link_by" in said:
-            said["link_by"] = self.name(str(said["link_by"]))
+        for said_by in _ACTORS_SAID & said.keys():
+            said[said_by] = self.name(str(said[said_by]))
         for internal in ("quota", "raise", "replaced_by"):
             said.pop(internal, None)
         changes = event.action.endswith(CHANGES)
@@ -99,6 +106,8 @@ def actors_named(text: str, tenant: Tenant | None) -> list[str]:
     else:
         users = User.objects.filter(Q(email__iexact=text) | Q(name__iexact=text))
         actors += [f"{kind}:{user.pk}" for user in users for kind in ("operator", "user")]
+        keys = OperatorKey.objects.filter(Q(name__iexact=text) | Q(public_id=text))
+        actors += [key.actor for key in keys]
     return actors
 
 

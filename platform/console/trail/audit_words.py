@@ -74,6 +74,8 @@ WORDS: dict[str, Promise] = {
     Action.LINK_REVOKE: _("Link revoked"),
     Action.OPERATOR_CREATE: _("Operator created"),
     Action.OPERATOR_REMOVE: _("Operator removed"),
+    Action.OPERATOR_KEY_CREATE: _("Operator key created"),
+    Action.OPERATOR_KEY_REVOKE: _("Operator key revoked"),
     Action.SESSION_LOGIN: _("Signed in"),
     Action.SESSION_LOGOUT: _("Signed out"),
     Action.SESSION_DENIED: _("Sign-in refused"),

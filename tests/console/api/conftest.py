@@ -1,13 +1,18 @@
 """The people of the console, and their keys, at the management API."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.test import Client
+from django.utils import timezone
 
 from inference.queue.client import client as redis
-from tenants.models import ApiKey, Member, Scope, Tenant, User
+from tenants.accounts import operator_keys
+from tenants.models import ApiKey, Member, OperatorKey, Scope, Tenant, User
+from tenants.operator_scopes import OperatorScope
 
 API = "/api/v1/"
 ALL = list(Scope.values)
@@ -75,6 +80,17 @@ def with_key() -> Enter:
 def issued(tenant: Tenant, scopes: list[str] | None = None, **settings: Any) -> tuple[ApiKey, str]:
     settings = {"scopes": ALL if scopes is None else scopes, **settings}
     return ApiKey.issue(tenant, "program", by="test", **settings)
+
+
+def operator_key(
+    maker: User, scopes: list[str] | None = None, **settings: Any
+) -> tuple[OperatorKey, str]:
+    """A key of an operator who has a second factor; by itself it has every scope."""
+    totp = Authenticator.Type.TOTP
+    Authenticator.objects.get_or_create(user=maker, type=totp, defaults={"data": {}})
+    settings = {"expires_at": timezone.now() + timedelta(days=1), **settings}
+    chosen = list(OperatorScope.values) if scopes is None else scopes
+    return operator_keys.make(maker, "ansible", scopes=chosen, **settings)
 
 
 @pytest.fixture(autouse=True)

@@ -179,6 +179,10 @@ TABLE = {
     f"GET replacements/{NIL}/": OPERATOR,
     f"POST replacements/{NIL}/cancel/": OPERATOR,
     f"POST replacements/{NIL}/rollback/": OPERATOR,
+    "GET operator-keys/": OPERATOR,
+    "POST operator-keys/": OPERATOR,
+    f"GET operator-keys/{NIL}/": OPERATOR,
+    f"POST operator-keys/{NIL}/revoke/": OPERATOR,
     "GET usage/": OPERATOR,
     "GET usage/export/": OPERATOR,
 }

@@ -1,0 +1,34 @@
+"""Making a key for operators: an act of a person who has a second factor."""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from tenants.accounts import second_factor
+from tenants.models.operator_key import OperatorKey
+from tenants.models.user import User
+
+
+def make(
+    maker: User,
+    name: str,
+    *,
+    scopes: list[str],
+    expires_at: datetime,
+    allowed_networks: list[str] | None = None,
+) -> tuple[OperatorKey, str]:
+    """Returns the key and its text. Raises ValidationError, also without a second factor.
+
+    The installation may leave second factors to its people (FOREBAY_MFA=optional): for
+    this act it is needed all the same.
+    """
+    if not (maker.is_operator and maker.is_active):
+        raise ValidationError(_("Only operators of the platform make such keys."))
+    if not second_factor.enrolled(maker):
+        raise ValidationError(
+            _("Set up a second factor first: a key for operators needs one at its making.")
+        )
+    return OperatorKey.issue(
+        maker, name, scopes=scopes, expires_at=expires_at, allowed_networks=allowed_networks
+    )
