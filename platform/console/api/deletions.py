@@ -280,7 +280,7 @@ class OwnDeletions(Deletions):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(APIException):  # a wrong key is refused where all are
-            if isinstance(request.auth, Requester):
+            if isinstance(request.auth, Requester) and not request.auth.operator_key:
                 kwargs["tenant"] = _home(request.auth)
         super().initial(request, *args, **kwargs)
 

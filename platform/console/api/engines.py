@@ -254,7 +254,7 @@ class Engines(DeclaredResource):
         """Change an engine. What it has begun is finished as it was."""
         given, found = self.given(), self.to_change(self._rows(), pk=engine)
         refuse_leaving_by_key(self.who, found, given)
-        own = {"kind": found.kind, "url": found.url, "options": found.options}
+        own = {name: getattr(found, name) for name in ("kind", "url", "hosted", "options")}
         check_given(found.pool, found.name, {**own, **given})
         return self.done(found, "change", **given)
 

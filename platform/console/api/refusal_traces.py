@@ -29,22 +29,20 @@ def unknown(request: HttpRequest) -> None:
         context.refusals.denied_from_thread(who, 401, code)
 
 
-def too_many(request: Request, rate: Rate) -> Problem:
+def too_many(request: Request, rate: Rate, who: Requester | None) -> Problem:
     """The 429, with an id by which console and API explain it."""
     seconds = int(rate.wait())
-    headers, refusal_id = {"Retry-After": str(seconds)}, _noted(request, rate)
+    headers, refusal_id = {"Retry-After": str(seconds)}, _noted(request, rate, who)
     if refusal_id:
         headers["X-Refusal-Id"] = refusal_id
     text = _("Too many calls. Try again in %(seconds)s s.") % {"seconds": seconds}
     return Problem(429, "throttled", text, headers=headers, refusal_id=refusal_id)
 
 
-def _noted(request: Request, rate: Rate) -> str:
-    who = request.auth
-    known = who if isinstance(who, Requester) and (who.key or who.operator_key) else None
+def _noted(request: Request, rate: Rate, who: Requester | None) -> str:
     refused = Refused(
-        tenant_id=known.key.tenant_id if known and known.key else None,
-        actor=known.actor if known else "",
+        tenant_id=who.key.tenant_id if who and who.key else None,
+        actor=who.actor if who else "",
         route=ROUTE,
         client_net=network(client_ip(request._request)),
     )

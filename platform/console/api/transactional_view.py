@@ -22,7 +22,7 @@ from audit.trail.record import act
 from console import operator_access
 from console.api.idempotency import Once, once
 from console.api.problem import problem_of
-from console.api.rate import AddressRate, KeyRate
+from console.api.rate import AddressRate, KeyRate, Rate
 from console.api.refusal_traces import too_many, unknown
 from console.api.requester import Requester, refuse_where_closed, refuse_where_restricted
 from console.client_network import client_ip
@@ -83,7 +83,7 @@ class TransactionalView(GenericViewSet[Any]):
         request.accepted_renderer, request.accepted_media_type = negotiated
         self._within_rate(request, AddressRate())
         self.who = self._authenticated(request)
-        self._within_rate(request, KeyRate())
+        self._within_rate(request, KeyRate(), self.who)
         refuse_where_closed(request, self.who)
         self.refuse_beyond_scopes()
         if "tenant" in kwargs:
@@ -124,9 +124,10 @@ class TransactionalView(GenericViewSet[Any]):
         key = self.who.operator_key
         return key.described if key else {}
 
-    def _within_rate(self, request: Request, rate: AddressRate | KeyRate) -> None:
+    def _within_rate(self, request: Request, rate: Rate, who: Requester | None = None) -> None:
+        """`who`: once it is known; a refused address has no key looked up. Raises Problem."""
         if not rate.allow_request(request, self):
-            raise too_many(request, rate)
+            raise too_many(request, rate, who)
 
     def _authenticated(self, request: Request) -> Requester:
         if not isinstance(request.auth, Requester):

@@ -33,6 +33,19 @@ def test_an_address_calls_so_often_a_minute(settings: Any, db: None) -> None:
     assert asked(Api(Client()), 1, "192.0.2.2")[0].status_code == 401
 
 
+def test_an_address_that_tries_keys_is_refused_before_they_are_looked_up(
+    settings: Any, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.IP_PER_MINUTE = 2
+    texts = list[str]()
+    for kind in ("_key", "_operator_key"):
+        monkeypatch.setattr(f"console.api.requester.{kind}", texts.append)
+    for prefix, address in (("sk-fb-", "192.0.2.1"), ("sk-fbop-", "192.0.2.2")):
+        tries = [asked(Api(Client(), f"{prefix}{n}"), 1, address)[0] for n in range(4)]
+        assert [a.status_code for a in tries] == [401, 401, 429, 429]
+    assert texts == ["sk-fb-0", "sk-fb-1", "sk-fbop-0", "sk-fbop-1"]
+
+
 def test_in_ipv6_a_network_is_one_address(settings: Any, db: None) -> None:
     settings.IP_PER_MINUTE = 2
     answers = [asked(Api(Client()), 1, f"2001:db8::{n}")[0] for n in range(1, 4)]

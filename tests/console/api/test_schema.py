@@ -9,7 +9,9 @@ import yaml
 from django.core.management import call_command
 from django.test import Client
 
+from tenants.operator_scopes import OperatorScope
 from tests.console.api.conftest import API
+from tests.console.api.test_operator_keys import OPENED
 from tests.console.api.test_who_may_what import OPEN, TABLE, _shape
 
 
@@ -53,6 +55,22 @@ def test_every_operation_says_what_it_does_and_what_can_go_wrong(schema: dict[st
         names = {parameter["name"] for parameter in operation.get("parameters", ())}
         assert ("If-Match" in names) == row.startswith(("PATCH", "DELETE")), row
         assert ("Idempotency-Key" in names) == row.startswith("POST"), row
+
+
+def test_keys_of_operators_and_the_scope_for_each_act_are_in_it(schema: dict[str, Any]) -> None:
+    scheme = schema["components"]["securitySchemes"]["operatorKey"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == (
+        *("http", "bearer"),
+        "sk-fbop-…",
+    )
+    assert all(scope in scheme["description"] for scope in OperatorScope)
+    for row, operation in operations(schema).items():
+        row = _shape(re.sub(r"{\w+}", "*", row))
+        scopes = {_shape(r): scope for r, scope in OPENED.items()} | {"GET me/": None}
+        assert ({"operatorKey": []} in operation["security"]) == (row in scopes), row
+        if scope := scopes.get(row):
+            assert operation["x-operator-key-scopes"] == [scope], row
+            assert f"needs the scope `{scope}`" in operation["description"], row
 
 
 def test_bodies_are_closed(schema: dict[str, Any]) -> None:
