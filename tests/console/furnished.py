@@ -14,6 +14,7 @@ from tenants.models import (
     CacheRule,
     Link,
     Member,
+    OperatorKey,
     Price,
     Quota,
     QuotaCounter,
@@ -23,6 +24,7 @@ from tenants.models import (
 )
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
 
@@ -34,6 +36,7 @@ IN_PLATFORM = (
     "/console/usage/",
     "/console/requests/",
     "/console/tiers/",
+    "/console/operator-keys/",
     "/console/prices/",
     "/console/raises/",
     "/console/refusals/",
@@ -92,6 +95,7 @@ def furnish(owner: Member) -> list[str]:
     template = _template(owner)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
     engine_room()
+    _operator_key(owner)
     found = refusal(tenant, actor=key.actor, tier="quota", quota_id=quota.pk, model="mock")
     _night(owner)
     inside = f"/console/t/{tenant.name}/"
@@ -126,6 +130,13 @@ def engine_room() -> Engine:
     Pool.add(model, "the-second-pool-of-that-model", by="test")
     url = "http://gpu-1.a-rack.a-hall.example:8000/v1"
     return Engine.add(pool, "an-engine-of-that-pool", by="test", kind="vllm", url=url)
+
+
+def _operator_key(maker: Member) -> OperatorKey:
+    ends, networks = timezone.now() + timedelta(days=90), ["2001:db8:aaaa:bbbb::/64"]
+    name, scopes = "a-pipeline-with-quite-a-long-name-for-a-phone", list(OperatorScope.values)
+    settings = {"scopes": scopes, "expires_at": ends, "allowed_networks": networks}
+    return OperatorKey.issue(maker.user, name, **settings)[0]
 
 
 def _quota(owner: Member, key: ApiKey) -> Quota:

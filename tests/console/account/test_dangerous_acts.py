@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from console.isolation.expected import PAGES
 from inference.models import Engine, Model, Pool
-from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant, User
+from tenants.models import ApiKey, Link, Member, OperatorKey, Price, Quota, QuotaRaise, Tenant, User
 from tests.console.conftest import SignIn, prove
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,7 @@ FOR_OPERATORS = [
     ),
     ("/console/tenants/", {"name": "new", "tier": "vip", "profile": "asvs-5"}),
     ("/console/tiers/", {"tier": "vip", "weight": "50"}),
+    ("/console/operator-keys/", {"name": "ci", "days": "90", "scopes": ["engines:read"]}),
     ("/console/prices/", {"model": "mock", "prompt": "1", "cached": "1", "completion": "1"}),
     (f"{T}settings/suspension/", {"reason": "unpaid"}),
     (f"{T}settings/closure/", {"reason": "over", "name": "acme"}),
@@ -53,7 +54,7 @@ FOR_OPERATORS = [
 
 def as_it_stands() -> list[Any]:
     models: tuple[Any, ...] = (ApiKey, Link, Member, Price, Quota, QuotaRaise, Tenant)
-    models += (Model, Pool, Engine)
+    models += (Model, Pool, Engine, OperatorKey)
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
