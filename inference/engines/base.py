@@ -213,6 +213,7 @@ class Engine:
     tool_types: ClassVar[tuple[str, ...]] = ()  # empty: any
     knows_refusals = False  # of an assistant; others read them as its text
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
+    most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config

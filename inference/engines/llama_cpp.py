@@ -113,6 +113,7 @@ class LlamaCppEngine(Engine):
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
     most_choices = 500  # it follows each of them by itself: 1000 take ten seconds for a few tokens
+    most_readings = 500
 
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(replace(config, normal_form=""))  # its tokenizers take texts as they are

@@ -124,7 +124,7 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
         if not rule.holds(value):
             raise BadRequest(f"`{name}` must be {rule.should}", param=name)
     _check_capabilities(body, engine)
-    check_schemas(body, engine.most_choices)
+    check_schemas(body, engine.most_choices, engine.most_readings)
     if form := body.get("response_format"):
         _check_format(form, engine)
     options = body.get("stream_options")

@@ -13,6 +13,7 @@ from inference.validation.patterns import Budget
 from inference.validation.schema_bounds import MOST_CHOICES, check_bounds, check_choices
 from inference.validation.schema_bounds import inside as _inside
 from inference.validation.schema_bounds import nodes as _nodes
+from inference.validation.schema_readings import check_readings
 
 Body = dict[str, Any]
 DEEPEST = 64  # engines walk what they get by recursion: deeper, and one dies with all its answers
@@ -30,10 +31,13 @@ _LONGEST = {
 }
 
 
-def check_schemas(body: Body, most_choices: int = MOST_CHOICES) -> None:
+def check_schemas(
+    body: Body, most_choices: int = MOST_CHOICES, most_readings: int | None = None
+) -> None:
     """Raises BadRequest. All lengths come first: what is too long is not walked.
 
-    `most_choices`: at one place, that the engine takes.
+    `most_choices`: at one place, that the engine takes. `most_readings`: of one text, where the
+    engine follows each by itself.
     """
     found = {name: body[name] for name in _LONGEST if body.get(name) is not None}
     for name, value in found.items():
@@ -50,6 +54,8 @@ def check_schemas(body: Body, most_choices: int = MOST_CHOICES) -> None:
         check_bounds(name, value, budget)
         for root in roots:
             check_choices(name, root, partial(_target, root), most_choices)
+            if most_readings is not None:
+                check_readings(name, root, partial(_target, root), most_readings)
 
 
 def _check_references(name: str, value: Any) -> None:

@@ -45,6 +45,7 @@ def test_a_killed_engine_is_an_error_and_comes_back(real: Platform) -> None:
         {"type": "string", "pattern": "^(a?){300}a{300}$"},
         {"type": "string", "minLength": 3, "maxLength": 1},
         {"properties": {"_" * 30_000: {"type": "string"}}},
+        {"anyOf": [{"type": "array", "minItems": n, "items": {"$ref": "#"}} for n in (1, 2)]},
     ],
 )
 def test_a_schema_that_would_stop_it_never_reaches_it(

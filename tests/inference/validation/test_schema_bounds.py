@@ -5,6 +5,7 @@ Each refused schema here made llama.cpp's server loop, grow, or stand still for 
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -73,6 +74,65 @@ def enum_behind_references(alternatives: int, values: int) -> Schema:
         "anyOf": [{"$ref": "#/$defs/words"} for _ in range(alternatives)],
         "$defs": {"words": {"enum": [f"word-{n}" for n in range(values)]}},
     }
+
+
+def beside(schemas: list[Schema]) -> Schema:
+    """A union of schemas that may hold each other by `#/$defs/N`."""
+    ways = [{"$ref": f"#/$defs/{n}"} for n in range(len(schemas))]
+    return {"anyOf": ways, "$defs": {str(n): each for n, each in enumerate(schemas)}}
+
+
+def any_of(count: int) -> Schema:
+    return {"anyOf": [{"$ref": f"#/$defs/{n}"} for n in range(count)]}
+
+
+def lists_in_lists(width: int, levels: int) -> Schema:
+    """Lists that begin alike, in each other: their ways multiply."""
+    inner: list[Schema] = [{"type": "string", "maxLength": 50 + n} for n in range(width)]
+    for _ in range(levels):
+        items = {"anyOf": inner}
+        inner = [{"type": "array", "maxItems": 50 + n, "items": items} for n in range(width)]
+    return {"anyOf": inner}
+
+
+def terms(*required: str, names: Sequence[str] = ("add", "mul")) -> Schema:
+    """Of arithmetic: each term has a kind, and holds two others."""
+    inner = any_of(len(names))
+    return beside(
+        [
+            {
+                "type": "object",
+                "properties": {"kind": {"const": name}, "left": inner, "right": inner},
+                "required": list(required),
+            }
+            for name in names
+        ]
+    )
+
+
+def test_alternatives_that_begin_alike_do_not_multiply_in_llama_cpp() -> None:
+    """Each held its server for longer than a client waits; others cannot tell them apart sooner."""
+    lists: list[Schema] = [{"type": "array", "minItems": n, "items": any_of(3)} for n in range(3)]
+    for schema in (beside(lists), lists_in_lists(9, 2), terms("left", "right")):
+        for field in ("response_format", "tools"):
+            with pytest.raises(BadRequest, match="begin alike hold each other"):
+                check(schema, LLAMA_CPP, field)
+            check(schema, VLLM, field)
+
+
+def test_alternatives_that_can_be_told_apart_may_hold_each_other() -> None:
+    scalars: list[Schema] = [{"type": kind} for kind in ("string", "number", "null")]
+    either = any_of(5)
+    tree = beside(
+        [
+            *scalars,
+            {"type": "array", "items": either},
+            {"type": "object", "additionalProperties": either},
+        ]
+    )
+    node = {"properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+    for schema in (tree, node, terms("kind", "left", "right"), lists_in_lists(4, 2)):
+        check(schema, LLAMA_CPP)
 
 
 REFUSED: list[tuple[Schema, str]] = [

@@ -1,0 +1,208 @@
+"""How many ways an engine may have to follow at once to read one text by a schema.
+
+llama.cpp keeps a stack for each way in which a text can go on. Alternatives that begin alike
+(arrays in a union, objects without a field that tells them apart) are followed side by side, and so
+is all that they hold: three such arrays in each other triple the stacks with each bracket.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from inference.errors import BadRequest
+
+Body = dict[str, Any]
+Target = Callable[[str], Any]
+MOST_HOPS = 9
+MOST_NODES = 2000  # that hold others, in a schema with alternatives that begin alike
+ROUNDS = 12  # of a schema that leads back to itself: what doubles each time is 4096 by then
+_BEGINS = {"string": "s", "integer": "n", "number": "n", "object": "o", "array": "a"}
+_OF_STRINGS = ("pattern", "minLength", "maxLength", "format")
+_OF_OBJECTS = ("properties", "additionalProperties")
+_OF_ARRAYS = ("items", "prefixItems")
+_UNIONS = ("anyOf", "oneOf")
+_HOLDING = frozenset((*_OF_OBJECTS, *_OF_ARRAYS, *_UNIONS, "allOf"))
+
+
+@dataclass(slots=True)
+class Ways:
+    """All of `nodes` are followed at once, and one of `either` beside them."""
+
+    nodes: list[int] = field(default_factory=list)
+    either: list["Ways"] = field(default_factory=list)
+
+    def count(self, states: dict[int, int]) -> int:
+        most = 0
+        for ways in self.either:
+            count = ways.count(states) if ways.either else sum(map(states.__getitem__, ways.nodes))
+            most = max(most, count)
+        return sum(map(states.__getitem__, self.nodes)) + most
+
+
+def check_readings(name: str, root: Any, target: Target, most: int) -> None:
+    """Raises BadRequest where a text may be read in more than `most` ways at once."""
+    if not isinstance(root, dict):
+        return
+    schema = _Schema(target)
+    schema.add(root)
+    if not schema.is_ambiguous:
+        return
+    if len(schema.ways) > MOST_NODES:
+        what = f"more than {MOST_NODES} schemas hold others, and some begin alike"
+        raise BadRequest(f"`{name}` is too large: {what}", param=name)
+    if not _settles(schema, most):
+        what = "alternatives that begin alike hold each other"
+        advice = "give each a required first property with a `const` of its own"
+        raise BadRequest(f"in `{name}` {what}: {advice}", param=name)
+
+
+def _settles(schema: "_Schema", most: int) -> bool:
+    """Whether no node has more than `most` ways, however often the schema leads back to itself."""
+    states, ways = dict(schema.widths), list(reversed(schema.ways.items()))
+    for _ in range(ROUNDS):
+        changed = False
+        for node, way in ways:
+            count = max(schema.widths[node], way.count(states))
+            if count > most:
+                return False
+            changed |= count != states[node]
+            states[node] = count
+        if not changed:
+            break
+    return True
+
+
+class _Schema:
+    """Its objects by id, and how each is read."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.ways: dict[int, Ways] = {}  # of those that hold others
+        self.widths: dict[int, int] = {}
+        self.is_ambiguous = False
+
+    def add(self, root: Body) -> None:
+        waiting = [self._meant(root)]
+        for node in waiting:
+            if id(node) in self.widths:
+                continue
+            self.widths[id(node)] = max(1, len(_list(node, "enum")), _optional(node))
+            if not _HOLDING.isdisjoint(node):
+                waiting += self._read(node)
+
+    def _read(self, node: Body) -> list[Body]:
+        """Returns the schemas in it."""
+        if alternatives := [self._meant(each) for each in _alternatives(node)]:
+            self.ways[id(node)] = self._union(alternatives)
+            return alternatives
+        inner = [self._meant(each) for each in _inside(node)]
+        self.ways[id(node)] = Ways(either=[Ways([id(each)]) for each in inner])
+        return inner
+
+    def _meant(self, node: Body) -> Body:
+        """The schema behind references, and behind an `allOf` of one."""
+        for _ in range(MOST_HOPS):
+            if "$ref" not in node and "allOf" not in node:
+                break
+            ref, parts = node.get("$ref"), _list(node, "allOf")
+            meant = self._target(ref) if isinstance(ref, str) else None
+            if len(node) == len(parts) == 1:
+                meant = parts[0]
+            if not isinstance(meant, dict):
+                break
+            node = meant
+        return node
+
+    # Unions ---------------------------------------------------------------------------------------
+    def _union(self, alternatives: list[Body]) -> Ways:
+        """By their first character; objects also by their first property and its values."""
+        kinds: dict[str, Ways] = {}
+        everywhere: list[int] = []
+        objects: list[Body] = []
+        for each in alternatives:
+            begins = _begins(each)
+            if not begins:
+                everywhere.append(id(each))
+            elif "o" in begins:
+                objects.append(each)
+            for kind in begins - {"o"}:
+                kinds.setdefault(kind, Ways()).nodes.append(id(each))
+        ways = Ways(everywhere, [*kinds.values(), self._objects(objects)])
+        holding = {id(each): int(not _HOLDING.isdisjoint(each)) for each in alternatives}
+        self.is_ambiguous |= ways.count(holding) > 1
+        return ways
+
+    def _objects(self, objects: list[Body]) -> Ways:
+        alike: list[int] = []
+        names: dict[str, tuple[Ways, dict[bytes, Ways]]] = {}
+        for each in objects:
+            name, values = self._first(each)
+            if not name:
+                alike.append(id(each))
+                continue
+            of_name, of_values = names.setdefault(name, (Ways(), {}))
+            if not values:
+                of_name.nodes.append(id(each))
+            for value in values:
+                of_values.setdefault(value, Ways()).nodes.append(id(each))
+        either = [Ways(ways.nodes, list(values.values())) for ways, values in names.values()]
+        return Ways(alike, either)
+
+    def _first(self, node: Body) -> tuple[str, set[bytes]]:
+        """The first required property, which comes first, and its values where they are few."""
+        properties, required = node.get("properties"), _list(node, "required")
+        if not isinstance(properties, dict):
+            return "", set()
+        name = next((name for name in properties if name in required), "")
+        value = properties.get(name)
+        value = self._meant(value) if isinstance(value, dict) else {}
+        values = [value["const"]] if "const" in value else _list(value, "enum")
+        return name, {orjson.dumps(each) for each in values}
+
+
+def _begins(node: Body) -> set[str]:
+    """Letters for the characters that its values begin with; none for any."""
+    if "const" in node or _list(node, "enum"):
+        values = [node["const"]] if "const" in node else node["enum"]
+        return {_letter(value) for value in values}
+    kinds = node.get("type")
+    if isinstance(kinds, str) or (isinstance(kinds, list) and kinds):
+        listed = [kinds] if isinstance(kinds, str) else kinds
+        return {_BEGINS.get(kind, "l") for kind in listed if isinstance(kind, str)}
+    marks = ((_OF_OBJECTS, "o"), (_OF_ARRAYS, "a"), (_OF_STRINGS, "s"))
+    return {letter for words, letter in marks if any(word in node for word in words)}
+
+
+def _letter(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "l"
+    kinds: tuple[tuple[type, str], ...] = ((str, "s"), (dict, "o"), (list, "a"))
+    return next((letter for kind, letter in kinds if isinstance(value, kind)), "n")
+
+
+def _inside(node: Body) -> Iterator[Body]:
+    properties = node.get("properties")
+    yield from _dicts([node.get("items"), node.get("additionalProperties")])
+    yield from _dicts(list(properties.values()) if isinstance(properties, dict) else [])
+    yield from _dicts(_list(node, "allOf") + _list(node, "prefixItems"))
+
+
+def _alternatives(node: Body) -> list[Body]:
+    return [each for word in _UNIONS for each in _dicts(_list(node, word))]
+
+
+def _optional(node: Body) -> int:
+    properties = node.get("properties")
+    required = {name for name in _list(node, "required") if isinstance(name, str)}
+    return len(properties.keys() - required) if isinstance(properties, dict) else 0
+
+
+def _list(node: Body, word: str) -> list[Any]:
+    value = node.get(word)
+    return value if isinstance(value, list) else []
+
+
+def _dicts(values: list[Any]) -> Iterator[Body]:
+    return (value for value in values if isinstance(value, dict))
