@@ -26,6 +26,10 @@ _SIMULATED = "tests/bench/test_simulated_days.py::test_a_seed_gives_the_same_day
 _GRPC = "tests/e2e/test_grpc.py::test_the_example_works_as_it_stands"
 _ALERTS = "tests/deploy/test_alert_rules.py::test_each_alert_fires_and_not_just_below_and_ends"
 _DRIFT = "tests/inference/registry/test_drift.py::test_the_command_prints_it_and_fails_if_told_to"
+_OPERATING = (
+    "tests/config/command/operating/test_documentation.py::"
+    "test_the_commands_of_the_page_work_as_they_are_typed"
+)
 
 RULES: list[tuple[str, str]] = [
     (r"make (test|check|coverage)", SUITE),
@@ -36,6 +40,9 @@ RULES: list[tuple[str, str]] = [
     (r"make (-s )?manage ARGS='(create_tenant|create_api_key|audit_verify) ?.*'", RUN),
     (r"make isolation", RUN),
     (r"\.venv/bin/python manage\.py audit_check", RUN),
+    (r"forebay (models|pools|engines|prices|limits) .*", _OPERATING),
+    (r"curl \$URL/api/v1/engines/ .*", _OPERATING),
+    (r"export FOREBAY_(URL|OPERATOR_KEY_FILE)=.*", ELSEWHERE),
     (r"forebay manage (breaker|reconcile|audit_check|audit_verify|compliance_report).*", RUN),
     (r"forebay manage (rotate_keys --tenant|seal_secret) .*", RUN),
     (

@@ -13,6 +13,13 @@ class Subcommand(NamedTuple):
 
 
 _HERE = "config.command"
+
+
+def _operating(name: str, what: str) -> Subcommand:
+    does = f"{what} of a running platform, with an operator key"
+    return Subcommand(f"{_HERE}.operating.{name}", does, "COMMAND …")
+
+
 SUBCOMMANDS = {
     "run": Subcommand(f"{_HERE}.run", "the whole platform, with what you have no server for"),
     "check": Subcommand(f"{_HERE}.check", "what is missing, before it starts", "[--json]"),
@@ -28,6 +35,11 @@ SUBCOMMANDS = {
         f"{_HERE}.certificates", "an authority of your own, and what it signs", "COMMAND …"
     ),
     "manage": Subcommand(f"{_HERE}.manage", "a management command, `help` lists them", "COMMAND …"),
+    "models": _operating("models", "models"),
+    "pools": _operating("pools", "pools"),
+    "engines": _operating("engines", "engines"),
+    "prices": _operating("prices", "prices"),
+    "limits": _operating("limits", "limits of tenants and tiers"),
     "servers": Subcommand(
         f"{_HERE}.servers", "the embedded PostgreSQL and Valkey alone, for a restore"
     ),

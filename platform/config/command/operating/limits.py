@@ -1,0 +1,92 @@
+"""`forebay limits`: the limits of tenants and tiers of a running platform."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from config.command.operating.link import Link, Misuse
+from config.command.operating.output import Result, differing, fields, outcome, table
+from config.command.operating.program import Program, typed_fields
+
+TIER = "tier"  # in place of a figure: the tenant's tier says it
+_FIGURES = (
+    "requests_per_minute",
+    "burst",
+    "tokens_per_minute",
+    "max_concurrency",
+    "megabytes_in_flight",
+    "megabytes_per_day",
+)
+_COLUMNS = {name: lambda row, name=name: row[name] for name in ("tier", "weight", *_FIGURES)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    program = Program("limits", "Limits of a running platform, with an operator key. 0: no limit.")
+    program.shows("list", _list, "what each tier gives its tenants")
+    _whose(program.shows("show", _show, "the limits of a tenant, or of a tier"))
+    setting = program.acts("set", _set, "change some of them, if they are others")
+    _whose(setting)
+    setting.add_argument("--weight", type=int, help="of a tier: its share against a standard one's")
+    for name in _FIGURES:
+        option = f"--{name.replace('_', '-')}"
+        setting.add_argument(option, type=_figure, help=f"a number; of a tenant also `{TIER}`")
+    return program.main(arguments)
+
+
+def _whose(parser: ArgumentParser) -> None:
+    parser.add_argument("tenant", nargs="?")
+    parser.add_argument("--tier", metavar="NAME", help="in place of a tenant")
+
+
+def _figure(text: str) -> int | str:
+    if text == TIER:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"a number, or {TIER}") from None
+
+
+def _list(link: Link, typed: Namespace) -> Result:
+    return table(link.get("tiers/").body["results"], _COLUMNS)
+
+
+def _show(link: Link, typed: Namespace) -> Result:
+    return fields(link.get(_path(typed)).body)
+
+
+def _set(link: Link, typed: Namespace) -> Result:
+    path, wanted = _path(typed), _wanted(typed)
+    there = link.get(path)
+    name = typed.tenant or f"tier {typed.tier}"
+    fresh = {field: value for field, value in wanted.items() if there.body[field] != value}
+    if not fresh:
+        return outcome("limits", name, "unchanged", there.body)
+    differences = differing(there.body, fresh)
+    if typed.dry_run:
+        return outcome("limits", name, "would be changed", there.body, differences)
+    after = link.send("PATCH", path, fresh, there.etag).body
+    return outcome("limits", name, "changed", after, differences)
+
+
+def _path(typed: Namespace) -> str:
+    """Raises Misuse."""
+    if bool(typed.tenant) == bool(typed.tier):
+        raise Misuse("say either a tenant or --tier")
+    if typed.tier:
+        return f"tiers/{quote(typed.tier, safe='')}/"
+    return f"tenants/{quote(typed.tenant, safe='')}/limits/"
+
+
+def _wanted(typed: Namespace) -> dict[str, Any]:
+    """Raises Misuse."""
+    names = (*_FIGURES, "weight")
+    values = typed_fields(typed, names)
+    if not values:
+        raise Misuse("say what to set, such as --requests-per-minute 600")
+    if typed.tier and TIER in values.values():
+        raise Misuse(f"only a tenant has figures that its {TIER} says")
+    if typed.tenant and "weight" in values:
+        raise Misuse("a weight is a tier's: say --tier")
+    return {name: None if value == TIER else value for name, value in values.items()}

@@ -1,0 +1,157 @@
+"""The management API of a running platform, asked with an operator's key.
+
+FOREBAY_URL           where the platform is; by itself FOREBAY_PUBLIC_URL, else http://localhost:8000
+FOREBAY_OPERATOR_KEY  the key, or FOREBAY_OPERATOR_KEY_FILE; never an argument, which `ps` shows
+FOREBAY_TLS_CA        the authority behind an https URL, beside those of the system or SSL_CERT_FILE
+"""
+
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from audit import outgoing_tls
+
+URL, KEY = "FOREBAY_URL", "FOREBAY_OPERATOR_KEY"
+USUAL_URL = "http://localhost:8000"
+PATIENCE_S = 60.0
+LONGEST_WAIT_S, MOST_WAITS = 60, 3  # until a call is free again
+_API = "/api/v1/"
+_MAKES_ONE = "an operator makes one in the console, under Operator keys"
+Row = dict[str, Any]
+
+
+class Trouble(Exception):
+    """One line for a person: what is wrong, and what to do."""
+
+
+class Misuse(Trouble):
+    """The command was given something that it cannot take: status 2."""
+
+
+class Answer(NamedTuple):
+    status: int
+    body: Any
+    etag: str
+    retry_after: str
+
+
+class Link:
+    """Each call is a connection of its own: commands make few of them."""
+
+    def __init__(self, url: str, key: str, *, in_clear: bool = False) -> None:
+        """`in_clear`: the key may cross a network without TLS. Raises Misuse."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misuse(f"{URL} must be like https://forebay.example.com, not {url!r}")
+        if parts.scheme == "http" and not (in_clear or _is_loopback(parts.hostname)):
+            raise Misuse(
+                f"{URL} is http: the key would cross the network in clear. Use https, or say "
+                "--plain-http where nobody can listen"
+            )
+        self._url, self._key, self._parts = url.rstrip("/"), key, parts
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str], *, in_clear: bool) -> "Link":
+        """Raises Misuse."""
+        key = variables.get(KEY, "").strip()
+        if not key:
+            raise Misuse(f"set {KEY} or {KEY}_FILE: {_MAKES_ONE}")
+        if not (key.isascii() and key.isprintable()):
+            raise Misuse(f"{KEY} is no key: it begins with sk-fbop-")
+        url = variables.get(URL) or variables.get("FOREBAY_PUBLIC_URL") or USUAL_URL
+        return cls(url, key, in_clear=in_clear)
+
+    def get(self, path: str, **query: Any) -> Answer:
+        parameters = {name: value for name, value in query.items() if value not in (None, "")}
+        return self.send("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
+
+    def rows(self, path: str, **query: Any) -> Iterator[Row]:
+        """Every row of a list, page after page."""
+        cursor = None
+        while True:
+            page = self.get(path, **query, cursor=cursor).body
+            yield from page["results"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def send(self, method: str, path: str, body: Any = None, etag: str = "") -> Answer:
+        """Waits where the key has made too many calls. Raises Trouble."""
+        for _ in range(MOST_WAITS):
+            answer = self._answer(method, path, body, etag)
+            wait = answer.retry_after
+            if answer.status != 429 or not wait.isdigit() or int(wait) > LONGEST_WAIT_S:
+                break
+            time.sleep(int(wait))
+        if answer.status >= 300:
+            raise Trouble(self._problem(answer))
+        return answer
+
+    def _answer(self, method: str, path: str, body: Any, etag: str) -> Answer:
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if etag:
+            headers["If-Match"] = etag
+        text = None if body is None else json.dumps(body)
+        connection = self._connection()
+        try:
+            connection.request(method, self._parts.path.rstrip("/") + _API + path, text, headers)
+            answer = connection.getresponse()
+            return self._read(answer, answer.read())
+        except ssl.SSLCertVerificationError as problem:
+            raise Trouble(
+                f"the certificate of {self._url} is not trusted ({problem.verify_message}): name "
+                "its authority's PEM file in FOREBAY_TLS_CA"
+            ) from None
+        except (OSError, http.client.HTTPException) as problem:
+            why = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+            raise Trouble(f"{self._url} does not answer ({why}): is {URL} right?") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+        try:
+            trusted = outgoing_tls.context(host)
+        except OSError as problem:
+            raise Trouble(str(problem)) from None
+        return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=trusted)
+
+    def _read(self, answer: http.client.HTTPResponse, text: bytes) -> Answer:
+        if 300 <= answer.status < 400:
+            where = answer.headers.get("Location", "elsewhere")
+            raise Trouble(f"{self._url} leads to {where}: set {URL} to where the platform is")
+        try:
+            body = json.loads(text) if text.strip() else None
+        except ValueError:
+            body = ()  # nothing of ours answers so
+        if body == () or (body is None and answer.status not in (200, 201, 204)):
+            raise Trouble(f"{self._url} is no Forebay: it answers {answer.status} without JSON")
+        headers = answer.headers
+        return Answer(answer.status, body, headers.get("ETag", ""), headers.get("Retry-After", ""))
+
+    def _problem(self, answer: Answer) -> str:
+        problem = answer.body if isinstance(answer.body, dict) else {}
+        fields = problem.get("errors") or {}
+        wrong = [f"{n + ': ' if n else ''}{' '.join(texts)}" for n, texts in fields.items()]
+        text = "; ".join(wrong) or problem.get("detail") or f"it answers {answer.status}"
+        if answer.status == 401:
+            return f"{self._url} refuses the key in {KEY}, it is wrong or has ended: {_MAKES_ONE}"
+        if answer.status == 412:
+            return f"{text} Run the command again."
+        return str(text)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

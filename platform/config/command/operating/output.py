@@ -1,0 +1,57 @@
+"""What commands print: a table or a few lines for people, JSON for programs."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]  # title -> what stands there
+
+
+class Result(NamedTuple):
+    """`data` is what `--json` prints, `text` what people read."""
+
+    data: Any
+    text: str
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Result:
+    listed = list(rows)
+    lines = [list(columns), *([_word(of(row)) for of in columns.values()] for row in listed)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+    return Result(listed, text)
+
+
+def fields(row: Mapping[str, Any]) -> Result:
+    width = max(map(len, row))
+    return Result(row, "\n".join(f"{name.ljust(width)}  {_word(row[name])}" for name in row))
+
+
+def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str] = ()) -> Result:
+    """What an act came to. `did`: added, changed, unchanged and the like."""
+    listed = list(differences)
+    more = f" ({', '.join(listed)})" if listed else ""
+    changed = not did.startswith("unchanged")
+    data = {"changed": changed, "did": did, "differences": listed, noun: row}
+    return Result(data, f"{noun} {name}: {did}{more}")
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """`slots: 64 -> 128` of each field that both have and that is not the same."""
+    both = [name for name in before if name in after and before[name] != after[name]]
+    return [f"{name}: {_word(before[name])} -> {_word(after[name])}" for name in both]
+
+
+def printed(result: Result, *, as_json: bool) -> str:
+    return json.dumps(result.data, indent=2, ensure_ascii=False) if as_json else result.text
+
+
+def _word(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,113 @@
+"""`forebay prices`: what the models of a running platform cost, per million tokens."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from config.command.operating.link import Link, Misuse, Row, Trouble
+from config.command.operating.output import Result, differing, fields, outcome, table
+from config.command.operating.program import Program, typed_fields
+
+_AMOUNTS = ("prompt", "cached", "completion")
+_PEAK = ("peak_hours", "peak_factor")
+_COLUMNS = {
+    "MODEL": lambda row: row["model"],
+    "POOL": lambda row: row["pool"],
+    "PROMPT": lambda row: row["prompt"],
+    "CACHED": lambda row: row["cached"],
+    "COMPLETION": lambda row: row["completion"],
+    "PEAK HOURS (UTC)": lambda row: row["peak_hours"],
+    "TIMES": lambda row: row["peak_factor"],
+    "SINCE": lambda row: row["since"],
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    program = Program("prices", "The prices of a running platform, with an operator key.")
+    listing = program.shows("list", _list, "the prices in force, or all so far")
+    listing.add_argument("--model", metavar="NAME")
+    listing.add_argument("--all", action="store_true", help="those of the past too")
+    _of(program.shows("show", _show, "the price in force of a model, or of one of its pools"))
+    setting = program.acts("set", _set, "the price from now on, if it is another one")
+    _of(setting)
+    for name in _AMOUNTS:
+        setting.add_argument(f"--{name}", type=_decimal, help="per million tokens")
+    setting.add_argument("--peak-hours", help="in UTC, such as 'Mon-Fri 01:00-04:00'")
+    setting.add_argument("--peak-factor", type=_decimal, help="by which all three are multiplied")
+    ending = "a pool's own price: from now on it costs what its model does"
+    _of(program.acts("end", _end, ending))
+    return program.main(arguments)
+
+
+def _of(parser: ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("--pool", default="", metavar="NAME", help="with a price of its own")
+
+
+def _decimal(text: str) -> str:
+    """As the API shows amounts, with four places."""
+    try:
+        return str(Decimal(text).quantize(Decimal("0.0001")))
+    except InvalidOperation:
+        raise ArgumentTypeError(f"{text!r} is no amount, such as 0.55") from None
+
+
+def _list(link: Link, typed: Namespace) -> Result:
+    rows = link.rows("prices/", model=typed.model)
+    return table(rows if typed.all else _in_force(rows), _COLUMNS)
+
+
+def _show(link: Link, typed: Namespace) -> Result:
+    price = _present(link, typed)
+    if price is None:
+        raise Trouble(f"{_named(typed)} has no price: it is free of charge, or costs as its model")
+    return fields(price)
+
+
+def _set(link: Link, typed: Namespace) -> Result:
+    before = _present(link, typed)
+    wanted = typed_fields(typed, (*_AMOUNTS, *_PEAK))
+    same = {name: (before or {}).get(name) for name in (*_AMOUNTS, *_PEAK)}
+    body = {**{name: value for name, value in same.items() if value is not None}, **wanted}
+    if missing := [name for name in _AMOUNTS if name not in body]:
+        options = ", ".join(f"--{name}" for name in missing)
+        raise Misuse(f"{_named(typed)} has no price yet: say {options}")
+    if before and all(before[name] == value for name, value in body.items()):
+        return outcome("price", _named(typed), "unchanged", before)
+    differences = differing(before or {}, body)
+    if typed.dry_run:
+        return outcome("price", _named(typed), "would be set", before, differences)
+    after = link.send("POST", "prices/", {"model": typed.model, "pool": typed.pool, **body}).body
+    return outcome("price", _named(typed), "set", after, differences)
+
+
+def _end(link: Link, typed: Namespace) -> Result:
+    if not typed.pool:
+        raise Misuse("say --pool: only a pool's own price ends; a model's is set to another one")
+    before = _present(link, typed)
+    if before is None:
+        return outcome("price", _named(typed), "unchanged, it has none", None)
+    if typed.dry_run:
+        return outcome("price", _named(typed), "would be ended", before)
+    after = link.send("POST", f"prices/{before['id']}/end/", {}).body
+    return outcome("price", _named(typed), "ended", after)
+
+
+def _present(link: Link, typed: Namespace) -> Row | None:
+    rows = _in_force(link.rows("prices/", model=typed.model))
+    return next((row for row in rows if row["pool"] == typed.pool), None)
+
+
+def _in_force(rows: Iterable[Row]) -> Iterator[Row]:
+    """The latest of each model and pool, unless it has ended. The latest come first."""
+    seen = set[tuple[Any, Any]]()
+    for row in rows:
+        of = row["model"], row["pool"]
+        if of not in seen and not row["ended"]:
+            yield row
+        seen.add(of)
+
+
+def _named(typed: Namespace) -> str:
+    return f"{typed.model} in {typed.pool}" if typed.pool else str(typed.model)

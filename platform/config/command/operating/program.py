@@ -1,0 +1,80 @@
+"""A subcommand that operates a running platform: its options, and how it ends.
+
+It ends with 0 when all is as it should be, whether or not something had to change; with 1 when the
+platform refuses or does not answer; with 2 when the command itself is wrong.
+"""
+
+import argparse
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from config import configuration
+from config.command.operating.link import Link, Misuse, Trouble
+from config.command.operating.output import Result, printed
+
+Run = Callable[[Link, Namespace], Result]
+_ENDS = "Ends with 0 when it is so, changed or not; 1: refused or away; 2: the command is wrong."
+_ENVIRONMENT = "Reads FOREBAY_URL, FOREBAY_OPERATOR_KEY (or …_FILE) and FOREBAY_TLS_CA."
+
+
+class Program:
+    """`forebay engines …`, with one parser for each of its commands."""
+
+    def __init__(self, name: str, does: str) -> None:
+        epilog = f"{_ENVIRONMENT} {_ENDS}"
+        self._name = f"forebay {name}"
+        self._parser = ArgumentParser(self._name, description=does, epilog=epilog)
+        self._commands = self._parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def shows(self, name: str, run: Run, does: str) -> ArgumentParser:
+        return self._command(name, run, does)
+
+    def acts(self, name: str, run: Run, does: str) -> ArgumentParser:
+        parser = self._command(name, run, does)
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would change, and change nothing"
+        )
+        return parser
+
+    def main(self, arguments: Sequence[str]) -> int:
+        typed = self._parser.parse_args(arguments)
+        try:
+            configuration.apply(os.environ)
+            link = Link.of(os.environ, in_clear=typed.plain_http)
+            result = typed.run(link, typed)
+        except (Trouble, ValueError) as problem:
+            print(f"{self._name}: {problem}", file=sys.stderr)
+            return 2 if isinstance(problem, Misuse | ValueError) else 1
+        print(printed(result, as_json=typed.json))
+        return 0
+
+    def _command(self, name: str, run: Run, does: str) -> ArgumentParser:
+        parser: ArgumentParser = self._commands.add_parser(name, help=does, description=does)
+        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument(
+            "--plain-http", action="store_true", help="send the key without TLS, where it is safe"
+        )
+        parser.set_defaults(run=run)
+        return parser
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object, or @FILE with one; a type of argparse."""
+    try:
+        parsed = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except (OSError, ValueError) as problem:
+        raise argparse.ArgumentTypeError(f"this is no JSON: {problem}") from None
+    if not isinstance(parsed, dict):
+        raise argparse.ArgumentTypeError("this is no JSON object")
+    return parsed
+
+
+def typed_fields(typed: Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Returns those of the fields that stand on the command line."""
+    values = {name: getattr(typed, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
