@@ -129,8 +129,8 @@ class OperatorKey(models.Model):
             problems["allowed_networks"] = problem
         if len(self.allowed_networks) > MOST_ENTRIES:
             problems["allowed_networks"] = _("Name at most 100.")
-        if self.expires_at and (problem_of_life := _problem_of_life(self.expires_at)):
-            problems["expires_at"] = problem_of_life
+        if wrong := _problem_of_life(self.expires_at):
+            problems["expires_at"] = wrong
         if problems:
             raise ValidationError(problems)
 
@@ -139,7 +139,9 @@ class OperatorKey(models.Model):
         act(action, actor=by, detail={"operator_key": str(self.id), **described, **more})
 
 
-def _problem_of_life(expires_at: datetime) -> str:
+def _problem_of_life(expires_at: datetime | None) -> str:
+    if expires_at is None:
+        return ""  # the field says so itself
     if timezone.is_naive(expires_at):
         return str(_("Say in which time zone."))
     if expires_at <= timezone.now():

@@ -135,8 +135,10 @@ def engine_room() -> Engine:
 def _operator_key(maker: Member) -> OperatorKey:
     ends, networks = timezone.now() + timedelta(days=90), ["2001:db8:aaaa:bbbb::/64"]
     name, scopes = "a-pipeline-with-quite-a-long-name-for-a-phone", list(OperatorScope.values)
-    settings = {"scopes": scopes, "expires_at": ends, "allowed_networks": networks}
-    return OperatorKey.issue(maker.user, name, **settings)[0]
+    key, _text = OperatorKey.issue(
+        maker.user, name, scopes=scopes, expires_at=ends, allowed_networks=networks
+    )
+    return key
 
 
 def _quota(owner: Member, key: ApiKey) -> Quota:

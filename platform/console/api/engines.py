@@ -197,7 +197,8 @@ def _since(engine: Engine, condition: Condition) -> str | None:
     return now.since.isoformat() if now.since and now.condition is condition else None
 
 
-READING, WRITING = (Scope.ENGINES_READ,), (Scope.ENGINES_WRITE,)
+READING: tuple[Scope, ...] = (Scope.ENGINES_READ,)
+WRITING: tuple[Scope, ...] = (Scope.ENGINES_WRITE,)
 _WRITES = ("create", "partial_update", "destroy", "drain", "resume")
 _WHEREVER = frozenset({"slots"})  # what of a hosted engine says nothing about where requests go
 
