@@ -53,8 +53,12 @@ def test_what_is_left_of_a_quota_is_said(unit: str, left: str, language: str) ->
 
 def test_what_the_whole_quota_is_too_small_for_is_not_promised_for_later() -> None:
     """Tomorrow's quota would refuse it as well."""
-    day = {"limit": 700, "frees_in_ms": 40_000_000, "unit": "tokens", "window": Window.DAY}
-    never = not_admitted(refused(Admission("quota", used=0, asked=1_116, **day)))
+    never = not_admitted(refused(_tokens_of_700(used=0, asked=1_116)))
     assert (never.code, never.retry_after) == ("insufficient_quota", 0)
-    tomorrow = not_admitted(refused(Admission("quota", used=600, asked=300, **day)))
+    tomorrow = not_admitted(refused(_tokens_of_700(used=600, asked=300)))
     assert tomorrow.retry_after == 40_000
+
+
+def _tokens_of_700(*, used: int, asked: int) -> Admission:
+    unit, window = Unit.TOKENS, Window.DAY
+    return Admission("quota", 700, used, 40_000_000, unit=unit, window=window, asked=asked)
