@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from config.command.checks.finding import Finding, fail, ok
 from config.supervisor import options, ports
-from config.supervisor.http_probe import get
+from config.supervisor.http_probe import get, speaks_http2
 from config.supervisor.options import Options
 from config.supervisor.problem import Problem
 
@@ -18,7 +18,7 @@ def findings() -> Iterator[Finding]:
     if told.has("web"):
         yield _web(told)
     if told.has("grpc") and told.grpc_port:
-        yield _port("gRPC port", told.host, told.grpc_port, "FOREBAY_GRPC_PORT")
+        yield _grpc(told, told.grpc_port)
 
 
 def _web(told: Options) -> Finding:
@@ -29,6 +29,13 @@ def _web(told: Options) -> Finding:
     if answer.status == 200:
         return ok("port", f"{told.port}: a Forebay answers there already")
     return found
+
+
+def _grpc(told: Options, port: int) -> Finding:
+    finding = _port("gRPC port", told.host, port, "FOREBAY_GRPC_PORT")
+    if finding.state != "ok" and asyncio.run(speaks_http2(told.near_host, port)):
+        return ok("gRPC port", f"{port}: a gRPC server answers there already")
+    return finding
 
 
 def _port(subject: str, host: str, port: int, variable: str) -> Finding:
