@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from config import environment, watchdog
+from config import environment, machine_clock, watchdog
 from config.logs import printed
 from config.logs.lines import AsJson
 from config.supervisor import options, ports
@@ -83,6 +83,8 @@ async def _supervise(told: Options, home: Home, *, servers_alone: bool) -> None:
     kin.end_orphans()
     home.env_file.unlink(missing_ok=True)
     told = _with_ports(told)
+    if wrong_clock := machine_clock.problem():
+        raise Problem(wrong_clock)
     say("The servers are starting" if servers_alone else "Forebay is starting")
     keeper = Keeper(home, kin)
     keeper.watch()

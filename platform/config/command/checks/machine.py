@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from config import environment
+from config import environment, machine_clock
 from config.command.checks.finding import Finding, fail, ok, warn
 
 OLDEST = (3, 11)
@@ -25,6 +25,13 @@ def findings() -> Iterator[Finding]:
     if environment.HOME.exists():
         yield _room()
     yield _open_files()
+    yield _clock()
+
+
+def _clock() -> Finding:
+    if problem := machine_clock.problem():
+        return fail("clock", problem)
+    return ok("clock", f"{machine_clock.now():%Y-%m-%d %H:%M} UTC")
 
 
 def _python() -> Finding:
