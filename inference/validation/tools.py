@@ -17,8 +17,20 @@ def check_tools(body: Body, engine: Engine) -> None:
     names = [
         _checked(tool, f"tools[{i}]", engine) for i, tool in enumerate(body.get("tools") or ())
     ]
+    if engine.most_readings is not None:
+        _check_apart(list(filter(None, names)), engine)
     if (choice := body.get("tool_choice")) is not None:
         _check_choice(choice, names, engine)
+
+
+def _check_apart(names: list[str], engine: Engine) -> None:
+    """Calls are alternatives of one grammar, told apart by the names of their functions."""
+    if len(names) > engine.most_choices:
+        most = f"`tools` must have at most {engine.most_choices} functions for this model"
+        raise BadRequest(most, param="tools")
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"`tools` has two functions of the name {name}", param="tools")
 
 
 def _checked(tool: Any, where: str, engine: Engine) -> str:

@@ -120,6 +120,22 @@ def test_alternatives_that_begin_alike_do_not_multiply_in_llama_cpp() -> None:
             check(schema, VLLM, field)
 
 
+def test_functions_of_llama_cpp_can_be_told_apart() -> None:
+    """Their calls are alternatives of one grammar."""
+    for names, problem in (
+        (["f", "g", "f"], "two functions of the name f"),
+        (
+            [f"f{n}" for n in range(501)],
+            "at most 500 functions",
+        ),
+    ):
+        tools = [{"type": "function", "function": {"name": name}} for name in names]
+        body = {"messages": [{"role": "user", "content": "a"}], "tools": tools}
+        with pytest.raises(BadRequest, match=problem):
+            requests.check_chat(body, LLAMA_CPP)
+        requests.check_chat(body, VLLM)
+
+
 def test_alternatives_that_can_be_told_apart_may_hold_each_other() -> None:
     scalars: list[Schema] = [{"type": kind} for kind in ("string", "number", "null")]
     either = any_of(5)
