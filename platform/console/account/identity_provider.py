@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from allauth.socialaccount.models import SocialLogin, SocialToken
+from allauth.socialaccount.models import SocialAccount, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.http import HttpRequest, HttpResponse
 
 Claims = dict[str, Any]
+ISSUER = "iss"
 LONGEST_SUB = 190  # SocialAccount.uid has 191
 LONGEST_EMAIL = 254
 CLOCKS_DIFFER_S = 60
@@ -65,13 +66,14 @@ class Conversation(OpenIDConnectOAuth2Adapter):
     def complete_login(
         self, request: HttpRequest, app: Any, token: SocialToken, **options: Any
     ) -> SocialLogin:
-        """Nothing of the claims is kept but the person's number there."""
+        """Nothing of the claims is kept but the person's `sub`, and whose it is."""
         with _without_nonsense():
             login = super().complete_login(request, app, token, **options)
             claims = login.account.extra_data
             _check(claims["id_token"], claims.get("userinfo"), app.client_id)
         login.nonce = claims["id_token"].get("nonce")
-        login.account.extra_data = {}
+        login.account.extra_data = {ISSUER: claims["id_token"][ISSUER]}
+        _rename_namesake(login.account)
         return login
 
 
@@ -98,6 +100,29 @@ class IdentityProvider(OpenIDConnectProvider):
             request, process, auth_params=params, nonce=nonce, **kwargs
         )
         return answer
+
+
+def _rename_namesake(account: SocialAccount) -> None:
+    """Lets nobody in as another person whom an earlier provider of the entry called the same.
+
+    That account stays as a sign that somebody has vouched for its person, who comes in again by
+    their address.
+    """
+    accounts = SocialAccount.objects.filter(provider=account.provider)
+    namesake = accounts.filter(uid=account.uid).first()
+    issuer = _issuer(namesake.extra_data) if namesake else ""
+    if issuer in ("", account.extra_data[ISSUER]):  # "": of a version that did not keep it
+        return
+    aside = f"{account.uid} of {issuer}"[:LONGEST_SUB]
+    accounts.filter(uid=aside).delete()
+    accounts.filter(uid=account.uid).update(uid=aside)
+
+
+def _issuer(data: Claims) -> str:
+    """Returns who named the person; earlier versions kept all claims."""
+    token = data.get("id_token")
+    kept = data.get(ISSUER) or (token.get(ISSUER) if isinstance(token, dict) else "")
+    return str(kept or "")
 
 
 def _check(token: Claims, person: Claims | None, client_id: str) -> None:

@@ -51,9 +51,35 @@ def test_an_honest_answer_signs_in_and_leaves_no_claims_behind(
     alice: Member, hostile: HostileProvider
 ) -> None:
     hostile.person(name="Alice", phone_number="+49 30 1")
-    assert hostile.sign_in(Client())["Location"] == "/"
+    client = Client()
+    client.post("/login/with/hostile/?process=login")
+    before = client.session.session_key
+    assert hostile.sign_in(client)["Location"] == "/"
+    assert client.session.session_key != before
     account = SocialAccount.objects.get()
-    assert (account.user, account.uid, account.extra_data) == (alice.user, "alice", {})
+    kept = account.user, account.uid, account.extra_data
+    assert kept == (alice.user, "alice", {"iss": hostile.url})
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("of_earlier_version", [False, True])
+def test_another_provider_behind_the_same_entry_does_not_inherit_its_people(
+    alice: Member, bob: Member, hostile: HostileProvider, *, of_earlier_version: bool
+) -> None:
+    hostile.person(sub="1")
+    assert hostile.sign_in(Client())["Location"] == "/"
+    if of_earlier_version:
+        claims = {"id_token": {"iss": hostile.url}, "userinfo": {}}
+        SocialAccount.objects.update(extra_data=claims)
+    hostile.discovery = hostile.token_claims = {"issuer": "http://new", "iss": "http://new"}
+    hostile.person(sub="1", email=bob.user.email)
+    for _ in range(2):
+        client = Client()
+        assert hostile.sign_in(client)["Location"] == "/"
+        assert bob.user.email in client.get("/account/").content.decode()
+    hostile.person(sub="2")
+    assert hostile.sign_in(client := Client())["Location"] == "/"
+    assert alice.user.email in client.get("/account/").content.decode()
 
 
 @pytest.mark.django_db
