@@ -22,17 +22,22 @@ Claims = dict[str, Any]
 ISSUER = "iss"
 LONGEST_SUB = 190  # SocialAccount.uid has 191
 LONGEST_EMAIL = 254
+LONGEST_REASON = 200
 CLOCKS_DIFFER_S = 60
 _NONSENSE = (TypeError, AttributeError, LookupError, ValueError, OverflowError, RecursionError)
 
 
+class Nonsense(OAuth2Error):
+    """Names what is wrong with a provider's answer, without its secrets."""
+
+
 @contextmanager
 def _without_nonsense() -> Iterator[None]:
-    """Makes an OAuth2Error of what allauth stumbles over: lists for objects, endless numbers."""
+    """Makes Nonsense of what allauth stumbles over: lists for objects, endless numbers."""
     try:
         yield
     except _NONSENSE as problem:
-        raise OAuth2Error(f"a provider's answer is none: {problem!r}") from problem
+        raise Nonsense(f"its answer is none: {problem!r}"[:LONGEST_REASON]) from problem
 
 
 class Conversation(OpenIDConnectOAuth2Adapter):

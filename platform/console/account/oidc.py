@@ -28,7 +28,7 @@ from requests import RequestException, Session
 
 from audit.actions import Action
 from console.account import session_acts
-from console.account.identity_provider import Conversation
+from console.account.identity_provider import Conversation, Nonsense
 from console.account.invitations import is_vouched_for
 from console.account.provider_http import ProviderSession
 from console.authorization import signing_in
@@ -147,7 +147,14 @@ class IdentityProviders(DefaultSocialAccountAdapter):
         return False
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **about: Any) -> None:
-        """The provider is away, or answered nonsense: back to the password."""
+        """The provider is away, or answered nonsense: back to the password.
+
+        Of other errors the log has the kind alone: allauth puts the provider's answer into them.
+        """
+        problem = about.get("exception")
+        if problem:
+            reason = problem if isinstance(problem, Nonsense) else type(problem).__name__
+            log.warning("identity provider %s failed: %s", provider.app.provider_id, reason)
         raise ImmediateHttpResponse(_did_not_work(request))
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:

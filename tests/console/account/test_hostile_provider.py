@@ -114,7 +114,7 @@ def test_claims_of_wrong_types_are_refused(alice: Member, hostile: HostileProvid
 
 @pytest.mark.django_db
 def test_a_token_for_somebody_or_something_else_is_refused(
-    alice: Member, hostile: HostileProvider
+    alice: Member, hostile: HostileProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     later = time.time() + 3600
     wrong: list[dict[str, Any]] = [{"sub": "bob"}, {"iss": "http://other"}, {"aud": "other"}]
@@ -122,6 +122,12 @@ def test_a_token_for_somebody_or_something_else_is_refused(
     wrong += [{"nonce": "of another sign-in"}, {"exp": "99999999999", "jti": "1"}]
     for hostile.token_claims in wrong:
         assert refused(hostile), hostile.token_claims
+    assert "identity provider hostile failed: its answer is none: ValueError('azp')" in caplog.text
+    hostile.token_claims = {}
+    hostile.pages = {"/token": partial(send, body=b'{"refresh_token": "s3cret"}')}
+    assert refused(hostile)
+    assert "identity provider hostile failed: OAuth2Error" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.django_db
