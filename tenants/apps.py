@@ -33,6 +33,7 @@ class TenantsConfig(AppConfig):
             ],
             callable_by_requests=[
                 "tenants_ledger_mark",
+                "tenants_operator_key",
                 "tenants_record_own_act",
                 "tenants_scope_is_proven",
                 "tenants_tenant_of_key",

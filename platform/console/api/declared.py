@@ -3,16 +3,19 @@
 from typing import Any
 
 import django_filters as f
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.problem import Problem
+from console.api.requester import scope_missing
 from console.api.resource import Resource
 from console.api.strict import Shape
-from inference.models import FromFile
+from inference.models import Engine, FromFile
 from inference.models.served import LONGEST_NAME, Declared
 from inference.pools import name_problem
+from tenants.operator_scopes import OperatorScope
 
 
 def is_name(name: str) -> None:
@@ -40,6 +43,15 @@ class DeclaredResource(Resource):
     def refuse_taken(self, name: str) -> None:
         if self.table._default_manager.filter(name=name).exists():
             raise Problem(409, "name_taken", _("This name is taken."))
+
+    def refuse_engines_below(self, engines: QuerySet[Engine]) -> None:
+        """For a key whose scopes reach pools, and not the engines that would go with one.
+
+        Raises Problem.
+        """
+        key = self.who.operator_key
+        if key and OperatorScope.ENGINES_WRITE not in key.scopes and engines.exists():
+            raise scope_missing([OperatorScope.ENGINES_WRITE])
 
     def done(self, row: Any, verb: str, status: int = 200, **given: Any) -> Response:
         """What is from the file is changed in the file."""

@@ -136,6 +136,8 @@ class Pools(DeclaredResource):
         """Remove a pool and its engines.
 
         What waits there goes to another pool of its model, or ends with a 503; what runs is
-        finished.
+        finished. A key of an operator needs `engines:write` too where the pool has engines.
         """
-        return self.done(self.to_change(Pool.objects.all(), pk=pool), "remove")
+        found = self.to_change(Pool.objects.all(), pk=pool)
+        self.refuse_engines_below(found.engines.all())
+        return self.done(found, "remove")

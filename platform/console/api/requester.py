@@ -1,5 +1,6 @@
 """Who asks: a key or a signed-in person, and what they may do in the tenant they ask about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -22,6 +23,7 @@ from tenants.key_scopes import ROLES_OF_KEYS
 from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
 from tenants.models.key_powers import permissions_of
 from tenants.models.tenant import State
+from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission, Role, operator_permissions
 from tenants.scope import person_scope, system_scope, tenant_scope
 
@@ -225,6 +227,11 @@ def refuse_where_restricted(request: Request, who: Requester) -> None:
     whose = None if request.method in SAFE_METHODS else who.key or who.member
     if whose and is_restricted(whose.tenant_id, whose.subject_id):
         raise denied(str(SAID), "restricted")
+
+
+def scope_missing(scopes: Sequence[OperatorScope]) -> Problem:
+    text = _("This operator key lacks the scope %s.") % " / ".join(scopes)
+    return denied(text, "scope_missing")
 
 
 def closed(tenant: Tenant) -> Problem:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from console.api import cursor
 from console.api.problem import Problem, bad_request, not_found
-from console.api.requester import denied
+from console.api.requester import denied, scope_missing
 from console.api.strict import Shape, as_json
 from console.api.transactional_view import TransactionalView
 from tenants.models import Tenant
@@ -69,8 +69,7 @@ class Resource(TransactionalView):
         if not opening:
             text = _("No scope of an operator key opens this: sign in to the console.")
             raise denied(text, "person_needed")
-        text = _("This operator key lacks the scope %s.") % " / ".join(opening)
-        raise denied(text, "scope_missing")
+        raise scope_missing(opening)
 
     def refuse_unless_allowed(self) -> None:
         need = self.needs[str(self.action)]

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
 from console.api.resource import Who
 from console.api.strict import Shape
-from inference.models import Model
+from inference.models import Engine, Model
 from inference.models.served import LONGEST_NAME
 from tenants.operator_scopes import OperatorScope as Scope
 
@@ -65,6 +65,9 @@ class Models(DeclaredResource):
     def destroy(self, request: Any, served_model: UUID) -> Response:
         """Remove a model, its pools and engines.
 
-        What waits ends with a 503; what runs is finished. The record keeps the names.
+        What waits ends with a 503; what runs is finished. The record keeps the names. A key of an
+        operator needs `engines:write` too where there are engines.
         """
-        return self.done(self.to_change(Model.objects.all(), pk=served_model), "remove")
+        found = self.to_change(Model.objects.all(), pk=served_model)
+        self.refuse_engines_below(Engine.objects.filter(pool__model=found))
+        return self.done(found, "remove")

@@ -130,6 +130,27 @@ def test_it_says_who_it_is(operator: User) -> None:
     }
 
 
+def test_engines_do_not_go_with_their_pool_without_a_scope_for_engines(
+    operator: User, pool: Pool
+) -> None:
+    Engine.add(pool, "gpu-1", by="test", kind="vllm", url=LOCAL)
+    pools = with_scopes(operator, ["pools:read", "pools:write"])
+    paths = (f"pools/{pool.pk}/", f"models/{pool.model_id}/")
+    for path in paths:
+        answer = pools.delete(path)
+        assert problem(answer) == (403, "scope_missing")
+        assert "engines:write" in answer.json()["detail"]
+    assert Engine.objects.exists()
+    both = with_scopes(operator, ["pools:read", "pools:write", "engines:write"])
+    assert [both.delete(path).status_code for path in paths] == [204, 204]
+    assert not Engine.objects.exists()
+
+
+def test_an_empty_pool_goes_without_it(operator: User, pool: Pool) -> None:
+    pools = with_scopes(operator, ["pools:read", "pools:write"])
+    assert pools.delete(f"pools/{pool.pk}/").status_code == 204
+
+
 # What ends it ------------------------------------------------------------------------------------
 def test_a_revoked_key_is_refused_with_the_next_request(operator: User) -> None:
     key, text = operator_key(operator)

@@ -1,6 +1,7 @@
 """An SQL injection in a tenant's request reaches no other tenant, whatever it sets."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,11 +17,12 @@ from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
 from audit.trail import protection
 from console.authorization import permitted
+from tenants import secret_keys
 from tenants.accounts import person_acts
 from tenants.accounts.session_store import SessionStore
 from tenants.accounts.sessions import end_sessions
 from tenants.isolation import check, row_security
-from tenants.models import Member, Tenant, TextLock, User
+from tenants.models import Member, OperatorKey, Tenant, TextLock, User
 from tenants.roles import Permission, Role
 from tenants.scope import person_scope, tenant_scope
 from tests.unguarded import administrator, as_requests, protected
@@ -128,6 +130,26 @@ def test_the_key_is_out_of_reach(request_role: None) -> None:
             connection.cursor() as cursor,
         ):
             cursor.execute(statement)
+
+
+def test_requests_find_the_key_of_an_operator_by_its_digest_and_see_no_row_of_it(
+    charlie: Member, request: pytest.FixtureRequest
+) -> None:
+    """As the management API does, before it is known who asks."""
+    maker = User.objects.create_user("op@forebay.example", is_operator=True)
+    ends = timezone.now() + timedelta(days=1)
+    key, text = OperatorKey.issue(maker, "ci", scopes=["engines:read"], expires_at=ends)
+    request.getfixturevalue("request_role")
+    with connection.cursor() as cursor:
+        for digest, id_of_key in ((secret_keys.digest(text), key.pk), (b"x", None)):
+            cursor.execute("select tenants_operator_key(%s)", [digest])
+            assert cursor.fetchone()[0] == id_of_key
+        cursor.execute("select count(*) from tenants_operatorkey")
+        assert cursor.fetchone()[0] == 0
+    for person, seen in ((charlie.user_id, 0), (maker.pk, 1)):
+        with person_scope(person):
+            assert OperatorKey.objects.count() == seen
+            assert not OperatorKey.objects.update(revoked_at=None, scopes=["engines:write"])
 
 
 @pytest.mark.parametrize(
