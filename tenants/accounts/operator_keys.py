@@ -1,6 +1,7 @@
 """Making a key for operators: an act of a person who has a second factor."""
 
 from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -16,12 +17,12 @@ def make(
     *,
     scopes: list[str],
     expires_at: datetime,
-    allowed_networks: list[str] | None = None,
+    **settings: Any,
 ) -> tuple[OperatorKey, str]:
     """Returns the key and its text. Raises ValidationError, also without a second factor.
 
-    The installation may leave second factors to its people (FOREBAY_MFA=optional): for
-    this act it is needed all the same.
+    `settings`: `allowed_networks`, `requests_per_minute`. The installation may leave second factors
+    to its people (FOREBAY_MFA=optional): for this act one is needed all the same.
     """
     if not (maker.is_operator and maker.is_active):
         raise ValidationError(_("Only operators of the platform make such keys."))
@@ -29,6 +30,4 @@ def make(
         raise ValidationError(
             _("Set up a second factor first: a key for operators needs one at its making.")
         )
-    return OperatorKey.issue(
-        maker, name, scopes=scopes, expires_at=expires_at, allowed_networks=allowed_networks
-    )
+    return OperatorKey.issue(maker, name, scopes=scopes, expires_at=expires_at, **settings)

@@ -12,6 +12,7 @@ from audit.actions import Action
 from audit.trail.record import act
 from tenants import secret_keys
 from tenants.models.api_key import MOST_ENTRIES, network
+from tenants.models.tier import REQUESTS_PER_MINUTE
 from tenants.models.user import User
 from tenants.operator_scopes import OperatorScope
 
@@ -51,6 +52,9 @@ class OperatorKey(models.Model):
     allowed_networks = ArrayField(  # CIDR; empty: from anywhere
         models.CharField(max_length=43), default=list, blank=True, verbose_name=_("addresses")
     )
+    requests_per_minute = models.PositiveIntegerField(  # 0: no limit
+        _("requests per minute"), default=REQUESTS_PER_MINUTE
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(null=True)
@@ -84,6 +88,7 @@ class OperatorKey(models.Model):
         scopes: list[str],
         expires_at: datetime,
         allowed_networks: list[str] | None = None,
+        requests_per_minute: int = REQUESTS_PER_MINUTE,
     ) -> tuple["OperatorKey", str]:
         """Returns the key and its text, which cannot be had again. Raises ValidationError.
 
@@ -96,6 +101,7 @@ class OperatorKey(models.Model):
             scopes=scopes,
             expires_at=expires_at,
             allowed_networks=allowed_networks or [],
+            requests_per_minute=requests_per_minute,
             public_id=secret.public_id,
             digest=secret.digest,
         )

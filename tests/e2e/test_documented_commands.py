@@ -26,6 +26,7 @@ _NAMES = {"ENGINE": "smollm2-135m", "NAME": "acme", "HOST": "127.0.0.1"}
 _MANAGE = re.compile(
     r"make (?:-s )?manage ARGS='(?P<make>.*)'|(?:forebay manage|\S+ manage\.py) (?P<typed>.*)"
 )
+_WALK = "isolation --caller operator --caller 'operator key'"
 _FULL = bool(os.environ.get("FOREBAY_TEST_ISOLATION"))  # `make soak`: all callers
 
 
@@ -38,7 +39,7 @@ class Reader:
 
     def types(self, command: Command) -> None:
         if command.text == "make isolation":
-            self._manages("isolation" if _FULL else "isolation --caller operator")
+            self._manages("isolation" if _FULL else _WALK)
         elif found := _MANAGE.fullmatch(command.text):
             self._manages(found["make"] or found["typed"])
         elif command.program == "psql" and not shutil.which(command.program):

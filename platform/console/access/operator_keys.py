@@ -17,10 +17,11 @@ from django.views.decorators.cache import never_cache
 from console.account.reauthentication import recently_proven_by_factor
 from console.acts_only import require_POST
 from console.authorization import ConsoleRequest, operators_only
-from console.forms import ConsoleForm, LinesField
+from console.forms import ConsoleForm, LimitField, LinesField
 from tenants.accounts import operator_keys as keys_of_operators
 from tenants.accounts import second_factor
 from tenants.models import OperatorKey
+from tenants.models.tier import REQUESTS_PER_MINUTE
 from tenants.operator_scopes import OperatorScope
 
 SHOWN_REVOKED = 20
@@ -55,10 +56,13 @@ class OperatorKeyForm(ConsoleForm):
             "One per line, such as 192.0.2.0/24. Leave empty to allow any address."
         ),
     )
+    requests_per_minute = LimitField(
+        label=gettext_lazy("Requests per minute"), initial=REQUESTS_PER_MINUTE, required=True
+    )
 
     def settings(self) -> dict[str, Any]:
         given = self.cleaned_data
-        fields = {name: given[name] for name in ("name", "scopes", "allowed_networks")}
+        fields = {name: value for name, value in given.items() if name != "days"}
         return fields | {"expires_at": timezone.now() + timedelta(days=given["days"])}
 
 

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from console.account.reauthentication import BY_FACTOR, is_proven
 from console.api.keys import EXPIRED, LIVE, REVOKED, STATES
+from console.api.limits import figure
 from console.api.requester import denied
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
@@ -24,6 +25,7 @@ _EXAMPLE = {
     "name": "ansible",
     "scopes": ["engines:read", "engines:write"],
     "allowed_networks": ["192.0.2.0/24"],
+    "requests_per_minute": 100,
 }
 
 
@@ -35,6 +37,7 @@ class NewOperatorKey(Shape):
     allowed_networks = s.ListField(
         child=s.CharField(max_length=43), max_length=MOST_ENTRIES, required=False
     )
+    requests_per_minute = figure(null=False)
     expires_at = s.DateTimeField(help_text="Within a year.")
     EXAMPLE = {**_EXAMPLE, "expires_at": "2026-05-01T08:00:00Z"}
 
@@ -46,6 +49,7 @@ class OperatorKeyShape(Shape):
     state = s.SerializerMethodField()
     scopes = s.ListField(child=s.ChoiceField(OperatorScope.values))
     allowed_networks = s.ListField(child=s.CharField(), help_text="Empty: from anywhere.")
+    requests_per_minute = s.IntegerField(help_text="0: no limit.")
     created_by = s.SerializerMethodField(
         help_text="An operator, as the audit trail writes them. With their role the key ends."
     )

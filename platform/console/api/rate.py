@@ -20,7 +20,6 @@ from console.api.requester import Requester
 from console.client_network import client_ip
 from inference.queue.client import client
 from tenants.models.refusal import RefusedBy
-from tenants.models.tier import REQUESTS_PER_MINUTE
 from tenants.rate_limits.admission import Admission
 from tenants.rate_limits.client_address import counted
 
@@ -63,17 +62,14 @@ class AddressRate(Rate):
 
 
 class KeyRate(Rate):
-    """The key's own requests per minute, else its tenant's.
-
-    A key of an operator has those of a tenant about which nothing else is said.
-    """
+    """The key's own requests per minute, else its tenant's."""
 
     tier = RefusedBy.KEY_RATE
 
     def whose(self, request: Request) -> tuple[str, int]:
         who = request.auth
         if isinstance(who, Requester) and who.operator_key:
-            return who.operator_key.actor, REQUESTS_PER_MINUTE
+            return who.operator_key.actor, who.operator_key.requests_per_minute
         if not isinstance(who, Requester) or who.key is None:
             return "", 0
         key = who.key

@@ -196,7 +196,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "digest",
         D.NETWORK: "allowed_networks",
         D.BEHAVIOUR: "last_used_at",
-        D.NONE: "id name public_id scopes created_at expires_at revoked_at",
+        D.NONE: "id name public_id scopes requests_per_minute created_at expires_at revoked_at",
     },
     "tenants.ApiKey": {
         D.PSEUDONYM: "id public_id created_by grantors holders subject_id replaced_by",

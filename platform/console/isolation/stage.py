@@ -117,7 +117,9 @@ def _person(name: str, side: Side | None = None, role: Role | None = None) -> Pe
 def _operator_key(operator: User) -> str:
     soon = timezone.now() + timedelta(days=1)
     scopes = list(OperatorScope.values)
-    _key, text = OperatorKey.issue(operator, PREFIX, scopes=scopes, expires_at=soon)
+    _key, text = OperatorKey.issue(
+        operator, PREFIX, scopes=scopes, expires_at=soon, requests_per_minute=0
+    )
     return text
 
 

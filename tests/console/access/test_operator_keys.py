@@ -17,7 +17,12 @@ from tenants.models import Member, OperatorKey, Tenant, User
 from tests.console.conftest import SignIn, prove
 
 KEYS = "/console/operator-keys/"
-FORM = {"name": "ansible", "days": "90", "scopes": ["engines:read", "engines:write"]}
+FORM = {
+    "name": "ansible",
+    "days": "90",
+    "scopes": ["engines:read", "engines:write"],
+    "requests_per_minute": "100",
+}
 
 
 @pytest.fixture
@@ -60,6 +65,7 @@ def test_a_key_is_shown_once(careful: User, sign_in: SignIn) -> None:
 def test_what_was_chosen_holds(careful: User, sign_in: SignIn) -> None:
     enter(careful, sign_in).post(KEYS, {**FORM, "allowed_networks": "192.0.2.0/24\n10.0.0.1"})
     key = OperatorKey.objects.get()
+    assert key.requests_per_minute == 100
     assert (key.created_by, key.scopes) == (careful, ["engines:read", "engines:write"])
     assert key.allowed_networks == ["10.0.0.1/32", "192.0.2.0/24"]
     assert timedelta(days=89) < key.expires_at - timezone.now() <= timedelta(days=90)
@@ -76,6 +82,8 @@ def test_what_was_chosen_holds(careful: User, sign_in: SignIn) -> None:
         {"scopes": []},
         {"scopes": ["management:write"]},
         {"allowed_networks": "nowhere"},
+        {"requests_per_minute": ""},
+        {"requests_per_minute": "-1"},
     ],
 )
 def test_bad_input_makes_no_key(careful: User, sign_in: SignIn, bad: dict[str, Any]) -> None:

@@ -52,12 +52,6 @@ def with_scopes(maker: User, scopes: list[str] | None = None, **settings: Any) -
 
 
 @pytest.fixture
-def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables are longer than what a key may ask in a minute."""
-    monkeypatch.setattr("console.api.rate.REQUESTS_PER_MINUTE", 0)
-
-
-@pytest.fixture
 def pool(db: None) -> Pool:
     return Pool.add(Model.add("large", by="test"), "here", by="test")
 
@@ -74,16 +68,16 @@ def problem(answer: Any) -> tuple[int, str]:
 # What is open ------------------------------------------------------------------------------------
 @pytest.mark.slow(seconds=20)
 def test_a_key_with_every_scope_opens_what_stands_in_the_table_and_nothing_else(
-    acme: Tenant, operator: User, unlimited: None
+    acme: Tenant, operator: User
 ) -> None:
-    key = with_scopes(operator)
+    key = with_scopes(operator, requests_per_minute=0)  # the table is long
     opened = {row for row in TABLE if ask(key, row).status_code != 403}
     assert opened ^ {*OPENED, "GET me/"} == set()
 
 
 @pytest.mark.slow(seconds=20)
 def test_without_the_one_scope_an_act_is_refused_with_its_name(
-    acme: Tenant, operator: User, unlimited: None
+    acme: Tenant, operator: User
 ) -> None:
     lacking = {
         scope: with_scopes(operator, [s for s in OperatorScope if s != scope])
@@ -193,11 +187,12 @@ def test_it_is_taken_from_its_networks_alone(operator: User) -> None:
     assert near.get("engines/").status_code == 200
 
 
-def test_it_has_a_rate_of_its_own(operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.api.rate.REQUESTS_PER_MINUTE", 2)
-    first, second = with_scopes(operator), with_scopes(operator)
+def test_it_has_a_rate_of_its_own(operator: User) -> None:
+    first = with_scopes(operator, requests_per_minute=2)
+    second = with_scopes(operator)
     assert [first.get("engines/").status_code for _ in range(3)] == [200, 200, 429]
     assert second.get("engines/").status_code == 200
+    assert OperatorKey.objects.latest("created_at").requests_per_minute == 100
 
 
 def test_wrong_keys_count_against_their_address(operator: User, settings: Any) -> None:
