@@ -6,6 +6,9 @@ import msgspec
 
 from tenants.quotas.charge import Charge
 
+# Statuses after which a line of a batch is asked again: another time it may go well.
+PASSES = frozenset({401, 403, 429, 503})
+
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """Travels encrypted, beside the id of its key. Times are seconds since the epoch.
@@ -42,6 +45,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     cached: bytes = b""  # the name under which its answer is kept (inference/cache); b"": it is not
 
     trace: str = ""  # that it is a part of, as W3C's `traceparent tracestate`; "": of none
+    may_be_repeated: bool = False  # a line of a batch, which is asked again if it fails for now
 
     @property
     def queue(self) -> str:

@@ -62,6 +62,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         body_form=submission.engine.body_form,
         cached=submission.cache.name if submission.cache else b"",
         trace=continuation(),
+        may_be_repeated=submission.may_be_repeated,
     )
 
 

@@ -38,6 +38,7 @@ class Submission(msgspec.Struct, frozen=True):
     claim: Claim | None = None  # of an idempotency key
     cache: caching.Wish | None = None  # its answer may be a kept one
     among: frozenset[str] | None = None  # pools that may take it; None: any of its model
+    may_be_repeated: bool = False  # as in Order
 
 
 def read(

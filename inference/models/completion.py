@@ -115,6 +115,8 @@ class Usage(models.Model):
     # Where a kept answer came from: "l1", "l2", or "shared" with a request in flight. "miss": there
     # was none. "": none was looked for.
     cache = models.CharField(max_length=6, db_default="")
+    # A try of a batch's line that is asked again: not counted among requests and errors.
+    repeated = models.BooleanField(db_default=False)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
     status = models.SmallIntegerField(default=200)
     finish_reason = models.CharField(max_length=20)  # "stop", "length", …, "cancelled", "error"

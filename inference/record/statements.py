@@ -22,7 +22,7 @@ from audit.trail.fair_line import Row
 from audit.trail.group_commit import LARGE
 from audit.trail.network import network
 from inference import reasoning
-from inference.order import Order, packed
+from inference.order import PASSES, Order, packed
 from inference.reasoning import Said
 from tenants.quotas import windows
 
@@ -78,7 +78,8 @@ SETTLED = f"""
     j as (select distinct on (x.id) x.* from asked, rows from (jsonb_to_recordset(asked.rows) as (
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
-        team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text))
+        team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text,
+        repeated bool))
         with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
@@ -92,10 +93,12 @@ SETTLED = f"""
     used as (insert into inference_usage
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
-         attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache)
+         attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache,
+         repeated)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
-           attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, '')
+           attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, ''),
+           coalesce(repeated, false)
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -206,7 +209,14 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
         "cost": cost,
         "beyond": _beyond(order, outcome, cost),
         "message": base64.b64encode(message).decode() if message else None,
+        "repeated": _repeated(order, outcome),
     }
+
+
+def _repeated(order: Order, outcome: Outcome) -> bool:
+    """Whether its batch asks for the line again: usage counts a line once."""
+    is_over = outcome.finish_reason == "cancelled" or outcome.status not in PASSES
+    return order.may_be_repeated and not is_over
 
 
 def _beyond(order: Order, outcome: Outcome, cost: int) -> dict[str, int] | None:

@@ -21,12 +21,12 @@ LOCK = 0x726F6C6C  # among PostgreSQL's advisory locks
 
 KEYS = ("starts", "tenant_id", "team_id", "member_id", "api_key_id", "model")
 SUMS = {
-    "requests": "count(*)",
+    "requests": "count(*) filter (where not repeated)",
     "prompt_tokens": "sum(prompt_tokens)",
     "cached_tokens": "sum(cached_tokens)",
     "completion_tokens": "sum(completion_tokens)",
     "cost": "sum(cost)",
-    "hosted": "count(*) filter (where hosted)",
+    "hosted": "count(*) filter (where hosted and not repeated)",
     "hosted_cost": "coalesce(sum(cost) filter (where hosted), 0)",
     "cancelled": "count(*) filter (where outcome = 'cancelled')",
     "errors_client": "count(*) filter (where outcome = 'client')",
@@ -49,7 +49,9 @@ _TAKEN = f"""
            case when completion_tokens > 1 and ttft_ms is not null
                 then greatest(0, duration_ms - ttft_ms)::float8 / (completion_tokens - 1)
                 end as inter_token_ms,
-           case when finish_reason = 'cancelled' then 'cancelled'
+           repeated,
+           case when repeated then ''
+                when finish_reason = 'cancelled' then 'cancelled'
                 when finish_reason <> 'error' and error_code = '' then ''
                 when status between 400 and 498 or error_code in {_CLIENT} then 'client'
                 when error_code in {_PLATFORM} then 'platform'

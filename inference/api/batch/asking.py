@@ -74,7 +74,12 @@ class Asking:
         self._context, self._batch, self._digest = context, batch, digest
 
     async def submit(
-        self, line: bytes, claim: Claim, among: frozenset[str] | None = None
+        self,
+        line: bytes,
+        claim: Claim,
+        among: frozenset[str] | None = None,
+        *,
+        may_be_repeated: bool = False,
     ) -> AnswerStream:
         """`among`: the pools that may take it; None: any of its model.
 
@@ -83,7 +88,9 @@ class Asking:
         caller = await self._caller()
         try:
             submission = await self._read(caller, line)
-            submission = msgspec.structs.replace(submission, claim=claim, among=among)
+            submission = msgspec.structs.replace(
+                submission, claim=claim, among=among, may_be_repeated=may_be_repeated
+            )
             return await submit(self._context, submission)
         except NotAllowed as refused:
             raise AccessLost(refused.code, refused.message) from None

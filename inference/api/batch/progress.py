@@ -13,10 +13,10 @@ from inference.lines import cancelling
 from inference.metrics.labels import ROUTES, tenant
 from inference.metrics.requests import ANSWERED
 from inference.models import Batch, BatchLine, LineState
+from inference.order import PASSES
 
 ROUTE, CLASS = "/v1/batches", "batch"
 ROUTES.add(ROUTE)
-PASSES = frozenset({401, 403, 429, 503})  # what may be otherwise at another try
 TRIES = 4
 WRITE_S = 0.5  # between two writes while lines end one after the other
 PAUSE_S = 2.0  # before the second try, and twice as long before each further one
@@ -29,6 +29,10 @@ class Progress:
         self._written_at = 0.0  # by the loop's clock
         self._tries: dict[int, int] = {}  # by the line's number
         self.instead_of: dict[int, UUID] = {}  # of lines that are tried again
+
+    def may_be_repeated(self, line: BatchLine) -> bool:
+        """Whether it is asked again if this try fails for now."""
+        return self._tries.get(line.number, 0) + 1 < TRIES
 
     def try_again_after_s(
         self, line: BatchLine, completion: UUID, status: int, error: bytes

@@ -254,7 +254,9 @@ class Work:
             async with self._reading:
                 text = await in_thread(self._reader.read, line.offset, line.length)
             among = windows.open_pools(line.model, self._now(), self._zone)
-            answer = await self._traced(line, self._asking.submit(text, claim, among))
+            repeats = self._progress.may_be_repeated(line)
+            asked = self._asking.submit(text, claim, among, may_be_repeated=repeats)
+            answer = await self._traced(line, asked)
         self._holds.hold(room_s(answer))
         return answer
 

@@ -13,21 +13,33 @@ from uuid import UUID
 import orjson
 import pytest
 from channels.db import database_sync_to_async
+from django.db.models import F, Sum
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
 from inference import engines, tasks
 from inference.api.batch import asking, driver, in_flight, turns
+from inference.api.batch.progress import TRIES
 from inference.api.batch.work import Work
 from inference.batch.file_store import FileReader
 from inference.batch.waking import wake_resting_soon
 from inference.engines.base import EngineFailed
 from inference.lines import cancelling, waiting_items
-from inference.models import Batch, BatchLine, Completion, File, FileChunk, IdempotencyKey, Usage
+from inference.models import (
+    Batch,
+    BatchLine,
+    Completion,
+    File,
+    FileChunk,
+    IdempotencyKey,
+    Usage,
+    UsageHour,
+)
 from inference.night_window import Window
 from inference.registry.following import changed
 from inference.stream.returns import Returns
+from inference.usage.rollup import roll_up
 from inference.worker.handlers.generation import Generation
 from tenants.models import CacheRule, Price, Quota, Tenant
 from tests.inference.batch.conftest import CHAT, TEXT, Echo, Shop, line, rows_of
@@ -198,6 +210,30 @@ async def test_what_may_pass_is_tried_again(
     assert ended["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
     assert await in_database(BatchLine.objects.filter(state="done").count)() == 1
     assert batch["id"] == ended["id"]
+    assert await in_database(Usage.objects.count)() >= 2
+    assert await in_database(_counted)() == (1, 0)
+
+
+async def test_a_line_that_fails_each_time_counts_as_one_request(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.api.batch.progress.PAUSE_S", 0.01)
+    echo.failure = EngineFailed(503, "engine_overloaded", "too much")
+    echo.failure.engines_fault = False
+    ended = await shop.done(await shop.begin([line(1), line(2)]))
+    assert ended["request_counts"] == {"total": 2, "completed": 0, "failed": 2}
+    assert await in_database(Usage.objects.count)() == 2 * TRIES
+    assert await in_database(_counted)() == (2, 2)
+
+
+def _counted() -> tuple[int, int]:
+    """Requests and errors, as the usage pages have them."""
+    roll_up()
+    sums = UsageHour.objects.aggregate(
+        requests=Sum("requests"),
+        errors=Sum(F("errors_client") + F("errors_engine") + F("errors_platform")),
+    )
+    return sums["requests"], sums["errors"]
 
 
 # Broken files -------------------------------------------------------------------------------------
