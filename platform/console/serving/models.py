@@ -7,7 +7,9 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.acts_only import require_POST
@@ -20,6 +22,19 @@ from inference.engines.standing import Condition, standing
 from inference.models import Model, Pool
 from inference.policy import RouteCondition
 from tenants.models import Price
+
+# In inference/engines/capabilities.py, and what an operator reads.
+CAPABILITIES: dict[str, Promise] = {
+    "text": pgettext_lazy("capability of a model", "text"),
+    "embeddings": pgettext_lazy("capability of a model", "embeddings"),
+    "images": pgettext_lazy("capability of a model", "images"),
+    "audio": pgettext_lazy("capability of a model", "audio"),
+    "video": pgettext_lazy("capability of a model", "video"),
+    "files": pgettext_lazy("capability of a model", "files"),
+    "tools": pgettext_lazy("capability of a model", "tools"),
+    "json_schema": pgettext_lazy("capability of a model", "JSON schemas"),
+    "logprobs": pgettext_lazy("capability of a model", "log probabilities"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class ModelLine:
     model: Model
     pools: list[PoolPlace]
     context_length: int | None  # None: it is not served
-    takes: list[tuple[str, bool]]  # what is known of it
+    takes: list[tuple[Promise, bool]]  # what is known of it, in words
     price: Price | None
     tried_in: list[str]  # tenants in which who looks may try it
 
@@ -97,7 +112,9 @@ def _line(model: Model, prices: dict[tuple[str, str], Price], tried_in: list[str
     ]
     if engine is None:
         return ModelLine(model, places, None, [], price, [])
-    known = sorted(engine.known.items())
+    known = [
+        (text, engine.known[name]) for name, text in CAPABILITIES.items() if name in engine.known
+    ]
     return ModelLine(model, places, engine.context_length, known, price, tried_in)
 
 

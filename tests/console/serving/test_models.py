@@ -1,5 +1,6 @@
 """Models: what each takes and costs, and the order in which its pools are tried."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.engines.capabilities import NAMES
 from inference.models import Engine, Model, Pool
 from inference.registry.importing import import_file
 from tenants.models import Member, Price, Tenant, User
@@ -41,6 +43,21 @@ def test_what_a_model_takes_and_costs(client: Client, settings: Settings, db: No
         for code in ("curl", 'OpenAI(base_url="', "new OpenAI({"):
             assert code in found
         assert found.count("max_tokens") == 3, "the answer to a try is soon there"
+
+
+def test_what_a_model_takes_is_said_in_the_readers_language(
+    client: Client, settings: Settings, db: None
+) -> None:
+    capabilities = dict.fromkeys(NAMES, True)
+    entry = {"kind": "openai", "url": URL, "slots": 4, "capabilities": capabilities}
+    settings.ENGINES = {"smol": entry}
+    import_file()
+    badges = r'<span class="badge bg-green-lt">([^<]+)</span>'
+    english = re.findall(badges, page(client, MODELS))
+    client.cookies["django_language"] = "zh-hans"
+    chinese = re.findall(badges, page(client, MODELS))
+    assert len(english) == len(chinese) == len(NAMES)
+    assert not set(english) & set(chinese)
 
 
 def test_who_may_chat_in_a_tenant_may_try_it(
