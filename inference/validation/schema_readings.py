@@ -16,7 +16,7 @@ from inference.errors import BadRequest
 Body = dict[str, Any]
 Target = Callable[[str], Any]
 MOST_HOPS = 9
-MOST_NODES = 2000  # that hold others, in a schema with alternatives that begin alike
+MOST_NODES = 1000  # that hold others, in a schema with alternatives that begin alike
 ROUNDS = 12  # of a schema that leads back to itself: what doubles each time is 4096 by then
 _BEGINS = {"string": "s", "integer": "n", "number": "n", "object": "o", "array": "a"}
 _OF_STRINGS = ("pattern", "minLength", "maxLength", "format")
@@ -49,7 +49,7 @@ def check_readings(name: str, root: Any, target: Target, most: int) -> None:
     schema.add(root)
     if not schema.is_ambiguous:
         return
-    if len(schema.ways) > MOST_NODES:
+    if schema.is_too_large:
         what = f"more than {MOST_NODES} schemas hold others, and some begin alike"
         raise BadRequest(f"`{name}` is too large: {what}", param=name)
     if not _settles(schema, most):
@@ -83,11 +83,17 @@ class _Schema:
         self.widths: dict[int, int] = {}
         self.is_ambiguous = False
 
+    @property
+    def is_too_large(self) -> bool:
+        return self.is_ambiguous and len(self.ways) > MOST_NODES
+
     def add(self, root: Body) -> None:
         waiting = [self._meant(root)]
         for node in waiting:
             if id(node) in self.widths:
                 continue
+            if self.is_too_large:
+                return
             self.widths[id(node)] = max(1, len(_list(node, "enum")), _optional(node))
             if not _HOLDING.isdisjoint(node):
                 waiting += self._read(node)
@@ -138,28 +144,38 @@ class _Schema:
         alike: list[int] = []
         names: dict[str, tuple[Ways, dict[bytes, Ways]]] = {}
         for each in objects:
-            name, values = self._first(each)
-            if not name:
+            first = _first_names(each)
+            if not first:
                 alike.append(id(each))
-                continue
-            of_name, of_values = names.setdefault(name, (Ways(), {}))
-            if not values:
-                of_name.nodes.append(id(each))
-            for value in values:
-                of_values.setdefault(value, Ways()).nodes.append(id(each))
+            for name in first:
+                of_name, of_values = names.setdefault(name, (Ways(), {}))
+                values = self._values(each["properties"][name])
+                if not values:
+                    of_name.nodes.append(id(each))
+                for value in values:
+                    of_values.setdefault(value, Ways()).nodes.append(id(each))
         either = [Ways(ways.nodes, list(values.values())) for ways, values in names.values()]
         return Ways(alike, either)
 
-    def _first(self, node: Body) -> tuple[str, set[bytes]]:
-        """The first required property, which comes first, and its values where they are few."""
-        properties, required = node.get("properties"), _list(node, "required")
-        if not isinstance(properties, dict):
-            return "", set()
-        name = next((name for name in properties if name in required), "")
-        value = properties.get(name)
-        value = self._meant(value) if isinstance(value, dict) else {}
-        values = [value["const"]] if "const" in value else _list(value, "enum")
-        return name, {orjson.dumps(each) for each in values}
+    def _values(self, schema: Any) -> set[bytes]:
+        """Those of a `const` or an `enum`."""
+        schema = self._meant(schema) if isinstance(schema, dict) else {}
+        values = [schema["const"]] if "const" in schema else _list(schema, "enum")
+        return {orjson.dumps(each) for each in values}
+
+
+def _first_names(node: Body) -> list[str]:
+    """Returns the names that an object may begin with; none for any.
+
+    Required properties come first, in the order of `properties`.
+    """
+    properties, required = node.get("properties"), _list(node, "required")
+    if not isinstance(properties, dict):
+        return []
+    for name in properties:
+        if name in required:
+            return [name]
+    return [] if node.get("additionalProperties") else list(properties)
 
 
 def _begins(node: Body) -> set[str]:

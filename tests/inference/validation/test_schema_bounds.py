@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +121,22 @@ def test_alternatives_that_begin_alike_do_not_multiply_in_llama_cpp() -> None:
             check(schema, VLLM, field)
 
 
+def test_of_a_large_schema_no_alternatives_begin_alike() -> None:
+    """Counting how they multiply would take too long."""
+    lists: list[Schema] = [
+        {"type": "array", "items": {"type": kind}} for kind in ("null", "object")
+    ]
+    for count, is_refused in ((300, False), (400, True)):
+        items: Schema = {"type": "array", "items": {"anyOf": lists}}
+        schema = {"properties": {f"p{n}": items | {"maxItems": n} for n in range(count)}}
+        schema["required"] = list(schema["properties"])
+        body = orjson.loads(orjson.dumps(asked("response_format", schema)))
+        with (
+            pytest.raises(BadRequest, match="too large") if is_refused else contextlib.nullcontext()
+        ):
+            requests.check_chat(body, LLAMA_CPP)
+
+
 def test_functions_of_llama_cpp_can_be_told_apart() -> None:
     """Their calls are alternatives of one grammar."""
     for names, problem in (
@@ -146,8 +163,11 @@ def test_alternatives_that_can_be_told_apart_may_hold_each_other() -> None:
             {"type": "object", "additionalProperties": either},
         ]
     )
+    conditions = beside(
+        [{"properties": {word: {"type": "array", "items": any_of(2)}}} for word in ("and", "or")]
+    )
     node = {"properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
-    for schema in (tree, node, terms("kind", "left", "right"), lists_in_lists(4, 2)):
+    for schema in (tree, conditions, node, terms("kind", "left", "right"), lists_in_lists(4, 2)):
         check(schema, LLAMA_CPP)
 
 
