@@ -58,7 +58,7 @@ def _advice(admission: Admission, seconds: int) -> str:
         return f"it frees in {seconds} s"
     if admission.unit == "requests":
         return "no window has room for it"
-    return "it is larger than the whole quota, so that waiting does not help: set max_tokens lower"
+    return "it is larger than the whole quota, and waiting does not help: send a lower max_tokens"
 
 
 def headers(admission: Admission, scope: str = "") -> Headers:

@@ -60,7 +60,7 @@ def test_a_quota_is_not_to_be_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "advice"), [("tokens", "set max_tokens lower"), ("requests", "no window has room")]
+    ("unit", "advice"), [("tokens", "send a lower max_tokens"), ("requests", "no window has room")]
 )
 def test_a_quota_that_is_too_small_as_a_whole_tells_no_time(unit: str, advice: str) -> None:
     never = Admission("quota", 700, 0, 40_000_000, unit=unit, window="day", asked=1_116)
