@@ -1,5 +1,6 @@
-"""Where the person or program acts from whose request is being answered, and with which key of an
-operator: each act that is put on record meanwhile carries it.
+"""The origin of the request that is being answered: its network, and the key of an operator.
+
+Each act that is put on record meanwhile carries it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ ONCE_IN = timedelta(minutes=10)
 
 
 def record(request: HttpRequest, actor: str, tenant: Tenant) -> None:
-    """Once per operator or key, tenant and ONCE_IN: pages ask for their figures all the time."""
+    """Records once per actor, tenant and ONCE_IN: pages ask for their figures all the time."""
     looks = Event.objects.of_tenant(tenant.id).by(actor)
     lately = looks.between(timezone.now() - ONCE_IN, None)
     if not lately.filter(action=Action.OPERATOR_ACCESS).exists():

@@ -26,7 +26,7 @@ class OperatorKeyQuerySet(models.QuerySet["OperatorKey"]):
         return self.filter(revoked_at=None)
 
     def working(self) -> "OperatorKeyQuerySet":
-        """Those that open something now: a key ends when its maker may no longer operate."""
+        """Returns those that open something now: a key ends with its maker's power to operate."""
         makers = {"created_by__is_active": True, "created_by__is_operator": True}
         return self.live().filter(expires_at__gt=timezone.now(), **makers)
 
@@ -75,7 +75,7 @@ class OperatorKey(models.Model):
 
     @property
     def described(self) -> dict[str, str]:
-        """What each act of the key has on record beside its actor: its name, and who made it."""
+        """Returns what each act of the key has on record beside its actor: name and maker."""
         maker = self.created_by.actor if self.created_by else ""
         return {"key_name": self.name, "made_by": maker}
 

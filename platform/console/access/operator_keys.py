@@ -61,9 +61,9 @@ class OperatorKeyForm(ConsoleForm):
     )
 
     def settings(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        fields = {name: value for name, value in given.items() if name != "days"}
-        return fields | {"expires_at": timezone.now() + timedelta(days=given["days"])}
+        fields = dict(self.cleaned_data)
+        ends = timezone.now() + timedelta(days=fields.pop("days"))
+        return fields | {"expires_at": ends}
 
 
 @never_cache

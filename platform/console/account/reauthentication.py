@@ -42,7 +42,7 @@ def recently_proven(view: Callable[..., HttpResponse]) -> View:
 
 
 def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
-    """With the second factor, where the person has one. Whether they must, the act itself says."""
+    """Asks for the second factor where the person has one. Whether one is needed the act says."""
     return _proven(view, BY_FACTOR)
 
 
@@ -64,7 +64,7 @@ def _proven(view: Callable[..., HttpResponse], method: str) -> View:
 
 
 def is_proven(request: HttpRequest, by: str = "") -> bool:
-    """Whether this session has proved its person within the last ten minutes.
+    """Returns whether this session has proved its person within the last ten minutes.
 
     `by`: with this method, else with any.
     """

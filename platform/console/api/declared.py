@@ -45,7 +45,7 @@ class DeclaredResource(Resource):
             raise Problem(409, "name_taken", _("This name is taken."))
 
     def refuse_engines_below(self, engines: QuerySet[Engine]) -> None:
-        """For a key whose scopes reach pools, and not the engines that would go with one.
+        """Refuses a key whose scopes reach pools, and not the engines that would go with one.
 
         Raises Problem.
         """

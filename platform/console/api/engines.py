@@ -204,7 +204,7 @@ _WHEREVER = frozenset({"slots"})  # what of a hosted engine says nothing about w
 
 
 def refuse_leaving_by_key(who: Requester, engine: Engine | None, given: dict[str, Any]) -> None:
-    """Which requests leave this installation, and to whose account, a person says. Raises Problem.
+    """Refuses a key to say which requests leave this installation, and where to. Raises Problem.
 
     A key of an operator may drain, resume and remove hosted engines, and change their slots.
     """

@@ -93,20 +93,20 @@ class Described(AutoSchema):
             Who.OPERATOR: "For operators of the platform.",
             Who.ANYBODY: "For whoever is signed in or has a key.",
         }
-        said = [*self._said()[1:], needs.get(need) or f"Needs `{need}`."]
+        paragraphs = [*self._said()[1:], needs.get(need) or f"Needs `{need}`."]
         if scopes := self._operator_scopes():
-            said.append(f"A key of an operator needs the scope {' or '.join(scopes)}.")
-        return "\n\n".join(said)
+            paragraphs.append(f"A key of an operator needs the scope {' or '.join(scopes)}.")
+        return "\n\n".join(paragraphs)
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Operators come in person, or with a key of which a scope opens the act."""
+        """Leaves out the schemes that do not open the act."""
         closed = set() if self._operator_scopes() else {"operatorKey"}
         if self.view.needs[str(self.view.action)] is Who.OPERATOR:
             closed.add("apiKey")
         return [auth for auth in super().get_auth() if not closed & auth.keys()]
 
     def get_extensions(self) -> dict[str, Any]:
-        """The scopes as programs read them: OpenAPI 3.0 has none for keys sent as Bearer."""
+        """Adds the scopes for programs: OpenAPI 3.0 has none for keys sent as Bearer."""
         scopes = [str(s) for s in self.view.operator_scopes.get(str(self.view.action), ())]
         return {"x-operator-key-scopes": scopes} if scopes else {}
 

@@ -113,13 +113,13 @@ class OperatorKeys(Resource):
         Its text is in this answer only. It takes a second factor, proven in the console within the
         last ten minutes.
         """
-        given = self.given()
+        fields = self.given()
         user = self.who.user
         assert user  # no scope of a key opens this
         if second_factor.enrolled(user) and not is_proven(request._request, BY_FACTOR):
             text = _("Confirm your identity in the console with your second factor.")
             raise denied(text, "proof_needed")
-        key, text = operator_keys.make(user, **given)
+        key, text = operator_keys.make(user, **fields)
         return self.one(key, 201, secret=text)
 
     def retrieve(self, request: Any, operator_key: UUID) -> Response:
@@ -131,9 +131,9 @@ class OperatorKeys(Resource):
 
         Revoking it again changes nothing.
         """
-        found = self.found(self._rows(), pk=operator_key)
-        found.revoke(by=self.by)
-        return self.one(found)
+        key = self.found(self._rows(), pk=operator_key)
+        key.revoke(by=self.by)
+        return self.one(key)
 
     def _rows(self) -> QuerySet[OperatorKey]:
         return OperatorKey.objects.select_related("created_by")

@@ -138,6 +138,6 @@ class Pools(DeclaredResource):
         What waits there goes to another pool of its model, or ends with a 503; what runs is
         finished. A key of an operator needs `engines:write` too where the pool has engines.
         """
-        found = self.to_change(Pool.objects.all(), pk=pool)
-        self.refuse_engines_below(found.engines.all())
-        return self.done(found, "remove")
+        row = self.to_change(Pool.objects.all(), pk=pool)
+        self.refuse_engines_below(row.engines.all())
+        return self.done(row, "remove")

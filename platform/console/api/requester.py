@@ -88,7 +88,7 @@ class Requester:
         return replace(self, permissions=permissions_of(self.key)), tenant
 
     def _with_operator_key(self, name: str) -> tuple["Requester", Tenant]:
-        """It may there what operators may, of which its scopes open a little."""
+        """Gives it what operators may there, of which its scopes open a little."""
         tenant = _tenant(name)
         return replace(self, permissions=operator_permissions(tenant.profile)), tenant
 
@@ -115,7 +115,7 @@ class Requester:
 
 
 def _tenant(name: str) -> Tenant:
-    """Any tenant, for whoever operates the platform. Raises Problem."""
+    """Returns any tenant, for those who operate the platform. Raises Problem."""
     with system_scope():
         tenant = Tenant.objects.filter(name=name).first()
     if tenant is None:
@@ -156,7 +156,7 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def _bearer(request: Request) -> str | None:
-    """What stands in the header Authorization; "" for another scheme, None where there is none."""
+    """Returns the key of the header Authorization, "" for another scheme, None without one."""
     header = request.headers.get("Authorization")
     if header is None:
         return None

@@ -61,7 +61,10 @@ class Resource(TransactionalView):
         return self.who.actor
 
     def refuse_beyond_scopes(self) -> None:
-        """For a key of an operator, before it is known of which tenant it asks. Raises Problem."""
+        """Refuses a key of an operator whose scopes do not open the act.
+
+        Before a tenant is looked up: it learns of none. Raises Problem.
+        """
         key = self.who.operator_key
         opening = self.operator_scopes.get(str(self.action), ())
         if key is None or set(opening) & set(key.scopes):

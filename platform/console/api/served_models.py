@@ -68,6 +68,6 @@ class Models(DeclaredResource):
         What waits ends with a 503; what runs is finished. The record keeps the names. A key of an
         operator needs `engines:write` too where there are engines.
         """
-        found = self.to_change(Model.objects.all(), pk=served_model)
-        self.refuse_engines_below(Engine.objects.filter(pool__model=found))
-        return self.done(found, "remove")
+        row = self.to_change(Model.objects.all(), pk=served_model)
+        self.refuse_engines_below(Engine.objects.filter(pool__model=row))
+        return self.done(row, "remove")

@@ -125,7 +125,7 @@ class TransactionalView(GenericViewSet[Any]):
         return key.described if key else {}
 
     def _within_rate(self, request: Request, rate: Rate, who: Requester | None = None) -> None:
-        """`who`: once it is known; a refused address has no key looked up. Raises Problem."""
+        """Looks up no key for a refused address: `who` comes once it is known. Raises Problem."""
         if not rate.allow_request(request, self):
             raise too_many(request, rate, who)
 

@@ -1,4 +1,4 @@
-"""What models, pools and engines have in common: found by their names, added, changed, removed."""
+"""Models, pools and engines alike: found by their names, added, changed, removed."""
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
         return outcome(self.noun, typed.name, "removed", there.body)
 
     def switch(self, link: Link, typed: Namespace, *, act: str, field: str, to: bool) -> Result:
-        """An act such as `drain`, which makes a field so."""
+        """Runs an act such as `drain`, which makes a field so."""
         row = self.there(link, typed.name).body
         done = {"drain": "draining", "resume": "resumed"}[act]
         if row[field] == to:
@@ -66,7 +66,7 @@ class Kind(NamedTuple):
 
     # Steps -----------------------------------------------------------------------------------
     def found(self, link: Link, name: str) -> Answer | None:
-        """The one of this name, with its ETag."""
+        """Returns the one of this name, with its ETag."""
         row = next(link.rows(self.path, name=name), None)
         return link.get(self._path(row)) if row else None
 

@@ -71,7 +71,7 @@ class Link:
         return self.send("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
 
     def rows(self, path: str, **query: Any) -> Iterator[Row]:
-        """Every row of a list, page after page."""
+        """Yields every row of a list, page after page."""
         cursor = None
         while True:
             page = self.get(path, **query, cursor=cursor).body

@@ -1,4 +1,4 @@
-"""What commands print: a table or a few lines for people, JSON for programs."""
+"""The output of commands: a table or a few lines for people, JSON for programs."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ def fields(row: Mapping[str, Any]) -> Result:
 
 
 def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str] = ()) -> Result:
-    """What an act came to. `did`: added, changed, unchanged and the like."""
+    """Says what an act came to. `did`: added, changed, unchanged and the like."""
     listed = list(differences)
     more = f" ({', '.join(listed)})" if listed else ""
     changed = not did.startswith("unchanged")
@@ -40,7 +40,7 @@ def outcome(noun: str, name: str, did: str, row: Any, differences: Iterable[str]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """`slots: 64 -> 128` of each field that both have and that is not the same."""
+    """Returns `slots: 64 -> 128` for each field that both have and that is not the same."""
     both = [name for name in before if name in after and before[name] != after[name]]
     return [f"{name}: {_word(before[name])} -> {_word(after[name])}" for name in both]
 

@@ -46,7 +46,7 @@ def _of(parser: ArgumentParser) -> None:
 
 
 def _decimal(text: str) -> str:
-    """As the API shows amounts, with four places."""
+    """Writes an amount as the API does, with four places."""
     try:
         return str(Decimal(text).quantize(Decimal("0.0001")))
     except InvalidOperation:
@@ -100,7 +100,7 @@ def _present(link: Link, typed: Namespace) -> Row | None:
 
 
 def _in_force(rows: Iterable[Row]) -> Iterator[Row]:
-    """The latest of each model and pool, unless it has ended. The latest come first."""
+    """Yields the latest of each model and pool, unless it has ended. The latest come first."""
     seen = set[tuple[Any, Any]]()
     for row in rows:
         of = row["model"], row["pool"]

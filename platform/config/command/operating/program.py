@@ -64,7 +64,7 @@ class Program:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object, or @FILE with one; a type of argparse."""
+    """Parses a JSON object, or @FILE with one; a type of argparse."""
     try:
         parsed = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
     except (OSError, ValueError) as problem:

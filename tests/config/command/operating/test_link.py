@@ -1,4 +1,4 @@
-"""What stands between a command and the platform: the key, the address, TLS, the rate."""
+"""The way from a command to the platform: the key, the address, TLS, the rate."""
 
 import json
 import os
