@@ -4,7 +4,7 @@
 2. Requests on record that the queue does not know are put in again (restoring.py).
 3. Requests of a pool that is no longer served move to another (moving.py).
 4. Requests that an operator put into a lower class wait in that one (lines/lowering.py).
-5. Requests whose key was revoked end, where no web process has done it (revoking.py).
+5. Requests of whoever has lost their access end, where no web process has done it (revoking.py).
 6. Requests past their deadline that nobody settled are closed as aborted, with one usage row.
 """
 

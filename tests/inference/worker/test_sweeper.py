@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.pool_workers import PoolWorker
 from inference.record import closing, slots, statements
 from inference.record.statements import Outcome
-from inference.worker import restoring, sweeper
+from inference.worker import restoring, revoking, sweeper
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
@@ -403,6 +404,36 @@ def test_an_orphan_ends_with_its_key(
     usage = Usage.objects.get()
     assert (usage.finish_reason, usage.error_code) == ("cancelled", "access_revoked")
     assert popped() == []
+
+
+def suspended(tenant: Tenant, key: ApiKey) -> None:
+    tenant.suspend(by="test", reason="not paid")
+
+
+def without_scopes(tenant: Tenant, key: ApiKey) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(scopes=["audit:read"])
+
+
+@pytest.mark.parametrize("shut_out", [suspended, without_scopes])
+def test_an_orphan_ends_with_its_access(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, shut_out: Callable[[Tenant, ApiKey], None]
+) -> None:
+    order, key = of_a_key(acme)
+    line, _ = of_a_key(acme, route="/v1/batches")
+    clock = SimpleNamespace(now=1000.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(revoking, "time", clock)
+    for each in (order, line):
+        enqueue(each)
+    sweeper.sweep_all()
+    shut_out(acme, key)
+    for clock.now in (1010.0, 1012.0):
+        sweeper.sweep_all()
+        assert Completion.objects.open().count() == 2, "its web process has the first word"
+    clock.now = 1014.0
+    sweeper.sweep_all()
+    assert Completion.objects.open().get().id == line.id, "the jobs process asks for it again"
+    assert Usage.objects.get().error_code == "access_revoked"
 
 
 def test_one_that_runs_is_told_to_end(acme: Tenant) -> None:
