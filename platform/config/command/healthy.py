@@ -1,7 +1,9 @@
 """`forebay healthy`: whether the Forebay of this container works, for its health check.
 
-Which one it is, is what process 1 was started as. A web process answers /livez, the gRPC server
-takes connections, workers and jobs do where Prometheus asks; of the beat it is known that it runs.
+Which one it is, is what process 1 was started as, or the word behind it. Of `forebay run`, and
+where process 1 is none of ours, the web process is asked. A web process answers /livez, the gRPC
+server takes connections, workers and jobs do where Prometheus asks; of the beat it is known that
+it runs.
 """
 
 import http.client
@@ -15,10 +17,11 @@ from pathlib import Path
 from config import configuration
 
 PATIENCE_S = 4
+_OURS = (b"config.", b"forebay", b"manage.py")  # in the command lines of our processes
 
 
 def main(arguments: Sequence[str]) -> int:
-    role = arguments[0] if arguments else _role(Path("/proc/1/cmdline").read_bytes())
+    role = arguments[0] if arguments else _role(_process_1())
     try:
         configuration.apply(os.environ)
         problem = _LOOKS.get(role, lambda: "")()
@@ -29,11 +32,18 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(problem))
 
 
+def _process_1() -> bytes:
+    return Path("/proc/1/cmdline").read_bytes()
+
+
 def _role(command: bytes) -> str:
     for role in ("web", "grpc"):
         if f"config.{role}_server".encode() in command:
             return role
-    return "worker" if b"worker" in command else "other"
+    if b"worker" in command:
+        return "worker"
+    is_ours = any(name in command for name in _OURS)
+    return "other" if is_ours and b"config.supervisor" not in command else "web"
 
 
 def _web() -> str:
