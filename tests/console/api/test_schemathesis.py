@@ -107,7 +107,7 @@ def test_no_answer_is_other_than_described(
     program = {"Authorization": f"Bearer {text}"}
     session = enter(operator).client.cookies["forebay_session"].value
     in_person = {"Cookie": f"forebay_session={session}"}
-    _key, text = operator_key(operator, requests_per_minute=0)
+    _operators_key, text = operator_key(operator, requests_per_minute=0)
     automated = {"Authorization": f"Bearer {text}"}
     schema = schemathesis.openapi.from_wsgi(f"{API}schema/", get_wsgi_application())
     found: list[str] = []
