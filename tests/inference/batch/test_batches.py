@@ -300,7 +300,8 @@ async def test_lines_cost_half(shop: Shop) -> None:
     await in_database(Price.objects.create)(model="mock", since=timezone.now(), **prices)
     await asyncio.sleep(1.1)  # the price list is looked up once a second
     await shop.done(await shop.begin([line(1)]))
-    assert (await in_database(Usage.objects.get)()).cost == (5 * 10 + 3 * 100) // 2
+    usage = await in_database(Usage.objects.get)()
+    assert (usage.cost, usage.repeated) == ((5 * 10 + 3 * 100) // 2, False)
 
 
 async def test_lines_cost_half_of_a_pools_own_price_too(shop: Shop) -> None:
