@@ -9,6 +9,7 @@ OPERATORS run the platform, the PUBLIC need not be signed in.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -407,6 +408,7 @@ API: tuple[str, ...] = (
 )
 
 
+@cache
 def addresses() -> dict[str, Any]:
     """What Django's URLconf knows: path -> view."""
     return dict(_walk(get_resolver().url_patterns, ""))
