@@ -1,6 +1,7 @@
 """One GET, or one connection, with nothing but the standard library: is it up yet?"""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -39,40 +40,35 @@ async def answers(host: str, port: int, patience: float = 2) -> bool:
     return True
 
 
-async def speaks_http2(host: str, port: int, patience: float = 2) -> bool:
-    """Whether a server of HTTP/2 is there, as gRPC is: over TLS, or in clear.
+def speaks_http2(host: str, port: int, patience: float = 2) -> bool:
+    """Whether a server of HTTP/2 is there, as gRPC is: over TLS, or in clear. Blocks.
 
     Over TLS the handshake alone tells, before a server asks for a certificate of ours.
     """
-    try:
-        async with asyncio.timeout(patience):
-            return await _agrees_on_h2(host, port) or await _sends_settings(host, port)
-    except (OSError, TimeoutError):
-        return False
+    return _agrees_on_h2(host, port, patience) or _sends_settings(host, port, patience)
 
 
-async def _agrees_on_h2(host: str, port: int) -> bool:
+def _agrees_on_h2(host: str, port: int, patience: float) -> bool:
     tls = _unverified()
     tls.set_alpn_protocols(["h2"])
     try:
-        _, writer = await asyncio.open_connection(host, port, ssl=tls)
-    except OSError:  # it speaks in clear
+        with (
+            socket.create_connection((host, port), timeout=patience) as link,
+            tls.wrap_socket(link) as secured,
+        ):
+            return secured.selected_alpn_protocol() == "h2"
+    except OSError:  # it speaks in clear, or not at all
         return False
-    agreed = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-    writer.close()
-    return bool(agreed == "h2")
 
 
-async def _sends_settings(host: str, port: int) -> bool:
+def _sends_settings(host: str, port: int, patience: float) -> bool:
     """RFC 9113, 3.4: each side begins with a frame of settings, the client's after its preface."""
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
     try:
-        return (await reader.readexactly(9))[3] == 4
-    except asyncio.IncompleteReadError:
+        with socket.create_connection((host, port), timeout=patience) as link:
+            link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            return link.recv(4)[3:] == b"\4"
+    except OSError:
         return False
-    finally:
-        writer.close()
 
 
 def _unverified() -> ssl.SSLContext:

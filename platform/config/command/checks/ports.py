@@ -33,7 +33,7 @@ def _web(told: Options) -> Finding:
 
 def _grpc(told: Options, port: int) -> Finding:
     finding = _port("gRPC port", told.host, port, "FOREBAY_GRPC_PORT")
-    if finding.state != "ok" and asyncio.run(speaks_http2(told.near_host, port)):
+    if finding.state != "ok" and speaks_http2(told.near_host, port):
         return ok("gRPC port", f"{port}: a gRPC server answers there already")
     return finding
 
