@@ -46,6 +46,8 @@ class Link:
     def __init__(self, url: str, key: str, *, in_clear: bool = False) -> None:
         """`in_clear`: the key may cross a network without TLS. Raises Misuse."""
         parts = urlsplit(url)
+        if "@" in parts.netloc:  # it would stand in messages, and be sent nowhere
+            raise Misuse(f"{URL} takes no user name and no password: the key is enough")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misuse(f"{URL} must be like https://forebay.example.com, not {url!r}")
         if parts.scheme == "http" and not (in_clear or _is_loopback(parts.hostname)):
@@ -75,6 +77,8 @@ class Link:
         cursor = None
         while True:
             page = self.get(path, **query, cursor=cursor).body
+            if not all(isinstance(row, dict) for row in page["results"]):
+                raise Trouble(f"{self._url} is no Forebay: its list holds no objects")
             yield from page["results"]
             cursor = page.get("next_cursor")
             if not cursor:
@@ -85,7 +89,7 @@ class Link:
         for _ in range(MOST_WAITS):
             answer = self._answer(method, path, body, etag)
             wait = answer.retry_after
-            if answer.status != 429 or not wait.isdigit() or int(wait) > LONGEST_WAIT_S:
+            if answer.status != 429 or not wait.isdecimal() or int(wait) > LONGEST_WAIT_S:
                 break
             time.sleep(int(wait))
         if answer.status >= 300:
@@ -132,16 +136,17 @@ class Link:
         try:
             body = json.loads(text) if text.strip() else None
         except ValueError:
-            body = ()  # nothing of ours answers so
-        if body == () or (body is None and answer.status not in (200, 201, 204)):
+            body = None
+        if not isinstance(body, dict) and answer.status != 204:  # nothing of ours answers so
             raise Trouble(f"{self._url} is no Forebay: it answers {answer.status} without JSON")
         headers = answer.headers
         return Answer(answer.status, body, headers.get("ETag", ""), headers.get("Retry-After", ""))
 
     def _problem(self, answer: Answer) -> str:
-        problem = answer.body if isinstance(answer.body, dict) else {}
-        fields = problem.get("errors") or {}
-        wrong = [f"{n + ': ' if n else ''}{' '.join(texts)}" for n, texts in fields.items()]
+        problem = answer.body or {}
+        fields = problem.get("errors")
+        fields = fields if isinstance(fields, dict) else {}
+        wrong = [f"{n + ': ' if n else ''}{' '.join(map(str, t))}" for n, t in fields.items()]
         text = "; ".join(wrong) or problem.get("detail") or f"it answers {answer.status}"
         if answer.status == 401:
             return f"{self._url} refuses the key in {KEY}, it is wrong or has ended: {_MAKES_ONE}"
@@ -154,4 +159,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return host == "localhost"  # names below it are looked up in the network here and there

@@ -46,7 +46,13 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def printed(result: Result, *, as_json: bool) -> str:
-    return json.dumps(result.data, indent=2, ensure_ascii=False) if as_json else result.text
+    text = json.dumps(result.data, indent=2, ensure_ascii=False) if as_json else result.text
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible(text: str) -> str:
+    """Writes what no terminal shows as JSON does: an engine's words could steer it else."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _word(value: Any) -> str:
@@ -54,4 +60,5 @@ def _word(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return visible(text)

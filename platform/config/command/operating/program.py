@@ -15,7 +15,7 @@ from typing import Any
 
 from config import configuration
 from config.command.operating.link import Link, Misuse, Trouble
-from config.command.operating.output import Result, printed
+from config.command.operating.output import Result, printed, visible
 
 Run = Callable[[Link, Namespace], Result]
 _ENDS = "Ends with 0 when it is so, changed or not; 1: refused or away; 2: the command is wrong."
@@ -47,11 +47,17 @@ class Program:
             configuration.apply(os.environ)
             link = Link.of(os.environ, in_clear=typed.plain_http)
             result = typed.run(link, typed)
+        except KeyError as missing:
+            return self._refused(f"the answer has no {missing}: is it a Forebay of this version?")
         except (Trouble, ValueError) as problem:
-            print(f"{self._name}: {problem}", file=sys.stderr)
+            self._refused(str(problem))
             return 2 if isinstance(problem, Misuse | ValueError) else 1
-        print(printed(result, as_json=typed.json))
+        _print(printed(result, as_json=typed.json))
         return 0
+
+    def _refused(self, why: str) -> int:
+        print(f"{self._name}: {visible(why)}", file=sys.stderr)
+        return 1
 
     def _command(self, name: str, run: Run, does: str) -> ArgumentParser:
         parser: ArgumentParser = self._commands.add_parser(name, help=does, description=does)
@@ -61,6 +67,15 @@ class Program:
         )
         parser.set_defaults(run=run)
         return parser
+
+
+def _print(text: str) -> None:
+    """Prints it all, or as much as its reader takes: what was done is done."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # or Python would try once more as it ends, and complain
+        with open(os.devnull, "w") as nobody:
+            os.dup2(nobody.fileno(), sys.stdout.fileno())
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from audit import outgoing_tls
-from config.command.operating import link
+from config.command.operating import limits, link
 from config.command.table import SUBCOMMANDS
 from config.tls.authority import Authority
 from tenants.models import OperatorKey
@@ -136,15 +136,27 @@ def test_an_address_that_is_none_is_refused(
 
 
 @pytest.mark.unit
+def test_a_password_in_the_address_is_refused_and_not_repeated(
+    forebay: Forebay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREBAY_OPERATOR_KEY", KEY)
+    ended = ask(forebay, monkeypatch, "http://me:hunter2@127.0.0.1:1")
+    assert (ended.status, ended.out) == (2, "")
+    assert "takes no user name and no password" in ended.err
+    assert "hunter2" not in ended.err
+
+
+@pytest.mark.unit
 def test_the_key_leaves_this_machine_over_tls_alone(
     forebay: Forebay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = list[str]()
     monkeypatch.setenv("FOREBAY_OPERATOR_KEY", KEY)
     monkeypatch.setattr(link.Link, "send", lambda self, method, path: sent.append(path))
-    ended = ask(forebay, monkeypatch, "http://forebay.example.com")
-    assert (ended.status, sent) == (2, [])
-    assert "would cross the network in clear" in ended.err
+    for far in ("forebay.example.com", "x.localhost", "127.0.0.1.example.com", "localhost."):
+        ended = ask(forebay, monkeypatch, f"http://{far}")
+        assert (ended.status, sent) == (2, []), far
+        assert "would cross the network in clear" in ended.err
     with pytest.raises(AttributeError):  # it has been sent; there is no answer here
         ask(forebay, monkeypatch, "http://forebay.example.com", "--plain-http")
     assert sent == ["tiers/"]
@@ -171,6 +183,11 @@ def test_nobody_at_the_address(forebay: Forebay, monkeypatch: pytest.MonkeyPatch
             "leads to https://elsewhere.example/api/v1/tiers/: set FOREBAY_URL",
         ),
         ((503, {}, b'{"detail": "The database is unavailable."}'), "The database is unavailable."),
+        ((200, {}, b"[]"), "is no Forebay: it answers 200 without JSON"),
+        ((200, {}, b"null"), "is no Forebay: it answers 200 without JSON"),
+        ((200, {}, b"{}"), "the answer has no 'results': is it a Forebay of this version?"),
+        ((400, {}, b'{"errors": ["x"], "detail": "It is wrong."}'), "It is wrong."),
+        ((429, {"Retry-After": "\u00b2"}, b'{"detail": "Too many calls."}'), "Too many calls."),
     ],
 )
 def test_what_answers_otherwise_is_said(
@@ -180,6 +197,66 @@ def test_what_answers_otherwise_is_said(
     assert (ended.status, ended.out) == (1, "")
     assert text in ended.err
     assert KEY not in ended.err
+
+
+@pytest.mark.unit
+def test_a_list_of_what_are_no_rows_is_said(
+    forebay: Forebay, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREBAY_URL", serve((200, {}, b'{"results": [1]}')))
+    ended = forebay("engines list")
+    assert (ended.status, ended.out) == (1, "")
+    assert "its list holds no objects" in ended.err
+
+
+STEERING = "\x1b]0;mine\x07\x9b2J\u202e\r\n"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("command", ["show gpu-1", "show gpu-1 --json", "list", "list --json"])
+def test_words_of_an_engine_do_not_steer_the_terminal(
+    forebay: Forebay, serve: Serve, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    names = ("id", "name", "model", "pool", "kind", "slots", "auto_slots", "hosted", "from_file")
+    engine = {**dict.fromkeys((*names, "url"), "x"), "state": STEERING, "state_reason": STEERING}
+    answer = json.dumps({**engine, "results": [engine]}).encode()
+    monkeypatch.setenv("FOREBAY_URL", serve((200, {}, answer)))
+    ended = forebay(f"engines {command}")
+    assert ended.status == 0
+    assert all(line.isprintable() for line in ended.out.split("\n"))
+    if "--json" in command:
+        shown = ended.data[0] if "list" in command else ended.data
+        assert shown["state_reason"] == STEERING
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (403, {}, json.dumps({"detail": STEERING}).encode()),
+        (400, {}, json.dumps({"errors": {STEERING: [STEERING]}}).encode()),
+        (301, {"Location": "https://elsewhere.example/\x1b[2J"}, b""),
+    ],
+)
+def test_words_of_a_refusal_do_not_steer_the_terminal(
+    forebay: Forebay, serve: Serve, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    ended = ask(forebay, monkeypatch, serve(reply))
+    assert ended.status == 1
+    assert ended.err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.unit
+def test_a_reader_that_has_enough_is_no_failure(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `forebay limits list | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, monkeypatch.context() as here:
+        here.setattr("sys.stdout", closed)
+        here.setenv("FOREBAY_URL", serve(GOOD))
+        assert limits.main(["list"]) == 0
 
 
 @pytest.mark.unit
