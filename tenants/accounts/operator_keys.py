@@ -11,6 +11,16 @@ from tenants.models.operator_key import OperatorKey
 from tenants.models.user import User
 
 
+def refuse_unless_able(maker: User) -> None:
+    """Raises ValidationError for all but operators who have a second factor."""
+    if not (maker.is_operator and maker.is_active):
+        raise ValidationError(_("Only operators of the platform make such keys."))
+    if not second_factor.enrolled(maker):
+        raise ValidationError(
+            _("Set up a second factor first: a key for operators needs one at its making.")
+        )
+
+
 def make(
     maker: User,
     name: str,
@@ -24,10 +34,5 @@ def make(
     `settings`: `allowed_networks`, `requests_per_minute`. The installation may leave second factors
     to its people (FOREBAY_MFA=optional): for this act one is needed all the same.
     """
-    if not (maker.is_operator and maker.is_active):
-        raise ValidationError(_("Only operators of the platform make such keys."))
-    if not second_factor.enrolled(maker):
-        raise ValidationError(
-            _("Set up a second factor first: a key for operators needs one at its making.")
-        )
+    refuse_unless_able(maker)
     return OperatorKey.issue(maker, name, scopes=scopes, expires_at=expires_at, **settings)

@@ -17,6 +17,7 @@ from tenants.models.user import User
 from tenants.operator_scopes import OperatorScope
 
 LONGEST_LIFE = timedelta(days=366)
+MOST_LIVE = 100  # of one maker: not revoked, expired or not
 USE_NOTED_EVERY = timedelta(seconds=10)
 _NEVER_GIVEN = ("digest", "revoked_at", "last_used_at")
 
@@ -107,6 +108,7 @@ class OperatorKey(models.Model):
         )
         with transaction.atomic():
             key.full_clean(exclude=_NEVER_GIVEN)
+            _refuse_too_many(maker)
             key.save(force_insert=True)
             key._record(Action.OPERATOR_KEY_CREATE, by=maker.actor, scopes=key.scopes)
         return key, secret.text
@@ -129,6 +131,8 @@ class OperatorKey(models.Model):
     def clean(self) -> None:
         problems: dict[str, object] = {}
         self.scopes = sorted(set(self.scopes))
+        if not self.name.isprintable():  # it stands on tenants' records, and could reorder a line
+            problems["name"] = _("It holds characters that cannot be printed.")
         try:
             self.allowed_networks = sorted(set(map(network, self.allowed_networks)))
         except ValidationError as problem:
@@ -143,6 +147,16 @@ class OperatorKey(models.Model):
     def _record(self, action: Action, *, by: str, **more: object) -> None:
         described = {"name": self.name, "public_id": self.public_id}
         act(action, actor=by, detail={"operator_key": str(self.id), **described, **more})
+
+
+def _refuse_too_many(maker: User) -> None:
+    """Holds the maker until the transaction ends. Raises ValidationError."""
+    User.objects.select_for_update(no_key=True).get(pk=maker.pk)
+    if OperatorKey.objects.live().filter(created_by=maker).count() >= MOST_LIVE:
+        raise ValidationError(
+            _("You have %(most)s operator keys: revoke those that are not used."),
+            params={"most": MOST_LIVE},
+        )
 
 
 def _problem_of_life(expires_at: datetime | None) -> str:

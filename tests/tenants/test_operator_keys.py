@@ -88,6 +88,32 @@ def test_a_wrong_setting_makes_no_key(operator: User, field: str, value: Any) ->
     assert not OperatorKey.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["a\nb", "x\x1b[2J", "\u202egpj.exe", "\u200b", "", "x" * 81])
+def test_a_name_is_one_line_that_can_be_read(operator: User, name: str) -> None:
+    """Tenants see it on their record."""
+    ends = timezone.now() + timedelta(days=1)
+    with pytest.raises(ValidationError) as problem:
+        operator_keys.make(operator, name, scopes=["engines:read"], expires_at=ends)
+    assert "name" in problem.value.message_dict
+    assert not OperatorKey.objects.exists()
+
+
+def test_an_operator_has_so_many_keys_at_most(
+    operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.models.operator_key.MOST_LIVE", 2)
+    another = User.objects.create_user("second@forebay.example", is_operator=True)
+    Authenticator.objects.create(user=another, type=Authenticator.Type.TOTP, data={})
+    first, _text = made(operator)
+    made(operator)
+    with pytest.raises(ValidationError, match="You have 2 operator keys"):
+        made(operator)
+    made(another)
+    first.revoke(by="test")
+    made(operator)
+    assert OperatorKey.objects.live().count() == 3
+
+
 def test_making_and_revoking_are_on_record_once(operator: User) -> None:
     key, text = made(operator, scopes=["engines:write", "engines:read"])
     key.revoke(by="operator:7", reason="it leaked")

@@ -16,7 +16,7 @@ from console.api.limits import figure
 from console.api.requester import denied
 from console.api.resource import Resource, Who
 from console.api.strict import Shape
-from tenants.accounts import operator_keys, second_factor
+from tenants.accounts import operator_keys
 from tenants.models import OperatorKey
 from tenants.models.api_key import MOST_ENTRIES
 from tenants.operator_scopes import OperatorScope
@@ -103,6 +103,17 @@ class OperatorKeys(Resource):
     asks = {"list": OperatorKeyFilter}
     volatile = ("last_used_at", "state")
 
+    def refuse_unless_allowed(self) -> None:
+        """Asks for the second factor before an answer of an earlier request is repeated too."""
+        super().refuse_unless_allowed()
+        if self.action == "create":
+            user = self.who.user
+            assert user  # no scope of a key opens this
+            operator_keys.refuse_unless_able(user)
+            if not is_proven(self.request._request, BY_FACTOR):
+                text = _("Confirm your identity in the console with your second factor.")
+                raise denied(text, "proof_needed")
+
     def list(self, request: Any) -> Response:
         """List the keys of all operators."""
         return self.listed(self._rows())
@@ -113,13 +124,9 @@ class OperatorKeys(Resource):
         Its text is in this answer only. It takes a second factor, proven in the console within the
         last ten minutes.
         """
-        fields = self.given()
         user = self.who.user
         assert user  # no scope of a key opens this
-        if second_factor.enrolled(user) and not is_proven(request._request, BY_FACTOR):
-            text = _("Confirm your identity in the console with your second factor.")
-            raise denied(text, "proof_needed")
-        key, text = operator_keys.make(user, **fields)
+        key, text = operator_keys.make(user, **self.given())
         return self.one(key, 201, secret=text)
 
     def retrieve(self, request: Any, operator_key: UUID) -> Response:

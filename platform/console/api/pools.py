@@ -9,15 +9,17 @@ from rest_framework.response import Response
 
 from console.api.declared import DeclaredResource, DeclaredShape, NameFilter, is_name
 from console.api.problem import bad_request
+from console.api.requester import denied
 from console.api.resource import Who
 from console.api.strict import Shape
-from inference.models import Model, Pool
+from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME
 from inference.policy import LONGEST_MS, RouteCondition
 from inference.queue.limits import kept_free
 from tenants.operator_scopes import OperatorScope as Scope
 
 _MOST = 10_000
+_WHEN = frozenset({"position", "condition", "overflow_after_ms"})  # when a pool is tried
 
 
 class PoolChange(Shape):
@@ -130,7 +132,9 @@ class Pools(DeclaredResource):
 
     def partial_update(self, request: Any, pool: UUID) -> Response:
         """Change when a pool takes requests, and how many may wait for it."""
-        return self.done(self.to_change(Pool.objects.all(), pk=pool), "change", **self.given())
+        row, given = self.to_change(Pool.objects.all(), pk=pool), self.given()
+        self._refuse_leaving_by_key(row, given)
+        return self.done(row, "change", **given)
 
     def destroy(self, request: Any, pool: UUID) -> Response:
         """Remove a pool and its engines.
@@ -141,3 +145,14 @@ class Pools(DeclaredResource):
         row = self.to_change(Pool.objects.all(), pk=pool)
         self.refuse_engines_below(row.engines.all())
         return self.done(row, "remove")
+
+    def _refuse_leaving_by_key(self, pool: Pool, given: dict[str, Any]) -> None:
+        """Refuses a key to say when requests go to a hosted engine of the model. Raises Problem."""
+        changed = {name for name in _WHEN & given.keys() if given[name] != getattr(pool, name)}
+        hosted = Engine.objects.filter(pool__model=pool.model_id, hosted=True)
+        if self.who.operator_key and changed and hosted.exists():
+            text = _(
+                "Where requests leave this installation a person decides: sign in to the console "
+                "to change when the pools of a model with a hosted engine are tried."
+            )
+            raise denied(text, "person_needed")

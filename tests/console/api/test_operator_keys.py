@@ -328,6 +328,27 @@ def test_an_engine_of_this_installation_is_changed_and_replaced(operator: User, 
     assert proposed(engine, {})
 
 
+def test_no_key_says_when_the_pools_beside_a_hosted_engine_are_tried(
+    operator: User, hosted: Engine, pool: Pool
+) -> None:
+    Pool.objects.update(condition="failover", position=5)
+    near = Pool.add(pool.model, "near", by="test", position=0)
+    api = with_scopes(operator)
+    for path, change in (
+        (f"pools/{pool.pk}/", {"condition": "always"}),
+        (f"pools/{pool.pk}/", {"condition": "overflow", "overflow_after_ms": 0}),
+        (f"pools/{pool.pk}/", {"position": 0}),
+        (f"pools/{near.pk}/", {"position": 9}),
+    ):
+        answer = api.patch(path, **change)
+        assert problem(answer) == (403, "person_needed"), change
+        assert "a person decides" in answer.json()["detail"]
+    same = api.patch(f"pools/{pool.pk}/", condition="failover", limits={"batch": {"waiting": 9}})
+    assert same.status_code == 200
+    hosted.remove(by="test")
+    assert api.patch(f"pools/{near.pk}/", position=9).status_code == 200
+
+
 # Making them -------------------------------------------------------------------------------------
 def new_key(**more: Any) -> dict[str, Any]:
     ends = (timezone.now() + timedelta(days=9)).isoformat()
@@ -358,6 +379,24 @@ def test_an_operator_makes_one_with_a_second_factor_proven_now(
     assert Api(Client(), secret).get("engines/").status_code == 200
     assert secret not in str(api.get("operator-keys/").json())
     assert secret not in str(api.get(f"operator-keys/{made.json()['id']}/").json())
+
+
+@pytest.mark.parametrize("lost", ["proof", "factor"])
+def test_an_answer_with_a_key_is_repeated_to_the_second_factor_alone(
+    operator: User, enter: Enter, lost: str
+) -> None:
+    Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
+    api, body, once = enter(operator), new_key(), {"Idempotency-Key": "run-7"}
+    proven_by_factor(api, operator)
+    first = api.post("operator-keys/", once, **body)
+    assert api.post("operator-keys/", once, **body).json() == first.json()
+    if lost == "factor":
+        Authenticator.objects.all().delete()
+    else:
+        prove(api.client, operator)  # by the password
+    refused = api.post("operator-keys/", once, **body)
+    assert refused.status_code in (400, 403)
+    assert first.json()["secret"] not in refused.content.decode()
 
 
 def test_any_operator_sees_and_revokes_them(operator: User, enter: Enter) -> None:
