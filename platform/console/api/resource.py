@@ -90,7 +90,7 @@ class Resource(TransactionalView):
         errors = {name: [_("There is no such parameter.")] for name in query.keys() - known}
         errors |= {name: [_("Send it once.")] for name, v in query.lists() if len(v) > 1}
         for name, value in query.items():
-            if not value or "\0" in value:
+            if not str(value).strip() or "\0" in value:  # a filter of blanks would hold for all
                 errors[name] = [_("It is empty, or holds a NUL.")]
         if errors:
             raise bad_request(errors)

@@ -123,6 +123,15 @@ def test_it_says_who_it_is(operator: User) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u3000", "\0"])
+def test_a_filter_of_nothing_is_refused_and_does_not_hold_for_all(
+    operator: User, pool: Pool, name: str
+) -> None:
+    """Or a program that looks one up by a variable that was never set would go on with another."""
+    answer = with_scopes(operator).get("pools/", name=name)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["name"])
+
+
 def test_engines_do_not_go_with_their_pool_without_a_scope_for_engines(
     operator: User, pool: Pool
 ) -> None:

@@ -67,7 +67,7 @@ class Kind(NamedTuple):
     # Steps -----------------------------------------------------------------------------------
     def found(self, link: Link, name: str) -> Answer | None:
         """Returns the one of this name, with its ETag."""
-        row = next(link.rows(self.path, name=name), None)
+        row = next((row for row in link.rows(self.path, name=name) if row["name"] == name), None)
         return link.get(self._path(row)) if row else None
 
     def there(self, link: Link, name: str) -> Answer:

@@ -69,7 +69,8 @@ class Link:
         return cls(url, key, in_clear=in_clear)
 
     def get(self, path: str, **query: Any) -> Answer:
-        parameters = {name: value for name, value in query.items() if value not in (None, "")}
+        """An empty parameter is sent, and refused: left out it would be that of every row."""
+        parameters = {name: value for name, value in query.items() if value is not None}
         return self.send("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
 
     def rows(self, path: str, **query: Any) -> Iterator[Row]:

@@ -96,7 +96,8 @@ def _end(link: Link, typed: Namespace) -> Result:
 
 def _present(link: Link, typed: Namespace) -> Row | None:
     rows = _in_force(link.rows("prices/", model=typed.model))
-    return next((row for row in rows if row["pool"] == typed.pool), None)
+    of = typed.model, typed.pool
+    return next((row for row in rows if (row["model"], row["pool"]) == of), None)
 
 
 def _in_force(rows: Iterable[Row]) -> Iterator[Row]:

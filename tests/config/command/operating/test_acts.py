@@ -31,6 +31,31 @@ def test_an_engine_is_set_once_and_then_left_alone(
     assert [act.action for act in acts] == [Action.ENGINE_ADD, Action.ENGINE_CHANGE]
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["engines remove", "engines drain", "engines show", "pools remove", "models remove"],
+)
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_that_of_nothing(
+    forebay: Forebay, pool: Pool, command: str, name: str
+) -> None:
+    """As of a variable of a script that was never set: not the first engine that there is."""
+    assert forebay(f"engines set {NEW}").status == 0
+    ended = forebay(command, name)
+    assert (ended.status, ended.out) == (1, "")
+    assert Engine.objects.filter(draining=False).exists()
+
+
+def test_a_price_of_an_empty_name_is_that_of_nothing(forebay: Forebay, pool: Pool) -> None:
+    amounts = ("--prompt", "1", "--cached", "1", "--completion", "1")
+    assert forebay("prices set large --pool here", *amounts).status == 0
+    for command in ("prices end --pool here", "prices show --pool here", "prices list --model"):
+        for name in ("", " "):
+            ended = forebay(command, name)
+            assert (ended.status, ended.out) == (1, ""), command
+    assert "unchanged" in forebay("prices set large --pool here", *amounts).out
+
+
 def test_add_and_change_are_strict(forebay: Forebay, pool: Pool) -> None:
     absent = forebay("engines change gpu-1 --slots 2")
     assert absent.status == 1

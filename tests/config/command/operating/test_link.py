@@ -209,6 +209,7 @@ def test_a_list_of_what_are_no_rows_is_said(
     assert "its list holds no objects" in ended.err
 
 
+WORDS = ("state", "state_reason")
 STEERING = "\x1b]0;mine\x07\x9b2J\u202e\r\n"
 
 
@@ -218,7 +219,7 @@ def test_words_of_an_engine_do_not_steer_the_terminal(
     forebay: Forebay, serve: Serve, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     names = ("id", "name", "model", "pool", "kind", "slots", "auto_slots", "hosted", "from_file")
-    engine = {**dict.fromkeys((*names, "url"), "x"), "state": STEERING, "state_reason": STEERING}
+    engine = dict.fromkeys((*names, "url"), "gpu-1") | dict.fromkeys(WORDS, STEERING)
     answer = json.dumps({**engine, "results": [engine]}).encode()
     monkeypatch.setenv("FOREBAY_URL", serve((200, {}, answer)))
     ended = forebay(f"engines {command}")
