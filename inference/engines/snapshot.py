@@ -30,6 +30,11 @@ class Pool:
         return next((engine for engine in self.engines if engine.config.id == name), None)
 
     @property
+    def shares_processors(self) -> bool:
+        """Whether each stream slows all others: llama.cpp's servers that Forebay starts."""
+        return all(e.config.kind == "llama_cpp" and e.config.launch for e in self.all_engines)
+
+    @property
     def hosted(self) -> bool:
         """Whether a prompt may leave this installation here."""
         return any(engine.config.hosted for engine in self.all_engines)

@@ -12,12 +12,15 @@ from inference.engines import Pool, pools, reachable
 from inference.policy import Policy
 
 NO_POLICY = Policy()
+SLOTS_TO_ONE = 8  # of lower classes beside real-time requests, where streams slow each other
 LOOK_S = 0.25  # an engine that goes or comes is seen after so long
 _known: dict[str, tuple[tuple[Any, ...], str]] = {}  # rules by pool
 _slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were counted
 
 
-def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
+def limits_of(
+    policy: Policy, klass: str, slots: int = 0, *, shares_processors: bool = False
+) -> dict[str, float]:
     """The pool's own, else the installation's, else those of the class (inference/policy.py)."""
     own = classes.of(klass)
     by_default: dict[str, float] = {
@@ -32,6 +35,8 @@ def limits_of(policy: Policy, klass: str, slots: int = 0) -> dict[str, float]:
     }
     said = {**settings.QUEUE_LIMITS.get(klass, {}), **policy.limits.get(klass, {})}
     usual = _usual_headroom(slots) if own.has_headroom else 0
+    if own.has_headroom and shares_processors:
+        by_default["lower_slots"] = max(1, slots // SLOTS_TO_ONE)
     return {**by_default, "headroom": min(usual, said.get("reserved", usual)), **said}
 
 
@@ -46,7 +51,8 @@ def turns(pool: str) -> tuple[str, str]:
     """As pop.lua wants them: the rules of each class, and the pool's slots with what drains."""
     found = pools().get(pool)
     slots = slots_of(found) if found else 0
-    rules = _rules(pool, found.policy if found else NO_POLICY, slots)
+    policy, shares = (found.policy, found.shares_processors) if found else (NO_POLICY, False)
+    rules = _rules(pool, policy, slots, shares)
     if found and slots and found.draining:
         return rules, " ".join([str(slots), *(engine.config.id for engine in found.draining)])
     return rules, str(slots or "")
@@ -57,9 +63,13 @@ def kept_free(pool: str) -> dict[str, int]:
     found = pools().get(pool)
     if found is None:
         return {}
-    limits = {name: limits_of(found.policy, name, slots_of(found)) for name in classes.CLASSES}
+    slots, shares = slots_of(found), found.shares_processors
+    limits = {
+        name: limits_of(found.policy, name, slots, shares_processors=shares)
+        for name in classes.CLASSES
+    }
     kept = {
-        name: max(_reserved(each), _kept_lately(each, slots_of(found)))
+        name: max(_reserved(each), _kept_lately(each, slots))
         for name, each in limits.items()
     }
     return {name: number for name, number in kept.items() if number}
@@ -75,12 +85,15 @@ def slots_of(pool: Pool) -> int:
     return known[2]
 
 
-def _rules(pool: str, policy: Policy, slots: int) -> str:
+def _rules(pool: str, policy: Policy, slots: int, shares_processors: bool) -> str:
     """Asked for with each pop: they are made once for a policy."""
-    holds = policy, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS, slots
+    holds = policy, tuple(classes.CLASSES.values()), settings.QUEUE_LIMITS, slots, shares_processors
     known = _known.get(pool)
     if known is None or known[0] != holds:
-        limits = [limits_of(policy, name, slots) for name in classes.CLASSES]
+        limits = [
+            limits_of(policy, name, slots, shares_processors=shares_processors)
+            for name in classes.CLASSES
+        ]
         known = _known[pool] = holds, " ".join(_rule(each, slots) for each in limits)
     return known[1]
 

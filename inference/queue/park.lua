@@ -4,7 +4,8 @@
 --       5 how often it has been parked, with this time
 --       6.. the classes that go before its own, the highest first
 -- offer -> 1: it may be parked from now on; 0: it has its turn before higher ones, and runs through
--- ask   -> 1: somebody still waits for its slot; 0: not any more, and it may be parked again
+-- ask   -> 1: somebody still waits for its slot, or too many run beside a higher class; 0: not any
+--          more, and it may be parked again
 -- stay  -> 1: it cannot be parked; another one is told instead
 -- over  -> 1: it has ended
 -- park  -> 1: it waits again, in front of its line; 0: it was not this runner's any more
@@ -29,7 +30,7 @@ if verb == 'offer' then
 end
 if verb == 'ask' then
   redis.call('ZADD', parking, now_ms(), member)
-  if wait_above(p, above) >= redis.call('ZCARD', parking) then return 1 end
+  if is_squeezed(p) or wait_above(p, above) >= redis.call('ZCARD', parking) then return 1 end
   offer()
   return 0
 end

@@ -92,6 +92,11 @@ local function known(number) return slots and tonumber(number) or 0 end
 
 local function for_vips(number) return slots and math.min(tonumber(number), slots - 1) or 0 end
 
+-- A class comes that leaves lower ones fewer slots than its headroom does.
+local function make_room(rank, headroom, lately)
+  if lately > headroom then squeeze(p, rank, math.max(1, slots - lately)) end
+end
+
 -- The same while lower classes wait. Of each that does, a hash keeps what it is owed in thousandths
 -- of a request, since when it has had no turn, and whether it has its minimum share by now: that it
 -- keeps until nobody waits in it.
@@ -151,6 +156,7 @@ local function take_turns()
 
   local function turn(row, most, is_first)
     local taken = take(row.rank, most, is_first and 0 or row.headroom, is_first and 0 or row.vip)
+    if taken > 0 then make_room(row.rank, row.headroom, row.lately) end
     for rank = 2, #rows do
       local each = rows[rank]
       if each.waits and each.starves == 1 then each.owed = each.owed + taken * each.share end
@@ -209,8 +215,10 @@ local below = there % 2 == 1
 if below then
   take_turns()
 else
-  local headroom, vip = string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)|(%d+)')
-  take(1, n, known(headroom), for_vips(vip))
+  local headroom, vip, lately = string.match(ARGV[4], '^%d+|%d+|%d+|%d+|(%d+)|(%d+)|(%d+)')
+  if take(1, n, known(headroom), for_vips(vip)) > 0 then
+    make_room(1, known(headroom), known(lately))
+  end
 end
 
 -- A beat may have put one there that was woken meanwhile: it has no free slot any more.

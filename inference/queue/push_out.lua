@@ -2,6 +2,7 @@
 -- hold `class|tenant|id`: those that may be parked (by class, then by when they began; runners
 -- offer them), and those that have been told to (by when).
 local TOLD_MS = 10000 -- a note may be lost: then another one is told
+-- A key `squeezed` holds for as long how many lower classes may run (lower_slots of a pool).
 local MOST = 256 -- that are compared
 
 local function now_ms()
@@ -33,15 +34,10 @@ local function victim(p, rank)
   return found
 end
 
--- Tells up to `most` to make room for who waits in the classes `above`: one for each of them.
-local function push_out(p, above, most)
-  local there = redis.call('EXISTS', p .. ':parked', p .. ':parked', p .. ':parkable')
-  if there ~= 1 then return end -- a runner has a free slot, or nobody can be parked
-  local now = now_ms()
-  redis.call('ZREMRANGEBYSCORE', p .. ':parking', '-inf', now - TOLD_MS)
-  local lacking = math.min(most, wait_above(p, above) - redis.call('ZCARD', p .. ':parking'))
+-- Tells so many below the `rank`th class to make room.
+local function tell(p, rank, lacking, now)
   while lacking > 0 do
-    local each = victim(p, #above)
+    local each = victim(p, rank)
     if not each then return end
     redis.call('ZREM', p .. ':parkable', each)
     local id = string.match(each, '([^|]*)$')
@@ -53,4 +49,28 @@ local function push_out(p, above, most)
       lacking = lacking - 1
     end
   end
+end
+
+-- Tells up to `most` to make room for who waits in the classes `above`: one for each of them.
+local function push_out(p, above, most)
+  local there = redis.call('EXISTS', p .. ':parked', p .. ':parked', p .. ':parkable')
+  if there ~= 1 then return end -- a runner has a free slot, or nobody can be parked
+  local now = now_ms()
+  redis.call('ZREMRANGEBYSCORE', p .. ':parking', '-inf', now - TOLD_MS)
+  local lacking = math.min(most, wait_above(p, above) - redis.call('ZCARD', p .. ':parking'))
+  tell(p, #above, lacking, now)
+end
+
+-- Leaves `most` of the classes below this rank running, as far as the others can be parked.
+local function squeeze(p, rank, most)
+  local excess = redis.call('ZCOUNT', p .. ':parkable', rank * RANK, '+inf') - most
+  if excess <= 0 then return end
+  redis.call('SET', p .. ':squeezed', most, 'PX', TOLD_MS)
+  tell(p, rank, excess, now_ms())
+end
+
+-- Whether more run than may: the one that asks is among those that were told.
+local function is_squeezed(p)
+  local most = tonumber(redis.call('GET', p .. ':squeezed') or nil)
+  return most and redis.call('ZCARD', p .. ':parkable') + redis.call('ZCARD', p .. ':parking') > most
 end

@@ -144,6 +144,50 @@ async def test_lower_classes_have_few_slots_while_realtime_requests_come(
     assert len(await pop(queue)) == SLOTS, "an idle night is filled"
 
 
+async def test_too_many_of_lower_classes_are_parked_as_a_realtime_request_begins(
+    queue: FairQueue, link: RedisLink, declare: Declare
+) -> None:
+    inbox = f"{prefix(queue.pool)}:inbox:runner-1"
+    declare(limits={"realtime": {"lower_slots": 2}})
+    await put(queue, "acme", SLOTS - 1, "batch")
+    batch = {item.id: item for item, _ in await pop(queue, SLOTS - 1)}
+    for item in batch.values():
+        await queue.offer(item, 1_000.0)
+    await put(queue, "globex", 1)
+    assert of(await pop(queue, 1)) == {"globex": 1}
+    notes = [note.decode() for note in await link.call("LRANGE", inbox, 0, -1)]
+    parked = [batch[note.removeprefix("park ")] for note in notes if note.startswith("park ")]
+    assert len(parked) == len(set(parked)) == SLOTS - 1 - 2
+    *parked, last = parked
+    for item in parked:
+        assert await queue.still_wants(item, 1_000.0)
+        assert await queue.park(item, 1)
+    ended, *_ = batch.keys() - {item.id for item in (*parked, last)}
+    await link.run_all([queue.settling(batch[ended], 1), queue.parking("over", batch[ended])])
+    assert not await queue.still_wants(last, 1_000.0), "two run by now"
+    assert not await pop(queue, SLOTS - 3), "those that were parked wait until nobody comes"
+
+
+@pytest.mark.parametrize(
+    ("engine", "at_once"),
+    [
+        ({"kind": "llama_cpp", "launch": {"model": "/m.gguf"}}, 2),
+        ({"kind": "llama_cpp", "launch": {"model": "/m.gguf"}, "slots": 4}, 1),
+        ({"kind": "llama_cpp"}, SLOTS - 3),
+        ({"kind": "vllm"}, SLOTS - 3),
+    ],
+)
+async def test_beside_realtime_requests_a_server_on_processors_has_few_slots_for_batches(
+    engine: dict[str, object], at_once: int, queue: FairQueue, declare: Declare
+) -> None:
+    declare(**engine)
+    await has_come(queue, "globex")
+    await put(queue, "acme", SLOTS, "batch")
+    slots = engine.get("slots", SLOTS)
+    assert isinstance(slots, int)
+    assert len(await pop(queue, slots)) == at_once
+
+
 async def test_few_slots_for_lower_classes_leave_a_tenant_all_others(
     queue: FairQueue, declare: Declare
 ) -> None:
