@@ -33,7 +33,9 @@ class Commands:
         self._process.stdin.flush()
         code, printed = json.loads(self._process.stdout.readline())
         if code:
-            raise subprocess.CalledProcessError(code, ["manage.py", *arguments], printed)
+            error = subprocess.CalledProcessError(code, ["manage.py", *arguments], printed)
+            error.add_note(printed[-3000:])
+            raise error
         return str(printed)
 
     def end(self) -> None:

@@ -123,6 +123,8 @@ class Objects:
 
     def clear(self) -> None:
         tenant = self._tenant.id
+        # An erasure that goes on meanwhile would add steps to what is deleted here.
+        list(DeletionRequest.objects.filter(tenant_id=tenant).select_for_update())
         for hold in LegalHold.objects.filter(tenant_id=tenant, released_at=None):
             _let_go(hold)
         for rows in (
