@@ -59,7 +59,7 @@ class Mock:
 
 
 # The tenant of one test shall have all slots, though that of another was there a moment ago.
-ALL_SLOTS = {"FOREBAY_QUEUE_LIMITS": json.dumps({"realtime": {"headroom": 0}})}
+ALL_SLOTS = {"FOREBAY_QUEUE_LIMITS": json.dumps({"realtime": {"headroom": 0, "lower_slots": 1000}})}
 
 
 class Platform(Forebay):

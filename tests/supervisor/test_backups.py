@@ -83,6 +83,7 @@ def is_sound(installation: Installation) -> bool:
 
 
 @pytest.mark.slow(seconds=40)
+@pytest.mark.timeout(400)
 def test_a_dump_and_a_base_backup_are_made_and_put_back(
     installation: Installation, tmp_path: Path
 ) -> None:

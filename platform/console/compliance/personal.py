@@ -274,7 +274,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Usage": {
         D.PSEUDONYM: "api_key_id member_id",
         D.BEHAVIOUR: "model pool klass hosted prompt_tokens completion_tokens cached_tokens cache "
-        "cost status finish_reason error_code attempts preemptions queue_ms "
+        "cost status finish_reason error_code attempts preemptions repeated queue_ms "
         "ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
