@@ -129,8 +129,10 @@ def _session(user: User) -> str:
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = _BACKEND
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    proof = {"method": "password", "at": time.time(), "reauthenticated": True}
-    session["account_authentication_methods"] = [proof]
+    session["account_authentication_methods"] = [
+        {"method": method, "at": time.time(), "reauthenticated": True}
+        for method in ("password", "mfa")
+    ]
     session["account_authentication_methods_user"] = str(user.pk)
     sessions.seen(session, Profile.ASVS)
     session.set_expiry(timedelta(hours=1))
