@@ -149,6 +149,7 @@ PLATFORM: list[Row] = [
     ("get", "all_compliance", OPERATOR, 200),
     ("post", "all_check_run", OPERATOR, 302),
     ("post", "all_compliance_report", OPERATOR, 200),
+    ("get", "operator_keys", OPERATOR, 200),
     ("get", "tiers", OPERATOR, 200),
     ("get", "prices", OPERATOR, 200),
     ("post", "prices", OPERATOR, 200),
@@ -171,6 +172,8 @@ POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} 
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 ELSEWHERE |= {"acceptance"}
+# tests/console/access/test_operator_keys.py, and the walk of tests/isolation
+ELSEWHERE |= {"operator_key_revocation"}
 # tests/console/privacy/test_deletions.py, test_keys_at_rest.py, and the walk of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
 ELSEWHERE |= {"deletion_lifting", "price_ending"}
