@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('revoked_at', models.DateTimeField(null=True)),
                 ('last_used_at', models.DateTimeField(null=True)),
+                ('requests_per_minute', models.PositiveIntegerField(default=100, verbose_name='requests per minute')),
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='operator_keys', to=settings.AUTH_USER_MODEL)),
             ],
         ),
