@@ -3,8 +3,9 @@
 Both walls stand by themselves: with the ORM's scoping off, row-level security alone must hold, and
 with row-level security off, scoping alone. With one wall the walk is that of those who may most:
 what they cannot reach, nobody can whom their permissions stop as well. At home they stand for all
-too: what the other roles may there is said by test_permissions.py and test_who_may_what.py. `make
-soak` walks as all everywhere.
+too: what the other roles may there is said by test_permissions.py and test_who_may_what.py. In the
+other tenant the owner and the member stand for the roles between them. `make soak` walks as all
+everywhere.
 """
 
 import logging
@@ -20,7 +21,7 @@ from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
 from console.isolation import expected, report
-from console.isolation.callers import OPERATOR, Caller
+from console.isolation.callers import NAMES, OPERATOR, Caller
 from console.isolation.crawler import NOBODYS, PLAIN, WHOLE, Part, Step, parameters, steps
 from console.isolation.proof import Proof, prove
 from inference.api.openai.routes import ROUTES
@@ -35,7 +36,10 @@ PARTS: list[Part] = [(0, 2), (1, 2)]  # every other caller: they can be walked s
 
 # The owner holds every permission; a key knows its own scope alone.
 MAY_MOST = frozenset({Role.OWNER, *(f"key {scope}" for scope in Scope)})
-STAND_FOR_ALL = None if os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody" else MAY_MOST
+EVERYBODY = os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody"
+STAND_FOR_ALL = None if EVERYBODY else MAY_MOST
+BETWEEN = frozenset({Role.ADMIN, Role.DEVELOPER, Role.AUDITOR})
+STRANGERS = None if EVERYBODY else frozenset(NAMES) - BETWEEN
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +94,7 @@ def test_the_table_has_every_address() -> None:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.slow(seconds=45)
 async def test_both_walls(part: Part) -> None:
-    _holds(await _prove(at_home=True, part=part, residents=STAND_FOR_ALL))
+    _holds(await _prove(at_home=True, part=part, named=STRANGERS, residents=STAND_FOR_ALL))
 
 
 def test_the_owner_may_whatever_anybody_may() -> None:
@@ -103,7 +107,7 @@ def test_the_owner_may_whatever_anybody_may() -> None:
 @pytest.mark.slow(seconds=45)
 async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
-        found = await _prove(named=STAND_FOR_ALL)
+        found = await _prove(named=STAND_FOR_ALL, walls_only=not EVERYBODY)
     assert len(stripped) > 10, "the switch does nothing"
     _holds(found, only_leaks=True)
 
@@ -112,7 +116,7 @@ async def test_row_level_security_alone() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(named=STAND_FOR_ALL))
+    _holds(await _prove(named=STAND_FOR_ALL, walls_only=not EVERYBODY))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -142,12 +146,18 @@ async def _prove(
     part: Part = WHOLE,
     named: frozenset[str] | None = None,
     residents: frozenset[str] | None = None,
+    walls_only: bool = False,
 ) -> Proof:
     logging.disable(logging.WARNING)  # a line for each refusal
     application = import_string(settings.ASGI_APPLICATION)
     try:
         return await prove(
-            application, at_home=at_home, part=part, named=named, residents=residents
+            application,
+            at_home=at_home,
+            part=part,
+            named=named,
+            residents=residents,
+            walls_only=walls_only,
         )
     finally:
         logging.disable(logging.NOTSET)

@@ -1,5 +1,6 @@
 """A first start is whole or not there: a full disk or a kill leaves nothing that stays broken."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -98,6 +99,7 @@ async def test_a_database_folder_without_our_database_is_refused_with_what_to_do
         await start_database(home)
 
 
+EVERY_STEP = "FOREBAY_TEST_STARTS" in os.environ  # as `make soak` has it
 STEPS: dict[str, Callable[[Path], bool]] = {
     "initdb has made tables": lambda home: (home / "postgres.new/base/1").exists(),
     "initdb is about to end": lambda home: (home / "postgres.new/base/5").exists(),
@@ -110,7 +112,7 @@ STEPS: dict[str, Callable[[Path], bool]] = {
 def test_after_kill_9_at_each_step_of_a_first_start_the_next_one_has_a_database(
     start: Start, home: Path
 ) -> None:
-    for step, reached in STEPS.items():
+    for step, reached in list(STEPS.items())[:: 1 if EVERY_STEP else 2]:
         killed = start(home)
         assert eventually(lambda reached=reached: reached(home), START_S), step  # type: ignore[misc]
         killed.end(signal.SIGKILL)

@@ -206,6 +206,7 @@ class Walk:
 
     `part` is a share of the callers, for several that walk side by side on stages of their own;
     `named` leaves out all others; who is not in `residents` walks in the other tenant alone.
+    `walls_only` leaves out what a permission refuses before any wall is reached.
     """
 
     def __init__(
@@ -217,9 +218,10 @@ class Walk:
         part: Part = WHOLE,
         named: Container[str] | None = None,
         residents: Container[str] | None = None,
+        walls_only: bool = False,
     ) -> None:
         self._stage, self._client, self._at_home, self._part = stage, client, at_home, part
-        self._named, self._residents = named, residents
+        self._named, self._residents, self._walls_only = named, residents, walls_only
         self._making = threading.Lock()
 
     async def cells(self, told: Callable[[Cell], None]) -> list[Cell]:
@@ -246,6 +248,8 @@ class Walk:
     async def _answers(self, caller: Caller) -> AsyncIterator[Cell]:
         for step in steps(caller):
             if step.place == OWN and not self._walks_at_home(step):
+                continue
+            if self._walls_only and step.expected == DENIED:
                 continue
             path = await database_sync_to_async(self._filled)(step)
             headers = [*step.caller.headers, (b"content-type", step.kind.encode())]

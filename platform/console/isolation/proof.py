@@ -53,17 +53,27 @@ async def prove(
     part: Part = WHOLE,
     named: Container[str] | None = None,
     residents: Container[str] | None = None,
+    walls_only: bool = False,
     told: Callable[[Cell], None] = lambda cell: None,
 ) -> Proof:
     """Through the whole application in this process, over connections that see nothing.
 
-    `part`, `named` and `residents`: see Walk. `told` hears of each answer as it comes.
+    `part`, `named`, `residents` and `walls_only`: see Walk. `told` hears of each answer as it
+    comes.
     """
     with nothing_open():
         async with _staged() as stage:
             before = await database_sync_to_async(rows_of)(stage)
             client = AsgiClient(application, settings.ALLOWED_HOSTS[0])
-            walk = Walk(stage, client, at_home=at_home, part=part, named=named, residents=residents)
+            walk = Walk(
+                stage,
+                client,
+                at_home=at_home,
+                part=part,
+                named=named,
+                residents=residents,
+                walls_only=walls_only,
+            )
             async with client.alive():
                 cells = await walk.cells(told)
             after = await database_sync_to_async(rows_of)(stage)
