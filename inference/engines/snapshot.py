@@ -31,8 +31,9 @@ class Pool:
 
     @property
     def shares_processors(self) -> bool:
-        """Whether each stream slows all others: llama.cpp's servers that Forebay starts."""
-        return all(e.config.kind == "llama_cpp" and e.config.launch for e in self.all_engines)
+        """Returns whether each stream slows all others, as on a llama.cpp that Forebay starts."""
+        configs = [engine.config for engine in self.all_engines]
+        return bool(configs) and all(c.kind == "llama_cpp" and c.launch for c in configs)
 
     @property
     def hosted(self) -> bool:

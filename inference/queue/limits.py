@@ -68,8 +68,8 @@ def kept_free(pool: str) -> dict[str, int]:
         name: limits_of(found.policy, name, slots, shares_processors=shares)
         for name in classes.CLASSES
     }
-    kept = {name: max(_reserved(each), _kept_lately(each, slots)) for name, each in limits.items()}
-    return {name: number for name, number in kept.items() if number}
+    free = {name: max(_reserved(each), _kept_lately(each, slots)) for name, each in limits.items()}
+    return {name: number for name, number in free.items() if number}
 
 
 def slots_of(pool: Pool) -> int:

@@ -214,7 +214,7 @@ def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: floa
 
 
 def _repeated(order: Order, outcome: Outcome) -> bool:
-    """Whether its batch asks for the line again: usage counts a line once."""
+    """Returns whether its batch tries the line again. Usage counts a line once."""
     is_over = outcome.finish_reason == "cancelled" or outcome.status not in PASSES
     return order.may_be_repeated and not is_over
 

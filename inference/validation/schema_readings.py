@@ -28,7 +28,7 @@ _HOLDING = frozenset((*_OF_OBJECTS, *_OF_ARRAYS, *_UNIONS, "allOf"))
 
 @dataclass(slots=True)
 class Ways:
-    """All of `nodes` are followed at once, and one of `either` beside them."""
+    """Follows all of `nodes` at once, and one of `either` beside them."""
 
     nodes: list[int] = field(default_factory=list)
     either: list["Ways"] = field(default_factory=list)
@@ -59,7 +59,7 @@ def check_readings(name: str, root: Any, target: Target, most: int) -> None:
 
 
 def _settles(schema: "_Schema", most: int) -> bool:
-    """Whether no node has more than `most` ways, however often the schema leads back to itself."""
+    """Returns whether no node has more than `most` ways, also where the schema holds itself."""
     states, ways = dict(schema.widths), list(reversed(schema.ways.items()))
     for _ in range(ROUNDS):
         changed = False
@@ -123,7 +123,7 @@ class _Schema:
 
     # Unions ---------------------------------------------------------------------------------------
     def _union(self, alternatives: list[Body]) -> Ways:
-        """By their first character; objects also by their first property and its values."""
+        """Groups by first character; objects also by their first property and its values."""
         kinds: dict[str, Ways] = {}
         everywhere: list[int] = []
         objects: list[Body] = []
@@ -158,7 +158,7 @@ class _Schema:
         return Ways(alike, either)
 
     def _values(self, schema: Any) -> set[bytes]:
-        """Those of a `const` or an `enum`."""
+        """Returns the values of a `const` or an `enum`, as JSON."""
         schema = self._meant(schema) if isinstance(schema, dict) else {}
         values = [schema["const"]] if "const" in schema else _list(schema, "enum")
         return {orjson.dumps(each) for each in values}

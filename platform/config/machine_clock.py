@@ -1,4 +1,4 @@
-"""Whether this machine's clock can be right. The audit trail takes no time beyond this range."""
+"""The range in which a machine's clock can be right. The audit trail takes no other time."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ def now() -> datetime:
 
 
 def problem() -> str:
-    """What is wrong and what to do, "" for nothing: machines without a battery begin in 1970."""
+    """Returns what is wrong and what to do, or "". Machines without a battery begin in 1970."""
     moment = now()
     if moment.year in YEARS:
         return ""

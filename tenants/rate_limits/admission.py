@@ -62,7 +62,7 @@ class Admission(msgspec.Struct, frozen=True):
 
     @property
     def never_fits(self) -> bool:
-        """Whether the quota as a whole is smaller than what was asked: no window has room."""
+        """Returns whether the request is larger than the whole quota: no window has room."""
         return self.tier == "quota" and self.asked > self.limit
 
     @property

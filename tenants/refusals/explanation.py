@@ -113,7 +113,7 @@ def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
 
 
 def _still_refusing(refusal: Refusal) -> bool:
-    """Whether the same request would be refused again.
+    """Returns whether the same request would be refused again.
 
     Places and buckets free by themselves. A quota still refuses while it has no more room than at
     the time: it may have been raised, or running requests may have given something back.
@@ -129,7 +129,7 @@ def _still_refusing(refusal: Refusal) -> bool:
 
 
 def _room(refusal: Refusal) -> int:
-    """What the limit still had at the time, in its unit."""
+    """Returns what the limit still had at the time, in its unit."""
     return max(0, refusal.limit - refusal.used)
 
 

@@ -31,7 +31,7 @@ class Progress:
         self.instead_of: dict[int, UUID] = {}  # of lines that are tried again
 
     def may_be_repeated(self, line: BatchLine) -> bool:
-        """Whether it is asked again if this try fails for now."""
+        """Returns whether the line has another try left after this one."""
         return self._tries.get(line.number, 0) + 1 < TRIES
 
     def try_again_after_s(

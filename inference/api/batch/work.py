@@ -255,8 +255,8 @@ class Work:
                 text = await in_thread(self._reader.read, line.offset, line.length)
             among = windows.open_pools(line.model, self._now(), self._zone)
             repeats = self._progress.may_be_repeated(line)
-            asked = self._asking.submit(text, claim, among, may_be_repeated=repeats)
-            answer = await self._traced(line, asked)
+            submitting = self._asking.submit(text, claim, among, may_be_repeated=repeats)
+            answer = await self._traced(line, submitting)
         self._holds.hold(room_s(answer))
         return answer
 

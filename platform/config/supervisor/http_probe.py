@@ -41,7 +41,7 @@ async def answers(host: str, port: int, patience: float = 2) -> bool:
 
 
 def speaks_http2(host: str, port: int, patience: float = 2) -> bool:
-    """Whether a server of HTTP/2 is there, as gRPC is: over TLS, or in clear. Blocks.
+    """Returns whether a server speaks HTTP/2 there, as gRPC does, over TLS or in clear. Blocks.
 
     Over TLS the handshake alone tells, before a server asks for a certificate of ours.
     """

@@ -126,8 +126,8 @@ def _rename_namesake(account: SocialAccount) -> None:
 def _issuer(data: Claims) -> str:
     """Returns who named the person; earlier versions kept all claims."""
     token = data.get("id_token")
-    kept = data.get(ISSUER) or (token.get(ISSUER) if isinstance(token, dict) else "")
-    return str(kept or "")
+    issuer = data.get(ISSUER) or (token.get(ISSUER) if isinstance(token, dict) else "")
+    return str(issuer or "")
 
 
 def _check(token: Claims, person: Claims | None, client_id: str) -> None:
