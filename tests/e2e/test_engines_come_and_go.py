@@ -39,8 +39,10 @@ def late(doubled: Platform, mock: Mock) -> Iterator[Platform]:
     """With one more model than FOREBAY_ENGINES names, of one engine with one slot."""
     do(doubled, f"Pool.add(Model.add('{MODEL}', by='test'), '{MODEL}', by='test')")
     add_engine(doubled, "late-1", mock, 1)
+    eventually(lambda: everywhere(doubled, served=True))
     yield doubled
     do(doubled, f"[m.remove(by='test') for m in Model.objects.filter(name='{MODEL}')]")
+    eventually(lambda: everywhere(doubled, served=False))
 
 
 def everywhere(platform: Platform, *, served: bool) -> bool:
@@ -79,7 +81,6 @@ async def while_asking(
 
 @pytest.mark.slow(seconds=15)
 def test_an_engine_is_in_use_without_a_restart_and_gone_without_one(late: Platform) -> None:
-    eventually(lambda: everywhere(late, served=True))
     workers = eventually(lambda: len(late.pids("worker")))
     answers = asyncio.run(asked(late, new_key(late, *UNLIMITED), 3))
     assert {answer.status_code for answer in answers} == {200}
