@@ -19,16 +19,14 @@ OPENINGS = {
     "wh-word": "what who whom whose which how where when while whether why",
     "conjunction": "and or but so if unless though because",
 }
-GENERATED = re.compile(r"/migrations/|_pb2(_grpc)?\.py$")
+NOT_WRITTEN = re.compile(r"/migrations/|_pb2(_grpc)?\.py$|/\.venv")
 MOST_MODULES = 20
 
 
 def sources(room: str) -> Iterator[Path]:
-    return (path for path in sorted((PROJECT / room).rglob("*.py")) if not _is_generated(path))
-
-
-def _is_generated(path: Path) -> bool:
-    return bool(GENERATED.search(str(path)))
+    """Returns the modules that a person wrote."""
+    paths = sorted((PROJECT / room).rglob("*.py"))
+    return (path for path in paths if not NOT_WRITTEN.search(str(path)))
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
