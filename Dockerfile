@@ -26,6 +26,7 @@ RUN set -- hatchling editables pathspec pluggy trove-classifiers; \
 COPY pyproject.toml README.md LICENSE ./
 COPY platform platform
 COPY tenants tenants
+COPY infrastructure infrastructure
 COPY inference inference
 COPY audit audit
 COPY templates templates

@@ -116,7 +116,7 @@ bench-check: .venv/.dev
 # With podman or docker, whichever is there. ARGS are for its `build`; EMBEDDED=1 in them puts
 # PostgreSQL, Valkey, llama.cpp and the small model in: ARGS='--build-arg EMBEDDED=1'
 CONTAINERS ?= $(shell command -v podman || command -v docker || echo podman)
-VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' audit/release.py)
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' infrastructure/release.py)
 image:
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) \
 		--build-arg VERSION=$(VERSION) \

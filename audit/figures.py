@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from audit.metrics import ANY_OF_FEW, Gauge, Label
 from audit.witnesses.delivery import name_of
+from infrastructure.metrics import ANY_OF_FEW, Gauge, Label
 
 _OPEN = "from audit_deletionrequest where state not in ('done', 'refused')"
 # A restriction that has begun is kept until retention ends; whoever is late then has been told.

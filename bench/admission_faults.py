@@ -14,10 +14,10 @@ from django.conf import settings
 from bench.admission import RATE, FaultRow
 from bench.compare import tell
 from bench.figures import percentile
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Limits
 from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.rate_limiter import RateLimiter
-from tenants.redis_link import RedisGone, RedisLink
 
 SECONDS = 10.0
 BEGINS, ENDS = 3.0, 7.0

@@ -38,7 +38,7 @@ class Queue:
 
     def __init__(self, url: str) -> None:
         from inference.queue.fair_queue import FairQueue
-        from tenants.redis_link import RedisLink
+        from infrastructure.redis.link import RedisLink
 
         self.link = RedisLink(url)
         self._queue = FairQueue(self.link, "bench")

@@ -14,7 +14,14 @@ import grimp
 
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURE = PROJECT / "docs" / "images" / "house.svg"
-APPS = ("config", "console", "inference", "tenants", "audit")  # the upper ones import the lower
+APPS = (
+    "config",
+    "console",
+    "inference",
+    "tenants",
+    "audit",
+    "infrastructure",
+)  # the upper ones import the lower
 WIDTH, ROW, GAP, LEFT, HEAD = 980, 34, 8, 118, 14
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1d2733 }

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from audit.figures import Seldom
-from audit.metrics import Gauge
+from infrastructure.metrics import Gauge
 
 DIFFERENCES = Gauge(
     "forebay_reconciliation_differences",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from audit.scope import scope
+from infrastructure.postgres.scope import scope
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from django.core.management import CommandError
 from django.db import connection, transaction
 
 from audit.trail import partitions, protection
-from tenants import schema_release
+from infrastructure.postgres import schema_release
+from infrastructure.postgres.pending_migrations import unapplied
 from tenants.isolation import row_security, scope_key
-from tenants.pending_migrations import unapplied
 
 APPS = ("audit", "tenants", "inference")
 

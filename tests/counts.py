@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.environment import PROJECT
 
-ROOMS = ("audit", "tenants", "inference", "platform", "bench", "deploy")
+ROOMS = ("infrastructure", "audit", "tenants", "inference", "platform", "bench", "deploy")
 PARTICIPLES = ("found", "told", "said", "asked", "given", "kept", "stood", "left")
 OPENINGS = {
     "preposition": "of with by for in on at to from as without beside behind before after about "

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from audit import release
 from config.command.table import SUBCOMMANDS
 from config.environment import PROJECT
+from infrastructure import release
 
 pytestmark = pytest.mark.unit
 _SHOW = """

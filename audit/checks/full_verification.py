@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import CheckRun
-from audit.scope import scope
 from audit.trail.record import act
 from audit.verification.verify import Report, opened, verify
 from audit.witnesses.delivery import configured
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 NAME, BY = "audit.verified", "system:verification"

@@ -21,7 +21,6 @@ from audit.actions import Action
 from audit.models import PLATFORM, Checkpoint, SealMark
 from audit.proof.seal import LOCK, ROUND, Row, put_under_seal
 from audit.proof.seal_mark import CannotSeal, Mark, SetBack, mark
-from audit.scope import scope
 from audit.trail.canonical import LINE
 from audit.trail.record import act
 from audit.verification.report import Report
@@ -29,6 +28,7 @@ from audit.verification.restores import RESTARTS
 from audit.verification.verify import opened, verify
 from audit.verification.witnessed import Witness, heard
 from audit.witnesses.delivery import from_file
+from infrastructure.postgres.scope import scope
 
 BY = "command:audit_resume"
 _COVERED = "select coalesce(max(id), 0) from (select unnest(event_ids) from audit_seal) e(id)"

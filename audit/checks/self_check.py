@@ -18,11 +18,11 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.proof.seal_mark import CannotSeal, unsealed_age
-from audit.scope import scope
 from audit.trail import append_only, partitions, protection
 from audit.trail.record import act
 from audit.trail.shipped_functions import Function, setting, shipped
 from audit.trail.shipped_guards import loose_guards
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 NAME = "audit.catalogue"

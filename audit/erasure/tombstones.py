@@ -24,8 +24,8 @@ from audit.erasure.erasers import Evidence, Turn
 from audit.keys import signing
 from audit.models import DeletionRequest, DeletionState, Tombstone
 from audit.retention import legal_hold
-from audit.scope import scope
 from audit.trail.record import act
+from infrastructure.postgres.scope import scope
 
 PURPOSE = "tombstone"
 log = logging.getLogger(__name__)

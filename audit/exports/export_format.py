@@ -26,8 +26,8 @@ from audit.exports.export_head import Dropped, Head, broken_after, head_of
 from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Event, Seal
 from audit.proof.records import checkpoint_record, seal_record
-from audit.scope import scope
 from audit.trail.canonical import LINE, microseconds
+from infrastructure.postgres.scope import scope
 
 FORMAT = "forebay-export/1"
 PURPOSE = "export"

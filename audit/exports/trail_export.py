@@ -30,9 +30,9 @@ from audit.keys.keyring import keyring
 from audit.models import Event, Export
 from audit.retention import ages, data_classes, periods
 from audit.retention.data_classes import EXPORTS, DataClass
-from audit.scope import scope
 from audit.search.events import Filters, oldest_first, queryset
 from audit.trail.record import act
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 KIND = "audit"

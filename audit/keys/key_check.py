@@ -19,7 +19,7 @@ from audit.keys.keyring import aad, keyring, newest, wrap
 from audit.keys.master_keys import MasterKeyAway, MasterKeyMissing
 from audit.models import PLATFORM, Checkpoint, DataKey
 from audit.models.key import MASTER
-from audit.scope import scope
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 CHECK = UUID(int=1)  # the "subject" whose key is the check value

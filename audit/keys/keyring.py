@@ -23,7 +23,7 @@ from audit.keys.key_watch import KeyWatch
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey
 from audit.models.key import MASTER
-from audit.scope import is_narrow, scope
+from infrastructure.postgres.scope import is_narrow, scope
 
 __all__ = ["Barred", "Cipher", "Keyring", "Unreadable", "destroy", "keyring"]
 

@@ -21,8 +21,8 @@ from audit.keys.keyring import hold_tenant, keyring, newest, wrap, wrap_under_ma
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey, KeyRotation
 from audit.models.key import MASTER
-from audit.scope import scope
 from audit.trail.record import act
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 STEP = 50  # keys in one transaction

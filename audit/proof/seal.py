@@ -19,8 +19,8 @@ from audit.keys import signing
 from audit.models import PLATFORM, Checkpoint, Seal
 from audit.proof.chain import CHECKPOINT, ZERO, Signed, seal_hash
 from audit.proof.seal_mark import AFTER, SetBack, mark, stay_set_back
-from audit.scope import scope
 from audit.trail.canonical import LINE, microseconds
+from infrastructure.postgres.scope import scope
 
 LOCK = 0x5EA1ED  # one sealer at a time, of all processes
 ROUND = 10_000  # events

@@ -6,7 +6,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from audit.models import SealMark
-from audit.scope import scope
+from infrastructure.postgres.scope import scope
 
 AFTER = "from audit_event where (xid, id) > (%s, %s) and id > %s"
 REMEDY = "run `manage.py audit_resume --after-restore` (docs/deployment-database.md)"

@@ -18,10 +18,10 @@ from redis.exceptions import RedisError
 from audit import merkle
 from audit.actions import Action
 from audit.proof.seal_mark import AFTER, CannotSeal, Mark, mark, unsealed_age
-from audit.scope import scope
 from audit.trail import canonical, pending
 from audit.trail.pending import Note
 from audit.trail.record import act
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 BY = "system:sealer"

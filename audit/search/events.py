@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 
 from audit.models import Event
 from audit.models.event import REQUESTS
-from audit.scope import scope
+from infrastructure.postgres.scope import scope
 
 PAGE, LOOK = 50, 5_000
 MOST_ACTORS = 20  # each has its own way through an index

@@ -16,10 +16,10 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from audit.metrics import Counter as Counted
-from audit.metrics import Histogram, Label
-from audit.resilient_connection import Connection, ResilientConnection
 from audit.trail.fair_line import Entry, FairLine, Row, size
+from infrastructure.metrics import Counter as Counted
+from infrastructure.metrics import Histogram, Label
+from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
 
 log = logging.getLogger(__name__)
 GROUP = 500

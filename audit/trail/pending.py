@@ -15,9 +15,10 @@ from django.db import transaction
 from redis import Redis
 from redis.exceptions import RedisError
 
-from audit import merkle, redis_servers
+from audit import merkle
 from audit.models import Event
 from audit.trail import canonical
+from infrastructure.redis import servers
 
 log = logging.getLogger(__name__)
 KEY = "fb:audit:unsealed"
@@ -80,6 +81,6 @@ def away(problem: RedisError) -> None:
 
 @cache
 def _redis() -> Redis:
-    return redis_servers.client(
+    return servers.client(
         settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, decode_responses=True
     )

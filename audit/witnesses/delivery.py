@@ -19,11 +19,11 @@ from django.db import connection
 
 from audit.keys import signing
 from audit.models import Checkpoint, WitnessMark
-from audit.scope import scope
 from audit.trail.canonical import microseconds
 from audit.verification.witnessed import Witness as Heard
 from audit.witnesses import KINDS
 from audit.witnesses.file import File
+from infrastructure.postgres.scope import scope
 
 log = logging.getLogger(__name__)
 LOCK = 0x317E55  # one process at a time feeds them

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from audit import outgoing_tls
+from infrastructure import outgoing_tls
 
 TIMEOUT_S = 3.0
 PORTS = {"syslog": 514, "syslog+tcp": 601, "syslog+tls": 6514}

@@ -8,8 +8,8 @@ import base64
 import http.client
 from urllib.parse import urlsplit
 
-from audit import outgoing_tls
 from audit.keys import signing
+from infrastructure import outgoing_tls
 
 TIMEOUT_S = 3.0
 PURPOSE = "witness"

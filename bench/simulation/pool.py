@@ -16,7 +16,7 @@ from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, Popped, prefix
 from inference.record.parked import MOST_TIMES
-from tenants.redis_link import Call
+from infrastructure.redis.link import Call
 
 SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.SETTLE)
 BESIDE = (fair_queue.PARK, fair_queue.CHARGE)

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tenants.redis_link import WHEN_FULL, Answer, Call, RedisLink, Script
+from infrastructure.redis.link import WHEN_FULL, Answer, Call, RedisLink, Script
 
 CLOCK = Path(__file__).with_name("virtual_clock.lua").read_text()
 EPOCH_MS = 1_800_000_000_000  # when a simulated day begins

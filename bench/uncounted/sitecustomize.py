@@ -6,7 +6,7 @@ bounded.
 
 from typing import Any
 
-from audit.metrics import families
+from infrastructure.metrics import families
 
 
 class _Nothing:

@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml as pyyaml
 
-from audit.release import VERSION
 from deploy.kubernetes import monitoring, parts, values
 from deploy.kubernetes.engines import ENGINES_HELPER, known
 from deploy.kubernetes.scaling import adapter
 from deploy.kubernetes.templates import yaml
 from deploy.kubernetes.words import NOTHING, Each, Node, Scope, When, plain
+from infrastructure.release import VERSION
 
 HERE = Path(__file__).parent
 OVERLAYS = {"hpa": "hpa", "keda": "keda", "fixed": ""}

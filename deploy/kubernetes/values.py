@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from audit.release import VERSION
+from infrastructure.release import VERSION
 
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "integer", "minimum": 0}

@@ -19,10 +19,10 @@ from inference.models.completion import CompletionQuerySet, State
 from inference.models.file import FileQuerySet
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
+from infrastructure.redis.link import RedisLink
 from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
-from tenants.redis_link import RedisLink
 from tenants.scope import tenant_scope
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256

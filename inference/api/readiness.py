@@ -9,9 +9,9 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from audit.resilient_connection import Connection
 from inference.engines import engines, reachable
 from inference.intake.context import Context
+from infrastructure.postgres.resilient_connection import Connection
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 2.0

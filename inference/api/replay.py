@@ -28,10 +28,10 @@ from inference.record.recorded import on_record
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller
 from tenants.quotas.verdict import NO_QUOTA
 from tenants.rate_limits.admission import Admission
-from tenants.redis_link import RedisGone, RedisLink
 from tenants.scope import tenant_scope
 
 POLL_S = 0.5  # for the end of an answer that comes in one piece

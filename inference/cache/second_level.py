@@ -15,7 +15,7 @@ from inference.cache import answers
 from inference.cache.flights import word
 from inference.order import Order
 from inference.record.statements import Outcome
-from tenants.redis_link import RedisGone, RedisLink, Script
+from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 log = logging.getLogger(__name__)
 KEEP = Script.load(Path(__file__).parent / "keep.lua")  # a full Redis takes nothing new

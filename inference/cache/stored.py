@@ -9,7 +9,7 @@ from uuid import UUID
 
 from inference.cache.second_level import prefix
 from inference.queue.client import ask_script, client
-from tenants.redis_link import Script
+from infrastructure.redis.link import Script
 
 BATCH = 500
 DROP = Script.load(Path(__file__).parent / "drop.lua", when_full=True)

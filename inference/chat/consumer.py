@@ -43,9 +43,9 @@ from inference.intake.context import Context, context_of
 from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.models import Message
 from inference.queue.expected_wait import Place
+from infrastructure.redis.link import RedisGone
 from tenants.authentication.authenticator import AuthenticationUnavailable
 from tenants.caller import Caller
-from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 MAX_TASKS, MAX_FOLLOWED = 16, 8

@@ -18,7 +18,7 @@ from inference.queue.expected_wait import Place
 from inference.reasoning import Said
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis.link import RedisGone, RedisLink
 
 RETRY_S = 0.5
 

@@ -35,7 +35,7 @@ from inference.pools import MOST_SLOTS, SLOTS
 from inference.progress import Progress
 from inference.templating import control_tokens
 from inference.tracing.spans import header_lines
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 SILENCE_S, LONGEST_SILENCE_S = 10.0, 3600.0
 

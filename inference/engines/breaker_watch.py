@@ -10,8 +10,8 @@ import logging
 import hiredis
 
 from inference.engines import breakers
-from tenants.cluster_link import link_to
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 BLOCK_MS, BLOCK_IN_TROUBLE_MS = 10_000, 1_000

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from tenants.redis_link import Script
+from infrastructure.redis.link import Script
 
 FAILURES = 5  # in a row
 OPEN_S = 30.0

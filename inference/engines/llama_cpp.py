@@ -39,7 +39,7 @@ from inference.engines.users import EngineUse
 from inference.engines.why_away import why_away
 from inference.order import Order
 from inference.templating import control_tokens
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 # It answers 500 to much that a client did wrong, and says what that was.
 _CLIENTS_MISTAKE = re.compile(

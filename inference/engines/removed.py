@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.signals import post_delete
 
-from audit import redis_servers
 from inference.engines import breakers
 from inference.models import Engine
+from infrastructure.redis import servers
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def _removed(instance: Engine, **_signal: Any) -> None:
 def _forget(name: str) -> None:
     arguments = breakers.arguments(name, "forget", "")
     try:
-        with redis_servers.client(settings.REDIS_URL, socket_timeout=2) as client:
+        with servers.client(settings.REDIS_URL, socket_timeout=2) as client:
             client.eval(breakers.REPORT.text, 3, *breakers.keys(name), *arguments)
     except redis.RedisError as problem:  # what it keeps is polled, and harms nobody else
         log.warning("%s: the breaker of the removed engine stays in Redis: %s", name, problem)

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from audit import outgoing_tls
 from inference.engines import networks
 from inference.engines.connection import Answer, Connection, NoConnection
 from inference.engines.gathering import Gathering
 from inference.engines.why_away import why_away
+from infrastructure import outgoing_tls
 
 CONNECT_S = 5.0
 # Shorter than engines keep them: a request that meets the closing is not sent again.

@@ -23,7 +23,7 @@ from time import monotonic
 
 import hiredis
 
-from tenants.redis_link import RedisGone, RedisLink, Script
+from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 TRUST_S, SETTLE_S, SEND_S, COUNTS_S = 1.0, 1.5, 2.0, 3.0
 BEAT_S = 0.25

@@ -4,8 +4,8 @@ import os
 import re
 import ssl
 
-from audit import outgoing_tls
 from inference.engines import networks
+from infrastructure import outgoing_tls
 
 _CERTIFICATE = "its certificate is not accepted"
 NO_ANSWER = "it gives no answer: the log of the process that asked says more"

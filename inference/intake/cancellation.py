@@ -19,8 +19,8 @@ from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import parked, slots
 from inference.record.statements import Outcome, settled_row
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.rate_limits.release import release
-from tenants.redis_link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 NOT_RUN = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 
-from audit.resilient_connection import ResilientConnection
 from audit.trail.group_commit import GroupCommit
 from inference.engines import breaker_watch, engines, reachable
 from inference.engines.probing import keep_known, probe
@@ -27,8 +26,9 @@ from inference.record.answered_at_once import AnsweredAtOnce
 from inference.registry import told_slots
 from inference.stream.returns import Returns
 from inference.stream.writer import Writer
+from infrastructure.postgres.resilient_connection import ResilientConnection
+from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
-from tenants.cluster_link import link_to
 from tenants.quotas.exhausted import Exhausted
 from tenants.quotas.price_list import PriceList
 from tenants.rate_limits.rate_limiter import RateLimiter

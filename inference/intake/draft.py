@@ -18,9 +18,9 @@ from inference.intake.route import may_reach, open_to, route
 from inference.intake.submission import Submission
 from inference.order import Order
 from inference.tracing.spans import continuation
+from infrastructure.redis.link import RedisGone
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
-from tenants.redis_link import RedisGone
 
 PRICE_PATIENCE_S = 2.0
 

@@ -10,7 +10,7 @@ from inference.order import Order
 from inference.queue.expected_wait import Place
 from inference.queue.wake_up import wake_up
 from inference.stream.sink import Sink
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 
 PATIENCE_S = 10.0  # a Redis that restarts is back within that time
 AGAIN_S = 0.2

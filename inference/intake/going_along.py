@@ -28,7 +28,7 @@ from inference.record.statements import Outcome
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind, upstream
 from inference.stream.sink import Sink
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 

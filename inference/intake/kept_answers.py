@@ -22,7 +22,7 @@ from inference.cache.second_level import ALONE, TROUBLE, SecondLevel
 from inference.intake.caching import Wish, not_kept
 from inference.metrics.cache import LOOKED, MISS
 from inference.order import Order
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 SHARED = "shared"  # with a request in flight
 PATIENCE_S = 0.5

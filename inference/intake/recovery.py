@@ -15,7 +15,7 @@ from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 from tenants.scope import tenant_scope
 
 OVERTIME_S = 5.0

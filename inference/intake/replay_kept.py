@@ -24,9 +24,9 @@ from inference.record import slots
 from inference.record.settling import settles
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
+from infrastructure.redis.link import RedisGone
 from tenants.quotas.charge import KeptCharge
 from tenants.rate_limits.release import release
-from tenants.redis_link import RedisGone
 
 UPSTREAM = "cache"  # as the record names who answered
 TRIES = 60  # once a second

@@ -15,13 +15,13 @@ from uuid import UUID
 
 import psycopg
 
-from audit.resilient_connection import ResilientConnection
 from inference import classes
 from inference.current import about
 from inference.errors import error_body
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
+from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.authentication.restriction import restricted
 from tenants.key_scopes import Scope
 from tenants.models.tenant import State

@@ -1,6 +1,6 @@
 """Where kept answers were found."""
 
-from audit.metrics import Counter, Label
+from infrastructure.metrics import Counter, Label
 
 MISS = "miss"
 LOOKED = Counter(

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import aiohttp
 
-from audit.metrics import Gauge, Label
 from inference.engines import breaker_override, breakers, pools
 from inference.engines.base import Engine
 from inference.engines.load import Load
@@ -14,6 +13,7 @@ from inference.engines.session import EngineSession
 from inference.metrics.labels import ENGINE, POOL
 from inference.queue.client import client
 from inference.queue.occupancy import occupancy
+from infrastructure.metrics import Gauge, Label
 
 PATIENCE_S = 1.5
 AT_ONCE = 32

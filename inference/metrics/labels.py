@@ -6,9 +6,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from audit.metrics import Label, Words
 from inference import classes
 from inference.engines import engines, in_force, pools
+from infrastructure.metrics import Label, Words
 
 ROUTES = Words()  # each front end adds its own
 FRONT_ENDS = ("http", "grpc", "chat", "batch")

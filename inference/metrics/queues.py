@@ -5,11 +5,11 @@ What is asked for is bounded, however many tenants wait (lines/ends.py).
 
 import time
 
-from audit.metrics import Gauge
 from inference.engines import pools
 from inference.lines.ends import ends, oldest_s
 from inference.lines.overview import ClassLines, overview
 from inference.metrics.labels import CLASS, POOL
+from infrastructure.metrics import Gauge
 
 _OF = POOL, CLASS
 WAITING = Gauge("forebay_requests_waiting", "Requests in the queue", *_OF)

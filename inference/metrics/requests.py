@@ -3,7 +3,6 @@
 import time
 from uuid import UUID
 
-from audit.metrics import Counter, Histogram, Label
 from inference.metrics.labels import (
     CANCELLED,
     CLASS,
@@ -16,6 +15,7 @@ from inference.metrics.labels import (
     tenant,
 )
 from inference.order import Order
+from infrastructure.metrics import Counter, Histogram, Label
 from tenants.models.refusal import RefusedBy
 
 REASONS = (

@@ -2,10 +2,10 @@
 
 import time
 
-from audit.metrics import Counter, Histogram, Label
 from inference.metrics.labels import CLASS, MODEL, POOL, TENANT, tenant
 from inference.order import Order
 from inference.record.statements import Outcome
+from infrastructure.metrics import Counter, Histogram, Label
 
 _WORK = MODEL, POOL, CLASS
 _WAITS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 120, 300, 3600)

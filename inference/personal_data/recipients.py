@@ -15,13 +15,13 @@ from django.conf import settings
 from django.db.models import Count, Max, Min
 from django.utils import timezone
 
-from audit import outgoing_tls
 from audit.actions import Action
 from audit.erasure import line_file
 from audit.erasure.erasers import Evidence
 from audit.keys import signing
 from audit.models import ErasureStep, Event
 from inference.engines import engines
+from infrastructure import outgoing_tls
 
 STORE = "recipients"
 PATIENCE_S = 5

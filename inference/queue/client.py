@@ -6,13 +6,13 @@ import redis
 from django.conf import settings
 from redis.client import Pipeline
 
-from audit import redis_servers
-from tenants.redis_link import Script
+from infrastructure.redis import servers
+from infrastructure.redis.link import Script
 
 
 @cache
 def client() -> redis.Redis:
-    return redis_servers.client(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    return servers.client(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
 
 
 def ask_script(pipeline: Pipeline, script: Script, key: str, *arguments: str | int) -> None:

@@ -15,7 +15,7 @@ from inference.queue import expected_wait
 from inference.queue.client import client
 from inference.queue.expected_wait import Line, Place
 from inference.queue.limits import turns
-from tenants.redis_link import WHEN_FULL, Call, RedisLink, Script
+from infrastructure.redis.link import WHEN_FULL, Call, RedisLink, Script
 
 _HERE = Path(__file__).parent
 

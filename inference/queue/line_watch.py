@@ -12,7 +12,7 @@ import hiredis
 
 from inference.queue.expected_wait import line_of
 from inference.queue.fair_queue import FairQueue
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import orjson
 
-from audit.resilient_connection import Connection
 from audit.trail.fair_line import Row
 from audit.trail.group_commit import GroupCommit
 from inference.record.statements import RECEIVED, SETTLED
+from infrastructure.postgres.resilient_connection import Connection
 
 # What the quotas refused is not there, and does not end. Each is looked up by its id: `exists`
 # would be a join, for which PostgreSQL reads a whole index, longer with each request there was.

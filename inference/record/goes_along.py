@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from inference.queue.client import client
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 SAY_S, LASTS_MS = 1.0, 5_000
 

@@ -13,7 +13,7 @@ from inference.order import Order
 from inference.queue.client import client
 from inference.record.statements import Outcome
 from inference.stream import frames
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 GRACE_S = 60  # after its deadline the sweeper has closed it
 MOST_TIMES = 3  # then it runs through

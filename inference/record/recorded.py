@@ -10,9 +10,9 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
-from audit.resilient_connection import Connection, ResilientConnection
 from inference.order import Order, unpacked
 from inference.record import statements
+from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
 
 log = logging.getLogger(__name__)
 

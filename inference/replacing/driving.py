@@ -28,7 +28,7 @@ from inference.pools import Entry
 from inference.queue.occupancy import occupancy
 from inference.replacing.compared import less
 from inference.replacing.warming import Unusable, until_it_answers, warm_up
-from tenants.cluster_link import link_to
+from infrastructure.redis.cluster_link import link_to
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

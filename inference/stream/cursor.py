@@ -7,7 +7,7 @@ from typing import Any
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import restarted, says_again, unseen
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 POLL_S, IDLE_POLL_S, QUIET_S = 0.025, 0.1, 1.0
 AT_A_TIME = 64  # entries

@@ -8,8 +8,8 @@ import hiredis
 from inference.stream import frames
 from inference.stream.backlog import Backlog
 from inference.stream.sink import Sink
-from tenants.cluster_link import link_to
-from tenants.redis_link import RedisGone
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 BLOCK_MS = 5_000

@@ -22,7 +22,7 @@ from inference.stream import frames
 from inference.stream.frames import Frame, joined
 from inference.stream.kept import Kept
 from inference.stream.pace import PICTURE_S, Pace
-from tenants.redis_link import WHEN_FULL, RedisFull, RedisGone, RedisLink
+from infrastructure.redis.link import WHEN_FULL, RedisFull, RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 QUICK_S = 0.002

@@ -11,7 +11,7 @@ import hiredis
 from inference.order import Item
 from inference.queue.fair_queue import AHEAD, FairQueue
 from inference.worker.handlers.base import Handler
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream

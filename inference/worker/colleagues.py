@@ -20,7 +20,7 @@ from django.conf import settings
 
 from inference.queue.pool_workers import AWAKE_MS, PoolWorker, workers_of
 from inference.queue.wake_up import wake
-from tenants.redis_link import RedisGone, RedisLink, Script
+from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 AGAIN_S = 1.0
 PLACE_MS = 4_000

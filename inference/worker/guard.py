@@ -18,7 +18,7 @@ from inference.engines import breakers
 from inference.engines.base import EngineFailed, EnginePaused
 from inference.engines.breakers import Phase, Verb
 from inference.order import Item
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis.link import RedisGone, RedisLink
 
 log = logging.getLogger(__name__)
 ONE_MORE_S = 1.0  # an engine that was full is sent one more request after each

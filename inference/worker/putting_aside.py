@@ -9,7 +9,7 @@ import logging
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
 from inference.record.parked import Parked, keep
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 log = logging.getLogger(__name__)
 

@@ -59,9 +59,9 @@ from inference.worker.handlers.base import Handler
 from inference.worker.putting_aside import put_aside
 from inference.worker.silence import SilenceWatch
 from inference.worker.watching import EngineWatch
-from tenants.cluster_link import link_to
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.release import Slot, reacquire, releasing
-from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from inference.queue.engine_window import (
 )
 from inference.record.statements import Outcome
 from inference.worker.handlers.base import Handler
-from tenants.redis_link import RedisFull, RedisGone, RedisLink
+from infrastructure.redis.link import RedisFull, RedisGone, RedisLink
 
 EVERY_S = 1.0
 _OURS = (EnginePaused, WorkerLost)  # of which the engine knows nothing

@@ -14,8 +14,8 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 from django.conf import settings
 from django.db import close_old_connections
 
-from audit.redis_servers import celery_broker
 from config.telling_systemd import tell
+from infrastructure.redis.servers import celery_broker
 
 _BROKER = celery_broker(settings.BROKER_URL)
 app = Celery("forebay", broker=_BROKER.url)

@@ -18,14 +18,14 @@ from uuid import UUID
 import environ
 import msgspec
 
-from audit import outgoing_tls
 from audit.keys.master_keys import MasterKeyAway, MasterKeyProblem, MasterKeys, from_environment
 from audit.keys.master_keys import platform_secret as platform_secret_file
 from audit.keys.master_keys.private_file import make_once
-from audit.redis_servers import is_cluster
 from config import configuration
 from inference import policy, pools
 from inference.night_window import Window
+from infrastructure import outgoing_tls
+from infrastructure.redis.servers import is_cluster
 from tenants.rate_limits.proxies import Proxies
 
 
@@ -186,7 +186,7 @@ def has_tls() -> bool:
 
 
 def tell_libraries() -> None:
-    """What libpq and audit/outgoing_tls.py read, which know the environment alone."""
+    """What libpq and infrastructure/outgoing_tls.py read, which know the environment alone."""
     for name in ("FOREBAY_TLS", "FOREBAY_TLS_CERTIFICATE", "FOREBAY_TLS_CA"):
         if value := found(name):
             os.environ.setdefault(name, value)

@@ -10,7 +10,7 @@ from audit.erasure.tombstones import erasure_problem_at_start
 from audit.keys import key_check
 from inference.registry.following import Following
 from inference.registry.importing import import_file
-from tenants import schema_release
+from infrastructure.postgres import schema_release
 from tenants.isolation import check
 
 following: list[Following] = []

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from audit.redis_servers import channels_host
 from config import environment
 from config.logs import printed
 from config.origins import is_loopback, own_origins
 from config.tls import given as tls
+from infrastructure.redis.servers import channels_host
 
 BASE_DIR = environment.PROJECT
 FOREBAY_HOME = environment.HOME
@@ -161,7 +161,7 @@ DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
 _PATIENT: dict[str, Any] = {"options": environment.SERVER_PATIENCE}
 SEES_ALL: dict[str, Any] = {"options": f"{environment.SERVER_PATIENCE} -c forebay.system=on"}
 # Requests of the web process connect as a role that cannot open the system's scope
-# (docs/deployment-database.md). audit/scope.py alone reaches the other connection.
+# (docs/deployment-database.md). Only infrastructure/postgres/scope.py reaches the other one.
 REQUESTS_DATABASE_URL = environment.found("FOREBAY_REQUESTS_DATABASE_URL", DATABASE_URL)
 # For `migrate` as a superuser: who the application is, so that the tables are handed over.
 APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
@@ -192,7 +192,7 @@ CACHES = {
         "KEY_PREFIX": "fb:cache",
         "OPTIONS": {
             "serializer": "console.account.forgiving_cache.Json",
-            "pool_class": "audit.redis_servers.Pool",
+            "pool_class": "infrastructure.redis.servers.Pool",
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,
         },

@@ -9,9 +9,9 @@ import time
 
 from django.conf import settings
 
-from audit import release
 from config.logs.naming import process_name, started_as
 from inference.tracing.spans import record_with
+from infrastructure import release
 
 SELDOM_S = 60.0
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from audit.scope import system_connection
 from console import operator_access
 from console.acts_only import page_of
+from infrastructure.postgres.scope import system_connection
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import SAID, is_restricted
 from tenants.models import Member, Tenant, User

@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from audit.resilient_connection import Connection, ResilientConnection
+from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
 from tenants import secret_keys
 from tenants.authentication.invalidation import Changes
 from tenants.authentication.last_used import LastUsed

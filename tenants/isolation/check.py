@@ -14,9 +14,9 @@ from django.core.checks import CheckMessage, Warning
 from django.db import OperationalError, ProgrammingError, connection, connections
 
 from audit.trail.protection import SYSTEM
+from infrastructure.postgres.pending_migrations import unapplied
 from tenants.isolation import row_security
 from tenants.isolation.catalogue import Catalogue
-from tenants.pending_migrations import unapplied
 from tenants.scope import tenant_scope
 
 REMEDY = "run `forebay migrate` of this version: it puts tables, policies and keys in their place"

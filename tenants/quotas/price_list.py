@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from audit.resilient_connection import Connection, ResilientConnection
+from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
 from tenants.quotas.peak_hours import PeakHours
 from tenants.quotas.prices import FREE, Prices
 

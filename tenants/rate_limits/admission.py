@@ -11,9 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from infrastructure.redis.link import WHEN_FULL, RedisGone, RedisLink, Script
 from tenants.caller import NO_LIMITS, Caller, Limits
 from tenants.rate_limits.client_address import counted
-from tenants.redis_link import WHEN_FULL, RedisGone, RedisLink, Script
 
 _HERE = Path(__file__).parent
 # The hash tag keeps all limits in one slot of a cluster: one script decides over an address, a

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import hiredis
 
-from tenants.cluster_link import link_to
+from infrastructure.redis.cluster_link import link_to
+from infrastructure.redis.link import RedisGone
 from tenants.rate_limits.admission import PATIENCE_S, Admission, Ask, SharedAdmission
 from tenants.rate_limits.local_admission import LocalAdmission
 from tenants.rate_limits.release import Slot, reacquire, undo
-from tenants.redis_link import RedisGone
 
 log = logging.getLogger(__name__)
 PROBE_S = 1.0

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from infrastructure.redis.link import Call, RedisLink
 from tenants.rate_limits.admission import Ask, keys, script
-from tenants.redis_link import Call, RedisLink
 
 RELEASE = script("clock", "buckets", "release")
 REACQUIRE = script("clock", "buckets", "reacquire")

@@ -17,8 +17,8 @@ import orjson
 import psycopg
 
 from audit.actions import Action
-from audit.resilient_connection import ResilientConnection
 from audit.trail.record import api_key_of
+from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.rate_limits.admission import Admission
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
 -- For whom a request's scope is open, as the policies ask it. A statement can set `forebay.tenant`
--- to anything; only the platform can prove that it did (audit/scope.py): an HMAC-SHA-256 over tenant
+-- to anything; only the platform can prove that it did (infrastructure/postgres/scope.py): an HMAC-SHA-256 over tenant
 -- and person, whose key is here, where the application's roles cannot read it.
 
 -- The key's two pads, since PostgreSQL itself has SHA-256 but no HMAC (tenants/isolation/scope_key.py).

@@ -1,5 +1,5 @@
 -- The version that migrated last, and the oldest code that runs on what it left
--- (tenants/schema_release.py). Written at the end of a migration: half of one leaves the old row.
+-- (infrastructure/postgres/schema_release.py). Written at the end of a migration: half of one leaves the old row.
 create table if not exists tenants_schemarelease (
     id smallint primary key check (id = 1),
     version text not null,

@@ -16,12 +16,12 @@ from urllib.error import HTTPError
 import pytest
 from django.conf import settings
 
-from audit import outgoing_tls
 from audit.keys.master_keys import transit
 from audit.keys.master_keys.keeper import MasterKeyAway
 from audit.witnesses import delivery
 from audit.witnesses.syslog import TIMEOUT_S
 from inference.personal_data import recipients
+from infrastructure import outgoing_tls
 from tests.inference.api.grpc.certificates import Authority, Signed
 
 pytestmark = pytest.mark.unit

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from audit.metrics import FAMILIES, Histogram
 from config.environment import PROJECT
 from deploy.grafana.board import written
 from deploy.grafana.every import DASHBOARDS, FOLDER
 from deploy.grafana.panel import WINDOW, Dashboard, Panel
 from deploy.grafana.prometheus import filled_in
 from deploy.grafana.units import said
+from infrastructure.metrics import FAMILIES, Histogram
 from tests.config.metrics import table
 
 pytestmark = pytest.mark.unit

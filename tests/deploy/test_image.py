@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.release import VERSION
 from config.command.table import SUBCOMMANDS
 from config.configuration.variables import KNOWN
 from config.environment import PROJECT
+from infrastructure.release import VERSION
 
 pytestmark = pytest.mark.unit
 DOCKERFILE = PROJECT / "Dockerfile"

@@ -10,10 +10,10 @@ from typing import Any
 
 import redis
 
-from audit import redis_servers
 from bench.children import Child
 from config.supervisor.ports import find_free
 from config.supervisor.valkey import binary
+from infrastructure.redis import servers
 
 NAME, PASSWORD = "forebay", "of-the-servers"
 DOWN_AFTER_MS = 1000
@@ -47,7 +47,7 @@ class Watched:
     @property
     def primary(self) -> int | None:
         """Its port, as the sentinels say; None while there is none."""
-        asked: Any = redis_servers.watch(redis_servers.servers(self.url))
+        asked: Any = servers.watch(servers.servers(self.url))
         try:
             return int(asked.discover_master(NAME)[1])
         except redis.RedisError:

@@ -13,7 +13,7 @@ import psycopg
 import redis
 from psycopg.conninfo import make_conninfo
 
-from audit.redis_servers import Servers, servers
+from infrastructure.redis.servers import Servers, servers
 from tests.e2e.conftest import Platform
 
 

@@ -11,8 +11,8 @@ from pytest_django.fixtures import Settings
 
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.worker import runner
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.running import Bench
 
 

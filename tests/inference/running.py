@@ -19,8 +19,8 @@ from inference.stream import frames
 from inference.stream.frames import Frame
 from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 
 in_database = database_sync_to_async

@@ -8,8 +8,6 @@ import pytest
 from msgspec.structs import replace as replaced
 from redis.crc import key_slot
 
-from audit import redis_servers
-from audit.redis_servers import Address
 from config.environment import PROJECT
 from console.api import rate
 from inference.cache import stored
@@ -28,11 +26,13 @@ from inference.queue.fair_queue import FairQueue, prefix, sweep_arguments
 from inference.queue.occupancy import occupancy
 from inference.stream import frames
 from inference.worker.colleagues import PLACE
+from infrastructure.redis import servers
+from infrastructure.redis.cluster_link import ClusterLink, link_to
+from infrastructure.redis.link import RedisLink, Script
+from infrastructure.redis.servers import Address
 from tenants.caller import Limits
-from tenants.cluster_link import ClusterLink, link_to
 from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.rate_limits.release import Slot, reacquire, release, undo
-from tenants.redis_link import RedisLink, Script
 from tests.cluster import cluster
 from tests.inference.orders import an_order
 
@@ -89,7 +89,7 @@ async def test_the_queue(link: RedisLink, url: str) -> None:
 
 
 def _by_the_sweeper(url: str, pool: str) -> None:
-    with redis_servers.client(url) as redis:
+    with servers.client(url) as redis:
         redis.zadd(f"{prefix(pool)}:leases", {str(lost := an_item()): 1})
         redis.hset(f"{prefix(pool)}:orders", lost.id, "order")
         for script, words in (
@@ -204,7 +204,7 @@ async def test_engines(link: RedisLink) -> None:
 
 
 def test_calls_of_the_management_api(url: str) -> None:
-    with redis_servers.client(url) as redis:
+    with servers.client(url) as redis:
         RUN.add(rate._SCRIPT)
         script = redis.register_script(rate._SCRIPT)
         assert [script(keys=[f"ip:{n}"], args=[60]) for n in range(20)] == [0] * 20
@@ -237,7 +237,7 @@ async def test_streams_go_to_the_nodes_that_have_them(link: RedisLink) -> None:
 async def test_slots_that_have_moved_are_found(url: str) -> None:
     link = ClusterLink(url)
     assert await link.call("SET", "a", 1) == b"OK"
-    first, *_others = nodes = redis_servers.servers(url).seeds
+    first, *_others = nodes = servers.servers(url).seeds
     link._owners = [first if owner != first else nodes[1] for owner in link._owners]
     assert await link.call("GET", "a") == b"1"
     assert await link.many([("GET", "a"), ("INCR", "b"), ("LPOP", "a")])
@@ -245,7 +245,7 @@ async def test_slots_that_have_moved_are_found(url: str) -> None:
 
 
 def test_what_a_url_names() -> None:
-    found = redis_servers.servers("redis+cluster://me:se%2Fcret@a:7000,b,[::1]")
+    found = servers.servers("redis+cluster://me:se%2Fcret@a:7000,b,[::1]")
     assert found.seeds == (("a", 7000), ("b", 6379), ("::1", 6379))
     assert found.url_of(Address("::1", 1)) == "redis://me:se%2Fcret@[::1]:1"
     assert type(link_to("redis://a")) is RedisLink

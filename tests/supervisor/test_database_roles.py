@@ -43,7 +43,7 @@ import json, django
 django.setup()
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
-from audit.scope import OutOfReach
+from infrastructure.postgres.scope import OutOfReach
 from tenants.models import Tenant, User
 from tenants.roles import Role
 from tenants.scope import system_scope, tenant_scope

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from audit import redis_servers
 from config.environment import PROJECT, nearby
 from config.supervisor import child as child_module
 from config.supervisor import openmp, ports
@@ -25,6 +24,7 @@ from config.supervisor.postgres_address import add_missing_rules, address
 from config.supervisor.problem import Problem
 from config.supervisor.together import together
 from config.supervisor.valkey import Valkey
+from infrastructure.redis import servers
 from tests.tenants.played_redis import Command, PlayedRedis
 
 pytestmark = pytest.mark.unit
@@ -150,7 +150,7 @@ async def test_valkey_has_its_socket_in_a_folder_of_any_name(short: Path) -> Non
         valkey = Valkey(home, keeper)
         assert valkey.url.startswith("unix:")
         await valkey.start()
-        with Connection(redis_servers.celery_broker(valkey.url).url) as broker:
+        with Connection(servers.celery_broker(valkey.url).url) as broker:
             broker.connect()
     finally:
         await keeper.stop()

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from audit import redis_servers
 from config.supervisor.ports import find_free
+from infrastructure.redis import servers
 from tests.supervisor.running import Running, eventually, get, left_of, owners, refused
 
 pytestmark = pytest.mark.e2e
@@ -71,7 +71,7 @@ def test_from_the_first_start_on_its_processes_do_not_own_the_tables(platform: R
 def test_its_servers_have_no_ports_but_sockets_of_ours_alone(platform: Running) -> None:
     with psycopg.connect(platform.told["DATABASE_URL"]) as connection:
         assert connection.execute("show listen_addresses").fetchone() == ("",)
-    with redis_servers.client(platform.told["REDIS_URL"], decode_responses=True) as redis:
+    with servers.client(platform.told["REDIS_URL"], decode_responses=True) as redis:
         assert redis.config_get("port") == {"port": "0"}
 
     sockets = [found for found in platform.home.glob("*/*") if found.is_socket()]

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
+from infrastructure.redis.link import RedisLink
 from tenants.authentication.authenticator import Authenticator
 from tenants.models import ApiKey, Tenant
-from tenants.redis_link import RedisLink
 from tests.tenants.book import Book
 
 

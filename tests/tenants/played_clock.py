@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
+from infrastructure.redis.link import RedisLink, Script
 from tenants.rate_limits import admission, release
 from tenants.rate_limits.admission import SharedAdmission
-from tenants.redis_link import RedisLink, Script
 
 DATABASE = "/7"
 

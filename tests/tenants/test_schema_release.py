@@ -7,9 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from audit import release
 from config import celery, process_start
-from tenants import schema_release, sql_installation
+from infrastructure import release
+from infrastructure.postgres import schema_release
+from tenants import sql_installation
 from tenants.isolation import row_security
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,7 +6,7 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from audit import release
+from infrastructure import release
 from tests.upgrades import released
 from tests.upgrades.linting import objections, since_the_release
 

@@ -14,10 +14,10 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from audit import release
 from config.environment import PROJECT
 from deploy import known_holes, packed
 from deploy import release as script
+from infrastructure import release
 
 # Stands in for podman: an image of a commit, whose archive is these words.
 _PODMAN = """\

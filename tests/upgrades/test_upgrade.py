@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from audit import release
 from bench.children import Child
 from config.environment import PROJECT
+from infrastructure import release
 from tests.e2e.ask import eventually
 from tests.hosts.hosts import DataHost, Host, MockEngine, engines
 from tests.hosts.load import Load

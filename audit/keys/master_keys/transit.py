@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from audit import outgoing_tls
 from audit.keys.master_keys.keeper import MasterKeyAway, MasterKeyProblem
+from infrastructure import outgoing_tls
 
 PATIENCE_S = 3.0
 TRIES = 3

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.erasure import tombstones
 from audit.retention.legal_hold import OnHold
-from audit.scope import scope
+from infrastructure.postgres.scope import scope
 
 
 class Command(BaseCommand):

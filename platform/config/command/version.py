@@ -1,8 +1,8 @@
 import platform
 from collections.abc import Sequence
 
-from audit import release
 from config.command.becoming import nothing_else
+from infrastructure import release
 
 
 def main(arguments: Sequence[str]) -> None:

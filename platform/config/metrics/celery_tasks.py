@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from audit.metrics import Counter, Histogram, Label
+from infrastructure.metrics import Counter, Histogram, Label
 
 _names: set[str] = set()
 _TASK = Label("task", lambda: _names)

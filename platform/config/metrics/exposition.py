@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from audit.metrics import registry
+from infrastructure.metrics import registry
 
 OPENMETRICS = "application/openmetrics-text"
 Page = tuple[str, bytes]  # its content type, and the page

@@ -14,9 +14,9 @@ import psycopg
 from django.conf import settings
 
 from audit import figures as of_audit
-from audit.metrics import Gauge, Label
 from config.metrics import gpus, valkey
 from inference.metrics import engines, queues
+from infrastructure.metrics import Gauge, Label
 from tenants import figures as of_tenants
 
 log = logging.getLogger(__name__)

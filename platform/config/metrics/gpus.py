@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from audit.metrics import ANY_OF_FEW, Gauge, Label
+from infrastructure.metrics import ANY_OF_FEW, Gauge, Label
 
 _GPU = tuple(Label(name, ANY_OF_FEW) for name in ("gpu", "UUID", "modelName", "Hostname"))
 _MIB = 1024 * 1024

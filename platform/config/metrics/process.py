@@ -4,8 +4,8 @@ import os
 
 from django.conf import settings
 
-from audit import release
-from audit.metrics import ANY_OF_FEW, Gauge, Label
+from infrastructure import release
+from infrastructure.metrics import ANY_OF_FEW, Gauge, Label
 
 ROLES = ("web", "grpc", "worker", "jobs")
 _BUILD = Gauge(

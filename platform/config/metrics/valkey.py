@@ -6,9 +6,9 @@ from typing import Any
 import redis
 from django.conf import settings
 
-from audit import redis_servers
-from audit.metrics import Gauge, Label
 from inference.queue.client import client
+from infrastructure.metrics import Gauge, Label
+from infrastructure.redis import servers
 
 JOBS = "jobs"
 PREFIX = "celery:"  # config.celery: global_keyprefix
@@ -40,4 +40,4 @@ def forget() -> None:
 
 @cache
 def _broker() -> redis.Redis:
-    return redis_servers.client(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2)
+    return servers.client(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2)

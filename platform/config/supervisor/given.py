@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg
 from redis.exceptions import RedisError
 
-from audit import redis_servers
 from config.supervisor.problem import Problem
+from infrastructure.redis import servers
 
 _OLDEST_POSTGRES = 15
 _OLDEST_REDIS = 7  # whose scripts can have flags
@@ -40,7 +40,7 @@ async def require_database(url: str) -> None:
 async def require_redis(url: str) -> None:
     try:
         # Protocol 2: an old one knows no HELLO, and is to say its version all the same.
-        async with redis_servers.async_client(
+        async with servers.async_client(
             url, protocol=2, socket_connect_timeout=5, socket_timeout=5
         ) as redis:
             version = redis_version(await redis.info("server"))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from audit.metrics import Gauge, Label
 from config.tls.pair import BadCertificate, Pair, read, read_authorities
+from infrastructure.metrics import Gauge, Label
 
 log = logging.getLogger(__name__)
 EVERY_S = 5.0

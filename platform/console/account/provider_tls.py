@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
-from audit import outgoing_tls
+from infrastructure import outgoing_tls
 
 
 class OurTls(HTTPAdapter):

@@ -5,9 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 
 from audit.actions import Action
-from audit.metrics import Counter, Label
 from audit.trail.network import network
 from console.client_network import client_ip
+from infrastructure.metrics import Counter, Label
 from tenants.accounts import person_acts
 from tenants.models import User
 

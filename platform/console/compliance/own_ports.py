@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from audit.redis_servers import servers
 from console.compliance.tls_probe import Port
+from infrastructure.redis.servers import servers
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bound
 MOST = 32

@@ -15,12 +15,12 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from audit import release
 from audit.erasure.certificate import canonical
 from audit.keys import signing
 from audit.models import Checkpoint
 from console.compliance.clause import REGIMES
 from console.compliance.standing import STATES, Evidence, Line, Standing
+from infrastructure import release
 from tenants.models import Tenant
 
 FORMAT = "forebay-report/1"

@@ -14,10 +14,10 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from audit.scope import SYSTEM
 from console.isolation.asgi_client import AsgiClient
 from console.isolation.crawler import WHOLE, Cell, Part, Walk
 from console.isolation.stage import Stage
+from infrastructure.postgres.scope import SYSTEM
 from tenants.isolation import composite_keys, row_security
 from tenants.isolation.row_security import guarded_models
 from tenants.scope import system_scope

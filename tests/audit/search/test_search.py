@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from audit.keys.keyring import destroy, keyring
 from audit.models import DataKey, Event, Payload
-from audit.scope import scope
 from audit.search import text_search, texts
 from audit.search.events import BadCursor, Filters, Page, page, queryset, statement
+from infrastructure.postgres.scope import scope
 
 pytestmark = pytest.mark.django_db
 TENANT, OTHER = uuid4(), uuid4()

@@ -4,7 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
-from audit.metrics import FAMILIES
+from infrastructure.metrics import FAMILIES
 
 PROJECT = Path(__file__).resolve().parents[3]
 PAGE = PROJECT / "docs" / "operations" / "metrics.md"
@@ -20,9 +20,9 @@ def documented() -> dict[str, tuple[str, ...]]:
 
 def load_all() -> None:
     """Every module that has a metric: each is found by the name of the package in it."""
-    for package in ("audit", "tenants", "inference", "platform"):
+    for package in ("infrastructure", "audit", "tenants", "inference", "platform"):
         for path in sorted((PROJECT / package).rglob("*.py")):
-            if "from audit.metrics import" in path.read_text():
+            if "from infrastructure.metrics import" in path.read_text():
                 parts = path.relative_to(PROJECT).with_suffix("").parts
                 importlib.import_module(".".join(parts).removeprefix("platform."))
 

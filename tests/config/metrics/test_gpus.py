@@ -10,10 +10,10 @@ from typing import Any
 import pynvml
 import pytest
 
-from audit.metrics import FAMILIES
 from config.metrics import figures, gpus
 from config.metrics.figures import Figures, Source
 from config.metrics.gpus import Gpus
+from infrastructure.metrics import FAMILIES
 
 pytestmark = pytest.mark.unit
 MIB = 1024 * 1024

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from audit.metrics import FAMILIES, OTHER
-from audit.metrics.families import MOST, Counter
 from config.metrics.exposition import page
+from infrastructure.metrics import FAMILIES, OTHER
+from infrastructure.metrics.families import MOST, Counter
 from tests.config.metrics import table
 
 pytestmark = pytest.mark.unit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.metrics import FAMILIES
+from infrastructure.metrics import FAMILIES
 from tests.config.metrics import table
 
 pytestmark = pytest.mark.unit

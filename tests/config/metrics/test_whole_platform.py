@@ -15,7 +15,6 @@ from psycopg.conninfo import make_conninfo
 from pytest_django.fixtures import Settings
 
 from audit import figures as of_audit
-from audit.metrics import FAMILIES, registry
 from audit.models import CheckRun, DeletionMode, DeletionRequest, DeletionState
 from audit.proof.seal import seal_due
 from audit.witnesses.delivery import feed_all
@@ -25,8 +24,9 @@ from inference.intake import request_id
 from inference.metrics import engines, queues
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
+from infrastructure.metrics import FAMILIES, registry
+from infrastructure.redis.cluster_link import link_to
 from tenants import figures as of_tenants
-from tenants.cluster_link import link_to
 from tenants.models import Reconciliation, Tenant
 from tests.audit.sealed import Trail, empty, superuser
 from tests.inference.orders import an_item

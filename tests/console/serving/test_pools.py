@@ -24,8 +24,8 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.runner_ids import new_id
 from inference.registry.importing import import_file
 from inference.registry.loading import load_once
+from infrastructure.redis.link import RedisLink
 from tenants.models import Member, Tenant, User
-from tenants.redis_link import RedisLink
 from tests.console.asked import completion
 from tests.console.conftest import SignIn
 from tests.console.serving.conftest import BY, ENGINES, POOLS, URL, acts, changed, page, sent

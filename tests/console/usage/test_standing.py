@@ -22,7 +22,7 @@ from inference.intake import request_id
 from inference.models import Engine, Model, Pool, State
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from tenants.cluster_link import link_to
+from infrastructure.redis.cluster_link import link_to
 from tenants.models import Member, Tenant, User
 from tenants.roles import Permission
 from tests.console.asked import completion, refusal

@@ -8,11 +8,11 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from audit.release import VERSION
 from config.configuration import variables
 from config.environment import PROJECT
 from deploy.kubernetes import parts, shapes, values
 from inference import pools
+from infrastructure.release import VERSION
 from tests.deploy.kubernetes import custom
 from tests.deploy.kubernetes.rendered import (
     OVERLAYS,

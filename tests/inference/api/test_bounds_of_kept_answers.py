@@ -13,7 +13,6 @@ from django.db import connection
 from redis import Redis
 
 from audit.models import Event
-from audit.resilient_connection import ResilientConnection
 from inference import engines
 from inference.cache import second_level
 from inference.cache.second_level import SecondLevel, prefix
@@ -22,6 +21,7 @@ from inference.intake.context import Context
 from inference.models import Completion, PromptTemplate, Usage
 from inference.templating.content import Content, Message
 from inference.templating.variables import Variable
+from infrastructure.postgres.resilient_connection import ResilientConnection
 from tenants.models import ApiKey, Quota, Tenant
 from tests.audit.weak_line import through, weak_line_to_database
 from tests.inference.api.conftest import client_of

@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 from pytest_django.fixtures import Settings
 
-from audit.metrics import OTHER
 from inference.api.grpc import methods
 from inference.api.limits import _TIERS
 from inference.api.openai import routes
@@ -18,6 +17,7 @@ from inference.intake.allowed import NotAllowed
 from inference.intake.errors import OutOfService, QueueFull
 from inference.metrics.labels import FRONT_ENDS, ROUTE, ROUTES, STATUS, TENANT, tenant
 from inference.metrics.requests import ANSWERED, REASONS, REFUSED
+from infrastructure.metrics import OTHER
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[3]

@@ -18,8 +18,8 @@ from inference.intake.context import Context
 from inference.models import Completion
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Member, Tenant, User
-from tenants.redis_link import RedisLink
 from tenants.roles import Role
 from tests.inference.orders import a_frame, an_order
 from tests.inference.web import current, served, serving

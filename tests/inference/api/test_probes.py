@@ -9,9 +9,9 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from audit.resilient_connection import ResilientConnection
 from inference.api import probes, readiness
 from inference.intake.context import Context
+from infrastructure.postgres.resilient_connection import ResilientConnection
 from tests.audit.weak_line import through, weak_line_to_database
 
 NOBODY = cast(Context, cast(Any, None))

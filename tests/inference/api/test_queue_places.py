@@ -19,8 +19,8 @@ from inference.queue import expected_wait, line_watch
 from inference.queue.fair_queue import FairQueue
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import a_frame, an_item, an_order
 from tests.inference.running import until
 from tests.inference.web import current, served, serving

@@ -14,10 +14,10 @@ from inference.errors import Conflict
 from inference.intake.claim import Claim
 from inference.intake.context import Context
 from inference.models import Completion, IdempotencyKey
+from infrastructure.redis.link import RedisLink
 from tenants.accounts import locked_texts
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
-from tenants.redis_link import RedisLink
 from tenants.roles import Role
 from tests.inference.api import test_own_streams as own
 from tests.inference.api.test_idempotency_keys import ROUTE, speaking

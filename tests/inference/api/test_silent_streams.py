@@ -22,8 +22,8 @@ from inference.queue.fair_queue import FairQueue, Popped
 from inference.stream import cursor
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_item, an_order, chunk
 from tests.inference.running import until
 from tests.inference.web import current, served, serving

@@ -19,9 +19,9 @@ from inference.stream import backlog
 from inference.stream.cursor import follow
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller
 from tenants.models import ApiKey, Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.intake.test_submit import submit
 from tests.inference.orders import a_frame, numbers
 from tests.tenants.callers import caller as a_caller

@@ -12,7 +12,7 @@ from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Waiting, 
 from inference.codec.events import DONE
 from inference.queue.expected_wait import Place
 from inference.stream.frames import Frame, Kind
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 
 pytestmark = pytest.mark.unit
 MESSAGE, COMPLETION = uuid4(), uuid4()

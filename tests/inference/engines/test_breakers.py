@@ -12,7 +12,7 @@ from django.conf import settings
 
 from inference.engines import breaker_watch, breakers
 from inference.engines.breakers import Phase, Verb
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.running import until
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from audit import outgoing_tls
 from inference.engines import reachable
 from inference.engines.base import AnswerBroken, EngineAway
 from inference.engines.session import EngineSession
+from infrastructure import outgoing_tls
 from tests.inference.api.grpc.certificates import Authority, Signed
 from tests.inference.engines.served import an_engine, heard
 from tests.inference.orders import an_order

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from audit import outgoing_tls
 from inference.engines import session as sessions
 from inference.engines.connection import UNREAD, Answer, BrokenOff, NoConnection
 from inference.engines.session import RESTS_S, EngineSession
+from infrastructure import outgoing_tls
 
 Speaks = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 JSON = {"Content-Type": "application/json"}

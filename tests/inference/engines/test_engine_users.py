@@ -11,7 +11,7 @@ from inference.engines import users
 from inference.engines.base import EngineConfig
 from inference.engines.llama_cpp import LlamaCppEngine
 from inference.engines.users import EngineUse
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 
 @pytest.fixture(autouse=True)

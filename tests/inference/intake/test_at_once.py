@@ -23,8 +23,8 @@ from inference.chat.consumer import ChatConsumer
 from inference.intake.at_once import EVERYBODY, AtOnce
 from inference.intake.context import Context
 from inference.models import Author, Completion, Message
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Member, Refusal, Tenant, User
-from tenants.redis_link import RedisLink
 from tenants.roles import Role
 from tests.inference.api.test_own_streams import events, issued, streamed
 from tests.inference.orders import an_order

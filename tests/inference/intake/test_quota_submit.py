@@ -19,11 +19,11 @@ from inference.intake.errors import NotAdmitted, OutOfService
 from inference.intake.submission import Submission
 from inference.models import Completion, Usage
 from inference.queue.fair_queue import FairQueue
+from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits, LocalOnlyBy, QuotaRef
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, Tenant
 from tenants.quotas import exhausted
 from tenants.rate_limits.admission import concurrency_key
-from tenants.redis_link import RedisLink
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 
 in_database = database_sync_to_async

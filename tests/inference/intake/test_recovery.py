@@ -20,8 +20,8 @@ from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.orders import a_frame, an_order, numbers
 from tests.unguarded import unguarded

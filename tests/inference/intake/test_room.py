@@ -22,8 +22,8 @@ from inference.queue import expected_wait, line_watch
 from inference.queue.expected_wait import Line
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.limits import limits_of
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_item
 from tests.inference.queue.test_pools import a_caller
 from tests.inference.running import until

@@ -30,11 +30,11 @@ from inference.queue.fair_queue import FairQueue, Joined
 from inference.record import statements
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
+from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits
 from tenants.models import ApiKey, Tenant
 from tenants.models.refusal import Refusal
 from tenants.rate_limits.admission import CLOCK_KEY, concurrency_key
-from tenants.redis_link import RedisLink
 from tests.audit.weak_line import (
     WeakLine,
     over,

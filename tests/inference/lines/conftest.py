@@ -19,8 +19,8 @@ from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 
 MODEL = "lines-test"

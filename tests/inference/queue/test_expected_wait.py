@@ -10,7 +10,7 @@ from inference.order import Item
 from inference.queue import expected_wait, fair_queue
 from inference.queue.expected_wait import Line, expected, waiting
 from inference.queue.fair_queue import FairQueue, prefix
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_item
 

@@ -26,7 +26,7 @@ from inference.queue.fair_queue import (
     prefix,
     sweep_arguments,
 )
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import forget_pool
 
 T = TypeVar("T")

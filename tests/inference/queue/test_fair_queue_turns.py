@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.queue.fair_queue import FairQueue, prefix
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
 from tests.inference.queue.test_fair_queue_shares import SEALED
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.orders import an_item
 

@@ -15,11 +15,11 @@ from inference.stream.frames import Kind
 from inference.stream.returns import Returns
 from inference.stream.writer import Writer
 from inference.worker import runner as module
+from infrastructure.redis.link import RedisFull, RedisLink
 from tenants.caller import Limits
 from tenants.models import Tenant
 from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.rate_limits.release import Slot, reacquire, release
-from tenants.redis_link import RedisFull, RedisLink
 from tests.inference.orders import a_frame, an_item, an_order, chunk, numbers, usage
 from tests.inference.running import Bench
 from tests.inference.scripted import ScriptedEngine

@@ -11,7 +11,7 @@ from inference.order import Item
 from inference.pools import Entry
 from inference.queue import expected_wait, limits
 from inference.queue.fair_queue import SWEEP, FairQueue, Popped, prefix, sweep_arguments
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
 from tests.inference.queue.test_fair_queue_shares import SEALED
 

@@ -6,7 +6,7 @@ from msgspec import structs
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
 
 SEALED = b"\x00sealed\xff"

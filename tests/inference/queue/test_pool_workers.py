@@ -15,8 +15,8 @@ from inference.queue.pool_workers import PoolWorker, asleep, workers_of
 from inference.worker import colleagues
 from inference.worker.colleagues import Colleagues
 from inference.worker.runner import Runner
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import chunk, usage
 from tests.inference.running import Bench, in_database, until
 from tests.inference.scripted import ScriptedEngine, Step

@@ -29,9 +29,9 @@ from inference.record import statements
 from inference.worker import restoring, runner
 from inference.worker.handlers import generation
 from inference.worker.runner import Runner
+from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller, Limits
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until

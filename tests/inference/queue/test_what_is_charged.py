@@ -3,7 +3,7 @@
 import pytest
 
 from inference.queue.fair_queue import FairQueue, prefix
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
 
 SEALED = b"sealed"

@@ -24,7 +24,7 @@ from inference.registry.importing import import_file
 from inference.registry.versions import proposed
 from inference.replacing import driving
 from inference.replacing.driving import Drive, Lost, drive_all
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.inference.orders import an_item
 from tests.inference.replacing.version import Version, serving
 

@@ -12,7 +12,7 @@ from inference.stream import frames
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis.link import RedisGone, RedisLink
 from tests.inference.conftest import NewLink
 from tests.inference.orders import a_frame, an_order, numbers
 

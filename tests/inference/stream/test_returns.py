@@ -14,7 +14,7 @@ from inference.stream.frames import Frame, Kind
 from inference.stream.returns import Returns
 from inference.stream.sink import Sink
 from inference.stream.writer import Writer
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.inference.orders import a_frame, an_order, numbers
 

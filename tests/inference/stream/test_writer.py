@@ -15,7 +15,7 @@ from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.pace import Pace
 from inference.stream.writer import Writer
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.inference.conftest import NewLink
 from tests.inference.orders import a_frame, an_order, numbers

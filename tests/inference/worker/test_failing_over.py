@@ -40,10 +40,10 @@ from inference.record import statements
 from inference.worker import runner
 from inference.worker.handing_over import belongs_elsewhere, hand_over
 from inference.worker.handlers import generation
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tenants.quotas.charge import Charge
 from tenants.quotas.prices import Prices
-from tenants.redis_link import RedisLink
 from tests.inference.conftest import forget_pool
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.queue.test_pools import REALTIME, a_caller

@@ -22,8 +22,8 @@ from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
 from inference.stream import frames
 from inference.worker.sweeper import sweep_all
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 
 pytestmark = pytest.mark.django_db

@@ -28,11 +28,11 @@ from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import runner as module
 from inference.worker.runner import GIVEN_UP_S, Runner
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import reacquire
-from tenants.redis_link import RedisGone, RedisLink
 from tests.audit.weak_line import (
     WeakLine,
     over,

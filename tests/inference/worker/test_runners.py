@@ -17,8 +17,8 @@ from inference.pools import Entry
 from inference.queue.pool_workers import queue_of, workers_of
 from inference.stream.frames import Kind
 from inference.worker.runners import Runners
+from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
-from tenants.redis_link import RedisLink
 from tests.inference.orders import chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step

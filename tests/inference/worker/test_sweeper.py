@@ -26,11 +26,11 @@ from inference.queue.pool_workers import PoolWorker
 from inference.record import closing, slots, statements
 from inference.record.statements import Outcome
 from inference.worker import restoring, revoking, sweeper
+from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.admission import concurrency_key
 from tenants.rate_limits.release import REACQUIRE, reacquire_arguments
-from tenants.redis_link import RedisLink
 from tests.inference.orders import an_order
 from tests.unguarded import unguarded
 

@@ -18,8 +18,8 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from audit.actions import Action
 from audit.models import Event
-from audit.scope import OutOfReach
 from audit.trail.record import act
+from infrastructure.postgres.scope import OutOfReach
 from tenants.isolation import check, row_security
 from tenants.models import ApiKey, Member, Team, Tenant, User
 from tenants.roles import Role

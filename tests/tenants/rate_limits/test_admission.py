@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from django.conf import settings
 
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller, Limits
 from tenants.rate_limits.admission import (
     LIGHT,
@@ -21,7 +22,6 @@ from tenants.rate_limits.admission import (
     concurrency_key,
 )
 from tenants.rate_limits.release import UNKNOWN, Slot, reacquire, release, undo
-from tenants.redis_link import RedisGone, RedisLink
 from tests.tenants.callers import caller
 from tests.tenants.conftest import NewLink
 

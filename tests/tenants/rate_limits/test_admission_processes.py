@@ -20,7 +20,7 @@ _RUSH = """
 import asyncio, json, sys, time, uuid
 from tenants.rate_limits.admission import Ask, SharedAdmission
 from tenants.caller import Limits
-from tenants.redis_link import RedisLink
+from infrastructure.redis.link import RedisLink
 
 async def nothing(): pass
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import hiredis
 import pytest
 
-from tenants.redis_link import Call, RedisLink, Script
+from infrastructure.redis.link import Call, RedisLink, Script
 from tests.tenants.conftest import NewLink
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from tenants.redis_link import RedisGone
+from infrastructure.redis.link import RedisGone
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_redis import Command, PlayedRedis, fine
 

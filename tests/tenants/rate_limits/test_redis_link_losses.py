@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from tenants import redis_link
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis import link as redis_link
+from infrastructure.redis.link import RedisGone, RedisLink
 from tests.audit.weak_line import WeakLine, over, weak_line_to_redis
 from tests.tenants.conftest import NewLink
 from tests.tenants.played_redis import PlayedRedis, fine, silent

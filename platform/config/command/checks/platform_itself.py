@@ -18,8 +18,8 @@ def findings() -> Iterator[Finding]:
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
     django.setup(set_prefix=False)
 
+    from infrastructure.postgres.pending_migrations import unapplied
     from tenants.isolation import check
-    from tenants.pending_migrations import unapplied
 
     yield from _tables(unapplied, check.startup_problem)
 

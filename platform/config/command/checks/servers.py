@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
-from audit import redis_servers
 from config import environment
 from config.command.checks import embedded
 from config.command.checks.finding import Finding, fail, ok, warn
 from config.supervisor import given
 from config.supervisor.problem import Problem
+from infrastructure.redis import servers
 
 CLOCK_S, CLOCK_WRONG_S = 0.5, 5.0
 NEARLY_FULL = 0.9
@@ -57,7 +57,7 @@ def _postgres(subject: str, url: str) -> Iterator[Finding]:
 async def _redis(url: str) -> list[Finding]:
     try:
         await given.require_redis(url)
-        async with redis_servers.async_client(url, socket_connect_timeout=5) as redis:
+        async with servers.async_client(url, socket_connect_timeout=5) as redis:
             return await _asked(redis, url)
     except (Problem, RedisError, OSError) as problem:
         return [fail("redis", str(problem).splitlines()[0])]
@@ -65,7 +65,7 @@ async def _redis(url: str) -> list[Finding]:
 
 async def _asked(redis: Any, url: str) -> list[Finding]:
     found = [ok("redis", f"answers at {given.place(url)}")]
-    if redis_servers.is_cluster(url):
+    if servers.is_cluster(url):
         return [*found, warn("redis", "a cluster: look at each node that it does not evict")]
     seconds, micros = await redis.time()
     clock = _clock("redis", seconds + micros / 1e6)

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from audit import outgoing_tls
+from infrastructure import outgoing_tls
 
 URL, KEY = "FOREBAY_URL", "FOREBAY_OPERATOR_KEY"
 USUAL_URL = "http://localhost:8000"

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.erasure import tombstones
 from inference.registry.importing import import_file
-from tenants import schema_release
+from infrastructure.postgres import schema_release
 
 
 class Command(BaseCommand):

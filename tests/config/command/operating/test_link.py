@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from audit import outgoing_tls
 from config.command.operating import limits, link
 from config.command.table import SUBCOMMANDS
 from config.tls.authority import Authority
+from infrastructure import outgoing_tls
 from tenants.models import OperatorKey
 from tenants.models.tier import LIMITS
 from tests.config.command.operating.conftest import Forebay

@@ -7,8 +7,17 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from audit.metrics import ANY_OF_FEW, FAMILIES, OTHER, Counter, Gauge, Histogram, Label, registry
-from audit.metrics.families import MOST
+from infrastructure.metrics import (
+    ANY_OF_FEW,
+    FAMILIES,
+    OTHER,
+    Counter,
+    Gauge,
+    Histogram,
+    Label,
+    registry,
+)
+from infrastructure.metrics.families import MOST
 
 pytestmark = pytest.mark.unit
 COLOUR = Label.of("colour", "red", "blue")

@@ -12,8 +12,8 @@ from typing import Any
 import hiredis
 from redis.crc import key_slot
 
-from audit.redis_servers import Address, servers
-from tenants.redis_link import Answer, Call, RedisGone, RedisLink, Script
+from infrastructure.redis.link import Answer, Call, RedisGone, RedisLink, Script
+from infrastructure.redis.servers import Address, servers
 
 SLOTS = 16_384
 TRIES = 4

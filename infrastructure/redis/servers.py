@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from audit import redis_alone as redis_alone  # before redis
+from infrastructure.redis import without_tracing as without_tracing  # before redis
 
 # isort: split
 import redis
@@ -26,7 +26,7 @@ import redis.asyncio.sentinel
 from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from audit.outgoing_tls import redis_options
+from infrastructure.outgoing_tls import redis_options
 
 SCHEME, CLUSTER, SOCKET = "redis+sentinel", "redis+cluster", "unix"
 SECURE = {"rediss": "redis", "rediss+sentinel": SCHEME, "rediss+cluster": CLUSTER}

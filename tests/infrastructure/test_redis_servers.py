@@ -1,6 +1,6 @@
 import pytest
 
-from audit.redis_servers import PATIENCE, Address, celery_broker, channels_host, servers
+from infrastructure.redis.servers import PATIENCE, Address, celery_broker, channels_host, servers
 
 WATCHED = "redis+sentinel://:pass%2Fword@a:26380,b,[::1]:26379/forebay/2?sentinel_password=hush"
 

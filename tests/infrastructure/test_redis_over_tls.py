@@ -16,12 +16,12 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from audit.redis_servers import async_client, celery_broker, channels_host, client
 from config.supervisor.ports import find_free
 from config.tls.authority import Authority
 from console.compliance.tls_probe import Port, probe
-from tenants.cluster_link import ClusterLink
-from tenants.redis_link import RedisGone, RedisLink
+from infrastructure.redis.cluster_link import ClusterLink
+from infrastructure.redis.link import RedisGone, RedisLink
+from infrastructure.redis.servers import async_client, celery_broker, channels_host, client
 from tests.e2e.ask import eventually
 
 SERVER = shutil.which("redis-server")

@@ -6,8 +6,8 @@ plain numbers, without a lock. Prometheus' client only writes them down when som
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from audit.metrics.families import FAMILIES, Counter, Gauge, Histogram
-from audit.metrics.labels import ANY_OF_FEW, OTHER, Label, Words
+from infrastructure.metrics.families import FAMILIES, Counter, Gauge, Histogram
+from infrastructure.metrics.labels import ANY_OF_FEW, OTHER, Label, Words
 
 __all__ = (
     "ANY_OF_FEW",

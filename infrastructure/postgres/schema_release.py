@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from audit import release
+from infrastructure import release
 
 MIGRATE = "run `forebay migrate` of this version as the administrator of the database"
 ANOTHER_RUNS = "another migration is running on this database: let it end, and run this one again"

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from audit.metrics.labels import OTHER, Label
+from infrastructure.metrics.labels import OTHER, Label
 
 MOST = 2_000
 FEW = 16

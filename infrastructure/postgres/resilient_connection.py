@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 from django.conf import settings
 
-from audit.metrics import Histogram
+from infrastructure.metrics import Histogram
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[Any]

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, cast
 import hiredis
 from redis.exceptions import RedisError
 
-from audit import outgoing_tls
-from audit.metrics import Histogram
-from audit.redis_servers import keep_alive, servers
+from infrastructure import outgoing_tls
+from infrastructure.metrics import Histogram
+from infrastructure.redis.servers import keep_alive, servers
 
 Answer = Any
 CONNECT_TIMEOUT_S = 2.0
