@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> None:
 
 def check(*, trial: bool) -> str:
     """The version, which must have its tag here and its chapter in CHANGELOG.md."""
-    text = (PROJECT / "audit" / "release.py").read_text()
+    text = (PROJECT / "infrastructure" / "release.py").read_text()
     (version,) = re.findall(r'^VERSION = "(\d+\.\d+\.\d+)"$', text, re.MULTILINE)
     if trial:
         return str(version)
