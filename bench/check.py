@@ -26,7 +26,7 @@ BAD = 0.1  # of LiteLLM's answers, from where on its figures say nothing
 WHAT_TO_DO = """\
 Run it once more on a quiet machine. If the slide stays, find its commit:
     git bisect run .venv/bin/python -m bench.check
-If it is worth its price, say so in docs/benchmarks.md, and let `make bench` add a new line."""
+If it is worth its price, say so in bench/notebook/, and let `make bench` add a new line."""
 
 
 def main() -> None:

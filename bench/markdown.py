@@ -1,4 +1,4 @@
-"""The results as Markdown tables, to be pasted into docs/benchmarks.md."""
+"""The results as Markdown tables, to be pasted into bench/notebook/."""
 
 from collections.abc import Iterator, Sequence
 

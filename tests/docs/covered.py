@@ -33,6 +33,7 @@ _OPERATING = (
 
 RULES: list[tuple[str, str]] = [
     (r"make (test|check|coverage)", SUITE),
+    (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
     (r"git (clone .*|pull)", ELSEWHERE),
     (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),
     (r"forebay --config \S+ web", _WHEEL),
