@@ -19,6 +19,7 @@ from inference.engines.fields import CHAT, HINTS, SERVICE, TEXT, Rule  # noqa: E
 PAGE = Path(__file__).with_name("parameters.md")
 SERVICE_NAME = "OpenAI"
 PASSED, CHECKED, REFUSES = "yes", "checked", "400"
+COMMON = (PASSED, CHECKED, REFUSES)
 # Parameters of OpenAI's reference that no engine gets.
 REFUSED = {
     "audio": "no model here speaks",
@@ -30,34 +31,33 @@ _HEAD = """# Parameters
 
 <!-- Written by docs/write_parameters.py from inference/engines/: change it there. -->
 
-What becomes of each parameter, by the kind of the model's engines
-([engines.md](engines.md)). The column OpenAI is the kind `openai` at OpenAI's own hosts
-(`api.openai.com`, `*.openai.azure.com`, `*.services.ai.azure.com`).
+Each parameter is passed on, checked or refused, by the kind of the model's [engines](engines.md).
+OpenAI is the kind `openai` at OpenAI's own hosts (`api.openai.com`, `*.openai.azure.com`,
+`*.services.ai.azure.com`).
 
-| in a cell | |
+| engines | |
 |---|---|
-| yes | the engine gets it, or Forebay does what it says |
-| checked | the values in the second column are taken and change nothing; any other is a 400 |
+| all | every engine gets it, or Forebay does what it says |
+| names | these kinds get it; others refuse it (400), unless the cell says otherwise |
+| checked | the listed values are accepted without effect; any other is a 400 |
 | 400 | the request is refused with the parameter's name |
 
-A value of `null` is as if the parameter were left out. A model that cannot take what a parameter
-asks for (tools, JSON schemas, logprobs) refuses it with the code `unsupported_value`.
+`null` leaves a parameter out. A model that cannot take what a parameter asks for (tools, JSON
+schemas, logprobs) refuses it with `unsupported_value`.
 """
 _NOTES = """
-- **Limits.** A chat at OpenAI gets `max_completion_tokens`, all others `max_tokens`, whichever of
-  the two a client sends.
-- **Names of users.** At OpenAI `user`, `safety_identifier` and `prompt_cache_key` arrive as
-  pseudonyms, the same for a tenant's name each time. DeepSeek gets one for each tenant.
+- **Limits**: chats at OpenAI get `max_completion_tokens`, all others `max_tokens`, whichever a
+  client sends.
+- **Names of users**: OpenAI gets `user`, `safety_identifier` and `prompt_cache_key` as pseudonyms,
+  the same for a tenant's name each time. DeepSeek gets one for each tenant.
 - **`moderation`** is refused unless all pools of the model are at OpenAI, so no failover drops it.
-- **`service_tier`**: the header [`x-forebay-class`](inference-api.md#class-of-work-x-forebay-class)
-  says who goes first.
-- **`store`**: what the [audit trail](audit.md) keeps is not fetched with it.
-- **`tool_choice`**: a name must be that of one of `tools`, and `required` needs some.
-- **`strict`: true** of a JSON schema or a function: on llama.cpp a schema that its grammar cannot
-  enforce (`minimum` of a `number`, `uniqueItems`, `not`, `oneOf`, a format other than `date`,
-  `time`, `date-time` and `uuid` …) is a 400 that names the word. Without `strict` it is a hint.
-- **An assistant's refusals** (`refusal`, parts of the type `refusal`) are text for every engine
-  but OpenAI's.
+- **`service_tier`**: use [`x-forebay-class`](inference-api.md#class-of-work-x-forebay-class).
+- **`tool_choice`** names one of `tools`; `required` needs some.
+- **`strict`: true** of a JSON schema or a function: llama.cpp refuses a schema that its grammar
+  cannot enforce (`minimum` of a `number`, `uniqueItems`, `not`, `oneOf`, a format other than
+  `date`, `time`, `date-time` and `uuid` …) and names the word. Without `strict` it is a hint.
+- **Refusals of an assistant** (`refusal`, parts of the type `refusal`) are text for all engines but
+  OpenAI's.
 """
 
 
@@ -67,19 +67,22 @@ def written() -> tuple[Path, str]:
 
 
 def _lines() -> Iterator[str]:
-    yield _HEAD
     columns = dict(_columns())
-    for chat, path, common in (
-        (True, "POST /v1/chat/completions", CHAT),
-        (False, "POST /v1/completions", TEXT),
-    ):
-        yield f"## `{path}`\n"
-        names = common.keys() | HINTS.keys() | (SERVICE.keys() | REFUSED.keys() if chat else set())
-        yield from _table(columns, names, chat=chat)
-        yield _NOTES if chat else ""
-    yield "## Beyond OpenAI's parameters\n"
-    yield "For chats and, where the engine knows them there, for completions.\n"
-    yield from _table(columns, _own(columns.values()), chat=True)
+    chat = dict(
+        _rows(columns, CHAT.keys() | HINTS.keys() | SERVICE.keys() | set(REFUSED), chat=True)
+    )
+    text = dict(_rows(columns, TEXT.keys() | HINTS.keys(), chat=False))
+    yield _HEAD
+    yield "## `POST /v1/chat/completions`\n"
+    yield from _table(chat.values())
+    yield _NOTES
+    yield "## `POST /v1/completions`\n"
+    alike = [name for name, row in text.items() if chat.get(name) == row]
+    yield f"The same as for chats: {', '.join(f'`{name}`' for name in alike)}.\n"
+    yield from _table(row for name, row in text.items() if name not in alike)
+    yield "\n## Beyond OpenAI's parameters\n"
+    yield "These hold for chats and, where the engine knows them there, for completions.\n"
+    yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)).values())
     yield ""
 
 
@@ -95,14 +98,34 @@ def _own(engines: Iterable[Engine]) -> set[str]:
     return names - CHAT.keys() - HINTS.keys() - SERVICE.keys() - set(REFUSED)
 
 
-def _table(columns: dict[str, Engine], names: Iterable[str], *, chat: bool) -> Iterator[str]:
-    yield "| parameter | values | " + " | ".join(columns) + " |"
-    yield "|---" * (len(columns) + 2) + "|"
+def _table(rows: Iterable[str]) -> Iterator[str]:
+    yield "| parameter | values | engines |"
+    yield "|---|---|---|"
+    yield from rows
+
+
+def _rows(
+    columns: dict[str, Engine], names: Iterable[str], *, chat: bool
+) -> Iterator[tuple[str, str]]:
     for name in sorted(names):
-        rules = [engine.fields(chat=chat).get(name) for engine in columns.values()]
-        usual = _usual(name, rules, chat=chat)
-        cells = [_cell(name, rule, usual) for rule in rules]
-        yield f"| `{name}` | {_escaped(usual)} | " + " | ".join(cells) + " |"
+        rules = {column: e.fields(chat=chat).get(name) for column, e in columns.items()}
+        usual = _usual(name, list(rules.values()), chat=chat)
+        cells = {column: _cell(name, rule, usual) for column, rule in rules.items()}
+        yield name, f"| `{name}` | {_escaped(usual)} | {_engines(cells)} |"
+
+
+def _engines(cells: dict[str, str]) -> str:
+    """Returns the column `engines` of a row, from the cell of each kind."""
+    passed, refusing = ([c for c in cells if cells[c] == cell] for cell in (PASSED, REFUSES))
+    own = [f"{column}: {cell}" for column, cell in cells.items() if cell not in COMMON]
+    if CHECKED in cells.values():
+        return "; ".join([*own, *passed, "others checked"] if own or passed else [CHECKED])
+    if not refusing:
+        return "; ".join(["all", *own])
+    if not passed:
+        return REFUSES
+    few = len(refusing) < len(passed)
+    return f"all but {', '.join(refusing)}" if few else ", ".join(passed)
 
 
 def _usual(name: str, rules: list[Rule | None], *, chat: bool) -> str:
