@@ -109,7 +109,7 @@ def test_an_alert_has_a_page_that_the_index_names(name: str) -> None:
     text = page.read_text()
     assert text.startswith(f"# {name}\n")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert headings == ["What users notice", "Look first", "Mend", "When it is no matter"]
+    assert headings == ["Impact", "Diagnosis", "Remedy", "False alarm"]
     assert f"[{name}]({page.name})" in (RUNBOOKS / "README.md").read_text()
 
 
