@@ -1,0 +1,43 @@
+"""Links of README, docs and the notebook of measurements lead to files and headings that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config.environment import PROJECT
+from tests.docs.blocks import PAGES
+
+pytestmark = pytest.mark.unit
+NOTEBOOK = sorted((PROJECT / "bench").rglob("*.md"))
+NOTEBOOK = [page for page in NOTEBOOK if "results" not in page.parts]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *NOTEBOOK], ids=lambda page: page.relative_to(PROJECT).as_posix()
+)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    broken = set()
+    for file, anchor in LINK.findall(page.read_text()):
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.add(f"{file}#{anchor}")
+    assert broken == set()
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    headings = re.findall(r"^#{1,6} (.+)$", text, re.M)
+    return {_anchor(heading) for heading in headings}
+
+
+def _anchor(heading: str) -> str:
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def test_a_heading_has_the_anchor_that_github_gives_it() -> None:
+    assert _anchor("Once only: `Idempotency-Key`") == "once-only-idempotency-key"
+    assert _anchor("A request's life, in eight steps") == "a-requests-life-in-eight-steps"
